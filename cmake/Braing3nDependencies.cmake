@@ -1,0 +1,17 @@
+# What our own build needs. The INTERFACE targets only name these libraries, so an installation is the same whatever is found here.
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+if(BRAING3N_BUILD_TESTS OR BRAING3N_BUILD_EXAMPLES OR BRAING3N_BUILD_BENCH OR BRAING3N_BUILD_COMPILED OR BRAING3N_VERIFY_HEADERS)
+  find_package(Eigen3 3.4 CONFIG REQUIRED)
+  find_package(xtensor CONFIG REQUIRED)
+  find_package(nlohmann_json CONFIG REQUIRED)
+  include(Braing3nNiftiClib)
+  if(BRAING3N_NIFTI_MISSING)
+    message(FATAL_ERROR "braing3n: the build needs ${BRAING3N_NIFTI_MISSING}")
+  endif()
+  include(Braing3nOneDnnClib)
+  if(BRAING3N_ONEDNN_MISSING)
+    message(STATUS "braing3n: without ${BRAING3N_ONEDNN_MISSING}; its provider is not tested")
+  endif()
+endif()

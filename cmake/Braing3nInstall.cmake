@@ -1,0 +1,25 @@
+# Headers, targets and the package files. Header-only, so the package files stand in share/ and fit every architecture.
+include(CMakePackageConfigHelpers)
+set(package_dir "${CMAKE_INSTALL_DATADIR}/cmake/braing3n")
+
+foreach(name IN LISTS braing3n_targets)
+  install(TARGETS braing3n_${name} EXPORT braing3nTargets FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+endforeach()
+install(EXPORT braing3nTargets NAMESPACE braing3n:: DESTINATION "${package_dir}")
+
+if(TARGET braing3n_compiled)
+  install(TARGETS braing3n_compiled EXPORT braing3nCompiledTargets ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+  install(EXPORT braing3nCompiledTargets NAMESPACE braing3n:: DESTINATION "${package_dir}")
+endif()
+
+configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/braing3nConfig.cmake.in" "${PROJECT_BINARY_DIR}/braing3nConfig.cmake"
+  INSTALL_DESTINATION "${package_dir}" NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/braing3nConfigVersion.cmake" COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+install(FILES
+  "${PROJECT_BINARY_DIR}/braing3nConfig.cmake"
+  "${PROJECT_BINARY_DIR}/braing3nConfigVersion.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/Braing3nCuda20.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/Braing3nNiftiClib.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/Braing3nOneDnnClib.cmake"
+  DESTINATION "${package_dir}")
+install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/braing3n")

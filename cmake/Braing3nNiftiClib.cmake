@@ -1,0 +1,27 @@
+# Defines braing3n::nifti_clib, the C library that reads and writes NIfTI, or sets BRAING3N_NIFTI_MISSING to what is lacking.
+# Debian's NIFTIConfig.cmake ends in a fatal error (it looks for libznz in the wrong folder), so only the file name that
+# Conan writes, nifti-config.cmake, is accepted as a config file; otherwise header and libraries are looked up directly.
+# Only nifti2 is linked: libniftiio exports the same symbols over other structs.
+if(NOT TARGET braing3n::nifti_clib)
+  unset(BRAING3N_NIFTI_MISSING)
+  if(NOT TARGET NIFTI::nifti2)
+    find_package(nifti CONFIG QUIET CONFIGS nifti-config.cmake)
+  endif()
+  if(TARGET NIFTI::nifti2)
+    add_library(braing3n::nifti_clib INTERFACE IMPORTED)
+    set_property(TARGET braing3n::nifti_clib PROPERTY INTERFACE_LINK_LIBRARIES NIFTI::nifti2)
+  else()
+    find_package(ZLIB QUIET)
+    find_path(BRAING3N_NIFTI2_INCLUDE_DIR nifti2_io.h PATH_SUFFIXES nifti)
+    find_library(BRAING3N_NIFTI2_LIBRARY nifti2)
+    find_library(BRAING3N_ZNZ_LIBRARY znz)
+    mark_as_advanced(BRAING3N_NIFTI2_INCLUDE_DIR BRAING3N_NIFTI2_LIBRARY BRAING3N_ZNZ_LIBRARY)
+    if(BRAING3N_NIFTI2_INCLUDE_DIR AND BRAING3N_NIFTI2_LIBRARY AND BRAING3N_ZNZ_LIBRARY AND ZLIB_FOUND)
+      add_library(braing3n::nifti_clib INTERFACE IMPORTED)
+      set_property(TARGET braing3n::nifti_clib PROPERTY INTERFACE_INCLUDE_DIRECTORIES ${BRAING3N_NIFTI2_INCLUDE_DIR})
+      set_property(TARGET braing3n::nifti_clib PROPERTY INTERFACE_LINK_LIBRARIES ${BRAING3N_NIFTI2_LIBRARY} ${BRAING3N_ZNZ_LIBRARY} ZLIB::ZLIB m)
+    else()
+      set(BRAING3N_NIFTI_MISSING "libnifti2 and zlib (Debian: libnifti2-dev zlib1g-dev; Conan: nifti_clib)")
+    endif()
+  endif()
+endif()

@@ -1,0 +1,15 @@
+# Defines braing3n::onednn_clib, or sets BRAING3N_ONEDNN_MISSING. Debian's dnnl-config.cmake demands OpenCL, which the CPU
+# engine does not need, so header and library are looked up directly.
+if(NOT TARGET braing3n::onednn_clib)
+  unset(BRAING3N_ONEDNN_MISSING)
+  find_path(BRAING3N_DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.hpp)
+  find_library(BRAING3N_DNNL_LIBRARY dnnl)
+  mark_as_advanced(BRAING3N_DNNL_INCLUDE_DIR BRAING3N_DNNL_LIBRARY)
+  if(BRAING3N_DNNL_INCLUDE_DIR AND BRAING3N_DNNL_LIBRARY)
+    add_library(braing3n::onednn_clib INTERFACE IMPORTED)
+    set_property(TARGET braing3n::onednn_clib PROPERTY INTERFACE_INCLUDE_DIRECTORIES ${BRAING3N_DNNL_INCLUDE_DIR})
+    set_property(TARGET braing3n::onednn_clib PROPERTY INTERFACE_LINK_LIBRARIES ${BRAING3N_DNNL_LIBRARY})
+  else()
+    set(BRAING3N_ONEDNN_MISSING "oneDNN (Debian: libdnnl-dev)")
+  endif()
+endif()

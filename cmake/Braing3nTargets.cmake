@@ -1,0 +1,63 @@
+# The INTERFACE targets. Each owns the headers that need what it links, and the check BRAING3N_VERIFY_HEADERS compiles every
+# header alone with its own target, so a header cannot quietly need more than its target gives.
+set(include_dir "${PROJECT_SOURCE_DIR}/include")
+
+file(GLOB_RECURSE all_headers RELATIVE "${include_dir}" CONFIGURE_DEPENDS "${include_dir}/braing3n/*.hpp" "${include_dir}/braing3n/*.cuh")
+
+# The first pattern that matches decides.
+set(header_owners
+  "cuda     braing3n/backend/cuda/"
+  "cuda     [.]cuh$"
+  "onednn   braing3n/backend/cpu/onednn"
+  "nifti    braing3n/io/nifti"
+  "xtensor  braing3n/(volume|data|eval|train)/"
+  "xtensor  braing3n/interop/xtensor"
+  "xtensor  braing3n/io/(npy|csv|png)"
+  "io       braing3n/io/"
+  "braing3n braing3n/braing3n[.]hpp$"
+  "core     braing3n/(base|core)/"
+  "cpu      braing3n/")
+foreach(header IN LISTS all_headers)
+  foreach(rule IN LISTS header_owners)
+    string(REGEX MATCH "^([a-z0-9]+) +(.*)$" matched "${rule}")
+    set(owner "${CMAKE_MATCH_1}")
+    if(header MATCHES "${CMAKE_MATCH_2}")
+      list(APPEND headers_${owner} "${include_dir}/${header}")
+      break()
+    endif()
+  endforeach()
+endforeach()
+
+set(braing3n_targets core cpu xtensor io nifti onednn cuda braing3n)
+
+foreach(name IN LISTS braing3n_targets)
+  add_library(braing3n_${name} INTERFACE)
+  add_library(braing3n::${name} ALIAS braing3n_${name})
+  set_property(TARGET braing3n_${name} PROPERTY EXPORT_NAME ${name})
+  target_sources(braing3n_${name} INTERFACE FILE_SET HEADERS BASE_DIRS "${include_dir}" FILES ${headers_${name}})
+endforeach()
+
+target_compile_features(braing3n_core INTERFACE cxx_std_20)
+target_link_libraries(braing3n_core INTERFACE Threads::Threads)
+target_link_libraries(braing3n_cpu INTERFACE braing3n_core Eigen3::Eigen)
+target_link_libraries(braing3n_io INTERFACE braing3n_cpu nlohmann_json::nlohmann_json)
+target_link_libraries(braing3n_xtensor INTERFACE braing3n_io xtensor)
+target_link_libraries(braing3n_nifti INTERFACE braing3n_xtensor braing3n::nifti_clib)
+target_link_libraries(braing3n_onednn INTERFACE braing3n_cpu braing3n::onednn_clib)
+target_link_libraries(braing3n_braing3n INTERFACE braing3n_cpu braing3n_io braing3n_xtensor braing3n_nifti)
+
+# The CPU target comes along: a .cu program moves data from the host. EIGEN_NO_CUDA keeps Eigen host-only and free of warnings.
+target_compile_definitions(braing3n_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:EIGEN_NO_CUDA>")
+target_compile_options(braing3n_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:--extended-lambda;--expt-relaxed-constexpr>")
+target_link_libraries(braing3n_cuda INTERFACE braing3n_cpu CUDA::cudart CUDA::cublas CUDA::cublasLt)
+
+if(BRAING3N_VERIFY_HEADERS)
+  set(verified ${braing3n_targets})
+  list(REMOVE_ITEM verified cuda)  # .cuh files: tests/tools/verify_cuda_headers.sh
+  if(NOT TARGET braing3n::onednn_clib)
+    list(REMOVE_ITEM verified onednn)
+  endif()
+  foreach(name IN LISTS verified)
+    set_property(TARGET braing3n_${name} PROPERTY VERIFY_INTERFACE_HEADER_SETS ON)
+  endforeach()
+endif()
