@@ -9,11 +9,17 @@
 
 #include "braing3n/base/config.hpp"
 
+// clang vectorises at 512 bits by itself once AVX-512 is there; g++ has to be told, and clang rejects the option.
+#if defined(__clang__)
+#define BRAING3N_PREFER_512
+#else
+#define BRAING3N_PREFER_512 ",prefer-vector-width=512"
+#endif
+
 #define BRAING3N_TARGET_AVX2 __attribute__((target("avx2,fma,f16c,bmi2")))
-#define BRAING3N_TARGET_AVX512 \
-  __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")))
+#define BRAING3N_TARGET_AVX512 __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512dq,avx512vl" BRAING3N_PREFER_512)))
 #define BRAING3N_TARGET_AVX512BF16 \
-  __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,prefer-vector-width=512")))
+  __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16" BRAING3N_PREFER_512)))
 
 namespace braing3n::inline BRAING3N_ABI {
 
