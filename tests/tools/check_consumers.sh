@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Installs braing3n into a scratch folder and builds tests/consumer against the installation: check_consumers.sh BUILD_DIR
+# BUILD_DIR is a configured and built tree of this project.
+set -euo pipefail
+build=$(realpath "$1")
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+jobs=${JOBS:-2}
+
+cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
+# Moved after the installation: nothing in it may hold an absolute path.
+mv "$scratch/prefix" "$scratch/moved"
+if grep -rlF -e "$scratch/prefix" -e "$PWD" "$scratch/moved/share/cmake" "$scratch/moved/include"; then
+  echo "consumers: the files above hold a path of the build machine" >&2
+  exit 1
+fi
+
+consume() {  # NAME, then CMake options
+  local name=$1
+  shift
+  cmake -S tests/consumer -B "$scratch/$name" -G Ninja -DCMAKE_PREFIX_PATH="$scratch/moved" "$@" >"$scratch/$name.log" 2>&1 ||
+    { cat "$scratch/$name.log" >&2; return 1; }
+  cmake --build "$scratch/$name" --parallel "$jobs" >>"$scratch/$name.log" 2>&1 || { cat "$scratch/$name.log" >&2; return 1; }
+}
+
+consume plain
+"$scratch/plain/consumer"
+consume core -DCONSUMER=core
+"$scratch/core/consumer_core"
+if [[ -f $scratch/moved/share/cmake/braing3n/braing3nCompiledTargets.cmake ]]; then
+  consume compiled -DCONSUMER=compiled
+  "$scratch/compiled/consumer"
+fi
+
+# A component that does not exist is refused with the list of those that do.
+if cmake -S tests/consumer -B "$scratch/wrong" -G Ninja -DCMAKE_PREFIX_PATH="$scratch/moved" -DCONSUMER=wrong >"$scratch/wrong.log" 2>&1; then
+  echo "consumers: find_package(braing3n COMPONENTS tpu) was accepted" >&2
+  exit 1
+fi
+grep -q "braing3n has no component 'tpu'" "$scratch/wrong.log" || { cat "$scratch/wrong.log" >&2; exit 1; }
+# The wrong version likewise.
+if cmake -S tests/consumer -B "$scratch/version" -G Ninja -DCMAKE_PREFIX_PATH="$scratch/moved" -DCONSUMER_VERSION=99.0 >"$scratch/version.log" 2>&1; then
+  echo "consumers: find_package(braing3n 99.0) was accepted" >&2
+  exit 1
+fi
+
+if command -v nvcc >/dev/null; then
+  consume cuda -DCONSUMER=cuda
+  echo "consumer .cpp + .cu: linked"
+else
+  echo "consumer .cpp + .cu: skipped, no nvcc"
+fi
+echo "consumers: all passed"

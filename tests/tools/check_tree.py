@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Checks of the source tree that no compiler makes. Prints every finding; exit 1 when there is one.
+
+1. Include order: a header includes its own folder and folders above it in FOLDERS, never below.
+2. Third parties stay where the architecture puts them (Eigen in backend/cpu and probe, xtensor at the rim, JSON in io).
+3. Every quoted include exists; every header has #pragma once; the umbrella header includes every host header.
+4. Nothing big, no medical images and no participant tables in the repository; no unfinished-work markers in code.
+"""
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+INCLUDE = ROOT / "include"
+FOLDERS = ["base", "core", "backend", "ops", "autograd", "nn", "models", "objective", "sample", "optim", "volume", "io", "data",
+           "probe", "eval", "train", "interop"]
+# header prefix of the third party -> places that may include it
+THIRD_PARTIES = {
+    "Eigen/": ["backend/cpu/", "probe/", "interop/"],
+    "unsupported/Eigen/": [],
+    "xtensor/": ["volume/", "io/", "data/", "eval/", "interop/"],
+    "xtl/": ["volume/", "io/", "data/", "eval/", "interop/"],
+    "nlohmann/": ["io/"],
+    "nifti": ["io/"],
+    "stb/": ["io/"],
+    "zlib.h": ["io/"],
+    "oneapi/": ["backend/cpu/"],
+    "dnnl": ["backend/cpu/"],
+    "CLI/": [],
+    "doctest/": [],
+}
+# Host headers that are included on request only.
+NOT_IN_UMBRELLA = re.compile(r"braing3n/(backend/cpu/onednn|backend/cuda/|interop/|compiled[.]hpp|braing3n[.]hpp)")
+MAX_BYTES = 4 * 1024 * 1024
+FORBIDDEN_NAMES = re.compile(r"([.](nii|nii[.]gz|mgz|mgh|dcm|mha|mhd|nrrd|pt|pth|ckpt|onnx|whl|zip|tar|gz|7z)|(^|/)participants[^/]*[.](tsv|csv)|(^|/)phenotypic[^/]*)$",
+                             re.IGNORECASE)
+UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "HA" + "CK", "X" * 3]) + r")\b")
+CODE = {".hpp", ".cuh", ".cpp", ".cu", ".cmake", ".py", ".sh", ".txt", ".md"}
+MAX_LINE = 140
+
+findings = []
+
+
+def found(path, line, text):
+    findings.append(f"{path.relative_to(ROOT) if path.is_absolute() else path}:{line}: {text}")
+
+
+def check_header(path):
+    relative = path.relative_to(INCLUDE / "braing3n")
+    folder = relative.parts[0] if len(relative.parts) > 1 else None
+    if folder is not None and folder not in FOLDERS:
+        found(path, 1, f"folder {folder}/ is not in the list of folders")
+        return
+    text = path.read_text()
+    if "#pragma once" not in text:
+        found(path, 1, "no #pragma once")
+    for number, line in enumerate(text.splitlines(), 1):
+        match = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
+        if not match:
+            continue
+        bracket, target = match.groups()
+        if bracket == '"':
+            if not (INCLUDE / target).is_file():
+                found(path, number, f"include of {target}, which does not exist (includes are written from include/)")
+            parts = target.split("/")
+            if folder is not None and len(parts) > 2 and parts[1] in FOLDERS and FOLDERS.index(parts[1]) > FOLDERS.index(folder):
+                found(path, number, f"{folder}/ may not include {parts[1]}/, which comes after it")
+            if folder is not None and len(parts) == 2:
+                found(path, number, f"includes the umbrella header {target}")
+        if folder is not None:
+            for prefix, places in THIRD_PARTIES.items():
+                if target.startswith(prefix) and not any(str(relative).startswith(place) for place in places):
+                    found(path, number, f"{target} may be included in {', '.join(places) or 'no header'} only")
+
+
+def check_umbrella():
+    umbrella = INCLUDE / "braing3n" / "braing3n.hpp"
+    if not umbrella.is_file():
+        found(umbrella, 1, "does not exist")
+        return
+    listed = set(re.findall(r'#\s*include "(braing3n/[^"]+)"', umbrella.read_text()))
+    for path in sorted(INCLUDE.rglob("*.hpp")):
+        name = str(path.relative_to(INCLUDE))
+        if not NOT_IN_UMBRELLA.match(name) and name not in listed:
+            found(umbrella, 1, f"does not include {name}")
+
+
+def tracked_files():
+    try:
+        out = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], check=True, capture_output=True).stdout.decode()
+    except (OSError, subprocess.CalledProcessError):
+        print("check_tree: no git here: the list of files is not checked")
+        return []
+    return [ROOT / name for name in out.split("\0") if name]
+
+
+def check_files():
+    for path in tracked_files():
+        if not path.is_file():
+            continue
+        name = str(path.relative_to(ROOT))
+        if path.stat().st_size > MAX_BYTES:
+            found(path, 1, f"{path.stat().st_size} bytes; the repository takes at most {MAX_BYTES}")
+        if FORBIDDEN_NAMES.search(name):
+            found(path, 1, "images, archives, weights and participant tables do not belong into the repository")
+        if path.suffix in CODE and path.name != Path(__file__).name:
+            for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+                if UNFINISHED.search(line):
+                    found(path, number, "unfinished work: " + line.strip())
+                if len(line) > MAX_LINE and path.suffix in {".hpp", ".cuh", ".cpp", ".cu"}:
+                    found(path, number, f"{len(line)} characters in the line; at most {MAX_LINE}")
+
+
+for header in sorted([*INCLUDE.rglob("*.hpp"), *INCLUDE.rglob("*.cuh")]):
+    check_header(header)
+check_umbrella()
+check_files()
+for line in findings:
+    print(line)
+print(f"check_tree: {len(findings)} findings")
+sys.exit(1 if findings else 0)
