@@ -56,17 +56,16 @@ struct ConvGeometry {
   Index out[3] = {0, 0, 0};
 };
 
-/// Convolution for one element type. An entry may be null: the caller then uses the plain path.
+/// Convolution for one element type. An entry may be null: backend/cpu/conv.hpp then uses im2col and the matrix product.
 template <class T>
 struct ConvKernels {
   /// y = conv(x, w) [+ bias] [+ residual]; bias (channels_out) and residual (like y) may be null.
   void (*forward)(Context<Cpu>&, const ConvGeometry&, const T* x, const T* w, const T* bias, const T* residual, T* y) = nullptr;
-  /// dx = the transpose of the convolution applied to dy.
-  void (*backward_input)(Context<Cpu>&, const ConvGeometry&, const T* w, const T* dy, T* dx) = nullptr;
+  /// dx = the transpose of the convolution applied to dy [+ bias (channels_in), which may be null]. This is the gradient of
+  /// forward(), and the forward pass of transposed convolutions and of nearest x2 upsampling followed by a convolution.
+  void (*backward_input)(Context<Cpu>&, const ConvGeometry&, const T* w, const T* bias, const T* dy, T* dx) = nullptr;
   /// dw += correlation of x with dy, in an order fixed by the geometry.
   void (*backward_weight)(Context<Cpu>&, const ConvGeometry&, const T* x, const T* dy, T* dw) = nullptr;
-  /// y = conv(upsample2(x), w) [+ bias] with kernel 3, pad 1, geometry of the coarse x; y has twice the extents.
-  void (*upsample_forward)(Context<Cpu>&, const ConvGeometry&, const T* x, const T* w, const T* bias, T* y) = nullptr;
 };
 
 struct CpuProvider {
