@@ -1,0 +1,40 @@
+// Matrix products of a backend, as ops call them. On the CPU: the context's table of kernels.
+#pragma once
+
+#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/kernels.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+template <Backend B>
+struct ProductKernel {
+  /// C = [C +] A B with its epilogue, see GemmCall.
+  template <class T>
+  static void run(Context<B>&, const GemmCall<T>&) { BRAING3N_REQUIRE_LAUNCH(B, T); }
+  /// B (k, n) in the order run() reads it; empty when there is no such order.
+  template <class T>
+  static Tensor<std::uint8_t, B> pack(Context<B>&, Index, Index, const T*, Index, Index) { BRAING3N_REQUIRE_LAUNCH(B, T); return {}; }
+};
+
+template <>
+struct ProductKernel<Cpu> {
+  template <class T>
+  static void run(Context<Cpu>& ctx, const GemmCall<T>& call) {
+    const auto run = ctx.provider().template gemm<T>().run;
+    if (run == nullptr)
+      fail(ErrorKind::environment, "provider.gemm", "provider ", ctx.provider().name, " has no matrix product for ", type_name<T>());
+    run(ctx, call);
+  }
+
+  template <class T>
+  static Tensor<std::uint8_t, Cpu> pack(Context<Cpu>& ctx, Index k, Index n, const T* b, Index b_row, Index b_col) {
+    const GemmKernels<T>& gemm = ctx.provider().template gemm<T>();
+    const std::size_t bytes = gemm.packed_bytes == nullptr || gemm.pack == nullptr ? 0 : gemm.packed_bytes(k, n);
+    if (bytes == 0) return {};
+    Tensor<std::uint8_t, Cpu> packed(ctx, Shape{static_cast<Index>(bytes)});
+    gemm.pack(ctx, k, n, b, b_row, b_col, packed.data());
+    return packed;
+  }
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI
