@@ -78,67 +78,69 @@ BRAING3N_INLINE typename Z::Mask lane_mask(Index count) {
   return static_cast<typename Z::Mask>((1u << lanes) - 1u);
 }
 
-// Rows are addressed in groups of three, one pointer per group and the distance once, so that every address stays in a register.
-template <class T, int R>
-BRAING3N_TARGET_AVX512 inline void tile_avx512(const TileCall<T, accum_t<T>>& call) {
+// The rows are template arguments in fold expressions: unrolled at every optimisation level, and no lambda or pragma that
+// one of the compilers would not take. Rows are addressed in groups of three, one pointer per group and the distance once, so
+// that every address stays in a register.
+template <class T, class Rows>
+struct TileAvx512;
+
+template <class T, int... I>
+struct TileAvx512<T, std::integer_sequence<int, I...>> {
   using Z = Zmm<T>;
   using V = typename Z::V;
-  constexpr Index w = Z::width;
-  constexpr Index group = std::is_same_v<T, bfloat16> ? 2 : 1;
-  constexpr Index panel_row = 2 * w * group;
-  constexpr int pointers = (R + 2) / 3;
-  V x[R], y[R];
-#pragma GCC unroll 14
-  for (int i = 0; i < R; ++i) x[i] = y[i] = Z::zero();
-  const Index lda = call.lda, ldc = call.ldc;
-  for (Index t = 0; t < call.term_count; ++t) {
-    const T* b = call.terms[t].b;
-    const T* a[pointers];
-#pragma GCC unroll 5
-    for (int g = 0; g < pointers; ++g) a[g] = call.terms[t].a + 3 * g * lda;
-    const auto step = [&](Index u, auto last_of_odd) BRAING3N_LAMBDA_INLINE BRAING3N_TARGET_AVX512 {
-      const V b0 = Z::load(b), b1 = Z::load(b + w * group);
-      _mm_prefetch(reinterpret_cast<const char*>(b + 8 * panel_row), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(b + 8 * panel_row + w * group), _MM_HINT_T0);
-      b += panel_row;
-#pragma GCC unroll 14
-      for (int i = 0; i < R; ++i) {
-        const V s = Z::broadcast(a[i / 3] + (i % 3) * lda + u * group, last_of_odd);
-        x[i] = Z::fma(s, b0, x[i]);
-        y[i] = Z::fma(s, b1, y[i]);
-        // Compilers would move the broadcasts of several steps to the front and then spill; this keeps rows in order.
-        asm volatile("" : "+v"(x[i]), "+v"(y[i]) : : "memory");
+  using Acc = accum_t<T>;
+  static constexpr int rows = sizeof...(I);
+  static constexpr int pointers = (rows + 2) / 3;
+  static constexpr Index w = Z::width;
+  static constexpr Index group = std::is_same_v<T, bfloat16> ? 2 : 1;
+  static constexpr Index half_row = w * group;
+
+  // Compilers would move the broadcasts of several steps to the front and then spill; this keeps rows in order.
+  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static void keep_order(V& x, V& y) { asm volatile("" : "+v"(x), "+v"(y) : : "memory"); }
+
+  template <class LastOfOdd>
+  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static void step(V (&x)[rows], V (&y)[rows], const T* const (&a)[pointers], Index lda, Index u,
+                                                          const T* b, LastOfOdd last_of_odd) {
+    const V b0 = Z::load(b), b1 = Z::load(b + half_row);
+    _mm_prefetch(reinterpret_cast<const char*>(b + 16 * half_row), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(b + 17 * half_row), _MM_HINT_T0);
+    V s;
+    ((s = Z::broadcast(a[I / 3] + (I % 3) * lda + u * group, last_of_odd), x[I] = Z::fma(s, b0, x[I]), y[I] = Z::fma(s, b1, y[I]),
+      keep_order(x[I], y[I])),
+     ...);
+  }
+
+  BRAING3N_TARGET_AVX512 static void run(const TileCall<T, Acc>& call) {
+    V x[rows], y[rows];
+    ((x[I] = y[I] = Z::zero()), ...);
+    const Index lda = call.lda;
+    for (Index t = 0; t < call.term_count; ++t) {
+      const T* b = call.terms[t].b;
+      const T* a[pointers];
+      ((a[I / 3] = call.terms[t].a + I / 3 * 3 * lda), ...);
+      Index k = call.k / group;
+      for (; k >= 4; k -= 4, b += 8 * half_row) {
+        step(x, y, a, lda, 0, b, std::false_type());
+        step(x, y, a, lda, 1, b + 2 * half_row, std::false_type());
+        step(x, y, a, lda, 2, b + 4 * half_row, std::false_type());
+        step(x, y, a, lda, 3, b + 6 * half_row, std::false_type());
+        ((a[I / 3] += I % 3 == 0 ? 4 * group : 0), ...);
       }
-    };
-    Index k = call.k / group;
-    for (; k >= 4; k -= 4) {
-      step(0, std::false_type());
-      step(1, std::false_type());
-      step(2, std::false_type());
-      step(3, std::false_type());
-#pragma GCC unroll 5
-      for (int g = 0; g < pointers; ++g) a[g] += 4 * group;
+      for (Index u = 0; u < k; ++u, b += 2 * half_row) step(x, y, a, lda, u, b, std::false_type());
+      if constexpr (group == 2)
+        if (call.k % 2 != 0) step(x, y, a, lda, k, b, std::true_type());
     }
-    for (Index u = 0; u < k; ++u) step(u, std::false_type());
-    if constexpr (group == 2)
-      if (call.k % 2 != 0) step(k, std::true_type());
+    const typename Z::Mask m0 = lane_mask<Z>(call.cols), m1 = lane_mask<Z>(call.cols - w);
+    Acc* c = call.c;
+    const Index ldc = call.ldc;
+    if (call.accumulate) ((x[I] = Z::add(x[I], Z::load(m0, c + I * ldc)), y[I] = Z::add(y[I], Z::load(m1, c + I * ldc + w))), ...);
+    ((Z::store(c + I * ldc, m0, x[I]), Z::store(c + I * ldc + w, m1, y[I])), ...);
   }
-  const typename Z::Mask m0 = lane_mask<Z>(call.cols), m1 = lane_mask<Z>(call.cols - w);
-#pragma GCC unroll 14
-  for (int i = 0; i < R; ++i) {
-    accum_t<T>* c = call.c + i * ldc;
-    if (call.accumulate) {
-      x[i] = Z::add(x[i], Z::load(m0, c));
-      y[i] = Z::add(y[i], Z::load(m1, c + w));
-    }
-    Z::store(c, m0, x[i]);
-    Z::store(c + w, m1, y[i]);
-  }
-}
+};
 
 template <class T, std::size_t... R>
 constexpr auto tiles_avx512(std::index_sequence<R...>) {
-  return std::array<void (*)(const TileCall<T, accum_t<T>>&), sizeof...(R)>{tile_avx512<T, static_cast<int>(R) + 1>...};
+  return std::array<void (*)(const TileCall<T, accum_t<T>>&), sizeof...(R)>{TileAvx512<T, std::make_integer_sequence<int, static_cast<int>(R) + 1>>::run...};
 }
 
 }  // namespace detail
