@@ -1,0 +1,82 @@
+// A file mapped into memory, read-only. Pages are read when they are touched, so opening a file of many gigabytes is free.
+//
+// A file that another process shortens while it is mapped raises SIGBUS on access; the writers of this library never do
+// that, they replace whole files by rename.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <filesystem>
+#include <span>
+#include <utility>
+
+#include "braing3n/base/error.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+namespace detail {
+
+/// Full disks, quotas, broken devices and exhausted resources are the environment's fault; everything else is the file's.
+inline ErrorKind kind_of_errno(int code) {
+  switch (code) {
+    case ENOSPC: case EDQUOT: case EFBIG: case EIO: case ENOMEM: case EMFILE: case ENFILE: case EROFS: return ErrorKind::environment;
+    default: return ErrorKind::file;
+  }
+}
+
+[[noreturn]] inline void fail_errno(int code, const char* id, const std::filesystem::path& path, const char* what) {
+  throw Error(kind_of_errno(code), id, concat("cannot ", what, ": ", std::strerror(code)), path.string());
+}
+
+}  // namespace detail
+
+class MappedFile {
+ public:
+  /// Throws Error (file) when `path` is not a readable regular file.
+  explicit MappedFile(const std::filesystem::path& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // non-blocking: a pipe must not hang the program
+    if (fd < 0) detail::fail_errno(errno, "file.open", path, "open");
+    struct stat status {};
+    const int stat_result = ::fstat(fd, &status);
+    const int stat_errno = errno;
+    if (stat_result != 0 || !S_ISREG(status.st_mode)) {
+      ::close(fd);
+      if (stat_result != 0) detail::fail_errno(stat_errno, "file.open", path, "open");
+      throw Error(ErrorKind::file, "file.kind", S_ISDIR(status.st_mode) ? "is a folder, expected a file" : "is not a regular file", path.string());
+    }
+    size_ = static_cast<std::size_t>(status.st_size);
+    if (size_ > 0) {
+      void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+      const int map_errno = errno;
+      if (p == MAP_FAILED) {
+        ::close(fd);
+        detail::fail_errno(map_errno, "file.map", path, "map into memory");
+      }
+      data_ = static_cast<const std::byte*>(p);
+    }
+    ::close(fd);
+  }
+  ~MappedFile() {
+    if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  }
+  MappedFile(MappedFile&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  MappedFile& operator=(MappedFile&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI
