@@ -6,6 +6,7 @@ if(BRAING3N_BUILD_TESTS OR BRAING3N_BUILD_EXAMPLES OR BRAING3N_BUILD_BENCH OR BR
   find_package(Eigen3 3.4 CONFIG REQUIRED)
   find_package(xtensor CONFIG REQUIRED)
   find_package(nlohmann_json CONFIG REQUIRED)
+  find_package(ZLIB REQUIRED)
   include(Braing3nNiftiClib)
   if(BRAING3N_NIFTI_MISSING)
     message(FATAL_ERROR "braing3n: the build needs ${BRAING3N_NIFTI_MISSING}")

@@ -1,5 +1,5 @@
-# The INTERFACE targets. Each owns the headers that need what it links, and the check BRAING3N_VERIFY_HEADERS compiles every
-# header alone with its own target, so a header cannot quietly need more than its target gives.
+# The INTERFACE targets. Each owns the headers that need what it links: tests/tools/check_tree.py reads the table below and follows
+# the includes, and BRAING3N_VERIFY_HEADERS compiles every header alone with its own target.
 set(include_dir "${PROJECT_SOURCE_DIR}/include")
 
 file(GLOB_RECURSE all_headers RELATIVE "${include_dir}" CONFIGURE_DEPENDS "${include_dir}/braing3n/*.hpp" "${include_dir}/braing3n/*.cuh")
@@ -40,7 +40,7 @@ endforeach()
 target_compile_features(braing3n_core INTERFACE cxx_std_20)
 target_link_libraries(braing3n_core INTERFACE Threads::Threads)
 target_link_libraries(braing3n_cpu INTERFACE braing3n_core Eigen3::Eigen)
-target_link_libraries(braing3n_io INTERFACE braing3n_cpu nlohmann_json::nlohmann_json)
+target_link_libraries(braing3n_io INTERFACE braing3n_cpu nlohmann_json::nlohmann_json ZLIB::ZLIB)
 target_link_libraries(braing3n_xtensor INTERFACE braing3n_io xtensor)
 target_link_libraries(braing3n_nifti INTERFACE braing3n_xtensor braing3n::nifti_clib)
 target_link_libraries(braing3n_onednn INTERFACE braing3n_cpu braing3n::onednn_clib)

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Checks of the source tree that no compiler makes. Prints every finding; exit 1 when there is one.
+With --write-umbrella it writes include/braing3n/braing3n.hpp anew from the headers that exist.
 
 1. Include order: a header includes its own folder and folders above it in FOLDERS, never below.
 2. Third parties stay where the architecture puts them (Eigen in backend/cpu and probe, xtensor at the rim, JSON in io).
-3. Every quoted include exists; every header has #pragma once; the umbrella header includes every host header.
-4. Nothing big, no medical images and no participant tables in the repository; no unfinished-work markers in code.
+3. A header needs, through everything it includes, only what its CMake target links (the table in cmake/Braing3nTargets.cmake).
+4. Every quoted include exists; every header has #pragma once; the umbrella header includes every host header.
+5. Nothing big, no medical images and no participant tables in the repository; no unfinished-work markers in code.
 """
 import re
 import subprocess
@@ -30,8 +32,16 @@ THIRD_PARTIES = {
     "CLI/": [],
     "doctest/": [],
 }
+# target -> third-party prefixes that it gives
+CPU = {"Eigen/"}
+IO = CPU | {"nlohmann/", "zlib.h"}
+XTENSOR = IO | {"xtensor/", "xtl/"}
+NIFTI = XTENSOR | {"nifti"}
+TARGET_GIVES = {"core": set(), "cpu": CPU, "io": IO, "xtensor": XTENSOR, "nifti": NIFTI, "braing3n": NIFTI,
+                "onednn": CPU | {"oneapi/", "dnnl"}, "cuda": CPU}
 # Host headers that are included on request only.
 NOT_IN_UMBRELLA = re.compile(r"braing3n/(backend/cpu/onednn|backend/cuda/|interop/|compiled[.]hpp|braing3n[.]hpp)")
+NIFTI_HEADER = re.compile(r"braing3n/io/nifti")
 MAX_BYTES = 4 * 1024 * 1024
 FORBIDDEN_NAMES = re.compile(r"([.](nii|nii[.]gz|mgz|mgh|dcm|mha|mhd|nrrd|pt|pth|ckpt|onnx|whl|zip|tar|gz|7z)|(^|/)participants[^/]*[.](tsv|csv)|(^|/)phenotypic[^/]*)$",
                              re.IGNORECASE)
@@ -74,6 +84,35 @@ def check_header(path):
                     found(path, number, f"{target} may be included in {', '.join(places) or 'no header'} only")
 
 
+def own_includes(path):
+    return re.findall(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', path.read_text(), re.MULTILINE)
+
+
+def third_parties_of(name, seen):
+    """Third-party prefixes that the header `name` needs, itself and through our own headers."""
+    if name in seen:
+        return set()
+    seen.add(name)
+    needs = set()
+    for target in own_includes(INCLUDE / name):
+        if (INCLUDE / target).is_file():
+            needs |= third_parties_of(target, seen)
+        else:
+            needs |= {prefix for prefix in THIRD_PARTIES if target.startswith(prefix)}
+    return needs
+
+
+def check_owners():
+    table = re.search(r"set\(header_owners\n(.*?)\)\n", (ROOT / "cmake" / "Braing3nTargets.cmake").read_text(), re.DOTALL).group(1)
+    rules = [(line.split()[0], line.split()[1]) for line in re.findall(r'"([^"]+)"', table)]
+    for path in sorted(INCLUDE.rglob("*.hpp")):
+        name = str(path.relative_to(INCLUDE))
+        owner = next(owner for owner, pattern in rules if re.search(pattern, name))
+        extra = third_parties_of(name, set()) - TARGET_GIVES[owner]
+        if extra:
+            found(path, 1, f"belongs to braing3n::{owner}, which does not give {', '.join(sorted(extra))}")
+
+
 def check_umbrella():
     umbrella = INCLUDE / "braing3n" / "braing3n.hpp"
     if not umbrella.is_file():
@@ -84,6 +123,21 @@ def check_umbrella():
         name = str(path.relative_to(INCLUDE))
         if not NOT_IN_UMBRELLA.match(name) and name not in listed:
             found(umbrella, 1, f"does not include {name}")
+
+
+def write_umbrella():
+    lines = ["// Everything on the CPU side. Written by tests/tools/check_tree.py --write-umbrella.",
+             "// Not here, to be included on request: the oneDNN provider, interop/, compiled.hpp, and the CUDA side (cuda.cuh).",
+             "#pragma once", ""]
+    root = INCLUDE / "braing3n"
+    for folder in FOLDERS:
+        names = [str(path.relative_to(INCLUDE)) for path in sorted((root / folder).rglob("*.hpp"))]
+        names = [name for name in names if not NOT_IN_UMBRELLA.match(name)]
+        lines += [f'#include "{name}"' for name in names if not NIFTI_HEADER.match(name)]
+        nifti = [f'#include "{name}"' for name in names if NIFTI_HEADER.match(name)]
+        if nifti:
+            lines += ["#if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)", *nifti, "#endif"]
+    (root / "braing3n.hpp").write_text("\n".join(lines) + "\n")
 
 
 def tracked_files():
@@ -112,8 +166,11 @@ def check_files():
                     found(path, number, f"{len(line)} characters in the line; at most {MAX_LINE}")
 
 
+if sys.argv[1:] == ["--write-umbrella"]:
+    write_umbrella()
 for header in sorted([*INCLUDE.rglob("*.hpp"), *INCLUDE.rglob("*.cuh")]):
     check_header(header)
+check_owners()
 check_umbrella()
 check_files()
 for line in findings:
