@@ -103,9 +103,9 @@ Tensor<T, B> modulate_forward(const Tensor<T, B>& x, const Tensor<T, B>& shift, 
 
 template <class T, Backend B>
 struct ModulateGradients {
-  Tensor<T, B> x;      // (N, L, C)
-  Tensor<T, B> shift;  // (N, C)
-  Tensor<T, B> scale;  // (N, C)
+  Tensor<T, B> dx;      // (N, L, C)
+  Tensor<T, B> dshift;  // (N, C)
+  Tensor<T, B> dscale;  // (N, C)
 };
 /// x and scale as given to the forward, dy (N, L, C).
 template <class T, Backend B>
@@ -137,8 +137,8 @@ Tensor<T, B> gated_add_forward(const Tensor<T, B>& r, const Tensor<T, B>& g, con
 
 template <class T, Backend B>
 struct GateGradients {
-  Tensor<T, B> g;  // (N, C)
-  Tensor<T, B> x;  // (N, L, C)
+  Tensor<T, B> dg;  // (N, C)
+  Tensor<T, B> dx;  // (N, L, C)
 };
 /// g and x as given to the forward, dy (N, L, C).
 template <class T, Backend B>

@@ -11,6 +11,9 @@ struct ProductKernel {
   /// C = [C +] A B with its epilogue, see GemmCall.
   template <class T>
   static void run(Context<B>&, const GemmCall<T>&) { BRAING3N_REQUIRE_LAUNCH(B, T); }
+  /// The same for `batch` triples of matrices, each `*_step` elements after the one before.
+  template <class T>
+  static void run_batch(Context<B>&, const GemmCall<T>&, Index, const T*, Index, const T*, Index, T*, Index) { BRAING3N_REQUIRE_LAUNCH(B, T); }
   /// B (k, n) in the order run() reads it; empty when there is no such order.
   template <class T>
   static Tensor<std::uint8_t, B> pack(Context<B>&, Index, Index, const T*, Index, Index) { BRAING3N_REQUIRE_LAUNCH(B, T); return {}; }
@@ -24,6 +27,22 @@ struct ProductKernel<Cpu> {
     if (run == nullptr)
       fail(ErrorKind::environment, "provider.gemm", "provider ", ctx.provider().name, " has no matrix product for ", type_name<T>());
     run(ctx, call);
+  }
+
+  template <class T>
+  static void run_batch(Context<Cpu>& ctx, const GemmCall<T>& one, Index batch, const T* a, Index a_step, const T* b, Index b_step, T* c,
+                        Index c_step) {
+    const auto product = [&](Index i) {
+      GemmCall<T> call = one;
+      call.a = a + i * a_step, call.b = b + i * b_step, call.c = c + i * c_step;
+      run(ctx, call);
+    };
+    // Small products are shared out whole; a large one is cut up by its own kernel. The sums are the same either way.
+    if (batch >= 4 && one.m * one.n * one.k <= (Index{1} << 24)) {
+      ctx.parallel(batch, product);
+    } else {
+      for (Index i = 0; i < batch; ++i) product(i);
+    }
   }
 
   template <class T>

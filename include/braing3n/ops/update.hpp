@@ -1,0 +1,132 @@
+// In-place updates of parameters: AdamW, exponential moving average, scaling of gradients.
+//
+// Each is one pass over memory. AdamW reads value, gradient and both moments and writes back all but the gradient: 28 bytes
+// per float parameter, and nothing else matters for its speed.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "braing3n/ops/reduce.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+/// One step of AdamW (Loshchilov and Hutter, arXiv 1711.05101) as torch.optim.AdamW computes it:
+///   g <- gradient_scale g;  p <- p (1 - lr decay);  m <- m + (1 - beta1) (g - m);  v <- beta2 v + (1 - beta2) g^2
+///   p <- p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+struct AdamWStep {
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double decay = 0.01;          // decoupled weight decay
+  double gradient_scale = 1.0;  // applied to the gradient as it is read (clipping, loss scaling)
+  std::int64_t t = 1;           // number of this step, from 1
+};
+
+namespace detail {
+
+/// Square root of x >= 0, within 1 ulp for normal x, in operations that vectorise: the standard library's may set errno, which
+/// keeps compilers from using vector instructions. Newton's iteration for 1 / sqrt(x) from the classic exponent-halving guess,
+/// then one correction by the residual x - s^2. Infinity and NaN are returned as they are.
+template <class T>
+BRAING3N_HD BRAING3N_INLINE T sqrt_nonnegative(T x) {
+  constexpr bool is_double = std::is_same_v<T, double>;
+  using Bits = std::conditional_t<is_double, std::uint64_t, std::uint32_t>;
+  constexpr Bits magic = static_cast<Bits>(is_double ? 0x5fe6eb50c7b537a9ull : 0x5f375a86ull);
+  T y = __builtin_bit_cast(T, magic - (__builtin_bit_cast(Bits, x) >> 1));
+  const T half = static_cast<T>(0.5) * x;
+  for (int i = 0; i < (is_double ? 3 : 2); ++i) y = y * (static_cast<T>(1.5) - half * y * y);
+  const T s = x * y;
+  const T root = s + static_cast<T>(0.5) * y * (x - s * s);
+  return x <= std::numeric_limits<T>::max() ? root : x;
+}
+
+template <class T>
+struct AdamWElement {
+  T* p;
+  T* m;
+  T* v;
+  const T* g;
+  T keep, one_minus_beta1, beta2, one_minus_beta2, step_size, inverse_root, eps, gradient_scale;
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
+    const T gi = gradient_scale * g[i];
+    const T mi = m[i] + one_minus_beta1 * (gi - m[i]);
+    const T vi = beta2 * v[i] + one_minus_beta2 * gi * gi;
+    m[i] = mi;
+    v[i] = vi;
+    p[i] = keep * p[i] - step_size * mi / (sqrt_nonnegative(vi) * inverse_root + eps);
+  }
+};
+
+template <class T>
+struct Ema {
+  T* average;
+  const T* value;
+  T rate;  // 1 - decay
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const { average[i] = average[i] + rate * (value[i] - average[i]); }
+};
+
+template <class T>
+struct Swap {
+  T* a;
+  T* b;
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
+    const T old = a[i];
+    a[i] = b[i];
+    b[i] = old;
+  }
+};
+
+template <class T>
+struct ScaleInPlace {
+  T* x;
+  T s;
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const { x[i] = s * x[i]; }
+};
+
+}  // namespace detail
+
+/// Updates value, m and v in place. All four tensors have one shape.
+template <class T, Backend B>
+void adamw_update(Tensor<T, B>& value, const Tensor<T, B>& gradient, Tensor<T, B>& m, Tensor<T, B>& v, const AdamWStep& step) {
+  require_elements("adamw", value);
+  require_same_shape("adamw", value, gradient);
+  require_same_shape("adamw", value, m);
+  require_same_shape("adamw", value, v);
+  require_same_context("adamw", value, gradient);
+  const double t = static_cast<double>(step.t);
+  const double correction1 = 1.0 - std::pow(step.beta1, t), correction2 = 1.0 - std::pow(step.beta2, t);
+  map(value.context(), value.size(),
+      detail::AdamWElement<T>{value.data(), m.data(), v.data(), gradient.data(), static_cast<T>(1.0 - step.lr * step.decay), static_cast<T>(1.0 - step.beta1),
+                       static_cast<T>(step.beta2), static_cast<T>(1.0 - step.beta2), static_cast<T>(step.lr / correction1),
+                       static_cast<T>(1.0 / std::sqrt(correction2)), static_cast<T>(step.eps), static_cast<T>(step.gradient_scale)});
+}
+
+/// average <- decay average + (1 - decay) value.
+template <class T, Backend B>
+void ema_update(Tensor<T, B>& average, const Tensor<T, B>& value, double decay) {
+  require_elements("ema", average);
+  require_same_shape("ema", average, value);
+  require_same_context("ema", average, value);
+  map(average.context(), average.size(), detail::Ema<T>{average.data(), value.data(), static_cast<T>(1.0 - decay)});
+}
+
+/// Exchanges the elements of two tensors.
+template <class T, Backend B>
+void swap_in_place(Tensor<T, B>& a, Tensor<T, B>& b) {
+  require_elements("swap", a);
+  require_same_shape("swap", a, b);
+  require_same_context("swap", a, b);
+  map(a.context(), a.size(), detail::Swap<T>{a.data(), b.data()});
+}
+
+/// x <- s x.
+template <class T, Backend B>
+void scale_in_place(Tensor<T, B>& x, double s) {
+  require_elements("scale_in_place", x);
+  map(x.context(), x.size(), detail::ScaleInPlace<T>{x.data(), static_cast<T>(s)});
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI

@@ -1,0 +1,58 @@
+// Clipping by the global norm of all gradients (Pascanu et al., arXiv 1211.5063), as torch.nn.utils.clip_grad_norm_:
+//   coefficient = min(1, max_norm / (norm + 1e-6))
+// The norm is a sum of squares in double, tensor by tensor in the order of the views, so it does not depend on threads.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "braing3n/core/parameter_view.hpp"
+#include "braing3n/ops/update.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+/// Euclidean norm of all gradients together.
+/// Throws Error (numeric) with the name of the first parameter whose gradient has a NaN or an infinity.
+template <class T, Backend B>
+double gradient_norm(std::span<const ParameterView<T, B>> parameters) {
+  double total = 0;
+  for (const ParameterView<T, B>& p : parameters) total += squared_norm(p.gradient);
+  if (!std::isfinite(total)) {
+    for (const ParameterView<T, B>& p : parameters)
+      if (!all_finite(p.gradient))
+        fail(ErrorKind::numeric, "clip.finite", "gradient norm: the gradient of ", p.name, " ", p.gradient.shape(),
+             " is the first with a value that is not finite");
+    fail(ErrorKind::numeric, "clip.overflow", "gradient norm: the sum of squares is ", total, " although every gradient is finite");
+  }
+  return std::sqrt(total);
+}
+
+struct ClipResult {
+  double norm;         // before clipping
+  double coefficient;  // what gradients were or are to be multiplied by, <= 1
+};
+
+/// The coefficient without applying it: AdamW::step takes it as gradient_scale, which saves a pass over the gradients.
+/// Throws Error (argument) unless max_norm > 0.
+template <class T, Backend B>
+ClipResult clip_coefficient(std::span<const ParameterView<T, B>> parameters, double max_norm) {
+  if (!(max_norm > 0)) fail(ErrorKind::argument, "clip.norm", "clip: max_norm ", max_norm, ", expected a positive number");
+  const double norm = gradient_norm(parameters);
+  return {norm, std::min(1.0, max_norm / (norm + 1e-6))};
+}
+
+/// Scales all gradients in place; returns the norm they had.
+template <class T, Backend B>
+double clip_grad_norm(std::span<ParameterView<T, B>> parameters, double max_norm) {
+  const ClipResult clip = clip_coefficient(std::span<const ParameterView<T, B>>(parameters), max_norm);
+  if (clip.coefficient < 1.0)
+    for (ParameterView<T, B>& p : parameters) scale_in_place(p.gradient, clip.coefficient);
+  return clip.norm;
+}
+template <class T, Backend B>
+double clip_grad_norm(ParameterViews<T, B>& parameters, double max_norm) {
+  return clip_grad_norm(std::span<ParameterView<T, B>>(parameters), max_norm);
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI
