@@ -20,7 +20,7 @@ struct CpuOptions {
   bool keep_packed_weights = true;        // inference keeps weights a second time in the order products read them
 };
 
-inline const CpuProvider& default_cpu_provider();  // backend/cpu/providers.hpp
+inline const CpuProvider& default_cpu_provider();  // backend/cpu/providers.hpp, included below
 
 template <>
 class Context<Cpu> {
@@ -59,6 +59,12 @@ class Context<Cpu> {
     parallel(chunks, [&](Index chunk) { f(chunk * grain, std::min(n, (chunk + 1) * grain)); });
   }
 
+  /// The same for work on host data, whatever the backend.
+  template <class F>
+  void host_parallel_range(Index n, Index grain, F&& f) {
+    parallel_range(n, grain, std::forward<F>(f));
+  }
+
  private:
   CachingHostMemory memory_;
   ThreadPool pool_;
@@ -68,3 +74,5 @@ class Context<Cpu> {
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI
+
+#include "braing3n/backend/cpu/providers.hpp"  // needs the class above, and whoever makes a context needs the default table

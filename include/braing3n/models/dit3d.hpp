@@ -1,0 +1,248 @@
+// The conditional diffusion transformer over latent tokens.
+//
+// Source: BrainG3N (arXiv 2606.19651), section 2.3; Peebles and Xie 2023 (adaLN-Zero blocks). Input and output are latent
+// tokens (N, L, C) with L on a fixed grid; the condition vector is the time embedding plus one embedding per condition field.
+// Conditions are data: a list of categorical and continuous fields, each with its own null. Default: 292,887,968 parameters.
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "braing3n/nn/embedding.hpp"
+#include "braing3n/nn/transformer.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+enum class ConditionKind { categorical, continuous };
+
+struct ConditionField {
+  std::string name;
+  ConditionKind kind = ConditionKind::categorical;
+  std::vector<std::string> values;  // categorical: the known classes, in the order of the table rows
+  double drop = 0.1;                // probability that training replaces the value by the null
+  bool required = false;            // never dropped, no null row, must be given
+  double minimum = 0, maximum = 0;  // continuous: the accepted range, in the field's unit
+
+  Index classes() const { return static_cast<Index>(values.size()); }
+
+  static void visit(auto& self, auto&& v) {
+    v("name", self.name);
+    v("kind", self.kind);
+    v("values", self.values);
+    v("drop", self.drop);
+    v("required", self.required);
+    v("minimum", self.minimum);
+    v("maximum", self.maximum);
+  }
+};
+
+/// The paper's six conditions. The names of its 8 diseases and 19 sites are not all published: docs/architecture.md.
+inline std::vector<ConditionField> paper_conditions();
+
+struct Dit3dConfig {
+  Index channels = 32;
+  Extent3 grid = {10, 12, 10};
+  Index width = 1152, depth = 12, heads = 18, mlp = 4608;
+  double layer_norm_eps = 1e-6;
+  double time_scale = 1000.0;  // the time in [0, 1] is multiplied by this before its sinusoidal embedding
+  std::vector<ConditionField> conditions = paper_conditions();
+
+  static void visit(auto& self, auto&& v) {
+    v("channels", self.channels);
+    v("grid", self.grid);
+    v("width", self.width);
+    v("depth", self.depth);
+    v("heads", self.heads);
+    v("mlp", self.mlp);
+    v("layer_norm_eps", self.layer_norm_eps);
+    v("time_scale", self.time_scale);
+    v("conditions", self.conditions);
+  }
+
+  void validate() const {
+    if (width % 6 != 0)
+      fail(ErrorKind::config, "dit3d.width", "dit3d: width ", width, " is not divisible by 6, which sine-cosine positions in 3D need");
+    if (heads < 1 || width % heads != 0) fail(ErrorKind::config, "dit3d.heads", "dit3d: width ", width, " cannot be cut into ", heads, " heads");
+    for (const ConditionField& c : conditions)
+      if (c.kind == ConditionKind::categorical && c.values.empty())
+        fail(ErrorKind::config, "dit3d.conditions", "dit3d: the categorical condition ", c.name, " has no values");
+  }
+};
+
+inline std::vector<ConditionField> paper_conditions() {
+  using K = ConditionKind;
+  std::vector<std::string> sites;
+  for (const char* site : {"ADNI", "PPMI", "NKI-RS", "UPENN-GBM", "HCP-YA", "HBN", "UCSF-PDGM", "BGSP", "ABIDE-II", "FCON1000", "IXI", "ABIDE-I",
+                           "SCHIZO", "ADHD-200", "CoRR", "OASIS-1", "OASIS-2", "NKI-RS2", "other"})
+    sites.emplace_back(site);
+  return {{"disease", K::categorical, {"HC", "AD", "MCI", "PD", "ASD", "ADHD", "SCZ", "tumour"}},
+          {"sex", K::categorical, {"F", "M"}},
+          {"modality", K::categorical, {"T1", "T2", "FLAIR", "T1c"}, 0.0, true},
+          {"site", K::categorical, sites},
+          {"age", K::continuous, {}, 0.1, false, 0.0, 120.0},
+          {"idh1", K::categorical, {"wild", "mutant"}}};
+}
+
+/// The condition of a batch: one entry per field and sample. Missing values are the null (label -1, or a NaN).
+struct ConditionBatch {
+  struct Field {
+    std::vector<std::int32_t> labels;  // categorical, (N)
+    std::vector<double> values;        // continuous, (N)
+  };
+  std::vector<Field> fields;  // as in Dit3dConfig::conditions
+};
+
+/// One continuous condition: an embedding of the value and a learned vector for "unknown".
+template <Backend B, Precision P>
+struct ContinuousCondition {
+  ScalarEmbedding<B, P> embedder;
+  Parameter<B, wide_t<P>> null;  // (width); absent when the field is required
+};
+
+template <Backend B, Precision P>
+struct Dit3d {
+  using T = typename P::Compute;
+  using Act = Var<T, B>;
+  using W = wide_t<P>;
+  using WideAct = Var<typename W::Compute, B>;
+
+  Dit3dConfig config;
+  Linear<B, P> x_embedder;
+  Parameter<B, P> positions;
+  ScalarEmbedding<B, P> t_embedder;
+  std::vector<std::variant<LabelEmbedding<B, P>, ContinuousCondition<B, P>>> conditions;
+  std::vector<DitBlock<B, P>> blocks;
+  LayerNorm<B, P> norm_final;
+  Linear<B, P> final_modulation, final_linear;
+  std::string path;
+
+  Dit3d() = default;
+  Dit3d(Context<B>& context, const Dit3dConfig& c) : config(c) {
+    c.validate();
+    x_embedder = Linear<B, P>(context, c.channels, c.width);
+    positions = Parameter<B, P>(
+        context, {.shape = {1, volume_of(c.grid), c.width}, .init = sincos3d_table(c.grid, c.width, false), .decay = false, .fixed = true});
+    t_embedder = ScalarEmbedding<B, P>(context, c.width);
+    for (const ConditionField& f : c.conditions) {
+      if (f.kind == ConditionKind::categorical) {
+        conditions.emplace_back(LabelEmbedding<B, P>(context, f.classes() + (f.required ? 0 : 1), c.width));
+      } else {
+        ContinuousCondition<B, P> part{ScalarEmbedding<B, P>(context, c.width), {}};
+        if (!f.required) part.null = Parameter<B, W>(context, {.shape = {c.width}, .init = normal(0.02)});
+        conditions.emplace_back(std::move(part));
+      }
+    }
+    const TransformerOptions options = {c.width, c.heads, c.mlp, true, c.layer_norm_eps};
+    for (Index i = 0; i < c.depth; ++i) blocks.emplace_back(context, options);
+    norm_final = LayerNorm<B, P>(context, c.width, c.layer_norm_eps, false);
+    final_modulation = Linear<B, P>(context, c.width, 2 * c.width, {.weight_init = zeros()});
+    final_linear = Linear<B, P>(context, c.width, c.channels, {.weight_init = zeros()});
+  }
+
+  /// x (N, L, C) at times t (N) in [0, 1] (1 = noise, 0 = data) under the conditions -> velocity (N, L, C).
+  Act operator()(Pass<B>& pass, const Act& x, const std::vector<double>& t, const ConditionBatch& condition) const {
+    return pass.at(path, [&] {
+      const Shape expected = {static_cast<Index>(t.size()), volume_of(config.grid), config.channels};
+      if (!(x.shape() == expected))
+        fail(ErrorKind::shape, "dit3d.input", "dit3d: input has shape ", x.shape(), ", expected ", expected, " for ", t.size(), " times");
+      const Act c = silu(to_compute(condition_vector(pass, t, condition)));
+      Act h = add_broadcast(x_embedder(pass, x), reshape(positions.var(pass), {positions.shape()[1], config.width}));
+      for (const auto& block : blocks) h = block(pass, std::move(h), c);
+      const auto [shift, scale] = chunk<2>(final_modulation(pass, c));
+      return final_linear(pass, modulate(norm_final(pass, h), shift, scale));
+    });
+  }
+
+  /// Time embedding plus the embeddings of all conditions: (N, width), in fp32 or better.
+  WideAct condition_vector(Pass<B>& pass, const std::vector<double>& t, const ConditionBatch& condition) const {
+    if (condition.fields.size() != conditions.size())
+      fail(ErrorKind::shape, "dit3d.conditions", "dit3d: ", condition.fields.size(), " conditions given, the model has ", conditions.size());
+    std::vector<double> scaled(t);
+    for (double& v : scaled) v *= config.time_scale;
+    WideAct sum = t_embedder(pass, scaled);
+    for (std::size_t i = 0; i < conditions.size(); ++i)
+      sum = add(sum, std::holds_alternative<LabelEmbedding<B, P>>(conditions[i])
+                         ? embed(pass, std::get<LabelEmbedding<B, P>>(conditions[i]), config.conditions[i], condition.fields[i], t.size())
+                         : embed(pass, std::get<ContinuousCondition<B, P>>(conditions[i]), config.conditions[i], condition.fields[i], t.size()));
+    return sum;
+  }
+
+  static void visit(auto& self, auto&& v) {
+    v("x_embedder", self.x_embedder);
+    v("pos_embed", self.positions);
+    v("t_embedder", self.t_embedder);
+    for (std::size_t i = 0; i < self.conditions.size(); ++i) {
+      const std::string& name = self.config.conditions[i].name;
+      std::visit(
+          [&](auto& part) {
+            if constexpr (requires { part.embedder; }) {
+              v(name + "_embedder", part.embedder);
+              v(name + "_null", part.null);
+            } else {
+              v("cond_embedders." + name, part);
+            }
+          },
+          self.conditions[i]);
+    }
+    v("blocks", self.blocks);
+    v("final_layer.adaLN_modulation.1", self.final_modulation);
+    v("final_layer.linear", self.final_linear);
+  }
+
+ private:
+  static Act to_compute(const WideAct& c) {
+    if constexpr (std::is_same_v<Act, WideAct>) return c;
+    else return cast<T>(c);
+  }
+
+  static void check_count(const ConditionField& field, std::size_t came, std::size_t wanted) {
+    if (came != wanted)
+      fail(ErrorKind::shape, "dit3d.condition_count", "dit3d: condition ", field.name, " has ", came, " entries for ", wanted, " samples");
+  }
+  [[noreturn]] static void fail_required(const ConditionField& field, std::size_t sample) {
+    fail(ErrorKind::argument, "dit3d.condition_required", "dit3d: condition ", field.name, " must be given, sample ", sample, " has none");
+  }
+
+  WideAct embed(Pass<B>& pass, const LabelEmbedding<B, P>& part, const ConditionField& field, const ConditionBatch::Field& given,
+                std::size_t n) const {
+    check_count(field, given.labels.size(), n);
+    std::vector<std::int32_t> rows = given.labels;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (rows[i] >= field.classes())
+        fail(ErrorKind::argument, "dit3d.condition_class", "dit3d: condition ", field.name, " has ", field.classes(), " classes, sample ", i, " asks for ",
+             rows[i]);
+      if (rows[i] >= 0) continue;
+      if (field.required) fail_required(field, i);
+      rows[i] = static_cast<std::int32_t>(field.classes());
+    }
+    return part(pass, rows);
+  }
+
+  WideAct embed(Pass<B>& pass, const ContinuousCondition<B, P>& part, const ConditionField& field, const ConditionBatch::Field& given,
+                std::size_t n) const {
+    check_count(field, given.values.size(), n);
+    std::vector<double> known;
+    std::vector<std::int32_t> places;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (std::isnan(given.values[i])) {
+        if (field.required) fail_required(field, i);
+      } else {
+        known.push_back(given.values[i]);
+        places.push_back(static_cast<std::int32_t>(i));
+      }
+    }
+    if (known.size() == n) return part.embedder(pass, known);
+    const Index samples = static_cast<Index>(n), width = config.width;
+    const WideAct null = part.null.var(pass);
+    if (known.empty()) return add_broadcast(WideAct(Tensor<typename W::Compute, B>::zeros(pass.context(), {samples, width})), null);
+    // The known values stand at their places among copies of the null, as visible tokens among mask tokens.
+    const TokenMask<B> mask = token_mask_from_visible(pass.context(), std::span<const std::int32_t>(places), 1, samples);
+    const WideAct rows = reshape(part.embedder(pass, known), {1, static_cast<Index>(known.size()), width});
+    return reshape(scatter(rows, null, mask), {samples, width});
+  }
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI

@@ -1,0 +1,44 @@
+// Multi-head self-attention (Vaswani et al. 2017) with one linear for queries, keys and values.
+#pragma once
+
+#include "braing3n/nn/linear.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+/// x (N, L, width) -> (N, L, width). Rows of the qkv weight are [q; k; v], heads contiguous inside each (timm, DiT, MONAI).
+/// Tap: "<path>.weights" (N, heads, L, L), computed only when asked for.
+template <Backend B, Precision P>
+struct Attention {
+  using Act = Var<typename P::Compute, B>;
+
+  Index width = 0, heads = 0;
+  Linear<B, P> qkv, proj;
+  std::string path;
+
+  Attention() = default;
+  Attention(Context<B>& context, Index width, Index heads, bool qkv_bias)
+      : width(width), heads(heads), qkv(context, width, 3 * width, {.bias = qkv_bias}), proj(context, width, width) {
+    if (heads < 1 || width % heads != 0)
+      fail(ErrorKind::config, "attention.heads", "attention: width ", width, " cannot be cut into ", heads, " heads");
+  }
+
+  Act operator()(Pass<B>& pass, const Act& x) const { return proj(pass, mix(pass, x)); }
+  /// residual + attention(x)
+  Act add_to(Pass<B>& pass, const Act& residual, const Act& x) const { return proj.add_to(pass, residual, mix(pass, x)); }
+
+  static void visit(auto& self, auto&& v) {
+    v("qkv", self.qkv);
+    v("proj", self.proj);
+  }
+
+ private:
+  Act mix(Pass<B>& pass, const Act& x) const {
+    return pass.at(path, [&] {
+      const Act packed = qkv(pass, x);
+      if (pass.wants_tap(path + ".weights")) pass.tap(path + ".weights", attention_weights(packed.value(), heads));
+      return attention(packed, heads);
+    });
+  }
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI

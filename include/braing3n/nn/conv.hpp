@@ -1,0 +1,103 @@
+// Convolutions over channels-last volumes, as torch.nn.Conv3d / ConvTranspose3d with weights in our axis order.
+#pragma once
+
+#include "braing3n/autograd/ops.hpp"
+#include "braing3n/autograd/parameter.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+/// x (N, X, Y, Z, in) -> (N, X', Y', Z', out), cubic kernel, "same" padding for odd kernels by default.
+template <Backend B, Precision P>
+struct Conv3d {
+  using Act = Var<typename P::Compute, B>;
+
+  Index in = 0, out = 0;
+  Conv3dOptions options;
+  Parameter<B, P> weight, bias;
+  std::string path;
+
+  Conv3d() = default;
+  Conv3d(Context<B>& context, Index in, Index out, Index kernel) : Conv3d(context, in, out, kernel, same_padding(kernel)) {}
+  Conv3d(Context<B>& context, Index in, Index out, Index kernel, const Conv3dOptions& options) : in(in), out(out), options(options) {
+    if (in < 1 || out < 1 || kernel < 1)
+      fail(ErrorKind::config, "conv3d.size", "conv3d: sizes must be positive, got ", in, " -> ", out, " with kernel ", kernel);
+    const Index fan_in = in * kernel * kernel * kernel;
+    weight = Parameter<B, P>(context, {.shape = {kernel, kernel, kernel, in, out}, .init = fan_in_uniform(fan_in), .layout = FileLayout::conv});
+    bias = Parameter<B, P>(context, {.shape = {out}, .init = fan_in_uniform(fan_in), .decay = false});
+  }
+
+  Act operator()(Pass<B>& pass, const Act& x) const {
+    return pass.at(path, [&] { return conv3d(x, weight.var(pass), bias.var(pass), options); });
+  }
+  /// residual + conv(x)
+  Act add_to(Pass<B>& pass, const Act& residual, const Act& x) const {
+    return pass.at(path, [&] { return conv3d_add(residual, x, weight.var(pass), bias.var(pass), options); });
+  }
+
+  static void visit(auto& self, auto&& v) {
+    v("weight", self.weight);
+    v("bias", self.bias);
+  }
+
+ private:
+  static Conv3dOptions same_padding(Index kernel) {
+    Conv3dOptions o;
+    for (int a = 0; a < 3; ++a) {
+      o.pad_before[a] = (kernel - 1) / 2;
+      o.pad_after[a] = kernel / 2;
+    }
+    return o;
+  }
+};
+
+/// Nearest-neighbour upsampling by two followed by a 3^3 convolution, computed as eight 2^3 convolutions on the coarse grid.
+template <Backend B, Precision P>
+struct UpConv3d {
+  using Act = Var<typename P::Compute, B>;
+
+  Index in = 0, out = 0;
+  Parameter<B, P> weight, bias;
+  std::string path;
+
+  UpConv3d() = default;
+  UpConv3d(Context<B>& context, Index in, Index out) : in(in), out(out) {
+    weight = Parameter<B, P>(context, {.shape = {3, 3, 3, in, out}, .init = fan_in_uniform(27 * in), .layout = FileLayout::conv});
+    bias = Parameter<B, P>(context, {.shape = {out}, .init = fan_in_uniform(27 * in), .decay = false});
+  }
+
+  Act operator()(Pass<B>& pass, const Act& x) const {
+    return pass.at(path, [&] { return upsample_conv3d(x, weight.var(pass), bias.var(pass)); });
+  }
+
+  static void visit(auto& self, auto&& v) {
+    v("weight", self.weight);
+    v("bias", self.bias);
+  }
+};
+
+/// Transposed convolution with kernel = stride = 2.
+template <Backend B, Precision P>
+struct ConvTranspose3d {
+  using Act = Var<typename P::Compute, B>;
+
+  Index in = 0, out = 0;
+  Parameter<B, P> weight, bias;
+  std::string path;
+
+  ConvTranspose3d() = default;
+  ConvTranspose3d(Context<B>& context, Index in, Index out) : in(in), out(out) {
+    weight = Parameter<B, P>(context, {.shape = {2, 2, 2, in, out}, .init = fan_in_uniform(8 * out), .layout = FileLayout::conv_transpose});
+    bias = Parameter<B, P>(context, {.shape = {out}, .init = fan_in_uniform(8 * out), .decay = false});
+  }
+
+  Act operator()(Pass<B>& pass, const Act& x) const {
+    return pass.at(path, [&] { return conv_transpose3d(x, weight.var(pass), bias.var(pass)); });
+  }
+
+  static void visit(auto& self, auto&& v) {
+    v("weight", self.weight);
+    v("bias", self.bias);
+  }
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI
