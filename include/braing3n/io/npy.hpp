@@ -1,0 +1,388 @@
+// NumPy arrays: .npy (format versions 1 to 3) and .npz (a zip of them, stored or deflated).
+//
+// Read: bool, integers, f2, f4, f8 of either byte order; column-major arrays are transposed to row-major. Structured types,
+// pickled objects and texts are refused. Every size is checked before memory is asked for.
+// Write: row-major, little-endian, version 1.
+// Format: numpy/lib/format.py (NEP 1); zip: APPNOTE 6.3.
+#pragma once
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "braing3n/io/atomic_file.hpp"
+#include "braing3n/io/dtype.hpp"
+#include "braing3n/io/mapped_file.hpp"
+#include "braing3n/io/text.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+/// An array as it lies in a file.
+class NpyArray {
+ public:
+  /// Over `bytes`, which `owner` keeps alive. `label` stands in front of messages. Throws Error (format).
+  NpyArray(std::span<const std::byte> bytes, std::string label, std::shared_ptr<const void> owner) : label_(std::move(label)), owner_(std::move(owner)) {
+    parse(bytes);
+  }
+
+  DType dtype() const { return dtype_; }
+  const std::vector<Index>& shape() const { return shape_; }
+  Index elements() const { return static_cast<Index>(data_.size() / size_of(dtype_)); }
+
+  /// The elements in row-major order, converted by the rules of dtype.hpp.
+  template <class T>
+  std::vector<T> read() const {
+    std::vector<T> values(static_cast<std::size_t>(elements()));
+    try {
+      if (!swapped_) {
+        convert_elements(dtype_, data_, std::span<T>(values));
+      } else {
+        std::vector<std::byte> little(data_.begin(), data_.end());
+        const std::size_t width = size_of(dtype_);
+        for (std::size_t i = 0; i < little.size(); i += width)
+          std::reverse(little.begin() + static_cast<std::ptrdiff_t>(i), little.begin() + static_cast<std::ptrdiff_t>(i + width));
+        convert_elements(dtype_, std::span<const std::byte>(little), std::span<T>(values));
+      }
+    } catch (const Error& e) {
+      throw e.at(label_);
+    }
+    return fortran_ && shape_.size() > 1 ? transposed(values) : values;
+  }
+
+ private:
+  Error bad(const char* id, const std::string& text) const { return Error(ErrorKind::format, id, "npy: " + text, label_); }
+
+  void parse(std::span<const std::byte> bytes) {
+    constexpr std::string_view magic("\x93NUMPY", 6);
+    if (bytes.size() < 10 || std::memcmp(bytes.data(), magic.data(), magic.size()) != 0) throw bad("npy.magic", "not a NumPy array file");
+    const int major = std::to_integer<int>(bytes[6]);
+    if (major < 1 || major > 3) throw bad("npy.version", concat("format version ", major, ", expected 1, 2 or 3"));
+    const std::size_t prefix = major == 1 ? 10 : 12;
+    if (bytes.size() < prefix) throw bad("npy.truncated", "the file ends inside its header");
+    std::size_t header = 0;
+    for (std::size_t i = prefix; i-- > 8;) header = header << 8 | std::to_integer<std::size_t>(bytes[i]);
+    if (header > bytes.size() - prefix) throw bad("npy.truncated", concat("a header of ", header, " bytes, but only ", bytes.size() - prefix, " bytes follow"));
+    parse_header({reinterpret_cast<const char*>(bytes.data()) + prefix, header});
+    std::uint64_t elements = 1, nonzero = 1;
+    for (const Index extent : shape_) {
+      const auto n = static_cast<std::uint64_t>(extent);
+      if (n != 0 && nonzero > (std::uint64_t{1} << 60) / n) throw bad("npy.shape", "the shape has too many elements");
+      nonzero *= std::max<std::uint64_t>(n, 1);
+      elements *= n;
+    }
+    data_ = bytes.subspan(prefix + header);
+    if (elements * size_of(dtype_) != data_.size())
+      throw bad("npy.size", concat("the shape needs ", elements * size_of(dtype_), " bytes of ", to_string(dtype_), ", the file holds ", data_.size()));
+  }
+
+  /// A Python dictionary literal with exactly the keys descr, fortran_order and shape.
+  void parse_header(std::string_view text) {
+    std::size_t at = 0;
+    const auto skip = [&] { at = std::min(text.find_first_not_of(" \t\n\r\f", at), text.size()); };
+    const auto next = [&](char c) {
+      skip();
+      if (at == text.size() || text[at] != c) return false;
+      ++at;
+      return true;
+    };
+    const auto word = [&](std::string_view w) {
+      skip();
+      if (!text.substr(at).starts_with(w)) return false;
+      at += w.size();
+      return true;
+    };
+    const auto literal = [&]() -> std::optional<std::string_view> {
+      skip();
+      if (at == text.size() || (text[at] != '\'' && text[at] != '"')) return std::nullopt;
+      const std::size_t end = text.find(text[at], at + 1);
+      if (end == std::string_view::npos) return std::nullopt;
+      const std::string_view inside = text.substr(at + 1, end - at - 1);
+      at = end + 1;
+      return inside;
+    };
+    bool has_descr = false, has_order = false, has_shape = false;
+    const auto broken = [&] { return bad("npy.header", "the header is not a NumPy array description: " + in_quotes(text.substr(0, 100))); };
+    if (!next('{')) throw broken();
+    while (!next('}')) {
+      const auto key = literal();
+      if (!key || !next(':')) throw broken();
+      if (*key == "descr" && !has_descr) {
+        has_descr = true;
+        skip();
+        if (at < text.size() && text[at] == '[') throw bad("npy.dtype", "a structured array; expected plain numbers");
+        const auto descr = literal();
+        if (!descr) throw broken();
+        set_dtype(*descr);
+      } else if (*key == "fortran_order" && !has_order) {
+        has_order = true;
+        fortran_ = word("True");
+        if (!fortran_ && !word("False")) throw broken();
+      } else if (*key == "shape" && !has_shape) {
+        has_shape = true;
+        if (!next('(')) throw broken();
+        while (!next(')')) {
+          skip();
+          Index extent = 0;
+          const auto [end, status] = std::from_chars(text.data() + at, text.data() + text.size(), extent);
+          if (status != std::errc() || extent < 0 || shape_.size() == 32) throw broken();
+          at = static_cast<std::size_t>(end - text.data());
+          word("L");  // Python 2 wrote long integers like this
+          shape_.push_back(extent);
+          if (!next(',') && !(skip(), at < text.size() && text[at] == ')')) throw broken();
+        }
+      } else {
+        throw broken();
+      }
+      if (!next(',') && !(skip(), at < text.size() && text[at] == '}')) throw broken();
+    }
+    skip();
+    if (at != text.size() || !has_descr || !has_order || !has_shape) throw broken();
+  }
+
+  void set_dtype(std::string_view descr) {
+    constexpr std::pair<std::string_view, DType> known[] = {
+        {"b1", DType::boolean}, {"f2", DType::f16}, {"f4", DType::f32}, {"f8", DType::f64}, {"i1", DType::i8}, {"i2", DType::i16},
+        {"i4", DType::i32}, {"i8", DType::i64}, {"u1", DType::u8}, {"u2", DType::u16}, {"u4", DType::u32}, {"u8", DType::u64}};
+    if (descr.find('O') != std::string_view::npos) throw bad("npy.dtype", "Python objects (pickle); they are never read");
+    const char order = descr.empty() ? '?' : descr[0];
+    for (const auto& [name, type] : known)
+      if (descr.size() == 3 && descr.substr(1) == name && (order == '<' || order == '>' || order == '|' || order == '=')) {
+        dtype_ = type;
+        swapped_ = order == '>' && size_of(type) > 1;
+        return;
+      }
+    throw bad("npy.dtype", concat("element type ", in_quotes(descr, 20), "; expected bool, an integer or f2, f4, f8"));
+  }
+
+  /// From first-axis-fastest to last-axis-fastest.
+  template <class T>
+  std::vector<T> transposed(const std::vector<T>& columns) const {
+    std::vector<T> rows(columns.size());
+    std::vector<std::size_t> index(shape_.size(), 0), stride(shape_.size(), 1);
+    for (std::size_t a = 1; a < shape_.size(); ++a) stride[a] = stride[a - 1] * static_cast<std::size_t>(shape_[a - 1]);
+    std::size_t from = 0;
+    for (T& value : rows) {
+      value = columns[from];
+      for (std::size_t a = shape_.size(); a-- > 0;) {
+        from += stride[a];
+        if (++index[a] < static_cast<std::size_t>(shape_[a])) break;
+        from -= stride[a] * index[a];
+        index[a] = 0;
+      }
+    }
+    return rows;
+  }
+
+  std::string label_;
+  std::shared_ptr<const void> owner_;
+  std::span<const std::byte> data_;
+  std::vector<Index> shape_;
+  DType dtype_ = DType::f32;
+  bool fortran_ = false, swapped_ = false;
+};
+
+inline NpyArray read_npy(const std::filesystem::path& path) {
+  auto file = std::make_shared<const MappedFile>(path);
+  return NpyArray(file->bytes(), path.string(), file);
+}
+
+/// Row-major. Throws Error (shape) when the shape does not fit the number of values.
+template <class T>
+void write_npy(const std::filesystem::path& path, const std::vector<Index>& shape, std::span<const T> values, const WriteOptions& options = {}) {
+  constexpr DType type = dtype_of<T>();
+  static_assert(type != DType::bf16, "NumPy has no bfloat16");
+  constexpr char kind = type == DType::boolean ? 'b' : type == DType::f64 || type == DType::f32 || type == DType::f16 ? 'f' : std::is_signed_v<T> ? 'i' : 'u';
+  std::size_t elements = 1;
+  std::string extents;
+  for (const Index extent : shape) {
+    elements *= static_cast<std::size_t>(extent);
+    extents += std::to_string(extent) + ",";
+  }
+  if (elements != values.size()) fail(ErrorKind::shape, "npy.size", path.string(), ": npy: ", values.size(), " values for shape (", extents, ")");
+  std::string header = concat("{'descr': '", sizeof(T) == 1 ? '|' : '<', kind, sizeof(T), "', 'fortran_order': False, 'shape': (", extents, "), }");
+  header.append(64 - (10 + header.size() + 1) % 64, ' ');
+  header += '\n';
+  std::string prefix("\x93NUMPY\x01\x00", 8);
+  prefix += static_cast<char>(header.size() & 255);
+  prefix += static_cast<char>(header.size() >> 8);
+  AtomicFile file(path, options);
+  file.write(prefix);
+  file.write(header);
+  file.write(std::as_bytes(values));
+  file.commit();
+}
+
+struct NpzLimits {
+  std::size_t entries = 100'000;
+  std::size_t entry_bytes = std::size_t{16} << 30;  // one array, unpacked
+};
+
+class NpzFile {
+ public:
+  /// Throws Error: file, format (not a zip, encrypted, sizes that cannot be).
+  explicit NpzFile(const std::filesystem::path& path, const NpzLimits& limits = {})
+      : path_(path.string()), file_(std::make_shared<const MappedFile>(path)), bytes_(file_->bytes()) {
+    parse(limits);
+  }
+  NpzFile(std::span<const std::byte> bytes, std::string label, const NpzLimits& limits = {}) : path_(std::move(label)), bytes_(bytes) { parse(limits); }
+
+  /// Array names without ".npy".
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, entry] : entries_) names.push_back(name);
+    return names;
+  }
+  bool contains(const std::string& name) const { return entries_.contains(name); }
+
+  NpyArray array(const std::string& name) const {
+    const auto found = entries_.find(name);
+    if (found == entries_.end()) throw bad("npz.missing", concat("no array ", in_quotes(name), did_you_mean(name, names())));
+    const Entry& entry = found->second;
+    const std::string label = path_ + ": " + name;
+    std::span<const std::byte> data = entry.data;
+    std::shared_ptr<const void> owner = file_;
+    if (entry.deflated) {
+      auto unpacked = std::make_shared<const std::vector<std::byte>>(inflated(entry, name));
+      data = *unpacked;
+      owner = unpacked;
+    }
+    if (crc32_of(data) != entry.crc) throw bad("npz.checksum", concat("array ", in_quotes(name), " is damaged (checksum)"));
+    return NpyArray(data, label, owner);
+  }
+
+ private:
+  struct Entry {
+    std::span<const std::byte> data;
+    std::uint64_t size = 0;
+    std::uint32_t crc = 0;
+    bool deflated = false;
+  };
+
+  Error bad(const char* id, const std::string& text) const { return Error(ErrorKind::format, id, "npz: " + text, path_); }
+
+  std::uint64_t number(std::uint64_t at, std::size_t width) const {
+    if (at > bytes_.size() || width > bytes_.size() - at) throw bad("npz.truncated", "an entry reaches beyond the file");
+    std::uint64_t value = 0;
+    std::memcpy(&value, bytes_.data() + at, width);
+    return value;
+  }
+
+  void parse(const NpzLimits& limits) {
+    if (bytes_.size() < 22) throw bad("npz.magic", "not a zip file");
+    // The end record is followed by a comment of at most 65535 bytes.
+    std::uint64_t end = bytes_.size() - 22;
+    const std::uint64_t first = end > 65535 ? end - 65535 : 0;
+    while (number(end, 4) != 0x06054b50 || number(end + 20, 2) != bytes_.size() - end - 22) {
+      if (end == first) throw bad("npz.magic", "not a zip file");
+      --end;
+    }
+    std::uint64_t count = number(end + 10, 2), size = number(end + 12, 4), start = number(end + 16, 4);
+    if (number(end + 4, 2) != number(end + 6, 2)) throw bad("npz.volumes", "a zip in several parts");
+    std::uint64_t directory_end = end;
+    if (count == 0xffff || size == 0xffffffff || start == 0xffffffff) {
+      if (end < 20 || number(end - 20, 4) != 0x07064b50) throw bad("npz.truncated", "the zip64 end record is missing");
+      const std::uint64_t end64 = number(end - 12, 8);
+      if (number(end64, 4) != 0x06064b50) throw bad("npz.truncated", "the zip64 end record is missing");
+      count = number(end64 + 32, 8);
+      size = number(end64 + 40, 8);
+      start = number(end64 + 48, 8);
+      directory_end = end64;
+    }
+    if (count > limits.entries) throw bad("npz.count", concat(count, " entries, the limit is ", limits.entries));
+    if (start > directory_end || size > directory_end - start) throw bad("npz.truncated", "the directory reaches beyond the file");
+    std::uint64_t at = start;
+    for (std::uint64_t i = 0; i < count; ++i) at = add(at, start, limits);
+    if (at != start + size) throw bad("npz.directory", "the directory has another size than it states");
+  }
+
+  std::uint64_t add(std::uint64_t at, std::uint64_t directory, const NpzLimits& limits) {
+    if (number(at, 4) != 0x02014b50) throw bad("npz.directory", "a directory entry is damaged");
+    const std::uint64_t flags = number(at + 8, 2), method = number(at + 10, 2);
+    const std::uint64_t name_size = number(at + 28, 2), extra_size = number(at + 30, 2), comment_size = number(at + 32, 2);
+    std::uint64_t packed = number(at + 20, 4), size = number(at + 24, 4), local = number(at + 42, 4);
+    number(at + 46, static_cast<std::size_t>(0));
+    if (name_size + extra_size + comment_size > bytes_.size() - at - 46) throw bad("npz.truncated", "an entry reaches beyond the file");
+    std::string name(reinterpret_cast<const char*>(bytes_.data()) + at + 46, name_size);
+    zip64(at + 46 + name_size, extra_size, size, packed, local);
+    if ((flags & 1) != 0) throw bad("npz.encrypted", concat("entry ", in_quotes(name), " is encrypted"));
+    if (method != 0 && method != 8) throw bad("npz.method", concat("entry ", in_quotes(name), " is packed by method ", method, ", expected stored or deflated"));
+    if (number(local, 4) != 0x04034b50) throw bad("npz.entry", concat("entry ", in_quotes(name), ": its header is damaged"));
+    const std::uint64_t data = local + 30 + number(local + 26, 2) + number(local + 28, 2);
+    if (data > directory || packed > directory - data) throw bad("npz.truncated", concat("entry ", in_quotes(name), " reaches beyond the file"));
+    if (size > limits.entry_bytes) throw bad("npz.size", concat("entry ", in_quotes(name), " unpacks to ", size, " bytes, the limit is ", limits.entry_bytes));
+    // Deflate cannot do better than 1032 to 1: a larger claim is a lie, and the limit on what is allocated.
+    if (method == 0 ? size != packed : size / 1032 > packed)
+      throw bad("npz.size", concat("entry ", in_quotes(name), " of ", packed, " bytes cannot unpack to ", size));
+    if (name.ends_with(".npy")) name.resize(name.size() - 4);
+    Entry entry{bytes_.subspan(data, packed), size, static_cast<std::uint32_t>(number(at + 16, 4)), method == 8};
+    if (!entries_.emplace(name, entry).second) throw bad("npz.duplicate", concat("array ", in_quotes(name), " appears twice"));
+    return at + 46 + name_size + extra_size + comment_size;
+  }
+
+  /// Fields that read 0xffffffff stand in the zip64 extra field, in this order.
+  void zip64(std::uint64_t at, std::uint64_t extra, std::uint64_t& size, std::uint64_t& packed, std::uint64_t& local) const {
+    const std::uint64_t end = at + extra;
+    while (end - at >= 4) {
+      const std::uint64_t id = number(at, 2), length = number(at + 2, 2);
+      at += 4;
+      if (length > end - at) return;
+      if (id == 1) {
+        std::uint64_t field = at;
+        for (std::uint64_t* value : {&size, &packed, &local}) {
+          if (*value != 0xffffffff) continue;
+          if (field + 8 > at + length) throw bad("npz.directory", "a zip64 field is too short");
+          *value = number(field, 8);
+          field += 8;
+        }
+        return;
+      }
+      at += length;
+    }
+  }
+
+  std::vector<std::byte> inflated(const Entry& entry, const std::string& name) const {
+    z_stream stream{};
+    if (::inflateInit2(&stream, -MAX_WBITS) != Z_OK) fail(ErrorKind::environment, "npz.inflate", path_, ": npz: zlib cannot start");
+    const std::unique_ptr<z_stream, int (*)(z_stream*)> guard(&stream, ::inflateEnd);
+    // Memory grows with what really comes out, so a false size costs nothing.
+    std::vector<std::byte> out;
+    std::size_t consumed = 0;
+    int status = Z_OK;
+    while (status == Z_OK) {
+      if (stream.avail_in == 0 && consumed < entry.data.size()) {
+        const std::size_t piece = std::min<std::size_t>(entry.data.size() - consumed, std::size_t{1} << 30);
+        stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(entry.data.data() + consumed));
+        stream.avail_in = static_cast<uInt>(piece);
+        consumed += piece;
+      }
+      const std::size_t before = out.size();
+      const std::size_t room = std::min<std::size_t>(std::max<std::size_t>(before, std::size_t{1} << 16), std::size_t{1} << 28);
+      const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(room, entry.size - before + 1));  // one more shows an overflow
+      out.resize(before + wanted);
+      stream.next_out = reinterpret_cast<Bytef*>(out.data() + before);
+      stream.avail_out = static_cast<uInt>(wanted);
+      status = ::inflate(&stream, Z_NO_FLUSH);
+      out.resize(before + wanted - stream.avail_out);
+      if (out.size() > entry.size) break;
+    }
+    if (status != Z_STREAM_END || out.size() != entry.size)
+      throw bad("npz.inflate", concat("array ", in_quotes(name), " is damaged: ", out.size(), " of ", entry.size, " bytes could be unpacked"));
+    return out;
+  }
+
+  std::string path_;
+  std::shared_ptr<const MappedFile> file_;
+  std::span<const std::byte> bytes_;
+  std::map<std::string, Entry> entries_;
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI
