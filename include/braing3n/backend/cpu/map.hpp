@@ -52,17 +52,32 @@ struct MapKernel<Cpu> {
     if (rows <= 0 || pieces <= 0 || width <= 0) return;
     ctx.parallel_range(rows, std::max<Index>(1, chunk / (pieces * width)), [&](Index begin, Index end) {
       const std::size_t bytes = static_cast<std::size_t>(width) * sizeof(T);
-      for (Index row = begin; row < end; ++row) {
-        const RowCopy<T> copy = where(row);
-        for (Index p = 0; p < pieces; ++p) {
-          if (copy.from == nullptr) std::memset(static_cast<void*>(copy.to + p * copy.to_step), 0, bytes);
-          else std::memcpy(static_cast<void*>(copy.to + p * copy.to_step), copy.from + p * copy.from_step, bytes);
-        }
-      }
+      for (Index row = begin; row < end; ++row) copy_pieces(where(row), pieces, bytes);
     });
   }
 
  private:
+  template <class T>
+  static void copy_pieces(const RowCopy<T>& copy, Index pieces, std::size_t bytes) {
+    if (copy.from == nullptr) {
+      for (Index p = 0; p < pieces; ++p) std::memset(static_cast<void*>(copy.to + p * copy.to_step), 0, bytes);
+      return;
+    }
+    // Rows of small patches: a copy of known size is two or four instructions, a call costs more than the copy.
+    switch (bytes) {
+      case 16: return copy_pieces_of<16>(copy, pieces, bytes);
+      case 32: return copy_pieces_of<32>(copy, pieces, bytes);
+      case 64: return copy_pieces_of<64>(copy, pieces, bytes);
+      default: return copy_pieces_of<0>(copy, pieces, bytes);
+    }
+  }
+
+  template <std::size_t fixed, class T>
+  static void copy_pieces_of(const RowCopy<T>& copy, Index pieces, std::size_t bytes) {
+    for (Index p = 0; p < pieces; ++p)
+      std::memcpy(static_cast<void*>(copy.to + p * copy.to_step), copy.from + p * copy.from_step, fixed == 0 ? bytes : fixed);
+  }
+
   template <class F>
   struct AtBatch {
     F f;
