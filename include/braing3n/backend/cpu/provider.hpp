@@ -45,6 +45,8 @@ struct GemmKernels {
 
 /// Geometry of a convolution over channels-last volumes: x (batch, in[0], in[1], in[2], channels_in),
 /// w (kernel[0], kernel[1], kernel[2], channels_in, channels_out), y (batch, out[0], out[1], out[2], channels_out).
+/// weight_swapped: w and its gradient are (kernel[0], kernel[1], kernel[2], channels_out, channels_in) instead. A transposed
+/// convolution is the transpose of such a convolution, from its result to its input, and keeps its own (in, out) order this way.
 /// out[a] = (in[a] + pad_before[a] + pad_after[a] - kernel[a]) / stride[a] + 1.
 struct ConvGeometry {
   Index batch = 0, channels_in = 0, channels_out = 0;
@@ -54,6 +56,7 @@ struct ConvGeometry {
   Index pad_before[3] = {0, 0, 0};
   Index pad_after[3] = {0, 0, 0};
   Index out[3] = {0, 0, 0};
+  bool weight_swapped = false;
 };
 
 /// Convolution for one element type. An entry may be null: backend/cpu/conv.hpp then uses im2col and the matrix product.
