@@ -160,12 +160,9 @@ struct OpenNifti {
 inline OpenNifti open_nifti(const std::filesystem::path& path) {
   OpenNifti f;
   f.paths = nifti_paths(path);
-  if (f.paths.pair)
-    for (const auto& part : {f.paths.header, f.paths.voxels}) {
-      std::error_code ignored;
-      if (std::filesystem::exists(path, ignored) && !std::filesystem::exists(part, ignored))
-        fail(ErrorKind::file, "nifti.pair", "its other half ", in_quotes(part.filename().string()), " is missing");
-    }
+  std::error_code gone;
+  if (f.paths.header != path && std::filesystem::exists(path, gone) && !std::filesystem::exists(f.paths.header, gone))
+    fail(ErrorKind::file, "nifti.pair", "its other half ", in_quotes(f.paths.header.filename().string()), " is missing");
   auto stream = std::make_unique<ByteStream>(f.paths.header);
   std::vector<std::byte> bytes(nifti_header_bytes);
   std::size_t got = 0;
@@ -181,6 +178,9 @@ inline OpenNifti open_nifti(const std::filesystem::path& path) {
       f.position = 0;
     }
   } else {
+    std::error_code ignored;
+    if (f.paths.pair && !std::filesystem::exists(f.paths.voxels, ignored))
+      fail(ErrorKind::file, "nifti.pair", "its other half ", in_quotes(f.paths.voxels.filename().string()), " is missing");
     if (!f.paths.pair) fail(ErrorKind::format, "nifti.pair", "the header of a .hdr/.img pair under another name; name the two files .hdr and .img");
     f.voxels = std::make_unique<ByteStream>(f.paths.voxels);
     require_name_fits(*f.voxels);
