@@ -14,6 +14,13 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
+/// The shape (N, L, 3, heads, D) of packed queries, keys and values (N, L, 3 heads D).
+inline Shape packed_heads(const Shape& qkv, Index heads) {
+  if (qkv.rank() != 3 || heads < 1 || qkv[2] % (3 * heads) != 0)
+    fail(ErrorKind::shape, "attention.heads", "attention: packed queries, keys and values ", qkv, " cannot be cut into ", heads, " heads");
+  return {qkv[0], qkv[1], 3, heads, qkv[2] / (3 * heads)};
+}
+
 /// activation(x W^T + b); x (..., in), weight (out, in), bias (out) or an empty value.
 template <class T, Backend B>
 Var<T, B> linear(const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& bias, Activation activation = Activation::none) {
@@ -31,6 +38,30 @@ Var<T, B> linear(const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& b
         if (sb) linear_backward_bias(dy, gradient_sum(sb, dy.context(), bias_shape));
       },
       x, weight, bias);
+}
+
+/// Self attention on packed queries, keys and values: qkv (N, L, 3 heads D) -> (N, L, heads D).
+template <class T, Backend B>
+Var<T, B> attention(const Var<T, B>& qkv, Index heads) {
+  const Tensor<T, B> packed = qkv.value().reshape(packed_heads(qkv.shape(), heads));
+  AttentionResult<T, B> r = attention_forward(packed);
+  Tensor<T, B> y = r.y;
+  return record(std::move(y), [slot = qkv.slot(), packed, r, shape = qkv.shape()](const Tensor<T, B>& dy) {
+    accumulate(slot, attention_backward(packed, r, dy).reshape(shape));
+  }, qkv);
+}
+
+/// q (N, Lq, H, D), k and v (N, Lk, H, D) -> (N, Lq, H D)
+template <class T, Backend B>
+Var<T, B> attention(const Var<T, B>& q, const Var<T, B>& k, const Var<T, B>& v) {
+  AttentionResult<T, B> r = attention_forward(q.value(), k.value(), v.value());
+  Tensor<T, B> y = r.y;
+  return record(std::move(y), [sq = q.slot(), sk = k.slot(), sv = v.slot(), vq = q.value(), vk = k.value(), vv = v.value(), r](const Tensor<T, B>& dy) {
+    const auto d = attention_backward(vq, vk, vv, r, dy);
+    accumulate(sq, d.dq);
+    accumulate(sk, d.dk);
+    accumulate(sv, d.dv);
+  }, q, k, v);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

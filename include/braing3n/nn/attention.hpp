@@ -35,7 +35,7 @@ struct Attention {
   Act mix(Pass<B>& pass, const Act& x) const {
     return pass.at(path, [&] {
       const Act packed = qkv(pass, x);
-      if (pass.wants_tap(path + ".weights")) pass.tap(path + ".weights", attention_weights(packed.value(), heads));
+      if (pass.wants_tap(path + ".weights")) pass.tap(path + ".weights", attention_weights(packed.value().reshape(packed_heads(packed.shape(), heads))));
       return attention(packed, heads);
     });
   }

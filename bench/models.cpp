@@ -1,0 +1,195 @@
+// Whole models at the paper's sizes, as shares of the FMA peak measured in the same run.
+//
+//   bench_models [encoder] [encoder-bf16] [dit] [d1] [mae-step] [memory]   (default: all)   --threads N --provider NAME --repeats N
+//
+// FLOP counts are those of linear layers, attention products and convolutions (models' nominal cost); the decoder's nominal
+// cost counts its up-convolutions at full price, 0.915 TFLOP, although eight pre-summed 2^3 kernels do less.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "bench/support/peak.hpp"
+#include "bench/support/provider.hpp"
+#include "braing3n/autograd/checkpoint.hpp"
+#include "braing3n/models/cnn_decoder3d.hpp"
+#include "braing3n/models/dit3d.hpp"
+#include "braing3n/models/mae3d.hpp"
+#include "braing3n/nn/flatten.hpp"
+#include "braing3n/nn/initialize.hpp"
+#include "braing3n/objective/flow_matching.hpp"
+#include "braing3n/optim/adamw.hpp"
+#include "braing3n/optim/clip.hpp"
+
+using namespace braing3n;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double median_seconds(int repeats, const std::function<void()>& f) {
+  f();  // warm
+  std::vector<double> t;
+  for (int i = 0; i < repeats; ++i) {
+    const auto start = Clock::now();
+    f();
+    t.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  std::sort(t.begin(), t.end());
+  return t[t.size() / 2];
+}
+
+/// A line of /proc/self/status in megabytes.
+double status_megabytes(const char* field) {
+  std::ifstream in("/proc/self/status");
+  for (std::string line; std::getline(in, line);)
+    if (line.rfind(field, 0) == 0) return std::stod(line.substr(std::strlen(field) + 1)) / 1000.0 * 1.024;
+  return 0;
+}
+
+struct Transformer {
+  double width, depth, mlp, tokens, batch;
+  double flop() const {
+    const double linear = tokens * width * (4 * width + 2 * mlp), attention = 2 * tokens * tokens * width;
+    return 2 * batch * depth * (linear + attention);
+  }
+};
+
+struct Bench {
+  Context<Cpu>& ctx;
+  int repeats;
+  double peak;
+
+  void report(const char* name, double flop, double seconds) const {
+    std::printf("%-28s %8.3f s  %7.1f GFLOP/s  %5.3f of the FMA peak\n", name, seconds, flop / seconds * 1e-9, flop / seconds * 1e-9 / peak);
+    std::fflush(stdout);
+  }
+};
+
+Tensor<float, Cpu> noise(Context<Cpu>& ctx, const Shape& shape) {
+  const std::vector<std::uint32_t> samples = [&] {
+    std::vector<std::uint32_t> s(static_cast<std::size_t>(shape[0]));
+    for (std::size_t i = 0; i < s.size(); ++i) s[i] = static_cast<std::uint32_t>(i);
+    return s;
+  }();
+  Shape rest;
+  for (int a = 1; a < shape.rank(); ++a) rest.push_back(shape[a]);
+  return draw_noise<float>(ctx, 1, 0, std::span<const std::uint32_t>(samples), rest);
+}
+
+constexpr Vit3dConfig paper_encoder() { return {}; }
+
+template <Precision P>
+double encoder(const Bench& b) {
+  Vit3d<Cpu, P> vit(b.ctx, paper_encoder());
+  initialize(vit, 1);
+  if constexpr (std::is_same_v<P, BF16>)
+    for_each_parameter(vit, [](const std::string&, auto& p) { p.adopt_compute(p.compute()); });
+  const auto x = cast<typename P::Compute>(noise(b.ctx, {1, 160, 192, 160, 1}));
+  Pass<Cpu> pass(b.ctx);
+  const double seconds = median_seconds(b.repeats, [&] { vit(pass, x); });
+  const double flop = Transformer{1152, 12, 4608, 1201, 1}.flop() + 2.0 * 1200 * 4096 * 1152;
+  b.report(std::is_same_v<P, BF16> ? "MAE encoder, bf16" : "MAE encoder, fp32", flop, seconds);
+  return seconds;
+}
+
+void dit(const Bench& b) {
+  Dit3d<Cpu, F32> model(b.ctx, Dit3dConfig{});
+  initialize(model, 1);
+  const auto x = noise(b.ctx, {2, 1200, 32});
+  ConditionBatch c;
+  for (const ConditionField& f : model.config.conditions)
+    c.fields.push_back(f.kind == ConditionKind::categorical ? ConditionBatch::Field{{0, f.required ? 0 : -1}, {}} : ConditionBatch::Field{{}, {70.0, std::nan("")}});
+  Pass<Cpu> pass(b.ctx);
+  const double seconds = median_seconds(b.repeats, [&] { model(pass, Var<float, Cpu>(x), {0.5, 0.5}, c); });
+  b.report("DiT forward, batch 2", Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
+}
+
+void d1(const Bench& b) {
+  CnnDecoder3d<Cpu, F32> decoder(b.ctx, decoder_d1());
+  initialize(decoder, 1);
+  const auto z = noise(b.ctx, {1, 1200, 32});
+  Pass<Cpu> pass(b.ctx);
+  const double seconds = median_seconds(b.repeats, [&] { decoder(pass, Var<float, Cpu>(z)); });
+  b.report("D1 decoder, nominal", 0.915e12, seconds);
+}
+
+void mae_step(const Bench& b) {
+  Mae3d<Cpu, F32> mae(b.ctx, Mae3dConfig{});
+  initialize(mae, 1);
+  flatten(mae, b.ctx);
+  auto views = parameter_views<Mae3d<Cpu, F32>, Cpu, float>(mae);
+  AdamW<float, Cpu> optimizer(views, {.beta2 = 0.95, .weight_decay = 0.05});
+  const auto x = noise(b.ctx, {2, 160, 192, 160, 1});
+  const std::vector<std::uint32_t> samples = {0, 1};
+  std::uint32_t step = 0;
+  const double seconds = median_seconds(b.repeats, [&] {
+    const auto mask = draw_token_mask(b.ctx, 1, step++, std::span<const std::uint32_t>(samples), 1200, 0.7);
+    optimizer.zero_gradients();
+    Tape<Cpu> tape;
+    Pass<Cpu> pass(b.ctx, tape);
+    const auto out = mae(pass, x, mask);
+    tape.backward(masked_patch_loss(out.prediction, out.target, mask, false));
+    optimizer.step(1e-4);
+  });
+  const double forward = Transformer{1152, 12, 4608, 361, 2}.flop() + Transformer{1152, 8, 4608, 1201, 2}.flop() +
+                         2.0 * 2 * (360.0 * 4096 * 1152 + 361.0 * 1152 * 1152 + 1201.0 * 1152 * 4096);
+  b.report("MAE training step, batch 2", 3 * forward, seconds);
+}
+
+void memory(const Bench& b) {
+  Vit3d<Cpu, F32> vit(b.ctx, paper_encoder());
+  initialize(vit, 1);
+  CnnDecoder3d<Cpu, F32> decoder(b.ctx, decoder_d1());
+  initialize(decoder, 1);
+  Pass<Cpu> pass(b.ctx);
+  const auto x = noise(b.ctx, {1, 160, 192, 160, 1});
+  {
+    const auto tokens = vit.drop_class_token(vit(pass, x));
+    decoder(pass, Var<float, Cpu>(slice_forward(tokens.value(), -1, 0, 32)));
+  }
+  std::printf("encoder + D1 forward, fp32   peak resident %.0f MB, peak tensors %.0f MB\n", status_megabytes("VmHWM:"),
+              static_cast<double>(b.ctx.memory().stats().peak) * 1e-6);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<std::string> wanted;
+  CpuOptions options{.threads = 2};
+  int repeats = 5;
+  for (int i = 1; i < argc; ++i) {
+    const std::string a = argv[i];
+    if (a == "--threads" && i + 1 < argc) options.threads = std::stoi(argv[++i]);
+    else if (a == "--repeats" && i + 1 < argc) repeats = std::stoi(argv[++i]);
+    else if (a == "--provider" && i + 1 < argc) options.provider = &bench::provider(argv[++i]);
+    else if (a == "--pack" && i + 1 < argc) options.keep_packed_weights = std::string(argv[++i]) == "yes";
+    else wanted.push_back(a);
+  }
+  const auto want = [&](const char* name) { return wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end(); };
+  if (want("memory")) {  // first and in a context of its own: the resident peak never falls
+    Context<Cpu> ctx(options);
+    memory({ctx, 1, 1});
+  }
+  Context<Cpu> ctx(options);
+  const Bench b{ctx, repeats, bench::fma_peak(ctx.isa(), ctx.threads())};
+  std::printf("provider %s, %d threads, FMA peak %.0f GFLOP/s\n", ctx.provider().name, ctx.threads(), b.peak);
+  double fp32 = 0;
+  if (want("encoder")) fp32 = encoder<F32>(b);
+  ctx.memory().trim();
+  if (want("encoder-bf16")) {
+    const double bf16 = encoder<BF16>(b);
+    if (fp32 > 0) std::printf("%-28s %8.2f x\n", "  bf16 against fp32", fp32 / bf16);
+  }
+  ctx.memory().trim();
+  if (want("dit")) dit(b);
+  ctx.memory().trim();
+  if (want("d1")) d1(b);
+  ctx.memory().trim();
+  if (want("mae-step")) mae_step(b);
+  return 0;
+}
