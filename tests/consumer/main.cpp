@@ -1,7 +1,4 @@
 // The whole library from an installation: a linear layer with known small integers.
-#ifdef CONSUMER_USES_COMPILED
-#include "braing3n/compiled.hpp"
-#endif
 #include <iostream>
 
 #include "braing3n/braing3n.hpp"

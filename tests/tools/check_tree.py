@@ -40,7 +40,7 @@ NIFTI = XTENSOR | {"nifti"}
 TARGET_GIVES = {"core": set(), "cpu": CPU, "io": IO, "xtensor": XTENSOR, "nifti": NIFTI, "braing3n": NIFTI,
                 "onednn": CPU | {"oneapi/", "dnnl"}, "cuda": CPU}
 # Host headers that are included on request only.
-NOT_IN_UMBRELLA = re.compile(r"braing3n/(backend/cpu/onednn|backend/cuda/|interop/|compiled[.]hpp|braing3n[.]hpp)")
+NOT_IN_UMBRELLA = re.compile(r"braing3n/(backend/cpu/onednn|backend/cuda/|interop/|braing3n[.]hpp)")
 NIFTI_HEADER = re.compile(r"braing3n/io/nifti")
 MAX_BYTES = 4 * 1024 * 1024
 FORBIDDEN_NAMES = re.compile(r"([.](nii|nii[.]gz|mgz|mgh|dcm|mha|mhd|nrrd|pt|pth|ckpt|onnx|whl|zip|tar|gz|7z)|(^|/)participants[^/]*[.](tsv|csv)|(^|/)phenotypic[^/]*)$",
@@ -127,7 +127,7 @@ def check_umbrella():
 
 def write_umbrella():
     lines = ["// Everything on the CPU side. Written by tests/tools/check_tree.py --write-umbrella.",
-             "// Not here, to be included on request: the oneDNN provider, interop/, compiled.hpp, and the CUDA side (cuda.cuh).",
+             "// Not here, to be included on request: the oneDNN provider, interop/, and the CUDA side (cuda.cuh).",
              "#pragma once", ""]
     root = INCLUDE / "braing3n"
     for folder in FOLDERS:

@@ -1,0 +1,7 @@
+#include "braing3n/backend/cpu/context.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+template const CpuProvider& detail::builtin_provider<Isa::baseline>();
+
+}  // namespace braing3n::inline BRAING3N_ABI
