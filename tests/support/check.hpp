@@ -3,8 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -85,6 +87,38 @@ inline void check_gradient(const std::string& what, Tensor<double, Cpu> x, const
     const double numeric = (up - down) / (2 * step);
     CHECK_MESSAGE(std::abs(numeric - gradient.data()[i]) <= relative * (1 + largest), what, " element ", i, ": analytic ", gradient.data()[i],
                   ", finite difference ", numeric);
+  }
+}
+
+/// f(ctx) -> std::vector<Tensor<T, Cpu>>, called with contexts of 1, 2 and 3 threads: the results must have the same bytes.
+template <class F>
+void check_same_for_threads(const std::string& what, const F& f) {
+  std::vector<std::vector<std::byte>> first;
+  for (int threads = 1; threads <= 3; ++threads) {
+    CpuOptions options;
+    options.threads = threads;
+    Context<Cpu> ctx(options);
+    const auto results = f(ctx);
+    REQUIRE(!results.empty());
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      const auto* bytes = reinterpret_cast<const std::byte*>(results[i].data());
+      const std::vector<std::byte> copy(bytes, bytes + results[i].bytes());
+      if (threads == 1) first.push_back(copy);
+      else CHECK_MESSAGE(copy == first[i], what, ": result ", i, " differs between 1 and ", threads, " threads");
+    }
+  }
+}
+
+/// f() must throw Error with this id, and its message must contain every one of `parts`.
+template <class F>
+void check_error(const std::string& id, const std::vector<std::string>& parts, const F& f) {
+  try {
+    f();
+    FAIL_CHECK("expected the error ", id);
+  } catch (const Error& e) {
+    CHECK_MESSAGE(e.id() == id, "expected the error ", id, ", got ", e.id(), ": ", e.what());
+    for (const std::string& part : parts)
+      CHECK_MESSAGE(std::string(e.what()).find(part) != std::string::npos, "'", e.what(), "' does not contain '", part, "'");
   }
 }
 

@@ -15,7 +15,7 @@ struct ReduceKernel<Cpu> {
   static constexpr Index lanes = 32;        // independent partial sums in flight
   static constexpr Index column_block = 2048;  // 16 KiB of sums: stays in the L1 cache while rows stream by
   static constexpr Index narrow = 16;       // fewer columns than this: lanes run over rows instead
-  static constexpr Index row_lanes = 16;
+  static constexpr Index row_lanes = 8;
 
   template <class F>
   static double sum(Context<Cpu>& ctx, Index n, const F& f) {
@@ -59,12 +59,9 @@ struct ReduceKernel<Cpu> {
     ctx.parallel(batch * groups, [&](Index id) {
       const Index b = id / groups, r0 = id % groups * group, r1 = std::min(rows, r0 + group);
       double* out = p + id * cols;
-      switch (cols) {
-        case 1: return narrow_columns<1>(ctx.isa(), b, r0, r1, cols, f, out);
-        case 2: return narrow_columns<2>(ctx.isa(), b, r0, r1, cols, f, out);
-        case 4: return narrow_columns<4>(ctx.isa(), b, r0, r1, cols, f, out);
-        default: return cols < narrow ? narrow_columns<0>(ctx.isa(), b, r0, r1, cols, f, out) : wide_columns(ctx.isa(), b, r0, r1, cols, f, out);
-      }
+      if (cols == 1) *out = range_sum(ctx.isa(), r0, r1, OnlyColumn<F>{f, b});
+      else if (cols < narrow) narrow_columns(ctx.isa(), b, r0, r1, cols, f, out);
+      else wide_columns(ctx.isa(), b, r0, r1, cols, f, out);
     });
     for (Index b = 0; b < batch; ++b) {
       double* total = p + b * groups * cols;
@@ -80,6 +77,13 @@ struct ReduceKernel<Cpu> {
     F f;
     Index r;
     BRAING3N_INLINE auto operator()(Index c) const { return f(r, c); }
+  };
+
+  template <class F>
+  struct OnlyColumn {
+    F f;
+    Index b;
+    BRAING3N_INLINE auto operator()(Index r) const { return f(b, r, 0); }
   };
 
   BRAING3N_INLINE static double larger(double a, double b) { return b > a || b != b ? b : a; }
@@ -143,28 +147,20 @@ struct ReduceKernel<Cpu> {
     });
   }
 
-  /// fixed: the number of columns where it is known, else 0.
-  template <Index fixed, class F>
-  static void narrow_columns(Isa isa, Index b, Index r0, Index r1, Index any, const F& f, double* out) {
+  template <class F>
+  static void narrow_columns(Isa isa, Index b, Index r0, Index r1, Index cols, const F& f, double* out) {
     vectorized(isa, [&]() BRAING3N_LAMBDA_INLINE {
-      constexpr Index pitch = fixed == 0 ? narrow : fixed;
-      const Index cols = fixed == 0 ? any : fixed;
       const F g = f;
-      alignas(64) double total[row_lanes * pitch] = {};
+      double total[row_lanes][narrow] = {};
       Index r = r0;
-      for (; r + row_lanes <= r1; r += row_lanes) {
-        if constexpr (fixed == 0) {
-          for (Index l = 0; l < row_lanes; ++l)
-            for (Index c = 0; c < cols; ++c) total[l * pitch + c] += static_cast<double>(g(b, r + l, c));
-        } else {
-          for (Index j = 0; j < row_lanes * pitch; ++j) total[j] += static_cast<double>(g(b, r + j / pitch, j % pitch));
-        }
-      }
+      for (; r + row_lanes <= r1; r += row_lanes)
+        for (Index l = 0; l < row_lanes; ++l)
+          for (Index c = 0; c < cols; ++c) total[l][c] += static_cast<double>(g(b, r + l, c));
       for (Index l = 0; r < r1; ++r, ++l)
-        for (Index c = 0; c < cols; ++c) total[l * pitch + c] += static_cast<double>(g(b, r, c));
+        for (Index c = 0; c < cols; ++c) total[l][c] += static_cast<double>(g(b, r, c));
       for (Index c = 0; c < cols; ++c) {
-        double t = total[c];
-        for (Index l = 1; l < row_lanes; ++l) t += total[l * pitch + c];
+        double t = total[0][c];
+        for (Index l = 1; l < row_lanes; ++l) t += total[l][c];
         out[c] = t;
       }
     });
