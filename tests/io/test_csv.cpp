@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "braing3n/base/philox.hpp"
-#include "damage.hpp"
+#include "tests/io/damage.hpp"
 
 using namespace braing3n;
 using namespace braing3n::test;

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "damage.hpp"
+#include "tests/io/damage.hpp"
 
 using namespace braing3n;
 using namespace braing3n::test;

@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "braing3n/base/philox.hpp"
-#include "damage.hpp"
+#include "tests/io/damage.hpp"
 
 using namespace braing3n;
 using namespace braing3n::test;

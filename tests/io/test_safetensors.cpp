@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "damage.hpp"
+#include "tests/io/damage.hpp"
 #include "braing3n/backend/cpu/providers.hpp"
 #include "braing3n/base/philox.hpp"
 

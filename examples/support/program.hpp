@@ -1,0 +1,126 @@
+// What every program shares: the common options, exit codes, Ctrl-C.
+//
+// Exit codes: 0 all done; 1 at least one of several cases failed; 2 nothing could start (usage, unreadable input, a refusal);
+// 3 environment (disk full, out of memory, a loss that is not finite); 130 stopped by Ctrl-C after saving.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <string>
+
+#include "braing3n/base/error.hpp"
+
+namespace braing3n::examples {
+
+enum ExitCode : int { exit_done = 0, exit_some_failed = 1, exit_not_started = 2, exit_environment = 3, exit_interrupted = 130 };
+
+constexpr ExitCode exit_code(ErrorKind kind) {
+  return kind == ErrorKind::environment || kind == ErrorKind::numeric ? exit_environment : exit_not_started;
+}
+
+/// Thrown by stop_if_interrupted().
+struct Interrupted {};
+
+namespace detail {
+inline volatile std::sig_atomic_t interrupt_count = 0;
+}
+
+/// Ctrl-C or SIGTERM came: finish the current file, save, return. A second Ctrl-C ends the program at once.
+inline bool interrupted() { return detail::interrupt_count > 0; }
+inline void stop_if_interrupted() {
+  if (interrupted()) throw Interrupted{};
+}
+inline void catch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = [](int signal) {
+    detail::interrupt_count = detail::interrupt_count + 1;
+    if (detail::interrupt_count > 1) {
+      std::signal(signal, SIG_DFL);
+      std::raise(signal);
+    }
+  };
+  ::sigemptyset(&action.sa_mask);
+  for (const int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &action, nullptr);
+}
+
+struct CommonOptions {
+  std::string device = "cpu";
+  std::string precision = "f32";
+  std::string provider;  // empty: the fastest this machine can run
+  int threads = 0;       // 0: as many as the machine has
+  std::uint64_t seed = 2025;
+  bool quiet = false;
+  bool force = false;  // replace existing outputs
+  std::string json_log;
+};
+
+/// A program: its options, then its work.
+///
+///   Program program("encode", "Turns volumes into features.");
+///   program.app.add_option("--model", model)->required();
+///   return program.run(argc, argv, [&] { ...; return exit_done; });
+class Program {
+ public:
+  CLI::App app;
+  CommonOptions common;
+
+  Program(const std::string& name, const std::string& description)
+      : app(description + "\nResearch use only: not a medical device, not for diagnosis or treatment.", name) {
+    app.set_version_flag("--version", name + " (braing3n) " + version());
+    app.option_defaults()->always_capture_default();
+    app.add_option("--device", common.device, "where to compute")->check(CLI::IsMember({"cpu", "cuda"}))->group("Common");
+    app.add_option("--precision", common.precision, "element type of weights and activations")->check(CLI::IsMember({"f32", "bf16"}))->group("Common");
+    app.add_option("--provider", common.provider, "table of CPU kernels (default: the fastest for this processor)")->group("Common");
+    app.add_option("--threads", common.threads, "CPU threads, 0: all")->check(CLI::Range(0, 1024))->group("Common");
+    app.add_option("--seed", common.seed, "seed of every random number")->group("Common");
+    app.add_flag("--quiet", common.quiet, "print errors and results only")->group("Common");
+    app.add_flag("--force", common.force, "replace outputs that exist")->group("Common");
+    app.add_option("--json-log", common.json_log, "append one JSON object per event to this file")->group("Common");
+  }
+
+  /// Parses, calls body(), prints what went wrong in one line and returns the exit code.
+  template <class Body>
+  int run(int argc, char** argv, Body&& body) {
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+      if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+      return report(exit_not_started, e.what(), " (see --help)");
+    }
+    catch_interrupts();
+    try {
+      const int code = body();
+      std::cout.flush();
+      if (!std::cout) return report(exit_environment, "cannot write to standard output");
+      return code == exit_done && interrupted() ? static_cast<int>(exit_interrupted) : code;
+    } catch (const Interrupted&) {
+      return report(exit_interrupted, "interrupted");
+    } catch (const Error& e) {
+      return report(exit_code(e.kind()), e.what());
+    } catch (const std::bad_alloc&) {
+      return report(exit_environment, "out of memory");
+    } catch (const std::exception& e) {
+      return report(exit_not_started, "unexpected: ", e.what());
+    }
+  }
+
+  /// Options that this program has no use for refuse to be set instead of being ignored.
+  void without(std::initializer_list<const char*> options) {
+    for (const char* option : options) app.remove_option(app.get_option(option));
+  }
+
+ private:
+  template <class... Parts>
+  int report(ExitCode code, const Parts&... parts) const {
+    std::cerr << app.get_name() << ": " << concat(parts...) << std::endl;
+    return code;
+  }
+};
+
+}  // namespace braing3n::examples
