@@ -9,8 +9,6 @@
 // are refused: they are not one number per voxel, or not one this machine computes with.
 #pragma once
 
-#include <nifti2_io.h>
-
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -21,6 +19,7 @@
 
 #include "braing3n/backend/cpu/context.hpp"
 #include "braing3n/io/gzip.hpp"
+#include "braing3n/io/nifti_clib.hpp"
 #include "braing3n/io/nifti_header.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

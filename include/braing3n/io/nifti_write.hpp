@@ -6,7 +6,6 @@
 // the same bytes every time: no time stamp, one fixed compression level.
 #pragma once
 
-#include <nifti2_io.h>
 #include <zlib.h>
 
 #include <cmath>
@@ -22,10 +21,10 @@ struct NiftiWriteOptions {
   NiftiType type = NiftiType::float32;
   double slope = 1, intercept = 0;
   int form_code = 1;        // what the world is: 1 the scanner, 2 another scan, 3 Talairach, 4 MNI 152
-  std::string description;  // at most 79 bytes ("SYNTHETIC braing3n ..."); never text from an input
+  std::string description{};  // at most 79 bytes ("SYNTHETIC braing3n ..."); never text from an input
   int version = 0;          // 1 or 2; 0: NIfTI-1 unless an axis is longer than 32767
   int compression = 1;      // zlib level of .nii.gz
-  WriteOptions file;        // overwrite and so on
+  WriteOptions file{};      // overwrite and so on
 };
 
 namespace detail {

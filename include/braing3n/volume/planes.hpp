@@ -1,0 +1,129 @@
+// Three planes of a scan as a picture: axial, coronal, sagittal.
+//
+// Radiological display: the patient's right is on the left of the axial and coronal pictures, the nose points to the left
+// in the sagittal one. The planes are those of the world, so an oblique scan looks oblique, and a pixel is the same number
+// of mm in both directions whatever the voxels are.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "braing3n/volume/image.hpp"
+#include "braing3n/volume/resample.hpp"
+#include "braing3n/volume/statistics.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+struct PlaneOptions {
+  double mm_per_pixel = 1.0;
+  // Intensities shown black and white; equal: from 0 (or the smallest value) to the 99.5th percentile of the non-zero voxels.
+  float low = 0, high = 0;
+  bool diverging = false;   // blue - black - red around 0 from -high to high, for differences
+  const Vec3* centre = nullptr;  // mm; where the planes meet. Without: centre of mass
+  bool labels = true;
+};
+
+/// The q-th quantile (0 to 1) of the finite non-zero values, from a histogram of 4096 bins.
+inline float nonzero_quantile(const float* v, Index n, double q) {
+  float low = std::numeric_limits<float>::infinity(), high = -low;
+  for (Index i = 0; i < n; ++i)
+    if (v[i] != 0 && std::isfinite(v[i])) low = std::min(low, v[i]), high = std::max(high, v[i]);
+  if (!(low < high)) return std::isfinite(low) ? low : 0.0f;
+  std::vector<Index> bins(4096, 0);
+  const double scale = 4096.0 / (static_cast<double>(high) - static_cast<double>(low));
+  Index count = 0;
+  for (Index i = 0; i < n; ++i)
+    if (v[i] != 0 && std::isfinite(v[i])) {
+      ++bins[static_cast<std::size_t>(std::min(4095.0, (static_cast<double>(v[i]) - static_cast<double>(low)) * scale))];
+      ++count;
+    }
+  Index below = 0;
+  for (std::size_t b = 0; b < bins.size(); ++b) {
+    below += bins[b];
+    if (static_cast<double>(below) >= q * static_cast<double>(count)) return static_cast<float>(static_cast<double>(low) + (static_cast<double>(b) + 1) / scale);
+  }
+  return high;
+}
+
+/// One row of three pictures.
+inline Image draw_planes(Context<Cpu>& ctx, const Volume& volume, const PlaneOptions& options = {}) {
+  const Extent3 n = volume.shape();
+  if (volume.size() == 0) fail(ErrorKind::shape, "planes.empty", "planes: the volume has no voxels");
+  const double mm = options.mm_per_pixel;
+  if (!(mm > 0)) fail(ErrorKind::argument, "planes.size", "planes: ", mm, " mm per pixel");
+  Vec3 low{}, high{};
+  low.fill(std::numeric_limits<double>::infinity());
+  high.fill(-std::numeric_limits<double>::infinity());
+  for (int corner = 0; corner < 8; ++corner) {
+    Vec3 index{};
+    for (std::size_t d = 0; d < 3; ++d) index[d] = (corner >> d & 1) != 0 ? static_cast<double>(n[d]) - 0.5 : -0.5;
+    const Vec3 p = volume.affine * index;
+    for (std::size_t d = 0; d < 3; ++d) low[d] = std::min(low[d], p[d]), high[d] = std::max(high[d], p[d]);
+  }
+  Vec3 centre = options.centre != nullptr ? *options.centre : volume.affine * centre_of_mass(ctx, volume);
+  for (std::size_t d = 0; d < 3; ++d)
+    if (!std::isfinite(centre[d])) centre[d] = 0.5 * (low[d] + high[d]);
+
+  float black = options.low, white = options.high;
+  if (!(black < white)) {
+    white = nonzero_quantile(volume.data(), volume.size(), 0.995);
+    const VolumeStatistics s = statistics(ctx, volume.data(), volume.size());
+    black = options.diverging ? -white : std::min(0.0f, s.min);
+    if (!(black < white)) white = black + 1;
+  }
+
+  // Directions of the picture's columns and rows in the world, and the axis it looks along.
+  struct Plane {
+    int across, across_sign, down, through;
+    const char* left;
+    const char* right;
+  };
+  constexpr Plane planes[3] = {{0, -1, 1, 2, "R", "L"}, {0, -1, 2, 1, "R", "L"}, {1, -1, 2, 0, "A", "P"}};
+  std::vector<Image> tiles;
+  Index height = 0, width = 0;
+  for (const Plane& p : planes) {
+    const std::size_t across = static_cast<std::size_t>(p.across), down = static_cast<std::size_t>(p.down), through = static_cast<std::size_t>(p.through);
+    const auto pixels = [&](std::size_t d) { return std::clamp<Index>(static_cast<Index>(std::ceil((high[d] - low[d]) / mm - 1e-6)), 1, 8192); };
+    const Index w = pixels(across), h = pixels(down);
+    Grid grid{{h, w, 1}, Affine{{{{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}}}}};
+    grid.affine(p.down, 0) = -mm;
+    grid.affine(p.across, 1) = p.across_sign * mm;
+    grid.affine(p.through, 2) = 1e-3;  // a thin cut: never averaged over neighbouring slices
+    grid.affine(p.down, 3) = 0.5 * (low[down] + high[down]) + 0.5 * mm * static_cast<double>(h - 1);
+    grid.affine(p.across, 3) = 0.5 * (low[across] + high[across]) - p.across_sign * 0.5 * mm * static_cast<double>(w - 1);
+    grid.affine(p.through, 3) = centre[through];
+    const Volume cut = resample(ctx, volume, grid);
+    Image tile(w, h);
+    for (Index i = 0; i < w * h; ++i) {
+      const float v = cut.data()[i];
+      const float t = std::isfinite(v) ? std::clamp((v - black) / (white - black), 0.0f, 1.0f) : 0.0f;
+      std::uint8_t* out = tile.pixels.data() + 3 * i;
+      if (options.diverging) {
+        const float s = 2 * t - 1;
+        out[0] = static_cast<std::uint8_t>(255 * std::max(0.0f, s));
+        out[1] = static_cast<std::uint8_t>(160 * std::max(0.0f, std::abs(s) - 0.5f));
+        out[2] = static_cast<std::uint8_t>(255 * std::max(0.0f, -s));
+      } else {
+        out[0] = out[1] = out[2] = static_cast<std::uint8_t>(std::lround(255 * t));
+      }
+    }
+    if (options.labels) {
+      draw_text(tile, 2, h / 2, p.left, {255, 200, 0});
+      draw_text(tile, w - 8, h / 2, p.right, {255, 200, 0});
+    }
+    height = std::max(height, h);
+    width += w + 2;
+    tiles.push_back(std::move(tile));
+  }
+  Image row(width - 2, height);
+  Index x = 0;
+  for (const Image& t : tiles) {
+    row.place(t, x, (height - t.height) / 2);
+    x += t.width + 2;
+  }
+  return row;
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI

@@ -1,0 +1,59 @@
+// A scan: values on a grid, and where the grid lies in the patient.
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "braing3n/base/shape.hpp"
+#include "braing3n/volume/affine.hpp"
+#include "braing3n/volume/xtensor.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+using Extent3 = std::array<Index, 3>;
+
+inline Index voxel_count(const Extent3& shape) { return shape[0] * shape[1] * shape[2]; }
+
+/// "240 x 240 x 155"
+inline std::string describe(const Extent3& shape) { return concat(shape[0], " x ", shape[1], " x ", shape[2]); }
+/// "1 x 1 x 1.25", four significant digits
+inline std::string describe(const Vec3& v) {
+  std::ostringstream out;
+  out.precision(4);
+  out << v[0] << " x " << v[1] << " x " << v[2];
+  return std::move(out).str();
+}
+
+/// Extents and place of a volume.
+struct Grid {
+  Extent3 shape{0, 0, 0};
+  Affine affine;
+  friend bool operator==(const Grid&, const Grid&) = default;
+};
+
+/// Values (X, Y, Z): axis 0 is the first voxel axis of the file, and the last axis lies next to each other in memory
+/// (row-major, although a NIfTI file stores the first axis next to each other). values(i, j, k) is nibabel's array[i, j, k].
+struct Volume {
+  xt::xtensor<float, 3> values;
+  Affine affine;  // voxel index -> mm
+
+  Volume() = default;
+  /// Uninitialised values.
+  explicit Volume(const Grid& grid) : values(uninitialised(grid.shape)), affine(grid.affine) {}
+  Volume(xt::xtensor<float, 3> v, const Affine& a) : values(std::move(v)), affine(a) {}
+
+  Extent3 shape() const {
+    return {static_cast<Index>(values.shape()[0]), static_cast<Index>(values.shape()[1]), static_cast<Index>(values.shape()[2])};
+  }
+  Index size() const { return static_cast<Index>(values.size()); }
+  Grid grid() const { return {shape(), affine}; }
+  float* data() { return values.data(); }
+  const float* data() const { return values.data(); }
+
+  static xt::xtensor<float, 3> uninitialised(const Extent3& s) {
+    (void)Shape{s[0], s[1], s[2]};  // refuses negative and overflowing extents
+    return xt::xtensor<float, 3>::from_shape({static_cast<std::size_t>(s[0]), static_cast<std::size_t>(s[1]), static_cast<std::size_t>(s[2])});
+  }
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI
