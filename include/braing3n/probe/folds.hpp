@@ -4,7 +4,8 @@
 // gives the folds of scikit-learn's StratifiedGroupKFold, in two versions of its shuffle:
 //   fixed   group counts and the sample-to-group map are shuffled together (scikit-learn pull request 32540, 2025);
 //   legacy  only the counts are shuffled, as in the releases before: shuffle then breaks the stratification without a word.
-// group_kfold: groups by size onto the emptiest fold, or (shuffled) an even cut of a permutation of the groups.
+// group_kfold: groups by size onto the emptiest fold, or (shuffled) an even cut of a permutation of the groups. Groups of equal
+// size come in stable order (fixed) or in the order of numpy's quicksort, which releases up to 2024 used (legacy).
 // quantile_bins: classes for the stratification of a continuous target.
 // Floating-point sums follow the order numpy uses, because near-ties between folds are decided by their last bits.
 #pragma once
@@ -148,6 +149,47 @@ inline void check_folds(const char* op, int folds, std::size_t samples, std::siz
     fail(ErrorKind::argument, "folds.groups", op, ": ", distinct_groups, " subjects cannot fill ", folds, " folds");
 }
 
+/// Ascending order of keys as numpy's argsort leaves it by default (without vector instructions): quicksort with the median of
+/// three, insertion sort up to 17 elements, the smaller part first. The order of equal keys is what counts here.
+inline std::vector<std::size_t> numpy_quicksort_order(const std::vector<Index>& key) {
+  std::vector<std::size_t> order(key.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (order.empty()) return order;
+  const auto at = [&](std::ptrdiff_t i) -> std::size_t& { return order[static_cast<std::size_t>(i)]; };
+  const auto value = [&](std::ptrdiff_t i) { return key[at(i)]; };
+  std::vector<std::pair<std::ptrdiff_t, std::ptrdiff_t>> parts{{0, std::ssize(order) - 1}};
+  while (!parts.empty()) {
+    auto [left, right] = parts.back();
+    parts.pop_back();
+    while (right - left > 16) {
+      const std::ptrdiff_t middle = left + (right - left) / 2;
+      if (value(middle) < value(left)) std::swap(at(middle), at(left));
+      if (value(right) < value(middle)) std::swap(at(right), at(middle));
+      if (value(middle) < value(left)) std::swap(at(middle), at(left));
+      const Index pivot = value(middle);
+      std::ptrdiff_t i = left, j = right - 1;
+      std::swap(at(middle), at(j));
+      for (;;) {
+        do ++i; while (value(i) < pivot);
+        do --j; while (pivot < value(j));
+        if (i >= j) break;
+        std::swap(at(i), at(j));
+      }
+      std::swap(at(i), at(right - 1));
+      if (i - left < right - i) {
+        parts.emplace_back(i + 1, right);
+        right = i - 1;
+      } else {
+        parts.emplace_back(left, i - 1);
+        left = i + 1;
+      }
+    }
+    for (std::ptrdiff_t i = left + 1; i <= right; ++i)
+      for (std::ptrdiff_t j = i; j > left && value(j) < value(j - 1); --j) std::swap(at(j), at(j - 1));
+  }
+  return order;
+}
+
 }  // namespace detail
 
 /// Folds by class and group. classes, groups: one value per sample, any integers.
@@ -214,7 +256,8 @@ inline Folds group_kfold(std::span<const std::int64_t> groups, const FoldOptions
     for (std::int32_t code : g.codes) ++size[static_cast<std::size_t>(code)];
     std::vector<std::size_t> order(n_groups);
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return size[a] < size[b]; });
+    if (options.mode == FoldShuffle::legacy) order = detail::numpy_quicksort_order(size);
+    else std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return size[a] < size[b]; });
     for (std::size_t k = n_groups; k-- > 0;) {
       const auto lightest = static_cast<std::size_t>(std::min_element(load.begin(), load.end()) - load.begin());
       load[lightest] += size[order[k]];
