@@ -210,4 +210,14 @@ Var<T, B> gated_add(const Var<T, B>& residual, const Var<T, B>& g, const Var<T, 
                 }, residual, g, x);
 }
 
+/// row (1, C) -> (n, C): the same row for every sample.
+template <class T, Backend B>
+Var<T, B> broadcast_rows(const Var<T, B>& row, Index n) {
+  if (row.shape().rank() != 2 || row.dim(0) != 1)
+    fail(ErrorKind::shape, "broadcast_rows.shape", "broadcast rows: the row has shape ", row.shape(), ", expected (1, C)");
+  const Index c = row.dim(1);
+  const Var<T, B> zeros = Tensor<T, B>::zeros(row.value().context(), {n, c});
+  return add_broadcast(zeros, reshape(row, {c}));
+}
+
 }  // namespace braing3n::inline BRAING3N_ABI

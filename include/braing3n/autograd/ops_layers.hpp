@@ -64,4 +64,50 @@ Var<T, B> attention(const Var<T, B>& q, const Var<T, B>& k, const Var<T, B>& v) 
   }, q, k, v);
 }
 
+/// residual + conv3d(x, weight, bias); an empty residual counts as zero.
+template <class T, Backend B>
+Var<T, B> conv3d_add(const Var<T, B>& residual, const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& bias, const Conv3dOptions& options) {
+  return record(conv3d_forward(x.value(), weight.value(), bias.value(), options, residual.value()),
+                [sr = residual.slot(), sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(),
+                 bias_shape = bias.value().shape(), options](const Tensor<T, B>& dy) {
+                  accumulate(sr, dy);
+                  if (sx) accumulate(sx, conv3d_backward_input(dy, vw, vx.shape(), options));
+                  if (sw) conv3d_backward_weight(vx, dy, options, gradient_sum(sw, dy.context(), vw.shape()));
+                  if (sb) conv3d_backward_bias(dy, gradient_sum(sb, dy.context(), bias_shape));
+                },
+                residual, x, weight, bias);
+}
+
+/// x (N, X, Y, Z, in), weight (k, k, k, in, out), bias (out) -> (N, X', Y', Z', out)
+template <class T, Backend B>
+Var<T, B> conv3d(const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& bias, const Conv3dOptions& options) {
+  return conv3d_add(Var<T, B>(), x, weight, bias, options);
+}
+
+/// conv3d(upsample_nearest2(x), weight, bias) with weight (3, 3, 3, in, out), without the upsampled copy.
+template <class T, Backend B>
+Var<T, B> upsample_conv3d(const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& bias) {
+  return record(upsample_conv3d_forward(x.value(), weight.value(), bias.value()),
+                [sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(),
+                 bias_shape = bias.value().shape()](const Tensor<T, B>& dy) {
+                  if (sx) accumulate(sx, upsample_conv3d_backward_input(dy, vw));
+                  if (sw) upsample_conv3d_backward_weight(vx, dy, gradient_sum(sw, dy.context(), vw.shape()));
+                  if (sb) conv3d_backward_bias(dy, gradient_sum(sb, dy.context(), bias_shape));
+                },
+                x, weight, bias);
+}
+
+/// Kernel = stride = 2: x (N, X, Y, Z, in), weight (2, 2, 2, in, out), bias (out) -> (N, 2X, 2Y, 2Z, out)
+template <class T, Backend B>
+Var<T, B> conv_transpose3d(const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& bias) {
+  return record(conv_transpose3d_forward(x.value(), weight.value(), bias.value()),
+                [sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(),
+                 bias_shape = bias.value().shape()](const Tensor<T, B>& dy) {
+                  if (sx) accumulate(sx, conv_transpose3d_backward_input(dy, vw));
+                  if (sw) conv_transpose3d_backward_weight(vx, dy, gradient_sum(sw, dy.context(), vw.shape()));
+                  if (sb) conv_transpose3d_backward_bias(dy, gradient_sum(sb, dy.context(), bias_shape));
+                },
+                x, weight, bias);
+}
+
 }  // namespace braing3n::inline BRAING3N_ABI

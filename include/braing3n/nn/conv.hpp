@@ -17,7 +17,7 @@ struct Conv3d {
   std::string path;
 
   Conv3d() = default;
-  Conv3d(Context<B>& context, Index in, Index out, Index kernel) : Conv3d(context, in, out, kernel, same_padding(kernel)) {}
+  Conv3d(Context<B>& context, Index in, Index out, Index kernel) : Conv3d(context, in, out, kernel, Conv3dOptions::same(kernel)) {}
   Conv3d(Context<B>& context, Index in, Index out, Index kernel, const Conv3dOptions& options) : in(in), out(out), options(options) {
     if (in < 1 || out < 1 || kernel < 1)
       fail(ErrorKind::config, "conv3d.size", "conv3d: sizes must be positive, got ", in, " -> ", out, " with kernel ", kernel);
@@ -37,16 +37,6 @@ struct Conv3d {
   static void visit(auto& self, auto&& v) {
     v("weight", self.weight);
     v("bias", self.bias);
-  }
-
- private:
-  static Conv3dOptions same_padding(Index kernel) {
-    Conv3dOptions o;
-    for (int a = 0; a < 3; ++a) {
-      o.pad_before[a] = (kernel - 1) / 2;
-      o.pad_after[a] = kernel / 2;
-    }
-    return o;
   }
 };
 

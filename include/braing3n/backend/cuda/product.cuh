@@ -1,0 +1,94 @@
+// Matrix products on a GPU: cuBLAS, then one element-wise pass for what GemmCall wants beside the product.
+#pragma once
+
+#ifndef __CUDACC__
+#error "braing3n/backend/cuda/product.cuh needs nvcc: include it from a .cu file and link braing3n::cuda"
+#endif
+
+#include "braing3n/backend/cpu/product.hpp"
+#include "braing3n/backend/cuda/map.cuh"
+#include "braing3n/base/functors.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+namespace detail {
+
+template <class T>
+struct ProductEpilogue {
+  const T* product;
+  T* c;
+  const T* bias;
+  T* preactivation;
+  const T* residual;
+  Activation activation;
+  Index product_row, c_row, residual_row;
+
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index i, Index j) const {
+    using A = accum_t<T>;
+    A v = static_cast<A>(product[i * product_row + j]);
+    if (bias != nullptr) v += static_cast<A>(bias[j]);
+    if (preactivation != nullptr) preactivation[i * c_row + j] = static_cast<T>(v);
+    if (activation == Activation::gelu) v = Gelu{}.value(v);
+    else if (activation == Activation::gelu_tanh) v = GeluTanh{}.value(v);
+    else if (activation == Activation::silu) v = Silu{}.value(v);
+    if (residual != nullptr) v += static_cast<A>(residual[i * residual_row + j]);
+    c[i * c_row + j] = static_cast<T>(v);
+  }
+};
+
+template <class T>
+constexpr cudaDataType_t cuda_type() {
+  return std::is_same_v<T, double> ? CUDA_R_64F : std::is_same_v<T, float> ? CUDA_R_32F : CUDA_R_16BF;
+}
+
+inline int cublas_size(const char* what, Index n) {
+  if (n > std::numeric_limits<int>::max()) fail(ErrorKind::shape, "cuda.size", "cuda: product: ", what, " ", n, " is more than cuBLAS takes");
+  return static_cast<int>(n);
+}
+
+}  // namespace detail
+
+template <>
+struct ProductKernel<Cuda> {
+  template <class T>
+  static void run(Context<Cuda>& ctx, const GemmCall<T>& call) {
+    if (call.m <= 0 || call.n <= 0) return;
+    const bool has_epilogue = call.bias != nullptr || call.preactivation != nullptr || call.residual != nullptr || call.activation != Activation::none;
+    // The product may not overwrite a residual that is C itself.
+    const bool aside = call.residual == call.c && call.residual != nullptr;
+    Tensor<T, Cuda> scratch;
+    T* to = call.c;
+    Index to_row = call.c_row;
+    if (aside) {
+      scratch = Tensor<T, Cuda>(ctx, Shape{call.m, call.n});
+      to = scratch.data();
+      to_row = call.n;
+    }
+    product(ctx, call, to, to_row, call.accumulate && !aside);
+    if (has_epilogue)
+      map_rows(ctx, call.m, call.n,
+               detail::ProductEpilogue<T>{to, call.c, call.bias, call.preactivation, call.residual, call.activation, to_row, call.c_row, call.residual_row});
+  }
+
+  template <class T>
+  static Tensor<std::uint8_t, Cuda> pack(Context<Cuda>&, Index, Index, const T*, Index, Index) {
+    return {};
+  }
+
+ private:
+  // cuBLAS is column-major: it computes C^T (n, m) = B^T A^T.
+  template <class T>
+  static void product(Context<Cuda>& ctx, const GemmCall<T>& call, T* c, Index c_row, bool accumulate) {
+    using Scalar = std::conditional_t<std::is_same_v<T, double>, double, float>;
+    const Scalar one = 1, beta = accumulate ? Scalar{1} : Scalar{0};
+    const bool a_by_rows = call.a_col == 1, b_by_rows = call.b_col == 1;
+    const auto compute = std::is_same_v<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
+    check_cublas(cublasGemmEx(ctx.cublas(), b_by_rows ? CUBLAS_OP_N : CUBLAS_OP_T, a_by_rows ? CUBLAS_OP_N : CUBLAS_OP_T,
+                              detail::cublas_size("n", call.n), detail::cublas_size("m", call.m), detail::cublas_size("k", call.k), &one, call.b,
+                              detail::cuda_type<T>(), detail::cublas_size("ldb", b_by_rows ? call.b_row : call.b_col), call.a, detail::cuda_type<T>(),
+                              detail::cublas_size("lda", a_by_rows ? call.a_row : call.a_col), &beta, c, detail::cuda_type<T>(),
+                              detail::cublas_size("ldc", c_row), compute, CUBLAS_GEMM_DEFAULT),
+                 "cublasGemmEx");
+  }
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI
