@@ -13,7 +13,7 @@ set(header_owners
   "xtensor  braing3n/(volume|data|eval|train)/"
   "xtensor  braing3n/interop/xtensor"
   "xtensor  braing3n/io/(npy|csv|png)"
-  "io       braing3n/io/"
+  "io       braing3n/(io|probe)/"
   "braing3n braing3n/braing3n[.]hpp$"
   "core     braing3n/(base|core)/"
   "cpu      braing3n/")
@@ -39,6 +39,8 @@ endforeach()
 
 target_compile_features(braing3n_core INTERFACE cxx_std_20)
 target_link_libraries(braing3n_core INTERFACE Threads::Threads)
+# clang reports every loop that it declines to vectorise after being told that it may; that is no news for a user.
+target_compile_options(braing3n_core INTERFACE "$<$<COMPILE_LANG_AND_ID:CXX,Clang,AppleClang>:-Wno-pass-failed>")
 target_link_libraries(braing3n_cpu INTERFACE braing3n_core Eigen3::Eigen)
 target_link_libraries(braing3n_io INTERFACE braing3n_cpu nlohmann_json::nlohmann_json ZLIB::ZLIB)
 target_link_libraries(braing3n_xtensor INTERFACE braing3n_io xtensor)
