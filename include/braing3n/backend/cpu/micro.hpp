@@ -13,11 +13,16 @@
 //     using Acc = float;                   // elements of C
 //     static constexpr Index rows, cols;   // the largest tile
 //     static constexpr Index k_group;      // rows of B that are interleaved
+//     static constexpr Isa isa;            // for the plain loops around it
+//     static constexpr Index block;        // transpose() turns block x block words
 //     static void tile(const TileCall<In, Acc>&);
+//     static void transpose(const void* from, Index from_bytes, void* to, Index to_bytes);
 //   };
+// A word is what the kernel broadcasts: k_group elements. transpose() reads `block` rows of `block` words, from_bytes apart and
+// unaligned, and writes the columns as rows, to_bytes apart.
 #pragma once
 
-#include "braing3n/base/config.hpp"
+#include "braing3n/backend/cpu/simd.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

@@ -71,6 +71,48 @@ struct Zmm<bfloat16> : Zmm<float> {
   using Zmm<float>::load;
 };
 
+// Four 128-bit pieces of rows r, r + 4, r + 8, r + 12 share a vector, so that a 4 x 4 transposition inside the 128-bit lanes is all
+// that is left to do.
+BRAING3N_TARGET_AVX512 inline void transpose_16x16(const char* from, Index from_bytes, char* to, Index to_bytes) {
+  constexpr __mmask16 all = 0xffff;  // g++ 12 warns about the inside of the intrinsics without a mask
+  for (int quad = 0; quad < 4; ++quad) {
+    __m512 v[4];
+    for (int r = 0; r < 4; ++r) {
+      const char* row = from + r * from_bytes + 16 * quad;
+      const auto piece = [&](int i) { return reinterpret_cast<const float*>(row + 4 * i * from_bytes); };
+      v[r] = _mm512_castps128_ps512(_mm_loadu_ps(piece(0)));
+      v[r] = _mm512_maskz_insertf32x4(all, v[r], _mm_loadu_ps(piece(1)), 1);
+      v[r] = _mm512_maskz_insertf32x4(all, v[r], _mm_loadu_ps(piece(2)), 2);
+      v[r] = _mm512_maskz_insertf32x4(all, v[r], _mm_loadu_ps(piece(3)), 3);
+    }
+    const __m512d lo01 = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(all, v[0], v[1])), hi01 = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(all, v[0], v[1]));
+    const __m512d lo23 = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(all, v[2], v[3])), hi23 = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(all, v[2], v[3]));
+    char* out = to + 4 * quad * to_bytes;
+    _mm512_storeu_pd(reinterpret_cast<double*>(out), _mm512_maskz_unpacklo_pd(0xff, lo01, lo23));
+    _mm512_storeu_pd(reinterpret_cast<double*>(out + to_bytes), _mm512_maskz_unpackhi_pd(0xff, lo01, lo23));
+    _mm512_storeu_pd(reinterpret_cast<double*>(out + 2 * to_bytes), _mm512_maskz_unpacklo_pd(0xff, hi01, hi23));
+    _mm512_storeu_pd(reinterpret_cast<double*>(out + 3 * to_bytes), _mm512_maskz_unpackhi_pd(0xff, hi01, hi23));
+  }
+}
+
+BRAING3N_TARGET_AVX512 inline void transpose_8x8(const char* from, Index from_bytes, char* to, Index to_bytes) {
+  constexpr __mmask8 all = 0xff;
+  for (int pair = 0; pair < 4; ++pair) {
+    __m512d v[2];
+    for (int r = 0; r < 2; ++r) {
+      const char* row = from + r * from_bytes + 16 * pair;
+      const auto piece = [&](int i) { return reinterpret_cast<const double*>(row + 2 * i * from_bytes); };
+      v[r] = _mm512_castpd128_pd512(_mm_loadu_pd(piece(0)));
+      v[r] = _mm512_maskz_insertf64x2(all, v[r], _mm_loadu_pd(piece(1)), 1);
+      v[r] = _mm512_maskz_insertf64x2(all, v[r], _mm_loadu_pd(piece(2)), 2);
+      v[r] = _mm512_maskz_insertf64x2(all, v[r], _mm_loadu_pd(piece(3)), 3);
+    }
+    char* out = to + 2 * pair * to_bytes;
+    _mm512_storeu_pd(reinterpret_cast<double*>(out), _mm512_maskz_unpacklo_pd(all, v[0], v[1]));
+    _mm512_storeu_pd(reinterpret_cast<double*>(out + to_bytes), _mm512_maskz_unpackhi_pd(all, v[0], v[1]));
+  }
+}
+
 /// The lowest `count` lanes, clamped to none and all.
 template <class Z>
 BRAING3N_INLINE typename Z::Mask lane_mask(Index count) {
@@ -110,38 +152,32 @@ struct TileAvx512<T, std::integer_sequence<int, I...>> {
      ...);
   }
 
-  BRAING3N_TARGET_AVX512 static void run(const TileCall<T, Acc>& call) {
+  /// Rows [first, first + rows) of the tile.
+  BRAING3N_TARGET_AVX512 static void run(const TileCall<T, Acc>& call, Index first) {
     V x[rows], y[rows];
     ((x[I] = y[I] = Z::zero()), ...);
     const Index lda = call.lda;
     for (Index t = 0; t < call.term_count; ++t) {
       const T* b = call.terms[t].b;
       const T* a[pointers];
-      ((a[I / 3] = call.terms[t].a + I / 3 * 3 * lda), ...);
+      ((a[I / 3] = call.terms[t].a + (first + I / 3 * 3) * lda), ...);
       Index k = call.k / group;
-      for (; k >= 4; k -= 4, b += 8 * half_row) {
+      for (; k >= 2; k -= 2, b += 4 * half_row) {
         step(x, y, a, lda, 0, b, std::false_type());
         step(x, y, a, lda, 1, b + 2 * half_row, std::false_type());
-        step(x, y, a, lda, 2, b + 4 * half_row, std::false_type());
-        step(x, y, a, lda, 3, b + 6 * half_row, std::false_type());
-        ((a[I / 3] += I % 3 == 0 ? 4 * group : 0), ...);
+        ((a[I / 3] += I % 3 == 0 ? 2 * group : 0), ...);
       }
-      for (Index u = 0; u < k; ++u, b += 2 * half_row) step(x, y, a, lda, u, b, std::false_type());
+      if (k != 0) step(x, y, a, lda, 0, b, std::false_type()), b += 2 * half_row;
       if constexpr (group == 2)
         if (call.k % 2 != 0) step(x, y, a, lda, k, b, std::true_type());
     }
     const typename Z::Mask m0 = lane_mask<Z>(call.cols), m1 = lane_mask<Z>(call.cols - w);
-    Acc* c = call.c;
     const Index ldc = call.ldc;
+    Acc* c = call.c + first * ldc;
     if (call.accumulate) ((x[I] = Z::add(x[I], Z::load(m0, c + I * ldc)), y[I] = Z::add(y[I], Z::load(m1, c + I * ldc + w))), ...);
     ((Z::store(c + I * ldc, m0, x[I]), Z::store(c + I * ldc + w, m1, y[I])), ...);
   }
 };
-
-template <class T, std::size_t... R>
-constexpr auto tiles_avx512(std::index_sequence<R...>) {
-  return std::array<void (*)(const TileCall<T, accum_t<T>>&), sizeof...(R)>{TileAvx512<T, std::make_integer_sequence<int, static_cast<int>(R) + 1>>::run...};
-}
 
 }  // namespace detail
 
@@ -150,12 +186,32 @@ template <class T>
 struct MicroAvx512 {
   using In = T;
   using Acc = accum_t<T>;
-  static constexpr Index rows = 14;
+  static constexpr Index rows = sizeof(T) == 8 ? 8 : 14;
   static constexpr Index cols = 2 * detail::Zmm<T>::width;
   static constexpr Index k_group = std::is_same_v<T, bfloat16> ? 2 : 1;
+
+  static constexpr Isa isa = k_group == 2 ? Isa::avx512bf16 : Isa::avx512;
+  static constexpr Index block = cols / 2;
+
+  static void transpose(const void* from, Index from_bytes, void* to, Index to_bytes) {
+    constexpr auto blocks = sizeof(T) == 8 ? detail::transpose_8x8 : detail::transpose_16x16;
+    blocks(static_cast<const char*>(from), from_bytes, static_cast<char*>(to), to_bytes);
+  }
+
+  // A tile with an odd number of rows is two calls, which saves half of the kernels and of their compile time.
   static void tile(const TileCall<In, Acc>& call) {
-    static constexpr auto tiles = detail::tiles_avx512<T>(std::make_index_sequence<rows>());
-    tiles[static_cast<std::size_t>(call.rows - 1)](call);
+    constexpr Index half = rows / 2;
+    static constexpr auto even = kernels(std::make_integer_sequence<int, static_cast<int>(half)>());
+    if (call.rows >= 2) even[static_cast<std::size_t>(call.rows / 2 - 1)](call, 0);
+    if (call.rows % 2 != 0) kernel<1>(call, call.rows - 1);
+  }
+
+ private:
+  template <int R>
+  static constexpr auto kernel = detail::TileAvx512<T, std::make_integer_sequence<int, R>>::run;
+  template <int... I>
+  static constexpr auto kernels(std::integer_sequence<int, I...>) {
+    return std::array{kernel<2 * I + 2>...};
   }
 };
 

@@ -70,4 +70,12 @@ inline void vectorized(Isa isa, F&& body) {
   }
 }
 
+/// The same for one instruction set known at compile time: a kernel that belongs to it anyway needs no other copies.
+template <Isa isa, class F>
+inline void vectorized_for(F&& body) {
+  if constexpr (isa >= Isa::avx512) detail::call_avx512(body);
+  else if constexpr (isa == Isa::avx2) detail::call_avx2(body);
+  else detail::call_baseline(body);
+}
+
 }  // namespace braing3n::inline BRAING3N_ABI
