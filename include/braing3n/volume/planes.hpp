@@ -18,7 +18,7 @@ namespace braing3n::inline BRAING3N_ABI {
 
 struct PlaneOptions {
   double mm_per_pixel = 1.0;
-  // Intensities shown black and white; equal: from 0 (or the smallest value) to the 99.5th percentile of the non-zero voxels.
+  // Intensities shown black and white; equal: from 0 (with many negatives: the smallest value) to the 99.5th percentile of the non-zero voxels.
   float low = 0, high = 0;
   bool diverging = false;   // blue - black - red around 0 from -high to high, for differences
   const Vec3* centre = nullptr;  // mm; where the planes meet. Without: centre of mass
@@ -70,7 +70,7 @@ inline Image draw_planes(Context<Cpu>& ctx, const Volume& volume, const PlaneOpt
   if (!(black < white)) {
     white = nonzero_quantile(volume.data(), volume.size(), 0.995);
     const VolumeStatistics s = statistics(ctx, volume.data(), volume.size());
-    black = options.diverging ? -white : std::min(0.0f, s.min);
+    black = options.diverging ? -white : 10 * s.negative > s.nonzero ? s.min : 0.0f;  // a few negatives are rounding, not tissue
     if (!(black < white)) white = black + 1;
   }
 

@@ -81,6 +81,7 @@ inline bool axis_maps(const Grid& source, const Grid& result, AxisMaps& maps) {
 inline Volume resample(Context<Cpu>& ctx, const Volume& volume, const Grid& grid, Interpolation how = Interpolation::linear) {
   if (volume.size() == 0 || voxel_count(grid.shape) <= 0)
     fail(ErrorKind::shape, "resample.empty", "resample: from ", describe(volume.shape()), " to ", describe(grid.shape), " voxels");
+  if (singular(grid.affine)) fail(ErrorKind::format, "affine.singular", "resample: the axes of the new grid do not span space");
   Volume result(grid);
   AxisMaps maps;
   if (axis_maps(volume.grid(), grid, maps)) {
