@@ -1,0 +1,280 @@
+// Weights of other programs under our names: name maps, and an account of every tensor.
+//
+// A conversion is planned first: each source tensor is renamed, and the result is compared with what the model expects. The
+// plan lists matched, ignored (with the reason), missing, unexpected and mis-shaped names with the nearest candidates;
+// nothing is written unless it is complete. Sources:
+//   monai  MaskedAutoEncoderViT of MONAI 1.3 (Sequential: the final norm is blocks.N), 1.4 and 1.5 (unused cross-attention
+//          tensors in every block) and later (norm); the decoder of AutoencoderKL, of MONAI and of GenerativeModels
+//   timm   facebookresearch/mae and timm; our own names are theirs
+// Prefixes that training wrappers add ("module.", "model.", "backbone.", "_orig_mod.") are dropped.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "braing3n/io/safetensors.hpp"
+#include "braing3n/io/text.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+enum class WeightSource { monai, timm };
+enum class WeightTarget { mae, encoder, autoencoder_decoder };
+
+/// What a model wants. optional: a fixed table that it can compute itself.
+struct ExpectedTensor {
+  std::string name;
+  std::vector<Index> shape;
+  bool optional = false;
+};
+
+struct ConversionPlan {
+  struct Match {
+    std::string source, target;  // source empty: the tensor is made (an identity)
+    std::vector<Index> shape;    // of the target
+    int part = 0, parts = 1;     // rows [part, part + 1) of `parts` equal pieces of the source
+  };
+  struct Ignored {
+    std::string name, reason;
+  };
+  struct Lost {
+    std::string name;
+    std::vector<Index> shape;
+    std::vector<std::string> candidates;
+  };
+  struct WrongShape {
+    std::string source, target;
+    std::vector<Index> came, expected;
+  };
+  std::vector<Match> matched;
+  std::vector<Ignored> ignored;
+  std::vector<Lost> missing, unexpected;
+  std::vector<WrongShape> wrong_shape;
+  std::vector<std::string> notes;
+
+  /// Everything the model needs is there. Unexpected tensors do not stand in the way, but they are shown.
+  bool complete() const { return missing.empty() && wrong_shape.empty(); }
+};
+
+namespace detail {
+
+struct Renamed {
+  std::vector<std::string> targets;  // several: the rows are cut into equal pieces
+  std::string ignored;               // or the reason why the tensor is not needed
+};
+
+inline std::vector<std::string_view> name_parts(std::string_view name) {
+  std::vector<std::string_view> parts;
+  for (std::size_t at = 0; at <= name.size();) {
+    const std::size_t dot = std::min(name.find('.', at), name.size());
+    parts.push_back(name.substr(at, dot - at));
+    at = dot + 1;
+  }
+  return parts;
+}
+
+inline std::string joined(std::span<const std::string_view> parts) {
+  std::string name;
+  for (const std::string_view part : parts) name += (name.empty() ? "" : ".") + std::string(part);
+  return name;
+}
+
+inline bool is_integer(std::string_view s) { return !s.empty() && s.find_first_not_of("0123456789") == std::string_view::npos; }
+
+inline std::string replaced_start(const std::string& name, std::span<const std::pair<std::string_view, std::string_view>> rules) {
+  for (const auto& [from, to] : rules)
+    if (name == from || name.starts_with(std::string(from) + ".")) return std::string(to) + name.substr(from.size());
+  return name;
+}
+
+/// MONAI MaskedAutoEncoderViT -> facebookresearch/mae.
+inline Renamed rename_monai_mae(const std::string& name) {
+  constexpr std::pair<std::string_view, std::string_view> top[] = {{"mask_tokens", "mask_token"},
+                                                                   {"decoder_pos_embedding", "decoder_pos_embed"},
+                                                                   {"patch_embedding.position_embeddings", "pos_embed"},
+                                                                   {"patch_embedding.patch_embeddings.1", "patch_embed.proj"},  // proj_type "perceptron"
+                                                                   {"patch_embedding.patch_embeddings", "patch_embed.proj"}};
+  constexpr std::pair<std::string_view, std::string_view> inner[] = {{"mlp.linear1", "mlp.fc1"}, {"mlp.linear2", "mlp.fc2"}, {"attn.out_proj", "attn.proj"}};
+  const std::vector<std::string_view> parts = name_parts(name);
+  if (parts.size() < 3 || (parts[0] != "blocks" && parts[0] != "decoder_blocks") || !is_integer(parts[1])) return {{replaced_start(name, top)}, {}};
+  if (parts.size() == 3) return {{(parts[0] == "blocks" ? "norm." : "decoder_norm.") + std::string(parts[2])}, {}};
+  if (parts[2] == "cross_attn" || parts[2] == "norm_cross_attn") return {{}, "cross attention, which MONAI stores and never uses"};
+  return {{joined(std::span(parts).first(2)) + "." + replaced_start(joined(std::span(parts).subspan(2)), inner)}, {}};
+}
+
+/// MONAI or GenerativeModels AutoencoderKL -> cnn_decoder3d as decoder_d3() names it.
+inline Renamed rename_monai_decoder(const std::string& name) {
+  if (name.starts_with("encoder.") || name.starts_with("quant_conv_")) return {{}, "the encoder; this model is the decoder"};
+  if (name.starts_with("post_quant_conv.")) return {{"post_quant_conv" + name.substr(name.rfind('.'))}, {}};
+  const std::vector<std::string_view> parts = name_parts(name);
+  if (parts.size() < 4 || parts[0] != "decoder" || parts[1] != "blocks" || !is_integer(parts[2])) return {{name}, {}};
+  const std::string block = joined(std::span(parts).subspan(1, 2));
+  const std::string inside = joined(std::span(parts).subspan(3)), leaf(parts.back());
+  if (inside.starts_with("proj_attn.")) return {{}, "proj_attn, which GenerativeModels stores and never uses"};
+  const std::string layer = inside.size() > leaf.size() ? inside.substr(0, inside.size() - leaf.size() - 1) : std::string();
+  if (layer.empty() || layer == "conv" || layer == "conv.conv" || layer == "postconv.conv" || layer == "deconv") return {{block + "." + leaf}, {}};
+  if (layer == "attn.qkv") return {{block + ".q." + leaf, block + ".k." + leaf, block + ".v." + leaf}, {}};
+  constexpr std::pair<std::string_view, std::string_view> rules[] = {
+      {"conv1.conv", "conv1"}, {"conv2.conv", "conv2"}, {"nin_shortcut.conv", "shortcut"}, {"attn.to_q", "q"}, {"attn.to_k", "k"}, {"attn.to_v", "v"},
+      {"attn.out_proj", "out"}, {"to_q", "q"}, {"to_k", "k"}, {"to_v", "v"}, {"out_proj", "out"}};
+  return {{block + "." + replaced_start(layer, rules) + "." + leaf}, {}};
+}
+
+inline Renamed renamed(WeightSource source, WeightTarget target, const std::string& name) {
+  if (target == WeightTarget::autoencoder_decoder) return rename_monai_decoder(name);
+  Renamed r = source == WeightSource::monai ? rename_monai_mae(name) : Renamed{{name}, {}};
+  if (target == WeightTarget::encoder && !r.targets.empty() && (r.targets[0].starts_with("decoder_") || r.targets[0].starts_with("mask_token")))
+    return {{}, "the decoder; this model is the encoder"};
+  return r;
+}
+
+/// Equal, or equal but for trailing extents of 1 (a linear layer that is a 1^3 convolution with us), or a patch embedding of one
+/// channel stored as a linear layer.
+inline bool same_values(std::span<const Index> came, const ExpectedTensor& wanted) {
+  const auto without_ones = [](std::span<const Index> s) {
+    while (!s.empty() && s.back() == 1) s = s.first(s.size() - 1);
+    return s;
+  };
+  const auto a = without_ones(came), b = without_ones(wanted.shape);
+  if (came.size() == wanted.shape.size() || came.size() <= 1) return std::equal(came.begin(), came.end(), wanted.shape.begin(), wanted.shape.end());
+  if (std::equal(a.begin(), a.end(), b.begin(), b.end())) return true;
+  return wanted.name == "patch_embed.proj.weight" && came.size() == 2 && wanted.shape.size() == 5 && wanted.shape[1] == 1 && came[0] == wanted.shape[0] &&
+         came[1] == wanted.shape[2] * wanted.shape[3] * wanted.shape[4];
+}
+
+}  // namespace detail
+
+/// Compares `source` with what the model expects. Reads names and shapes only.
+inline ConversionPlan plan_conversion(const std::vector<NamedTensor>& source, WeightSource from, WeightTarget target, std::span<const ExpectedTensor> expected) {
+  ConversionPlan plan;
+  std::map<std::string, const ExpectedTensor*> wanted;
+  for (const ExpectedTensor& e : expected) wanted.emplace(e.name, &e);
+  std::map<std::string, std::string> taken;  // target -> source
+  std::vector<std::pair<const NamedTensor*, std::string>> unexpected;  // with the name after the rules
+  std::vector<std::string> dropped;
+  for (const NamedTensor& t : source) {
+    std::string name = t.name;
+    detail::Renamed r;
+    const auto fits = [&] { return !r.ignored.empty() || (!r.targets.empty() && wanted.contains(r.targets[0])); };
+    r = detail::renamed(from, target, name);
+    for (bool again = true; again && !fits();) {
+      again = false;
+      for (const std::string_view prefix : {"module.", "model.", "backbone.", "_orig_mod."})
+        if (name.starts_with(prefix)) {
+          name.erase(0, prefix.size());
+          if (std::find(dropped.begin(), dropped.end(), prefix) == dropped.end()) dropped.emplace_back(prefix);
+          r = detail::renamed(from, target, name);
+          again = true;
+          break;
+        }
+    }
+    if (!r.ignored.empty()) {
+      plan.ignored.push_back({t.name, r.ignored});
+      continue;
+    }
+    if (!fits()) {
+      unexpected.emplace_back(&t, r.targets.empty() ? name : r.targets[0]);
+      continue;
+    }
+    const int parts = static_cast<int>(r.targets.size());
+    for (int part = 0; part < parts; ++part) {
+      const std::string& to = r.targets[static_cast<std::size_t>(part)];
+      const auto found = wanted.find(to);
+      if (found == wanted.end()) {
+        unexpected.emplace_back(&t, to);
+        continue;
+      }
+      if (const auto [earlier, fresh] = taken.emplace(to, t.name); !fresh) {
+        plan.notes.push_back(concat(in_quotes(t.name), " and ", in_quotes(earlier->second), " both become ", in_quotes(to), "; the first is taken"));
+        plan.unexpected.push_back({t.name, t.shape, {to}});
+        continue;
+      }
+      std::vector<Index> piece = t.shape;
+      const bool divisible = !piece.empty() && piece[0] % parts == 0;
+      if (parts > 1 && divisible) piece[0] /= parts;
+      if ((parts == 1 || divisible) && detail::same_values(piece, *found->second)) plan.matched.push_back({t.name, to, found->second->shape, part, parts});
+      else plan.wrong_shape.push_back({t.name, to, t.shape, found->second->shape});
+    }
+  }
+  for (const std::string& prefix : dropped) plan.notes.push_back(concat("prefix ", in_quotes(prefix), " dropped"));
+
+  std::vector<std::string> spare, open;  // names after the rules; expected names without a source
+  for (const auto& [tensor, name] : unexpected) spare.push_back(name);
+  // An attention without output projection (MONAI include_fc = false, GenerativeModels) is one with the identity.
+  const bool has_output = std::any_of(taken.begin(), taken.end(), [](const auto& t) { return t.first.ends_with(".out.weight") || t.first.ends_with(".out.bias"); });
+  std::vector<const ExpectedTensor*> made;
+  for (const ExpectedTensor& e : expected) {
+    if (taken.contains(e.name)) continue;
+    const std::size_t dot = e.name.rfind('.');
+    const std::string layer = dot == std::string::npos ? std::string() : e.name.substr(0, dot);
+    const bool output = target == WeightTarget::autoencoder_decoder && !has_output && layer.ends_with(".out") &&
+                        taken.contains(layer.substr(0, layer.size() - 3) + "q.weight");
+    if (output) made.push_back(&e);
+    else if (!e.optional) open.push_back(e.name);
+  }
+  for (const ExpectedTensor* e : made) {
+    plan.matched.push_back({"", e->name, e->shape, 0, 1});
+    plan.notes.push_back(concat(in_quotes(e->name), " is made: the source has no output projection"));
+  }
+  for (const ExpectedTensor& e : expected)
+    if (std::find(open.begin(), open.end(), e.name) != open.end()) {
+      ConversionPlan::Lost lost{e.name, e.shape, {}};
+      for (const std::string& near : nearest_names(e.name, spare, 3)) {
+        const auto at = static_cast<std::size_t>(std::find(spare.begin(), spare.end(), near) - spare.begin());
+        lost.candidates.push_back(unexpected[at].first->name);
+      }
+      plan.missing.push_back(std::move(lost));
+    }
+  for (const auto& [tensor, name] : unexpected) plan.unexpected.push_back({tensor->name, tensor->shape, nearest_names(name, open, 3)});
+  return plan;
+}
+
+/// The tensors of a complete plan under their new names. Throws Error (state) for an incomplete plan. The data of `source`, which
+/// must stay, is not copied.
+inline std::vector<NamedTensor> converted_tensors(const ConversionPlan& plan, const SafetensorsFile& source) {
+  if (!plan.complete()) fail(ErrorKind::state, "convert.incomplete", "convert: ", plan.missing.size(), " tensors are missing, ", plan.wrong_shape.size(), " have another shape");
+  std::vector<NamedTensor> result;
+  for (const ConversionPlan::Match& m : plan.matched) {
+    if (m.source.empty()) {
+      std::vector<float> values(1);
+      Index count = 1;
+      for (const Index extent : m.shape) count *= extent;
+      values.assign(static_cast<std::size_t>(count), 0.0f);
+      if (m.shape.size() > 1)
+        for (Index i = 0; i < m.shape[0]; ++i) values[static_cast<std::size_t>(i * (count / m.shape[0]) + i)] = 1.0f;
+      result.push_back(named_tensor<float>(m.target, m.shape, std::move(values)));
+      continue;
+    }
+    NamedTensor t = source.info(m.source);
+    const std::size_t piece = t.bytes.size() / static_cast<std::size_t>(m.parts);
+    t.bytes = t.bytes.subspan(piece * static_cast<std::size_t>(m.part), piece);
+    t.name = m.target;
+    t.shape = m.shape;
+    result.push_back(std::move(t));
+  }
+  return result;
+}
+
+/// One line per tensor that needs attention, and the counts.
+inline std::string conversion_text(const ConversionPlan& plan) {
+  std::string text;
+  const auto candidates = [](const ConversionPlan::Lost& lost) {
+    std::string list;
+    for (const std::string& c : lost.candidates) list += (list.empty() ? "" : ", ") + in_quotes(c);
+    return list.empty() ? std::string() : "  nearest: " + list;
+  };
+  for (const auto& m : plan.missing) text += concat("missing     ", m.name, " ", shape_text(m.shape), candidates(m), "\n");
+  for (const auto& w : plan.wrong_shape)
+    text += concat("mis-shaped  ", in_quotes(w.source), " ", shape_text(w.came), " for ", w.target, " ", shape_text(w.expected), "\n");
+  for (const auto& u : plan.unexpected) text += concat("unexpected  ", in_quotes(u.name), " ", shape_text(u.shape), candidates(u), "\n");
+  for (const std::string& note : plan.notes) text += "note        " + note + "\n";
+  return text + concat(plan.matched.size(), " matched, ", plan.ignored.size(), " ignored, ", plan.missing.size(), " missing, ", plan.unexpected.size(), " unexpected, ",
+                       plan.wrong_shape.size(), " mis-shaped\n");
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI
