@@ -19,7 +19,7 @@ class Im2colConv {
  public:
   Im2colConv(Context<Cpu>& ctx, const ConvProblem& problem) : ctx_(ctx), p_(problem) {}
 
-  /// y = problem(x, w) [+ bias] [+ residual]
+  /// y = problem(x, w) [+ bias] [+ residual]; a residual only for forward problems.
   void run(const T* x, const T* w, const T* bias, const T* residual, T* y) {
     for (const ConvPhase& phase : p_.phases) {
       const Cut cut = choose(phase, false);
@@ -164,7 +164,8 @@ class Im2colConv {
     Tensor<T, Cpu> sums;
     if (!dense) sums = Tensor<T, Cpu>(ctx_, Shape{(row1 - row0) * p_.columns});
     T* const c = dense ? y + row0 * p_.columns : sums.data();
-    if (lines == 0) std::fill_n(c, (row1 - row0) * p_.columns, T(0.0f));  // no tap meets this phase
+    if (lines == 0)  // no tap meets this phase
+      for (Index i = 0; i < (row1 - row0) * p_.columns; ++i) c[i] = bias != nullptr ? bias[i % p_.columns] : T(0.0f);
     for (Index l0 = 0; l0 < lines; l0 += cut.chunk_lines) {
       const Index l1 = std::min(lines, l0 + cut.chunk_lines);
       im2col(phase, x, row0, row1, l0, l1, buffer, parallel);
@@ -174,23 +175,18 @@ class Im2colConv {
       call.b = weights + l0 * line_k(phase) * p_.columns, call.b_row = p_.columns;
       call.c = c, call.c_row = p_.columns;
       call.accumulate = l0 > 0;
-      if (dense && l1 == lines) {
+      if (l1 == lines) {
         call.bias = bias;
         if (residual != nullptr) call.residual = residual + row0 * p_.columns, call.residual_row = p_.columns;
       }
       ProductKernel<Cpu>::run(ctx_, call);
     }
-    if (dense && lines > 0) return;
+    if (dense) return;
     for (Index r = row0; r < row1; ++r) {
       const Index oz = r % az.count, oy = r / az.count % ay.count, ox = r / az.count / ay.count % ax.count, n = r / az.count / ay.count / ax.count;
       const Index voxel = ((n * p_.out[0] + ax.out_first + ox * ax.out_step) * p_.out[1] + ay.out_first + oy * ay.out_step) * p_.out[2] +
                           az.out_first + oz * az.out_step;
-      for (Index j = 0; j < p_.columns; ++j) {
-        accum_t<T> v = static_cast<accum_t<T>>(c[(r - row0) * p_.columns + j]);
-        if (bias != nullptr) v += static_cast<accum_t<T>>(bias[j]);
-        if (residual != nullptr) v += static_cast<accum_t<T>>(residual[voxel * p_.columns + j]);
-        y[voxel * p_.columns + j] = static_cast<T>(v);
-      }
+      std::memcpy(static_cast<void*>(y + voxel * p_.columns), c + (r - row0) * p_.columns, static_cast<std::size_t>(p_.columns) * sizeof(T));
     }
   }
 
