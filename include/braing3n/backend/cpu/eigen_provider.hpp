@@ -1,0 +1,113 @@
+// A provider on Eigen's matrix product, for comparisons and for machines where the packed kernels do not fit.
+//
+//   Context<Cpu> ctx({.provider = &eigen_cpu_provider()});
+//
+// Eigen computes at the instruction set the translation unit is compiled for (g++ 12 on newer machines: -march=native
+// -mtune=skylake-avx512). It is always called single-threaded, on pieces of C cut by shape, so results do not depend on threads.
+// bfloat16 is converted to float and back. Convolutions fall back to im2col on this product.
+#pragma once
+
+#include <Eigen/Core>
+
+#include <algorithm>
+
+#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu/gemm_epilogue.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+namespace detail {
+
+template <class T, int order>
+using EigenOperand = Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, order>, 0, Eigen::OuterStride<>>;
+
+/// C [+]= A B on one piece; A and B column-major or row-major, C row-major.
+template <class T, int a_order, int b_order>
+void eigen_product(Index m, Index n, Index k, const T* a, Index a_outer, const T* b, Index b_outer, T* c, Index c_row, bool accumulate) {
+  const EigenOperand<T, a_order> lhs(a, m, k, Eigen::OuterStride<>(a_outer));
+  const EigenOperand<T, b_order> rhs(b, k, n, Eigen::OuterStride<>(b_outer));
+  Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>> out(c, m, n, Eigen::OuterStride<>(c_row));
+  if (!accumulate) out.setZero();
+  out.noalias() += lhs * rhs;
+}
+
+template <class T>
+void eigen_product(Index m, Index n, Index k, const T* a, Index a_row, Index a_col, const T* b, Index b_row, Index b_col, T* c, Index c_row,
+                   bool accumulate) {
+  constexpr int row = Eigen::RowMajor, col = Eigen::ColMajor;
+  const bool a_rows = a_col == 1, b_rows = b_col == 1;
+  const Index a_outer = a_rows ? a_row : a_col, b_outer = b_rows ? b_row : b_col;
+  const auto product = a_rows ? (b_rows ? &eigen_product<T, row, row> : &eigen_product<T, row, col>)
+                              : (b_rows ? &eigen_product<T, col, row> : &eigen_product<T, col, col>);
+  product(m, n, k, a, a_outer, b, b_outer, c, c_row, accumulate);
+}
+
+template <class T>
+void finish_tile(Isa isa, const GemmCall<T>& call, bool add, Index row, Index rows, Index col, Index cols, const accum_t<T>* tile, Index tile_row) {
+  const auto finish = isa >= Isa::avx512  ? &finish_tile<Isa::avx512, T>
+                      : isa == Isa::avx2 ? &finish_tile<Isa::avx2, T>
+                                         : &finish_tile<Isa::baseline, T>;
+  finish(call, add, row, rows, col, cols, tile, tile_row);
+}
+
+/// A strided matrix as contiguous rows of float.
+inline const float* eigen_rows(Context<Cpu>& ctx, Index rows, Index cols, const bfloat16* from, Index row, Index col, float* to) {
+  ctx.parallel_range(rows, 64, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i)
+      for (Index j = 0; j < cols; ++j) to[i * cols + j] = from[i * row + j * col];
+  });
+  return to;
+}
+
+template <class T>
+void eigen_gemm(Context<Cpu>& ctx, const GemmCall<T>& call) {
+  using Acc = accum_t<T>;
+  if (call.m <= 0 || call.n <= 0) return;
+  const bool converts = !std::is_same_v<T, Acc>;
+  const bool in_c = !converts && call.residual == nullptr;
+  const Index m = call.m, n = call.n, k = call.k;
+  const Storage scratch(ctx.memory(), static_cast<std::size_t>((in_c ? 0 : m * n) + (converts ? (m + n) * k : 0)) * sizeof(Acc));
+  Acc* const sums = static_cast<Acc*>(scratch.data());
+  const Acc *a = nullptr, *b = nullptr;
+  Index a_row = call.a_row, a_col = call.a_col, b_row = call.b_row, b_col = call.b_col;
+  if constexpr (converts) {
+    a = eigen_rows(ctx, m, k, call.a, a_row, a_col, sums + m * n), a_row = k, a_col = 1;
+    b = eigen_rows(ctx, k, n, call.b, b_row, b_col, sums + m * n + m * k), b_row = n, b_col = 1;
+  } else {
+    a = call.a, b = call.b;
+  }
+
+  // Eigen packs both operands of every piece: the pieces are large, unless there are few of them.
+  Index rows = std::min<Index>(m, 320), cols = std::min<Index>(n, 1152);
+  while (cols > 256 && ((m + rows - 1) / rows) * ((n + cols - 1) / cols) < 8 && rows * cols > (Index{2} << 20) / std::max<Index>(1, k)) cols = (cols / 2 + 15) / 16 * 16;
+  const Index row_pieces = (m + rows - 1) / rows, col_pieces = (n + cols - 1) / cols;
+  ctx.parallel(row_pieces * col_pieces, [&](Index piece) {
+    const Index i = piece % row_pieces * rows, j = piece / row_pieces * cols;
+    const Index r = std::min(rows, m - i), s = std::min(cols, n - j);
+    Acc* c = sums + i * n + j;
+    Index c_row = n;
+    if constexpr (!converts)
+      if (in_c) c = call.c + i * call.c_row + j, c_row = call.c_row;
+    eigen_product<Acc>(r, s, k, a + i * a_row, a_row, a_col, b + j * b_col, b_row, b_col, c, c_row, in_c && call.accumulate);
+    if (!in_c || call.bias != nullptr || call.preactivation != nullptr || call.activation != Activation::none)
+      finish_tile<T>(ctx.isa(), call, !in_c && call.accumulate, i, r, j, s, c, c_row);
+  });
+}
+
+}  // namespace detail
+
+/// Eigen's product for float, double and bfloat16; no packed weights, no convolutions of its own.
+inline const CpuProvider& eigen_cpu_provider() {
+  static const CpuProvider table = [] {
+    Eigen::setNbThreads(1);  // in a program built with OpenMP, Eigen would start its own threads inside ours
+    CpuProvider p;
+    p.name = "eigen";
+    p.gemm_f32.run = &detail::eigen_gemm<float>;
+    p.gemm_f64.run = &detail::eigen_gemm<double>;
+    p.gemm_bf16.run = &detail::eigen_gemm<bfloat16>;
+    return p;
+  }();
+  return table;
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI
