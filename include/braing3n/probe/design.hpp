@@ -32,7 +32,7 @@ template <class T>
 class Design<T, Cpu> {
  public:
   static constexpr Index block_rows = 256;
-  static constexpr Index most_chunks = 32;
+  static constexpr Index most_chunks = 16;
 
   /// rows: the selected rows in ascending order; empty selects all. scale = false centres only.
   /// Errors: no rows; a NaN or an infinity, named by its row and column.
@@ -70,18 +70,16 @@ class Design<T, Cpu> {
     }
   }
 
-  /// One pass. weights (columns, features) or null (values start at bias); bias (columns) or null (0);
+  /// One pass; one at a time. weights (columns, features) or null (values start at bias); bias (columns) or null (0);
   /// body(chunk, first, count, values) sees rows [first, first + count) with values (count, columns) and may change them;
   /// back (columns, features), when not null, receives values^T X, or values^T X^2 (element-wise square) with `squares`.
   template <class P, class Body>
   void sweep(Index columns, const P* weights, const P* bias, double* back, Body&& body, bool squares = false) const {
     const Index d = features(), size = columns * d;
-    std::vector<Tensor<P, Cpu>> partial(static_cast<std::size_t>(chunks()));
+    P* partial = back == nullptr ? nullptr : partial_sums<P>(chunks() * size);
     const auto& gemm = context_->provider().template gemm<P>();
     context_->parallel(chunks(), [&](Index chunk) {
       Tensor<P, Cpu> block(*context_, {block_rows, d}), values(*context_, {block_rows, columns});
-      Tensor<P, Cpu>& sum = partial[static_cast<std::size_t>(chunk)];
-      if (back != nullptr) sum = Tensor<P, Cpu>(*context_, {columns, d});
       const Index begin = chunk * chunk_rows_, end = std::min(rows_, begin + chunk_rows_);
       for (Index first = begin; first < end; first += block_rows) {
         const Index count = std::min(block_rows, end - first);
@@ -97,18 +95,29 @@ class Design<T, Cpu> {
         if (squares)
           for (Index i = 0; i < count * d; ++i) block.data()[i] *= block.data()[i];
         gemm.run(*context_, {.m = columns, .n = d, .k = count, .a = values.data(), .a_row = 1, .a_col = columns, .b = block.data(),
-                             .b_row = d, .c = sum.data(), .c_row = d, .accumulate = first != begin});
+                             .b_row = d, .c = partial + chunk * size, .c_row = d, .accumulate = first != begin});
       }
     });
     if (back == nullptr) return;
     context_->parallel_range(size, 1 << 14, [&](Index begin, Index end) {
-      for (Index i = begin; i < end; ++i) back[i] = static_cast<double>(partial[0].data()[i]);
-      for (std::size_t c = 1; c < partial.size(); ++c)
-        for (Index i = begin; i < end; ++i) back[i] += static_cast<double>(partial[c].data()[i]);
+      for (Index i = begin; i < end; ++i) back[i] = static_cast<double>(partial[i]);
+      for (Index c = 1; c < chunks(); ++c)
+        for (Index i = begin; i < end; ++i) back[i] += static_cast<double>(partial[c * size + i]);
     });
   }
 
  private:
+  // Kept between passes: the first pass of a fit is the widest.
+  template <class P>
+  P* partial_sums(Index count) const {
+    const Index words = (count * static_cast<Index>(sizeof(P)) + 7) / 8;
+    if (partial_.size() < words) {
+      partial_ = {};
+      partial_ = Tensor<double, Cpu>(*context_, {words});
+    }
+    return reinterpret_cast<P*>(partial_.data());
+  }
+
   // Mean first, then the squared deviations from it: one pass over squares would lose the deviation of features with a large mean.
   void measure(bool scale) {
     const Index d = features();
@@ -177,6 +186,7 @@ class Design<T, Cpu> {
   std::vector<Index> selected_;
   Index rows_ = 0, chunk_rows_ = 0;
   std::vector<double> mean_, deviation_, inverse_;
+  mutable Tensor<double, Cpu> partial_;
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -61,7 +61,7 @@ class GramPreconditioner<T, Cpu> {
   }
 
  private:
-  static constexpr std::size_t most_bytes = std::size_t{112} << 20;  // of kept factorisations
+  static constexpr std::size_t most_bytes = std::size_t{64} << 20;  // of kept factorisations
 
   struct Kept {
     int exponent;
