@@ -21,6 +21,16 @@ struct Case {
 constexpr Case cases[] = {{2, 5, 7, 3, 4},    {1, 31, 33, 2, 8},  {2, 49, 97, 1, 17}, {1, 1, 1, 1, 1},    {2, 33, 1, 2, 5},
                           {1, 48, 96, 4, 64}, {1, 100, 200, 1, 72}, {1, 32, 40, 17, 9}, {1, 20, 300, 1, 130}};
 
+template <class T>
+struct Inputs {
+  Tensor<T, Cpu> q, k, v, dy;
+};
+template <class T>
+Inputs<T> inputs(Context<Cpu>& ctx, const Case& c, double sharpness = 1) {
+  return {random<T>(ctx, {c.batch, c.queries, c.heads, c.width}, 1, sharpness), random<T>(ctx, {c.batch, c.keys, c.heads, c.width}, 2),
+          random<T>(ctx, {c.batch, c.keys, c.heads, c.width}, 3), random<T>(ctx, {c.batch, c.queries, c.heads * c.width}, 4)};
+}
+
 struct Reference {
   TensorD y, log_sum, weights;
 };
@@ -29,7 +39,8 @@ struct Reference {
 template <class T>
 Reference reference(const Tensor<T, Cpu>& q, const Tensor<T, Cpu>& k, const Tensor<T, Cpu>& v, double scale) {
   const Index n = q.dim(0), lq = q.dim(1), heads = q.dim(2), d = q.dim(3), lk = k.dim(1);
-  Reference r{TensorD(q.context(), {n, lq, heads * d}), TensorD(q.context(), {n, heads, lq}), TensorD(q.context(), {n, heads, lq, lk})};
+  auto& ctx = q.context();
+  Reference r{TensorD(ctx, {n, lq, heads * d}), TensorD(ctx, {n, heads, lq}), TensorD(ctx, {n, heads, lq, lk})};
   const auto at = [&](const Tensor<T, Cpu>& x, Index s, Index row, Index h, Index e) {
     return static_cast<double>(x.data()[((s * x.dim(1) + row) * heads + h) * d + e]);
   };
@@ -70,9 +81,7 @@ Tensor<T, Cpu> packed(const Tensor<T, Cpu>& q, const Tensor<T, Cpu>& k, const Te
 
 template <class T>
 void check_forward(Context<Cpu>& ctx, const Case& c, double sharpness) {
-  const auto q = random<T>(ctx, {c.batch, c.queries, c.heads, c.width}, 1, sharpness);
-  const auto k = random<T>(ctx, {c.batch, c.keys, c.heads, c.width}, 2);
-  const auto v = random<T>(ctx, {c.batch, c.keys, c.heads, c.width}, 3);
+  const auto [q, k, v, dy] = inputs<T>(ctx, c, sharpness);
   const double scale = 1 / std::sqrt(static_cast<double>(c.width));
   const Reference want = reference(q, k, v, scale);
   const auto got = attention_forward(q, k, v);
@@ -115,8 +124,7 @@ TEST_CASE("attention forward follows the definition, on every instruction set") 
 
 TEST_CASE("packed qkv gives the bits of separate q, k, v") {
   Context<Cpu> ctx({.threads = 2});
-  const auto q = random<float>(ctx, {2, 61, 3, 24}, 1), k = random<float>(ctx, {2, 61, 3, 24}, 2), v = random<float>(ctx, {2, 61, 3, 24}, 3);
-  const auto dy = random<float>(ctx, {2, 61, 72}, 4);
+  const auto [q, k, v, dy] = inputs<float>(ctx, {2, 61, 61, 3, 24});
   const auto qkv = packed(q, k, v);
   const auto one = attention_forward(qkv), three = attention_forward(q, k, v);
   CHECK(same_bits(one.y, three.y));
@@ -132,10 +140,8 @@ TEST_CASE("attention gradients against finite differences") {
     const CpuProvider provider = portable(isa);
     Context<Cpu> ctx({.threads = 2, .provider = &provider});
     for (const Case& c : {Case{2, 5, 7, 3, 4}, Case{2, 33, 31, 2, 5}, Case{1, 26, 110, 1, 9}, Case{2, 3, 5, 9, 8}}) {
-      const auto q = random<double>(ctx, {c.batch, c.queries, c.heads, c.width}, 1);
-      const auto k = random<double>(ctx, {c.batch, c.keys, c.heads, c.width}, 2);
-      const auto v = random<double>(ctx, {c.batch, c.keys, c.heads, c.width}, 3);
-      const auto dy = random<double>(ctx, {c.batch, c.queries, c.heads * c.width}, 4);
+      const auto in = inputs<double>(ctx, c);
+      const TensorD q = in.q, k = in.k, v = in.v, dy = in.dy;  // lambdas do not capture structured bindings
       for (double scale : {0.0, 0.7}) {
         const AttentionOptions options{.scale = scale};
         const auto loss = [&] { return dot(dy, attention_forward(q, k, v, options).y); };
@@ -155,8 +161,7 @@ TEST_CASE("float and bfloat16 gradients follow the double ones") {
     Context<Cpu> ctx({.threads = 2, .provider = &provider});
     for (const Case& c : {Case{1, 150, 130, 2, 72}, Case{2, 31, 203, 9, 33}, Case{1, 65, 100, 1, 64}}) {
       const auto check = [&]<class T>(T) {
-        const auto q = random<T>(ctx, {c.batch, c.queries, c.heads, c.width}, 1), k = random<T>(ctx, {c.batch, c.keys, c.heads, c.width}, 2);
-        const auto v = random<T>(ctx, {c.batch, c.keys, c.heads, c.width}, 3), dy = random<T>(ctx, {c.batch, c.queries, c.heads * c.width}, 4);
+        const auto [q, k, v, dy] = inputs<T>(ctx, c);
         const auto wide = [&](const Tensor<T, Cpu>& x) {
           TensorD y(ctx, x.shape());
           for (Index i = 0; i < x.size(); ++i) y.data()[i] = static_cast<double>(x.data()[i]);
@@ -181,8 +186,7 @@ TEST_CASE("attention gives the same bits on 1, 2 and 3 threads") {
     std::vector<std::vector<float>> y, dq, dk, dv;
     for (int threads : {1, 2, 3}) {
       Context<Cpu> ctx({.threads = threads});
-      const auto q = random<float>(ctx, {c.batch, c.queries, c.heads, c.width}, 1), k = random<float>(ctx, {c.batch, c.keys, c.heads, c.width}, 2);
-      const auto v = random<float>(ctx, {c.batch, c.keys, c.heads, c.width}, 3), dy = random<float>(ctx, {c.batch, c.queries, c.heads * c.width}, 4);
+      const auto [q, k, v, dy] = inputs<float>(ctx, c);
       const auto r = attention_forward(q, k, v);
       const auto d = attention_backward(q, k, v, r, dy);
       y.push_back(r.y.to_host()), dq.push_back(d.dq.to_host()), dk.push_back(d.dk.to_host()), dv.push_back(d.dv.to_host());
@@ -224,8 +228,8 @@ TEST_CASE("attention refuses shapes that do not fit") {
     }
     return "none";
   };
-  const Tensor<float, Cpu> q(ctx, {2, 5, 3, 4}), k(ctx, {2, 7, 3, 4}), v(ctx, {2, 6, 3, 4}), wide(ctx, {2, 7, 3, 8}), two(ctx, {2, 5, 2, 3, 4}),
-      none(ctx, {2, 0, 3, 3, 4}), qkv(ctx, {2, 5, 3, 3, 4});
+  const Tensor<float, Cpu> q(ctx, {2, 5, 3, 4}), k(ctx, {2, 7, 3, 4}), v(ctx, {2, 6, 3, 4}), wide(ctx, {2, 7, 3, 8});
+  const Tensor<float, Cpu> two(ctx, {2, 5, 2, 3, 4}), none(ctx, {2, 0, 3, 3, 4}), qkv(ctx, {2, 5, 3, 3, 4});
   CHECK(id([&] { attention_forward(q, k, v); }) == "op.shape");
   CHECK(id([&] { attention_forward(q, wide, wide); }) == "op.shape");
   CHECK(id([&] { attention_forward(two); }) == "attention.packed");
