@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/autograd/var.hpp"
 #include "braing3n/ops/concat.hpp"
 #include "braing3n/ops/elementwise.hpp"
@@ -219,5 +220,26 @@ Var<T, B> broadcast_rows(const Var<T, B>& row, Index n) {
   const Var<T, B> zeros = Tensor<T, B>::zeros(row.value().context(), {n, c});
   return add_broadcast(zeros, reshape(row, {c}));
 }
+
+// What braing3n::compiled holds of this file.
+#define BRAING3N_BASIC_OPS(declare, T, B) \
+  declare Var<T, B> add(const Var<T, B>&, const Var<T, B>&); \
+  declare Var<T, B> sub(const Var<T, B>&, const Var<T, B>&); \
+  declare Var<T, B> mul(const Var<T, B>&, const Var<T, B>&); \
+  declare Var<T, B> scale(const Var<T, B>&, double); \
+  declare Var<T, B> add_broadcast(const Var<T, B>&, const Var<T, B>&); \
+  declare Var<T, B> activation(const Var<T, B>&, Activation); \
+  declare Var<T, B> reshape(const Var<T, B>&, const Shape&); \
+  declare Var<T, B> slice(const Var<T, B>&, int, Index, Index); \
+  declare Var<T, B> join(const Var<T, B>&, const Var<T, B>&, int); \
+  declare Var<T, B> prepend_token(const Var<T, B>&, const Var<T, B>&); \
+  declare Var<T, B> drop_token(const Var<T, B>&); \
+  declare Var<T, B> gather(const Var<T, B>&, const Tensor<std::int32_t, B>&); \
+  declare Var<T, B> scatter(const Var<T, B>&, const Var<T, B>&, const TokenMask<B>&); \
+  declare Var<T, B> embedding(const Var<T, B>&, const Tensor<std::int32_t, B>&); \
+  declare Var<T, B> mean_tokens(const Var<T, B>&); \
+  declare Var<T, B> modulate(const Var<T, B>&, const Var<T, B>&, const Var<T, B>&); \
+  declare Var<T, B> gated_add(const Var<T, B>&, const Var<T, B>&, const Var<T, B>&)
+BRAING3N_COMPILED_OPS(BRAING3N_BASIC_OPS)
 
 }  // namespace braing3n::inline BRAING3N_ABI

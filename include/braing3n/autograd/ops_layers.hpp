@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/autograd/ops_basic.hpp"
 #include "braing3n/ops/attention.hpp"
 #include "braing3n/ops/conv3d.hpp"
@@ -64,6 +65,37 @@ Var<T, B> attention(const Var<T, B>& q, const Var<T, B>& k, const Var<T, B>& v) 
   }, q, k, v);
 }
 
+/// Over the last axis; weight and bias (C), or both empty values.
+template <class T, Backend B>
+Var<T, B> layer_norm(const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& bias, double eps) {
+  LayerNormResult<T, B> r = layer_norm_forward(x.value(), weight.value(), bias.value(), {.eps = eps});
+  Tensor<T, B> y = std::move(r.y);
+  r.y = {};
+  return record(std::move(y), [sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(), r](const Tensor<T, B>& dy) {
+    Tensor<accum_t<T>, B> dweight, dbias;
+    if (sw) dweight = gradient_sum(sw, dy.context(), vw.shape());
+    if (sb) dbias = gradient_sum(sb, dy.context(), vw.shape());
+    accumulate(sx, layer_norm_backward(vx, vw, r, dy, dweight, dbias));
+  }, x, weight, bias);
+}
+
+/// x (N, X, Y, Z, C), per sample and group of channels, optionally followed by SiLU. x is taken by value: without a recording, a
+/// tensor that nobody else holds is overwritten.
+template <class T, Backend B>
+Var<T, B> group_norm(Var<T, B> x, const Var<T, B>& weight, const Var<T, B>& bias, const GroupNormOptions& options) {
+  if (!any_wants_gradient(x, weight, bias)) return group_norm_forward(std::move(x).take(), weight.value(), bias.value(), options).y;
+  GroupNormResult<T, B> r = group_norm_forward(x.value(), weight.value(), bias.value(), options);
+  Tensor<T, B> y = std::move(r.y);
+  r.y = {};
+  return record(std::move(y), [sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(), vb = bias.value(), r,
+                               options](const Tensor<T, B>& dy) {
+    Tensor<accum_t<T>, B> dweight, dbias;
+    if (sw) dweight = gradient_sum(sw, dy.context(), vw.shape());
+    if (sb) dbias = gradient_sum(sb, dy.context(), vw.shape());
+    accumulate(sx, group_norm_backward(vx, vw, vb, r, dy, options, dweight, dbias));
+  }, x, weight, bias);
+}
+
 /// residual + conv3d(x, weight, bias); an empty residual counts as zero.
 template <class T, Backend B>
 Var<T, B> conv3d_add(const Var<T, B>& residual, const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& bias, const Conv3dOptions& options) {
@@ -109,5 +141,20 @@ Var<T, B> conv_transpose3d(const Var<T, B>& x, const Var<T, B>& weight, const Va
                 },
                 x, weight, bias);
 }
+
+// What braing3n::compiled holds of this file.
+#define BRAING3N_LAYER_OPS(declare, T, B) \
+  declare Var<T, B> linear(const Var<T, B>&, const Var<T, B>&, const Var<T, B>&, Activation); \
+  declare LinearResult<T, B> linear_forward(const Tensor<T, B>&, const Tensor<T, B>&, const Tensor<T, B>&, const LinearOptions<T, B>&); \
+  declare Tensor<std::uint8_t, B> pack_weight(const Tensor<T, B>&); \
+  declare Var<T, B> attention(const Var<T, B>&, Index); \
+  declare Var<T, B> attention(const Var<T, B>&, const Var<T, B>&, const Var<T, B>&); \
+  declare Tensor<accum_t<T>, B> attention_weights(const Tensor<T, B>&, const AttentionOptions&); \
+  declare Var<T, B> layer_norm(const Var<T, B>&, const Var<T, B>&, const Var<T, B>&, double); \
+  declare Var<T, B> group_norm(Var<T, B>, const Var<T, B>&, const Var<T, B>&, const GroupNormOptions&); \
+  declare Var<T, B> conv3d_add(const Var<T, B>&, const Var<T, B>&, const Var<T, B>&, const Var<T, B>&, const Conv3dOptions&); \
+  declare Var<T, B> upsample_conv3d(const Var<T, B>&, const Var<T, B>&, const Var<T, B>&); \
+  declare Var<T, B> conv_transpose3d(const Var<T, B>&, const Var<T, B>&, const Var<T, B>&)
+BRAING3N_COMPILED_OPS(BRAING3N_LAYER_OPS)
 
 }  // namespace braing3n::inline BRAING3N_ABI

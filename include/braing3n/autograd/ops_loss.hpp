@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/autograd/ops_basic.hpp"
 #include "braing3n/ops/loss.hpp"
 
@@ -58,5 +59,13 @@ Var<double, B> masked_patch_loss(const Var<T, B>& prediction, const Tensor<T, B>
   return detail::record_loss(masked_patch_mse_forward(prediction.value(), wanted, mask.masked), prediction,
                              [p = prediction.value(), wanted, m = mask.masked](double up) { return masked_patch_mse_backward(p, wanted, m, up); });
 }
+
+// What braing3n::compiled holds of this file.
+#define BRAING3N_LOSS_OPS(declare, T, B) \
+  declare Var<double, B> mse_loss(const Var<T, B>&, const Tensor<T, B>&); \
+  declare Var<double, B> l1_loss(const Var<T, B>&, const Tensor<T, B>&); \
+  declare Var<double, B> cross_entropy_loss(const Var<T, B>&, const Tensor<std::int32_t, B>&); \
+  declare Var<double, B> masked_patch_loss(const Var<T, B>&, const Tensor<T, B>&, const TokenMask<B>&, bool)
+BRAING3N_COMPILED_OPS(BRAING3N_LOSS_OPS)
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/nn/position.hpp"
 #include "braing3n/nn/residual_conv.hpp"
 
@@ -182,5 +183,7 @@ struct CnnDecoder3d {
       std::visit([&](auto& l) { v(self.config.layers[i].name, l); }, self.layers[i]);
   }
 };
+
+BRAING3N_COMPILED_LAYER(CnnDecoder3d)
 
 }  // namespace braing3n::inline BRAING3N_ABI

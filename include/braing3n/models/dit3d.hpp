@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/nn/embedding.hpp"
 #include "braing3n/nn/transformer.hpp"
 
@@ -244,5 +245,7 @@ struct Dit3d {
     return reshape(scatter(rows, null, mask), {samples, width});
   }
 };
+
+BRAING3N_COMPILED_LAYER(Dit3d)
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/models/vit3d.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -104,5 +105,7 @@ struct Mae3d {
     v("decoder_pred", self.decoder_pred);
   }
 };
+
+BRAING3N_COMPILED_LAYER(Mae3d)
 
 }  // namespace braing3n::inline BRAING3N_ABI

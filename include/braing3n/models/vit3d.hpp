@@ -7,8 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/nn/position.hpp"
 #include "braing3n/nn/transformer.hpp"
+#include "braing3n/ops/patch.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -136,5 +138,7 @@ struct Vit3d {
     v("norm", self.norm);
   }
 };
+
+BRAING3N_COMPILED_LAYER(Vit3d)
 
 }  // namespace braing3n::inline BRAING3N_ABI

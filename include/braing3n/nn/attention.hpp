@@ -1,6 +1,7 @@
 // Multi-head self-attention (Vaswani et al. 2017) with one linear for queries, keys and values.
 #pragma once
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/nn/linear.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -16,8 +17,8 @@ struct Attention {
   std::string path;
 
   Attention() = default;
-  Attention(Context<B>& context, Index width, Index heads, bool qkv_bias)
-      : width(width), heads(heads), qkv(context, width, 3 * width, {.bias = qkv_bias}), proj(context, width, width) {
+  Attention(Context<B>& context, Index channels, Index head_count, bool qkv_bias)
+      : width(channels), heads(head_count), qkv(context, channels, 3 * channels, {.bias = qkv_bias}), proj(context, channels, channels) {
     if (heads < 1 || width % heads != 0)
       fail(ErrorKind::config, "attention.heads", "attention: width ", width, " cannot be cut into ", heads, " heads");
   }
@@ -40,5 +41,7 @@ struct Attention {
     });
   }
 };
+
+BRAING3N_COMPILED_LAYER(Attention)
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -1,6 +1,7 @@
 // Convolutions over channels-last volumes, as torch.nn.Conv3d / ConvTranspose3d with weights in our axis order.
 #pragma once
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/autograd/ops.hpp"
 #include "braing3n/autograd/parameter.hpp"
 
@@ -17,8 +18,9 @@ struct Conv3d {
   std::string path;
 
   Conv3d() = default;
-  Conv3d(Context<B>& context, Index in, Index out, Index kernel) : Conv3d(context, in, out, kernel, Conv3dOptions::same(kernel)) {}
-  Conv3d(Context<B>& context, Index in, Index out, Index kernel, const Conv3dOptions& options) : in(in), out(out), options(options) {
+  Conv3d(Context<B>& context, Index inputs, Index outputs, Index kernel) : Conv3d(context, inputs, outputs, kernel, Conv3dOptions::same(kernel)) {}
+  Conv3d(Context<B>& context, Index inputs, Index outputs, Index kernel, const Conv3dOptions& geometry)
+      : in(inputs), out(outputs), options(geometry) {
     if (in < 1 || out < 1 || kernel < 1)
       fail(ErrorKind::config, "conv3d.size", "conv3d: sizes must be positive, got ", in, " -> ", out, " with kernel ", kernel);
     const Index fan_in = in * kernel * kernel * kernel;
@@ -50,7 +52,7 @@ struct UpConv3d {
   std::string path;
 
   UpConv3d() = default;
-  UpConv3d(Context<B>& context, Index in, Index out) : in(in), out(out) {
+  UpConv3d(Context<B>& context, Index inputs, Index outputs) : in(inputs), out(outputs) {
     weight = Parameter<B, P>(context, {.shape = {3, 3, 3, in, out}, .init = fan_in_uniform(27 * in), .layout = FileLayout::conv});
     bias = Parameter<B, P>(context, {.shape = {out}, .init = fan_in_uniform(27 * in), .decay = false});
   }
@@ -75,7 +77,7 @@ struct ConvTranspose3d {
   std::string path;
 
   ConvTranspose3d() = default;
-  ConvTranspose3d(Context<B>& context, Index in, Index out) : in(in), out(out) {
+  ConvTranspose3d(Context<B>& context, Index inputs, Index outputs) : in(inputs), out(outputs) {
     weight = Parameter<B, P>(context, {.shape = {2, 2, 2, in, out}, .init = fan_in_uniform(8 * out), .layout = FileLayout::conv_transpose});
     bias = Parameter<B, P>(context, {.shape = {out}, .init = fan_in_uniform(8 * out), .decay = false});
   }
@@ -89,5 +91,9 @@ struct ConvTranspose3d {
     v("bias", self.bias);
   }
 };
+
+BRAING3N_COMPILED_LAYER(Conv3d)
+BRAING3N_COMPILED_LAYER(UpConv3d)
+BRAING3N_COMPILED_LAYER(ConvTranspose3d)
 
 }  // namespace braing3n::inline BRAING3N_ABI

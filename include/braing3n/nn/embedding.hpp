@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/nn/linear.hpp"
 #include "braing3n/nn/position.hpp"
 
@@ -61,5 +62,8 @@ struct LabelEmbedding {
 
   static void visit(auto& self, auto&& v) { v("embedding_table.weight", self.table); }
 };
+
+BRAING3N_COMPILED_LAYER(ScalarEmbedding)
+BRAING3N_COMPILED_LAYER(LabelEmbedding)
 
 }  // namespace braing3n::inline BRAING3N_ABI

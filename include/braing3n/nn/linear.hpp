@@ -1,6 +1,7 @@
 // y = x W^T + b, optionally followed by an activation.
 #pragma once
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/autograd/ops.hpp"
 #include "braing3n/autograd/parameter.hpp"
 
@@ -22,7 +23,7 @@ struct Linear {
   std::string path;
 
   Linear() = default;
-  Linear(Context<B>& context, Index in, Index out, const LinearConfig& options = {}) : in(in), out(out) {
+  Linear(Context<B>& context, Index inputs, Index outputs, const LinearConfig& options = {}) : in(inputs), out(outputs) {
     if (in < 1 || out < 1) fail(ErrorKind::config, "linear.size", "linear: sizes must be positive, got ", in, " -> ", out);
     Init init = options.weight_init;
     if (init.kind == Init::Kind::uniform && init.scale == 0.0) init = xavier_uniform(in, out);
@@ -65,5 +66,7 @@ struct Linear {
     return options;
   }
 };
+
+BRAING3N_COMPILED_LAYER(Linear)
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -1,6 +1,7 @@
 // The feed-forward part of a transformer block: fc2(activation(fc1(x))).
 #pragma once
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/nn/linear.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -13,8 +14,8 @@ struct Mlp {
   Activation activation = Activation::gelu;
 
   Mlp() = default;
-  Mlp(Context<B>& context, Index width, Index hidden, Activation activation = Activation::gelu)
-      : fc1(context, width, hidden), fc2(context, hidden, width), activation(activation) {}
+  Mlp(Context<B>& context, Index width, Index hidden, Activation kind = Activation::gelu)
+      : fc1(context, width, hidden), fc2(context, hidden, width), activation(kind) {}
 
   Act operator()(Pass<B>& pass, const Act& x) const { return fc2(pass, fc1(pass, x, activation)); }
   /// residual + mlp(x)
@@ -25,5 +26,7 @@ struct Mlp {
     v("fc2", self.fc2);
   }
 };
+
+BRAING3N_COMPILED_LAYER(Mlp)
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -1,6 +1,7 @@
 // Layer norm over the channels of tokens; group norm over the voxels and channels of volumes.
 #pragma once
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/autograd/ops.hpp"
 #include "braing3n/autograd/parameter.hpp"
 
@@ -17,7 +18,7 @@ struct LayerNorm {
   std::string path;
 
   LayerNorm() = default;
-  LayerNorm(Context<B>& context, Index channels, double eps, bool affine = true) : channels(channels), eps(eps) {
+  LayerNorm(Context<B>& context, Index width, double epsilon, bool affine = true) : channels(width), eps(epsilon) {
     if (!affine) return;
     weight = Parameter<B, P>(context, {.shape = {channels}, .init = ones(), .decay = false});
     bias = Parameter<B, P>(context, {.shape = {channels}, .init = zeros(), .decay = false});
@@ -47,7 +48,7 @@ struct GroupNorm {
   std::string path;
 
   GroupNorm() = default;
-  GroupNorm(Context<B>& context, Index channels, Index groups, double eps) : channels(channels), groups(groups), eps(eps) {
+  GroupNorm(Context<B>& context, Index width, Index group_count, double epsilon) : channels(width), groups(group_count), eps(epsilon) {
     if (groups < 1 || channels % groups != 0)
       fail(ErrorKind::config, "group_norm.groups", "group norm: ", channels, " channels cannot be cut into ", groups, " groups");
     weight = Parameter<B, P>(context, {.shape = {channels}, .init = ones(), .decay = false});
@@ -64,5 +65,8 @@ struct GroupNorm {
     v("bias", self.bias);
   }
 };
+
+BRAING3N_COMPILED_LAYER(LayerNorm)
+BRAING3N_COMPILED_LAYER(GroupNorm)
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -1,6 +1,10 @@
 // Residual convolution block and voxel attention of latent-diffusion autoencoders (Rombach et al. 2022, appendix), in 3D.
 #pragma once
 
+#include <optional>
+#include <utility>
+
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/nn/conv.hpp"
 #include "braing3n/nn/norm.hpp"
 
@@ -68,5 +72,8 @@ struct VoxelAttention {
     visitor("out", self.out);
   }
 };
+
+BRAING3N_COMPILED_LAYER(ResidualConvBlock)
+BRAING3N_COMPILED_LAYER(VoxelAttention)
 
 }  // namespace braing3n::inline BRAING3N_ABI

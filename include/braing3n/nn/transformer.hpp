@@ -1,6 +1,7 @@
 // Transformer blocks: pre-norm (ViT) and adaLN-Zero (DiT).
 #pragma once
 
+#include "braing3n/autograd/compiled.hpp"
 #include "braing3n/nn/attention.hpp"
 #include "braing3n/nn/mlp.hpp"
 #include "braing3n/nn/norm.hpp"
@@ -70,5 +71,8 @@ struct DitBlock {
     v("adaLN_modulation.1", self.modulation);
   }
 };
+
+BRAING3N_COMPILED_LAYER(TransformerBlock)
+BRAING3N_COMPILED_LAYER(DitBlock)
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -1,0 +1,18 @@
+// For programs that link braing3n::compiled: ops, layers and models are compiled once, in that library, instead of in every
+// translation unit. Without it the macros are empty. Bodies are the same either way.
+#pragma once
+
+#include "braing3n/core/precision.hpp"
+#include "braing3n/core/tags.hpp"
+
+#ifdef BRAING3N_COMPILED
+#define BRAING3N_COMPILED_LAYER(Layer)     \
+  extern template struct Layer<Cpu, F32>; \
+  extern template struct Layer<Cpu, F64>;
+#define BRAING3N_COMPILED_OPS(list)   \
+  list(extern template, float, Cpu); \
+  list(extern template, double, Cpu);
+#else
+#define BRAING3N_COMPILED_LAYER(Layer)
+#define BRAING3N_COMPILED_OPS(list)
+#endif
