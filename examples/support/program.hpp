@@ -110,11 +110,6 @@ class Program {
     }
   }
 
-  /// Options that this program has no use for refuse to be set instead of being ignored.
-  void without(std::initializer_list<const char*> options) {
-    for (const char* option : options) app.remove_option(app.get_option(option));
-  }
-
  private:
   template <class... Parts>
   int report(ExitCode code, const Parts&... parts) const {

@@ -73,14 +73,3 @@ TEST_CASE("program: errors end it with the right code and one line") {
   braing3n::examples::detail::interrupt_count = 0;
   CHECK_FALSE(interrupted());
 }
-
-TEST_CASE("program: options without use are refused") {
-  Program program("demo", "A demonstration.");
-  program.without({"--device", "--seed"});
-  std::string name = "demo", option = "--seed", value = "3";
-  char* argv[] = {name.data(), option.data(), value.data()};
-  std::ostringstream err;
-  std::streambuf* const old = std::cerr.rdbuf(err.rdbuf());
-  CHECK(program.run(3, argv, [] { return 0; }) == 2);
-  std::cerr.rdbuf(old);
-}

@@ -78,7 +78,7 @@ class PeerArguments {
     for (const char* name : names)
       if (json_.contains(name)) {
         used_.emplace_back(name);
-        ignored_.push_back(std::string(name) + " (no effect on the result)");
+        ignored_.emplace_back(name);
       }
   }
 

@@ -1,0 +1,121 @@
+// Weights of MONAI, timm or facebookresearch/mae models (a state dict saved as safetensors) to a braing3n model file.
+//
+//   convert --from monai --config cfg.json weights.safetensors mae.safetensors
+//
+// cfg.json holds the constructor arguments of the source model under their own names. A table shows every tensor that is
+// ignored, missing, unexpected or mis-shaped with the nearest candidates; if anything is missing or mis-shaped the exit code is 1
+// and nothing is written.
+#include <iostream>
+#include <map>
+
+#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/io/model_file.hpp"
+#include "braing3n/io/peer_config.hpp"
+#include "examples/support/json_log.hpp"
+#include "examples/support/program.hpp"
+#include "examples/support/table.hpp"
+
+using namespace braing3n;
+using namespace braing3n::examples;
+
+namespace {
+
+struct Options {
+  std::string from, model = "mae", config, in, out, licence, provenance;
+};
+
+WeightTarget target_of(const std::string& model) {
+  return model == "encoder" ? WeightTarget::encoder : model == "mae" ? WeightTarget::mae : WeightTarget::autoencoder_decoder;
+}
+
+/// A state dict saved by torch.save is a pickle, which can run code; it is never read.
+SafetensorsFile open_weights(const std::string& path) {
+  {
+    const MappedFile file(path);
+    const auto bytes = file.bytes();
+    if (bytes.size() > 4 && (std::memcmp(bytes.data(), "PK\x03\x04", 4) == 0 || std::memcmp(bytes.data(), "\x80\x02", 2) == 0))
+      throw Error(ErrorKind::format, "convert.pickle", "is a PyTorch pickle, which can hold code and is not read; save the state dict as safetensors first "
+                  "(docs/file-formats.md shows the four lines of Python)", path);
+  }
+  SafetensorsLimits limits;
+  limits.allow_trailing_bytes = true;  // some writers leave a few
+  return SafetensorsFile(path, limits);
+}
+
+/// Every candidate and every reason in full; matched tensors as one number.
+void print(const ConversionPlan& plan, bool quiet) {
+  std::map<std::string, Index> ignored;
+  for (const auto& i : plan.ignored) ++ignored[i.reason];
+  if (!quiet)
+    for (const auto& [reason, count] : ignored) std::cout << "ignored     " << count << " tensors: " << reason << '\n';
+  std::cout << conversion_text(plan);
+}
+
+template <class Config, class Model>
+int convert(const Options& o, const CommonOptions& common, const PeerConfig<Config>& peer, const Model& model, const char* kind, JsonLog& log) {
+  if (!common.quiet)
+    for (const std::string& key : peer.ignored) std::cout << "config      ignored: " << in_quotes(key) << '\n';
+  const SafetensorsFile source = open_weights(o.in);
+  if (source.trailing_bytes() > 0) std::cerr << "convert: warning: " << o.in << ": " << source.trailing_bytes() << " bytes after the last tensor are ignored\n";
+  const std::vector<ExpectedTensor> expected = expected_tensors(model);
+  ConversionPlan plan = plan_conversion(source.tensors(), o.from == "monai" ? WeightSource::monai : WeightSource::timm, target_of(o.model), expected);
+  for_each_parameter(model, [&](const std::string& name, const auto& parameter) {
+    if (!parameter.spec().fixed) return;
+    for (const auto& m : plan.matched) {
+      if (m.target != name) continue;
+      const std::vector<double> stored = source.read<double>(m.source);
+      double largest = 0;
+      for (std::size_t i = 0; i < stored.size(); ++i) largest = std::max(largest, std::abs(stored[i] - parameter.spec().init.element(static_cast<Index>(i))));
+      if (!(largest < 1e-4))
+        plan.notes.push_back(concat(name, " differs by up to ", largest, " from the sine-cosine table of this library; the stored table is kept"));
+    }
+  });
+  print(plan, common.quiet);
+  log.event("plan", {{"matched", plan.matched.size()}, {"ignored", plan.ignored.size()}, {"missing", plan.missing.size()}, {"unexpected", plan.unexpected.size()},
+                     {"wrong_shape", plan.wrong_shape.size()}});
+  if (!plan.complete()) {
+    std::cerr << "convert: " << plan.missing.size() << " tensors are missing and " << plan.wrong_shape.size() << " have another shape; nothing was written\n";
+    return exit_some_failed;
+  }
+  ModelInfo info;
+  info.kind = kind;
+  info.config = json_text(peer.config);
+  info.licence = o.licence;
+  info.provenance = o.provenance.empty() ? concat("converted from ", o.from, " weights ", std::filesystem::path(o.in).filename().string()) : o.provenance;
+  WriteOptions write;
+  write.overwrite = common.force;
+  write_model(o.out, info, converted_tensors(plan, source), write);
+  const ParameterCount count = count_parameters(model);
+  if (!common.quiet) std::cout << o.out << ": " << kind << ", " << with_commas(count.learned) << " parameters\n";
+  log.event("written", {{"path", o.out}, {"parameters", count.learned}});
+  return exit_done;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options o;
+  Program program("convert", "Turns weights of MONAI, timm or facebookresearch/mae models into a braing3n model file.");
+  program.app.add_option("--from", o.from, "naming scheme of the source")->required()->check(CLI::IsMember({"monai", "timm"}));
+  program.app.add_option("--model", o.model, "what the source is")->check(CLI::IsMember({"mae", "encoder", "autoencoder-decoder"}));
+  program.app.add_option("--config", o.config, "JSON file with the constructor arguments of the source model")->required();
+  program.app.add_option("--licence", o.licence, "terms of the weights, stored in the file");
+  program.app.add_option("--provenance", o.provenance, "origin of the weights, stored in the file");
+  program.app.add_option("IN", o.in, "state dict as safetensors")->required();
+  program.app.add_option("OUT", o.out, "model file to write")->required();
+  return program.run(argc, argv, [&]() -> int {
+    if (!program.common.force && std::filesystem::exists(o.out)) throw Error(ErrorKind::file, "file.exists", "exists already (--force replaces it)", o.out);
+    JsonLog log(program.common.json_log);
+    Context<Cpu> context({.threads = 1});
+    const Json arguments = read_json(o.config);
+    if (o.model == "autoencoder-decoder") {
+      if (o.from != "monai") fail(ErrorKind::argument, "convert.model", "--model autoencoder-decoder is known for --from monai only");
+      const auto peer = decoder_config_from_peer(arguments, o.config);
+      return convert(o, program.common, peer, CnnDecoder3d<Cpu, F32>(context, peer.config), "cnn_decoder3d", log);
+    }
+    const auto peer = mae_config_from_peer(arguments, o.from == "monai" ? WeightSource::monai : WeightSource::timm, o.config);
+    if (o.model == "mae") return convert(o, program.common, peer, Mae3d<Cpu, F32>(context, peer.config), "mae3d", log);
+    const PeerConfig<Vit3dConfig> encoder{peer.config.encoder, peer.ignored};
+    return convert(o, program.common, encoder, Vit3d<Cpu, F32>(context, encoder.config), "vit3d", log);
+  });
+}

@@ -1,0 +1,182 @@
+// What a file contains: models, training states and other safetensors files, NumPy arrays, tables. With --config, the parameter
+// counts of a configuration; nothing is allocated for that.
+//
+//   inspect mae.safetensors
+//   inspect --config paper
+#include <iostream>
+#include <map>
+
+#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/io/csv.hpp"
+#include "braing3n/io/npy.hpp"
+#include "braing3n/io/training_state.hpp"
+#include "braing3n/models/cnn_decoder3d.hpp"
+#include "braing3n/models/dit3d.hpp"
+#include "braing3n/models/mae3d.hpp"
+#include "braing3n/nn/visit.hpp"
+#include "examples/support/program.hpp"
+#include "examples/support/table.hpp"
+
+using namespace braing3n;
+using namespace braing3n::examples;
+
+namespace {
+
+std::string plain(std::string text) {  // without control characters
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  return text;
+}
+
+/// JSON objects and lists inside the metadata are shown as such.
+Json as_json(const std::string& text) {
+  try {
+    const Json value = parse_json(text, "");
+    return value.is_structured() ? value : Json(text);
+  } catch (const Error&) {
+    return text;
+  }
+}
+
+Json inspect_safetensors(const std::string& path, bool verify) {
+  SafetensorsLimits limits;
+  limits.allow_trailing_bytes = true;
+  const SafetensorsFile file(path, limits);
+  Json report = {{"file", path}, {"type", "safetensors"}, {"bytes", file.size()}};
+  if (file.trailing_bytes() > 0) report["warning"] = concat(file.trailing_bytes(), " bytes after the last tensor belong to no tensor");
+  report["checksum"] = !verify ? "not read" : file.verify_checksum() ? "good" : "none";
+  Json metadata = Json::object(), tensors = Json::array();
+  for (const auto& [key, value] : file.metadata()) metadata[key] = as_json(value);
+  Index elements = 0;
+  for (const NamedTensor& t : file.tensors()) {
+    tensors.push_back({{"name", t.name}, {"dtype", to_string(t.dtype)}, {"shape", t.shape}, {"elements", t.elements()}});
+    elements += t.elements();
+  }
+  report["metadata"] = metadata;
+  report["elements"] = elements;
+  report["tensors"] = tensors;
+  return report;
+}
+
+Json array_entry(const std::string& name, const NpyArray& a) {
+  return {{"name", name}, {"dtype", to_string(a.dtype())}, {"shape", a.shape()}, {"elements", a.elements()}};
+}
+
+Json inspect_npz(const std::string& path) {
+  const NpzFile file(path);
+  Json report = {{"file", path}, {"type", "npz"}, {"tensors", Json::array()}};
+  for (const std::string& name : file.names()) report["tensors"].push_back(array_entry(name, file.array(name)));
+  return report;
+}
+
+Json inspect_table(const std::string& path) {
+  const CsvTable table(path);
+  Json report = {{"file", path}, {"type", "table"}, {"rows", table.rows()}, {"columns", Json::array()}};
+  for (std::size_t c = 0; c < table.columns(); ++c) {
+    std::size_t missing = 0;
+    std::map<std::string, bool> values;
+    for (std::size_t r = 0; r < table.rows(); ++r) {
+      if (is_missing(table.cell(r, c))) ++missing;
+      else values.emplace(table.cell(r, c), true);
+    }
+    report["columns"].push_back({{"name", table.header()[c]}, {"missing", missing}, {"different", values.size()}});
+  }
+  return report;
+}
+
+Json inspect_file(const std::string& path, bool verify) {
+  const std::string name = std::filesystem::path(path).extension().string();
+  if (name == ".npy") return {{"file", path}, {"type", "npy"}, {"tensors", Json::array({array_entry("", read_npy(path))})}};
+  if (name == ".npz") return inspect_npz(path);
+  if (name == ".csv" || name == ".tsv") return inspect_table(path);
+  return inspect_safetensors(path, verify);
+}
+
+std::string shape_of(const Json& shape) { return shape_text(shape.get<std::vector<Index>>()); }
+
+void print_file(const Json& report) {
+  for (const auto& [key, value] : report.items()) {
+    if (key == "tensors" || key == "columns" || key == "metadata") continue;
+    std::cout << key << ": " << plain(value.is_string() ? value.get<std::string>() : value.is_number_integer() ? with_commas(value.get<Index>()) : value.dump()) << '\n';
+  }
+  if (report.contains("metadata"))
+    for (const auto& [key, value] : report["metadata"].items()) std::cout << "  " << plain(key) << ": " << plain(value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
+  Table table(report.contains("columns") ? std::vector<std::string>{"column", "missing", "different values"} : std::vector<std::string>{"tensor", "type", "shape", "elements"});
+  if (report.contains("columns"))
+    for (const Json& c : report["columns"]) table.row(plain(c["name"]), c["missing"].dump(), c["different"].dump());
+  else
+    for (const Json& t : report["tensors"]) table.row(plain(t["name"]), t["dtype"].get<std::string>(), shape_of(t["shape"]), with_commas(t["elements"].get<Index>()));
+  if (!table.empty()) table.print(std::cout);
+}
+
+/// The models of a configuration. FILE.json may name any of "mae", "decoder", "dit".
+struct Configuration {
+  Mae3dConfig mae;
+  CnnDecoder3dConfig decoder = decoder_d1();
+  Dit3dConfig dit;
+
+  static void visit(auto& self, auto&& v) {
+    v("mae", self.mae);
+    v("decoder", self.decoder);
+    v("dit", self.dit);
+  }
+};
+
+Json inspect_config(const std::string& name) {
+  const Configuration c = name == "paper" ? Configuration{} : config_from_file<Configuration>(name);
+  Context<Cpu> context({.threads = 1});
+  Json parts = Json::array();
+  const auto add = [&](const char* part, const ParameterCount& n) { parts.push_back({{"part", part}, {"parameters", n.learned}, {"fixed", n.fixed}}); };
+  const Mae3d<Cpu, F32> mae(context, c.mae);
+  const ParameterCount encoder = count_parameters(mae.encoder), whole = count_parameters(mae);
+  add("encoder", encoder);
+  add("MAE decoder", {whole.learned - encoder.learned, whole.fixed - encoder.fixed});
+  add("tokenizer decoder", count_parameters(CnnDecoder3d<Cpu, F32>(context, c.decoder)));
+  add("diffusion transformer", count_parameters(Dit3d<Cpu, F32>(context, c.dit)));
+  return {{"config", name}, {"parts", parts}};
+}
+
+void print_config(const Json& report) {
+  Table table({"part", "parameters", "fixed", "f32"});
+  for (const Json& p : report["parts"]) {
+    const auto n = p["parameters"].get<Index>();
+    table.row(p["part"].get<std::string>(), with_commas(n), with_commas(p["fixed"].get<Index>()), byte_text(4.0 * static_cast<double>(n)));
+  }
+  table.print(std::cout);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<std::string> files;
+  std::string config;
+  bool json = false, fast = false;
+  Program program("inspect", "Shows what models, arrays and tables contain, and the size of a configuration.");
+  program.app.add_flag("--json", json, "one JSON object per file");
+  program.app.add_flag("--no-checksum", fast, "do not read whole files for their checksum");
+  program.app.add_option("--config", config, "paper, or a JSON file with any of mae, decoder, dit: print parameter counts");
+  program.app.add_option("FILE", files, "safetensors, npy, npz, csv or tsv");
+  return program.run(argc, argv, [&]() -> int {
+    if (files.empty() == config.empty()) fail(ErrorKind::argument, "inspect.input", "expected either files or --config");
+    if (!config.empty()) {
+      const Json report = inspect_config(config);
+      if (json) std::cout << report.dump(2) << '\n';
+      else print_config(report);
+      return exit_done;
+    }
+    std::size_t failed = 0;
+    for (const std::string& path : files) {
+      stop_if_interrupted();
+      try {
+        const Json report = inspect_file(path, !fast);
+        if (json) std::cout << report.dump() << '\n';
+        else print_file(report);
+      } catch (const Error& e) {
+        if (files.size() == 1 || e.kind() == ErrorKind::environment) throw;
+        std::cerr << "inspect: " << e.what() << '\n';
+        ++failed;
+      }
+    }
+    return failed == 0 ? exit_done : exit_some_failed;
+  });
+}
