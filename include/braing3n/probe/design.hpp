@@ -34,7 +34,7 @@ class Design<T, Cpu> {
   static constexpr Index block_rows = 256;
   static constexpr Index most_chunks = 16;
 
-  /// rows: the selected rows in ascending order; empty selects all. scale = false centres only.
+  /// rows: the selected rows, in the order wanted; empty selects all. scale = false centres only.
   /// Errors: no rows; a NaN or an infinity, named by its row and column.
   Design(Context<Cpu>& context, FeatureView<T> features, std::vector<Index> rows = {}, bool scale = true)
       : context_(&context), features_(features), selected_(std::move(rows)),
