@@ -260,14 +260,14 @@ inline void require_honest(OpenNifti& f, Index volume, const NiftiReadOptions& o
   const NiftiHeader& h = f.info.header;
   const std::uint64_t offset = h.voxel_offset, each = h.volume_bytes();
   const std::uint64_t needed = offset + each * static_cast<std::uint64_t>(volume + 1), all = offset + each * static_cast<std::uint64_t>(h.volumes());
+  ByteStream& s = *f.voxels;
   const auto too_short = [&](std::uint64_t has) {
     fail(ErrorKind::format, "nifti.truncated", "the header promises ", h.describe_dims(), " voxels of ", h.type.name, ", ", needed, " bytes in all; there are ",
-         h.single_file ? "" : "in the .img file ", has, ": the file is cut off or its header is wrong");
+         s.compressed() && has == s.most_bytes() ? "at most " : "", has, ": the file is cut off or its header is wrong");
   };
+  if (needed > s.most_bytes()) too_short(s.compressed() ? s.most_bytes() : s.file_bytes());
   if (static_cast<std::uint64_t>(voxel_count(h.shape())) > options.most_bytes / sizeof(float))
     fail(ErrorKind::format, "nifti.large", "one volume of ", describe(h.shape()), " voxels needs more than the limit of ", options.most_bytes >> 20, " MiB");
-  ByteStream& s = *f.voxels;
-  if (needed > s.most_bytes()) too_short(s.compressed() ? s.most_bytes() : s.file_bytes());
   if (!s.compressed()) {
     if (s.file_bytes() > all) f.info.findings.add(Severity::note, "nifti.trailing", s.file_bytes() - all, " bytes follow the voxels and are ignored");
     return;
