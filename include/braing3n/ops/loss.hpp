@@ -133,7 +133,7 @@ struct CrossEntropyRow {
     double top = logit(r, 0), total = 0;
     for (Index k = 1; k < classes; ++k) top = logit(r, k) > top ? logit(r, k) : top;
     for (Index k = 0; k < classes; ++k) total += exp(logit(r, k) - top);
-    if (loss != nullptr) loss[r] = log(total) + top - logit(r, label[r]);
+    if (loss != nullptr) loss[r] = log(total) + (top - logit(r, label[r]));
     if (dlogits == nullptr) return;
     for (Index k = 0; k < classes; ++k) {
       const double p = exp(logit(r, k) - top) / total;
