@@ -88,7 +88,7 @@ double encoder(const Bench& b) {
   Vit3d<Cpu, P> vit(b.ctx, paper_encoder());
   initialize(vit, 1);
   if constexpr (std::is_same_v<P, BF16>)
-    for_each_parameter(vit, [](const std::string&, auto& p) { p.adopt_compute(p.compute()); });
+    for_each_parameter(vit, [](const std::string&, auto& p) { p.adopt_compute(Tensor<bfloat16, Cpu>(p.compute())); });
   const auto x = cast<typename P::Compute>(noise(b.ctx, {1, 160, 192, 160, 1}));
   Pass<Cpu> pass(b.ctx);
   const double seconds = median_seconds(b.repeats, [&] { vit(pass, x); });

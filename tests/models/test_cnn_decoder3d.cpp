@@ -55,7 +55,7 @@ TEST_CASE("parameter counts of the published plans") {
   Context<Cpu> ctx({.threads = 1});
   CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, decoder_d1())).learned == 43'669'409);
   CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, decoder_d2())).learned == 43'919'873);
-  CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, decoder_d3())).learned == 43'678'721);
+  CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, decoder_d3(32, {32, 64, 128, 192, 384}, {2, 2, 2, 2, 2}, {false, false, false, true, true}, true, 32, true))).learned == 43'678'721);
   CHECK(decoder_d1().image() == Extent3{160, 192, 160});
 }
 

@@ -32,7 +32,7 @@ Tensor<accum_t<T>, B>& gradient_sum(const Slot<T, B>& slot, Context<B>& context,
 
 template <class T, Backend B>
 Var<T, B> add(const Var<T, B>& a, const Var<T, B>& b) {
-  return record(add_forward(a.value(), b.value()), [sa = a.slot(), sb = b.slot()](const Tensor<T, B>& dy) {
+  return record(add_forward(a.value(), b.value()), [sa = a.slot(), sb = b.slot()](const auto& dy) {
     accumulate(sa, dy);
     accumulate(sb, dy);
   }, a, b);
@@ -44,7 +44,7 @@ Var<T, B> operator+(const Var<T, B>& a, const Var<T, B>& b) {
 
 template <class T, Backend B>
 Var<T, B> sub(const Var<T, B>& a, const Var<T, B>& b) {
-  return record(sub_forward(a.value(), b.value()), [sa = a.slot(), sb = b.slot()](const Tensor<T, B>& dy) {
+  return record(sub_forward(a.value(), b.value()), [sa = a.slot(), sb = b.slot()](const auto& dy) {
     accumulate(sa, dy);
     if (sb) accumulate(sb, sub_backward(dy));
   }, a, b);
@@ -56,7 +56,7 @@ Var<T, B> operator-(const Var<T, B>& a, const Var<T, B>& b) {
 
 template <class T, Backend B>
 Var<T, B> mul(const Var<T, B>& a, const Var<T, B>& b) {
-  return record(mul_forward(a.value(), b.value()), [sa = a.slot(), sb = b.slot(), va = a.value(), vb = b.value()](const Tensor<T, B>& dy) {
+  return record(mul_forward(a.value(), b.value()), [sa = a.slot(), sb = b.slot(), va = a.value(), vb = b.value()](const auto& dy) {
     if (sa) accumulate(sa, mul_backward(vb, dy));
     if (sb) accumulate(sb, mul_backward(va, dy));
   }, a, b);
@@ -68,13 +68,13 @@ Var<T, B> operator*(const Var<T, B>& a, const Var<T, B>& b) {
 
 template <class T, Backend B>
 Var<T, B> scale(const Var<T, B>& x, double s) {
-  return record(scale_forward(x.value(), s), [sx = x.slot(), s](const Tensor<T, B>& dy) { accumulate(sx, scale_backward(dy, s)); }, x);
+  return record(scale_forward(x.value(), s), [sx = x.slot(), s](const auto& dy) { accumulate(sx, scale_backward(dy, s)); }, x);
 }
 
 /// x (..., S) + table (S)
 template <class T, Backend B>
 Var<T, B> add_broadcast(const Var<T, B>& x, const Var<T, B>& table) {
-  return record(add_broadcast_forward(x.value(), table.value()), [sx = x.slot(), st = table.slot(), shape = table.shape()](const Tensor<T, B>& dy) {
+  return record(add_broadcast_forward(x.value(), table.value()), [sx = x.slot(), st = table.slot(), shape = table.shape()](const auto& dy) {
     accumulate(sx, dy);
     if (st) add_broadcast_backward(dy, gradient_sum(st, dy.context(), shape));
   }, x, table);
@@ -82,7 +82,7 @@ Var<T, B> add_broadcast(const Var<T, B>& x, const Var<T, B>& table) {
 
 template <class T, Backend B>
 Var<T, B> activation(const Var<T, B>& x, Activation kind) {
-  return record(activation_forward(x.value(), kind), [sx = x.slot(), vx = x.value(), kind](const Tensor<T, B>& dy) {
+  return record(activation_forward(x.value(), kind), [sx = x.slot(), vx = x.value(), kind](const auto& dy) {
     accumulate(sx, activation_backward(vx, dy, kind));
   }, x);
 }
@@ -98,7 +98,7 @@ Var<T, B> gelu(const Var<T, B>& x) {
 /// Another element type. The gradient comes back in x's type.
 template <class U, class T, Backend B>
 Var<U, B> cast(const Var<T, B>& x) {
-  return record(cast<U>(x.value()), [sx = x.slot()](const Tensor<U, B>& dy) { accumulate(sx, cast<T>(dy)); }, x);
+  return record(cast<U>(x.value()), [sx = x.slot()](const auto& dy) { accumulate(sx, cast<T>(dy)); }, x);
 }
 
 /// The same elements under another shape.
@@ -108,13 +108,13 @@ Var<T, B> reshape(const Var<T, B>& x, const Shape& shape) {
     auto slot = std::make_shared<GradientSlot<T, B>>(GradientSlot<T, B>{x.slot()->tape, {}, x.slot()->parameter.reshape(shape)});
     return Var<T, B>(x.value().reshape(shape), std::move(slot));
   }
-  return record(x.value().reshape(shape), [sx = x.slot(), from = x.shape()](const Tensor<T, B>& dy) { accumulate(sx, dy.reshape(from)); }, x);
+  return record(x.value().reshape(shape), [sx = x.slot(), from = x.shape()](const auto& dy) { accumulate(sx, dy.reshape(from)); }, x);
 }
 
 /// [begin, end) of an axis.
 template <class T, Backend B>
 Var<T, B> slice(const Var<T, B>& x, int axis, Index begin, Index end) {
-  return record(slice_forward(x.value(), axis, begin, end), [sx = x.slot(), shape = x.shape(), axis, begin](const Tensor<T, B>& dy) {
+  return record(slice_forward(x.value(), axis, begin, end), [sx = x.slot(), shape = x.shape(), axis, begin](const auto& dy) {
     accumulate(sx, slice_backward(dy, shape, axis, begin));
   }, x);
 }
@@ -124,7 +124,7 @@ template <class T, Backend B>
 Var<T, B> join(const Var<T, B>& a, const Var<T, B>& b, int axis) {
   const std::array<Tensor<T, B>, 2> parts = {a.value(), b.value()};
   return record(concat_forward(std::span<const Tensor<T, B>>(parts), axis),
-                [sa = a.slot(), sb = b.slot(), axis, extents = std::array<Index, 2>{a.dim(axis), b.dim(axis)}](const Tensor<T, B>& dy) {
+                [sa = a.slot(), sb = b.slot(), axis, extents = std::array<Index, 2>{a.dim(axis), b.dim(axis)}](const auto& dy) {
                   const auto d = concat_backward(dy, std::span<const Index>(extents), axis);
                   accumulate(sa, d[0]);
                   accumulate(sb, d[1]);
@@ -134,15 +134,15 @@ Var<T, B> join(const Var<T, B>& a, const Var<T, B>& b, int axis) {
 /// x (..., K C) -> K values (..., C)
 template <std::size_t K, class T, Backend B>
 std::array<Var<T, B>, K> chunk(const Var<T, B>& x) {
-  return record(chunk_forward<K>(x.value()), [sx = x.slot()](const std::array<Tensor<T, B>, K>& dys) { accumulate(sx, chunk_backward<K>(dys)); }, x);
+  return record(chunk_forward<K>(x.value()), [sx = x.slot()](const auto& dys) { accumulate(sx, chunk_backward<K>(dys)); }, x);
 }
 
 /// token (C) in front of the tokens x (N, L, C).
 template <class T, Backend B>
 Var<T, B> prepend_token(const Var<T, B>& token, const Var<T, B>& x) {
-  return record(prepend_token_forward(token.value(), x.value()), [st = token.slot(), sx = x.slot(), shape = token.shape()](const Tensor<T, B>& dy) {
+  return record(prepend_token_forward(token.value(), x.value()), [st = token.slot(), sx = x.slot(), shape = token.shape()](const auto& dy) {
     Tensor<accum_t<T>, B>* dtoken = st ? &gradient_sum(st, dy.context(), shape) : nullptr;
-    const Tensor<T, B> dx = prepend_token_backward(dy, dtoken);
+    const auto dx = prepend_token_backward(dy, dtoken);
     accumulate(sx, dx);
   }, token, x);
 }
@@ -150,13 +150,13 @@ Var<T, B> prepend_token(const Var<T, B>& token, const Var<T, B>& x) {
 /// (N, 1 + L, C) -> (N, L, C)
 template <class T, Backend B>
 Var<T, B> drop_token(const Var<T, B>& x) {
-  return record(drop_token_forward(x.value()), [sx = x.slot()](const Tensor<T, B>& dy) { accumulate(sx, drop_token_backward(dy)); }, x);
+  return record(drop_token_forward(x.value()), [sx = x.slot()](const auto& dy) { accumulate(sx, drop_token_backward(dy)); }, x);
 }
 
 /// x (N, L, C), index (N, K) -> (N, K, C)
 template <class T, Backend B>
 Var<T, B> gather(const Var<T, B>& x, const Tensor<std::int32_t, B>& index) {
-  return record(gather_forward(x.value(), index), [sx = x.slot(), index, tokens = x.dim(1)](const Tensor<T, B>& dy) {
+  return record(gather_forward(x.value(), index), [sx = x.slot(), index, tokens = x.dim(1)](const auto& dy) {
     accumulate(sx, gather_backward(dy, index, tokens));
   }, x);
 }
@@ -165,7 +165,7 @@ Var<T, B> gather(const Var<T, B>& x, const Tensor<std::int32_t, B>& index) {
 template <class T, Backend B>
 Var<T, B> scatter(const Var<T, B>& visible, const Var<T, B>& fill, const TokenMask<B>& mask) {
   return record(scatter_forward(visible.value(), fill.value(), mask.restore),
-                [sv = visible.slot(), sf = fill.slot(), mask, shape = fill.shape()](const Tensor<T, B>& dy) {
+                [sv = visible.slot(), sf = fill.slot(), mask, shape = fill.shape()](const auto& dy) {
                   Tensor<accum_t<T>, B>* dfill = sf ? &gradient_sum(sf, dy.context(), shape) : nullptr;
                   accumulate(sv, scatter_backward(dy, mask.visible, mask.restore, dfill));
                 }, visible, fill);
@@ -174,7 +174,7 @@ Var<T, B> scatter(const Var<T, B>& visible, const Var<T, B>& fill, const TokenMa
 /// Rows of a table (R, C) by index (...): (..., C).
 template <class T, Backend B>
 Var<T, B> embedding(const Var<T, B>& table, const Tensor<std::int32_t, B>& index) {
-  return record(embedding_forward(table.value(), index), [st = table.slot(), index, shape = table.shape()](const Tensor<T, B>& dy) {
+  return record(embedding_forward(table.value(), index), [st = table.slot(), index, shape = table.shape()](const auto& dy) {
     if (st) embedding_backward(dy, index, gradient_sum(st, dy.context(), shape));
   }, table);
 }
@@ -182,7 +182,7 @@ Var<T, B> embedding(const Var<T, B>& table, const Tensor<std::int32_t, B>& index
 /// Mean over the tokens: (N, L, C) -> (N, C)
 template <class T, Backend B>
 Var<T, B> mean_tokens(const Var<T, B>& x) {
-  return record(mean_tokens_forward(x.value()), [sx = x.slot(), tokens = x.dim(1)](const Tensor<T, B>& dy) {
+  return record(mean_tokens_forward(x.value()), [sx = x.slot(), tokens = x.dim(1)](const auto& dy) {
     accumulate(sx, mean_tokens_backward(dy, tokens));
   }, x);
 }
@@ -191,7 +191,7 @@ Var<T, B> mean_tokens(const Var<T, B>& x) {
 template <class T, Backend B>
 Var<T, B> modulate(const Var<T, B>& x, const Var<T, B>& shift, const Var<T, B>& scale) {
   return record(modulate_forward(x.value(), shift.value(), scale.value()),
-                [sx = x.slot(), sh = shift.slot(), sc = scale.slot(), vx = x.value(), vs = scale.value()](const Tensor<T, B>& dy) {
+                [sx = x.slot(), sh = shift.slot(), sc = scale.slot(), vx = x.value(), vs = scale.value()](const auto& dy) {
                   const auto d = modulate_backward(vx, vs, dy);
                   accumulate(sx, d.dx);
                   accumulate(sh, d.dshift);
@@ -203,7 +203,7 @@ Var<T, B> modulate(const Var<T, B>& x, const Var<T, B>& shift, const Var<T, B>& 
 template <class T, Backend B>
 Var<T, B> gated_add(const Var<T, B>& residual, const Var<T, B>& g, const Var<T, B>& x) {
   return record(gated_add_forward(residual.value(), g.value(), x.value()),
-                [sr = residual.slot(), sg = g.slot(), sx = x.slot(), vg = g.value(), vx = x.value()](const Tensor<T, B>& dy) {
+                [sr = residual.slot(), sg = g.slot(), sx = x.slot(), vg = g.value(), vx = x.value()](const auto& dy) {
                   accumulate(sr, dy);
                   const auto d = gate_backward(vg, vx, dy);
                   accumulate(sg, d.dg);

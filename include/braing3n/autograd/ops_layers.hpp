@@ -32,7 +32,7 @@ Var<T, B> linear(const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& b
   return record(
       std::move(r.y),
       [sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(), pre = r.preactivation, activation,
-       bias_shape = bias.value().shape()](Tensor<T, B> dy) {
+       bias_shape = bias.value().shape()](auto dy) {
         if (activation != Activation::none) dy = activation_backward(pre, dy, activation);
         if (sx) accumulate(sx, linear_backward_input(dy, vw));
         if (sw) linear_backward_weight(vx, dy, gradient_sum(sw, dy.context(), vw.shape()));
@@ -47,7 +47,7 @@ Var<T, B> attention(const Var<T, B>& qkv, Index heads) {
   const Tensor<T, B> packed = qkv.value().reshape(packed_heads(qkv.shape(), heads));
   AttentionResult<T, B> r = attention_forward(packed);
   Tensor<T, B> y = r.y;
-  return record(std::move(y), [slot = qkv.slot(), packed, r, shape = qkv.shape()](const Tensor<T, B>& dy) {
+  return record(std::move(y), [slot = qkv.slot(), packed, r, shape = qkv.shape()](const auto& dy) {
     accumulate(slot, attention_backward(packed, r, dy).reshape(shape));
   }, qkv);
 }
@@ -57,7 +57,7 @@ template <class T, Backend B>
 Var<T, B> attention(const Var<T, B>& q, const Var<T, B>& k, const Var<T, B>& v) {
   AttentionResult<T, B> r = attention_forward(q.value(), k.value(), v.value());
   Tensor<T, B> y = r.y;
-  return record(std::move(y), [sq = q.slot(), sk = k.slot(), sv = v.slot(), vq = q.value(), vk = k.value(), vv = v.value(), r](const Tensor<T, B>& dy) {
+  return record(std::move(y), [sq = q.slot(), sk = k.slot(), sv = v.slot(), vq = q.value(), vk = k.value(), vv = v.value(), r](const auto& dy) {
     const auto d = attention_backward(vq, vk, vv, r, dy);
     accumulate(sq, d.dq);
     accumulate(sk, d.dk);
@@ -71,7 +71,7 @@ Var<T, B> layer_norm(const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B
   LayerNormResult<T, B> r = layer_norm_forward(x.value(), weight.value(), bias.value(), {.eps = eps});
   Tensor<T, B> y = std::move(r.y);
   r.y = {};
-  return record(std::move(y), [sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(), r](const Tensor<T, B>& dy) {
+  return record(std::move(y), [sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(), r](const auto& dy) {
     Tensor<accum_t<T>, B> dweight, dbias;
     if (sw) dweight = gradient_sum(sw, dy.context(), vw.shape());
     if (sb) dbias = gradient_sum(sb, dy.context(), vw.shape());
@@ -88,7 +88,7 @@ Var<T, B> group_norm(Var<T, B> x, const Var<T, B>& weight, const Var<T, B>& bias
   Tensor<T, B> y = std::move(r.y);
   r.y = {};
   return record(std::move(y), [sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(), vb = bias.value(), r,
-                               options](const Tensor<T, B>& dy) {
+                               options](const auto& dy) {
     Tensor<accum_t<T>, B> dweight, dbias;
     if (sw) dweight = gradient_sum(sw, dy.context(), vw.shape());
     if (sb) dbias = gradient_sum(sb, dy.context(), vw.shape());
@@ -101,7 +101,7 @@ template <class T, Backend B>
 Var<T, B> conv3d_add(const Var<T, B>& residual, const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& bias, const Conv3dOptions& options) {
   return record(conv3d_forward(x.value(), weight.value(), bias.value(), options, residual.value()),
                 [sr = residual.slot(), sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(),
-                 bias_shape = bias.value().shape(), options](const Tensor<T, B>& dy) {
+                 bias_shape = bias.value().shape(), options](const auto& dy) {
                   accumulate(sr, dy);
                   if (sx) accumulate(sx, conv3d_backward_input(dy, vw, vx.shape(), options));
                   if (sw) conv3d_backward_weight(vx, dy, options, gradient_sum(sw, dy.context(), vw.shape()));
@@ -121,7 +121,7 @@ template <class T, Backend B>
 Var<T, B> upsample_conv3d(const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& bias) {
   return record(upsample_conv3d_forward(x.value(), weight.value(), bias.value()),
                 [sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(),
-                 bias_shape = bias.value().shape()](const Tensor<T, B>& dy) {
+                 bias_shape = bias.value().shape()](const auto& dy) {
                   if (sx) accumulate(sx, upsample_conv3d_backward_input(dy, vw));
                   if (sw) upsample_conv3d_backward_weight(vx, dy, gradient_sum(sw, dy.context(), vw.shape()));
                   if (sb) conv3d_backward_bias(dy, gradient_sum(sb, dy.context(), bias_shape));
@@ -134,7 +134,7 @@ template <class T, Backend B>
 Var<T, B> conv_transpose3d(const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& bias) {
   return record(conv_transpose3d_forward(x.value(), weight.value(), bias.value()),
                 [sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(),
-                 bias_shape = bias.value().shape()](const Tensor<T, B>& dy) {
+                 bias_shape = bias.value().shape()](const auto& dy) {
                   if (sx) accumulate(sx, conv_transpose3d_backward_input(dy, vw));
                   if (sw) conv_transpose3d_backward_weight(vx, dy, gradient_sum(sw, dy.context(), vw.shape()));
                   if (sb) conv_transpose3d_backward_bias(dy, gradient_sum(sb, dy.context(), bias_shape));

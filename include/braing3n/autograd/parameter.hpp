@@ -54,7 +54,9 @@ class Parameter {
 
   Parameter() = default;
   /// No memory is taken before initialize(), load() or allocate(): a model of any size can be built to be looked at.
-  Parameter(Context<B>& context, ParameterSpec spec) : context_(&context), spec_(std::move(spec)), trainable_(!spec_.fixed) {}
+  Parameter(Context<B>& context, ParameterSpec spec) : context_(&context), spec_(std::move(spec)), trainable_(!spec_.fixed) {
+    ++constructed();
+  }
   Parameter(Parameter&&) = default;
   Parameter& operator=(Parameter&&) = default;
 

@@ -88,7 +88,15 @@ Tensor<T, B> take_gradient(const Slot<T, B>& slot) {
   return dy;
 }
 
+[[noreturn]] inline void fail_inference_only() {
+  fail(ErrorKind::dtype, "tape.inference_only", "tape: bf16 on the CPU is for inference; train with the f32 policy");
+}
+
 }  // namespace detail
+
+/// Whether values of this type can be recorded: bfloat16 on the CPU is for inference only.
+template <class T, Backend B>
+inline constexpr bool records_v = !(std::is_same_v<T, bfloat16> && std::is_same_v<B, Cpu>);
 
 /// Wraps the result y of an op. When one of the inputs wants a gradient, backward(dy) is recorded; it passes dy on with
 /// accumulate() to the slots it captured.
@@ -96,12 +104,16 @@ template <class T, Backend B, class Backward, class... Inputs>
 Var<T, B> record(Tensor<T, B> y, Backward backward, const Inputs&... inputs) {
   const std::shared_ptr<TapeState> tape = detail::tape_of(inputs...);
   if (tape == nullptr) return Var<T, B>(std::move(y));
-  Slot<T, B> slot = detail::new_slot<T, B>(tape);
-  tape->entries.emplace_back([slot, backward = std::move(backward)] {
-    if (slot->gradient.empty()) return;  // nothing downstream asked
-    backward(detail::take_gradient(slot));
-  });
-  return Var<T, B>(std::move(y), std::move(slot));
+  if constexpr (records_v<T, B>) {
+    Slot<T, B> slot = detail::new_slot<T, B>(tape);
+    tape->entries.emplace_back([slot, backward = std::move(backward)] {
+      if (slot->gradient.empty()) return;  // nothing downstream asked
+      backward(detail::take_gradient(slot));
+    });
+    return Var<T, B>(std::move(y), std::move(slot));
+  } else {
+    detail::fail_inference_only();
+  }
 }
 
 /// The same for an op with K results: backward(array of K gradients), zeros where none arrived.
@@ -117,17 +129,21 @@ std::array<Var<T, B>, K> record(std::array<Tensor<T, B>, K> ys, Backward backwar
     results[i] = Var<T, B>(std::move(ys[i]), slots[i]);
   }
   if (tape == nullptr) return results;
-  tape->entries.emplace_back([slots, shapes, backward = std::move(backward)] {
-    Context<B>* context = nullptr;
-    for (const Slot<T, B>& slot : slots)
-      if (!slot->gradient.empty()) context = &slot->gradient.context();
-    if (context == nullptr) return;
-    std::array<Tensor<T, B>, K> dys;
-    for (std::size_t i = 0; i < K; ++i)
-      dys[i] = slots[i]->gradient.empty() ? Tensor<T, B>::zeros(*context, shapes[i]) : detail::take_gradient(slots[i]);
-    backward(dys);
-  });
-  return results;
+  if constexpr (records_v<T, B>) {
+    tape->entries.emplace_back([slots, shapes, backward = std::move(backward)] {
+      Context<B>* context = nullptr;
+      for (const Slot<T, B>& slot : slots)
+        if (!slot->gradient.empty()) context = &slot->gradient.context();
+      if (context == nullptr) return;
+      std::array<Tensor<T, B>, K> dys;
+      for (std::size_t i = 0; i < K; ++i)
+        dys[i] = slots[i]->gradient.empty() ? Tensor<T, B>::zeros(*context, shapes[i]) : detail::take_gradient(slots[i]);
+      backward(dys);
+    });
+    return results;
+  } else {
+    detail::fail_inference_only();
+  }
 }
 
 /// Whether an op on these values would be recorded.
