@@ -360,7 +360,6 @@ int main(int argc, char** argv) {
   Settings s;
   PanelOptions& p = s.panel;
   CLI::App& app = program.app;
-  program.without({"--precision"});
   app.add_option("--features", s.features, "feature tables: .safetensors, .npy, .npz, .csv, .tsv; several are compared on identical folds")->required();
   app.add_option("--labels", s.labels, "label table (CSV or TSV)");
   app.add_option("--tasks", s.tasks, "NAME[:A|B...][=class|reg][@column=value], separated by commas");
@@ -391,6 +390,7 @@ int main(int argc, char** argv) {
   app.add_option("--apply", s.apply, "apply a saved probe");
   app.add_flag("--uncalibrated", s.uncalibrated, "with --apply: probabilities as fitted");
   return program.run(argc, argv, [&] {
+    if (program.common.precision != "f32") fail(ErrorKind::argument, "probe.precision", "--precision: probes read float32 features, got ", program.common.precision);
     if (!s.apply.empty()) return apply(s, program.common);
     if (s.labels.empty()) fail(ErrorKind::argument, "probe.labels", "--labels is required unless --apply is given");
     return fit(s, program.common);

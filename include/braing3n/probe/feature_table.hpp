@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "braing3n/io/csv.hpp"
-#include "braing3n/io/npy.hpp"
+#include "braing3n/io/npz.hpp"
 #include "braing3n/io/safetensors.hpp"
 #include "braing3n/probe/design.hpp"
 
@@ -208,7 +208,7 @@ struct Pairing {
 };
 
 /// Samples are the label rows that every feature table has. Tables without identifiers pair in order and must have as many rows.
-/// Throws Error: row counts that differ, duplicate identifiers in the labels, no common row.
+/// Identifiers that appear twice are named in the warnings. Throws Error: row counts that differ, no common row.
 inline Pairing pair_rows(const CsvTable& labels, std::span<const FeatureTable> tables, const std::string& wanted_id_column = {}) {
   Pairing out;
   if (!wanted_id_column.empty()) (void)labels.column(wanted_id_column);
@@ -243,15 +243,29 @@ inline Pairing pair_rows(const CsvTable& labels, std::span<const FeatureTable> t
   for (std::size_t t = 0; t < tables.size(); ++t)
     for (std::size_t i = 0; i < tables[t].ids.size(); ++i) row_of[t][tables[t].ids[i]] = static_cast<Index>(i);
   std::unordered_map<std::string_view, std::size_t> seen;
-  std::vector<std::string> lost;
+  std::vector<std::string> lost, doubled;
+  // An identifier whose rows agree in every cell is kept once; one whose rows differ cannot be paired.
+  std::set<std::string_view> ambiguous;
+  if (any_ids) {
+    std::unordered_map<std::string_view, std::size_t> first;
+    for (std::size_t r = 0; r < labels.rows(); ++r) {
+      const std::string_view id = detail::trimmed(labels.cell(r, column));
+      const auto [place, fresh] = first.emplace(id, r);
+      if (fresh || is_missing(id)) continue;
+      bool same = true;
+      for (std::size_t c = 0; c < labels.columns(); ++c) same = same && labels.cell(r, c) == labels.cell(place->second, c);
+      if (!same) ambiguous.insert(id);
+      doubled.push_back(concat(in_quotes(id, 60), " (lines ", labels.line(place->second), " and ", labels.line(r), same ? ", equal)" : ", which differ: left out)"));
+    }
+  }
   out.feature_row.resize(tables.size());
   for (std::size_t r = 0; r < labels.rows(); ++r) {
     const std::string_view id = column.empty() ? std::string_view() : detail::trimmed(labels.cell(r, column));
     if (any_ids) {
       if (is_missing(id)) throw labels.error_at(r, "pair.id", concat("the identifier in column ", in_quotes(column), " is missing"));
-      const auto [place, fresh] = seen.emplace(id, r);
-      if (!fresh) throw labels.error_at(r, "pair.duplicate", concat("the identifier ", in_quotes(id), " stands already in line ", labels.line(place->second)));
+      if (const auto [place, fresh] = seen.emplace(id, r); !fresh) continue;  // told below
     }
+    if (ambiguous.contains(id)) continue;
     std::vector<Index> at;
     for (std::size_t t = 0; t < tables.size(); ++t) {
       if (tables[t].ids.empty()) {
@@ -261,7 +275,7 @@ inline Pairing pair_rows(const CsvTable& labels, std::span<const FeatureTable> t
       }
     }
     if (at.size() < tables.size()) {
-      lost.emplace_back(id);
+      lost.push_back(in_quotes(id, 60));
       continue;
     }
     for (std::size_t t = 0; t < tables.size(); ++t) out.feature_row[t].push_back(at[t]);
@@ -271,14 +285,16 @@ inline Pairing pair_rows(const CsvTable& labels, std::span<const FeatureTable> t
   if (out.label_row.empty()) throw Error(ErrorKind::format, "pair.none", "no row has both labels and features", labels.path());
   const auto name_some = [](const std::vector<std::string>& names) {
     std::string text;
-    for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 3); ++i) text += concat(i > 0 ? ", " : "", in_quotes(names[i], 60));
+    for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 3); ++i) text += concat(i > 0 ? ", " : "", names[i]);
     return names.size() > 3 ? text + ", ..." : text;
   };
+  if (!doubled.empty())
+    out.warnings.push_back(concat(labels.path(), ": ", doubled.size(), doubled.size() == 1 ? " identifier appears twice: " : " identifiers appear more than once: ", name_some(doubled)));
   if (!lost.empty()) out.warnings.push_back(concat(lost.size(), lost.size() == 1 ? " row of labels has" : " rows of labels have", " no features: ", name_some(lost)));
   for (std::size_t t = 0; t < tables.size(); ++t) {
     std::vector<std::string> unused;
     for (const std::string& id : tables[t].ids)
-      if (!seen.contains(id)) unused.push_back(id);
+      if (!seen.contains(id)) unused.push_back(in_quotes(id, 60));
     if (!unused.empty())
       out.warnings.push_back(concat(tables[t].path, ": ", unused.size(), unused.size() == 1 ? " row has" : " rows have", " no labels: ", name_some(unused)));
   }
