@@ -34,8 +34,10 @@ SafetensorsFile open_weights(const std::string& path) {
     const MappedFile file(path);
     const auto bytes = file.bytes();
     if (bytes.size() > 4 && (std::memcmp(bytes.data(), "PK\x03\x04", 4) == 0 || std::memcmp(bytes.data(), "\x80\x02", 2) == 0))
-      throw Error(ErrorKind::format, "convert.pickle", "is a PyTorch pickle, which can hold code and is not read; save the state dict as safetensors first "
-                  "(docs/file-formats.md shows the four lines of Python)", path);
+      throw Error(ErrorKind::format, "convert.pickle",
+                  "is a PyTorch pickle, which can hold code and is not read; save the state dict as safetensors first "
+                  "(docs/file-formats.md shows the four lines of Python)",
+                  path);
   }
   SafetensorsLimits limits;
   limits.allow_trailing_bytes = true;  // some writers leave a few
@@ -52,36 +54,46 @@ void print(const ConversionPlan& plan, bool quiet) {
 }
 
 template <class Config, class Model>
-int convert(const Options& o, const CommonOptions& common, const PeerConfig<Config>& peer, const Model& model, const char* kind, JsonLog& log) {
+int convert(const Options& o, const CommonOptions& common, const PeerConfig<Config>& peer, const Model& model, const char* kind,
+            JsonLog& log) {
   if (!common.quiet)
     for (const std::string& key : peer.ignored) std::cout << "config      ignored: " << in_quotes(key) << '\n';
   const SafetensorsFile source = open_weights(o.in);
-  if (source.trailing_bytes() > 0) std::cerr << "convert: warning: " << o.in << ": " << source.trailing_bytes() << " bytes after the last tensor are ignored\n";
+  if (source.trailing_bytes() > 0)
+    std::cerr << "convert: warning: " << o.in << ": " << source.trailing_bytes() << " bytes after the last tensor are ignored\n";
   const std::vector<ExpectedTensor> expected = expected_tensors(model);
-  ConversionPlan plan = plan_conversion(source.tensors(), o.from == "monai" ? WeightSource::monai : WeightSource::timm, target_of(o.model), expected);
+  ConversionPlan plan =
+      plan_conversion(source.tensors(), o.from == "monai" ? WeightSource::monai : WeightSource::timm, target_of(o.model), expected);
   for_each_parameter(model, [&](const std::string& name, const auto& parameter) {
     if (!parameter.spec().fixed) return;
     for (const auto& m : plan.matched) {
       if (m.target != name) continue;
       const std::vector<double> stored = source.read<double>(m.source);
       double largest = 0;
-      for (std::size_t i = 0; i < stored.size(); ++i) largest = std::max(largest, std::abs(stored[i] - parameter.spec().init.element(static_cast<Index>(i))));
+      for (std::size_t i = 0; i < stored.size(); ++i)
+        largest = std::max(largest, std::abs(stored[i] - parameter.spec().init.element(static_cast<Index>(i))));
       if (!(largest < 1e-4))
-        plan.notes.push_back(concat(name, " differs by up to ", largest, " from the sine-cosine table of this library; the stored table is kept"));
+        plan.notes.push_back(
+            concat(name, " differs by up to ", largest, " from the sine-cosine table of this library; the stored table is kept"));
     }
   });
   print(plan, common.quiet);
-  log.event("plan", {{"matched", plan.matched.size()}, {"ignored", plan.ignored.size()}, {"missing", plan.missing.size()}, {"unexpected", plan.unexpected.size()},
+  log.event("plan", {{"matched", plan.matched.size()},
+                     {"ignored", plan.ignored.size()},
+                     {"missing", plan.missing.size()},
+                     {"unexpected", plan.unexpected.size()},
                      {"wrong_shape", plan.wrong_shape.size()}});
   if (!plan.complete()) {
-    std::cerr << "convert: " << plan.missing.size() << " tensors are missing and " << plan.wrong_shape.size() << " have another shape; nothing was written\n";
+    std::cerr << "convert: " << plan.missing.size() << " tensors are missing and " << plan.wrong_shape.size()
+              << " have another shape; nothing was written\n";
     return exit_some_failed;
   }
   ModelInfo info;
   info.kind = kind;
   info.config = json_text(peer.config);
   info.licence = o.licence;
-  info.provenance = o.provenance.empty() ? concat("converted from ", o.from, " weights ", std::filesystem::path(o.in).filename().string()) : o.provenance;
+  info.provenance =
+      o.provenance.empty() ? concat("converted from ", o.from, " weights ", std::filesystem::path(o.in).filename().string()) : o.provenance;
   WriteOptions write;
   write.overwrite = common.force;
   write_model(o.out, info, converted_tensors(plan, source), write);
@@ -104,7 +116,8 @@ int main(int argc, char** argv) {
   program.app.add_option("IN", o.in, "state dict as safetensors")->required();
   program.app.add_option("OUT", o.out, "model file to write")->required();
   return program.run(argc, argv, [&]() -> int {
-    if (!program.common.force && std::filesystem::exists(o.out)) throw Error(ErrorKind::file, "file.exists", "exists already (--force replaces it)", o.out);
+    if (!program.common.force && std::filesystem::exists(o.out))
+      throw Error(ErrorKind::file, "file.exists", "exists already (--force replaces it)", o.out);
     JsonLog log(program.common.json_log);
     Context<Cpu> context({.threads = 1});
     const Json arguments = read_json(o.config);

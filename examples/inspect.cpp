@@ -8,7 +8,7 @@
 
 #include "braing3n/backend/cpu/providers.hpp"
 #include "braing3n/io/csv.hpp"
-#include "braing3n/io/npy.hpp"
+#include "braing3n/io/npz.hpp"
 #include "braing3n/io/training_state.hpp"
 #include "braing3n/models/cnn_decoder3d.hpp"
 #include "braing3n/models/dit3d.hpp"
@@ -97,15 +97,22 @@ std::string shape_of(const Json& shape) { return shape_text(shape.get<std::vecto
 void print_file(const Json& report) {
   for (const auto& [key, value] : report.items()) {
     if (key == "tensors" || key == "columns" || key == "metadata") continue;
-    std::cout << key << ": " << plain(value.is_string() ? value.get<std::string>() : value.is_number_integer() ? with_commas(value.get<Index>()) : value.dump()) << '\n';
+    std::cout << key << ": "
+              << plain(value.is_string()           ? value.get<std::string>()
+                       : value.is_number_integer() ? with_commas(value.get<Index>())
+                                                   : value.dump())
+              << '\n';
   }
   if (report.contains("metadata"))
-    for (const auto& [key, value] : report["metadata"].items()) std::cout << "  " << plain(key) << ": " << plain(value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
-  Table table(report.contains("columns") ? std::vector<std::string>{"column", "missing", "different values"} : std::vector<std::string>{"tensor", "type", "shape", "elements"});
+    for (const auto& [key, value] : report["metadata"].items())
+      std::cout << "  " << plain(key) << ": " << plain(value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
+  Table table(report.contains("columns") ? std::vector<std::string>{"column", "missing", "different values"}
+                                         : std::vector<std::string>{"tensor", "type", "shape", "elements"});
   if (report.contains("columns"))
     for (const Json& c : report["columns"]) table.row(plain(c["name"]), c["missing"].dump(), c["different"].dump());
   else
-    for (const Json& t : report["tensors"]) table.row(plain(t["name"]), t["dtype"].get<std::string>(), shape_of(t["shape"]), with_commas(t["elements"].get<Index>()));
+    for (const Json& t : report["tensors"])
+      table.row(plain(t["name"]), t["dtype"].get<std::string>(), shape_of(t["shape"]), with_commas(t["elements"].get<Index>()));
   if (!table.empty()) table.print(std::cout);
 }
 
@@ -126,7 +133,9 @@ Json inspect_config(const std::string& name) {
   const Configuration c = name == "paper" ? Configuration{} : config_from_file<Configuration>(name);
   Context<Cpu> context({.threads = 1});
   Json parts = Json::array();
-  const auto add = [&](const char* part, const ParameterCount& n) { parts.push_back({{"part", part}, {"parameters", n.learned}, {"fixed", n.fixed}}); };
+  const auto add = [&](const char* part, const ParameterCount& n) {
+    parts.push_back({{"part", part}, {"parameters", n.learned}, {"fixed", n.fixed}});
+  };
   const Mae3d<Cpu, F32> mae(context, c.mae);
   const ParameterCount encoder = count_parameters(mae.encoder), whole = count_parameters(mae);
   add("encoder", encoder);

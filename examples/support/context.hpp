@@ -11,8 +11,10 @@ namespace braing3n::examples {
 
 /// Throws Error: argument (unknown provider), environment (a device or processor that this build or machine does not have).
 /// Programs compiled from a .cpp run on the CPU; the .cu variants of the same name take --device cuda.
-inline std::unique_ptr<Context<Cpu>> make_cpu_context(const CommonOptions& options, std::span<const CpuProvider* const> more_providers = {}) {
-  if (options.device != "cpu") fail(ErrorKind::environment, "program.device", "--device ", options.device, ": this program was built for the CPU only");
+inline std::unique_ptr<Context<Cpu>> make_cpu_context(const CommonOptions& options,
+                                                      std::span<const CpuProvider* const> more_providers = {}) {
+  if (options.device != "cpu")
+    fail(ErrorKind::environment, "program.device", "--device ", options.device, ": this program was built for the CPU only");
   CpuOptions cpu;
   cpu.threads = options.threads;
   if (!options.provider.empty()) cpu.provider = &find_cpu_provider(options.provider, more_providers);

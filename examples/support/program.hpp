@@ -75,7 +75,9 @@ class Program {
     app.set_version_flag("--version", name + " (braing3n) " + version());
     app.option_defaults()->always_capture_default();
     app.add_option("--device", common.device, "where to compute")->check(CLI::IsMember({"cpu", "cuda"}))->group("Common");
-    app.add_option("--precision", common.precision, "element type of weights and activations")->check(CLI::IsMember({"f32", "bf16"}))->group("Common");
+    app.add_option("--precision", common.precision, "element type of weights and activations")
+        ->check(CLI::IsMember({"f32", "bf16"}))
+        ->group("Common");
     app.add_option("--provider", common.provider, "table of CPU kernels (default: the fastest for this processor)")->group("Common");
     app.add_option("--threads", common.threads, "CPU threads, 0: all")->check(CLI::Range(0, 1024))->group("Common");
     app.add_option("--seed", common.seed, "seed of every random number")->group("Common");

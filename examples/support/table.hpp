@@ -72,9 +72,12 @@ class Table {
  private:
   /// Characters, not bytes, of UTF-8 text.
   static std::size_t width(std::string_view text) {
-    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+    return static_cast<std::size_t>(
+        std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
   }
-  static bool is_number(std::string_view text) { return text.empty() || text == "n/a" || text.find_first_not_of("0123456789.,+-e%") == std::string_view::npos; }
+  static bool is_number(std::string_view text) {
+    return text.empty() || text == "n/a" || text.find_first_not_of("0123456789.,+-e%") == std::string_view::npos;
+  }
 
   std::vector<std::vector<std::string>> rows_;
 };

@@ -56,7 +56,8 @@ TEST_CASE("program: errors end it with the right code and one line") {
   std::string error;
   const auto throws = [](auto e) { return [e](Program&) -> int { throw e; }; };
   const std::vector<std::string> arguments{"--needed", "1"};
-  for (const ErrorKind kind : {ErrorKind::environment, ErrorKind::numeric}) CHECK(run(arguments, throws(Error(kind, "x", "what")), &error) == 3);
+  for (const ErrorKind kind : {ErrorKind::environment, ErrorKind::numeric})
+    CHECK(run(arguments, throws(Error(kind, "x", "what")), &error) == 3);
   CHECK(error == "demo: what\n");
   for (const ErrorKind kind : {ErrorKind::argument, ErrorKind::config, ErrorKind::file, ErrorKind::format, ErrorKind::shape})
     CHECK(run(arguments, throws(Error(kind, "x", "what"))) == 2);

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "braing3n/io/safetensors_writer.hpp"
 #include "tests/io/damage.hpp"
 
 using namespace braing3n;
@@ -63,11 +64,16 @@ TEST_CASE("convert: names of AutoencoderKL decoders") {
 }
 
 TEST_CASE("convert: every tensor is accounted for") {
-  const std::vector<ExpectedTensor> expected{{"cls_token", {1, 1, 4}}, {"blocks.0.mlp.fc1.weight", {8, 4}}, {"blocks.0.mlp.fc2.weight", {4, 8}},
-                                             {"norm.weight", {4}},     {"norm.bias", {4}},                  {"pos_embed", {1, 3, 4}, true}};
-  const std::vector<NamedTensor> source{entry("module.backbone.cls_token", {1, 1, 4}), entry("module.backbone.blocks.0.mlp.linear1.weight", {8, 4}),
-                                        entry("module.backbone.blocks.0.mlp.linear2.weight", {8, 4}), entry("module.backbone.blocks.1.weight", {4}),
-                                        entry("module.backbone.nrm.bias", {4}), entry("module.backbone.blocks.0.cross_attn.to_q.weight", {4, 4}), entry("head.weight\x1b", {10, 4}),
+  const std::vector<ExpectedTensor> expected{
+      {"cls_token", {1, 1, 4}}, {"blocks.0.mlp.fc1.weight", {8, 4}}, {"blocks.0.mlp.fc2.weight", {4, 8}}, {"norm.weight", {4}},
+      {"norm.bias", {4}},       {"pos_embed", {1, 3, 4}, true}};
+  const std::vector<NamedTensor> source{entry("module.backbone.cls_token", {1, 1, 4}),
+                                        entry("module.backbone.blocks.0.mlp.linear1.weight", {8, 4}),
+                                        entry("module.backbone.blocks.0.mlp.linear2.weight", {8, 4}),
+                                        entry("module.backbone.blocks.1.weight", {4}),
+                                        entry("module.backbone.nrm.bias", {4}),
+                                        entry("module.backbone.blocks.0.cross_attn.to_q.weight", {4, 4}),
+                                        entry("head.weight\x1b", {10, 4}),
                                         entry("module.backbone.norm.weight", {4})};
   const ConversionPlan plan = plan_conversion(source, WeightSource::monai, WeightTarget::mae, expected);
   REQUIRE(plan.matched.size() == 3);
@@ -87,7 +93,8 @@ TEST_CASE("convert: every tensor is accounted for") {
   CHECK_FALSE(plan.complete());
   const std::string text = conversion_text(plan);
   CHECK(text.find("missing     norm.bias (4)  nearest: \"module.backbone.nrm.bias\"\n") != std::string::npos);
-  CHECK(text.find("mis-shaped  \"module.backbone.blocks.0.mlp.linear2.weight\" (8, 4) for blocks.0.mlp.fc2.weight (4, 8)\n") != std::string::npos);
+  CHECK(text.find("mis-shaped  \"module.backbone.blocks.0.mlp.linear2.weight\" (8, 4) for blocks.0.mlp.fc2.weight (4, 8)\n") !=
+        std::string::npos);
   CHECK(text.find("prefix \"module.\" dropped") != std::string::npos);
   CHECK(text.find("3 matched, 1 ignored, 1 missing, 3 unexpected, 1 mis-shaped") != std::string::npos);
   CHECK(text.find('\x1b') == std::string::npos);
@@ -96,7 +103,9 @@ TEST_CASE("convert: every tensor is accounted for") {
 }
 
 TEST_CASE("convert: shapes that hold the same values") {
-  const auto fits = [](std::vector<Index> came, std::vector<Index> wanted, const char* name = "x") { return braing3n::detail::same_values(came, {name, wanted}); };
+  const auto fits = [](std::vector<Index> came, std::vector<Index> wanted, const char* name = "x") {
+    return braing3n::detail::same_values(came, {name, wanted});
+  };
   CHECK(fits({4, 4}, {4, 4, 1, 1, 1}));
   CHECK(fits({4}, {4}));
   CHECK_FALSE(fits({4, 8}, {8, 4, 1, 1, 1}));
@@ -113,7 +122,8 @@ TEST_CASE("convert: combined projections are cut, missing output projections bec
   const TemporaryFolder folder;
   std::vector<float> qkv(3 * 2 * 2), bias{1, 2, 3, 4, 5, 6};
   for (std::size_t i = 0; i < qkv.size(); ++i) qkv[i] = static_cast<float>(i);
-  const std::vector<NamedTensor> tensors{named_tensor<float>("decoder.blocks.0.attn.qkv.weight", {6, 2}, qkv), named_tensor<float>("decoder.blocks.0.attn.qkv.bias", {6}, bias)};
+  const std::vector<NamedTensor> tensors{named_tensor<float>("decoder.blocks.0.attn.qkv.weight", {6, 2}, qkv),
+                                         named_tensor<float>("decoder.blocks.0.attn.qkv.bias", {6}, bias)};
   write_safetensors(folder / "in", tensors);
   const SafetensorsFile file(folder / "in");
   std::vector<ExpectedTensor> expected;

@@ -66,8 +66,10 @@ TEST_CASE("json: a struct goes round") {
   a.opaque = parse_json(R"({"any":[1,null]})", "x");
   const std::string text = json_text(a);
   CHECK(text ==
-        "{\"small\":-128,\"large\":18446744073709551615,\"rate\":0.1,\"exact\":0.3333333333333333,\"flag\":false,\"text\":\"é \\\"x\\\"\\n\",\"list\":[{\"size\":3,"
-        "\"colour\":\"red\"},{\"size\":5,\"colour\":\"dark_blue\"}],\"extent\":[1,2,3],\"maybe\":-1e-300,\"table\":{\"a\":[true,false]},\"inner\":{\"size\":-9,"
+        "{\"small\":-128,\"large\":18446744073709551615,\"rate\":0.1,\"exact\":0.3333333333333333,\"flag\":false,\"text\":\"é "
+        "\\\"x\\\"\\n\",\"list\":[{\"size\":3,"
+        "\"colour\":\"red\"},{\"size\":5,\"colour\":\"dark_blue\"}],\"extent\":[1,2,3],\"maybe\":-1e-300,\"table\":{\"a\":[true,false]},"
+        "\"inner\":{\"size\":-9,"
         "\"colour\":\"dark_blue\"},\"opaque\":{\"any\":[1,null]}}");
   const Outer b = config_from_text<Outer>(text);
   CHECK(json_text(b) == text);
@@ -98,7 +100,8 @@ TEST_CASE("json: mistakes are named") {
   CHECK(message(R"({"text":null})") == "c.json: text: expected a text, came null");
   CHECK(message(R"({"extent":[1,2]})") == "c.json: extent: expected a list of 3, came a list of 2");
   CHECK(message(R"({"extent":[1,2,false]})") == "c.json: extent[2]: expected a whole number, came false");
-  CHECK(message(R"({"list":[{},{"colour":"blue"}]})") == "c.json: list[1].colour: expected one of \"red\", \"dark_blue\", came the text \"blue\"");
+  CHECK(message(R"({"list":[{},{"colour":"blue"}]})") ==
+        "c.json: list[1].colour: expected one of \"red\", \"dark_blue\", came the text \"blue\"");
   CHECK(message(R"({"table":{"a":[1]}})") == "c.json: table.a[0]: expected true or false, came the number 1");
   CHECK(message(R"({"inner":[]})") == "c.json: inner: expected an object (Inner), came a list of 0");
   CHECK(message("[]") == "c.json: expected an object (Outer), came a list of 0");
@@ -107,7 +110,8 @@ TEST_CASE("json: mistakes are named") {
 
 TEST_CASE("json: text that is not JSON") {
   const auto id = [](const std::string& text) { return error_of([&] { parse_json(text, "c.json"); }).id(); };
-  for (const char* bad : {"", "{", "{\"a\":1,}", "{'a':1}", "[1 2]", "{} {}", "nan", "\"\xff\"", "// x\n{}"}) CHECK_MESSAGE(id(bad) == "json.syntax", bad);
+  for (const char* bad : {"", "{", "{\"a\":1,}", "{'a':1}", "[1 2]", "{} {}", "nan", "\"\xff\"", "// x\n{}"})
+    CHECK_MESSAGE(id(bad) == "json.syntax", bad);
   CHECK(id(R"({"a":1,"a":2})") == "json.duplicate");
   CHECK(id(R"([{"b":{"a":1,"\u0061":2}}])") == "json.duplicate");
   CHECK_NOTHROW(parse_json(R"({"a":{"a":1},"b":{"a":1}})", "x"));

@@ -52,7 +52,8 @@ TEST_CASE("model file: everything about a model in one file") {
   }
   SUBCASE("other files are refused with a reason") {
     write_safetensors(folder / "foreign", tensors, {{"format", "pt"}});
-    CHECK(std::string(error_of([&] { ModelFile(folder / "foreign"); }).what()).find("holds foreign tensors, expected a braing3n model") != std::string::npos);
+    CHECK(std::string(error_of([&] { ModelFile(folder / "foreign"); }).what()).find("holds foreign tensors, expected a braing3n model") !=
+          std::string::npos);
     Metadata newer = model_metadata(info);
     newer["braing3n.format"] = "2";
     write_safetensors(folder / "newer", tensors, newer, {}, true);

@@ -1,4 +1,4 @@
-#include "braing3n/io/npy.hpp"
+#include "braing3n/io/npz.hpp"
 
 #include <doctest/doctest.h>
 
@@ -50,8 +50,8 @@ std::string deflated(const std::string& data) {
 struct Zip {
   std::string body, directory;
   std::uint16_t count = 0;
-  void add(const std::string& name, const std::string& content, bool deflate, std::uint64_t claimed = ~std::uint64_t{0}, bool zip64 = false, std::uint16_t flags = 0,
-           std::uint16_t method_override = 0xffff) {
+  void add(const std::string& name, const std::string& content, bool deflate, std::uint64_t claimed = ~std::uint64_t{0}, bool zip64 = false,
+           std::uint16_t flags = 0, std::uint16_t method_override = 0xffff) {
     const std::string packed = deflate ? deflated(content) : content;
     const auto method = static_cast<std::uint16_t>(method_override != 0xffff ? method_override : deflate ? 8 : 0);
     const std::uint32_t crc = crc32_of(bytes_of(content));
@@ -77,7 +77,8 @@ struct Zip {
       put(extra, static_cast<std::uint64_t>(local));
     }
     put(directory, std::uint32_t{0x02014b50});
-    for (const std::uint16_t v : {std::uint16_t{20}, std::uint16_t{20}, flags, method, std::uint16_t{0}, std::uint16_t{0}}) put(directory, v);
+    for (const std::uint16_t v : {std::uint16_t{20}, std::uint16_t{20}, flags, method, std::uint16_t{0}, std::uint16_t{0}})
+      put(directory, v);
     put(directory, crc);
     put(directory, zip64 ? 0xffffffffu : static_cast<std::uint32_t>(packed.size()));
     put(directory, zip64 ? 0xffffffffu : static_cast<std::uint32_t>(size));
@@ -109,7 +110,8 @@ TEST_CASE("npy: types, byte orders, versions") {
   CHECK(array(npy(header("<i8", "(0, 3)"), "")).read<float>().empty());
   CHECK(array(npy(header("|u1", "(3L,)"), "\x01\x02\xff")).read<std::int64_t>() == std::vector<std::int64_t>{1, 2, 255});
   CHECK(array(npy(header("|b1", "(2,)"), std::string("\0\1", 2))).read<std::uint8_t>() == std::vector<std::uint8_t>{0, 1});
-  CHECK(array(npy(header(">f4", "(2,)"), std::string("\x3f\xc0\x00\x00\xc0\x00\x00\x00", 8))).read<float>() == std::vector<float>{1.5f, -2.0f});
+  CHECK(array(npy(header(">f4", "(2,)"), std::string("\x3f\xc0\x00\x00\xc0\x00\x00\x00", 8))).read<float>() ==
+        std::vector<float>{1.5f, -2.0f});
   CHECK(array(npy(header(">i2", "(1,)"), std::string("\x01\x02", 2))).read<std::int32_t>() == std::vector<std::int32_t>{0x0102});
   CHECK(array(npy("{\"shape\":(1),'fortran_order':False,'descr':'<i4'}", raw<std::int32_t>({5}))).read<Index>() == std::vector<Index>{5});
 }
@@ -133,12 +135,14 @@ TEST_CASE("npy: damage") {
   CHECK(id_of(good + "x") == "npy.size");
   CHECK(id_of("PK\x03\x04 not this one") == "npy.magic");
   CHECK(id_of(npy(header("<f4", "(2,)"), "12345678", 4)) == "npy.version");
-  for (const char* descr : {"|O", "<U5", "|S3", "<c8", "<f16", "<f3", "f4", "", "<M8[ns]", "<f4 "}) CHECK_MESSAGE(id_of(npy(header(descr, "(0,)"), "")) == "npy.dtype", descr);
+  for (const char* descr : {"|O", "<U5", "|S3", "<c8", "<f16", "<f3", "f4", "", "<M8[ns]", "<f4 "})
+    CHECK_MESSAGE(id_of(npy(header(descr, "(0,)"), "")) == "npy.dtype", descr);
   CHECK(id_of(npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", "")) == "npy.dtype");
   for (const char* shape : {"(-1,)", "2", "(2", "(2,,)", "(2 3)", "(99999999999999999999,)", "('2',)", "(2.0,)"})
     CHECK_MESSAGE(id_of(npy(header("<f4", shape), "12345678")) == "npy.header", shape);
   for (const char* text : {"", "{", "{}", "{'descr': '<f4', 'shape': (2,)}", "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2,)}",
-                           "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x", "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}",
+                           "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x",
+                           "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}",
                            "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'more': 1}"})
     CHECK_MESSAGE(id_of(npy(text, "12345678")) == "npy.header", text);
   CHECK(id_of(npy(header("<f8", "(4294967296, 4294967296)"), "")) == "npy.shape");

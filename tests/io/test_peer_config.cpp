@@ -29,7 +29,8 @@ std::string mistake(const std::string& text, WeightSource from = WeightSource::m
 }  // namespace
 
 TEST_CASE("peer config: MONAI's constructor, its defaults and what is ignored") {
-  const auto peer = mae_config_from_peer(parsed(R"({"in_channels":2,"img_size":96,"patch_size":[16,8,16],"dropout_rate":0.1,"more":1})"), WeightSource::monai, "c.json");
+  const auto peer = mae_config_from_peer(parsed(R"({"in_channels":2,"img_size":96,"patch_size":[16,8,16],"dropout_rate":0.1,"more":1})"),
+                                         WeightSource::monai, "c.json");
   const Mae3dConfig& c = peer.config;
   CHECK(c.encoder.channels == 2);
   CHECK(c.encoder.image == Extent3{96, 96, 96});
@@ -48,8 +49,12 @@ TEST_CASE("peer config: MONAI's constructor, its defaults and what is ignored") 
 }
 
 TEST_CASE("peer config: facebookresearch/mae's constructor") {
-  const auto peer = mae_config_from_peer(parsed(R"({"img_size":[32,32,16],"patch_size":16,"in_chans":1,"embed_dim":96,"depth":3,"num_heads":4,"mlp_ratio":2,"decoder_embed_dim":48,
-      "decoder_depth":1,"decoder_num_heads":2,"norm_pix_loss":true})"), WeightSource::timm, "c.json");
+  const auto peer = mae_config_from_peer(
+      parsed(
+          R"({"img_size":[32,32,16],"patch_size":16,"in_chans":1,"embed_dim":96,"depth":3,"num_heads":4,"mlp_ratio":2,
+      "decoder_embed_dim":48,
+      "decoder_depth":1,"decoder_num_heads":2,"norm_pix_loss":true})"),
+      WeightSource::timm, "c.json");
   const Mae3dConfig& c = peer.config;
   CHECK(c.encoder.mlp == 192);
   CHECK(c.decoder_mlp == 96);
@@ -63,13 +68,18 @@ TEST_CASE("peer config: facebookresearch/mae's constructor") {
 TEST_CASE("peer config: mistakes are named") {
   CHECK(mistake(R"({"img_size":96,"patch_size":16})") == "c.json: the argument \"in_channels\" is missing");
   CHECK(mistake(R"({"in_channels":1,"img_size":[96,96],"patch_size":16})") == "c.json: img_size: expected a list of 3, came a list of 2");
-  CHECK(mistake(R"({"in_channels":"1","img_size":96,"patch_size":16})") == "c.json: in_channels: expected a whole number, came the text \"1\"");
+  CHECK(mistake(R"({"in_channels":"1","img_size":96,"patch_size":16})") ==
+        "c.json: in_channels: expected a whole number, came the text \"1\"");
   CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"spatial_dims":2})") == "c.json: spatial_dims: 2 is not supported");
   CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":17})").starts_with("c.json: vit3d: image extent 96"));
-  CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"pos_embed_type":"none"})").starts_with("c.json: pos_embed_type \"none\""));
-  CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"pos_embed_type":"learnable"})").starts_with("c.json: pos_embed_type \"learnable\""));
-  CHECK(mistake(R"({"in_channels":2,"img_size":96,"patch_size":16,"proj_type":"perceptron"})").starts_with("c.json: proj_type \"perceptron\""));
-  CHECK(mistake(R"({"img_size":96,"patch_size":16,"depth":3,"layers":4})", WeightSource::timm) == "c.json: depth and layers say different things");
+  CHECK(
+      mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"pos_embed_type":"none"})").starts_with("c.json: pos_embed_type \"none\""));
+  CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"pos_embed_type":"learnable"})")
+            .starts_with("c.json: pos_embed_type \"learnable\""));
+  CHECK(mistake(R"({"in_channels":2,"img_size":96,"patch_size":16,"proj_type":"perceptron"})")
+            .starts_with("c.json: proj_type \"perceptron\""));
+  CHECK(mistake(R"({"img_size":96,"patch_size":16,"depth":3,"layers":4})", WeightSource::timm) ==
+        "c.json: depth and layers say different things");
   CHECK(mistake("[]") == "c.json: expected an object with the constructor arguments");
 }
 
@@ -81,7 +91,8 @@ TEST_CASE("peer config: the fixtures' weights fit the models that their configs 
     CHECK_MESSAGE((plan.complete() && plan.unexpected.empty()), conversion_text(plan));
     CHECK(plan.matched.size() == 50);
     CHECK(plan.ignored.size() == 30);
-    const ConversionPlan encoder = plan_for("mae_monai", WeightSource::monai, WeightTarget::encoder, Vit3d<Cpu, F32>(context, peer.config.encoder));
+    const ConversionPlan encoder =
+        plan_for("mae_monai", WeightSource::monai, WeightTarget::encoder, Vit3d<Cpu, F32>(context, peer.config.encoder));
     CHECK_MESSAGE((encoder.complete() && encoder.unexpected.empty()), conversion_text(encoder));
     CHECK(encoder.matched.size() == 30);
     // The other naming scheme must not fit.
@@ -96,7 +107,8 @@ TEST_CASE("peer config: the fixtures' weights fit the models that their configs 
   }
   {
     const auto peer = decoder_config_from_peer(fixture_config("autoencoder_kl_monai"), "c");
-    const ConversionPlan plan = plan_for("autoencoder_kl_monai", WeightSource::monai, WeightTarget::autoencoder_decoder, CnnDecoder3d<Cpu, F32>(context, peer.config));
+    const ConversionPlan plan = plan_for("autoencoder_kl_monai", WeightSource::monai, WeightTarget::autoencoder_decoder,
+                                         CnnDecoder3d<Cpu, F32>(context, peer.config));
     CHECK_MESSAGE((plan.complete() && plan.unexpected.empty()), conversion_text(plan));
     CHECK(plan.matched.size() == 92);
     CHECK(plan.ignored.size() == 94);

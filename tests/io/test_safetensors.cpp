@@ -13,7 +13,9 @@ using namespace braing3n::test;
 
 namespace {
 
-SafetensorsFile parsed(const std::string& text, const SafetensorsLimits& limits = {}) { return SafetensorsFile(bytes_of(text), "case", limits); }
+SafetensorsFile parsed(const std::string& text, const SafetensorsLimits& limits = {}) {
+  return SafetensorsFile(bytes_of(text), "case", limits);
+}
 
 std::string id_of(const std::string& text, const SafetensorsLimits& limits = {}) {
   const Error e = error_of([&] { parsed(text, limits); });
@@ -29,14 +31,16 @@ std::string one(const std::string& fields) { return R"({"a":{)" + fields + "}}";
 TEST_CASE("safetensors: a file by hand") {
   std::string data(4 + 12 + 1, '\0');
   const float values[3] = {1.5f, -2.0f, 0.25f};
-  data[0] = 0x34;  // bf16 1.5 = 0x3fc0, i16 0x1234 ...
+  data[0] = 0x34;
   data[1] = 0x12;
   data[2] = static_cast<char>(0xff);
   data[3] = static_cast<char>(0xff);
   std::memcpy(data.data() + 5, values, 12);  // unaligned on purpose
   data[4] = 7;
   const std::string text = safetensors_text(
-      R"({"f":{"dtype":"F32","shape":[1,3],"data_offsets":[5,17]},"__metadata__":{"k":"v \u00e9"},"i":{"data_offsets":[0,4],"shape":[2],"dtype":"I16"},"u":{"dtype":"U8","shape":[],"data_offsets":[4,5]}, "z":{"dtype":"F64","shape":[0,5],"data_offsets":[5,5]}}  )",
+      R"({"f":{"dtype":"F32","shape":[1,3],"data_offsets":[5,17]},"__metadata__":{"k":"v \u00e9"},)"
+      R"("i":{"data_offsets":[0,4],"shape":[2],"dtype":"I16"},"u":{"dtype":"U8","shape":[],"data_offsets":[4,5]}, )"
+      R"("z":{"dtype":"F64","shape":[0,5],"data_offsets":[5,5]}}  )",
       data);
   const SafetensorsFile file = parsed(text);
   REQUIRE(file.tensors().size() == 4);
@@ -77,7 +81,8 @@ TEST_CASE("safetensors: every kind of damage has its own error") {
     std::string all_ones = safetensors_text(one(f4), data);
     for (int i = 0; i < 8; ++i) all_ones[static_cast<std::size_t>(i)] = static_cast<char>(0xff);
     CHECK(id_of(all_ones) == "safetensors.header_size");
-    for (std::int64_t lie : {std::int64_t{99'999'999}, std::int64_t{100'000'000}}) CHECK(id_of(safetensors_text(one(f4), data, lie)) == "safetensors.truncated");
+    for (std::int64_t lie : {std::int64_t{99'999'999}, std::int64_t{100'000'000}})
+      CHECK(id_of(safetensors_text(one(f4), data, lie)) == "safetensors.truncated");
     CHECK(id_of(safetensors_text(one(f4), data, 100'000'001)) == "safetensors.header_size");
     CHECK(id_of(safetensors_text("", "")) == "safetensors.json");
     CHECK(id_of(safetensors_text(" " + one(f4), data)) == "safetensors.json");
@@ -86,8 +91,9 @@ TEST_CASE("safetensors: every kind of damage has its own error") {
   SUBCASE("text that is not the format") {
     for (const char* bad : {"{", "{]", "{\"a\":}", "{}{}", "{} x", "{\"__metadata__\":{},}", "{\"\xff\":{}}", "{\"a\\u12\":1}", "{'a':1}"})
       CHECK_MESSAGE(id_of(safetensors_text(bad, "")) == "safetensors.json", bad);
-    for (const char* bad : {R"({"a":1})", R"({"a":null})", R"({"a":[]})", R"({"a":"x"})", R"({"a":true})", R"({"__metadata__":[]})", R"({"__metadata__":{"k":1}})",
-                            R"({"__metadata__":{"k":{}}})", R"({"__metadata__":{"k":null}})", R"({"__metadata__":"x"})"})
+    for (const char* bad :
+         {R"({"a":1})", R"({"a":null})", R"({"a":[]})", R"({"a":"x"})", R"({"a":true})", R"({"__metadata__":[]})",
+          R"({"__metadata__":{"k":1}})", R"({"__metadata__":{"k":{}}})", R"({"__metadata__":{"k":null}})", R"({"__metadata__":"x"})"})
       CHECK_MESSAGE(id_of(safetensors_text(bad, "")) == "safetensors.type", bad);
     for (const char* fields : {R"("dtype":4,"shape":[2],"data_offsets":[0,8])", R"("dtype":["F32"],"shape":[2],"data_offsets":[0,8])",
                                R"("dtype":"F32","shape":2,"data_offsets":[0,8])", R"("dtype":"F32","shape":[[2]],"data_offsets":[0,8])",
@@ -101,9 +107,10 @@ TEST_CASE("safetensors: every kind of damage has its own error") {
     CHECK(id_of(safetensors_text(deep, "")) == "safetensors.type");
   }
   SUBCASE("fields") {
-    for (const char* fields : {R"("shape":[2],"data_offsets":[0,8])", R"("dtype":"F32","data_offsets":[0,8])", R"("dtype":"F32","shape":[2])",
-                               R"("dtype":"F32","shape":[2],"data_offsets":[0])", R"("dtype":"F32","shape":[2],"data_offsets":[])", "",
-                               R"("dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1)"})
+    for (const char* fields :
+         {R"("shape":[2],"data_offsets":[0,8])", R"("dtype":"F32","data_offsets":[0,8])", R"("dtype":"F32","shape":[2])",
+          R"("dtype":"F32","shape":[2],"data_offsets":[0])", R"("dtype":"F32","shape":[2],"data_offsets":[])", "",
+          R"("dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1)"})
       CHECK_MESSAGE(id_of(safetensors_text(one(fields), data)) == "safetensors.field", fields);
     CHECK(id_of(safetensors_text(one(R"("dtype":"F32","shape":[2],"data_offsets":[0,8,8])"), data)) == "safetensors.rank");
     CHECK(id_of(safetensors_text(one(R"("dtype":"F33","shape":[2],"data_offsets":[0,8])"), data)) == "safetensors.dtype");
@@ -113,14 +120,16 @@ TEST_CASE("safetensors: every kind of damage has its own error") {
   SUBCASE("duplicates") {
     const std::string a = "\"a\":{" + f4 + "}";
     CHECK(id_of(safetensors_text("{" + a + "," + a + "}", data)) == "safetensors.duplicate");
-    CHECK(id_of(safetensors_text(R"({"\u0061":{)" + f4 + "}," + a + "}", data)) == "safetensors.duplicate");  // the same name spelled differently
+    CHECK(id_of(safetensors_text(R"({"\u0061":{)" + f4 + "}," + a + "}", data)) ==
+          "safetensors.duplicate");  // the same name spelled differently
     CHECK(id_of(safetensors_text(one(f4 + R"(,"dtype":"F32")"), data)) == "safetensors.duplicate");
     CHECK(id_of(safetensors_text(R"({"__metadata__":{},"__metadata__":{}})", "")) == "safetensors.duplicate");
     CHECK(id_of(safetensors_text(R"({"__metadata__":{"k":"1","k":"1"}})", "")) == "safetensors.duplicate");
   }
   SUBCASE("offsets") {
     const auto two = [&](const char* first, const char* second, std::size_t bytes) {
-      return id_of(safetensors_text(concat(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":)", first, R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)", second, "}}"),
+      return id_of(safetensors_text(concat(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":)", first,
+                                           R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)", second, "}}"),
                                     std::string(bytes, 'x')));
     };
     CHECK(two("[0,4]", "[2,6]", 6) == "safetensors.overlap");
@@ -134,7 +143,8 @@ TEST_CASE("safetensors: every kind of damage has its own error") {
     CHECK(two("[0,4]", "[4,7]", 8) == "safetensors.size");
     CHECK(two("[0,4]", "[18446744073709551612,18446744073709551615]", 8) == "safetensors.range");
     CHECK(id_of(safetensors_text("{}", "x")) == "safetensors.trailing");
-    CHECK(id_of(safetensors_text(R"({"z":{"dtype":"U8","shape":[0],"data_offsets":[1,1]},"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", "xxxx")) ==
+    CHECK(id_of(safetensors_text(
+              R"({"z":{"dtype":"U8","shape":[0],"data_offsets":[1,1]},"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", "xxxx")) ==
           "safetensors.overlap");
     CHECK(id_of(safetensors_text(R"({"z":{"dtype":"U8","shape":[0],"data_offsets":[3,3]}})", "xxx")) == "safetensors.hole");
     SafetensorsLimits lenient;
@@ -142,11 +152,15 @@ TEST_CASE("safetensors: every kind of damage has its own error") {
     CHECK(parsed(safetensors_text("{}", "xxxx"), lenient).trailing_bytes() == 4);
   }
   SUBCASE("sizes that overflow") {
-    for (const char* shape : {"[4611686018427387904,4]", "[4294967296,4294967296]", "[18446744073709551615]", "[9223372036854775807,2]", "[0,4294967296,4294967296]",
-                              "[1152921504606846977]", "[2,1152921504606846976]"})
-      CHECK_MESSAGE(id_of(safetensors_text(concat(R"({"a":{"dtype":"F64","shape":)", shape, R"(,"data_offsets":[0,0]}})"), "")) == "safetensors.shape", shape);
-    CHECK(id_of(safetensors_text(R"({"a":{"dtype":"F64","shape":[1152921504606846976],"data_offsets":[0,8]}})", data)) == "safetensors.size");
-    CHECK(id_of(safetensors_text(R"({"a":{"dtype":"F64","shape":[0,1152921504606846976],"data_offsets":[0,8]}})", data)) == "safetensors.size");
+    for (const char* shape : {"[4611686018427387904,4]", "[4294967296,4294967296]", "[18446744073709551615]", "[9223372036854775807,2]",
+                              "[0,4294967296,4294967296]", "[1152921504606846977]", "[2,1152921504606846976]"})
+      CHECK_MESSAGE(id_of(safetensors_text(concat(R"({"a":{"dtype":"F64","shape":)", shape, R"(,"data_offsets":[0,0]}})"), "")) ==
+                        "safetensors.shape",
+                    shape);
+    CHECK(id_of(safetensors_text(R"({"a":{"dtype":"F64","shape":[1152921504606846976],"data_offsets":[0,8]}})", data)) ==
+          "safetensors.size");
+    CHECK(id_of(safetensors_text(R"({"a":{"dtype":"F64","shape":[0,1152921504606846976],"data_offsets":[0,8]}})", data)) ==
+          "safetensors.size");
   }
   SUBCASE("limits") {
     SafetensorsLimits tight;
@@ -161,7 +175,8 @@ TEST_CASE("safetensors: every kind of damage has its own error") {
     CHECK(id_of(safetensors_text(R"({"a":{"dtype":"U8","shape":[1,1,1],"data_offsets":[0,1]}})", "x"), tight) == "safetensors.rank");
   }
   SUBCASE("messages never carry control characters") {
-    const Error e = error_of([&] { parsed(safetensors_text("{\"a\\u001b[31m\":{\"dtype\":\"\\u0007\",\"shape\":[],\"data_offsets\":[0,0]}}", "")); });
+    const Error e =
+        error_of([&] { parsed(safetensors_text("{\"a\\u001b[31m\":{\"dtype\":\"\\u0007\",\"shape\":[],\"data_offsets\":[0,0]}}", "")); });
     CHECK(std::string(e.what()).find('\x1b') == std::string::npos);
     CHECK(std::string(e.what()).find('\x07') == std::string::npos);
   }
@@ -215,8 +230,9 @@ TEST_CASE("safetensors: what is written is read back, bit for bit") {
   const std::vector<double> d{1.0, -0.0, std::numeric_limits<double>::quiet_NaN(), 1e300};
   const std::vector<bfloat16> h{bfloat16(1.5f), bfloat16(-3.0f)};
   const std::vector<std::uint8_t> u{1, 2, 3};
-  std::vector<NamedTensor> tensors{named_tensor<std::uint8_t>("u", {3}, u), named_tensor<bfloat16>("h", {2, 1}, h), named_tensor<double>("d", {2, 2}, d),
-                                   named_tensor<float>("owned", {1}, std::vector<float>{4.0f}), named_tensor<float>("none", {0, 3}, std::vector<float>{})};
+  std::vector<NamedTensor> tensors{named_tensor<std::uint8_t>("u", {3}, u), named_tensor<bfloat16>("h", {2, 1}, h),
+                                   named_tensor<double>("d", {2, 2}, d), named_tensor<float>("owned", {1}, std::vector<float>{4.0f}),
+                                   named_tensor<float>("none", {0, 3}, std::vector<float>{})};
   write_safetensors(folder / "a.safetensors", tensors, {{"note", "quote \" backslash \\ newline \n"}}, {}, true);
   const SafetensorsFile file(folder / "a.safetensors");
   CHECK(file.verify_checksum());
@@ -293,7 +309,8 @@ TEST_CASE("safetensors: as tensors") {
   Context<Cpu> ctx({.threads = 1});
   const TemporaryFolder folder;
   const std::vector<float> v{1, 2, 3, 4, 5, 6};
-  const std::vector<NamedTensor> tensors{named_tensor<float>("m", {2, 3}, v), named_tensor<float>("deep", {1, 1, 1, 1, 1, 2, 3}, v), named_tensor<float>("scalar", {}, std::span(v).first(1))};
+  const std::vector<NamedTensor> tensors{named_tensor<float>("m", {2, 3}, v), named_tensor<float>("deep", {1, 1, 1, 1, 1, 2, 3}, v),
+                                         named_tensor<float>("scalar", {}, std::span(v).first(1))};
   write_safetensors(folder / "t", tensors);
   const SafetensorsFile file(folder / "t");
   const auto m = file.tensor<double>(ctx, "m");

@@ -173,7 +173,8 @@ TEST_CASE("training state: only the same run is resumed") {
   };
   const std::string start = "the state belongs to another run: ";
   CHECK(message([](auto& i) { i.kind = "dit3d"; }) == start + "kind \"mae3d\" there, \"dit3d\" here");
-  CHECK(message([](auto& i) { i.config = R"({"encoder":{"depth":3},"lr":0.1})"; }) == start + "config differs at encoder.depth (2 there, 3 here)");
+  CHECK(message([](auto& i) { i.config = R"({"encoder":{"depth":3},"lr":0.1})"; }) ==
+        start + "config differs at encoder.depth (2 there, 3 here)");
   CHECK(message([](auto& i) { i.config = R"({"encoder":{"depth":2}})"; }) == start + "config differs at lr (only there)");
   CHECK(message([](auto& i) { i.config = R"({"encoder":{"depth":2},"lr":0.1,"x":1})"; }) == start + "config differs at x (only here)");
   CHECK(message([](auto& i) { i.manifest_hash = "abd"; }) == start + "data manifest \"abc\" there, \"abd\" here");

@@ -18,13 +18,11 @@
 #include <utility>
 #include <vector>
 
-#include "braing3n/io/safetensors.hpp"
+#include "braing3n/io/convert_names.hpp"
+#include "braing3n/io/safetensors_reader.hpp"
 #include "braing3n/io/text.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-enum class WeightSource { monai, timm };
-enum class WeightTarget { mae, encoder, autoencoder_decoder };
 
 /// What a model wants. optional: a fixed table that it can compute itself.
 struct ExpectedTensor {
@@ -63,76 +61,6 @@ struct ConversionPlan {
 
 namespace detail {
 
-struct Renamed {
-  std::vector<std::string> targets;  // several: the rows are cut into equal pieces
-  std::string ignored;               // or the reason why the tensor is not needed
-};
-
-inline std::vector<std::string_view> name_parts(std::string_view name) {
-  std::vector<std::string_view> parts;
-  for (std::size_t at = 0; at <= name.size();) {
-    const std::size_t dot = std::min(name.find('.', at), name.size());
-    parts.push_back(name.substr(at, dot - at));
-    at = dot + 1;
-  }
-  return parts;
-}
-
-inline std::string joined(std::span<const std::string_view> parts) {
-  std::string name;
-  for (const std::string_view part : parts) name += (name.empty() ? "" : ".") + std::string(part);
-  return name;
-}
-
-inline bool is_integer(std::string_view s) { return !s.empty() && s.find_first_not_of("0123456789") == std::string_view::npos; }
-
-inline std::string replaced_start(const std::string& name, std::span<const std::pair<std::string_view, std::string_view>> rules) {
-  for (const auto& [from, to] : rules)
-    if (name == from || name.starts_with(std::string(from) + ".")) return std::string(to) + name.substr(from.size());
-  return name;
-}
-
-/// MONAI MaskedAutoEncoderViT -> facebookresearch/mae.
-inline Renamed rename_monai_mae(const std::string& name) {
-  constexpr std::pair<std::string_view, std::string_view> top[] = {{"mask_tokens", "mask_token"},
-                                                                   {"decoder_pos_embedding", "decoder_pos_embed"},
-                                                                   {"patch_embedding.position_embeddings", "pos_embed"},
-                                                                   {"patch_embedding.patch_embeddings.1", "patch_embed.proj"},  // proj_type "perceptron"
-                                                                   {"patch_embedding.patch_embeddings", "patch_embed.proj"}};
-  constexpr std::pair<std::string_view, std::string_view> inner[] = {{"mlp.linear1", "mlp.fc1"}, {"mlp.linear2", "mlp.fc2"}, {"attn.out_proj", "attn.proj"}};
-  const std::vector<std::string_view> parts = name_parts(name);
-  if (parts.size() < 3 || (parts[0] != "blocks" && parts[0] != "decoder_blocks") || !is_integer(parts[1])) return {{replaced_start(name, top)}, {}};
-  if (parts.size() == 3) return {{(parts[0] == "blocks" ? "norm." : "decoder_norm.") + std::string(parts[2])}, {}};
-  if (parts[2] == "cross_attn" || parts[2] == "norm_cross_attn") return {{}, "cross attention, which MONAI stores and never uses"};
-  return {{joined(std::span(parts).first(2)) + "." + replaced_start(joined(std::span(parts).subspan(2)), inner)}, {}};
-}
-
-/// MONAI or GenerativeModels AutoencoderKL -> cnn_decoder3d as decoder_d3() names it.
-inline Renamed rename_monai_decoder(const std::string& name) {
-  if (name.starts_with("encoder.") || name.starts_with("quant_conv_")) return {{}, "the encoder; this model is the decoder"};
-  if (name.starts_with("post_quant_conv.")) return {{"post_quant_conv" + name.substr(name.rfind('.'))}, {}};
-  const std::vector<std::string_view> parts = name_parts(name);
-  if (parts.size() < 4 || parts[0] != "decoder" || parts[1] != "blocks" || !is_integer(parts[2])) return {{name}, {}};
-  const std::string block = joined(std::span(parts).subspan(1, 2));
-  const std::string inside = joined(std::span(parts).subspan(3)), leaf(parts.back());
-  if (inside.starts_with("proj_attn.")) return {{}, "proj_attn, which GenerativeModels stores and never uses"};
-  const std::string layer = inside.size() > leaf.size() ? inside.substr(0, inside.size() - leaf.size() - 1) : std::string();
-  if (layer.empty() || layer == "conv" || layer == "conv.conv" || layer == "postconv.conv" || layer == "deconv") return {{block + "." + leaf}, {}};
-  if (layer == "attn.qkv") return {{block + ".q." + leaf, block + ".k." + leaf, block + ".v." + leaf}, {}};
-  constexpr std::pair<std::string_view, std::string_view> rules[] = {
-      {"conv1.conv", "conv1"}, {"conv2.conv", "conv2"}, {"nin_shortcut.conv", "shortcut"}, {"attn.to_q", "q"}, {"attn.to_k", "k"}, {"attn.to_v", "v"},
-      {"attn.out_proj", "out"}, {"to_q", "q"}, {"to_k", "k"}, {"to_v", "v"}, {"out_proj", "out"}};
-  return {{block + "." + replaced_start(layer, rules) + "." + leaf}, {}};
-}
-
-inline Renamed renamed(WeightSource source, WeightTarget target, const std::string& name) {
-  if (target == WeightTarget::autoencoder_decoder) return rename_monai_decoder(name);
-  Renamed r = source == WeightSource::monai ? rename_monai_mae(name) : Renamed{{name}, {}};
-  if (target == WeightTarget::encoder && !r.targets.empty() && (r.targets[0].starts_with("decoder_") || r.targets[0].starts_with("mask_token")))
-    return {{}, "the decoder; this model is the encoder"};
-  return r;
-}
-
 /// Equal, or equal but for trailing extents of 1 (a linear layer that is a 1^3 convolution with us), or a patch embedding of one
 /// channel stored as a linear layer.
 inline bool same_values(std::span<const Index> came, const ExpectedTensor& wanted) {
@@ -141,16 +69,18 @@ inline bool same_values(std::span<const Index> came, const ExpectedTensor& wante
     return s;
   };
   const auto a = without_ones(came), b = without_ones(wanted.shape);
-  if (came.size() == wanted.shape.size() || came.size() <= 1) return std::equal(came.begin(), came.end(), wanted.shape.begin(), wanted.shape.end());
+  if (came.size() == wanted.shape.size() || came.size() <= 1)
+    return std::equal(came.begin(), came.end(), wanted.shape.begin(), wanted.shape.end());
   if (std::equal(a.begin(), a.end(), b.begin(), b.end())) return true;
-  return wanted.name == "patch_embed.proj.weight" && came.size() == 2 && wanted.shape.size() == 5 && wanted.shape[1] == 1 && came[0] == wanted.shape[0] &&
-         came[1] == wanted.shape[2] * wanted.shape[3] * wanted.shape[4];
+  return wanted.name == "patch_embed.proj.weight" && came.size() == 2 && wanted.shape.size() == 5 && wanted.shape[1] == 1 &&
+         came[0] == wanted.shape[0] && came[1] == wanted.shape[2] * wanted.shape[3] * wanted.shape[4];
 }
 
 }  // namespace detail
 
 /// Compares `source` with what the model expects. Reads names and shapes only.
-inline ConversionPlan plan_conversion(const std::vector<NamedTensor>& source, WeightSource from, WeightTarget target, std::span<const ExpectedTensor> expected) {
+inline ConversionPlan plan_conversion(const std::vector<NamedTensor>& source, WeightSource from, WeightTarget target,
+                                      std::span<const ExpectedTensor> expected) {
   ConversionPlan plan;
   std::map<std::string, const ExpectedTensor*> wanted;
   for (const ExpectedTensor& e : expected) wanted.emplace(e.name, &e);
@@ -190,14 +120,16 @@ inline ConversionPlan plan_conversion(const std::vector<NamedTensor>& source, We
         continue;
       }
       if (const auto [earlier, fresh] = taken.emplace(to, t.name); !fresh) {
-        plan.notes.push_back(concat(in_quotes(t.name), " and ", in_quotes(earlier->second), " both become ", in_quotes(to), "; the first is taken"));
+        plan.notes.push_back(
+            concat(in_quotes(t.name), " and ", in_quotes(earlier->second), " both become ", in_quotes(to), "; the first is taken"));
         plan.unexpected.push_back({t.name, t.shape, {to}});
         continue;
       }
       std::vector<Index> piece = t.shape;
       const bool divisible = !piece.empty() && piece[0] % parts == 0;
       if (parts > 1 && divisible) piece[0] /= parts;
-      if ((parts == 1 || divisible) && detail::same_values(piece, *found->second)) plan.matched.push_back({t.name, to, found->second->shape, part, parts});
+      if ((parts == 1 || divisible) && detail::same_values(piece, *found->second))
+        plan.matched.push_back({t.name, to, found->second->shape, part, parts});
       else plan.wrong_shape.push_back({t.name, to, t.shape, found->second->shape});
     }
   }
@@ -206,7 +138,8 @@ inline ConversionPlan plan_conversion(const std::vector<NamedTensor>& source, We
   std::vector<std::string> spare, open;  // names after the rules; expected names without a source
   for (const auto& [tensor, name] : unexpected) spare.push_back(name);
   // An attention without output projection (MONAI include_fc = false, GenerativeModels) is one with the identity.
-  const bool has_output = std::any_of(taken.begin(), taken.end(), [](const auto& t) { return t.first.ends_with(".out.weight") || t.first.ends_with(".out.bias"); });
+  const bool has_output = std::any_of(taken.begin(), taken.end(),
+                                      [](const auto& t) { return t.first.ends_with(".out.weight") || t.first.ends_with(".out.bias"); });
   std::vector<const ExpectedTensor*> made;
   for (const ExpectedTensor& e : expected) {
     if (taken.contains(e.name)) continue;
@@ -237,7 +170,9 @@ inline ConversionPlan plan_conversion(const std::vector<NamedTensor>& source, We
 /// The tensors of a complete plan under their new names. Throws Error (state) for an incomplete plan. The data of `source`, which
 /// must stay, is not copied.
 inline std::vector<NamedTensor> converted_tensors(const ConversionPlan& plan, const SafetensorsFile& source) {
-  if (!plan.complete()) fail(ErrorKind::state, "convert.incomplete", "convert: ", plan.missing.size(), " tensors are missing, ", plan.wrong_shape.size(), " have another shape");
+  if (!plan.complete())
+    fail(ErrorKind::state, "convert.incomplete", "convert: ", plan.missing.size(), " tensors are missing, ", plan.wrong_shape.size(),
+         " have another shape");
   std::vector<NamedTensor> result;
   for (const ConversionPlan::Match& m : plan.matched) {
     if (m.source.empty()) {
@@ -273,8 +208,8 @@ inline std::string conversion_text(const ConversionPlan& plan) {
     text += concat("mis-shaped  ", in_quotes(w.source), " ", shape_text(w.came), " for ", w.target, " ", shape_text(w.expected), "\n");
   for (const auto& u : plan.unexpected) text += concat("unexpected  ", in_quotes(u.name), " ", shape_text(u.shape), candidates(u), "\n");
   for (const std::string& note : plan.notes) text += "note        " + note + "\n";
-  return text + concat(plan.matched.size(), " matched, ", plan.ignored.size(), " ignored, ", plan.missing.size(), " missing, ", plan.unexpected.size(), " unexpected, ",
-                       plan.wrong_shape.size(), " mis-shaped\n");
+  return text + concat(plan.matched.size(), " matched, ", plan.ignored.size(), " ignored, ", plan.missing.size(), " missing, ",
+                       plan.unexpected.size(), " unexpected, ", plan.wrong_shape.size(), " mis-shaped\n");
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -90,7 +90,8 @@ constexpr DType dtype_of() {
   else if constexpr (std::same_as<T, bool>) return DType::boolean;
   else {
     static_assert(std::integral<T>, "no file element type for this C++ type");
-    if constexpr (std::is_signed_v<T>) return sizeof(T) == 8 ? DType::i64 : sizeof(T) == 4 ? DType::i32 : sizeof(T) == 2 ? DType::i16 : DType::i8;
+    if constexpr (std::is_signed_v<T>)
+      return sizeof(T) == 8 ? DType::i64 : sizeof(T) == 4 ? DType::i32 : sizeof(T) == 2 ? DType::i16 : DType::i8;
     else return sizeof(T) == 8 ? DType::u64 : sizeof(T) == 4 ? DType::u32 : sizeof(T) == 2 ? DType::u16 : DType::u8;
   }
 }
@@ -184,8 +185,8 @@ void convert_elements(DType type, std::span<const std::byte> bytes, std::span<To
       if (detail::convert_element(from, to[i])) continue;
       double shown = 0;
       detail::convert_element<double>(from, shown);
-      fail(ErrorKind::dtype, "dtype.range", "element ", i, " of type ", to_string(type), " is ", shown, ", which ", to_string(dtype_of<To>()),
-           " cannot hold");
+      fail(ErrorKind::dtype, "dtype.range", "element ", i, " of type ", to_string(type), " is ", shown, ", which ",
+           to_string(dtype_of<To>()), " cannot hold");
     }
   });
 }

@@ -88,7 +88,9 @@ struct JsonPlace {
   Error error(const char* id, const std::string& sentence) const {
     return Error(ErrorKind::config, id, field.empty() ? sentence : field + ": " + sentence, where);
   }
-  Error expected(const std::string& what, const Json& came) const { return error("json.type", concat("expected ", what, ", came ", json_description(came))); }
+  Error expected(const std::string& what, const Json& came) const {
+    return error("json.type", concat("expected ", what, ", came ", json_description(came)));
+  }
 };
 
 template <class T>
@@ -113,15 +115,19 @@ void json_to_value(const Json& j, T& value, const JsonPlace& at) {
     if (!j.is_boolean()) throw at.expected("true or false", j);
     value = j.get<bool>();
   } else if constexpr (std::integral<T>) {
-    const bool fits = j.is_number_unsigned() ? std::in_range<T>(j.get<std::uint64_t>()) : j.is_number_integer() && std::in_range<T>(j.get<std::int64_t>());
+    const bool fits = j.is_number_unsigned() ? std::in_range<T>(j.get<std::uint64_t>())
+                                             : j.is_number_integer() && std::in_range<T>(j.get<std::int64_t>());
     if (!fits)
-      throw at.expected(j.is_number_integer() ? concat("a whole number in [", +std::numeric_limits<T>::min(), ", ", +std::numeric_limits<T>::max(), "]")
-                                              : std::string("a whole number"), j);
+      throw at.expected(j.is_number_integer()
+                            ? concat("a whole number in [", +std::numeric_limits<T>::min(), ", ", +std::numeric_limits<T>::max(), "]")
+                            : std::string("a whole number"),
+                        j);
     value = j.is_number_unsigned() ? static_cast<T>(j.get<std::uint64_t>()) : static_cast<T>(j.get<std::int64_t>());
   } else if constexpr (std::floating_point<T>) {
     if (!j.is_number()) throw at.expected("a number", j);
     const double number = j.get<double>();
-    if (!std::isfinite(number) || std::abs(number) > static_cast<double>(std::numeric_limits<T>::max())) throw at.expected("a finite number", j);
+    if (!std::isfinite(number) || std::abs(number) > static_cast<double>(std::numeric_limits<T>::max()))
+      throw at.expected("a finite number", j);
     value = static_cast<T>(number);
   } else if constexpr (std::same_as<T, std::string>) {
     if (!j.is_string()) throw at.expected("a text", j);
@@ -166,7 +172,8 @@ void json_to_value(const Json& j, T& value, const JsonPlace& at) {
     T::visit(value, JsonFieldReader<T>{j, at, names});
     for (const auto& [name, item] : j.items())
       if (std::find(names.begin(), names.end(), name) == names.end())
-        throw at.key(name).error("json.unknown_key", concat("unknown key ", in_quotes(name), " of ", type_spelling<T>(), did_you_mean(name, names)));
+        throw at.key(name).error("json.unknown_key",
+                                 concat("unknown key ", in_quotes(name), " of ", type_spelling<T>(), did_you_mean(name, names)));
   }
 }
 
@@ -183,7 +190,8 @@ Json json_from(const T& value) {
   } else if constexpr (std::is_arithmetic_v<T> || std::same_as<T, std::string>) {
     return value;
   } else if constexpr (std::is_enum_v<T>) {
-    if (enum_name(value).empty()) fail(ErrorKind::config, "json.enum", detail::type_spelling<T>(), ": ", static_cast<long long>(value), " has no name");
+    if (enum_name(value).empty())
+      fail(ErrorKind::config, "json.enum", detail::type_spelling<T>(), ": ", static_cast<long long>(value), " has no name");
     return std::string(enum_name(value));
   } else if constexpr (detail::JsonShape<T>::kind == 1) {
     return value ? json_from(*value) : Json();

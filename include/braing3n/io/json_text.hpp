@@ -45,13 +45,15 @@ inline Json parse_json(std::string_view text, const std::string& where, const Js
   const auto check = [&](int depth, nlohmann::json::parse_event_t event, Json& parsed) {
     using Event = nlohmann::json::parse_event_t;
     if (event == Event::object_start || event == Event::array_start) {
-      if (depth >= limits.depth) throw Error(ErrorKind::format, "json.depth", concat("JSON nested deeper than ", limits.depth, " levels"), where);
+      if (depth >= limits.depth)
+        throw Error(ErrorKind::format, "json.depth", concat("JSON nested deeper than ", limits.depth, " levels"), where);
       if (event == Event::object_start) keys.emplace_back();
     } else if (event == Event::object_end) {
       keys.pop_back();
     } else if (event == Event::key) {
       const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second) throw Error(ErrorKind::format, "json.duplicate", concat("key ", in_quotes(key), " appears twice"), where);
+      if (!keys.back().insert(key).second)
+        throw Error(ErrorKind::format, "json.duplicate", concat("key ", in_quotes(key), " appears twice"), where);
     }
     return true;
   };

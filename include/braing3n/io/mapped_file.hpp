@@ -48,7 +48,8 @@ class MappedFile {
     if (stat_result != 0 || !S_ISREG(status.st_mode)) {
       ::close(fd);
       if (stat_result != 0) detail::fail_errno(stat_errno, "file.open", path, "open");
-      throw Error(ErrorKind::file, "file.kind", S_ISDIR(status.st_mode) ? "is a folder, expected a file" : "is not a regular file", path.string());
+      throw Error(ErrorKind::file, "file.kind", S_ISDIR(status.st_mode) ? "is a folder, expected a file" : "is not a regular file",
+                  path.string());
     }
     size_ = static_cast<std::size_t>(status.st_size);
     if (size_ > 0) {

@@ -49,11 +49,13 @@ inline void require_own_file(const SafetensorsFile& file, const char* what) {
   take_own(file.metadata(), "format", format);
   take_own(file.metadata(), "type", type);
   if (format.empty() || type != what)
-    throw file.error(ErrorKind::format, "model.foreign", concat("the file holds ", type.empty() ? "foreign tensors" : "a " + type, ", expected a braing3n ", what));
+    throw file.error(ErrorKind::format, "model.foreign",
+                     concat("the file holds ", type.empty() ? "foreign tensors" : "a " + type, ", expected a braing3n ", what));
   int version = 0;
   const auto [end, status] = std::from_chars(format.data(), format.data() + format.size(), version);
   if (status != std::errc() || end != format.data() + format.size() || version < 1 || version > model_format)
-    throw file.error(ErrorKind::format, "model.format", concat("layout version ", in_quotes(format, 20), ", this library knows 1 to ", model_format));
+    throw file.error(ErrorKind::format, "model.format",
+                     concat("layout version ", in_quotes(format, 20), ", this library knows 1 to ", model_format));
 }
 
 }  // namespace detail
@@ -72,13 +74,15 @@ inline Metadata model_metadata(const ModelInfo& info) {
   metadata[detail::own_key("licence")] = info.licence;
   metadata[detail::own_key("version")] = info.version;
   for (const auto& [key, value] : info.extra) {
-    if (key.starts_with(detail::own_prefix) || key == "format") fail(ErrorKind::config, "model.key", "model file: the metadata key ", in_quotes(key), " is reserved");
+    if (key.starts_with(detail::own_prefix) || key == "format")
+      fail(ErrorKind::config, "model.key", "model file: the metadata key ", in_quotes(key), " is reserved");
     metadata[key] = value;
   }
   return metadata;
 }
 
-inline void write_model(const std::filesystem::path& path, const ModelInfo& info, std::span<const NamedTensor> tensors, const WriteOptions& options = {}) {
+inline void write_model(const std::filesystem::path& path, const ModelInfo& info, std::span<const NamedTensor> tensors,
+                        const WriteOptions& options = {}) {
   write_safetensors(path, tensors, model_metadata(info), options, true);
 }
 
@@ -106,7 +110,8 @@ class ModelFile {
   /// Throws Error (config) naming both kinds.
   void require_kind(const std::string& kind) const {
     if (info_.kind != kind)
-      throw Error(ErrorKind::config, "model.kind", concat("the file holds a model of kind ", in_quotes(info_.kind, 60), ", expected ", in_quotes(kind)), path());
+      throw Error(ErrorKind::config, "model.kind",
+                  concat("the file holds a model of kind ", in_quotes(info_.kind, 60), ", expected ", in_quotes(kind)), path());
   }
   template <class Config>
   Config config() const {

@@ -42,7 +42,8 @@ class PeerArguments {
       }
     }
     if (found == nullptr) {
-      if (!otherwise) throw Error(ErrorKind::config, "peer.missing", concat("the argument ", in_quotes(*names.begin()), " is missing"), where_);
+      if (!otherwise)
+        throw Error(ErrorKind::config, "peer.missing", concat("the argument ", in_quotes(*names.begin()), " is missing"), where_);
       return *otherwise;
     }
     T value{};
@@ -116,10 +117,11 @@ inline Mae3dConfig monai_mae_config(PeerArguments& a) {
   c.encoder.qkv_bias = a.get<bool>({"qkv_bias"}, false);
   c.encoder.layer_norm_eps = 1e-5;     // PyTorch's default
   c.encoder.class_position = false;    // nothing is added to the class token
-  const std::string positions = a.get<std::string>({"pos_embed_type"}, "sincos"), decoder_positions = a.get<std::string>({"decoder_pos_embed_type"}, "sincos");
+  const std::string positions = a.get<std::string>({"pos_embed_type"}, "sincos"),
+                    decoder_positions = a.get<std::string>({"decoder_pos_embed_type"}, "sincos");
   if ((positions != "sincos" && positions != "learnable") || decoder_positions != positions)
-    fail(ErrorKind::config, "peer.unsupported", "pos_embed_type ", in_quotes(positions), " with decoder_pos_embed_type ", in_quotes(decoder_positions),
-         ": both must be \"sincos\" or both \"learnable\"");
+    fail(ErrorKind::config, "peer.unsupported", "pos_embed_type ", in_quotes(positions), " with decoder_pos_embed_type ",
+         in_quotes(decoder_positions), ": both must be \"sincos\" or both \"learnable\"");
   c.encoder.position = positions == "sincos" ? PositionKind::sincos : PositionKind::learned;
   c.decoder_width = a.get<Index>({"decoder_hidden_size"}, 384);
   c.decoder_mlp = a.get<Index>({"decoder_mlp_dim"}, 512);
@@ -128,7 +130,8 @@ inline Mae3dConfig monai_mae_config(PeerArguments& a) {
   c.masking_ratio = a.get<double>({"masking_ratio"}, 0.75);
   const std::string projection = a.get<std::string>({"proj_type"}, "conv");
   if (projection != "conv" && (projection != "perceptron" || c.encoder.channels != 1))
-    fail(ErrorKind::config, "peer.unsupported", "proj_type ", in_quotes(projection), " with ", c.encoder.channels, " channels is not supported");
+    fail(ErrorKind::config, "peer.unsupported", "proj_type ", in_quotes(projection), " with ", c.encoder.channels,
+         " channels is not supported");
   a.require<Index>("spatial_dims", 3);
   a.no_effect({"dropout_rate", "save_attn"});
   return c;
@@ -171,7 +174,8 @@ inline PeerConfig<Mae3dConfig> mae_config_from_peer(const Json& json, WeightSour
 
 /// MONAI or GenerativeModels AutoencoderKL arguments. The 1^3 convolution that MONAI applies to a latent first becomes the first
 /// layer. `grid` is the latent's, which the peer does not state.
-inline PeerConfig<CnnDecoder3dConfig> decoder_config_from_peer(const Json& json, const std::string& where, const Extent3& grid = {10, 12, 10}) {
+inline PeerConfig<CnnDecoder3dConfig> decoder_config_from_peer(const Json& json, const std::string& where,
+                                                               const Extent3& grid = {10, 12, 10}) {
   PeerArguments a(json, where);
   try {
     const auto channels = a.get<std::vector<Index>>({"channels", "num_channels"});
@@ -179,12 +183,14 @@ inline PeerConfig<CnnDecoder3dConfig> decoder_config_from_peer(const Json& json,
     const auto attention = a.get<std::vector<bool>>({"attention_levels"});
     const Index latent = a.get<Index>({"latent_channels"}, 3);
     const bool middle = a.get<bool>({"with_decoder_nonlocal_attn"}, true), transposed = a.get<bool>({"use_convtranspose"}, false);
-    CnnDecoder3dConfig c = decoder_d3(latent, channels, residuals, attention, middle, a.get<Index>({"norm_num_groups"}, 32), transposed, a.get<Index>({"out_channels"}, 1));
+    CnnDecoder3dConfig c = decoder_d3(latent, channels, residuals, attention, middle, a.get<Index>({"norm_num_groups"}, 32), transposed,
+                                      a.get<Index>({"out_channels"}, 1));
     c.group_norm_eps = a.get<double>({"norm_eps"}, 1e-6);
     c.grid = grid;
     c.layers.insert(c.layers.begin(), {DecoderLayerKind::conv1, latent, "post_quant_conv"});
     a.require<Index>("spatial_dims", 3);
-    a.no_effect({"in_channels", "with_encoder_nonlocal_attn", "use_checkpoint", "use_checkpointing", "include_fc", "use_combined_linear", "use_flash_attention"});
+    a.no_effect({"in_channels", "with_encoder_nonlocal_attn", "use_checkpoint", "use_checkpointing", "include_fc", "use_combined_linear",
+                 "use_flash_attention"});
     return {c, a.ignored()};
   } catch (const Error& e) {
     throw e.at(where);

@@ -46,7 +46,8 @@ class TrainingStateFile {
   /// Reads the whole file once for its checksum. Throws Error: file, format (damaged, foreign).
   explicit TrainingStateFile(const std::filesystem::path& path, bool verify = true) : file_(path) {
     detail::require_own_file(file_, "training_state");
-    if (verify && !file_.verify_checksum()) throw file_.error(ErrorKind::format, "training_state.checksum", "the training state carries no checksum");
+    if (verify && !file_.verify_checksum())
+      throw file_.error(ErrorKind::format, "training_state.checksum", "the training state carries no checksum");
     const Metadata& m = file_.metadata();
     std::string progress;
     detail::take_own(m, "kind", info_.kind);
@@ -107,7 +108,8 @@ inline void save_training_state(const std::filesystem::path& path, const Trainin
       TrainingStateFile(path, false);  // structure only: truncated and foreign files show here
     } catch (const Error& e) {
       if (e.kind() != ErrorKind::format && e.kind() != ErrorKind::config) throw;
-      if (::rename(path.c_str(), damaged_path(path).c_str()) != 0) detail::fail_errno(errno, "file.rename", path, "move the unreadable file away");
+      if (::rename(path.c_str(), damaged_path(path).c_str()) != 0)
+        detail::fail_errno(errno, "file.rename", path, "move the unreadable file away");
     }
   }
   WriteOptions options;
@@ -164,13 +166,18 @@ inline std::string first_difference(const Json& there, const Json& here, const s
 
 /// Throws Error (config) that says what differs when a state belongs to another run: kind, config or data.
 inline void require_same_run(const TrainingStateFile& state, const TrainingInfo& here) {
-  const auto refuse = [&](const std::string& text) { throw Error(ErrorKind::config, "training_state.run", "the state belongs to another run: " + text, state.file().path()); };
-  if (state.info().kind != here.kind) refuse(concat("kind ", in_quotes(state.info().kind, 60), " there, ", in_quotes(here.kind, 60), " here"));
-  const std::string difference = detail::first_difference(parse_json(state.info().config, state.file().path()), parse_json(here.config, "config"));
+  const auto refuse = [&](const std::string& text) {
+    throw Error(ErrorKind::config, "training_state.run", "the state belongs to another run: " + text, state.file().path());
+  };
+  if (state.info().kind != here.kind)
+    refuse(concat("kind ", in_quotes(state.info().kind, 60), " there, ", in_quotes(here.kind, 60), " here"));
+  const std::string difference =
+      detail::first_difference(parse_json(state.info().config, state.file().path()), parse_json(here.config, "config"));
   if (!difference.empty()) refuse("config differs at " + difference);
   if (state.info().manifest_hash != here.manifest_hash)
     refuse(concat("data manifest ", in_quotes(state.info().manifest_hash, 80), " there, ", in_quotes(here.manifest_hash, 80), " here"));
-  if (state.info().progress.seed != here.progress.seed) refuse(concat("seed ", state.info().progress.seed, " there, ", here.progress.seed, " here"));
+  if (state.info().progress.seed != here.progress.seed)
+    refuse(concat("seed ", state.info().progress.seed, " there, ", here.progress.seed, " here"));
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI
