@@ -1,0 +1,152 @@
+// Convolutions by oneDNN on channels-last volumes, in slabs along x, each on one thread (see onednn.hpp).
+//
+// A slab of x of one sample is contiguous, so every slab is a convolution of its own with the padding it needs at its ends. The
+// weights are reordered once per call, tap by tap in parallel, into the order that oneDNN prefers. Gradients of the input with
+// stride 1 are the same thing with the taps reversed; strided transposes and weight gradients stay with the built-in kernels.
+#pragma once
+
+#include <cstring>
+
+#include "braing3n/backend/cpu/conv_im2col.hpp"
+#include "braing3n/backend/cpu/onednn_gemm.hpp"
+
+namespace braing3n::inline BRAING3N_ABI::detail {
+
+struct OnednnConvolution {
+  dnnl::convolution_forward primitive;
+  dnnl::memory::desc x, w, bias, y;
+};
+
+template <class T>
+class OnednnConv {
+  using memory = dnnl::memory;
+  using dims = memory::dims;
+
+ public:
+  OnednnConv(Context<Cpu>& ctx, const ConvProblem& problem) : ctx_(ctx), p_(problem) {}
+
+  /// Whether run() can compute this problem: one phase, dense results, padding only, and every slab meets the volume.
+  bool possible() const {
+    if (p_.phases.size() != 1) return false;
+    for (int a = 0; a < 3; ++a) {
+      const ConvAxis& axis = p_.phases.front().axis[a];
+      const Index last = axis.in_index(axis.count - 1, axis.taps - 1);
+      // A kernel that lies in the padding alone is legal for us, not for oneDNN.
+      if (axis.out_step != 1 || axis.in_first > 0 || axis.in_first <= -axis.taps || last - axis.taps + 1 >= p_.in[a]) return false;
+    }
+    return true;
+  }
+
+  void run(const T* x, const T* w, const T* bias, const T* residual, T* y) {
+    const Index nx = axis(0).count, slabs = std::min<Index>(nx, 8);
+    const memory::desc any({p_.columns, p_.reduced, axis(0).taps, axis(1).taps, axis(2).taps}, onednn_type<T>(), memory::format_tag::any);
+    const OnednnConvolution first = convolution(0, nx / slabs, bias != nullptr, residual != nullptr, any);
+    const Storage weights(ctx_.memory(), first.w.get_size());
+    reorder_weights(w, first.w, weights.data());
+    const Index line_x = p_.in[1] * p_.in[2] * p_.reduced, line_y = p_.out[1] * p_.out[2] * p_.columns;
+    ctx_.parallel(p_.batch * slabs, [&](Index id) {
+      const Index n = id / slabs, slab = id % slabs, x0 = slab * nx / slabs, x1 = (slab + 1) * nx / slabs;
+      const Index i0 = std::max<Index>(0, axis(0).in_index(x0, 0));
+      const OnednnConvolution c = convolution(x0, x1, bias != nullptr, residual != nullptr, first.w);
+      T* const to = y + (n * nx + x0) * line_y;
+      if (residual != nullptr) std::memcpy(static_cast<void*>(to), residual + (n * nx + x0) * line_y, static_cast<std::size_t>((x1 - x0) * line_y) * sizeof(T));
+      onednn_call("convolution", [&] {
+        onednn_one_thread();
+        dnnl::stream stream(onednn_engine());
+        const auto at = [](const memory::desc& desc, const T* p) { return memory(desc, onednn_engine(), const_cast<T*>(p)); };
+        std::unordered_map<int, memory> arguments = {{DNNL_ARG_SRC, at(c.x, x + (n * p_.in[0] + i0) * line_x)},
+                                                     {DNNL_ARG_WEIGHTS, memory(c.w, onednn_engine(), weights.data())},
+                                                     {DNNL_ARG_DST, at(c.y, to)}};
+        if (bias != nullptr) arguments.emplace(DNNL_ARG_BIAS, at(c.bias, bias));
+        c.primitive.execute(stream, arguments);
+        stream.wait();
+      });
+    });
+  }
+
+ private:
+  const ConvAxis& axis(int a) const { return p_.phases.front().axis[a]; }
+
+  /// Results [x0, x1); made once per shape. Slabs of one call share the order of the weights.
+  OnednnConvolution convolution(Index x0, Index x1, bool bias, bool sum, const memory::desc& w) const {
+    const Index i0 = axis(0).in_index(x0, 0), i1 = axis(0).in_index(x1 - 1, axis(0).taps - 1) + 1;
+    const auto after = [&](int a) { return std::max<Index>(0, axis(a).in_index(axis(a).count - 1, axis(a).taps - 1) + 1 - p_.in[a]); };
+    const dims before = {std::max<Index>(0, -i0), -axis(1).in_first, -axis(2).in_first};
+    const dims behind = {std::max<Index>(0, i1 - p_.in[0]), after(1), after(2)};
+    const dims x_dims = {1, p_.reduced, std::min(i1, p_.in[0]) - std::max<Index>(0, i0), p_.in[1], p_.in[2]};
+    const dims y_dims = {1, p_.columns, x1 - x0, p_.out[1], p_.out[2]};
+    const dims strides = {axis(0).in_step, axis(1).in_step, axis(2).in_step};
+    const dims w_dims = {p_.columns, p_.reduced, axis(0).taps, axis(1).taps, axis(2).taps};
+    const bool any = w.data.format_kind == dnnl_format_kind_any;
+    std::vector<Index> key = {bias, sum, any};
+    for (const dims& d : {x_dims, y_dims, w_dims, strides, before, behind}) key.insert(key.end(), d.begin(), d.end());
+
+    static std::mutex mutex;
+    static std::map<std::vector<Index>, OnednnConvolution> made;
+    const std::lock_guard<std::mutex> lock(mutex);
+    const auto found = made.find(key);
+    if (found != made.end() && (any || found->second.w == w)) return found->second;
+    if (made.size() > 256) made.clear();
+    return made[key] = onednn_call("convolution", [&] {
+      constexpr auto type = onednn_type<T>();
+      const auto last = memory::format_tag::ndhwc;
+      const memory::desc x({x_dims, type, last}), y({y_dims, type, last}), b({p_.columns}, type, memory::format_tag::a);
+      const auto kind = dnnl::prop_kind::forward_inference;
+      const auto algorithm = dnnl::algorithm::convolution_direct;
+      const auto desc = bias ? dnnl::convolution_forward::desc(kind, algorithm, x, w, b, y, strides, before, behind)
+                             : dnnl::convolution_forward::desc(kind, algorithm, x, w, y, strides, before, behind);
+      dnnl::primitive_attr attributes;
+      if (sum) {
+        dnnl::post_ops add;
+        add.append_sum(1.0f);
+        attributes.set_post_ops(add);
+      }
+      const dnnl::convolution_forward::primitive_desc chosen(desc, attributes, onednn_engine());
+      return OnednnConvolution{dnnl::convolution_forward(chosen), chosen.src_desc(), chosen.weights_desc(), b, chosen.dst_desc()};
+    });
+  }
+
+  // Our order, (taps, in, out) or (taps, out, in), taps forwards or backwards -> oneDNN's.
+  void reorder_weights(const T* w, const memory::desc& order, void* to) const {
+    const ConvPhase& phase = p_.phases.front();
+    std::memset(to, 0, order.get_size());  // channels may be padded
+    const Index ty = axis(1).taps, tz = axis(2).taps;
+    ctx_.parallel(phase.lines() * tz, [&](Index t) {
+      const Index kx = t / tz / ty, ky = t / tz % ty, kz = t % tz;
+      onednn_call("reorder", [&] {
+        onednn_one_thread();
+        dnnl::stream stream(onednn_engine());
+        const dims tap = {p_.columns, p_.reduced, 1, 1, 1};
+        const memory::desc from(tap, onednn_type<T>(), dims{p_.w_column, p_.w_reduced, p_.tap_size(), p_.tap_size(), p_.tap_size()});
+        memory a(from, onednn_engine(), const_cast<T*>(w + p_.weight_offset(phase, kx, ky, kz)));
+        memory b(order.submemory_desc(tap, {0, 0, kx, ky, kz}), onednn_engine(), to);
+        dnnl::reorder(a, b).execute(stream, a, b);
+        stream.wait();
+      });
+    });
+  }
+
+  Context<Cpu>& ctx_;
+  const ConvProblem& p_;
+};
+
+/// What oneDNN does not get goes to the kernels of the fastest built-in table, or to im2col.
+template <class T>
+struct OnednnConvolutions {
+  static void forward(Context<Cpu>& ctx, const ConvGeometry& g, const T* x, const T* w, const T* bias, const T* residual, T* y) {
+    const ConvProblem problem = forward_problem(g);
+    OnednnConv<T> convolution(ctx, problem);
+    if (convolution.possible()) return convolution.run(x, w, bias, residual, y);
+    if (const auto kernel = default_cpu_provider().template conv<T>().forward) return kernel(ctx, g, x, w, bias, residual, y);
+    Im2colConv<T>(ctx, problem).run(x, w, bias, residual, y);
+  }
+  static void backward_input(Context<Cpu>& ctx, const ConvGeometry& g, const T* w, const T* bias, const T* dy, T* dx) {
+    const ConvProblem problem = transposed_problem(g);
+    OnednnConv<T> convolution(ctx, problem);
+    if (convolution.possible()) return convolution.run(dy, w, bias, nullptr, dx);
+    if (const auto kernel = default_cpu_provider().template conv<T>().backward_input) return kernel(ctx, g, w, bias, dy, dx);
+    Im2colConv<T>(ctx, problem).run(dy, w, bias, nullptr, dx);
+  }
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI::detail
