@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "braing3n/backend/cpu/conv_dot.hpp"
 #include "braing3n/backend/cpu/conv_kernels.hpp"
 #include "braing3n/backend/cpu/conv_outer_avx2.hpp"
 #include "braing3n/backend/cpu/conv_outer_avx512.hpp"
@@ -37,7 +38,7 @@ const CpuProvider& builtin_provider() {
       p.gemm_f64 = PackedGemm<double, MicroAvx512<double>>::kernels();
       if constexpr (isa == Isa::avx512bf16) p.gemm_bf16 = PackedGemm<bfloat16, MicroAvx512<bfloat16>>::kernels();
       else p.gemm_bf16 = PackedGemm<bfloat16, MicroAvx512<float>>::kernels();
-      p.conv_f32 = direct_convolution<MicroAvx512<float>, OuterAvx512<float>>();
+      p.conv_f32 = direct_convolution<MicroAvx512<float>, OuterAvx512<float>, DotAvx512>();
       if constexpr (isa == Isa::avx512bf16) p.conv_bf16 = direct_convolution<MicroAvx512<bfloat16>>();
     } else if constexpr (isa == Isa::avx2) {
       p.name = "avx2";
@@ -45,7 +46,7 @@ const CpuProvider& builtin_provider() {
       p.gemm_f32 = PackedGemm<float, MicroAvx2<float>>::kernels();
       p.gemm_f64 = PackedGemm<double, MicroAvx2<double>>::kernels();
       p.gemm_bf16 = PackedGemm<bfloat16, MicroAvx2<float>>::kernels();
-      p.conv_f32 = direct_convolution<MicroAvx2<float>, OuterAvx2<float>>();
+      p.conv_f32 = direct_convolution<MicroAvx2<float>, OuterAvx2<float>, DotAvx2>();
     } else {
       p.name = "portable";
       p.limits_isa = true;
