@@ -58,7 +58,10 @@ void drop_non_finite(Pairing& pairing, const std::vector<FeatureTable>& tables, 
   const auto keep = [&](auto& items) {
     std::size_t to = 0;
     for (std::size_t i = 0; i < bad.size(); ++i)
-      if (bad[i] == 0) items[to++] = std::move(items[i]);
+      if (bad[i] == 0) {
+        if (to != i) items[to] = std::move(items[i]);
+        ++to;
+      }
     items.resize(to);
   };
   keep(pairing.ids);
@@ -165,6 +168,12 @@ int fit(const Settings& s, const CommonOptions& common) {
   std::vector<FeatureTable> tables;
   for (const std::string& path : s.features) tables.push_back(read_features(path, reading));
   PanelReport report;
+  // A person measured twice has one identifier in two rows. Labels with the same rows in the same order still say which is which.
+  for (FeatureTable& table : tables)
+    if (const auto twice = duplicate_id(table)) {
+      if (!same_identifiers(labels, table)) throw *twice;
+      table.ids.clear();
+    }
   Pairing pairing = pair_rows(labels, tables, s.id_column);
   report.warnings = pairing.warnings;
   drop_non_finite(pairing, tables, report.warnings);

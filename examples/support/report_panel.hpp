@@ -44,7 +44,7 @@ inline Chart roc_chart(const TaskResult& r) {
     const std::vector<double> score = class_probability(p, k);
     const char* colour = series_colour(static_cast<std::size_t>(k - first));
     chart.line(thinned(roc_curve(score, own), 240), colour);
-    chart.legend(concat(r.task.classes[static_cast<std::size_t>(k)], "  ", decimals(roc_auc(score, own), 3)), colour);
+    chart.legend(concat(r.task.classes[static_cast<std::size_t>(k)], ": AUC ", decimals(roc_auc(score, own), 3)), colour);
   }
   return chart;
 }
@@ -168,7 +168,7 @@ inline std::string panel_html(const PanelReport& report) {
   }
   page.heading("Site, scanner and modality");
   if (known.empty() && confounded.empty()) {
-    page.paragraph("The label table has no site, scanner or modality column, so nothing can be said about confounds.");
+    page.paragraph("The label table has no site, scanner or modality column with two values or more, so nothing can be said about confounds.");
   } else {
     if (!known.empty()) {
       page.paragraph("How well the same features tell the confound itself (AUC). A high value is a warning: whatever differs between sites can pass for biology.");

@@ -285,6 +285,23 @@ TEST_CASE("more features than rows: the dual route reaches the same optimum") {
   }
 }
 
+TEST_CASE("an almost absent penalty on copied features still converges") {
+  Context<Cpu> ctx({.threads = 2});
+  const Index n = 200, d = 12;
+  auto x = test::random<float>(ctx, {n, d}, 5);
+  std::vector<double> y;
+  for (Index i = 0; i < n; ++i) {
+    for (Index j = 6; j < d; ++j) x.data()[i * d + j] = x.data()[i * d + j - 6];
+    y.push_back(x.data()[i * d] - 2.0 * x.data()[i * d + 1]);
+  }
+  const Ridge<float, Cpu> ridge(ctx, {x.data(), n, d}, y, 1, {.alpha = 1e-9, .tolerance = 1e-6});
+  CHECK(ridge.fit().converged);
+  const auto p = ridge.predict({x.data(), n, d});
+  double worst = 0;
+  for (std::size_t i = 0; i < y.size(); ++i) worst = std::max(worst, std::abs(p[i] - y[i]));
+  CHECK(worst < 1e-4);
+}
+
 TEST_CASE("a separable problem and a constant feature converge; the constant feature gets no weight") {
   Context<Cpu> ctx({.threads = 2});
   const Index n = 300, d = 8;

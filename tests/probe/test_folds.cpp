@@ -51,6 +51,20 @@ TEST_CASE("folds of the golden case") {
   CHECK(fold_of_group(stratified_group_kfold(y, g)) == std::vector<int>{2, 2, 4, 3, 0, 4, 1, 1, 0, 3, 3, 1, 4, 4, 0, 3, 0, 2, 1});
 }
 
+TEST_CASE("19 classes: sums in numpy's order decide near-ties as scikit-learn 1.9 does") {
+  std::vector<std::int64_t> y, g;
+  for (std::int64_t i = 0; i < 700; ++i) {
+    g.push_back((i * i * 7 + 3 * i) % 97);
+    y.push_back((5 * g.back() + i) % 19);
+  }
+  const std::vector<int> expected{4, 0, 2, 3, 3, 0, 4, 4, 0, 4, 4, 0, 3, 2, 3, 0, 1, 2, 4, 3, 2, 1, 4, 1, 3,
+                                  4, 2, 1, 1, 4, 0, 0, 1, 2, 3, 2, 1, 2, 1, 3, 3, 3, 4, 0, 0, 2, 1, 1, 2};
+  const Folds folds = stratified_group_kfold(y, g);
+  const auto groups = encode_sorted(std::span<const std::int64_t>(g));
+  REQUIRE(groups.count() == 49);
+  for (std::size_t i = 0; i < g.size(); ++i) CHECK(folds.fold[i] == expected[static_cast<std::size_t>(groups.codes[i])]);
+}
+
 TEST_CASE("stratified folds keep subjects whole and classes balanced on 1,000 random tables") {
   for (std::uint32_t run = 0; run < 1000; ++run) {
     const Philox rng(run, Purpose::test, 2);

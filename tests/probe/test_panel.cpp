@@ -90,7 +90,7 @@ TEST_CASE("labels: kinds, spellings, conditions, and what cannot be a task") {
   CHECK(resolve("cdr=class").classes == std::vector<std::string>{"0", "0.5", "1"});
   CHECK(resolve("cdr=class").label == std::vector<std::int32_t>{0, 1, 2, 2});
   CHECK(resolve("group:AD|HC").label == std::vector<std::int32_t>{1, 0, 1, 0});
-  CHECK(resolve("sex@modality=T1c").rows == 2);
+  CHECK(resolve("age@modality=T1c").rows == 2);
   CHECK(resolve("age@sex=M").rows == 2);
   const auto says = [&](const char* task, const char* id) {
     try {
@@ -126,7 +126,15 @@ TEST_CASE("features and labels find each other, or the sentence says who is miss
   CHECK(pairing.warnings[2].find("1 row has no labels: \"z\"") != std::string::npos);
   // The same identifier with two different labels cannot be believed.
   CHECK(pair_rows(CsvTable::from_text("id,sex\na,F\nb,M\na,M\n", "l"), {&table, 1}).ids == std::vector<std::string>{"b"});
-  CHECK_THROWS_AS(read_features(folder.write("twice.csv", "id,f\na,1\na,2\n")), Error);
+  // Repeated identifiers are an error, unless the labels repeat them row by row; then rows pair in order.
+  FeatureTable twice = read_features(folder.write("twice.csv", "id,f\na,1\na,2\n"));
+  REQUIRE(duplicate_id(twice).has_value());
+  CHECK_THROWS_AS(pair_rows(labels, {&twice, 1}), Error);
+  CHECK_FALSE(same_identifiers(labels, twice));
+  const CsvTable visits = CsvTable::from_text("id,age\na,60\na,62\n", "l");
+  CHECK(same_identifiers(visits, twice));
+  twice.ids.clear();
+  CHECK(pair_rows(visits, {&twice, 1}).ids == std::vector<std::string>{"a", "a#2"});
   CHECK_THROWS_AS(read_features(folder.write("text.csv", "id,f\na,x\n")), Error);
   FeatureTable plain;
   plain.rows = 2;
@@ -393,4 +401,64 @@ TEST_CASE("scores: ties, absent classes, weights as repetition") {
   CHECK(r[2] == doctest::Approx(1.0));
   CHECK(r[3] == doctest::Approx(0.5));
   CHECK(r[4] == doctest::Approx(-2.5));
+}
+
+TEST_CASE("intervals count people, not scans, and cover the truth about as often as they say") {
+  Context<Cpu> ctx({.threads = 2});
+  // Repeating every scan of a person eight times says nothing new, so the interval must not shrink.
+  const auto width_of = [&](int scans) {
+    Predictions p;
+    const Philox rng(11, Purpose::test);
+    for (std::int32_t person = 0; person < 200; ++person)
+      for (int k = 0; k < scans; ++k) {
+        p.subject.push_back(person);
+        p.fold.push_back(person % 5);
+        p.target.push_back(rng.normal(static_cast<std::uint64_t>(2 * person)));
+        p.values.push_back(p.target.back() + rng.normal(static_cast<std::uint64_t>(2 * person + 1)));
+      }
+    const ScoreTable table = score_predictions(ctx, p, {.replicates = 400, .permutations = 0});
+    return table["mae"].high - table["mae"].low;
+  };
+  const double once = width_of(1), often = width_of(8);
+  CHECK(often == doctest::Approx(once).epsilon(1e-6));
+  // Coverage of a known mean absolute error, E|N(0,1)| = sqrt(2 / pi).
+  int covered = 0;
+  for (std::uint32_t trial = 0; trial < 200; ++trial) {
+    Predictions p;
+    const Philox rng(12, Purpose::test, trial);
+    for (std::int32_t person = 0; person < 150; ++person) {
+      p.subject.push_back(person);
+      p.fold.push_back(person % 5);
+      p.target.push_back(rng.normal(static_cast<std::uint64_t>(2 * person)));
+      p.values.push_back(p.target.back() + rng.normal(static_cast<std::uint64_t>(2 * person + 1)));
+    }
+    const ScoreTable table = score_predictions(ctx, p, {.replicates = 200, .permutations = 0, .seed = trial});
+    covered += table["mae"].low <= std::sqrt(2.0 / 3.14159265358979) && std::sqrt(2.0 / 3.14159265358979) <= table["mae"].high;
+  }
+  CHECK(covered >= 176);  // 95 % of 200 is 190, its standard deviation 3; the percentile interval is a little narrow
+  CHECK(covered < 200);
+}
+
+TEST_CASE("p-values of a useless probe are uniform") {
+  Context<Cpu> ctx({.threads = 2});
+  double sum = 0;
+  int small = 0;
+  const int trials = 100;
+  for (std::uint32_t trial = 0; trial < trials; ++trial) {
+    Predictions p;
+    p.classes = 2;
+    const Philox rng(13, Purpose::test, trial);
+    for (std::int32_t i = 0; i < 100; ++i) {
+      p.subject.push_back(i / 2);  // two scans per person with one label: exchanging scans instead of people would be too sure
+      p.fold.push_back(i / 2 % 5);
+      p.label.push_back(static_cast<std::int32_t>(rng.integer(static_cast<std::uint64_t>(i / 2)) & 1));
+      const double v = static_cast<double>(rng.uniform(static_cast<std::uint64_t>(1000 + i / 2)));
+      p.values.insert(p.values.end(), {1 - v, v});
+    }
+    const double value = score_predictions(ctx, p, {.replicates = 0, .permutations = 99, .seed = trial}).p_value;
+    sum += value;
+    small += value <= 0.05;
+  }
+  CHECK(std::abs(sum / trials - 0.5) < 0.1);
+  CHECK(small <= 12);
 }

@@ -68,17 +68,28 @@ inline bool matches_pattern(std::string_view text, std::string_view pattern) {
   return !text.empty() && text[0] == pattern[0] && matches_pattern(text.substr(1), pattern.substr(1));
 }
 
-namespace detail {
-
-inline void require_unique_ids(const FeatureTable& table) {
+/// The error to raise when an identifier appears twice, or nothing.
+inline std::optional<Error> duplicate_id(const FeatureTable& table) {
   std::unordered_map<std::string_view, std::size_t> seen;
-  for (std::size_t i = 0; i < table.ids.size(); ++i) {
-    const auto [place, fresh] = seen.emplace(table.ids[i], i);
-    if (!fresh)
-      throw Error(ErrorKind::format, "features.duplicate",
-                  concat("the identifier ", in_quotes(table.ids[i]), " appears twice (rows ", place->second, " and ", i, ")"), table.path);
-  }
+  for (std::size_t i = 0; i < table.ids.size(); ++i)
+    if (const auto [place, fresh] = seen.emplace(table.ids[i], i); !fresh)
+      return Error(ErrorKind::format, "features.duplicate",
+                   concat("the identifier ", in_quotes(table.ids[i]), " appears twice (rows ", place->second, " and ", i, ")"), table.path);
+  return std::nullopt;
 }
+
+/// Some identifier column of the labels holds exactly the identifiers of the features, row by row.
+inline bool same_identifiers(const CsvTable& labels, const FeatureTable& table) {
+  if (labels.rows() != table.ids.size()) return false;
+  for (std::size_t c = 0; c < labels.columns(); ++c) {
+    std::size_t r = 0;
+    while (r < labels.rows() && detail::trimmed(labels.cell(r, c)) == table.ids[r]) ++r;
+    if (r == labels.rows()) return true;
+  }
+  return false;
+}
+
+namespace detail {
 
 inline void set_shape(FeatureTable& table, const std::vector<Index>& shape) {
   if (shape.size() != 2)
@@ -168,7 +179,7 @@ inline FeatureTable features_from_safetensors(const std::filesystem::path& path)
 
 }  // namespace detail
 
-/// Throws Error: file, format (not a table, duplicate identifiers), shape (not a matrix).
+/// Throws Error: file, format (not a table), shape (not a matrix). Identifiers may repeat: see duplicate_id.
 inline FeatureTable read_features(const std::filesystem::path& path, const FeatureOptions& options = {}) {
   const std::string extension = path.extension().string();
   FeatureTable out;
@@ -194,7 +205,6 @@ inline FeatureTable read_features(const std::filesystem::path& path, const Featu
   } else {
     throw Error(ErrorKind::argument, "features.type", concat("features are read from .safetensors, .npy, .npz, .csv and .tsv, not from ", in_quotes(extension)), path.string());
   }
-  detail::require_unique_ids(out);
   return out;
 }
 
@@ -240,10 +250,13 @@ inline Pairing pair_rows(const CsvTable& labels, std::span<const FeatureTable> t
   }
   out.id_column = any_ids ? column : std::string();
   std::vector<std::unordered_map<std::string_view, Index>> row_of(tables.size());
+  for (const FeatureTable& t : tables)
+    if (const auto twice = duplicate_id(t)) throw *twice;
   for (std::size_t t = 0; t < tables.size(); ++t)
     for (std::size_t i = 0; i < tables[t].ids.size(); ++i) row_of[t][tables[t].ids[i]] = static_cast<Index>(i);
   std::unordered_map<std::string_view, std::size_t> seen;
   std::vector<std::string> lost, doubled;
+  std::unordered_map<std::string, std::size_t> named;
   // An identifier whose rows agree in every cell is kept once; one whose rows differ cannot be paired.
   std::set<std::string_view> ambiguous;
   if (any_ids) {
@@ -280,7 +293,9 @@ inline Pairing pair_rows(const CsvTable& labels, std::span<const FeatureTable> t
     }
     for (std::size_t t = 0; t < tables.size(); ++t) out.feature_row[t].push_back(at[t]);
     out.label_row.push_back(static_cast<Index>(r));
-    out.ids.push_back(id.empty() ? concat("row ", r) : std::string(id));
+    std::string name = id.empty() ? concat("row ", r) : std::string(id);
+    if (const std::size_t count = ++named[name]; count > 1) name += concat('#', count);  // in-order pairing allows one name in several rows
+    out.ids.push_back(std::move(name));
   }
   if (out.label_row.empty()) throw Error(ErrorKind::format, "pair.none", "no row has both labels and features", labels.path());
   const auto name_some = [](const std::vector<std::string>& names) {

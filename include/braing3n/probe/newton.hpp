@@ -11,13 +11,13 @@
 // (mean class covariance) x (Gram matrix), which the eigenvectors of the small factor take apart.
 #pragma once
 
-#include <Eigen/Eigenvalues>
 #include <cmath>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "braing3n/probe/preconditioner.hpp"
+#include "braing3n/probe/symmetric_eigen.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -85,7 +85,7 @@ struct NewtonState {
   Wants wants = Wants::gradient;
   std::vector<double> w, step, g, trial_g, r, z, p, hp;
   std::vector<float> curvature;              // (rows) w p (1 - p), or (rows, outputs) p
-  Eigen::MatrixXd class_basis;               // eigenvectors of the mean class covariance
+  std::vector<double> class_basis;           // (outputs, outputs) eigenvectors of the mean class covariance, in columns
   std::vector<double> spectrum;              // its eigenvalues times the weight sum; one entry for one output
   double loss = 0, trial_loss = 0, rz = 0, length = 0, residual_goal = 0, slope = 0;
   int inner = 0;
@@ -388,10 +388,9 @@ class NewtonSolver<T, Cpu> {
       s.spectrum = {covariance[0]};
       return;
     }
-    const Eigen::Map<const Eigen::MatrixXd> matrix(covariance.data(), k, k);
-    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(matrix);
-    s.class_basis = eigen.eigenvectors();
-    s.spectrum.assign(eigen.eigenvalues().data(), eigen.eigenvalues().data() + k);
+    SymmetricEigen eigen = symmetric_eigen(covariance, k);
+    s.class_basis = std::move(eigen.vectors);
+    s.spectrum = std::move(eigen.values);
     for (double& e : s.spectrum)
       if (e < 1e-10 * s.spectrum.back()) e = 0.0;
   }
@@ -403,7 +402,7 @@ class NewtonSolver<T, Cpu> {
     for (State* s : active) {
       const Index outputs = s->problem->outputs;
       if (outputs == 1) s->z = s->r;
-      else mix(s->class_basis.transpose(), s->r, s->z);
+      else mix(*s, true, s->r, s->z);
       for (Index k = 0; k < outputs; ++k) {
         double* z = s->z.data() + k * (d + 1);
         const double curvature = s->spectrum[static_cast<std::size_t>(k)];
@@ -415,15 +414,15 @@ class NewtonSolver<T, Cpu> {
     for (State* s : active)
       if (s->problem->outputs > 1) {
         const std::vector<double> mixed = s->z;
-        mix(s->class_basis, mixed, s->z);
+        mix(*s, false, mixed, s->z);
       }
   }
 
-  template <class Basis>
-  void mix(const Basis& basis, const std::vector<double>& from, std::vector<double>& to) const {
-    using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-    const Index d = design_->features() + 1, k = static_cast<Index>(from.size()) / d;
-    Eigen::Map<RowMajor>(to.data(), k, d).noalias() = basis * Eigen::Map<const RowMajor>(from.data(), k, d);
+  /// Class-wise vectors into the eigenbasis of the class covariance, or back.
+  void mix(const State& s, bool into, const std::vector<double>& from, std::vector<double>& to) const {
+    const Index width = design_->features() + 1, k = s.problem->outputs;
+    design_->context().provider().gemm_f64.run(design_->context(), {.m = k, .n = width, .k = k, .a = s.class_basis.data(), .a_row = into ? 1 : k,
+                                                                    .a_col = into ? k : 1, .b = from.data(), .b_row = width, .c = to.data(), .c_row = width});
   }
 
   void product_pass(const std::vector<State*>& active) {

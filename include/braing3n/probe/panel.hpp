@@ -210,6 +210,8 @@ class Panel {
     p.fold = folds.fold;
     r.warnings = folds.warnings;
     detail::check_task_folds(r.task, p.label, folds, r.warnings);
+    if (r.subjects < 10 * folds.folds)
+      r.warnings.push_back(concat(r.subjects, " subjects in ", folds.folds, " folds are few: intervals within folds are rough"));
   }
 
   /// Tasks that share most of their rows are fitted together.

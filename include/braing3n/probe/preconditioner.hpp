@@ -75,11 +75,23 @@ class GramPreconditioner<T, Cpu> {
         return kept_.front().factor;
       }
     while (!kept_.empty() && (kept_.size() + 1) * gram_.bytes() > most_bytes) kept_.pop_back();
-    const double n = static_cast<double>(design_->rows()), ratio = std::exp2(exponent);
-    auto made = dual_ ? std::make_shared<const Cholesky>(design_->context(), size_, gram_.data(), 1.0, n * ratio)
-                      : std::make_shared<const Cholesky>(design_->context(), size_, gram_.data(), 1.0 / n, ratio);
+    std::shared_ptr<const Cholesky> made;
+    for (int more = 0; made == nullptr; more += 2) {
+      try {
+        made = make_factor(std::exp2(exponent + more));
+      } catch (const Error& e) {
+        // A weak penalty leaves a matrix that rounding makes indefinite; a stronger one serves as well, only less closely.
+        if (e.id() != "cholesky.indefinite" || more > 60) throw;
+      }
+    }
     kept_.push_front({exponent, made});
     return made;
+  }
+
+  std::shared_ptr<const Cholesky> make_factor(double ratio) const {
+    const double n = static_cast<double>(design_->rows());
+    return dual_ ? std::make_shared<const Cholesky>(design_->context(), size_, gram_.data(), 1.0, n * ratio)
+                 : std::make_shared<const Cholesky>(design_->context(), size_, gram_.data(), 1.0 / n, ratio);
   }
 
   void solve(std::span<Row> rows, const std::vector<std::size_t>& group, const std::shared_ptr<const Cholesky>& factor) {
