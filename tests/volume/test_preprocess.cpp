@@ -141,12 +141,7 @@ TEST_CASE("each unusual input has its own sentence; strict refuses it") {
   const Preprocessed flat = preprocess(ctx, v, contract);
   CHECK(flat.findings.has("volume.constant"));
   for (Index i = 0; i < flat.data.size(); i += 1000) CHECK(flat.data.data()[i] == 0.0f);
-  only(ball({80, 96, 12}, 2, "LPS", 69), "volume.few_slices", [&] {
-    PreprocessingContract c = contract;
-    c.shape = {80, 96, 12};
-    c.skull_stripped = false;
-    return c;
-  }());
+  CHECK(found(ball({80, 96, 12}), contract).has("volume.few_slices"));
   CHECK(found(ball({80, 96, 1}), contract).has("volume.single_slice"));
   Volume thick = ball();
   for (int r = 0; r < 3; ++r) thick.affine(r, 2) *= 3;

@@ -1,0 +1,274 @@
+// The table of scans: volumes.csv, or a BIDS participants.tsv with a pattern for the paths.
+//
+// Columns: volume_id, subject_id, session_id, path, modality, age, sex, disease, site, idh1, cohort, cdr, days and any further
+// label columns. Needed are subject_id and path (or --pattern); a missing volume_id is made from subject, session and
+// modality. participant_id counts as subject_id, gender as sex when there is no sex. Empty and "n/a" are missing. Paths are
+// relative to the table. Numbers that are none, doubled ids, unknown closed values and ids that would leave the folder are
+// errors with their line; what is only suspicious is a finding.
+#pragma once
+
+#include <charconv>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/data/label_schema.hpp"
+#include "braing3n/io/csv.hpp"
+#include "braing3n/volume/findings.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+/// One value of one scan: text for categorical columns, a number for continuous ones; neither when it is missing.
+struct Label {
+  std::optional<std::string> text;
+  std::optional<double> number;
+  bool missing() const { return !text && !number; }
+};
+
+struct ScanRow {
+  std::string volume_id, subject_id, session_id;
+  std::filesystem::path path;
+  std::vector<Label> labels;  // in the order of Manifest::fields
+};
+
+struct ManifestOptions {
+  LabelSchema schema = LabelSchema::standard();
+  std::string pattern{};    // "sub-{participant_id}_T1w.nii.gz", relative to the table
+  std::string modality{};   // for tables without that column
+  bool check_files = true;  // every path must exist
+};
+
+struct Manifest {
+  std::filesystem::path path;
+  std::vector<LabelField> fields;
+  std::vector<ScanRow> scans;
+  Findings findings;
+
+  Index size() const { return static_cast<Index>(scans.size()); }
+  std::optional<std::size_t> find_field(std::string_view name) const {
+    for (std::size_t f = 0; f < fields.size(); ++f)
+      if (fields[f].name == name) return f;
+    return std::nullopt;
+  }
+  /// Throws Error (argument) naming the nearest field.
+  std::size_t field(std::string_view name) const {
+    if (const auto f = find_field(name)) return *f;
+    std::vector<std::string> names;
+    for (const LabelField& f : fields) names.push_back(f.name);
+    throw Error(ErrorKind::argument, "manifest.field", concat("no label column ", in_quotes(name), did_you_mean(name, names)), path.string());
+  }
+  const Label& label(Index scan, std::string_view name) const { return scans.at(static_cast<std::size_t>(scan)).labels[field(name)]; }
+  std::optional<double> number(Index scan, std::string_view name) const {
+    const auto f = find_field(name);
+    return f ? scans.at(static_cast<std::size_t>(scan)).labels[*f].number : std::nullopt;
+  }
+  std::optional<std::string> text(Index scan, std::string_view name) const {
+    const auto f = find_field(name);
+    return f ? scans.at(static_cast<std::size_t>(scan)).labels[*f].text : std::nullopt;
+  }
+  /// Every subject once, sorted.
+  std::vector<std::string> subjects() const {
+    std::set<std::string> all;
+    for (const ScanRow& s : scans) all.insert(s.subject_id);
+    return {all.begin(), all.end()};
+  }
+};
+
+namespace detail {
+
+/// Ids become parts of paths and file names: no separators, no "..", nothing that hides.
+inline void require_plain_id(const CsvTable& table, std::size_t row, const char* what, std::string_view id) {
+  bool good = !id.empty() && id.size() <= 200 && id.front() != '.';
+  for (const char c : id) good = good && static_cast<unsigned char>(c) >= 0x20 && c != '/' && c != '\\' && c != 0x7f;
+  if (!good)
+    throw Error(ErrorKind::format, "manifest.id", concat("line ", table.line(row), ": ", what, " ", in_quotes(id),
+                                                         " cannot be an id (no slashes or control characters, not empty, not beginning with a dot)"), table.path());
+}
+
+/// Fills {column} from the row. BIDS ids often carry their prefix already: "sub-{participant_id}" with "sub-01" is "sub-01".
+inline std::string fill_pattern(const CsvTable& table, std::size_t row, const std::string& pattern) {
+  std::string out;
+  for (std::size_t at = 0; at < pattern.size();) {
+    const std::size_t open = pattern.find('{', at), close = open == std::string::npos ? open : pattern.find('}', open);
+    if (close == std::string::npos) {
+      if (open != std::string::npos) fail(ErrorKind::argument, "manifest.pattern", "pattern ", in_quotes(pattern), ": a { without its }");
+      return out + pattern.substr(at);
+    }
+    out += pattern.substr(at, open - at);
+    const std::string name = pattern.substr(open + 1, close - open - 1);
+    std::string value(trimmed(table.cell(row, name)));
+    require_plain_id(table, row, name.c_str(), value);
+    const std::size_t dash = value.find('-');
+    if (dash != std::string::npos && out.ends_with(value.substr(0, dash + 1))) value.erase(0, dash + 1);
+    out += value;
+    at = close + 1;
+  }
+  return out;
+}
+
+inline std::optional<double> parse_label_number(std::string_view cell) {
+  cell = trimmed(cell);
+  if (cell.starts_with('+')) cell.remove_prefix(1);
+  double value = 0;
+  const auto [end, status] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+  if (status != std::errc{} || end != cell.data() + cell.size() || !std::isfinite(value)) return std::nullopt;
+  return value;
+}
+
+/// "a, b, c and 4 more"
+inline std::string some_of(const std::vector<std::string>& all, std::size_t most = 5) {
+  std::string list;
+  for (std::size_t i = 0; i < std::min(most, all.size()); ++i) list += (i > 0 ? ", " : "") + all[i];
+  return all.size() > most ? concat(list, " and ", all.size() - most, " more") : list;
+}
+
+inline void check_conflicts(Manifest& m) {
+  for (const char* name : {"sex", "idh1"}) {
+    const auto f = m.find_field(name);
+    if (!f) continue;
+    std::map<std::string, std::set<std::string>> seen;
+    for (const ScanRow& s : m.scans)
+      if (s.labels[*f].text) seen[s.subject_id].insert(*s.labels[*f].text);
+    std::vector<std::string> bad;
+    for (const auto& [subject, values] : seen)
+      if (values.size() > 1) bad.push_back(subject);
+    if (!bad.empty()) m.findings.add(Severity::warning, "manifest.conflict", bad.size(), " subjects have more than one ", name, ": ", some_of(bad));
+  }
+  const auto age = m.find_field("age"), days = m.find_field("days");
+  if (!age || !days) return;
+  // Within a subject, age minus the elapsed time must stay the same, to a year of rounding.
+  std::map<std::string, std::pair<double, double>> born;
+  for (const ScanRow& s : m.scans) {
+    const Label &a = s.labels[*age], &d = s.labels[*days];
+    if (!a.number || !d.number) continue;
+    const double b = *a.number - *d.number / 365.25;
+    const auto [place, fresh] = born.emplace(s.subject_id, std::pair{b, b});
+    if (!fresh) place->second = {std::min(place->second.first, b), std::max(place->second.second, b)};
+  }
+  std::vector<std::string> bad;
+  for (const auto& [subject, range] : born)
+    if (range.second - range.first > 1.01) bad.push_back(subject);
+  if (!bad.empty())
+    m.findings.add(Severity::warning, "manifest.conflict", "age and days contradict each other in ", bad.size(), " subjects: ", some_of(bad));
+}
+
+}  // namespace detail
+
+/// Throws Error (format, file, argument) for a table that cannot be used; read `findings` for the rest.
+inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& options = {}) {
+  const auto wrong = [&](std::size_t row, const char* id, const auto&... parts) -> Error {
+    return Error(ErrorKind::format, id, concat("line ", table.line(row), ": ", parts...), table.path());
+  };
+  Manifest m;
+  m.path = table.path();
+  if (table.rows() == 0) throw Error(ErrorKind::format, "manifest.empty", "the table has no rows", table.path());
+  const auto column = [&](const char* name, const char* other) {
+    const auto c = table.find_column(name);
+    return c || other == nullptr ? c : table.find_column(other);
+  };
+  const auto subject = column("subject_id", "participant_id"), session = table.find_column("session_id"), volume = table.find_column("volume_id"),
+             path = table.find_column("path");
+  if (!subject) (void)table.column("subject_id");  // says which name comes near
+  if (!path && options.pattern.empty())
+    throw Error(ErrorKind::format, "manifest.path", "no column \"path\"; for a table without paths give --pattern, for example \"sub-{participant_id}_T1w.nii.gz\"",
+                table.path());
+
+  // Which columns are labels, and of what kind. Columns the schema does not know are numbers when every value is one.
+  std::vector<std::size_t> source;
+  std::set<std::size_t> used{*subject};
+  for (const auto& c : {session, volume, path})
+    if (c) used.insert(*c);
+  for (const LabelField& f : options.schema.fields) {
+    const auto c = column(f.name.c_str(), f.name == "sex" ? "gender" : nullptr);
+    if (!c) continue;
+    used.insert(*c);
+    m.fields.push_back(f);
+    source.push_back(*c);
+  }
+  for (std::size_t c = 0; c < table.columns(); ++c) {
+    if (used.contains(c)) continue;
+    LabelField f{.name = table.header()[c]};
+    bool numbers = true, any = false;
+    for (std::size_t r = 0; numbers && r < table.rows(); ++r) {
+      if (is_missing_number(table.cell(r, c))) continue;
+      any = true;
+      numbers = detail::parse_label_number(table.cell(r, c)).has_value();
+    }
+    f.kind = numbers && any ? LabelKind::continuous : LabelKind::categorical;
+    m.fields.push_back(std::move(f));
+    source.push_back(c);
+  }
+  const bool add_modality = !options.modality.empty() && !m.find_field("modality");
+  if (add_modality) m.fields.push_back(*options.schema.find("modality"));
+
+  const std::filesystem::path folder = std::filesystem::path(table.path()).parent_path();
+  std::map<std::string, std::size_t> seen;
+  std::map<std::string, std::set<std::string>> unknown;
+  std::vector<std::string> absent;
+  for (std::size_t r = 0; r < table.rows(); ++r) {
+    ScanRow s;
+    s.subject_id = detail::trimmed(table.cell(r, *subject));
+    if (is_missing(s.subject_id)) throw wrong(r, "manifest.id", "no subject_id");
+    detail::require_plain_id(table, r, "subject_id", s.subject_id);
+    if (session && !is_missing(table.cell(r, *session))) {
+      s.session_id = detail::trimmed(table.cell(r, *session));
+      detail::require_plain_id(table, r, "session_id", s.session_id);
+    }
+    for (std::size_t f = 0; f < source.size(); ++f) {
+      const LabelField& field = m.fields[f];
+      const std::string_view cell = detail::trimmed(table.cell(r, source[f]));
+      Label label;
+      if (field.kind == LabelKind::continuous) {
+        if (!is_missing_number(cell)) {
+          label.number = detail::parse_label_number(cell);
+          if (!label.number) throw wrong(r, "manifest.number", field.name, " is ", in_quotes(cell), ", expected a number");
+          if (*label.number < field.low || *label.number > field.high)
+            throw wrong(r, "manifest.range", field.name, " is ", *label.number, ", expected ", field.low, " to ", field.high);
+        }
+      } else if (!is_missing(cell)) {
+        label.text = standard_spelling(field, cell);
+        if (!is_known(field, *label.text)) {
+          if (field.closed) throw wrong(r, "manifest.value", field.name, " is ", in_quotes(cell), "; known: ", field.known_values());
+          unknown[field.name].insert(*label.text);
+        }
+      }
+      s.labels.push_back(std::move(label));
+    }
+    if (add_modality) s.labels.push_back({standard_spelling(m.fields.back(), options.modality), std::nullopt});
+
+    std::filesystem::path file = path && options.pattern.empty() ? std::filesystem::path(std::string(detail::trimmed(table.cell(r, *path))))
+                                                                 : std::filesystem::path(detail::fill_pattern(table, r, options.pattern));
+    if (file.empty() || is_missing(file.string())) throw wrong(r, "manifest.path", "no path");
+    s.path = file.is_absolute() ? file : folder / file;
+    if (volume && !is_missing(table.cell(r, *volume))) {
+      s.volume_id = detail::trimmed(table.cell(r, *volume));
+      detail::require_plain_id(table, r, "volume_id", s.volume_id);
+    } else {
+      s.volume_id = s.subject_id + (s.session_id.empty() ? "" : "_" + s.session_id);
+      if (const auto f = m.find_field("modality"); f && s.labels[*f].text) s.volume_id += "_" + *s.labels[*f].text;
+    }
+    const auto [place, fresh] = seen.emplace(s.volume_id, r);
+    if (!fresh)
+      throw wrong(r, "manifest.duplicate", "volume_id ", in_quotes(s.volume_id), " was used in line ", table.line(place->second), " already",
+                  volume ? "" : " (made from subject, session and modality; add a volume_id column)");
+    std::error_code ignored;
+    if (options.check_files && !std::filesystem::exists(s.path, ignored)) absent.push_back(file.string());
+    m.scans.push_back(std::move(s));
+  }
+  for (const auto& [name, values] : unknown)
+    m.findings.add(Severity::warning, "manifest.unknown", name, " has values outside the known ones: ", detail::some_of({values.begin(), values.end()}, 8),
+                   " (known: ", options.schema.find(name)->known_values(), ")");
+  if (!absent.empty())
+    m.findings.add(Severity::error, "manifest.missing_file", absent.size(), " of ", m.size(), absent.size() == 1 ? " file does" : " files do", " not exist: ",
+                   detail::some_of(absent));
+  detail::check_conflicts(m);
+  return m;
+}
+
+inline Manifest read_manifest(const std::filesystem::path& path, const ManifestOptions& options = {}) { return read_manifest(CsvTable(path), options); }
+
+}  // namespace braing3n::inline BRAING3N_ABI
