@@ -16,7 +16,7 @@ if(BRAING3N_SANITIZE)
 endif()
 
 add_library(braing3n_build INTERFACE)
-target_include_directories(braing3n_build INTERFACE "${PROJECT_SOURCE_DIR}")
+target_include_directories(braing3n_build INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/tests")
 target_link_libraries(braing3n_build INTERFACE braing3n_flags braing3n_braing3n)
 if(TARGET braing3n::onednn_clib)
   target_link_libraries(braing3n_build INTERFACE braing3n_onednn)
