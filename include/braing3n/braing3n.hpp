@@ -27,6 +27,7 @@
 #include "braing3n/backend/cpu/conv_kernels.hpp"
 #include "braing3n/backend/cpu/conv_outer_avx2.hpp"
 #include "braing3n/backend/cpu/conv_outer_avx512.hpp"
+#include "braing3n/backend/cpu/conv_pack.hpp"
 #include "braing3n/backend/cpu/conv_problem.hpp"
 #include "braing3n/backend/cpu/conv_weight.hpp"
 #include "braing3n/backend/cpu/eigen_provider.hpp"
@@ -135,6 +136,7 @@
 #include "braing3n/io/mapped_file.hpp"
 #include "braing3n/io/model_file.hpp"
 #include "braing3n/io/named_tensor.hpp"
+#include "braing3n/io/nifti_header.hpp"
 #include "braing3n/io/npy.hpp"
 #include "braing3n/io/npz.hpp"
 #include "braing3n/io/peer_config.hpp"
@@ -148,8 +150,18 @@
 #if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
 #include "braing3n/io/nifti.hpp"
 #include "braing3n/io/nifti_clib.hpp"
-#include "braing3n/io/nifti_header.hpp"
 #include "braing3n/io/nifti_write.hpp"
+#endif
+#include "braing3n/data/content_hash.hpp"
+#include "braing3n/data/label_schema.hpp"
+#include "braing3n/data/manifest.hpp"
+#include "braing3n/data/packed_cache.hpp"
+#include "braing3n/data/phantom.hpp"
+#include "braing3n/data/phantom_law.hpp"
+#include "braing3n/data/prefetch.hpp"
+#include "braing3n/data/split.hpp"
+#if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
+#include "braing3n/data/loader.hpp"
 #endif
 #include "braing3n/probe/cholesky.hpp"
 #include "braing3n/probe/confound.hpp"
@@ -167,6 +179,7 @@
 #include "braing3n/probe/saved_probe.hpp"
 #include "braing3n/probe/scores.hpp"
 #include "braing3n/probe/sha256.hpp"
+#include "braing3n/probe/symmetric_eigen.hpp"
 #include "braing3n/probe/task.hpp"
 #include "braing3n/probe/uncertainty.hpp"
 #include "braing3n/train/finite_loss.hpp"

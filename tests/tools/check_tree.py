@@ -41,7 +41,6 @@ TARGET_GIVES = {"core": set(), "cpu": CPU, "io": IO, "xtensor": XTENSOR, "nifti"
                 "onednn": CPU | {"oneapi/", "dnnl"}, "cuda": CPU}
 # Host headers that are included on request only.
 NOT_IN_UMBRELLA = re.compile(r"braing3n/(backend/cpu/onednn|backend/cuda/|interop/|braing3n[.]hpp)")
-NIFTI_HEADER = re.compile(r"braing3n/io/nifti")
 MAX_BYTES = 4 * 1024 * 1024
 FORBIDDEN_NAMES = re.compile(r"([.](nii|nii[.]gz|mgz|mgh|dcm|mha|mhd|nrrd|pt|pth|ckpt|onnx|whl|zip|tar|gz|7z)|(^|/)participants[^/]*[.](tsv|csv)|(^|/)phenotypic[^/]*)$",
                              re.IGNORECASE)
@@ -132,8 +131,9 @@ def write_umbrella():
     for folder in FOLDERS:
         names = [str(path.relative_to(INCLUDE)) for path in sorted((root / folder).rglob("*.hpp"))]
         names = [name for name in names if not NOT_IN_UMBRELLA.match(name)]
-        lines += [f'#include "{name}"' for name in names if not NIFTI_HEADER.match(name)]
-        nifti = [f'#include "{name}"' for name in names if NIFTI_HEADER.match(name)]
+        needs_nifti = {name: "nifti" in third_parties_of(name, set()) for name in names}
+        lines += [f'#include "{name}"' for name in names if not needs_nifti[name]]
+        nifti = [f'#include "{name}"' for name in names if needs_nifti[name]]
         if nifti:
             lines += ["#if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)", *nifti, "#endif"]
     (root / "braing3n.hpp").write_text("\n".join(lines) + "\n")
