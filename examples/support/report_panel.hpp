@@ -162,9 +162,16 @@ inline std::string panel_html(const PanelReport& report) {
         if (r.ok() && !r.confound)
           confounded.push_back({r.task.task.text, c.confound, decimals(r.scores.scores[0].mean), decimals(c.alone), decimals(c.within), c.suspicious ? "!yes" : "no"});
     }
+  const auto without_features = [several](std::vector<std::string> header, std::vector<std::vector<std::string>>& rows) {
+    if (several) return header;
+    header.erase(header.begin() + 1);
+    for (auto& row : rows) row.erase(row.begin() + 1);
+    return header;
+  };
   if (!failed.empty()) {
     page.heading("Not done");
-    page.table({"task", "features", "why"}, failed);
+    const auto header = without_features({"task", "features", "why"}, failed);
+    page.table(header, failed);
   }
   page.heading("Site, scanner and modality");
   if (known.empty() && confounded.empty()) {
@@ -172,7 +179,8 @@ inline std::string panel_html(const PanelReport& report) {
   } else {
     if (!known.empty()) {
       page.paragraph("How well the same features tell the confound itself (AUC). A high value is a warning: whatever differs between sites can pass for biology.");
-      page.table({"confound", "features", "values", "AUC", coverage}, known);
+      const auto header = without_features({"confound", "features", "values", "AUC", coverage}, known);
+      page.table(header, known);
     }
     if (!confounded.empty()) {
       page.paragraph("Score (AUC or R²) of the probe, of the confound alone without any image, and of the probe inside single values of the confound.");

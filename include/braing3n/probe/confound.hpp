@@ -3,7 +3,7 @@
 // Three questions, per task and confound:
 //   alone   how well does the confound predict the label without any image? (share of each class, or mean target, per site in
 //           the training folds, scored on the held-out fold like a probe)
-//   within  how good are the probe's held-out predictions inside single sites? (mean over sites, weighted by size)
+//   within  how good are the probe's held-out predictions inside single sites?
 //   probe   how well do the features know the confound itself? (a task of the panel like any other)
 // A probe is suspicious when the confound alone explains most of its score and little of it remains within sites.
 #pragma once
@@ -88,20 +88,31 @@ inline ConfoundScore score_confound(const TaskResult& task, const std::string& n
     }
   if (defined > 0) out.alone = sum / defined;
 
-  double rows = 0, weighted = 0;
+  // Classification: mean over sites, weighted by size. Regression: squared errors of all sites against the spread within sites,
+  // since R2 of a site where everybody is of one age says nothing.
+  double rows = 0, weighted = 0, residual = 0, spread = 0;
   for (std::size_t v = 0; v < values; ++v) {
     std::vector<std::size_t> members;
     for (std::size_t k = 0; k < n; ++k)
       if (code(k) == v + 1) members.push_back(k);
     SiteScore site{names[v], static_cast<Index>(members.size()), not_a_number};
     if (site.rows >= least_rows) site.score = primary(p.values, members);
+    if (p.classes == 0 && site.rows >= least_rows) {
+      double mean = 0;
+      for (std::size_t k : members) mean += p.target[k] / static_cast<double>(members.size());
+      for (std::size_t k : members) {
+        residual += (p.values[k] - p.target[k]) * (p.values[k] - p.target[k]);
+        spread += (p.target[k] - mean) * (p.target[k] - mean);
+      }
+    }
     if (std::isfinite(site.score)) {
       rows += static_cast<double>(site.rows);
       weighted += static_cast<double>(site.rows) * site.score;
     }
     if (site.rows > 0) out.sites.push_back(site);
   }
-  if (rows > 0) out.within = weighted / rows;
+  if (p.classes > 0 && rows > 0) out.within = weighted / rows;
+  if (p.classes == 0 && spread > 0) out.within = 1.0 - residual / spread;
   const double chance = p.classes > 0 ? 0.5 : 0.0, gain = task.scores.scores.empty() ? 0.0 : task.scores.scores[0].mean - chance;
   out.suspicious = gain > 0.1 && out.alone - chance > 0.5 * gain && (!std::isfinite(out.within) || out.within - chance < 0.5 * gain);
   return out;
