@@ -6,7 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
-#include <limits>
+#include <type_traits>
 
 #include "braing3n/ops/reduce.hpp"
 
@@ -40,7 +40,8 @@ BRAING3N_HD BRAING3N_INLINE T sqrt_nonnegative(T x) {
   for (int i = 0; i < (is_double ? 3 : 2); ++i) y = y * (static_cast<T>(1.5) - half * y * y);
   const T s = x * y;
   const T root = s + static_cast<T>(0.5) * y * (x - s * s);
-  return x <= std::numeric_limits<T>::max() ? root : x;
+  constexpr T largest = static_cast<T>(is_double ? 0x1.fffffffffffffp+1023 : 0x1.fffffep+127);
+  return x <= largest ? root : x;
 }
 
 template <class T>
