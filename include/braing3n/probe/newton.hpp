@@ -115,18 +115,7 @@ class NewtonSolver<T, Cpu> {
   NewtonSolver(const Design<T, Cpu>& design, const SolverOptions& options = {}) : design_(&design), options_(options) {}
 
   /// Solves all problems; results in their order. Fits are taken in batches that bound the memory.
-  std::vector<LinearFit> solve(std::span<const FitProblem> problems) {
-    std::vector<LinearFit> out;
-    const Index most = std::clamp<Index>((Index{80} << 20) / (4 * design_->rows()), 32, 384);
-    for (std::size_t begin = 0; begin < problems.size();) {
-      std::size_t end = begin;
-      for (Index columns = 0; end < problems.size() && (end == begin || columns + problems[end].outputs <= most); ++end)
-        columns += problems[end].outputs;
-      for (LinearFit& fit : solve_batch(problems.subspan(begin, end - begin))) out.push_back(std::move(fit));
-      begin = end;
-    }
-    return out;
-  }
+  std::vector<LinearFit> solve(std::span<const FitProblem> problems);
 
  private:
   using State = detail::NewtonState;
@@ -535,5 +524,25 @@ class NewtonSolver<T, Cpu> {
   SolverOptions options_;
   std::optional<GramPreconditioner<T, Cpu>> preconditioner_;
 };
+
+// Outside the class, so that braing3n::compiled can hold it (and all that it calls) once.
+template <class T>
+std::vector<LinearFit> NewtonSolver<T, Cpu>::solve(std::span<const FitProblem> problems) {
+  std::vector<LinearFit> out;
+  const Index most = std::clamp<Index>((Index{80} << 20) / (4 * design_->rows()), 32, 384);
+  for (std::size_t begin = 0; begin < problems.size();) {
+    std::size_t end = begin;
+    for (Index columns = 0; end < problems.size() && (end == begin || columns + problems[end].outputs <= most); ++end)
+      columns += problems[end].outputs;
+    for (LinearFit& fit : solve_batch(problems.subspan(begin, end - begin))) out.push_back(std::move(fit));
+    begin = end;
+  }
+  return out;
+}
+
+#ifdef BRAING3N_COMPILED
+extern template class NewtonSolver<float, Cpu>;
+extern template class NewtonSolver<double, Cpu>;
+#endif
 
 }  // namespace braing3n::inline BRAING3N_ABI
