@@ -33,7 +33,8 @@ GroupNormCall<T> group_norm_call(const char* op, const Tensor<T, B>& x, const Te
   GroupNormCall<T> c;
   c.batch = x.dim(0), c.channels = x.dim(-1), c.voxels = x.size() / (c.batch * c.channels), c.groups = options.groups;
   if (c.groups < 1 || c.channels % c.groups != 0)
-    fail(ErrorKind::shape, "group_norm.groups", op, ": the ", c.channels, " channels of x ", x.shape(), " cannot be cut into ", c.groups, " groups");
+    fail(ErrorKind::shape, "group_norm.groups", op, ": the ", c.channels, " channels of x ", x.shape(), " cannot be cut into ", c.groups,
+         " groups");
   if (!(options.eps >= 0)) fail(ErrorKind::argument, "group_norm.eps", op, ": eps ", options.eps, " is negative");
   require_shape(op, "weight", weight, Shape{c.channels});
   require_shape(op, "bias", bias, Shape{c.channels});
@@ -63,9 +64,9 @@ GroupNormResult<T, B> group_norm_forward(Tensor<T, B> x, const Tensor<T, B>& wei
 /// Gradient of x; r is what group_norm_forward returned for the same x and options (r.y is not read). dweight and dbias (C) are
 /// added to, unless empty.
 template <class T, Backend B>
-Tensor<T, B> group_norm_backward(const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias, const GroupNormResult<T, B>& r,
-                                 const Tensor<T, B>& dy, const GroupNormOptions& options = {}, Tensor<T, B> dweight = {},
-                                 Tensor<T, B> dbias = {}) {
+Tensor<T, B> group_norm_backward(const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias,
+                                 const GroupNormResult<T, B>& r, const Tensor<T, B>& dy, const GroupNormOptions& options = {},
+                                 Tensor<T, B> dweight = {}, Tensor<T, B> dbias = {}) {
   const char* op = "group_norm_backward";
   auto c = detail::group_norm_call(op, x, weight, bias, options);
   require_shape(op, "dy", dy, x.shape());

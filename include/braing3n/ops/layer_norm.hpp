@@ -42,7 +42,8 @@ LayerNormCall<T> layer_norm_call(const char* op, const Tensor<T, B>& x, const Te
 template <class T, Backend B>
 LayerNormResult<T, B> layer_norm_run(const Tensor<T, B>& x, LayerNormCall<T>& c) {
   Context<B>& ctx = x.context();
-  LayerNormResult<T, B> r{Tensor<T, B>(ctx, x.shape()), Tensor<accum_t<T>, B>(ctx, Shape{c.rows}), Tensor<accum_t<T>, B>(ctx, Shape{c.rows})};
+  const Shape rows{c.rows};
+  LayerNormResult<T, B> r{Tensor<T, B>(ctx, x.shape()), Tensor<accum_t<T>, B>(ctx, rows), Tensor<accum_t<T>, B>(ctx, rows)};
   c.y = r.y.data(), c.mean = r.mean.data(), c.rstd = r.rstd.data();
   NormKernel<B>::layer_norm(ctx, c);
   return r;

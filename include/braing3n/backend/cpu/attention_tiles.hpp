@@ -27,6 +27,10 @@ struct AttentionTile {
   using L = Lanes<A, W>;
   using V = typename L::type;
 
+  /// The same with another number of vectors; it reads the same panels.
+  template <int M>
+  using With = AttentionTile<A, Set, M, Rows>;
+
   /// Calls f() compiled for the instruction set of this tile.
   template <class F>
   static void call(F&& f) {
@@ -43,22 +47,17 @@ BRAING3N_INLINE void tile_scores(Index depth, const A* panel, const A* tile, A* 
   typename Tile::V acc[Tile::R][Tile::N] = {};
   for (Index k = 0; k < depth; ++k) {
     typename Tile::V x[Tile::N];
-    BRAING3N_UNROLL
-    for (int n = 0; n < Tile::N; ++n) x[n] = L::at(tile + n * Tile::W);
-    BRAING3N_UNROLL
-    for (int r = 0; r < Tile::R; ++r) {
+    unroll<Tile::N>([&](auto n) BRAING3N_LAMBDA_INLINE { x[n] = L::at(tile + n * Tile::W); });
+    unroll<Tile::R>([&](auto r) BRAING3N_LAMBDA_INLINE {
       const A b = panel[r];
-      BRAING3N_UNROLL
-      for (int n = 0; n < Tile::N; ++n) acc[r][n] += x[n] * b;
-    }
+      unroll<Tile::N>([&](auto n) BRAING3N_LAMBDA_INLINE { acc[r][n] += x[n] * b; });
+    });
     tile += Tile::queries;
     panel += Tile::R;
   }
-  BRAING3N_UNROLL
-  for (int r = 0; r < Tile::R; ++r) {
-    BRAING3N_UNROLL
-    for (int n = 0; n < Tile::N; ++n) L::at(out + r * Tile::queries + n * Tile::W) = acc[r][n];
-  }
+  unroll<Tile::R>([&](auto r) BRAING3N_LAMBDA_INLINE {
+    unroll<Tile::N>([&](auto n) BRAING3N_LAMBDA_INLINE { L::at(out + r * Tile::queries + n * Tile::W) = acc[r][n]; });
+  });
 }
 
 /// One step of the online softmax over `keys` rows of s [keys][queries], scores in units of log 2:
@@ -68,31 +67,26 @@ BRAING3N_INLINE void softmax_block(Index keys, A* s, A* maximum, A* sum, A* corr
   using L = typename Tile::L;
   using V = typename Tile::V;
   V top[Tile::N], total[Tile::N];
-  BRAING3N_UNROLL
-  for (int n = 0; n < Tile::N; ++n) top[n] = L::at(maximum + n * Tile::W);
+  unroll<Tile::N>([&](auto n) BRAING3N_LAMBDA_INLINE { top[n] = L::at(maximum + n * Tile::W); });
   for (Index j = 0; j < keys; ++j) {
-    BRAING3N_UNROLL
-    for (int n = 0; n < Tile::N; ++n) L::max(top[n], L::at(s + j * Tile::queries + n * Tile::W));
+    unroll<Tile::N>([&](auto n) BRAING3N_LAMBDA_INLINE { L::max(top[n], L::at(s + j * Tile::queries + n * Tile::W)); });
   }
-  BRAING3N_UNROLL
-  for (int n = 0; n < Tile::N; ++n) {
+  unroll<Tile::N>([&](auto n) BRAING3N_LAMBDA_INLINE {
     V c = L::at(maximum + n * Tile::W) - top[n];
     L::exp2_nonpositive(c);
     L::at(correction + n * Tile::W) = c;
     L::at(maximum + n * Tile::W) = top[n];
     total[n] = c * L::at(sum + n * Tile::W);
-  }
+  });
   for (Index j = 0; j < keys; ++j) {
-    BRAING3N_UNROLL
-    for (int n = 0; n < Tile::N; ++n) {
+    unroll<Tile::N>([&](auto n) BRAING3N_LAMBDA_INLINE {
       V p = L::at(s + j * Tile::queries + n * Tile::W) - top[n];
       L::exp2_nonpositive(p);
       L::at(s + j * Tile::queries + n * Tile::W) = p;
       total[n] += p;
-    }
+    });
   }
-  BRAING3N_UNROLL
-  for (int n = 0; n < Tile::N; ++n) L::at(sum + n * Tile::W) = total[n];
+  unroll<Tile::N>([&](auto n) BRAING3N_LAMBDA_INLINE { L::at(sum + n * Tile::W) = total[n]; });
 }
 
 /// out [padded width][queries] = correction * out + sum over the first `keys` keys of panels[..][d][j] p[j][..].
@@ -103,17 +97,13 @@ BRAING3N_INLINE void tile_mix(Index keys, Index padded_width, const A* panels, c
   constexpr int R = Tile::R, N = Tile::N, W = Tile::W;
   for (Index d = 0; d < padded_width; d += R) {
     typename Tile::V acc[R][N];
-    BRAING3N_UNROLL
-    for (int r = 0; r < R; ++r) {
-      BRAING3N_UNROLL
-      for (int n = 0; n < N; ++n) acc[r][n] = L::at(out + (d + r) * Tile::queries + n * W);
-    }
+    unroll<R>([&](auto r) BRAING3N_LAMBDA_INLINE {
+      unroll<N>([&](auto n) BRAING3N_LAMBDA_INLINE { acc[r][n] = L::at(out + (d + r) * Tile::queries + n * W); });
+    });
     if (correction != nullptr) {
-      BRAING3N_UNROLL
-      for (int r = 0; r < R; ++r) {
-        BRAING3N_UNROLL
-        for (int n = 0; n < N; ++n) acc[r][n] *= L::at(correction + n * W);
-      }
+      unroll<R>([&](auto r) BRAING3N_LAMBDA_INLINE {
+        unroll<N>([&](auto n) BRAING3N_LAMBDA_INLINE { acc[r][n] *= L::at(correction + n * W); });
+      });
     }
     const A* x = p;
     for (Index j0 = 0; j0 < keys; j0 += R) {
@@ -121,23 +111,18 @@ BRAING3N_INLINE void tile_mix(Index keys, Index padded_width, const A* panels, c
       const Index rest = keys - j0 < R ? keys - j0 : R;
       for (Index j = 0; j < rest; ++j) {
         typename Tile::V v[N];
-        BRAING3N_UNROLL
-        for (int n = 0; n < N; ++n) v[n] = L::at(x + n * W);
-        BRAING3N_UNROLL
-        for (int r = 0; r < R; ++r) {
+        unroll<N>([&](auto n) BRAING3N_LAMBDA_INLINE { v[n] = L::at(x + n * W); });
+        unroll<R>([&](auto r) BRAING3N_LAMBDA_INLINE {
           const A b = values[r * R];
-          BRAING3N_UNROLL
-          for (int n = 0; n < N; ++n) acc[r][n] += v[n] * b;
-        }
+          unroll<N>([&](auto n) BRAING3N_LAMBDA_INLINE { acc[r][n] += v[n] * b; });
+        });
         x += Tile::queries;
         ++values;
       }
     }
-    BRAING3N_UNROLL
-    for (int r = 0; r < R; ++r) {
-      BRAING3N_UNROLL
-      for (int n = 0; n < N; ++n) L::at(out + (d + r) * Tile::queries + n * W) = acc[r][n];
-    }
+    unroll<R>([&](auto r) BRAING3N_LAMBDA_INLINE {
+      unroll<N>([&](auto n) BRAING3N_LAMBDA_INLINE { L::at(out + (d + r) * Tile::queries + n * W) = acc[r][n]; });
+    });
   }
 }
 
@@ -146,29 +131,22 @@ template <class Tile, int M, class A = typename Tile::Scalar>
 BRAING3N_INLINE void tile_outer_vectors(Index rows, const A* p, const A* x, Index stride, A* out) {
   using L = typename Tile::L;
   typename Tile::V acc[Tile::R][M];
-  BRAING3N_UNROLL
-  for (int r = 0; r < Tile::R; ++r) {
-    BRAING3N_UNROLL
-    for (int m = 0; m < M; ++m) acc[r][m] = L::at(out + r * stride + m * Tile::W);
-  }
+  unroll<Tile::R>([&](auto r) BRAING3N_LAMBDA_INLINE {
+    unroll<M>([&](auto m) BRAING3N_LAMBDA_INLINE { acc[r][m] = L::at(out + r * stride + m * Tile::W); });
+  });
   for (Index i = 0; i < rows; ++i) {
     typename Tile::V v[M];
-    BRAING3N_UNROLL
-    for (int m = 0; m < M; ++m) v[m] = L::at(x + m * Tile::W);
-    BRAING3N_UNROLL
-    for (int r = 0; r < Tile::R; ++r) {
+    unroll<M>([&](auto m) BRAING3N_LAMBDA_INLINE { v[m] = L::at(x + m * Tile::W); });
+    unroll<Tile::R>([&](auto r) BRAING3N_LAMBDA_INLINE {
       const A b = p[r * Tile::queries];
-      BRAING3N_UNROLL
-      for (int m = 0; m < M; ++m) acc[r][m] += v[m] * b;
-    }
+      unroll<M>([&](auto m) BRAING3N_LAMBDA_INLINE { acc[r][m] += v[m] * b; });
+    });
     x += stride;
     ++p;
   }
-  BRAING3N_UNROLL
-  for (int r = 0; r < Tile::R; ++r) {
-    BRAING3N_UNROLL
-    for (int m = 0; m < M; ++m) L::at(out + r * stride + m * Tile::W) = acc[r][m];
-  }
+  unroll<Tile::R>([&](auto r) BRAING3N_LAMBDA_INLINE {
+    unroll<M>([&](auto m) BRAING3N_LAMBDA_INLINE { L::at(out + r * stride + m * Tile::W) = acc[r][m]; });
+  });
 }
 
 /// out [R][stride] += p^T x over a panel of R keys; stride is a multiple of W.

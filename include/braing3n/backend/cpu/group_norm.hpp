@@ -93,7 +93,8 @@ void NormKernel<Cpu>::group_norm(Context<Cpu>& ctx, const GroupNormCall<T>& c) {
     }
     A* mean = coefficients.data() + n * 3 * plan.period;
     detail::repeat_channels(plan, mean, [&](Index k) { return c.mean[n * c.groups + k / per_group]; });
-    detail::repeat_channels(plan, mean + plan.period, [&](Index k) { return c.rstd[n * c.groups + k / per_group] * detail::widen(c.gain[k]); });
+    detail::repeat_channels(plan, mean + plan.period,
+                            [&](Index k) { return c.rstd[n * c.groups + k / per_group] * detail::widen(c.gain[k]); });
     detail::repeat_channels(plan, mean + 2 * plan.period, [&](Index k) { return detail::widen(c.shift[k]); });
   }
   const auto normalise = [&](auto with_silu) {

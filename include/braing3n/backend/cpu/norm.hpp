@@ -80,7 +80,8 @@ BRAING3N_INLINE void layer_norm_backward_row(const LayerNormCall<T>& c, const La
     else return widen(dy[i]);
   };
   const A sum = lane_sum<A>(n, upstream) / static_cast<A>(n);
-  const A dot = lane_sum<A>(n, [=](Index i) BRAING3N_LAMBDA_INLINE { return upstream(i) * ((widen(x[i]) - mean) * rstd); }) / static_cast<A>(n);
+  const A dot = lane_sum<A>(n, [=](Index i) BRAING3N_LAMBDA_INLINE { return upstream(i) * ((widen(x[i]) - mean) * rstd); }) /
+                static_cast<A>(n);
   if constexpr (affine) {
     BRAING3N_IVDEP
     for (Index i = 0; i < n; ++i) {

@@ -9,17 +9,22 @@
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "braing3n/base/config.hpp"
 
-/// "Unroll the next loop completely" (its trip count is a small constant).
-#if defined(__clang__)
-#define BRAING3N_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define BRAING3N_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 namespace braing3n::inline BRAING3N_ABI {
+
+/// f(0), ..., f(N - 1) with the numbers as constants: a loop that is unrolled at every optimisation level, without pragmas (no
+/// two compilers agree on them), so that arrays indexed by them become registers.
+template <int... I, class F>
+BRAING3N_INLINE void unroll(std::integer_sequence<int, I...>, const F& f) {
+  (f(std::integral_constant<int, I>()), ...);
+}
+template <int N, class F>
+BRAING3N_INLINE void unroll(const F& f) {
+  unroll(std::make_integer_sequence<int, N>(), f);
+}
 
 template <class T, int W>
 struct Lanes {
@@ -31,13 +36,15 @@ struct Lanes {
   BRAING3N_INLINE static const type& at(const T* p) { return *reinterpret_cast<const type*>(p); }
   BRAING3N_INLINE static type& at(T* p) { return *reinterpret_cast<type*>(p); }
 
+  BRAING3N_INLINE static const int_type& bits(const type& x) { return reinterpret_cast<const int_type&>(x); }
   BRAING3N_INLINE static void max(type& x, const type& y) { x = x > y ? x : y; }
 
   /// x = 2^x for x <= 0, at most 2 ulp off; below 2^-125 the result stays near 2^-125 for float.
   BRAING3N_INLINE static void exp2_nonpositive(type& x) {
     if constexpr (std::is_same_v<T, float>) {
       constexpr float magic = 12582912.0f;  // 1.5 * 2^23 rounds to an integer and leaves it in the low bits
-      const type low = type{} - 125.0f;
+      type low = {};  // not type{}: nvcc's front end ends at that with a segmentation fault
+      low -= 125.0f;
       const type v = x < low ? low : x;  // a NaN passes
       const type shifted = v + magic;
       const type f = v - (shifted - magic);
@@ -48,7 +55,8 @@ struct Lanes {
       p = p * f + 2.40226479e-1f;
       p = p * f + 6.93147203e-1f;
       p = p * f + 1.0f;
-      x = reinterpret_cast<type>(reinterpret_cast<int_type>(p) + (reinterpret_cast<int_type>(shifted) << 23));
+      const int_type scaled = bits(p) + (bits(shifted) << 23);
+      x = reinterpret_cast<const type&>(scaled);
     } else {
       for (int lane = 0; lane < W; ++lane) x[lane] = std::exp2(x[lane]);
     }
