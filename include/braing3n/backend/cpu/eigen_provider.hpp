@@ -42,14 +42,6 @@ void eigen_product(Index m, Index n, Index k, const T* a, Index a_row, Index a_c
   product(m, n, k, a, a_outer, b, b_outer, c, c_row, accumulate);
 }
 
-template <class T>
-void finish_tile(Isa isa, const GemmCall<T>& call, bool add, Index row, Index rows, Index col, Index cols, const accum_t<T>* tile, Index tile_row) {
-  const auto finish = isa >= Isa::avx512  ? &finish_tile<Isa::avx512, T>
-                      : isa == Isa::avx2 ? &finish_tile<Isa::avx2, T>
-                                         : &finish_tile<Isa::baseline, T>;
-  finish(call, add, row, rows, col, cols, tile, tile_row);
-}
-
 /// A strided matrix as contiguous rows of float.
 inline const float* eigen_rows(Context<Cpu>& ctx, Index rows, Index cols, const bfloat16* from, Index row, Index col, float* to) {
   ctx.parallel_range(rows, 64, [&](Index begin, Index end) {

@@ -9,7 +9,7 @@
 // The driver knows elements only by their size: it is compiled once, not once per type and instruction set.
 #pragma once
 
-#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu/context_type.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::detail {
 
@@ -32,7 +32,7 @@ struct GemmOps {
 struct KBlocks {
   Index k, count, size;
   KBlocks(const GemmOps& ops, Index k_)
-      : k(k_), count(std::max<Index>(1, (k_ + largest(ops) - 1) / largest(ops))), size(((k_ + count - 1) / count + 7) / 8 * 8) {}
+      : k(k_), count(std::max<Index>(1, (k_ + largest(ops) - 1) / largest(ops))), size(std::max<Index>(8, ((k_ + count - 1) / count + 7) / 8 * 8)) {}
   Index begin(Index block) const { return block * size; }
   Index length(Index block) const { return std::min(size, k - block * size); }
   // A panel of B and the rows of a chunk share the second-level cache.
@@ -78,6 +78,12 @@ class GemmDriver {
       while (cols_ > ops.cols && chunks(m, n) < 64 && rows_ * cols_ > 2 * small / k) cols_ /= 2;
       while (rows_ > 2 * ops.rows && chunks(m, n) < 32 && rows_ * cols_ > 2 * small / k) rows_ = (rows_ / 2 + ops.rows - 1) / ops.rows * ops.rows;
     }
+    row_step_ = rows_;
+    // With many columns, and an A that stays in the last-level cache, each chunk takes all rows and packs the few panels it needs
+    // just for itself: they never leave its own cache.
+    const Index narrow = 3 * ops.cols;
+    if (call.packed_b == nullptr && blocks_.count == 1 && m > rows_ && (n + narrow - 1) / narrow >= 32 && m * k * ops.in <= (Index{16} << 20))
+      rows_ = m, cols_ = narrow;
     row_chunks_ = (m + rows_ - 1) / rows_;
     col_chunks_ = (n + cols_ - 1) / cols_;
     // Rows a multiple of a page apart share one set of the first-level cache.
@@ -86,6 +92,7 @@ class GemmDriver {
     a_row_ = copy_a_ ? blocks_.size + 64 / ops.in : call.a_row;
     pack_b_inside_ = call.packed_b == nullptr && row_chunks_ == 1;
     pack_b_before_ = call.packed_b == nullptr && row_chunks_ > 1;
+    panels_inside_ = !pack_b_inside_ ? 0 : rows_ > row_step_ ? cols_ / ops.cols : 1;
     sums_in_c_ = ops.sums_in_c && call.residual == nullptr;
   }
 
@@ -111,7 +118,7 @@ class GemmDriver {
     unsigned char* a;               // the copy of A, one block of k after the other
     const unsigned char* packed;    // panels of B
     Index packed_first;             // their first block of k
-    unsigned char* workers;         // per worker: a panel of B, a tile of sums
+    unsigned char* workers;         // per worker: panels of B, a tile of sums
     Index worker_bytes, panel_bytes;
   };
 
@@ -124,7 +131,7 @@ class GemmDriver {
     const Index a_bytes = copy_a_ ? aligned((last - first) * call_.m * a_row_ * ops_.in) : 0;
     const Index b_bytes = pack_b_before_ ? aligned((last - first) * layout_.count * layout_.size(blocks_.size) * ops_.in) : 0;
     const Index panel_bytes = pack_b_inside_ ? aligned(layout_.size(blocks_.size) * ops_.in) : 0;
-    const Index worker_bytes = panel_bytes + (sums_in_c_ || sums != nullptr ? 0 : aligned(rows_ * cols_ * ops_.acc));
+    const Index worker_bytes = panels_inside_ * panel_bytes + (sums_in_c_ || sums != nullptr ? 0 : aligned(row_step_ * cols_ * ops_.acc));
     const Storage scratch(ctx_.memory(), static_cast<std::size_t>(a_bytes + b_bytes + workers * worker_bytes));
     unsigned char* const base = static_cast<unsigned char*>(scratch.data());
 
@@ -139,34 +146,41 @@ class GemmDriver {
 
   __attribute__((noinline)) void run_chunk(const Pass& pass, Index chunk, int worker) const {
     // Neighbouring chunks share their columns of B.
-    const Index i0 = chunk % row_chunks_ * rows_, i1 = std::min(call_.m, i0 + rows_);
+    const Index first_row = chunk % row_chunks_ * rows_, last_row = std::min(call_.m, first_row + rows_);
     const Index j0 = chunk / row_chunks_ * cols_, j1 = std::min(call_.n, j0 + cols_);
-    unsigned char* const panel = pass.workers + worker * pass.worker_bytes;
-    unsigned char* c = panel + pass.panel_bytes;
-    Index c_row = cols_;
-    if (pass.sums != nullptr) c = pass.sums + (i0 * call_.n + j0) * ops_.acc, c_row = call_.n;
-    if (sums_in_c_) c = call_.c + (i0 * call_.c_row + j0) * ops_.acc, c_row = call_.c_row;
+    unsigned char* const own = pass.workers + worker * pass.worker_bytes;
+    const bool tile_inside = !sums_in_c_ && pass.sums == nullptr;
+    const Index c_row = sums_in_c_ ? call_.c_row : tile_inside ? cols_ : call_.n;
 
     for (Index block = pass.first; block < pass.last; ++block) {
       const Index length = blocks_.length(block);
       const bool accumulate = block > 0 || (sums_in_c_ && call_.accumulate);
-      for (Index j = j0; j < j1; j += ops_.cols) {
-        const Index cols = std::min(ops_.cols, j1 - j);
-        const unsigned char* b = panel;
-        if (pack_b_inside_) {
-          ops_.pack_panel(call_.b + (blocks_.begin(block) * call_.b_row + j * call_.b_col) * ops_.element, call_.b_row, call_.b_col, length, cols, panel);
-        } else {
-          b = pass.packed + layout_.offset(blocks_, block - pass.packed_first, length, j / ops_.cols) * ops_.in;
+      for (Index i0 = first_row; i0 < last_row; i0 += row_step_) {
+        const Index i1 = std::min(last_row, i0 + row_step_);
+        unsigned char* const c = tile_inside  ? own + panels_inside_ * pass.panel_bytes
+                                 : sums_in_c_ ? call_.c + (i0 * c_row + j0) * ops_.acc
+                                              : pass.sums + (i0 * c_row + j0) * ops_.acc;
+        for (Index j = j0; j < j1; j += ops_.cols) {
+          const Index cols = std::min(ops_.cols, j1 - j);
+          const unsigned char* b;
+          if (pack_b_inside_) {
+            unsigned char* const panel = own + (panels_inside_ == 1 ? 0 : (j - j0) / ops_.cols * pass.panel_bytes);
+            if (i0 == first_row)
+              ops_.pack_panel(call_.b + (blocks_.begin(block) * call_.b_row + j * call_.b_col) * ops_.element, call_.b_row, call_.b_col, length, cols, panel);
+            b = panel;
+          } else {
+            b = pass.packed + layout_.offset(blocks_, block - pass.packed_first, length, j / ops_.cols) * ops_.in;
+          }
+          for (Index i = i0; i < i1; i += ops_.rows) {
+            const unsigned char* a = copy_a_ ? pass.a + ((block - pass.first) * call_.m + i) * a_row_ * ops_.in
+                                             : call_.a + (i * call_.a_row + blocks_.begin(block)) * ops_.in;
+            ops_.tile(std::min(ops_.rows, i1 - i), cols, length, a, a_row_, b, c + ((i - i0) * c_row + (j - j0)) * ops_.acc, c_row, accumulate);
+          }
         }
-        for (Index i = i0; i < i1; i += ops_.rows) {
-          const unsigned char* a = copy_a_ ? pass.a + ((block - pass.first) * call_.m + i) * a_row_ * ops_.in
-                                           : call_.a + (i * call_.a_row + blocks_.begin(block)) * ops_.in;
-          ops_.tile(std::min(ops_.rows, i1 - i), cols, length, a, a_row_, b, c + ((i - i0) * c_row + (j - j0)) * ops_.acc, c_row, accumulate);
-        }
+        if (block == blocks_.count - 1 && (!sums_in_c_ || has_epilogue()))
+          ops_.finish(call_, !sums_in_c_ && call_.accumulate, i0, i1 - i0, j0, j1 - j0, c, c_row);
       }
     }
-    if (pass.last == blocks_.count && (!sums_in_c_ || has_epilogue()))
-      ops_.finish(call_, !sums_in_c_ && call_.accumulate, i0, i1 - i0, j0, j1 - j0, c, c_row);
   }
 
   void copy_a(const Pass& pass) const {
@@ -187,10 +201,12 @@ class GemmDriver {
   KBlocks blocks_;
   PanelLayout layout_;
   Index rows_, cols_;              // of a chunk
+  Index row_step_;                 // rows of a chunk that are done together: their part of A stays in cache
   Index row_chunks_, col_chunks_;
   Index a_row_;                    // distance of the rows of A, or of its copy: there never a multiple of a page
   bool copy_a_;                    // A's rows cannot be read in place
-  bool pack_b_inside_;             // each panel of B has one user, which packs it when it comes to it
+  bool pack_b_inside_;             // each panel of B has one user, which packs it when it comes to it,
+  Index panels_inside_;            // and keeps so many: more than one when it comes back to them
   bool pack_b_before_;
   bool sums_in_c_;
 };

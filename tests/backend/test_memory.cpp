@@ -1,0 +1,118 @@
+// The caching memory: blocks come back, counts are right, and it never holds much more than was needed at once.
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <thread>
+#include <vector>
+
+#include "braing3n/backend/cpu/memory.hpp"
+
+using namespace braing3n;
+
+TEST_CASE("memory: blocks are aligned, apart and as long as asked") {
+  CachingHostMemory memory;
+  std::vector<std::pair<unsigned char*, std::size_t>> blocks;
+  for (std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{65}, std::size_t{1000}, std::size_t{100000}, std::size_t{5} << 20}) {
+    auto* p = static_cast<unsigned char*>(memory.allocate(bytes));
+    CHECK(reinterpret_cast<std::uintptr_t>(p) % 64 == 0);
+    std::memset(p, static_cast<int>(blocks.size()), bytes);
+    blocks.emplace_back(p, bytes);
+  }
+  for (std::size_t i = 0; i < blocks.size(); ++i)
+    for (std::size_t at : {std::size_t{0}, blocks[i].second / 2, blocks[i].second - 1})
+      if (blocks[i].second > 0) CHECK(blocks[i].first[at] == static_cast<unsigned char>(i));
+  for (const auto& [p, bytes] : blocks) memory.deallocate(p, bytes);
+  CHECK(memory.stats().live == 0);
+}
+
+TEST_CASE("memory: a second step asks the system for nothing") {
+  CachingHostMemory memory;
+  const auto step = [&] {
+    std::vector<std::pair<void*, std::size_t>> held;
+    for (std::size_t bytes : {std::size_t{100}, std::size_t{70000}, std::size_t{9} << 20, std::size_t{100}, std::size_t{3} << 20})
+      held.emplace_back(memory.allocate(bytes), bytes);
+    for (const auto& [p, bytes] : held) memory.deallocate(p, bytes);
+  };
+  step();
+  const std::size_t calls = memory.stats().system_calls;
+  CHECK(calls == 5);
+  for (int i = 0; i < 10; ++i) step();
+  CHECK(memory.stats().system_calls == calls);
+}
+
+TEST_CASE("memory: a block of a slightly different size fits the same place") {
+  CachingHostMemory memory;
+  void* first = memory.allocate(1000000);
+  memory.deallocate(first, 1000000);
+  void* second = memory.allocate(1000001);
+  CHECK(second == first);
+  memory.deallocate(second, 1000001);
+}
+
+TEST_CASE("memory: live and peak count what is in use") {
+  CachingHostMemory memory;
+  void* a = memory.allocate(1 << 20);
+  void* b = memory.allocate(2 << 20);
+  CHECK(memory.stats().live == (3u << 20));
+  memory.deallocate(b, 2 << 20);
+  CHECK(memory.stats().live == (1u << 20));
+  CHECK(memory.stats().peak == (3u << 20));
+  memory.reset_peak();
+  CHECK(memory.stats().peak == (1u << 20));
+  CHECK(memory.stats().reserved == (3u << 20));
+  memory.trim();
+  CHECK(memory.stats().reserved == (1u << 20));
+  memory.deallocate(a, 1 << 20);
+  memory.trim();
+  CHECK(memory.stats().reserved == 0);
+}
+
+TEST_CASE("memory: changing sizes do not pile up") {
+  CachingHostMemory memory;
+  // Every size is new, so no block is ever reused: what is kept stays within an eighth and 64 MiB of the real need.
+  for (std::size_t i = 0; i < 60; ++i) {
+    const std::size_t bytes = (std::size_t{20} + i) << 20;
+    memory.deallocate(memory.allocate(bytes), bytes);
+    const MemoryStats s = memory.stats();
+    CHECK(s.reserved <= s.peak + s.peak / 8 + (std::size_t{64} << 20));
+  }
+}
+
+TEST_CASE("memory: more than the system has is an error, and nothing is lost") {
+  CachingHostMemory memory;
+  void* kept = memory.allocate(1000);
+  try {
+    (void)memory.allocate(std::numeric_limits<std::size_t>::max() / 4);
+    FAIL("no error");
+  } catch (const Error& e) {
+    CHECK(e.kind() == ErrorKind::environment);
+    CHECK(e.id() == "memory.exhausted");
+  }
+  CHECK(memory.stats().live == 1024);
+  memory.deallocate(kept, 1000);
+  CHECK(memory.stats().live == 0);
+  void* after = memory.allocate(5000);
+  CHECK(after != nullptr);
+  memory.deallocate(after, 5000);
+}
+
+TEST_CASE("memory: several threads at once") {
+  CachingHostMemory memory;
+  std::vector<std::thread> threads;
+  std::vector<int> wrong(4, 0);
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 2000; ++i) {
+        const std::size_t bytes = static_cast<std::size_t>(64 + (i * 37 + t * 101) % 5000);
+        auto* p = static_cast<unsigned char*>(memory.allocate(bytes));
+        std::memset(p, t + 1, bytes);
+        if (p[0] != t + 1 || p[bytes - 1] != t + 1) ++wrong[static_cast<std::size_t>(t)];
+        memory.deallocate(p, bytes);
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  for (int w : wrong) CHECK(w == 0);
+  CHECK(memory.stats().live == 0);
+}
