@@ -2,6 +2,7 @@
 set(braing3n_warnings -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   list(APPEND braing3n_warnings -Wno-restrict)  # wrong about std::string operator+ in g++ 12 (GCC bug 105651)
+  list(APPEND braing3n_warnings -Wno-maybe-uninitialized)  # wrong about std::optional in g++ 12 (GCC bug 80635)
 endif()
 if(BRAING3N_WERROR)
   list(APPEND braing3n_warnings -Werror)

@@ -1,6 +1,8 @@
-// What a file contains: models, training states and other safetensors files, NumPy arrays, tables. With --config, the parameter
-// counts of a configuration; nothing is allocated for that.
+// What a file contains: scans, manifests, models, training states and other safetensors files, NumPy arrays, tables. With
+// --config, the parameter counts of a configuration; nothing is allocated for that.
 //
+//   inspect scan.nii.gz --model tokenizer.safetensors --png scan.png
+//   inspect volumes.csv
 //   inspect mae.safetensors
 //   inspect --config paper
 #include <iostream>
@@ -14,6 +16,10 @@
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/models/mae3d.hpp"
 #include "braing3n/nn/visit.hpp"
+#include "examples/support/context.hpp"
+#include "examples/support/contract_options.hpp"
+#include "examples/support/inspect_manifest.hpp"
+#include "examples/support/inspect_volume.hpp"
 #include "examples/support/program.hpp"
 #include "examples/support/table.hpp"
 
@@ -84,17 +90,39 @@ Json inspect_table(const std::string& path) {
   return report;
 }
 
-Json inspect_file(const std::string& path, bool verify) {
+struct InspectOptions {
+  bool verify = true, read_scans = true, quiet = false;
+  int threads = 1;
+  VolumeInspection volume;
+  ManifestOptions manifest;
+};
+
+Json inspect_file(Context<Cpu>& context, const std::string& path, const InspectOptions& options) {
+  if (is_scan_name(path)) return inspect_volume(context, path, options.volume);
   const std::string name = std::filesystem::path(path).extension().string();
   if (name == ".npy") return {{"file", path}, {"type", "npy"}, {"tensors", Json::array({array_entry("", read_npy(path))})}};
   if (name == ".npz") return inspect_npz(path);
-  if (name == ".csv" || name == ".tsv") return inspect_table(path);
-  return inspect_safetensors(path, verify);
+  if (name == ".csv" || name == ".tsv") {
+    const CsvTable table(path);
+    return is_manifest(table, options.manifest.pattern) ? inspect_manifest(table, options.manifest, options.read_scans, options.threads, options.quiet)
+                                                        : inspect_table(path);
+  }
+  return inspect_safetensors(path, options.verify);
 }
 
 std::string shape_of(const Json& shape) { return shape_text(shape.get<std::vector<Index>>()); }
 
+/// An input that must not be used: it is reported, and the exit code says so.
+bool refused(const Json& report, bool strict) {
+  if (!report.contains("findings")) return false;
+  for (const Json& f : report["findings"])
+    if (f["severity"] == "error" || (strict && f["severity"] == "warning")) return true;
+  return false;
+}
+
 void print_file(const Json& report) {
+  if (report["type"] == "volume") return print_volume(report);
+  if (report["type"] == "manifest") return print_manifest(report);
   for (const auto& [key, value] : report.items()) {
     if (key == "tensors" || key == "columns" || key == "metadata") continue;
     std::cout << key << ": "
@@ -159,12 +187,24 @@ void print_config(const Json& report) {
 int main(int argc, char** argv) {
   std::vector<std::string> files;
   std::string config;
-  bool json = false, fast = false;
-  Program program("inspect", "Shows what models, arrays and tables contain, and the size of a configuration.");
+  bool json = false, fast = false, strict = false;
+  std::string model;
+  InspectOptions options;
+  ContractOptions contract;
+  Program program("inspect", "Shows what scans, manifests, models, arrays and tables contain, and the size of a configuration.");
   program.app.add_flag("--json", json, "one JSON object per file");
   program.app.add_flag("--no-checksum", fast, "do not read whole files for their checksum");
   program.app.add_option("--config", config, "paper, or a JSON file with any of mae, decoder, dit: print parameter counts");
-  program.app.add_option("FILE", files, "safetensors, npy, npz, csv or tsv");
+  program.app.add_option("FILE", files, "scans (.nii, .nii.gz, .hdr), manifests and tables (.csv, .tsv), safetensors, npy, npz");
+  program.app.add_option("--model", model, "check scans against the contract of this model file");
+  program.app.add_flag("--strict", strict, "warnings count as refusals (exit code 2)");
+  program.app.add_option("--index", options.volume.index, "which volume of a scan file with several");
+  program.app.add_option("--png", options.volume.png, "three planes of the scan as a picture (one scan)");
+  program.app.add_option("--npy", options.volume.npy, "the scan's values as a NumPy array (one scan)");
+  program.app.add_option("--pattern", options.manifest.pattern, "paths for a manifest without them, for example sub-{participant_id}_T1w.nii.gz");
+  bool no_scans = false;
+  program.app.add_flag("--no-scans", no_scans, "do not read the scans of a manifest (no search for copies)");
+  contract.add_to(program.app);
   return program.run(argc, argv, [&]() -> int {
     if (files.empty() == config.empty()) fail(ErrorKind::argument, "inspect.input", "expected either files or --config");
     if (!config.empty()) {
@@ -173,13 +213,27 @@ int main(int argc, char** argv) {
       else print_config(report);
       return exit_done;
     }
+    if (!model.empty()) contract.preset = model;
+    if (!model.empty() || contract.given(program.app)) options.volume.contract = contract.contract();
+    if (files.size() > 1 && !(options.volume.png.empty() && options.volume.npy.empty()))
+      fail(ErrorKind::argument, "inspect.input", "--png and --npy take one scan");
+    options.verify = !fast;
+    options.read_scans = !no_scans;
+    options.quiet = program.common.quiet || json;
+    options.volume.force = program.common.force;
+    const auto context = make_cpu_context(program.common);
+    options.threads = context->threads();
     std::size_t failed = 0;
     for (const std::string& path : files) {
       stop_if_interrupted();
       try {
-        const Json report = inspect_file(path, !fast);
+        const Json report = inspect_file(*context, path, options);
         if (json) std::cout << report.dump() << '\n';
         else print_file(report);
+        if (refused(report, strict)) {
+          if (files.size() == 1) return exit_not_started;
+          ++failed;
+        }
       } catch (const Error& e) {
         if (files.size() == 1 || e.kind() == ErrorKind::environment) throw;
         std::cerr << "inspect: " << e.what() << '\n';

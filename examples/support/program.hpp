@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
+#include <initializer_list>
 #include <iostream>
 #include <new>
 #include <string>
@@ -84,6 +85,11 @@ class Program {
     app.add_flag("--quiet", common.quiet, "print errors and results only")->group("Common");
     app.add_flag("--force", common.force, "replace outputs that exist")->group("Common");
     app.add_option("--json-log", common.json_log, "append one JSON object per event to this file")->group("Common");
+  }
+
+  /// Takes away common options that mean nothing to this program, so that giving them is an error.
+  void without(std::initializer_list<const char*> options) {
+    for (const char* option : options) app.remove_option(app.get_option(option));
   }
 
   /// Parses, calls body(), prints what went wrong in one line and returns the exit code.

@@ -20,6 +20,7 @@
 #include "braing3n/backend/cpu/attention_pack.hpp"
 #include "braing3n/backend/cpu/attention_tiles.hpp"
 #include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu/context_type.hpp"
 #include "braing3n/backend/cpu/conv.hpp"
 #include "braing3n/backend/cpu/conv_direct.hpp"
 #include "braing3n/backend/cpu/conv_dot.hpp"

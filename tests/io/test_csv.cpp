@@ -96,7 +96,7 @@ TEST_CASE("csv: written and read back") {
   CsvWriter writer(folder / "t.tsv", {"name", "x", "n", "opt"});
   writer.row("plain", 0.1, 7, std::optional<double>());
   writer.row("tab\t, quote \" line\nend", 1.0f / 3, -1, std::optional<std::string>("x;y"));
-  writer.row("", std::numeric_limits<double>::quiet_NaN(), true, 1e-300);
+  writer.row("a\tb", std::numeric_limits<double>::quiet_NaN(), true, 1e-300);
   writer.cells(std::vector<double>{1, 2, 3, 4});
   CHECK(error_of([&] { writer.row("a", 1); }).id() == "csv.ragged");
   CHECK_FALSE(std::filesystem::exists(folder / "t.tsv"));
@@ -108,6 +108,7 @@ TEST_CASE("csv: written and read back") {
   CHECK(t.numbers("x") == std::vector<std::optional<double>>{0.1, static_cast<double>(0.33333334), std::nullopt, 2.0});
   CHECK(static_cast<float>(*t.number(1, 1)) == 1.0f / 3);
   CHECK(t.cell(1, "opt") == "x;y");
+  CHECK(t.cell(2, "name") == "a\tb");
   CHECK(t.number(2, 3) == 1e-300);
   CHECK_FALSE(t.text(0, 3).has_value());
   CHECK(folder.files() == 1);

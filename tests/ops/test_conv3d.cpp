@@ -73,10 +73,12 @@ TEST_CASE("conv3d providers agree on random numbers") {
   for (const CpuProvider* provider : usable_providers()) {
     CAPTURE(std::string(provider->name));
     Context<Cpu> ctx({.threads = 2, .provider = provider});
-    const auto x = random<float>(ctx, x_shape, 1), w = random<float>(ctx, w_shape, 2, 1 / std::sqrt(27.0 * 40)), bias = random<float>(ctx, {36}, 3);
+    const auto x = random<float>(ctx, x_shape, 1), w = random<float>(ctx, w_shape, 2, 1 / std::sqrt(27.0 * 40)),
+               bias = random<float>(ctx, {36}, 3);
     CHECK(max_difference(conv3d_forward(x, w, bias, same), reference_conv3d(x, w, bias, same)) <= tolerance<float>(27 * 40));
     const auto dy = random<float>(ctx, x_shape.with(4, 36), 4, 1 / std::sqrt(5.0 * 6 * 21));
-    CHECK(max_difference(conv3d_backward_input(dy, w, x_shape, same), reference_conv3d_input(dy, w, x_shape, same)) <= tolerance<float>(27 * 36));
+    CHECK(max_difference(conv3d_backward_input(dy, w, x_shape, same), reference_conv3d_input(dy, w, x_shape, same)) <=
+          tolerance<float>(27 * 36));
     auto dw = Tensor<float, Cpu>::zeros(ctx, w_shape);
     conv3d_backward_weight(x, dy, same, dw);
     CHECK(max_difference(dw, reference_conv3d_weight(x, dy, w_shape, same)) <= tolerance<float>(5 * 6 * 21));

@@ -31,7 +31,8 @@ template <class T>
 void compare_with_definition(const CpuProvider& provider) {
   Context<Cpu> ctx({.threads = 2, .provider = &provider});
   std::uint32_t id = 0;
-  for (const auto& [x_shape, out] : {std::pair{Shape{2, 2, 3, 4, 5}, Index{3}}, {Shape{1, 2, 3, 33, 31}, Index{33}}, {Shape{1, 3, 1, 16, 32}, Index{1}}}) {
+  for (const auto& [x_shape, out] :
+       {std::pair{Shape{2, 2, 3, 4, 5}, Index{3}}, {Shape{1, 2, 3, 33, 31}, Index{33}}, {Shape{1, 3, 1, 16, 32}, Index{1}}}) {
     CAPTURE(std::string(provider.name));
     CAPTURE(x_shape.str());
     const auto x = small_integers<T>(ctx, x_shape, ++id), w = small_integers<T>(ctx, {2, 2, 2, x_shape[4], out}, ++id);

@@ -36,7 +36,8 @@ TEST_CASE("oneDNN convolutions do not depend on the number of threads") {
   for (int threads : {1, 2, 3}) {
     contexts.push_back(std::make_unique<Context<Cpu>>(CpuOptions{.threads = threads, .provider = &convolutions_by_onednn()}));
     Context<Cpu>& ctx = *contexts.back();
-    const auto x = random<float>(ctx, {2, 11, 9, 33, 40}, 1), w = random<float>(ctx, {3, 3, 3, 40, 33}, 2), bias = random<float>(ctx, {33}, 3);
+    const auto x = random<float>(ctx, {2, 11, 9, 33, 40}, 1), w = random<float>(ctx, {3, 3, 3, 40, 33}, 2),
+               bias = random<float>(ctx, {33}, 3);
     const auto y = conv3d_forward(x, w, bias, Conv3dOptions::same(3));
     const std::vector<Tensor<float, Cpu>> got = {y, conv3d_backward_input(y, w, x.shape(), Conv3dOptions::same(3))};
     if (first.empty()) first = got;

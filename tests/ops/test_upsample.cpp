@@ -28,8 +28,11 @@ template <class T>
 void compare_with_two_steps(const CpuProvider& provider) {
   Context<Cpu> ctx({.threads = 2, .provider = &provider});
   std::uint32_t id = 0;
-  for (const auto& [x_shape, out] : {std::pair{Shape{2, 2, 3, 5, 3}, Index{5}}, {Shape{1, 1, 1, 1, 2}, Index{1}}, {Shape{1, 3, 2, 20, 33}, Index{32}},
-                                     {Shape{1, 2, 9, 31, 31}, Index{33}}, {Shape{1, 2, 2, 4, 200}, Index{150}}}) {
+  for (const auto& [x_shape, out] : {std::pair{Shape{2, 2, 3, 5, 3}, Index{5}},
+                                     {Shape{1, 1, 1, 1, 2}, Index{1}},
+                                     {Shape{1, 3, 2, 20, 33}, Index{32}},
+                                     {Shape{1, 2, 9, 31, 31}, Index{33}},
+                                     {Shape{1, 2, 2, 4, 200}, Index{150}}}) {
     CAPTURE(std::string(provider.name));
     CAPTURE(x_shape.str());
     const auto x = small_integers<T>(ctx, x_shape, ++id), w = small_integers<T>(ctx, {3, 3, 3, x_shape[4], out}, ++id);

@@ -34,8 +34,8 @@ void for_each_product(const ConvGeometry& g, const F& f) {
 }
 
 template <class T>
-Tensor<double, Cpu> reference_conv3d(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& w, const Tensor<T, Cpu>& bias, const Conv3dOptions& options = {},
-                                     const Tensor<T, Cpu>& residual = {}) {
+Tensor<double, Cpu> reference_conv3d(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& w, const Tensor<T, Cpu>& bias,
+                                     const Conv3dOptions& options = {}, const Tensor<T, Cpu>& residual = {}) {
   const ConvGeometry g = detail::conv_geometry("reference", x.shape(), w.shape(), options);
   Tensor<double, Cpu> y = Tensor<double, Cpu>::zeros(x.context(), detail::conv_output_shape(g));
   double* const to = y.data();
@@ -48,7 +48,8 @@ Tensor<double, Cpu> reference_conv3d(const Tensor<T, Cpu>& x, const Tensor<T, Cp
 }
 
 template <class T>
-Tensor<double, Cpu> reference_conv3d_input(const Tensor<T, Cpu>& dy, const Tensor<T, Cpu>& w, const Shape& x_shape, const Conv3dOptions& options = {}) {
+Tensor<double, Cpu> reference_conv3d_input(const Tensor<T, Cpu>& dy, const Tensor<T, Cpu>& w, const Shape& x_shape,
+                                           const Conv3dOptions& options = {}) {
   const ConvGeometry g = detail::conv_geometry("reference", x_shape, w.shape(), options);
   Tensor<double, Cpu> dx = Tensor<double, Cpu>::zeros(dy.context(), x_shape);
   for_each_product(g, [&](Index i, Index k, Index o) { dx.data()[i] += at(dy, o) * at(w, k); });
@@ -56,7 +57,8 @@ Tensor<double, Cpu> reference_conv3d_input(const Tensor<T, Cpu>& dy, const Tenso
 }
 
 template <class T>
-Tensor<double, Cpu> reference_conv3d_weight(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& dy, const Shape& w_shape, const Conv3dOptions& options = {}) {
+Tensor<double, Cpu> reference_conv3d_weight(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& dy, const Shape& w_shape,
+                                            const Conv3dOptions& options = {}) {
   const ConvGeometry g = detail::conv_geometry("reference", x.shape(), w_shape, options);
   Tensor<double, Cpu> dw = Tensor<double, Cpu>::zeros(x.context(), w_shape);
   for_each_product(g, [&](Index i, Index k, Index o) { dw.data()[k] += at(x, i) * at(dy, o); });

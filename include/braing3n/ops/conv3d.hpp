@@ -34,7 +34,8 @@ inline ConvGeometry conv_geometry(const char* op, const Shape& x, const Shape& w
   if (x.rank() != 5) fail(ErrorKind::shape, "op.rank", op, ": input has shape ", x, ", expected (N, X, Y, Z, C)");
   if (weight.rank() != 5 || weight.size() == 0)
     fail(ErrorKind::shape, "op.rank", op, ": weight has shape ", weight, ", expected (kx, ky, kz, in, out)");
-  if (x[4] != weight[3]) fail(ErrorKind::shape, "conv3d.channels", op, ": input ", x, " has ", x[4], " channels, weight ", weight, " wants ", weight[3]);
+  if (x[4] != weight[3])
+    fail(ErrorKind::shape, "conv3d.channels", op, ": input ", x, " has ", x[4], " channels, weight ", weight, " wants ", weight[3]);
   ConvGeometry g;
   g.batch = x[0], g.channels_in = x[4], g.channels_out = weight[4];
   for (int a = 0; a < 3; ++a) {
@@ -42,8 +43,8 @@ inline ConvGeometry conv_geometry(const char* op, const Shape& x, const Shape& w
     g.in[a] = x[a + 1], g.kernel[a] = weight[a];
     g.stride[a] = options.stride[i], g.pad_before[a] = options.pad_before[i], g.pad_after[a] = options.pad_after[i];
     if (g.stride[a] < 1 || g.pad_before[a] < 0 || g.pad_after[a] < 0)
-      fail(ErrorKind::argument, "conv3d.options", op, ": axis ", a, " has stride ", g.stride[a], " and padding ", g.pad_before[a], " + ", g.pad_after[a],
-           ", expected a positive stride and no negative padding");
+      fail(ErrorKind::argument, "conv3d.options", op, ": axis ", a, " has stride ", g.stride[a], " and padding ", g.pad_before[a], " + ",
+           g.pad_after[a], ", expected a positive stride and no negative padding");
     const Index span = g.in[a] + g.pad_before[a] + g.pad_after[a] - g.kernel[a];
     if (span < 0)
       fail(ErrorKind::shape, "conv3d.extent", op, ": axis ", a, " of input ", x, " with padding ", g.pad_before[a], " + ", g.pad_after[a],
@@ -60,7 +61,8 @@ inline ConvGeometry doubling_geometry(const char* op, const Shape& x, const Shap
   const Index w = weight_kernel;
   if (weight.rank() != 5 || weight[0] != w || weight[1] != w || weight[2] != w)
     fail(ErrorKind::shape, "op.rank", op, ": weight has shape ", weight, ", expected (", w, ", ", w, ", ", w, ", in, out)");
-  if (x[4] != weight[3]) fail(ErrorKind::shape, "conv3d.channels", op, ": input ", x, " has ", x[4], " channels, weight ", weight, " wants ", weight[3]);
+  if (x[4] != weight[3])
+    fail(ErrorKind::shape, "conv3d.channels", op, ": input ", x, " has ", x[4], " channels, weight ", weight, " wants ", weight[3]);
   ConvGeometry g;
   g.batch = x[0], g.channels_in = weight[4], g.channels_out = weight[3], g.weight_swapped = true;
   for (int a = 0; a < 3; ++a) {
@@ -104,7 +106,8 @@ Tensor<T, B> conv3d_forward(const Tensor<T, B>& x, const Tensor<T, B>& weight, c
 
 /// dx, shaped `x_shape` (the stride leaves several possible), for dy (N, X', Y', Z', out).
 template <class T, Backend B>
-Tensor<T, B> conv3d_backward_input(const Tensor<T, B>& dy, const Tensor<T, B>& weight, const Shape& x_shape, const Conv3dOptions& options = {}) {
+Tensor<T, B> conv3d_backward_input(const Tensor<T, B>& dy, const Tensor<T, B>& weight, const Shape& x_shape,
+                                   const Conv3dOptions& options = {}) {
   require_elements("conv3d_backward_input", dy);
   require_same_context("conv3d_backward_input", dy, weight);
   const ConvGeometry g = detail::conv_geometry("conv3d_backward_input", x_shape, weight.shape(), options);

@@ -46,7 +46,8 @@ Tensor<T, B> conv_transpose3d_backward_input(const Tensor<T, B>& dy, const Tenso
   const ConvGeometry g = detail::conv_transpose_geometry("conv_transpose3d_backward_input", x_shape, weight.shape());
   require_shape("conv_transpose3d_backward_input", "upstream gradient", dy, detail::conv_input_shape(g));
   Tensor<T, B> dx(dy.context(), x_shape);
-  ConvolutionKernel<B>::forward(dy.context(), g, dy.data(), weight.data(), static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), dx.data());
+  ConvolutionKernel<B>::forward(dy.context(), g, dy.data(), weight.data(), static_cast<const T*>(nullptr), static_cast<const T*>(nullptr),
+                                dx.data());
   return dx;
 }
 

@@ -94,7 +94,9 @@ struct CollectTaps {
 };
 
 /// Kernel 4, stride 2, padding 1 from the fine grid to the coarse one: its transpose is the fused op.
-inline ConvGeometry upsample_geometry(const char* op, const Shape& x, const Shape& weight) { return doubling_geometry(op, x, weight, 3, 4, 1); }
+inline ConvGeometry upsample_geometry(const char* op, const Shape& x, const Shape& weight) {
+  return doubling_geometry(op, x, weight, 3, 4, 1);
+}
 
 template <class T, Backend B>
 Tensor<T, B> sum_taps(const Tensor<T, B>& weight) {
@@ -160,7 +162,8 @@ Tensor<T, B> upsample_conv3d_backward_input(const Tensor<T, B>& dy, const Tensor
   require_shape("upsample_conv3d_backward_input", "upstream gradient", dy, detail::conv_input_shape(g));
   Tensor<T, B> dx(dy.context(), x_shape);
   const Tensor<T, B> w4 = detail::sum_taps(weight);
-  ConvolutionKernel<B>::forward(dy.context(), g, dy.data(), w4.data(), static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), dx.data());
+  ConvolutionKernel<B>::forward(dy.context(), g, dy.data(), w4.data(), static_cast<const T*>(nullptr), static_cast<const T*>(nullptr),
+                                dx.data());
   return dx;
 }
 

@@ -40,7 +40,7 @@ inline void apply_scale(Context<Cpu>& ctx, float* v, Index n, double mean, doubl
       BRAING3N_IVDEP for (Index i = begin; i < end; ++i) {
         const float x = v[i];
         const float z = (x - m) * r;
-        v[i] = keep_zero & (x == 0.0f) ? 0.0f : z;
+        v[i] = (keep_zero & (x == 0.0f)) ? 0.0f : z;
       }
     });
   });

@@ -6,17 +6,17 @@
 //   - Lines outside the volume in x or y are left out, which saves their arithmetic.
 //   - Runs that stick out along z are read from a copy with zeros: of a tile's own rows where lines are long, of the whole
 //     input (z padded once) where most tiles touch an end.
-//   - Weights are packed into panels of Micro::cols columns per phase and line. When a panel is larger than a share of the L2
-//     cache the lines are cut into groups, and a block of results is swept once per group.
+//   - Weights are packed once per call (conv_pack.hpp). When a panel is larger than a share of the L2 cache the lines are cut
+//     into groups, and a block of results is swept once per group.
 // Tasks and the order of every sum depend on the geometry alone.
 #pragma once
 
 #include <cstring>
+#include <optional>
+#include <span>
 #include <type_traits>
 
-#include "braing3n/backend/cpu/context.hpp"
-#include "braing3n/backend/cpu/conv_problem.hpp"
-#include "braing3n/backend/cpu/micro.hpp"
+#include "braing3n/backend/cpu/conv_pack.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::detail {
 
@@ -28,11 +28,13 @@ class DirectConv {
   static constexpr Index cols = Micro::cols;
 
  public:
-  DirectConv(Context<Cpu>& ctx, const ConvProblem& problem) : ctx_(ctx), p_(problem), panels_(ceil_div(p_.columns, cols)) { choose_blocks(); }
+  DirectConv(Context<Cpu>& ctx, const ConvProblem& problem) : ctx_(ctx), p_(problem), panels_(ceil_div(p_.columns, cols)) {
+    choose_blocks();
+  }
 
   void run(const T* x, const T* w, const T* bias, const T* residual, T* y) {
     x_ = x, bias_ = bias, residual_ = residual, y_ = y;
-    pack_weights(w);
+    weights_.emplace(ctx_, p_, w);
     pad_input();
     const Index panel_groups = ceil_div(panels_, task_panels_);
     const Index y_blocks = ceil_div(most(1), block_y_), x_runs = ceil_div(most(0), block_x_ * run_);
@@ -75,7 +77,6 @@ class DirectConv {
     for (const ConvPhase& phase : p_.phases) n = std::max(n, phase.axis[axis].count);
     return n;
   }
-  Index line_panel(const ConvPhase& phase) const { return panel_size<Micro>(phase.axis[2].taps * p_.reduced); }
 
   void choose_blocks() {
     constexpr Index panel_bytes = 320 << 10;   // of packed weights that one sweep uses: a third of a common L2 cache
@@ -83,8 +84,9 @@ class DirectConv {
     Index lines = 1, panel = 1, total = 0;
     for (const ConvPhase& phase : p_.phases) {
       lines = std::max(lines, phase.lines());
-      panel = std::max(panel, line_panel(phase) * static_cast<Index>(sizeof(T)));
-      total += phase.lines() * line_panel(phase) * panels_ * static_cast<Index>(sizeof(T));
+      const Index line = PackedConvWeights<Micro>::line_size(p_, phase) * static_cast<Index>(sizeof(T));
+      panel = std::max(panel, line);
+      total += phase.lines() * line * panels_;
     }
     // A sum that is rounded to the result's type between groups would lose precision: bfloat16 takes all lines at once.
     const Index chunks = std::is_same_v<T, Acc> ? ceil_div(lines, std::max<Index>(1, panel_bytes / panel)) : 1;
@@ -111,60 +113,6 @@ class DirectConv {
     }
     padded_ = tiles <= 2 && z_before_ + z_after_ > 0;
     if (!padded_) z_before_ = z_after_ = 0;
-  }
-
-  void pack_weights(const T* w) {
-    struct Job {
-      const ConvPhase* phase;
-      Index tx, ty, panel;
-      Index offset;
-    };
-    std::vector<Job> jobs;
-    Index size = 0;
-    for (const ConvPhase& phase : p_.phases) {
-      packed_begin_.push_back(size);
-      for (Index panel = 0; panel < panels_; ++panel)
-        for (Index tx = 0; tx < phase.axis[0].taps; ++tx)
-          for (Index ty = 0; ty < phase.axis[1].taps; ++ty) {
-            jobs.push_back({&phase, tx, ty, panel, size});
-            size += line_panel(phase);
-          }
-    }
-    packed_ = Tensor<T, Cpu>(ctx_, Shape{std::max<Index>(size, 1)});
-    T* const packed = packed_.data();
-    const Index group = std::max<Index>(1, 16384 / std::max<Index>(1, p_.reduced * cols));
-    ctx_.parallel_range(static_cast<Index>(jobs.size()), group, [&](Index begin, Index end) {
-      for (Index j = begin; j < end; ++j) {
-        const Job& job = jobs[static_cast<std::size_t>(j)];
-        pack_line(w, *job.phase, job.tx, job.ty, job.panel * cols, packed + job.offset);
-      }
-    });
-  }
-
-  // Rows (tz, reduced channel) times `cols` columns, in groups of k_group interleaved rows.
-  void pack_line(const T* w, const ConvPhase& phase, Index tx, Index ty, Index column, T* to) const {
-    constexpr Index g = Micro::k_group;
-    const Index width = std::min(cols, p_.columns - column), k = phase.axis[2].taps * p_.reduced;
-    const Index dr = p_.w_reduced, dc = p_.w_column;
-    if (width < cols || k % g != 0) std::memset(static_cast<void*>(to), 0, static_cast<std::size_t>(panel_size<Micro>(k)) * sizeof(T));
-    for (Index tz = 0; tz < phase.axis[2].taps; ++tz) {
-      const T* from = w + p_.weight_offset(phase, tx, ty, tz) + column * dc;
-      const Index row0 = tz * p_.reduced;
-      if (dc == 1) {
-        for (Index c = 0; c < p_.reduced; ++c) {
-          T* out = to + (row0 + c) / g * g * cols + (row0 + c) % g;
-          for (Index j = 0; j < width; ++j) out[j * g] = from[c * dr + j];
-        }
-      } else {  // transposed: small squares, so that lines of both sides stay in the L1 cache
-        constexpr Index square = 16;
-        for (Index c0 = 0; c0 < p_.reduced; c0 += square)
-          for (Index j0 = 0; j0 < width; j0 += square)
-            for (Index c = c0; c < std::min(p_.reduced, c0 + square); ++c) {
-              T* out = to + (row0 + c) / g * g * cols + (row0 + c) % g;
-              for (Index j = j0; j < std::min(width, j0 + square); ++j) out[j * g] = from[c * dr + j * dc];
-            }
-      }
-    }
   }
 
   void pad_input() {
@@ -216,27 +164,27 @@ class DirectConv {
             const Line* last = std::find_if(first, end, [&](const Line& l) { return l.tap >= chunk + lines_per_chunk_; });
             const bool starts = first == begin && (last != first || chunk + lines_per_chunk_ >= lines);
             if (first == last && !starts) continue;
-            const Index line = ((n * p_.out[0] + ax.out_first + x * ax.out_step) * p_.out[1] + ay.out_first + y * ay.out_step) * p_.out[2];
+            const Index line = ((n * p_.out[0] + ax.out_index(x)) * p_.out[1] + ay.out_index(y)) * p_.out[2];
             for (Index t = 0; t < tiles; ++t)
-              tile(s, phase_id, first, last, starts, line, panel, even_cut(az.count, tiles, t), even_cut(az.count, tiles, t + 1));
+              tile(s, phase_id, {first, last}, starts, line, panel, even_cut(az.count, tiles, t), even_cut(az.count, tiles, t + 1));
           }
   }
 
   // Results z0 .. z1 of one line; `starts`: nothing has been added to them yet.
-  void tile(Scratch& s, std::size_t phase_id, const Line* first, const Line* last, bool starts, Index line, Index panel, Index z0, Index z1) const {
+  void tile(Scratch& s, std::size_t phase_id, std::span<const Line> lines, bool starts, Index line, Index panel, Index z0, Index z1) const {
     const ConvPhase& phase = p_.phases[phase_id];
     const ConvAxis& az = phase.axis[2];
-    const Index count = last - first, in_z = az.in_first + z0 * az.in_step + z_before_;
+    const Index count = static_cast<Index>(lines.size()), in_z = az.in_first + z0 * az.in_step + z_before_;
     const Index span = (z1 - z0 - 1) * az.in_step + az.taps;
-    const T* const packed = packed_.data() + packed_begin_[phase_id] + panel * phase.lines() * line_panel(phase);
     const bool inside = in_z >= 0 && in_z + span <= z_extent_;
     for (Index l = 0; l < count; ++l) {
+      const Line& from = lines[static_cast<std::size_t>(l)];
       TileTerm<T>& term = s.terms[static_cast<std::size_t>(l)];
-      term.b = packed + first[l].tap * line_panel(phase);
-      term.a = inside ? first[l].a + in_z * p_.reduced : copy_edge(first[l].a, in_z, span, s.edge.data() + l * span * p_.reduced);
+      term.b = weights_->line(phase_id, panel, from.tap);
+      term.a = inside ? from.a + in_z * p_.reduced : copy_edge(from.a, in_z, span, s.edge.data() + l * span * p_.reduced);
     }
     const Index row = az.out_step * p_.columns, column = panel * cols;
-    const Index offset = (line + az.out_first + z0 * az.out_step) * p_.columns + column;
+    const Index offset = (line + az.out_index(z0)) * p_.columns + column;
     TileCall<T, Acc> call;
     call.rows = z1 - z0, call.cols = std::min(cols, p_.columns - column);
     call.k = az.taps * p_.reduced, call.lda = az.in_step * p_.reduced;
@@ -259,7 +207,8 @@ class DirectConv {
   const T* copy_edge(const T* line, Index in_z, Index span, T* to) const {
     const Index begin = std::clamp<Index>(-in_z, 0, span), end = std::clamp<Index>(z_extent_ - in_z, begin, span), c = p_.reduced;
     std::fill_n(to, begin * c, T(0.0f));
-    if (end > begin) std::memcpy(static_cast<void*>(to + begin * c), line + (in_z + begin) * c, static_cast<std::size_t>((end - begin) * c) * sizeof(T));
+    const std::size_t bytes = static_cast<std::size_t>((end - begin) * c) * sizeof(T);
+    if (end > begin) std::memcpy(static_cast<void*>(to + begin * c), line + (in_z + begin) * c, bytes);
     std::fill_n(to + end * c, (span - end) * c, T(0.0f));
     return to;
   }
@@ -294,8 +243,8 @@ class DirectConv {
   Index lines_per_chunk_ = 1, block_x_ = 1, block_y_ = 1, run_ = 1, task_panels_ = 1;
   bool padded_ = false;
   Index z_before_ = 0, z_after_ = 0, z_extent_ = 0;
-  std::vector<Index> packed_begin_;
-  Tensor<T, Cpu> packed_, padded_input_;
+  std::optional<PackedConvWeights<Micro>> weights_;
+  Tensor<T, Cpu> padded_input_;
   const T *x_ = nullptr, *input_ = nullptr, *bias_ = nullptr, *residual_ = nullptr;
   T* y_ = nullptr;
 };

@@ -10,7 +10,7 @@ namespace braing3n::inline BRAING3N_ABI {
 
 namespace detail {
 
-BRAING3N_TARGET_AVX2 BRAING3N_INLINE float lane_sum(__m256 v) {
+BRAING3N_TARGET_AVX2 BRAING3N_INLINE float sum_lanes(__m256 v) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
@@ -39,8 +39,8 @@ struct DotAvx512Rows<std::integer_sequence<int, I...>> {
       }
     }
     float* c = call.c + first * call.ldc;
-    const auto put = [&](Index row, float sum) BRAING3N_LAMBDA_INLINE { c[row * call.ldc] = call.accumulate ? c[row * call.ldc] + sum : sum; };
-    (put(I, lane_sum(_mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xff, x[I], 0), _mm512_maskz_extractf32x8_ps(0xff, x[I], 1)))), ...);
+    const auto put = [&](Index r, float sum) BRAING3N_LAMBDA_INLINE { c[r * call.ldc] = call.accumulate ? c[r * call.ldc] + sum : sum; };
+    (put(I, sum_lanes(_mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xff, x[I], 0), _mm512_maskz_extractf32x8_ps(0xff, x[I], 1)))), ...);
   }
 };
 
@@ -67,8 +67,8 @@ struct DotAvx2Rows<std::integer_sequence<int, I...>> {
       }
     }
     float* c = call.c + first * call.ldc;
-    const auto put = [&](Index row, float sum) BRAING3N_LAMBDA_INLINE { c[row * call.ldc] = call.accumulate ? c[row * call.ldc] + sum : sum; };
-    (put(I, lane_sum(x[I])), ...);
+    const auto put = [&](Index r, float sum) BRAING3N_LAMBDA_INLINE { c[r * call.ldc] = call.accumulate ? c[r * call.ldc] + sum : sum; };
+    (put(I, sum_lanes(x[I])), ...);
   }
 };
 

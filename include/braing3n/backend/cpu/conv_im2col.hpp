@@ -121,8 +121,8 @@ class Im2colConv {
     reordered = Tensor<T, Cpu>(ctx_, Shape{std::max<Index>(1, taps * p_.tap_size())});
     T* const to = reordered.data();
     ctx_.parallel(taps, [&](Index t) {
-      const Index tz = t % phase.axis[2].taps, ty = t / phase.axis[2].taps % phase.axis[1].taps, tx = t / phase.axis[2].taps / phase.axis[1].taps;
-      const T* from = w + p_.weight_offset(phase, tx, ty, tz);
+      const Index taps_y = phase.axis[1].taps, taps_z = phase.axis[2].taps;
+      const T* from = w + p_.weight_offset(phase, t / taps_z / taps_y, t / taps_z % taps_y, t % taps_z);
       for (Index c = 0; c < p_.reduced; ++c)
         for (Index j = 0; j < p_.columns; ++j) to[t * p_.tap_size() + c * p_.columns + j] = from[c * p_.w_reduced + j * p_.w_column];
     });
@@ -135,7 +135,7 @@ class Im2colConv {
     const Index run = line_k(phase), row = (l1 - l0) * run, c = p_.reduced;
     const auto fill = [&](Index begin, Index end) {
       for (Index r = begin; r < end; ++r) {
-        const Index oz = r % az.count, oy = r / az.count % ay.count, ox = r / az.count / ay.count % ax.count, n = r / az.count / ay.count / ax.count;
+        const auto [n, ox, oy, oz] = ConvProblem::cell(phase, r);
         const Index iz = az.in_index(oz, 0);
         const Index z0 = std::clamp<Index>(-iz, 0, az.taps), z1 = std::clamp<Index>(p_.in[2] - iz, z0, az.taps);
         for (Index l = l0; l < l1; ++l) {
@@ -156,8 +156,8 @@ class Im2colConv {
     else fill(row0, row1);
   }
 
-  void block_forward(const ConvPhase& phase, const Cut& cut, const T* x, const T* weights, const T* bias, const T* residual, T* y, Index row0,
-                     Index row1, T* buffer, bool parallel) const {
+  void block_forward(const ConvPhase& phase, const Cut& cut, const T* x, const T* weights, const T* bias, const T* residual, T* y,
+                     Index row0, Index row1, T* buffer, bool parallel) const {
     const ConvAxis &ax = phase.axis[0], &ay = phase.axis[1], &az = phase.axis[2];
     const bool dense = p_.phases.size() == 1 && ax.out_step == 1 && ay.out_step == 1 && az.out_step == 1;
     const Index lines = line_k(phase) > 0 ? phase.lines() : 0;
@@ -183,10 +183,10 @@ class Im2colConv {
     }
     if (dense) return;
     for (Index r = row0; r < row1; ++r) {
-      const Index oz = r % az.count, oy = r / az.count % ay.count, ox = r / az.count / ay.count % ax.count, n = r / az.count / ay.count / ax.count;
-      const Index voxel = ((n * p_.out[0] + ax.out_first + ox * ax.out_step) * p_.out[1] + ay.out_first + oy * ay.out_step) * p_.out[2] +
-                          az.out_first + oz * az.out_step;
-      std::memcpy(static_cast<void*>(y + voxel * p_.columns), c + (r - row0) * p_.columns, static_cast<std::size_t>(p_.columns) * sizeof(T));
+      const auto [n, ox, oy, oz] = ConvProblem::cell(phase, r);
+      const Index voxel = ((n * p_.out[0] + ax.out_index(ox)) * p_.out[1] + ay.out_index(oy)) * p_.out[2] + az.out_index(oz);
+      const T* from = c + (r - row0) * p_.columns;
+      std::copy(from, from + p_.columns, y + voxel * p_.columns);
     }
   }
 

@@ -27,6 +27,7 @@ struct ConvAxis {
   Index tap_first = 0, tap_step = 1; // tap t is weight index tap_first + t * tap_step
 
   Index in_index(Index o, Index t) const { return in_first + o * in_step + t; }
+  Index out_index(Index o) const { return out_first + o * out_step; }
   Index tap(Index t) const { return tap_first + t * tap_step; }
 };
 
@@ -52,6 +53,14 @@ struct ConvProblem {
     for (const ConvAxis& axis : phases.front().axis)
       if (axis.tap_step != 1) return false;
     return true;
+  }
+  /// Result number r of a phase, counted over samples, x, y, z.
+  struct Cell {
+    Index n, x, y, z;
+  };
+  static Cell cell(const ConvPhase& phase, Index r) {
+    const Index nx = phase.axis[0].count, ny = phase.axis[1].count, nz = phase.axis[2].count;
+    return {r / nz / ny / nx, r / nz / ny % nx, r / nz % ny, r % nz};
   }
   /// Offset in w of tap (x, y, z) of a phase.
   Index weight_offset(const ConvPhase& phase, Index tx, Index ty, Index tz) const {

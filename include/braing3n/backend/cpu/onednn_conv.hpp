@@ -14,7 +14,7 @@ namespace braing3n::inline BRAING3N_ABI::detail {
 
 struct OnednnConvolution {
   dnnl::convolution_forward primitive;
-  dnnl::memory::desc x, w, bias, y;
+  dnnl::memory::desc x, w, bias, y, scratch;
 };
 
 template <class T>
@@ -38,8 +38,11 @@ class OnednnConv {
   }
 
   void run(const T* x, const T* w, const T* bias, const T* residual, T* y) {
-    const Index nx = axis(0).count, slabs = std::min<Index>(nx, 8);
+    // Every slab reads all weights: few slabs where those are large, many where the volume is, so that threads end together.
+    const Index taps = axis(0).taps * axis(1).taps * axis(2).taps;
+    const Index nx = axis(0).count, slabs = std::min<Index>(nx, taps * p_.tap_size() > (Index{1} << 20) ? 4 : 16);
     const memory::desc any({p_.columns, p_.reduced, axis(0).taps, axis(1).taps, axis(2).taps}, onednn_type<T>(), memory::format_tag::any);
+    onednn_one_thread();  // a primitive is made for the number of threads of the moment
     const OnednnConvolution first = convolution(0, nx / slabs, bias != nullptr, residual != nullptr, any);
     const Storage weights(ctx_.memory(), first.w.get_size());
     reorder_weights(w, first.w, weights.data());
@@ -47,16 +50,18 @@ class OnednnConv {
     ctx_.parallel(p_.batch * slabs, [&](Index id) {
       const Index n = id / slabs, slab = id % slabs, x0 = slab * nx / slabs, x1 = (slab + 1) * nx / slabs;
       const Index i0 = std::max<Index>(0, axis(0).in_index(x0, 0));
+      onednn_one_thread();
       const OnednnConvolution c = convolution(x0, x1, bias != nullptr, residual != nullptr, first.w);
       T* const to = y + (n * nx + x0) * line_y;
-      if (residual != nullptr) std::memcpy(static_cast<void*>(to), residual + (n * nx + x0) * line_y, static_cast<std::size_t>((x1 - x0) * line_y) * sizeof(T));
+      if (residual != nullptr) std::copy_n(residual + (n * nx + x0) * line_y, (x1 - x0) * line_y, to);
+      const Storage scratch(ctx_.memory(), c.scratch.get_size());
       onednn_call("convolution", [&] {
-        onednn_one_thread();
         dnnl::stream stream(onednn_engine());
         const auto at = [](const memory::desc& desc, const T* p) { return memory(desc, onednn_engine(), const_cast<T*>(p)); };
         std::unordered_map<int, memory> arguments = {{DNNL_ARG_SRC, at(c.x, x + (n * p_.in[0] + i0) * line_x)},
                                                      {DNNL_ARG_WEIGHTS, memory(c.w, onednn_engine(), weights.data())},
-                                                     {DNNL_ARG_DST, at(c.y, to)}};
+                                                     {DNNL_ARG_DST, at(c.y, to)},
+                                                     {DNNL_ARG_SCRATCHPAD, memory(c.scratch, onednn_engine(), scratch.data())}};
         if (bias != nullptr) arguments.emplace(DNNL_ARG_BIAS, at(c.bias, bias));
         c.primitive.execute(stream, arguments);
         stream.wait();
@@ -96,13 +101,16 @@ class OnednnConv {
       const auto desc = bias ? dnnl::convolution_forward::desc(kind, algorithm, x, w, b, y, strides, before, behind)
                              : dnnl::convolution_forward::desc(kind, algorithm, x, w, y, strides, before, behind);
       dnnl::primitive_attr attributes;
+      // The library's own scratch memory belongs to the thread that makes the primitive; ours run on all.
+      attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
       if (sum) {
         dnnl::post_ops add;
         add.append_sum(1.0f);
         attributes.set_post_ops(add);
       }
       const dnnl::convolution_forward::primitive_desc chosen(desc, attributes, onednn_engine());
-      return OnednnConvolution{dnnl::convolution_forward(chosen), chosen.src_desc(), chosen.weights_desc(), b, chosen.dst_desc()};
+      return OnednnConvolution{dnnl::convolution_forward(chosen), chosen.src_desc(), chosen.weights_desc(), b, chosen.dst_desc(),
+                               chosen.scratchpad_desc()};
     });
   }
 
@@ -117,7 +125,8 @@ class OnednnConv {
         onednn_one_thread();
         dnnl::stream stream(onednn_engine());
         const dims tap = {p_.columns, p_.reduced, 1, 1, 1};
-        const memory::desc from(tap, onednn_type<T>(), dims{p_.w_column, p_.w_reduced, p_.tap_size(), p_.tap_size(), p_.tap_size()});
+        const Index next = p_.tap_size();
+        const memory::desc from(tap, onednn_type<T>(), dims{p_.w_column, p_.w_reduced, next, next, next});
         memory a(from, onednn_engine(), const_cast<T*>(w + p_.weight_offset(phase, kx, ky, kz)));
         memory b(order.submemory_desc(tap, {0, 0, kx, ky, kz}), onednn_engine(), to);
         dnnl::reorder(a, b).execute(stream, a, b);

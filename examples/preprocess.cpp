@@ -1,0 +1,167 @@
+// What a model sees of a scan: puts scans through a preprocessing contract and writes the result, one by one as NIfTI or a
+// whole cohort as a packed cache.
+//
+//   preprocess --contract small --out ready/ scan1.nii.gz scan2.nii.gz
+//   preprocess --model tokenizer.safetensors --data volumes.csv --cache cohort.cache
+#include <iostream>
+
+#include "braing3n/data/loader.hpp"
+#include "braing3n/io/nifti_write.hpp"
+#include "braing3n/io/png.hpp"
+#include "braing3n/volume/planes.hpp"
+#include "examples/support/context.hpp"
+#include "examples/support/contract_options.hpp"
+#include "examples/support/inspect_volume.hpp"
+#include "examples/support/json_log.hpp"
+#include "examples/support/progress.hpp"
+#include "examples/support/table.hpp"
+
+using namespace braing3n;
+using namespace braing3n::examples;
+
+namespace {
+
+struct Options {
+  std::vector<std::string> scans;
+  std::string data, out, cache, model;
+  ManifestOptions manifest;
+  ContractOptions contract;
+  Index index = -1;
+  bool strict = false, png = false, f32 = false, print = false;
+};
+
+std::string stem_of(const std::filesystem::path& path) {
+  std::string name = path.filename().string();
+  for (const char* end : {".gz", ".nii", ".hdr", ".img"})
+    if (braing3n::detail::ends_with_ignoring_case(name, end)) name.resize(name.size() - std::string(end).size());
+  return name;
+}
+
+/// Findings of many scans, told once each with how many scans they concern.
+struct Summary {
+  std::map<std::string, std::pair<Index, std::string>> warnings;
+  void add(const Findings& findings) {
+    for (const Finding& f : findings)
+      if (f.severity != Severity::note) {
+        auto& entry = warnings[f.id];
+        if (entry.first++ == 0) entry.second = f.sentence;
+      }
+  }
+  void print() const {
+    for (const auto& [id, entry] : warnings) std::cerr << "  " << id << " in " << entry.first << (entry.first == 1 ? " scan: " : " scans, for example: ") << entry.second << '\n';
+  }
+};
+
+int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract& contract, const std::vector<std::pair<std::string, std::filesystem::path>>& scans,
+               const CommonOptions& common) {
+  std::filesystem::create_directories(o.out);
+  std::size_t failed = 0;
+  Summary summary;
+  JsonLog log(common.json_log);
+  Progress progress("preprocess", static_cast<Index>(scans.size()), common.quiet);
+  for (const auto& [name, path] : scans) {
+    stop_if_interrupted();
+    try {
+      NiftiReadOptions read;
+      read.volume = o.index;
+      NiftiVolume scan = read_nifti(ctx, path, read);
+      scan.info.findings.require_usable(o.strict, path.string());
+      Preprocessed p = [&] {
+        try {
+          return preprocess(ctx, std::move(scan.volume), contract, o.strict);
+        } catch (const Error& e) {
+          throw e.at(path.string());
+        }
+      }();
+      Findings all = scan.info.findings;
+      all.append(p.findings);
+      summary.add(all);
+      NiftiWriteOptions write;
+      write.description = concat("braing3n ", version(), " model input, ", contract.normalise);
+      write.file.overwrite = common.force;
+      const std::filesystem::path base = std::filesystem::path(o.out) / name;
+      const Volume result = as_volume(p.data, p.record);
+      write_nifti(ctx, base.string() + ".nii.gz", result, write);
+      if (o.png) write_png(base.string() + ".png", draw_planes(ctx, result), write.file);
+      log.event("scan", {{"file", path.string()}, {"out", base.string() + ".nii.gz"}, {"mean", p.record.intensity.mean},
+                         {"deviation", p.record.intensity.deviation}, {"findings", findings_json(all)}});
+    } catch (const Error& e) {
+      if (e.kind() == ErrorKind::environment || scans.size() == 1) throw;
+      std::cerr << "preprocess: " << e.what() << '\n';
+      log.event("failed", {{"file", path.string()}, {"error", e.what()}});
+      ++failed;
+    }
+    progress.advance(1, name);
+  }
+  progress.close();
+  if (!common.quiet) summary.print();
+  std::cout << scans.size() - failed << " of " << scans.size() << " scans written to " << o.out << '\n';
+  return failed == scans.size() ? exit_not_started : failed > 0 ? exit_some_failed : exit_done;
+}
+
+int write_cache(const Options& o, const PreprocessingContract& contract, const std::vector<std::pair<std::string, std::filesystem::path>>& scans,
+                const CommonOptions& common) {
+  std::vector<std::string> ids;
+  std::vector<std::filesystem::path> paths;
+  for (const auto& [name, path] : scans) ids.push_back(name), paths.push_back(path);
+  PackedCacheOptions options;
+  options.dtype = o.f32 ? DType::f32 : DType::f16;
+  options.skip_failed = true;
+  options.source = o.data;
+  options.file.overwrite = common.force;
+  const int threads = common.threads > 0 ? common.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  options.prefetch = {threads, 2 * threads};
+  Progress progress("packing", static_cast<Index>(ids.size()), common.quiet);
+  const PackedCacheReport report = write_packed_cache(o.cache, ids, contract, scan_source(paths, contract, o.strict), options, [&](Index) {
+    stop_if_interrupted();
+    progress.advance();
+  });
+  progress.close();
+  for (const std::string& failure : report.failures) std::cerr << "preprocess: " << failure << '\n';
+  std::cout << ids.size() - report.failures.size() << " of " << ids.size() << " scans in " << o.cache << " (" << byte_text(static_cast<double>(std::filesystem::file_size(o.cache)))
+            << ")\n";
+  return report.failures.empty() ? exit_done : exit_some_failed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options o;
+  Program program("preprocess", "Puts scans through a preprocessing contract: what a model sees of them.");
+  o.contract.add_to(program.app);
+  program.app.add_option("SCAN", o.scans, "scans (.nii, .nii.gz, .hdr)");
+  program.app.add_option("--data", o.data, "a manifest instead of single scans");
+  program.app.add_option("--pattern", o.manifest.pattern, "paths for a manifest without them, for example sub-{participant_id}_T1w.nii.gz");
+  program.app.add_option("--model", o.model, "use the contract of this model file");
+  program.app.add_option("--out", o.out, "folder for one NIfTI file per scan");
+  program.app.add_option("--cache", o.cache, "one packed file for the whole cohort");
+  program.app.add_option("--index", o.index, "which volume of files with several");
+  program.app.add_flag("--strict", o.strict, "refuse scans that differ from the contract");
+  program.app.add_flag("--png", o.png, "a picture beside each scan");
+  program.app.add_flag("--f32", o.f32, "cache in float32 instead of float16");
+  program.app.add_flag("--print-contract", o.print, "print the contract as JSON and stop");
+  program.without({"--device", "--precision", "--seed"});
+  return program.run(argc, argv, [&]() -> int {
+    if (!o.model.empty()) o.contract.preset = o.model;
+    const PreprocessingContract contract = o.contract.contract();
+    if (o.print) {
+      std::cout << json_text(contract, 2) << '\n';
+      return exit_done;
+    }
+    if (o.scans.empty() == o.data.empty()) fail(ErrorKind::argument, "preprocess.input", "expected scans or --data, not both");
+    if (o.out.empty() == o.cache.empty()) fail(ErrorKind::argument, "preprocess.output", "expected --out or --cache, not both");
+    std::vector<std::pair<std::string, std::filesystem::path>> scans;
+    if (!o.data.empty()) {
+      const Manifest m = read_manifest(std::filesystem::path(o.data), o.manifest);
+      for (const Finding& f : m.findings)
+        if (!program.common.quiet) std::cerr << "  " << to_string(f.severity) << ": " << f.sentence << '\n';
+      if (o.strict) m.findings.require_usable(true, o.data);
+      for (const ScanRow& s : m.scans) scans.emplace_back(s.volume_id, s.path);
+    } else {
+      for (const std::string& s : o.scans) scans.emplace_back(stem_of(s), s);
+    }
+    if (!program.common.quiet) std::cerr << describe(contract) << '\n';
+    const auto ctx = make_cpu_context(program.common);
+    return o.cache.empty() ? write_each(*ctx, o, contract, scans, program.common) : write_cache(o, contract, scans, program.common);
+  });
+}

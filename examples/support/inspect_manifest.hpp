@@ -1,0 +1,162 @@
+// What `inspect` says about a manifest: who and what is in it, how much of it is labelled, copies and contradictions.
+#pragma once
+
+#include <iostream>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "braing3n/data/content_hash.hpp"
+#include "braing3n/data/manifest.hpp"
+#include "braing3n/data/prefetch.hpp"
+#include "braing3n/io/json.hpp"
+#include "braing3n/io/nifti.hpp"
+#include "examples/support/inspect_volume.hpp"
+#include "examples/support/progress.hpp"
+#include "examples/support/table.hpp"
+
+namespace braing3n::examples {
+
+/// A table with a subject column is a manifest if it has paths or a pattern makes them.
+inline bool is_manifest(const CsvTable& table, const std::string& pattern) {
+  return (table.has_column("subject_id") || table.has_column("participant_id")) && (table.has_column("path") || !pattern.empty());
+}
+
+/// `read_scans`: read every scan for copies and damage (threads: that many at a time).
+inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& options, bool read_scans, int threads, bool quiet) {
+  Manifest m = read_manifest(table, options);
+  Json report = {{"file", table.path()}, {"type", "manifest"}, {"volumes", m.size()}, {"subjects", m.subjects().size()}};
+
+  // Volumes, subjects and ages by cohort, as in a dataset card.
+  struct Group {
+    Index volumes = 0;
+    std::set<std::string> subjects;
+    std::vector<double> ages;
+  };
+  std::map<std::string, Group> cohorts;
+  std::map<std::string, Index> per_subject;
+  for (Index i = 0; i < m.size(); ++i) {
+    const ScanRow& s = m.scans[static_cast<std::size_t>(i)];
+    Group& g = cohorts[m.text(i, "cohort").value_or("(no cohort)")];
+    ++g.volumes;
+    g.subjects.insert(s.subject_id);
+    if (const auto age = m.number(i, "age")) g.ages.push_back(*age);
+    ++per_subject[s.subject_id];
+  }
+  report["cohorts"] = Json::array();
+  for (const auto& [name, g] : cohorts) {
+    double sum = 0, squares = 0;
+    for (const double a : g.ages) sum += a;
+    const double n = static_cast<double>(g.ages.size()), mean = n > 0 ? sum / n : 0;
+    for (const double a : g.ages) squares += (a - mean) * (a - mean);
+    Json c = {{"cohort", name}, {"volumes", g.volumes}, {"subjects", g.subjects.size()}, {"ages", g.ages.size()}};
+    if (n > 0) {
+      c["age_mean"] = mean, c["age_sd"] = n > 1 ? std::sqrt(squares / (n - 1)) : 0.0;
+      c["age_min"] = *std::min_element(g.ages.begin(), g.ages.end()), c["age_max"] = *std::max_element(g.ages.begin(), g.ages.end());
+    }
+    report["cohorts"].push_back(c);
+  }
+  Index repeats = 0;
+  for (const auto& [subject, n] : per_subject) repeats += n > 1;
+  report["subjects_with_repeats"] = repeats;
+
+  report["labels"] = Json::array();
+  for (std::size_t f = 0; f < m.fields.size(); ++f) {
+    std::map<std::string, Index> values;
+    std::vector<double> numbers;
+    Index missing = 0;
+    for (const ScanRow& s : m.scans) {
+      const Label& l = s.labels[f];
+      if (l.text) ++values[*l.text];
+      else if (l.number) numbers.push_back(*l.number);
+      else ++missing;
+    }
+    Json label = {{"name", m.fields[f].name},
+                  {"kind", m.fields[f].kind == LabelKind::categorical ? "categorical" : "continuous"},
+                  {"present", m.size() - missing},
+                  {"missing", missing}};
+    if (!numbers.empty()) {
+      std::sort(numbers.begin(), numbers.end());
+      label["min"] = numbers.front(), label["median"] = numbers[numbers.size() / 2], label["max"] = numbers.back();
+    }
+    label["different"] = values.size();
+    if (!values.empty() && values.size() <= 20) label["values"] = values;
+    report["labels"].push_back(label);
+  }
+
+  if (read_scans) {
+    std::vector<std::string> hashes(m.scans.size());
+    std::vector<std::string> failures;
+    Progress progress("reading scans", m.size(), quiet);
+    Prefetcher<std::string> reader(
+        [&](Context<Cpu>& ctx, Index i) {
+          const NiftiVolume v = read_nifti(ctx, m.scans[static_cast<std::size_t>(i)].path);
+          v.info.findings.require_usable(false, m.scans[static_cast<std::size_t>(i)].path.string());
+          return content_hash(v.volume);
+        },
+        0, m.size(), {threads, 2 * threads});
+    for (Index i = 0; i < m.size(); ++i) {
+      try {
+        hashes[static_cast<std::size_t>(i)] = reader.next();
+      } catch (const Error& e) {
+        failures.push_back(e.what());
+      }
+      progress.advance();
+    }
+    progress.close();
+    if (!failures.empty())
+      m.findings.add(Severity::error, "manifest.unreadable", failures.size(), " scans cannot be read: ", braing3n::detail::some_of(failures, 3));
+    report["unreadable"] = failures;
+    report["duplicates"] = Json::array();
+    Index across = 0;
+    for (const std::vector<Index>& group : equal_hashes(hashes)) {
+      Json ids = Json::array();
+      std::set<std::string> people;
+      for (const Index i : group) {
+        ids.push_back(m.scans[static_cast<std::size_t>(i)].volume_id);
+        people.insert(m.scans[static_cast<std::size_t>(i)].subject_id);
+      }
+      across += people.size() > 1;
+      report["duplicates"].push_back(ids);
+    }
+    if (!report["duplicates"].empty())
+      m.findings.add(Severity::warning, "manifest.copies", report["duplicates"].size(), " groups of scans have the same voxels, ", across,
+                     " of them under different subjects: ", report["duplicates"][0].dump());
+  }
+  report["findings"] = findings_json(m.findings);
+  return report;
+}
+
+inline void print_manifest(const Json& r) {
+  std::cout << r["file"].get<std::string>() << ": " << with_commas(r["volumes"].get<Index>()) << " volumes of " << with_commas(r["subjects"].get<Index>())
+            << " subjects, " << r["subjects_with_repeats"] << " of them with several\n\n";
+  const auto text = [](const Json& row, const char* key, int digits = 3) {
+    return row.contains(key) ? row[key].is_string() ? row[key].get<std::string>() : braing3n::detail::rounded(row[key].get<double>(), digits) : std::string();
+  };
+  Table cohorts({"cohort", "volumes", "subjects", "with age", "mean age", "sd", "from", "to"});
+  for (const Json& c : r["cohorts"])
+    cohorts.row(text(c, "cohort"), c["volumes"].dump(), c["subjects"].dump(), c["ages"].dump(), text(c, "age_mean"), text(c, "age_sd"), text(c, "age_min"),
+                text(c, "age_max"));
+  cohorts.print(std::cout);
+  std::cout << '\n';
+  Table labels({"label", "kind", "present", "missing", "values"});
+  for (const Json& l : r["labels"]) {
+    std::string values;
+    if (l.contains("values")) {
+      std::size_t shown = 0;
+      for (const auto& [value, n] : l["values"].items()) values += shown++ < 8 ? concat(shown > 1 ? ", " : "", value, " ", n) : shown == 9 ? ", ..." : "";
+    } else if (l.contains("min")) {
+      values = concat(text(l, "min"), " to ", text(l, "max"), ", median ", text(l, "median"));
+    } else if (l["different"].get<Index>() > 0) {
+      values = concat(l["different"], " different");
+    }
+    labels.row(l["name"].get<std::string>(), l["kind"].get<std::string>(), l["present"].dump(), l["missing"].dump(), values);
+  }
+  labels.print(std::cout);
+  if (r.contains("duplicates") && r["duplicates"].empty()) std::cout << "\nno two scans have the same voxels\n";
+  if (!r["findings"].empty()) std::cout << '\n';
+  print_findings(r["findings"]);
+}
+
+}  // namespace braing3n::examples

@@ -1,0 +1,134 @@
+// What `inspect` says about a scan: how it is stored, where it lies, what its values are, and what is unusual about it.
+#pragma once
+
+#include <iostream>
+#include <optional>
+#include <string>
+
+#include "braing3n/data/content_hash.hpp"
+#include "braing3n/io/json.hpp"
+#include "braing3n/io/nifti.hpp"
+#include "braing3n/io/npy.hpp"
+#include "braing3n/io/png.hpp"
+#include "braing3n/volume/planes.hpp"
+#include "braing3n/volume/preprocess.hpp"
+
+namespace braing3n::examples {
+
+struct VolumeInspection {
+  Index index = -1;                                // which volume of several
+  std::optional<PreprocessingContract> contract{}; // does the scan fit it?
+  std::string png{}, npy{};                        // pictures, values
+  bool force = false;
+};
+
+inline bool is_scan_name(const std::string& path) {
+  for (const char* end : {".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgz", ".mgh", ".dcm", ".nrrd"})
+    if (braing3n::detail::ends_with_ignoring_case(path, end)) return true;
+  return false;
+}
+
+inline Json findings_json(const Findings& findings) {
+  Json list = Json::array();
+  for (const Finding& f : findings) list.push_back({{"severity", to_string(f.severity)}, {"id", f.id}, {"sentence", f.sentence}});
+  return list;
+}
+
+/// Numbers that JSON cannot hold (NaN of a damaged header) become null.
+inline Json number_json(double v) { return std::isfinite(v) ? Json(v) : Json(); }
+
+inline Json affine_json(const Affine& a) {
+  Json rows = Json::array();
+  for (int r = 0; r < 3; ++r) rows.push_back({number_json(a(r, 0)), number_json(a(r, 1)), number_json(a(r, 2)), number_json(a(r, 3))});
+  rows.push_back({0.0, 0.0, 0.0, 1.0});
+  return rows;
+}
+
+/// Throws Error when the scan cannot be read. Findings of severity error are in the report.
+inline Json inspect_volume(Context<Cpu>& ctx, const std::string& path, const VolumeInspection& options) {
+  NiftiReadOptions read;
+  read.volume = options.index;
+  NiftiVolume scan = read_nifti(ctx, path, read);
+  const NiftiHeader& h = scan.info.header;
+  const VolumeStatistics s = statistics(ctx, scan.volume.data(), scan.volume.size());
+  Findings findings = scan.info.findings;
+  const bool placed = !singular(scan.info.affine);
+  for (const Finding& f : check_volume(scan.volume, s))
+    if (!findings.has(f.id)) findings.add(f.severity, f.id.c_str(), f.sentence);
+
+  Json dims = Json::array();
+  for (int d = 0; d < h.rank; ++d) dims.push_back(h.dim[static_cast<std::size_t>(d)]);
+  const Vec3 mm = spacing(scan.info.affine);
+  Json report = {{"file", path},
+                 {"type", "volume"},
+                 {"format", concat("NIfTI-", h.version, h.single_file ? "" : " pair", scan.info.compressed ? ", gzip" : "", h.big_endian ? ", big-endian" : "")},
+                 {"element", h.type.name},
+                 {"dims", dims},
+                 {"volumes", h.volumes()}};
+  if (h.scaled) report["slope"] = h.slope, report["intercept"] = h.intercept;
+  if (!h.mark.empty()) report["mark"] = h.mark;
+  report["shape"] = Json(scan.volume.shape());
+  report["spacing_mm"] = {number_json(mm[0]), number_json(mm[1]), number_json(mm[2])};
+  report["orientation"] = placed ? Json(to_string(orientation_of(scan.info.affine))) : Json();
+  report["tilt_degrees"] = placed ? number_json(tilt_degrees(scan.info.affine)) : Json();
+  report["affine_source"] = scan.info.affine_source;
+  report["affine"] = affine_json(scan.info.affine);
+  if (h.qform_code > 0 && h.sform_code > 0) report["sform_qform_differ_mm"] = number_json(scan.info.forms_differ_mm);
+  const MeanAndDeviation m = s.non_finite == 0 ? mean_and_deviation(ctx, scan.volume.data(), scan.volume.size(), true) : MeanAndDeviation{};
+  report["values"] = {{"min", s.min}, {"max", s.max}, {"nonzero", s.nonzero}, {"negative", s.negative}, {"non_finite", s.non_finite},
+                      {"whole_numbers", s.whole_numbers}, {"nonzero_mean", m.mean}, {"nonzero_sd", m.deviation},
+                      {"nonzero_litres", number_json(static_cast<double>(s.nonzero) * std::abs(scan.info.affine.determinant()) * 1e-6)}};
+  report["content_hash"] = content_hash(scan.volume);
+  WriteOptions write;
+  write.overwrite = options.force;
+  if (!options.npy.empty()) {
+    const Extent3 n = scan.volume.shape();
+    write_npy<float>(options.npy, {n[0], n[1], n[2]}, std::span<const float>(scan.volume.data(), static_cast<std::size_t>(scan.volume.size())), write);
+  }
+  if (!options.png.empty() && placed) write_png(options.png, draw_planes(ctx, scan.volume), write);
+  if (options.contract) {
+    Json fit = {{"contract", describe(*options.contract)}};
+    try {
+      const Preprocessed p = preprocess(ctx, std::move(scan.volume), *options.contract);
+      for (const Finding& f : p.findings)
+        if (!findings.has(f.id)) findings.add(f.severity, f.id.c_str(), f.sentence);
+      fit["mean"] = p.record.intensity.mean;
+      fit["deviation"] = p.record.intensity.deviation;
+    } catch (const Error& e) {
+      if (!findings.has(e.id())) findings.add(Severity::error, e.id().c_str(), e.text());
+    }
+    fit["fits"] = findings.count(Severity::error) + findings.count(Severity::warning) == 0;
+    fit["usable"] = findings.count(Severity::error) == 0;
+    report["fit"] = fit;
+  }
+  report["findings"] = findings_json(findings);
+  return report;
+}
+
+inline void print_findings(const Json& list) {
+  for (const Json& f : list) std::cout << "  " << f["severity"].get<std::string>() << ": " << f["sentence"].get<std::string>() << '\n';
+}
+
+inline void print_volume(const Json& r) {
+  const auto join = [](const Json& list) {
+    std::string text;
+    for (const Json& v : list) text += (text.empty() ? "" : " x ") + (v.is_number_float() ? braing3n::detail::rounded(v.get<double>()) : v.dump());
+    return text;
+  };
+  std::cout << r["file"].get<std::string>() << '\n'
+            << "  " << r["format"].get<std::string>() << ", " << join(r["dims"]) << " voxels of " << r["element"].get<std::string>();
+  if (r.contains("slope")) std::cout << ", value = " << r["slope"] << " * stored + " << r["intercept"];
+  if (r.contains("mark")) std::cout << ", marked " << r["mark"].get<std::string>();
+  std::cout << "\n  " << join(r["spacing_mm"]) << " mm, orientation " << (r["orientation"].is_null() ? "unknown" : r["orientation"].get<std::string>()) << " from "
+            << r["affine_source"].get<std::string>();
+  if (r["tilt_degrees"].is_number() && r["tilt_degrees"].get<double>() > 0.05) std::cout << ", tilted by " << braing3n::detail::rounded(r["tilt_degrees"], 3) << " degrees";
+  const Json& v = r["values"];
+  std::cout << "\n  values " << braing3n::detail::rounded(v["min"]) << " to " << braing3n::detail::rounded(v["max"], 6) << ", "
+            << (v["nonzero_litres"].is_null() ? "unknown" : braing3n::detail::rounded(v["nonzero_litres"], 3)) << " litres not zero, mean "
+            << braing3n::detail::rounded(v["nonzero_mean"]) << " sd " << braing3n::detail::rounded(v["nonzero_sd"]) << " of these\n"
+            << "  content " << r["content_hash"].get<std::string>() << '\n';
+  if (r.contains("fit")) std::cout << "  against " << r["fit"]["contract"].get<std::string>() << ": " << (r["fit"]["fits"].get<bool>() ? "fits" : r["fit"]["usable"].get<bool>() ? "usable, with the warnings below" : "cannot be used") << '\n';
+  print_findings(r["findings"]);
+}
+
+}  // namespace braing3n::examples

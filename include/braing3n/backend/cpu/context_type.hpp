@@ -1,0 +1,69 @@
+// The CPU backend: threads, memory, the instruction set and the table of heavy kernels.
+//
+// This is the class alone, for the kernels that the built-in tables are made of. Whoever makes a context, and everybody else,
+// includes context.hpp, which has the constructor and the tables.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "braing3n/backend/cpu/memory.hpp"
+#include "braing3n/backend/cpu/pool.hpp"
+#include "braing3n/backend/cpu/provider.hpp"
+#include "braing3n/backend/cpu/simd.hpp"
+#include "braing3n/core/tensor.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+struct CpuOptions {
+  int threads = 0;                        // 0: as many as the machine has
+  const CpuProvider* provider = nullptr;  // nullptr: the fastest built in (backend/cpu/providers.hpp)
+  bool keep_packed_weights = true;        // inference keeps weights a second time in the order products read them
+};
+
+template <>
+class Context<Cpu> {
+ public:
+  /// Throws Error (environment) when the processor lacks what the provider needs. Defined in context.hpp.
+  explicit Context(const CpuOptions& options = {});
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  CachingHostMemory& memory() { return memory_; }
+  ThreadPool& pool() { return pool_; }
+  const CpuProvider& provider() const { return *provider_; }
+  Isa isa() const { return isa_; }
+  int threads() const { return pool_.threads(); }
+  bool keep_packed_weights() const { return keep_packed_weights_; }
+  void synchronize() {}
+
+  /// Calls f(chunk) for every chunk; the number of chunks must come from shapes alone.
+  template <class F>
+  void parallel(Index chunks, F&& f) {
+    pool_.run(chunks, [&f](Index chunk, int) { f(chunk); });
+  }
+
+  /// Cuts [0, n) into pieces of `grain` and calls f(begin, end) for each.
+  template <class F>
+  void parallel_range(Index n, Index grain, F&& f) {
+    const Index chunks = (n + grain - 1) / grain;
+    parallel(chunks, [&](Index chunk) { f(chunk * grain, std::min(n, (chunk + 1) * grain)); });
+  }
+
+  /// The same for work on host data, whatever the backend.
+  template <class F>
+  void host_parallel_range(Index n, Index grain, F&& f) {
+    parallel_range(n, grain, std::forward<F>(f));
+  }
+
+ private:
+  CachingHostMemory memory_;
+  ThreadPool pool_;
+  const CpuProvider* provider_;
+  Isa isa_;
+  bool keep_packed_weights_;
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI
