@@ -4,6 +4,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   list(APPEND braing3n_warnings -Wno-restrict)  # wrong about std::string operator+ in g++ 12 (GCC bug 105651)
   list(APPEND braing3n_warnings -Wno-maybe-uninitialized)  # wrong about std::optional in g++ 12 (GCC bug 80635)
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  list(APPEND braing3n_warnings -Wno-deprecated-declarations)  # libstdc++ 12's own stable_sort calls what it declares deprecated
+endif()
 if(BRAING3N_WERROR)
   list(APPEND braing3n_warnings -Werror)
 endif()

@@ -12,7 +12,7 @@
 
 #include <cstring>
 
-#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu/context_type.hpp"
 #include "braing3n/backend/cpu/conv_problem.hpp"
 #include "braing3n/backend/cpu/micro.hpp"
 
