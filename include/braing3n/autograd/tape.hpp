@@ -57,6 +57,11 @@ template <Backend B>
 class Tape {
  public:
   Tape() : state_(std::make_shared<TapeState>()) {}
+  /// Closures hold the slots of values, and slots hold the state: a tape that never ran has to cut that circle.
+  ~Tape() {
+    state_->consumed = true;
+    while (!state_->entries.empty()) state_->entries.pop_back();
+  }
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 

@@ -25,8 +25,10 @@ constexpr std::string_view value_spelling() {
   const std::size_t begin = text.find("Value = ");
   text.remove_prefix(begin + 8);
   text = text.substr(0, text.find_first_of(";]"));
-  const bool is_name = text.find('(') == std::string_view::npos && (text[0] < '0' || text[0] > '9') && text[0] != '-';
-  return is_name ? text.substr(text.rfind(':') + 1) : std::string_view{};
+  // A value without a name is spelled as a cast, "(Kind)5"; an unnamed namespace has brackets too, but before the last colon.
+  const std::string_view last = text.substr(text.rfind(':') + 1);
+  const bool is_name = last.find(')') == std::string_view::npos && (last[0] < '0' || last[0] > '9') && last[0] != '-';
+  return is_name ? last : std::string_view{};
 }
 
 template <class E>
