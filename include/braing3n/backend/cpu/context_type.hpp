@@ -26,8 +26,9 @@ struct CpuOptions {
 template <>
 class Context<Cpu> {
  public:
-  /// Throws Error (environment) when the processor lacks what the provider needs. Defined in context.hpp.
-  explicit Context(const CpuOptions& options = {});
+  /// Throws Error (environment) when the processor lacks what the provider needs. Defined in context.hpp; "inline" is there so
+  /// that a file which forgets that header is told by the compiler.
+  inline explicit Context(const CpuOptions& options = {});
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
