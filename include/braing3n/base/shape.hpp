@@ -11,6 +11,9 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
+/// Extents of a volume or of a grid of patches.
+using Extent3 = std::array<Index, 3>;
+
 class Shape {
  public:
   static constexpr int max_rank = 6;

@@ -9,8 +9,6 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-using Extent3 = std::array<Index, 3>;
-
 inline Index volume_of(const Extent3& e) { return e[0] * e[1] * e[2]; }
 
 /// Element `channel` of the position row of grid cell (i0, i1, i2): width / 6 frequencies w_m = 10000^(-m / (width / 6)) per

@@ -10,8 +10,6 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-using Extent3 = std::array<Index, 3>;
-
 inline Index voxel_count(const Extent3& shape) { return shape[0] * shape[1] * shape[2]; }
 
 /// "240 x 240 x 155"
