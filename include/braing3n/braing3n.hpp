@@ -1,5 +1,5 @@
-// Everything on the CPU side. Written by tests/tools/check_tree.py --write-umbrella.
-// Not here, to be included on request: the oneDNN provider, interop/, and the CUDA side (cuda.cuh).
+// Tensors, models, training and volumes on the CPU. Written by tests/tools/check_tree.py --write-umbrella.
+// Not here, to be included on request: the probes (probe.hpp), the Eigen and oneDNN providers, interop/, and the CUDA side (cuda.cuh).
 #pragma once
 
 #include "braing3n/base/bfloat16.hpp"
@@ -31,7 +31,6 @@
 #include "braing3n/backend/cpu/conv_pack.hpp"
 #include "braing3n/backend/cpu/conv_problem.hpp"
 #include "braing3n/backend/cpu/conv_weight.hpp"
-#include "braing3n/backend/cpu/eigen_provider.hpp"
 #include "braing3n/backend/cpu/gemm_driver.hpp"
 #include "braing3n/backend/cpu/gemm_epilogue.hpp"
 #include "braing3n/backend/cpu/gemm_pack.hpp"
@@ -164,23 +163,4 @@
 #if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
 #include "braing3n/data/loader.hpp"
 #endif
-#include "braing3n/probe/cholesky.hpp"
-#include "braing3n/probe/confound.hpp"
-#include "braing3n/probe/design.hpp"
-#include "braing3n/probe/estimators.hpp"
-#include "braing3n/probe/feature_table.hpp"
-#include "braing3n/probe/fold_file.hpp"
-#include "braing3n/probe/folds.hpp"
-#include "braing3n/probe/leakage.hpp"
-#include "braing3n/probe/newton.hpp"
-#include "braing3n/probe/panel.hpp"
-#include "braing3n/probe/panel_files.hpp"
-#include "braing3n/probe/preconditioner.hpp"
-#include "braing3n/probe/random_state.hpp"
-#include "braing3n/probe/saved_probe.hpp"
-#include "braing3n/probe/scores.hpp"
-#include "braing3n/probe/sha256.hpp"
-#include "braing3n/probe/symmetric_eigen.hpp"
-#include "braing3n/probe/task.hpp"
-#include "braing3n/probe/uncertainty.hpp"
 #include "braing3n/train/finite_loss.hpp"

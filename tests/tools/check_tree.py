@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Checks of the source tree that no compiler makes. Prints every finding; exit 1 when there is one.
-With --write-umbrella it writes include/braing3n/braing3n.hpp anew from the headers that exist.
+With --write-umbrella it writes include/braing3n/braing3n.hpp and probe.hpp anew from the headers that exist.
 
 1. Include order: a header includes its own folder and folders above it in FOLDERS, never below.
 2. Third parties stay where the architecture puts them (Eigen in backend/cpu and probe, xtensor at the rim, JSON in io).
 3. A header needs, through everything it includes, only what its CMake target links (the table in cmake/Braing3nTargets.cmake).
-4. Every quoted include exists; every header has #pragma once; the umbrella header includes every host header.
+4. Every quoted include exists; every header has #pragma once; the umbrella headers include every host header.
 5. Nothing big, no medical images and no participant tables in the repository; no unfinished-work markers in code.
 """
 import re
@@ -40,7 +40,15 @@ NIFTI = XTENSOR | {"nifti"}
 TARGET_GIVES = {"core": set(), "cpu": CPU, "io": IO, "xtensor": XTENSOR, "nifti": NIFTI, "braing3n": NIFTI,
                 "onednn": CPU | {"oneapi/", "dnnl"}, "cuda": CPU}
 # Host headers that are included on request only.
-NOT_IN_UMBRELLA = re.compile(r"braing3n/(backend/cpu/onednn|backend/cuda/|interop/|braing3n[.]hpp)")
+NOT_IN_UMBRELLA = re.compile(r"braing3n/(backend/cpu/(onednn|eigen_provider)|backend/cuda/|interop/|braing3n[.]hpp|probe[.]hpp)")
+# Umbrella header: its first lines and the folders it includes. Two, because whoever probes a table of features needs no models,
+# and every header costs compile time.
+UMBRELLAS = {
+    "braing3n.hpp": ("""// Tensors, models, training and volumes on the CPU. Written by tests/tools/check_tree.py --write-umbrella.
+// Not here, to be included on request: the probes (probe.hpp), the Eigen and oneDNN providers, interop/, and the CUDA side (cuda.cuh).
+""", [folder for folder in FOLDERS if folder != "probe"]),
+    "probe.hpp": ("// Everything about probes. Written by tests/tools/check_tree.py --write-umbrella.\n", ["probe"]),
+}
 MAX_BYTES = 4 * 1024 * 1024
 FORBIDDEN_NAMES = re.compile(r"([.](nii|nii[.]gz|mgz|mgh|dcm|mha|mhd|nrrd|pt|pth|ckpt|onnx|whl|zip|tar|gz|7z)|(^|/)participants[^/]*[.](tsv|csv)|(^|/)phenotypic[^/]*)$",
                              re.IGNORECASE)
@@ -111,32 +119,32 @@ def check_owners():
             found(path, 1, f"belongs to braing3n::{owner}, which does not give {', '.join(sorted(extra))}")
 
 
-def check_umbrella():
-    umbrella = INCLUDE / "braing3n" / "braing3n.hpp"
-    if not umbrella.is_file():
-        found(umbrella, 1, "does not exist")
-        return
-    listed = set(re.findall(r'#\s*include "(braing3n/[^"]+)"', umbrella.read_text()))
-    for path in sorted(INCLUDE.rglob("*.hpp")):
-        name = str(path.relative_to(INCLUDE))
-        if not NOT_IN_UMBRELLA.match(name) and name not in listed:
-            found(umbrella, 1, f"does not include {name}")
+def check_umbrellas():
+    for umbrella, (_, folders) in UMBRELLAS.items():
+        path = INCLUDE / "braing3n" / umbrella
+        if not path.is_file():
+            found(path, 1, "does not exist")
+            continue
+        listed = set(re.findall(r'#\s*include "(braing3n/[^"]+)"', path.read_text()))
+        for header in sorted(INCLUDE.rglob("*.hpp")):
+            name = str(header.relative_to(INCLUDE))
+            if name.split("/")[1] in folders and not NOT_IN_UMBRELLA.match(name) and name not in listed:
+                found(path, 1, f"does not include {name}")
 
 
-def write_umbrella():
-    lines = ["// Everything on the CPU side. Written by tests/tools/check_tree.py --write-umbrella.",
-             "// Not here, to be included on request: the oneDNN provider, interop/, and the CUDA side (cuda.cuh).",
-             "#pragma once", ""]
+def write_umbrellas():
     root = INCLUDE / "braing3n"
-    for folder in FOLDERS:
-        names = [str(path.relative_to(INCLUDE)) for path in sorted((root / folder).rglob("*.hpp"))]
-        names = [name for name in names if not NOT_IN_UMBRELLA.match(name)]
-        needs_nifti = {name: "nifti" in third_parties_of(name, set()) for name in names}
-        lines += [f'#include "{name}"' for name in names if not needs_nifti[name]]
-        nifti = [f'#include "{name}"' for name in names if needs_nifti[name]]
-        if nifti:
-            lines += ["#if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)", *nifti, "#endif"]
-    (root / "braing3n.hpp").write_text("\n".join(lines) + "\n")
+    for umbrella, (head, folders) in UMBRELLAS.items():
+        lines = [head + "#pragma once", ""]
+        for folder in folders:
+            names = [str(path.relative_to(INCLUDE)) for path in sorted((root / folder).rglob("*.hpp"))]
+            names = [name for name in names if not NOT_IN_UMBRELLA.match(name)]
+            needs_nifti = {name: "nifti" in third_parties_of(name, set()) for name in names}
+            lines += [f'#include "{name}"' for name in names if not needs_nifti[name]]
+            nifti = [f'#include "{name}"' for name in names if needs_nifti[name]]
+            if nifti:
+                lines += ["#if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)", *nifti, "#endif"]
+        (root / umbrella).write_text("\n".join(lines) + "\n")
 
 
 def tracked_files():
@@ -164,11 +172,11 @@ def check_files():
 
 
 if sys.argv[1:] == ["--write-umbrella"]:
-    write_umbrella()
+    write_umbrellas()
 for header in sorted([*INCLUDE.rglob("*.hpp"), *INCLUDE.rglob("*.cuh")]):
     check_header(header)
 check_owners()
-check_umbrella()
+check_umbrellas()
 check_files()
 for line in findings:
     print(line)

@@ -5,9 +5,11 @@
 //   blocks.3.mlp.fc1: linear: input (5, 3) has 3 features, weight (6, 4) wants 4
 #pragma once
 
-#include <sstream>
+#include <concepts>
+#include <cstdio>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "braing3n/base/config.hpp"
@@ -62,12 +64,38 @@ class Error : public std::runtime_error {
   std::string id_, text_, path_;
 };
 
-/// Joins anything printable into one string.
+namespace detail {
+
+// Messages are written in hundreds of places: plain overloads instead of a stream keep every file that includes this quick to compile.
+inline void append(std::string& text, std::string_view part) { text += part; }
+inline void append(std::string& text, const char* part) { text += part; }
+inline void append(std::string& text, const std::string& part) { text += part; }
+inline void append(std::string& text, char part) { text += part; }
+inline void append(std::string& text, bool part) { text += part ? "true" : "false"; }
+template <std::integral T>
+void append(std::string& text, T part) {
+  text += std::to_string(part);
+}
+/// Six significant digits.
+inline void append(std::string& text, double part) {
+  char digits[32];
+  text.append(digits, static_cast<std::size_t>(std::snprintf(digits, sizeof digits, "%g", part)));
+}
+/// What has a text of its own, a Shape for example.
+template <class T>
+  requires requires(const T& t) { std::string(t.str()); }
+void append(std::string& text, const T& part) {
+  text += part.str();
+}
+
+}  // namespace detail
+
+/// Joins texts, numbers and whatever has str() into one string.
 template <class... Parts>
 std::string concat(const Parts&... parts) {
-  std::ostringstream out;
-  (out << ... << parts);
-  return std::move(out).str();
+  std::string text;
+  (detail::append(text, parts), ...);
+  return text;
 }
 
 template <class... Parts>

@@ -1,0 +1,22 @@
+// Everything about probes. Written by tests/tools/check_tree.py --write-umbrella.
+#pragma once
+
+#include "braing3n/probe/cholesky.hpp"
+#include "braing3n/probe/confound.hpp"
+#include "braing3n/probe/design.hpp"
+#include "braing3n/probe/estimators.hpp"
+#include "braing3n/probe/feature_table.hpp"
+#include "braing3n/probe/fold_file.hpp"
+#include "braing3n/probe/folds.hpp"
+#include "braing3n/probe/leakage.hpp"
+#include "braing3n/probe/newton.hpp"
+#include "braing3n/probe/panel.hpp"
+#include "braing3n/probe/panel_files.hpp"
+#include "braing3n/probe/preconditioner.hpp"
+#include "braing3n/probe/random_state.hpp"
+#include "braing3n/probe/saved_probe.hpp"
+#include "braing3n/probe/scores.hpp"
+#include "braing3n/probe/sha256.hpp"
+#include "braing3n/probe/symmetric_eigen.hpp"
+#include "braing3n/probe/task.hpp"
+#include "braing3n/probe/uncertainty.hpp"
