@@ -163,4 +163,7 @@
 #if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
 #include "braing3n/data/loader.hpp"
 #endif
+#include "braing3n/eval/psnr.hpp"
+#include "braing3n/eval/reconstruction.hpp"
+#include "braing3n/eval/ssim3d.hpp"
 #include "braing3n/train/finite_loss.hpp"
