@@ -2,6 +2,7 @@
 #include "braing3n/models/cnn_decoder3d.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/models/mae3d.hpp"
+#include "braing3n/models/tokenizer.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -23,5 +24,6 @@ template struct Vit3d<Cpu, F64>;
 template struct Mae3d<Cpu, F64>;
 template struct CnnDecoder3d<Cpu, F64>;
 template struct Dit3d<Cpu, F64>;
+template struct Tokenizer<Cpu, F64>;
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -74,4 +74,11 @@ auto checkpoint(Pass<B>& pass, F f, const Vars&... x) -> decltype(f(pass, x...))
   return record(std::move(y), std::move(backward), anchor, x...);
 }
 
+/// block(pass, x), checkpointed when the pass says so. The block must stay where it is until the backward.
+template <Backend B, class Block, class T>
+Var<T, B> run_block(Pass<B>& pass, const Block& block, Var<T, B> x) {
+  if (!pass.recompute_blocks || pass.tape() == nullptr) return block(pass, std::move(x));
+  return checkpoint(pass, [&block](Pass<B>& p, const Var<T, B>& v) { return block(p, v); }, x);
+}
+
 }  // namespace braing3n::inline BRAING3N_ABI

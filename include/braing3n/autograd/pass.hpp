@@ -57,6 +57,8 @@ class Pass {
   /// Every module checks its result and throws Error (numeric) with its path at the first NaN or infinity. Costs one pass
   /// over each activation, so it is switched on to explain a loss that is not finite.
   bool check_finite = false;
+  /// Training keeps only the inputs of a model's blocks and runs each again in the backward (autograd/checkpoint.hpp).
+  bool recompute_blocks = false;
 
   bool wants_tap(const std::string& path) const { return taps != nullptr && taps->wants(path); }
   template <class T>

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "braing3n/autograd/checkpoint.hpp"
 #include "braing3n/autograd/compiled.hpp"
 #include "braing3n/nn/position.hpp"
 #include "braing3n/nn/residual_conv.hpp"
@@ -172,7 +173,7 @@ struct CnnDecoder3d {
       z = std::visit(
           [&](const auto& l) -> Act {
             if constexpr (std::is_same_v<std::remove_cvref_t<decltype(l)>, GroupNorm<B, P>>) return l(pass, std::move(z), config.final_silu);
-            else return l(pass, std::move(z));
+            else return run_block(pass, l, std::move(z));
           },
           layer);
     return z;

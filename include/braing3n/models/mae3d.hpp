@@ -89,7 +89,7 @@ struct Mae3d {
       if (!e.has_class_row()) y = add_broadcast(y, table);
       if (e.class_token) y = join(slice(embedded, 1, 0, 1), y, 1);
       if (e.has_class_row()) y = add_broadcast(y, table);
-      for (const auto& block : decoder_blocks) y = block(pass, std::move(y));
+      for (const auto& block : decoder_blocks) y = run_block(pass, block, std::move(y));
       y = decoder_pred(pass, decoder_norm(pass, y));
       return e.class_token ? drop_token(y) : y;
     });

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/autograd/checkpoint.hpp"
 #include "braing3n/autograd/compiled.hpp"
 #include "braing3n/nn/position.hpp"
 #include "braing3n/nn/transformer.hpp"
@@ -121,7 +122,7 @@ struct Vit3d {
         if (config.has_class_row()) token = add(token, reshape(slice(table, 0, 0, 1), {config.width}));
         x = prepend_token(token, x);
       }
-      for (const auto& block : blocks) x = block(pass, std::move(x));
+      for (const auto& block : blocks) x = run_block(pass, block, std::move(x));
       return norm(pass, x);
     });
   }

@@ -1,0 +1,81 @@
+// Features, latents and tokens of many scans in one file: what encode writes and probes and generative models read.
+//
+// A safetensors file with one tensor, "features" [n, d], "latents" [n, X', Y', Z', d'] or "tokens" [n, L, d], and the metadata
+//   volume_ids      JSON list of n ids               source_hashes  JSON list of n checksums of the scans' files
+//   contract        JSON of the preprocessing        model          checksum of the model file
+//   representation  "encoder" or "projected"         latent_mean, latent_std  for latents: per channel, over the training set
+// probe/feature_table.hpp reads features of any origin; this header writes them and reads them back to go on.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/io/json.hpp"
+#include "braing3n/io/safetensors.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+struct EmbeddingFile {
+  std::string tensor = "features";
+  std::vector<Index> shape;              // of one row
+  std::vector<float> values;             // (n, shape...)
+  std::vector<std::string> ids, sources; // n each
+  Metadata metadata;                     // contract, model, representation, ...
+
+  Index rows() const { return static_cast<Index>(ids.size()); }
+  Index row_size() const {
+    Index size = 1;
+    for (const Index extent : shape) size *= extent;
+    return size;
+  }
+  std::span<const float> row(Index i) const {
+    return {values.data() + i * row_size(), static_cast<std::size_t>(row_size())};
+  }
+  /// Throws Error (shape) for another number of values.
+  void add(const std::string& id, const std::string& source, std::span<const float> row_values) {
+    if (static_cast<Index>(row_values.size()) != row_size())
+      fail(ErrorKind::shape, "embedding.row", "embeddings: ", row_values.size(), " values for a row of ", shape_text(shape));
+    ids.push_back(id);
+    sources.push_back(source);
+    values.insert(values.end(), row_values.begin(), row_values.end());
+  }
+};
+
+inline void write_embeddings(const std::filesystem::path& path, const EmbeddingFile& e, const WriteOptions& options = {}) {
+  if (e.ids.empty() || e.sources.size() != e.ids.size() || static_cast<Index>(e.values.size()) != e.rows() * e.row_size())
+    fail(ErrorKind::shape, "embedding.rows", "embeddings: ", e.ids.size(), " ids, ", e.sources.size(), " sources and ", e.values.size(), " values in rows of ", shape_text(e.shape));
+  std::vector<Index> shape = {e.rows()};
+  shape.insert(shape.end(), e.shape.begin(), e.shape.end());
+  Metadata metadata = e.metadata;
+  metadata["volume_ids"] = Json(e.ids).dump();
+  metadata["source_hashes"] = Json(e.sources).dump();
+  const std::vector<NamedTensor> tensors{named_tensor(e.tensor, shape, std::span<const float>(e.values))};
+  write_safetensors(path, tensors, metadata, options, true);
+}
+
+/// Throws Error (format) for a file without this tensor, ids or matching counts; the checksum is compared where there is one.
+inline EmbeddingFile read_embeddings(const std::filesystem::path& path, const std::string& tensor) {
+  const SafetensorsFile file(path);
+  (void)file.verify_checksum();
+  EmbeddingFile e;
+  e.tensor = tensor;
+  const auto refuse = [&](const std::string& text) { throw Error(ErrorKind::format, "embedding.format", text, path.string()); };
+  if (!file.contains(tensor) || file.info(tensor).shape.size() < 2) refuse(concat("no tensor ", in_quotes(tensor), " with a row per scan"));
+  const std::vector<Index>& shape = file.info(tensor).shape;
+  e.shape.assign(shape.begin() + 1, shape.end());
+  e.values = file.read<float>(tensor);
+  e.metadata = file.metadata();
+  for (const auto& [key, list] : {std::pair{"volume_ids", &e.ids}, std::pair{"source_hashes", &e.sources}}) {
+    if (const auto found = e.metadata.find(key); found != e.metadata.end()) json_into(parse_json(found->second, path.string()), *list, path.string() + ": " + key);
+    e.metadata.erase(key);
+  }
+  e.metadata.erase("braing3n.crc32");
+  e.sources.resize(e.ids.size());
+  if (e.rows() != shape[0]) refuse(concat(shape[0], " rows, but ", e.rows(), " volume ids"));
+  return e;
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI
