@@ -5,6 +5,7 @@
 
 #include "braing3n/io/volume_model.hpp"
 #include "braing3n/nn/flatten.hpp"
+#include "braing3n/ops/reduce.hpp"
 
 using namespace braing3n;
 
@@ -56,7 +57,21 @@ TEST_CASE("a tokenizer comes back from its file bit for bit, with contract, stat
   info.provenance = "a test";
   save_tokenizer(scratch.path / "model.safetensors", made, small_contract(), statistics_of(5), info);
 
-  const auto read = load_tokenizer<F32>(ctx, scratch.path);  // the folder of a training stands for its model
+  const std::filesystem::path folder = scratch.path;  // the folder of a training stands for its model
+  const auto volumes = test::random<float>(ctx, {2, 16, 24, 16, 1}, 7);
+  // [use]
+  const auto tokenizer = load_tokenizer<F32>(ctx, folder);
+  Pass<Cpu> run(ctx);
+  const auto tokens = tokenizer.model.tokens(run, volumes);                  // (N, L, width), of the frozen encoder
+  const auto features = mean_tokens_forward(tokens);                         // (N, width), what probes read
+  const auto latents = tokenizer.model.project(run, tokens).value();         // (N, X', Y', Z', d')
+  const auto standard = tokenizer.latents.standardize(latents);              // mean 0, deviation 1 per channel over the training set
+  const auto reconstruction = tokenizer.model.decode(run, latents).value();  // (N, X, Y, Z, 1)
+  // [use]
+  CHECK(features.shape() == Shape{2, 24});
+  CHECK(standard.shape() == Shape{2, 2, 3, 2, 5});
+  CHECK(reconstruction.shape() == volumes.shape());
+  const auto& read = tokenizer;
   CHECK(read.contract == small_contract());
   CHECK(read.latents.mean == statistics_of(5).mean);
   CHECK(read.latents.deviation == statistics_of(5).deviation);

@@ -1,0 +1,55 @@
+// Phase 1: trains a masked autoencoder on scans, from scratch. Its encoder becomes the frozen half of a tokenizer.
+//
+//   mae_pretrain --data volumes.csv --out MAE --config small
+//   mae_pretrain --data volumes.csv --out MAE --config small --resume auto
+#include "braing3n/io/volume_model.hpp"
+#include "braing3n/train/mae_training.hpp"
+#include "examples/support/context.hpp"
+#include "examples/support/contract_options.hpp"
+#include "examples/support/training_program.hpp"
+
+using namespace braing3n;
+using namespace braing3n::examples;
+
+int main(int argc, char** argv) {
+  Program program("mae_pretrain", "Trains a masked autoencoder on scans (phase 1 of a tokenizer).");
+  TrainingArguments arguments;
+  ContractOptions contract;
+  arguments.add_to(program.app);
+  contract.add_to(program.app);
+  program.without({"--precision"});
+  return program.run(argc, argv, [&]() -> int {
+    auto config = arguments.load<MaeTrainingConfig>();
+    if (contract.given(program.app)) {  // the model takes the volumes that the contract makes
+      config.contract = contract.contract();
+      config.model.encoder.image = config.contract.shape;
+    }
+    config.validate();
+    const auto ctx = make_cpu_context(program.common);
+    const TrainingData data = open_training_data(arguments.data_options(), config.contract, program.common.seed);
+    config.training = config.training.resolved(static_cast<Index>(data.train.size()));
+    if (!program.common.quiet) std::cerr << describe(config.contract) << '\n';
+
+    Mae3d<Cpu, F32> model(*ctx, config.model);
+    initialize(model, program.common.seed);
+    ScanFailures failures;
+    start_prediction(model, mean_patch(*ctx, model, data, failures));
+
+    TrainingParts<MaeTask> parts;
+    parts.identity = {.kind = "mae3d", .config = json_text(config), .manifest_hash = data.hash, .progress = {}, .extra = {}};
+    parts.make_task = [&](Index start) { return std::make_unique<MaeTask>(*ctx, model, data, config.training, program.common.seed, start); };
+    parts.save_model = [&](const std::filesystem::path& path, const std::string& provenance) {
+      ModelInfo info;
+      info.kind = "mae3d";
+      info.contract = json_text(config.contract);
+      info.provenance = provenance;
+      save_model(path, model, info, {.overwrite = true});
+    };
+    parts.at_the_end = [&] {
+      std::vector<Index> rows = data.validation;
+      rows.insert(rows.end(), data.train.begin(), data.train.end());
+      std::cout << check_collapse(*ctx, model.encoder, data.source, some_rows(rows, 16), failures).str() << '\n';
+    };
+    return run_training(program, arguments, *ctx, model, data, config.training, parts, failures);
+  });
+}

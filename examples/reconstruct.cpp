@@ -1,0 +1,159 @@
+// A scan through the tokenizer and back: how much of it the latents keep.
+//
+//   reconstruct --model TOKENIZER --in scan.nii.gz --out back.nii.gz --png back.png
+//   reconstruct --model TOKENIZER --data volumes.csv --out FOLDER --pictures
+// The result lies on the scan's own voxels in the scan's own intensities; scores are taken on the model's grid.
+#include "braing3n/eval/reconstruction.hpp"
+#include "braing3n/io/csv.hpp"
+#include "braing3n/io/nifti.hpp"
+#include "braing3n/io/nifti_write.hpp"
+#include "braing3n/io/png.hpp"
+#include "braing3n/io/volume_model.hpp"
+#include "braing3n/volume/planes.hpp"
+#include "braing3n/volume/preprocess.hpp"
+#include "examples/support/context.hpp"
+#include "examples/support/contract_options.hpp"
+#include "examples/support/json_log.hpp"
+#include "examples/support/progress.hpp"
+#include "examples/support/report_svg.hpp"
+#include "examples/support/scan_list.hpp"
+#include "examples/support/table.hpp"
+
+using namespace braing3n;
+using namespace braing3n::examples;
+
+namespace {
+
+struct Options {
+  std::string model, out, png;
+  bool pictures = false;
+  ScanArguments scans;
+  ContractOptions contract;
+};
+
+/// Input, reconstruction and their difference, in the scan's own world.
+Image picture(Context<Cpu>& ctx, const Preprocessed& p, const Tensor<float, Cpu>& output) {
+  const Volume before = as_volume(p.data, p.record), after = as_volume(output, p.record);
+  Volume difference = after;
+  for (Index i = 0; i < difference.size(); ++i) difference.data()[i] -= before.data()[i];
+  const VolumeStatistics s = statistics(ctx, before.data(), before.size());
+  const Vec3 centre = before.affine * Vec3{0.5 * static_cast<double>(before.shape()[0] - 1), 0.5 * static_cast<double>(before.shape()[1] - 1),
+                                           0.5 * static_cast<double>(before.shape()[2] - 1)};
+  PlaneOptions grey;
+  grey.low = s.min;
+  grey.high = nonzero_quantile(before.data(), before.size(), 0.995);
+  grey.centre = &centre;
+  PlaneOptions signs = grey;
+  signs.diverging = true;
+  signs.high = (grey.high - grey.low) / 4;
+  signs.low = -signs.high;
+  return montage({draw_planes(ctx, before, grey), draw_planes(ctx, after, grey), draw_planes(ctx, difference, signs)}, 1,
+                 {"input", "reconstruction", "difference: blue darker, red brighter, full at 1/4 of the range"});
+}
+
+ReconstructionScore reconstruct_one(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, F32>& tokenizer, const NamedScan& scan, bool strict, const std::filesystem::path& out,
+                                    const std::filesystem::path& png, const WriteOptions& write) {
+  NiftiVolume nifti = read_nifti(ctx, scan.path);
+  nifti.info.findings.require_usable(strict, scan.path.string());
+  const Preprocessed p = [&] {
+    try {
+      return preprocess(ctx, std::move(nifti.volume), tokenizer.contract, strict);
+    } catch (const Error& e) {
+      throw e.at(scan.path.string());
+    }
+  }();
+  const Shape& s = p.data.shape();
+  Pass<Cpu> pass(ctx);
+  const Tensor<float, Cpu> output = tokenizer.model(pass, p.data.reshape({1, s[0], s[1], s[2], 1})).value().reshape(s);
+  const ReconstructionScore score = score_reconstruction(ctx, p.data, output, nonzero_mask(p.data));
+  NiftiWriteOptions options;
+  options.description = concat("RECONSTRUCTION braing3n tokenizer ", tokenizer.hash);
+  options.file = write;
+  write_nifti(ctx, out, restore(ctx, output, p.record, &p.data), options);
+  if (!png.empty()) write_png(png, picture(ctx, p, output), write);
+  return score;
+}
+
+const std::vector<std::string> columns = {"volume_id",      "psnr_extremes",     "psnr_percentile",     "ssim",     "mae",
+                                          "mask_psnr_extremes", "mask_psnr_percentile", "mask_ssim", "mask_mae"};
+std::vector<double> numbers(const ReconstructionScore& s) {
+  return {s.whole.psnr_extremes, s.whole.psnr_percentile, s.whole.ssim, s.whole.mae, s.mask.psnr_extremes, s.mask.psnr_percentile, s.mask.ssim, s.mask.mae};
+}
+
+int reconstruct(const Program& program, const Options& o) {
+  const CommonOptions& common = program.common;
+  JsonLog log(common.json_log);
+  const WriteOptions write{.overwrite = common.force};
+  const std::vector<NamedScan> scans = o.scans.scans(common.quiet);
+  const bool single = !o.scans.in.empty();
+  const auto ctx = make_cpu_context(common);
+  const auto tokenizer = load_tokenizer<F32>(*ctx, o.model, o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt);
+  if (!common.quiet) std::cerr << describe(tokenizer.contract) << '\n';
+
+  const std::filesystem::path folder = o.out;
+  if (!single) std::filesystem::create_directories(folder);
+  else if (folder.has_parent_path()) std::filesystem::create_directories(folder.parent_path());
+  const std::filesystem::path csv = folder / "scores.csv";
+  if (!write.overwrite && std::filesystem::exists(single ? folder : csv))
+    throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (single ? folder : csv).string());
+
+  std::vector<ReconstructionScore> scores;
+  std::vector<std::string> ids;
+  std::size_t failed = 0;
+  bool stopped = false;
+  Progress progress("reconstruct", static_cast<Index>(scans.size()), common.quiet);
+  for (const NamedScan& scan : scans) {
+    try {
+      const std::filesystem::path out = single ? folder : folder / (scan.id + "_RECONSTRUCTION.nii.gz");
+      const std::filesystem::path png = single ? std::filesystem::path(o.png) : o.pictures ? folder / (scan.id + "_RECONSTRUCTION.png") : std::filesystem::path();
+      scores.push_back(reconstruct_one(*ctx, tokenizer, scan, o.scans.strict, out, png, write));
+      ids.push_back(scan.id);
+      log.event("scan", {{"id", scan.id}, {"out", out.string()}, {"whole_ssim", scores.back().whole.ssim}, {"mask_ssim", scores.back().mask.ssim}});
+    } catch (const Error& e) {
+      if (single || e.kind() == ErrorKind::environment) throw;
+      std::cerr << "reconstruct: " << scan.id << ": " << e.what() << '\n';
+      log.event("failed", {{"id", scan.id}, {"error", e.what()}});
+      ++failed;
+    }
+    progress.advance(1, scan.id);
+    stopped = interrupted();
+    if (stopped) break;
+  }
+  progress.close();
+  if (scores.empty()) return exit_not_started;
+
+  Table table({"scan", "PSNR (max-min)", "PSNR (99.5%)", "SSIM", "MAE", "in the brain: PSNR", "PSNR (99.5%)", "SSIM", "MAE"});
+  const auto show = [&](const std::string& name, const ReconstructionScore& s) {
+    std::vector<std::string> cells = {name};
+    const std::vector<double> v = numbers(s);
+    for (std::size_t i = 0; i < v.size(); ++i) cells.push_back(decimals(v[i], i % 4 < 2 ? 2 : 4));
+    table.add(std::move(cells));
+  };
+  for (std::size_t i = 0; i < scores.size(); ++i) show(ids[i], scores[i]);
+  if (scores.size() > 1) show("mean", mean_score(scores));
+  table.print(std::cout);
+  if (!single) {
+    CsvWriter out(csv, columns, write);
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      const std::vector<double> v = numbers(scores[i]);
+      out.row(ids[i], v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]);
+    }
+    out.finish();
+  }
+  return stopped ? exit_interrupted : failed > 0 ? exit_some_failed : exit_done;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options o;
+  Program program("reconstruct", "Sends scans through a tokenizer and back, on their own voxels, with scores.");
+  program.app.add_option("--model", o.model, "a tokenizer: its file, or the folder of its training")->required();
+  o.scans.add_to(program.app);
+  program.app.add_option("--out", o.out, "the reconstruction (.nii.gz); with --data a folder")->required();
+  program.app.add_option("--png", o.png, "picture of input, reconstruction and difference, for --in");
+  program.app.add_flag("--pictures", o.pictures, "a picture beside each reconstruction, for --data");
+  o.contract.add_to(program.app);
+  program.without({"--precision", "--seed"});
+  return program.run(argc, argv, [&] { return reconstruct(program, o); });
+}

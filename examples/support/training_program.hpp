@@ -1,0 +1,148 @@
+// What the training programs share: their options, and a training with progress, pictures and a summary.
+#pragma once
+
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "braing3n/data/split.hpp"
+#include "braing3n/train/fit.hpp"
+#include "braing3n/train/volumes.hpp"
+#include "examples/support/json_log.hpp"
+#include "examples/support/program.hpp"
+#include "examples/support/progress.hpp"
+#include "examples/support/table.hpp"
+
+namespace braing3n::examples {
+
+struct TrainingArguments {
+  TrainingDataOptions data;
+  std::string out, config = "small", resume = "never";
+  std::optional<Index> steps, batch, accumulate, patience, validate_every;
+  std::optional<double> lr;
+  Index memory_mb = 2048, stop_at = 0;
+  bool recompute = false, no_augment = false;
+
+  void add_to(CLI::App& app) {
+    app.add_option("--data", data.manifest, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")->required();
+    app.add_option("--out", out, "folder for the model, the state, the log and the pictures")->required();
+    app.add_option("--config", config, "small (2 mm, minutes on two cores), paper (the published sizes), or a JSON file");
+    app.add_option("--resume", resume, "auto: go on where a run in this folder stopped")->check(CLI::IsMember({"never", "auto"}));
+    app.add_option("--stop-at", stop_at, "save and stop after this step, as Ctrl-C would")->check(CLI::NonNegativeNumber);
+    const char* scans = "Scans";
+    app.add_option("--pattern", data.read.pattern, "paths for a table without them, for example sub-{participant_id}_T1w.nii.gz")->group(scans);
+    app.add_option("--split", data.split, "table subject_id,split with the sets train and validation (default: drawn from the seed)")->group(scans);
+    app.add_option("--validation", data.validation, "share of the people that is held out")->group(scans);
+    app.add_option("--cache", data.cache, "packed cache of the same scans (preprocess --cache)")->group(scans);
+    app.add_option("--memory", memory_mb, "MB in which preprocessed scans are kept, 0: none")->check(CLI::NonNegativeNumber)->group(scans);
+    app.add_flag("--strict", data.strict, "refuse scans that differ from the contract")->group(scans);
+    const char* training = "Training (instead of the value in --config)";
+    app.add_option("--steps", steps, "optimiser steps")->group(training);
+    app.add_option("--batch", batch, "scans per batch")->group(training);
+    app.add_option("--accumulate", accumulate, "batches per step")->group(training);
+    app.add_option("--lr", lr, "largest learning rate")->group(training);
+    app.add_option("--validate-every", validate_every, "steps between validations")->group(training);
+    app.add_option("--patience", patience, "validations without a better one before the training ends, 0: never")->group(training);
+    app.add_flag("--recompute", recompute, "activation checkpointing: less memory, more time")->group(training);
+    app.add_flag("--no-augment", no_augment, "no flips, shifts and changes of intensity")->group(training);
+  }
+
+  /// A preset or a JSON file. Throws Error (config, file, format).
+  template <class Config>
+  Config load() const {
+    Config c = config == "paper" ? Config::paper() : config == "small" ? Config::small() : config_from_file<Config>(config);
+    TrainingOptions& t = c.training;
+    t.steps = steps.value_or(t.steps);
+    t.batch = batch.value_or(t.batch);
+    t.accumulate = accumulate.value_or(t.accumulate);
+    t.lr = lr.value_or(t.lr);
+    t.validate_every = validate_every.value_or(t.validate_every);
+    t.patience = patience.value_or(t.patience);
+    t.recompute_blocks = t.recompute_blocks || recompute;
+    if (no_augment) t.augment = {};
+    return c;
+  }
+  TrainingDataOptions data_options() const {
+    TrainingDataOptions o = data;
+    o.memory = static_cast<std::size_t>(memory_mb) << 20;
+    return o;
+  }
+};
+
+/// The parts of a run that differ from program to program.
+template <class Task>
+struct TrainingParts {
+  TrainingInfo identity;                                                 // kind, config, data
+  std::function<std::unique_ptr<Task>(Index start)> make_task;           // from a sample of the stream on
+  std::function<void(const std::filesystem::path&, const std::string& provenance)> save_model;
+  std::function<void()> at_the_end;                                      // checks and numbers to print
+};
+
+template <class Task, class Model>
+int run_training(const Program& program, const TrainingArguments& a, Context<Cpu>& ctx, Model& model, const TrainingData& data, const TrainingOptions& options,
+                 TrainingParts<Task> parts, ScanFailures& failures) {
+  const CommonOptions& common = program.common;
+  const std::string name = program.app.get_name();
+  JsonLog log(common.json_log);
+  const TrainingFolder folder{a.out};
+  Trainer<Model, Cpu> trainer(ctx, model, options, common.seed);
+  open_training_folder(folder, trainer, parts.identity, a.resume == "auto" ? ResumeMode::automatic : ResumeMode::never, common.force,
+                       [&](const std::string& text) { std::cerr << name << ": " << text << '\n'; });
+  {
+    AtomicFile config(folder.path / "config.json", {.overwrite = true});
+    config.write(parse_json(parts.identity.config, "config").dump(2) + "\n");
+    config.commit();
+  }
+  write_split(folder.path / "split.csv", data.split, {.overwrite = true});
+  if (!common.quiet)
+    std::cerr << data.train.size() << " scans to learn from, " << data.validation.size() << " for validation, " << options.steps << " steps of " << options.accumulate << " x "
+              << options.batch << " scans, " << with_commas(count_parameters(model).learned) << " parameters\n";
+
+  const std::unique_ptr<Task> task = parts.make_task(trainer.progress().samples);
+  using Clock = std::chrono::steady_clock;
+  const auto begin = Clock::now();
+  const Index first = trainer.progress().samples;
+  Progress progress(name, options.steps, common.quiet, trainer.progress().step);
+  std::string validated;
+  const auto provenance = [&] {
+    return concat(name, ", step ", trainer.progress().step, " of ", options.steps, ", ", data.train.size(), " scans, data ", data.hash, ", seed ", common.seed);
+  };
+  FitHooks hooks;
+  hooks.title = name + " loss";
+  hooks.stop_at = a.stop_at;
+  hooks.interrupted = [] { return interrupted(); };
+  hooks.on_step = [&](const StepReport& r) {
+    const double seconds = std::max(1e-9, std::chrono::duration<double>(Clock::now() - begin).count());
+    const double rate = static_cast<double>(trainer.progress().samples - first) / seconds, stall = 100.0 * task->stream().seconds_waited() / seconds;
+    char numbers[96];
+    std::snprintf(numbers, sizeof numbers, "loss %.4f  %.2f scans/s, %.0f%% waiting for them", r.loss, rate, stall);
+    progress.advance(1, numbers + validated);
+    log.event("step", {{"step", r.step}, {"loss", r.loss}, {"lr", r.lr}, {"gradient_norm", r.gradient_norm}, {"scans_per_second", rate}, {"stall_percent", stall}});
+  };
+  hooks.validate = [&] { return task->validate(failures); };
+  hooks.save_model = [&](const std::filesystem::path& path) { parts.save_model(path, provenance()); };
+  hooks.on_validation = [&](Index step, double loss, bool best) {
+    char numbers[64];
+    std::snprintf(numbers, sizeof numbers, "  validation %.4f%s", loss, best ? " (best)" : "");
+    validated = numbers;
+    log.event("validation", {{"step", step}, {"loss", loss}, {"best", best}});
+    write_png(folder.preview(), task->preview(failures), {.overwrite = true, .durable = false});
+  };
+  const FitEnd end = fit(trainer, *task, folder, parts.identity, hooks);
+  progress.close();
+
+  failures.insert(task->stream().failures().begin(), task->stream().failures().end());
+  for (const auto& [row, reason] : failures) std::cerr << name << ": left out " << data.ids[static_cast<std::size_t>(row)] << ": " << reason << '\n';
+  if (end == FitEnd::interrupted) {
+    std::cout << "stopped after step " << trainer.progress().step << " of " << options.steps << "; --resume auto goes on\n";
+    return interrupted() ? exit_interrupted : failures.empty() ? exit_done : exit_some_failed;
+  }
+  if (end == FitEnd::out_of_patience) std::cout << "ended early after step " << trainer.progress().step << ": no better validation in " << options.patience << '\n';
+  if (trainer.progress().best) std::cout << "best validation loss " << *trainer.progress().best << ", model " << folder.model().string() << '\n';
+  if (parts.at_the_end) parts.at_the_end();
+  return failures.empty() ? exit_done : exit_some_failed;
+}
+
+}  // namespace braing3n::examples

@@ -1,0 +1,80 @@
+// Phase 2: freezes the encoder of a masked autoencoder and trains projection and decoder to give scans back.
+//
+//   tokenizer_train --encoder MAE --data volumes.csv --out TOKENIZER --bottleneck 32
+#include "braing3n/io/volume_model.hpp"
+#include "braing3n/train/mae_training.hpp"
+#include "braing3n/train/tokenizer_training.hpp"
+#include "examples/support/context.hpp"
+#include "examples/support/contract_options.hpp"
+#include "examples/support/training_program.hpp"
+
+using namespace braing3n;
+using namespace braing3n::examples;
+
+namespace {
+
+/// What a state belongs to: the settings and the very encoder.
+struct RunConfig {
+  TokenizerTrainingConfig tokenizer;
+  Vit3dConfig encoder;
+  PreprocessingContract contract;
+  std::string encoder_file;  // its checksum
+
+  static void visit(auto& self, auto&& v) {
+    v("tokenizer", self.tokenizer);
+    v("encoder", self.encoder);
+    v("contract", self.contract);
+    v("encoder_file", self.encoder_file);
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Program program("tokenizer_train", "Trains projection and decoder over a frozen encoder (phase 2 of a tokenizer).");
+  TrainingArguments arguments;
+  ContractOptions contract;
+  std::string encoder_path;
+  std::optional<Index> bottleneck;
+  program.app.add_option("--encoder", encoder_path, "the folder of mae_pretrain, or a model file (mae3d, vit3d)")->required();
+  program.app.add_option("--bottleneck", bottleneck, "channels of the latents: 32, 128, 512 or any other number")->check(CLI::Range(1, 65536));
+  arguments.add_to(program.app);
+  contract.add_to(program.app);
+  program.without({"--precision"});
+  return program.run(argc, argv, [&]() -> int {
+    RunConfig run;
+    run.tokenizer = arguments.load<TokenizerTrainingConfig>();
+    if (bottleneck) run.tokenizer.bottleneck = *bottleneck;
+    const auto ctx = make_cpu_context(program.common);
+    const ModelFile file(model_path(encoder_path));
+    if (file.info().kind != "mae3d" && file.info().kind != "vit3d")
+      throw Error(ErrorKind::config, "model.kind", concat("a model of kind ", in_quotes(file.info().kind), ", expected \"mae3d\" or \"vit3d\""), file.path());
+    run.encoder = file.info().kind == "mae3d" ? file.config<Mae3dConfig>().encoder : file.config<Vit3dConfig>();
+    run.contract = model_contract(file, run.encoder, contract.given(program.app) ? std::optional(contract.contract()) : std::nullopt);
+    run.encoder_file = model_hash(file);
+
+    Tokenizer<Cpu, F32> model(*ctx, run.tokenizer.model(run.encoder));
+    const TrainingData data = open_training_data(arguments.data_options(), run.contract, program.common.seed);
+    run.tokenizer.training = run.tokenizer.training.resolved(static_cast<Index>(data.train.size()));
+    if (!program.common.quiet) std::cerr << describe(run.contract) << '\n';
+    initialize(model, program.common.seed);
+    load_weights(model.encoder, file);
+
+    ScanFailures failures;
+    const TokenStatistics tokens = token_statistics(*ctx, model, data, failures);
+    start_projection(model.projection, tokens);
+    const CollapseReport collapse = check_collapse(*ctx, model.encoder, data.source, some_rows(data.train, 16), failures);
+    if (!program.common.quiet || collapse.collapsed()) std::cerr << collapse.str() << '\n';
+
+    TrainingParts<TokenizerTask> parts;
+    parts.identity = {.kind = "tokenizer", .config = json_text(run), .manifest_hash = data.hash, .progress = {}, .extra = {}};
+    parts.make_task = [&](Index start) { return std::make_unique<TokenizerTask>(*ctx, model, data, run.tokenizer, program.common.seed, start); };
+    parts.save_model = [&](const std::filesystem::path& path, const std::string& provenance) {
+      ModelInfo info;
+      info.provenance = concat(provenance, "; encoder ", run.encoder_file, ": ", file.info().provenance);
+      info.licence = file.info().licence;
+      save_tokenizer(path, model, run.contract, latents_of(model.projection, tokens), info, {.overwrite = true});
+    };
+    return run_training(program, arguments, *ctx, model, data, run.tokenizer.training, parts, failures);
+  });
+}

@@ -1,0 +1,65 @@
+// Random changes of training volumes. What happens to a sample depends on the seed and on the sample's place in the training
+// stream alone.
+#pragma once
+
+#include <cstring>
+#include <span>
+#include <vector>
+
+#include "braing3n/base/philox.hpp"
+#include "braing3n/train/options.hpp"
+#include "braing3n/volume/contract.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+namespace detail {
+
+/// A volume mirrored along `axis` (< 0: not) and moved by whole voxels; what comes in from outside is `fill`.
+inline void mirror_and_shift(const float* from, float* to, const Extent3& n, int axis, const Extent3& shift, float fill) {
+  for (Index i = 0; i < n[0]; ++i)
+    for (Index j = 0; j < n[1]; ++j)
+      for (Index k = 0; k < n[2]; ++k) {
+        Extent3 at = {i - shift[0], j - shift[1], k - shift[2]};
+        bool inside = true;
+        for (std::size_t a = 0; a < 3; ++a) {
+          inside = inside && at[a] >= 0 && at[a] < n[a];
+          if (static_cast<int>(a) == axis) at[a] = n[a] - 1 - at[a];
+        }
+        *to++ = inside ? from[(at[0] * n[1] + at[1]) * n[2] + at[2]] : fill;
+      }
+}
+
+}  // namespace detail
+
+/// volumes (N, X, Y, Z, 1) of the contract's orientation, changed in place; samples: N places in the stream.
+inline void augment(Context<Cpu>& ctx, Tensor<float, Cpu>& volumes, const std::vector<std::uint32_t>& samples, const AugmentOptions& options,
+                    const PreprocessingContract& contract, std::uint64_t seed) {
+  if (!options.any()) return;
+  if (volumes.rank() != 5 || volumes.dim(0) != static_cast<Index>(samples.size()) || volumes.dim(4) != 1)
+    fail(ErrorKind::shape, "augment.shape", "augment: volumes ", volumes.shape(), " for ", samples.size(), " samples, expected (N, X, Y, Z, 1)");
+  const Orientation orientation = parse_orientation(contract.orientation);
+  int left_right = 0;
+  while (orientation.axis[static_cast<std::size_t>(left_right)] != 0) ++left_right;
+  const Extent3 n = {volumes.dim(1), volumes.dim(2), volumes.dim(3)};
+  const Index voxels = voxel_count(n);
+  const bool zero_background = contract.normalise == "zscore-nonzero" && contract.background == "zero";
+  ctx.parallel(volumes.dim(0), [&](Index s) {
+    const Philox rng(seed, Purpose::augment, 0, samples[static_cast<std::size_t>(s)]);
+    float* v = volumes.data() + s * voxels;
+    const bool flip = options.flip && (rng.integer(0) & 1u) != 0;
+    Extent3 shift{};
+    for (std::size_t a = 0; a < 3; ++a) shift[a] = static_cast<Index>(rng.integer(1 + a) % static_cast<std::uint32_t>(2 * options.shift + 1)) - options.shift;
+    if (flip || shift != Extent3{}) {
+      std::vector<float> moved(static_cast<std::size_t>(voxels));
+      detail::mirror_and_shift(v, moved.data(), n, flip ? left_right : -1, shift, zero_background ? 0.0f : v[0]);
+      std::memcpy(v, moved.data(), moved.size() * sizeof(float));
+    }
+    if (options.intensity > 0) {
+      const float width = static_cast<float>(options.intensity), scale = 1.0f + width * (2.0f * rng.uniform(4) - 1.0f), offset = width * (2.0f * rng.uniform(5) - 1.0f);
+      for (Index i = 0; i < voxels; ++i)
+        if (!zero_background || v[i] != 0.0f) v[i] = v[i] * scale + offset;
+    }
+  });
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI

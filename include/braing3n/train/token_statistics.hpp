@@ -1,0 +1,117 @@
+// What an encoder's tokens look like over people: their mean and covariance, and whether they say anything about a person.
+//
+// A collapsed encoder gives every person the same tokens: the decoder then paints the mean image, and the loss looks fine. The
+// share of the tokens' variance that lies between people at one and the same position shows it:
+//   share = mean_{l,c} Var_n(t[n,l,c]) / mean_c Var_{n,l}(t[n,l,c])
+// The patches of the scans themselves give the value to compare it with.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "braing3n/core/tensor.hpp"
+#include "braing3n/nn/linear.hpp"
+#include "braing3n/ops/elementwise.hpp"
+#include "braing3n/ops/matmul.hpp"
+#include "braing3n/probe/symmetric_eigen.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+class TokenStatistics {
+ public:
+  /// with_covariance: also the width x width matrix, which costs a product per scan.
+  explicit TokenStatistics(bool with_covariance) : with_covariance_(with_covariance) {}
+
+  /// tokens (N, L, C), N people. Sums are in double, in the order given.
+  void add(const Tensor<float, Cpu>& tokens) {
+    if (tokens.rank() != 3 || (count_ > 0 && (tokens.dim(1) != length_ || tokens.dim(2) != width_)))
+      fail(ErrorKind::shape, "tokens.shape", "token statistics: tokens have shape ", tokens.shape(), ", expected (N, ", length_, ", ", width_, ")");
+    length_ = tokens.dim(1), width_ = tokens.dim(2);
+    const Index each = length_ * width_;
+    sum_.resize(static_cast<std::size_t>(each)), square_.resize(static_cast<std::size_t>(each));
+    for (Index n = 0; n < tokens.dim(0); ++n)
+      for (Index i = 0; i < each; ++i) {
+        const double t = static_cast<double>(tokens.data()[n * each + i]);
+        sum_[static_cast<std::size_t>(i)] += t;
+        square_[static_cast<std::size_t>(i)] += t * t;
+      }
+    count_ += tokens.dim(0);
+    if (!with_covariance_) return;
+    const auto rows = cast<double>(tokens).reshape({tokens.dim(0) * length_, width_});
+    const auto product = matmul_forward(rows, rows, {.transpose_a = true});
+    gram_.resize(static_cast<std::size_t>(width_ * width_));
+    for (std::size_t i = 0; i < gram_.size(); ++i) gram_[i] += product.data()[i];
+  }
+
+  Index people() const { return count_; }
+  Index width() const { return width_; }
+
+  /// (C)
+  std::vector<double> mean() const {
+    require_some();
+    std::vector<double> m(static_cast<std::size_t>(width_), 0.0);
+    for (std::size_t i = 0; i < sum_.size(); ++i) m[i % m.size()] += sum_[i] / static_cast<double>(count_ * length_);
+    return m;
+  }
+  /// (C, C), population.
+  std::vector<double> covariance() const {
+    if (!with_covariance_) fail(ErrorKind::state, "tokens.covariance", "token statistics: the covariance was not collected");
+    const std::vector<double> m = mean();
+    std::vector<double> s = gram_;
+    for (Index i = 0; i < width_; ++i)
+      for (Index j = 0; j < width_; ++j)
+        s[static_cast<std::size_t>(i * width_ + j)] = s[static_cast<std::size_t>(i * width_ + j)] / static_cast<double>(count_ * length_) -
+                                                      m[static_cast<std::size_t>(i)] * m[static_cast<std::size_t>(j)];
+    return s;
+  }
+  /// The share of variance between people, 0 to 1.
+  double share_between_people() const {
+    const std::vector<double> m = mean();
+    double between = 0, total = 0;
+    for (std::size_t i = 0; i < sum_.size(); ++i) {
+      const double here = sum_[i] / static_cast<double>(count_), square = square_[i] / static_cast<double>(count_), all = m[i % m.size()];
+      between += square - here * here;
+      total += square - all * all;
+    }
+    return total > 0 ? std::max(0.0, between / total) : 0.0;
+  }
+
+ private:
+  void require_some() const {
+    if (count_ == 0) fail(ErrorKind::state, "tokens.none", "token statistics: there are no tokens");
+  }
+
+  bool with_covariance_;
+  Index count_ = 0, length_ = 0, width_ = 0;
+  std::vector<double> sum_, square_, gram_;  // (L, C), (L, C), (C, C)
+};
+
+/// Starts a projection as the principal components of the tokens, each with variance 1 and all with mean 0: a closed-form optimum of
+/// linear reconstruction, far better than random directions. With more outputs than components the rest keeps its values.
+inline void start_projection(Linear<Cpu, F32>& projection, const TokenStatistics& tokens) {
+  const Index width = tokens.width(), out = projection.out;
+  if (projection.in != width) fail(ErrorKind::shape, "tokens.width", "projection: takes ", projection.in, " channels, the tokens have ", width);
+  const std::vector<double> mean = tokens.mean();
+  const SymmetricEigen eigen = symmetric_eigen(tokens.covariance(), width);
+  const double smallest = 1e-6 * std::max(eigen.values.back(), 1e-30);
+  for (Index r = 0; r < std::min(out, width); ++r) {
+    const Index column = width - 1 - r;  // ascending order: the largest is last
+    const double scale = 1.0 / std::sqrt(std::max(eigen.values[static_cast<std::size_t>(column)], smallest));
+    // The sign of an eigenvector is arbitrary: its largest entry is made positive, so that the start is the same everywhere.
+    double largest = 0, offset = 0;
+    for (Index i = 0; i < width; ++i) {
+      const double v = eigen.vectors[static_cast<std::size_t>(i * width + column)];
+      if (std::abs(v) > std::abs(largest)) largest = v;
+    }
+    for (Index i = 0; i < width; ++i) {
+      const double v = (largest < 0 ? -scale : scale) * eigen.vectors[static_cast<std::size_t>(i * width + column)];
+      projection.weight.value().data()[r * width + i] = static_cast<float>(v);
+      offset -= v * mean[static_cast<std::size_t>(i)];
+    }
+    if (projection.bias.exists()) projection.bias.value().data()[r] = static_cast<float>(offset);
+  }
+  projection.weight.refresh();
+  if (projection.bias.exists()) projection.bias.refresh();
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI

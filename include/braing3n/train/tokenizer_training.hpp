@@ -1,0 +1,169 @@
+// Phase 2: projection and decoder learn to give scans back from the tokens of a frozen encoder (BrainG3N, section 2.2).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "braing3n/models/tokenizer.hpp"
+#include "braing3n/train/previews.hpp"
+#include "braing3n/train/token_statistics.hpp"
+#include "braing3n/train/volumes.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+/// A decoder by its plan (models/cnn_decoder3d.hpp): d1, d2 or d3. widths from coarse to fine, one per doubling.
+struct DecoderPlan {
+  std::string plan = "d1";
+  Index mid = 512;
+  std::vector<Index> widths = {256, 128, 64, 32};
+  Index groups = 32;
+
+  static void visit(auto& self, auto&& v) {
+    v("plan", self.plan);
+    v("mid", self.mid);
+    v("widths", self.widths);
+    v("groups", self.groups);
+  }
+
+  /// Throws Error (config) for an unknown plan.
+  CnnDecoder3dConfig decoder(Index latent_channels, const Extent3& grid, Index out_channels = 1) const {
+    CnnDecoder3dConfig c;
+    if (widths.empty()) fail(ErrorKind::config, "decoder.widths", "decoder: a plan without widths");
+    if (plan == "d1") {
+      c = decoder_d1(latent_channels, mid, widths, groups, out_channels);
+    } else if (plan == "d2") {
+      c = decoder_d2(latent_channels, mid, widths, groups, out_channels);
+    } else if (plan == "d3") {
+      // MONAI counts from fine to coarse, and its coarsest level is what `mid` is elsewhere.
+      std::vector<Index> channels(widths.rbegin(), widths.rend());
+      channels.push_back(mid);
+      std::vector<bool> attention(channels.size(), false);
+      attention[channels.size() - 1] = attention[channels.size() - 2] = true;
+      c = decoder_d3(latent_channels, channels, std::vector<Index>(channels.size(), 2), attention, true, groups, false, out_channels);
+    } else {
+      fail(ErrorKind::config, "decoder.plan", "decoder: plan ", plan, ", known: d1, d2, d3");
+    }
+    c.grid = grid;
+    return c;
+  }
+};
+
+enum class ReconstructionLoss { l1, mse };
+
+struct TokenizerTrainingConfig {
+  Index bottleneck = 32;
+  bool projection_bias = true;
+  DecoderPlan decoder;
+  ReconstructionLoss loss = ReconstructionLoss::l1;
+  TrainingOptions training;
+
+  static void visit(auto& self, auto&& v) {
+    v("bottleneck", self.bottleneck);
+    v("projection_bias", self.projection_bias);
+    v("decoder", self.decoder);
+    v("loss", self.loss);
+    v("training", self.training);
+  }
+
+  TokenizerConfig model(const Vit3dConfig& encoder) const {
+    TokenizerConfig c{encoder, bottleneck, projection_bias, decoder.decoder(bottleneck, encoder.grid(), encoder.channels)};
+    c.validate();
+    return c;
+  }
+
+  /// The paper: 43.7 M parameters, l1, AdamW at 1e-4, batch 12, 80 epochs, patience 40.
+  static TokenizerTrainingConfig paper() {
+    TokenizerTrainingConfig c;
+    c.training = {.epochs = 80, .batch = 12, .lr = 1e-4, .clip = std::nullopt, .recompute_blocks = true, .patience = 40};
+    return c;
+  }
+  /// For 80 x 96 x 80 voxels in patches of 16.
+  static TokenizerTrainingConfig small() {
+    TokenizerTrainingConfig c;
+    c.decoder = {.plan = "d1", .mid = 128, .widths = {128, 64, 32, 16}, .groups = 8};
+    c.training = {.steps = 2400, .batch = 2, .lr = 1e-3, .ema = EmaOptions{.decay = 0.995, .warmup = true}, .validate_every = 100,
+                  .augment = {.flip = true, .shift = 2, .intensity = 0.05}};
+    return c;
+  }
+};
+
+/// The statistics of the latents that follow from those of the tokens: mean W m + b, variance diag(W S W^T). Exact.
+inline LatentStatistics latents_of(const Linear<Cpu, F32>& projection, const TokenStatistics& tokens) {
+  const std::vector<double> mean = tokens.mean(), covariance = tokens.covariance();
+  const Index width = tokens.width();
+  if (projection.in != width) fail(ErrorKind::shape, "tokens.width", "projection: takes ", projection.in, " channels, the tokens have ", width);
+  LatentStatistics s;
+  for (Index r = 0; r < projection.out; ++r) {
+    const float* w = projection.weight.value().data() + r * width;
+    double m = projection.bias.exists() ? static_cast<double>(projection.bias.value().data()[r]) : 0.0, variance = 0;
+    for (Index i = 0; i < width; ++i) {
+      m += static_cast<double>(w[i]) * mean[static_cast<std::size_t>(i)];
+      double row = 0;
+      for (Index j = 0; j < width; ++j) row += covariance[static_cast<std::size_t>(i * width + j)] * static_cast<double>(w[j]);
+      variance += static_cast<double>(w[i]) * row;
+    }
+    s.mean.push_back(m);
+    s.deviation.push_back(std::sqrt(std::max(variance, 1e-12)));
+  }
+  return s;
+}
+
+/// The task of train/trainer.hpp.
+class TokenizerTask {
+ public:
+  using Batch = VolumeBatch;
+
+  TokenizerTask(Context<Cpu>& context, const Tokenizer<Cpu, F32>& model, const TrainingData& data, const TokenizerTrainingConfig& config, std::uint64_t seed, Index start)
+      : context_(&context), model_(&model), data_(&data), loss_(config.loss), stream_(context, data, config.training, seed, start) {}
+
+  Batch next() { return stream_.next(); }
+  Var<double, Cpu> loss(Pass<Cpu>& pass, const Batch& batch) const {
+    const auto output = (*model_)(pass, batch.volumes);
+    return loss_ == ReconstructionLoss::l1 ? l1_loss(output, batch.volumes) : mse_loss(output, batch.volumes);
+  }
+  Index position() const { return stream_.position(); }
+  Index scans() const { return stream_.scans(); }
+  const VolumeStream& stream() const { return stream_; }
+
+  /// Mean loss over the validation scans.
+  double validate(ScanFailures& failures) const {
+    double sum = 0;
+    Index count = 0;
+    for_each_volume(*context_, data_->source, data_->validation, failures, [&](Index, const Tensor<float, Cpu>& volume) {
+      Pass<Cpu> pass(*context_);
+      sum += item(loss(pass, {volume, {}}));
+      ++count;
+    });
+    return sum / static_cast<double>(count);
+  }
+
+  /// One validation scan and its reconstruction, three planes each.
+  Image preview(ScanFailures& failures) const {
+    std::vector<Image> rows;
+    for_each_volume(*context_, data_->source, {data_->validation.front()}, failures, [&](Index, const Tensor<float, Cpu>& volume) {
+      Pass<Cpu> pass(*context_);
+      const Tensor<float, Cpu> output = (*model_)(pass, volume).value();
+      rows = preview_rows(*context_, data_->contract, volume, {volume, output});
+    });
+    return montage(rows, 1, {"input", "reconstruction"});
+  }
+
+ private:
+  Context<Cpu>* context_;
+  const Tokenizer<Cpu, F32>* model_;
+  const TrainingData* data_;
+  ReconstructionLoss loss_;
+  VolumeStream stream_;
+};
+
+/// Mean and covariance of the encoder's tokens over at most `most` training scans, without augmentation.
+inline TokenStatistics token_statistics(Context<Cpu>& ctx, const Tokenizer<Cpu, F32>& model, const TrainingData& data, ScanFailures& failures, Index most = 64) {
+  TokenStatistics statistics(true);
+  for_each_volume(ctx, data.source, some_rows(data.train, most), failures, [&](Index, const Tensor<float, Cpu>& volume) {
+    Pass<Cpu> pass(ctx);
+    statistics.add(model.tokens(pass, volume));
+  });
+  return statistics;
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI

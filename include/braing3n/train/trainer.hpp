@@ -1,0 +1,176 @@
+// One optimiser step after another, for any model and any loss, and the whole state to go on bit for bit.
+//
+//   Trainer trainer(context, model, options.resolved(scans), seed);
+//   while (trainer.progress().step < options.steps) trainer.step(task);
+//
+// A task gives batches and the loss of one:
+//   Batch next();                                                  the next batch of its endless stream
+//   Var<double, B> loss(Pass<B>&, const Batch&) const;             a function of its arguments and of the model
+//   Index position() const;  Index scans() const;                  samples taken so far, samples per epoch
+// Gradients of `accumulate` batches are averaged, clipped by their norm and given to AdamW; frozen parameters take no part.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/io/training_state.hpp"
+#include "braing3n/nn/flatten.hpp"
+#include "braing3n/optim/clip.hpp"
+#include "braing3n/train/finite_loss.hpp"
+#include "braing3n/train/options.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+struct StepReport {
+  Index step = 0;            // 1 after the first
+  double loss = 0;           // mean over the accumulated batches
+  double lr = 0;
+  double gradient_norm = 0;  // before clipping
+};
+
+template <class Model, Backend B, class T = float>
+class Trainer {
+ public:
+  /// The model must be initialised and must not move afterwards. `options` are resolved.
+  Trainer(Context<B>& context, Model& model, const TrainingOptions& options, std::uint64_t seed)
+      : context_(&context), model_(&model), options_(options), views_(flattened(model, context)), optimizer_(views_, options.adamw), schedule_(options.schedule()) {
+    if (options.steps < 1 || options.validate_every < 1) fail(ErrorKind::state, "trainer.options", "trainer: the options are not resolved");
+    if (options.ema) average_.emplace(views_, *options.ema);
+    progress_.seed = seed;
+  }
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+
+  /// Throws Error (numeric) that names where a NaN began; the parameters are then as before the step.
+  template <class Task>
+  StepReport step(Task& task) {
+    optimizer_.zero_gradients();
+    const double share = 1.0 / static_cast<double>(options_.accumulate);
+    double sum = 0;
+    for (Index i = 0; i < options_.accumulate; ++i) {
+      const auto batch = task.next();
+      Tape<B> tape;
+      Pass<B> pass(*context_, tape);
+      pass.recompute_blocks = options_.recompute_blocks;
+      const Var<double, B> loss = task.loss(pass, batch);
+      require_finite_loss(loss, *context_, *model_, [&](Pass<B>& again) { task.loss(again, batch); });
+      sum += item(loss);
+      tape.backward(loss, Tensor<double, B>::from_host(*context_, loss.shape(), {&share, 1}));
+    }
+    StepReport report;
+    report.loss = sum * share;
+    report.lr = schedule_.at(progress_.step);
+    const std::span<const ParameterView<T, B>> views(views_);
+    const double norm = gradient_norm(views), largest = options_.clip.value_or(0);
+    report.gradient_norm = norm;
+    optimizer_.step(report.lr, largest > 0 ? std::min(1.0, largest / (norm + 1e-6)) : 1.0);
+    if (average_) average_->update();
+    report.step = ++progress_.step;
+    progress_.samples = task.position();
+    progress_.epoch = progress_.samples / task.scans();
+    progress_.data_position = progress_.samples % task.scans();
+    return report;
+  }
+
+  /// f() with the averaged parameters in the model, where there is an average.
+  template <class F>
+  auto with_average(F&& f) {
+    struct Swap {
+      std::optional<Ema<T, B>>& average;
+      explicit Swap(std::optional<Ema<T, B>>& a) : average(a) { turn(); }
+      ~Swap() { turn(); }
+      void turn() {
+        if (average) average->swap();
+      }
+    } swap(average_);
+    return f();
+  }
+
+  /// Takes a validation loss in; true when it is the best so far.
+  bool note_validation(double loss) {
+    const bool better = std::isfinite(loss) && (!progress_.best || loss < *progress_.best);
+    stale_ = better ? 0 : stale_ + 1;
+    if (better) progress_.best = loss;
+    return better;
+  }
+  bool out_of_patience() const { return options_.patience > 0 && stale_ >= options_.patience; }
+
+  const TrainingProgress& progress() const { return progress_; }
+  const TrainingOptions& options() const { return options_; }
+  Model& model() { return *model_; }
+
+  /// Writes everything that the next step depends on. `identity` says which run this is (kind, config, manifest hash).
+  void save(const std::filesystem::path& path, TrainingInfo identity) {
+    identity.progress = progress_;
+    identity.extra["counters"] = json_text(Counters{stale_, average_ ? average_->updates() : 0});
+    std::vector<NamedTensor> tensors;
+    visit_state([&](const std::string& name, Tensor<T, B>& t) {
+      const auto extents = t.shape().extents();
+      std::vector<Index> shape(extents.begin(), extents.end());
+      if constexpr (std::is_same_v<B, Cpu>) tensors.push_back(named_tensor(name, std::move(shape), std::span<const T>(t.data(), static_cast<std::size_t>(t.size()))));
+      else tensors.push_back(named_tensor(name, std::move(shape), t.to_host()));
+    });
+    save_training_state(path, identity, tensors);
+  }
+
+  /// Takes a saved state in. Throws Error: config (another run), format (a tensor that does not fit).
+  void restore(const TrainingStateFile& state, TrainingInfo identity) {
+    identity.progress.seed = progress_.seed;
+    require_same_run(state, identity);
+    const auto found = state.info().extra.find("counters");
+    if (found == state.info().extra.end()) throw Error(ErrorKind::format, "training_state.counters", "the state has no counters", state.file().path());
+    const auto counters = config_from_text<Counters>(found->second, state.file().path());
+    visit_state([&](const std::string& name, Tensor<T, B>& t) {
+      const auto extents = t.shape().extents();
+      if (!state.file().contains(name) || !std::equal(extents.begin(), extents.end(), state.file().info(name).shape.begin(), state.file().info(name).shape.end()))
+        throw Error(ErrorKind::format, "training_state.tensor", concat("no tensor ", in_quotes(name), " of shape ", t.shape()), state.file().path());
+    });
+    visit_state([&](const std::string& name, Tensor<T, B>& t) {
+      const std::vector<T> values = state.file().template read<T>(name);
+      context_->memory().copy_from_host(t.data(), values.data(), t.bytes());
+    });
+    for (ParameterView<T, B>& p : views_)
+      if (p.changed) p.changed();
+    progress_ = state.info().progress;
+    stale_ = counters.stale_validations;
+    optimizer_.set_steps(progress_.step);
+    if (average_) average_->set_updates(counters.average_updates);
+  }
+
+ private:
+  struct Counters {
+    Index stale_validations = 0, average_updates = 0;
+    static void visit(auto& self, auto&& v) {
+      v("stale_validations", self.stale_validations);
+      v("average_updates", self.average_updates);
+    }
+  };
+
+  static ParameterViews<T, B> flattened(Model& model, Context<B>& context) {
+    flatten<Model, B, T>(model, context);
+    return parameter_views<Model, B, T>(model);
+  }
+
+  template <class F>
+  void visit_state(F&& f) {
+    for (ParameterView<T, B>& p : views_) f("weights/" + p.name, p.value);
+    optimizer_.visit_state([&](const std::string& name, Tensor<T, B>& t) {
+      const bool second = name.starts_with("exp_avg_sq.");
+      f((second ? "moment2/" : "moment1/") + name.substr(second ? 11 : 8), t);
+    });
+    if (average_) average_->visit_state([&](const std::string& name, Tensor<T, B>& t) { f("ema/" + name, t); });
+  }
+
+  Context<B>* context_;
+  Model* model_;
+  TrainingOptions options_;
+  ParameterViews<T, B> views_;
+  AdamW<T, B> optimizer_;
+  Schedule schedule_;
+  std::optional<Ema<T, B>> average_;
+  TrainingProgress progress_;
+  Index stale_ = 0;  // validations since the best one
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI

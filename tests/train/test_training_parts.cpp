@@ -1,0 +1,255 @@
+#include "training_case.hpp"
+
+#include "braing3n/train/fit.hpp"
+
+using namespace braing3n;
+
+namespace {
+
+/// tokens (N, L, C) that differ between people by `person` and between positions by `place`.
+Tensor<float, Cpu> made_tokens(Context<Cpu>& ctx, double person, double place) {
+  const auto a = test::random<float>(ctx, {6, 1, 8}, 1), b = test::random<float>(ctx, {1, 5, 8}, 2), c = test::random<float>(ctx, {6, 5, 8}, 3);
+  Tensor<float, Cpu> t(ctx, {6, 5, 8});
+  for (Index n = 0; n < 6; ++n)
+    for (Index l = 0; l < 5; ++l)
+      for (Index i = 0; i < 8; ++i)
+        t.data()[(n * 5 + l) * 8 + i] = static_cast<float>(person) * (a.data()[n * 8 + i] + 0.5f * c.data()[(n * 5 + l) * 8 + i]) + static_cast<float>(place) * b.data()[l * 8 + i] + 2.0f;
+  return t;
+}
+
+}  // namespace
+
+TEST_CASE("the collapse check tells tokens that know the person from tokens that do not") {
+  Context<Cpu> ctx({.threads = 1});
+  const auto share = [&](double person, double place) {
+    TokenStatistics s(false);
+    const auto t = made_tokens(ctx, person, place);
+    s.add(t.slice(0, 2));
+    s.add(t.slice(2, 6));
+    return s.share_between_people();
+  };
+  CHECK(share(0, 1) == doctest::Approx(0).epsilon(1e-9));
+  CHECK(share(1, 0) > 0.5);
+  CHECK(share(0.1, 1) < 0.05);
+  CHECK((CollapseReport{0.01, 0.5, 6}).collapsed());
+  CHECK(!(CollapseReport{0.2, 0.5, 6}).collapsed());
+  CHECK((CollapseReport{0.01, 0.5, 6}).str().find("COLLAPSED") != std::string::npos);
+  // By definition, over 6 people and 5 places.
+  const auto t = made_tokens(ctx, 1, 1);
+  double between = 0, total = 0;
+  for (Index i = 0; i < 8; ++i) {
+    double all = 0, squares = 0;
+    for (Index r = 0; r < 30; ++r) {
+      const double v = static_cast<double>(t.data()[r * 8 + i]);
+      all += v / 30, squares += v * v / 30;
+    }
+    total += squares - all * all;
+    for (Index l = 0; l < 5; ++l) {
+      double mean = 0, square = 0;
+      for (Index n = 0; n < 6; ++n) {
+        const double v = static_cast<double>(t.data()[(n * 5 + l) * 8 + i]);
+        mean += v / 6, square += v * v / 6;
+      }
+      between += (square - mean * mean) / 5;
+    }
+  }
+  CHECK(share(1, 1) == doctest::Approx(between / total).epsilon(1e-6));
+}
+
+TEST_CASE("a projection that starts as principal components makes white latents, whose statistics follow without running it") {
+  Context<Cpu> ctx({.threads = 1});
+  const auto t = made_tokens(ctx, 1, 0.7);
+  TokenStatistics s(true);
+  s.add(t);
+  Linear<Cpu, F32> projection(ctx, 8, 5);
+  initialize(projection, 3);
+  start_projection(projection, s);
+  const auto check = [&](bool white) {
+    Pass<Cpu> pass(ctx);
+    const auto z = projection(pass, Var<float, Cpu>(t)).value();
+    const LatentStatistics l = latents_of(projection, s);
+    REQUIRE(l.mean.size() == 5);
+    for (Index i = 0; i < 5; ++i)
+      for (Index j = 0; j <= i; ++j) {
+        double mi = 0, mj = 0, ij = 0;
+        for (Index r = 0; r < 30; ++r) {
+          const double a = static_cast<double>(z.data()[r * 5 + i]), b = static_cast<double>(z.data()[r * 5 + j]);
+          mi += a / 30, mj += b / 30, ij += a * b / 30;
+        }
+        const double covariance = ij - mi * mj;
+        if (white) CHECK(covariance == doctest::Approx(i == j ? 1.0 : 0.0).epsilon(1e-4));
+        if (i != j) continue;
+        CHECK(l.mean[static_cast<std::size_t>(i)] == doctest::Approx(mi).epsilon(1e-4));
+        CHECK(l.deviation[static_cast<std::size_t>(i)] == doctest::Approx(std::sqrt(covariance)).epsilon(1e-4));
+      }
+  };
+  check(true);
+  for (Index i = 0; i < 40; ++i) projection.weight.value().data()[i] += 0.1f * static_cast<float>(i % 7);
+  projection.weight.refresh();
+  check(false);
+  Linear<Cpu, F32> other(ctx, 9, 5);
+  initialize(other, 3);
+  test::check_error("tokens.width", {"9", "8"}, [&] { start_projection(other, s); });
+}
+
+TEST_CASE("augmentation moves, mirrors and scales whole volumes, by the sample alone") {
+  Context<Cpu> ctx({.threads = 1});
+  PreprocessingContract contract = test::tiny_contract();
+  contract.orientation = "PLS";  // left and right on axis 1
+  const auto volume = test::person(ctx, 3).reshape({1, 8, 12, 8, 1});
+  const auto changed = [&](const AugmentOptions& o, std::uint32_t sample) {
+    auto v = volume.clone();
+    augment(ctx, v, {sample}, o, contract, 9);
+    return v;
+  };
+  CHECK(test::same_bits(changed({}, 1), volume));
+  int mirrored = 0, same = 0;
+  for (std::uint32_t s = 0; s < 32; ++s) {
+    const auto v = changed({.flip = true}, s);
+    bool is_mirror = true;
+    for (Index i = 0; i < 8; ++i)
+      for (Index j = 0; j < 12; ++j)
+        for (Index k = 0; k < 8; ++k) is_mirror = is_mirror && v.data()[(i * 12 + j) * 8 + k] == volume.data()[(i * 12 + 11 - j) * 8 + k];
+    mirrored += is_mirror, same += test::same_bits(v, volume);
+  }
+  CHECK(mirrored + same == 32);
+  CHECK(mirrored > 6);
+  CHECK(same > 6);
+  // A shift keeps the voxels that stay inside, and background comes in.
+  bool moved = false;
+  for (std::uint32_t s = 0; s < 8; ++s) {
+    const auto v = changed({.shift = 2}, s);
+    Index found = 0;
+    for (Index di = -2; di <= 2; ++di)
+      for (Index dj = -2; dj <= 2; ++dj)
+        for (Index dk = -2; dk <= 2; ++dk) {
+          bool fits = true;
+          for (Index i = 0; i < 8; ++i)
+            for (Index j = 0; j < 12; ++j)
+              for (Index k = 0; k < 8; ++k) {
+                const Index a = i - di, b = j - dj, c = k - dk;
+                const bool inside = a >= 0 && a < 8 && b >= 0 && b < 12 && c >= 0 && c < 8;
+                fits = fits && v.data()[(i * 12 + j) * 8 + k] == (inside ? volume.data()[(a * 12 + b) * 8 + c] : 0.0f);
+              }
+          found += fits;
+        }
+    CHECK(found >= 1);
+    moved = moved || !test::same_bits(v, volume);
+  }
+  CHECK(moved);
+  const auto v = changed({.intensity = 0.2}, 5);
+  Index zeros = 0, kept = 0;
+  for (Index i = 0; i < v.size(); ++i)
+    if (volume.data()[i] == 0.0f) ++zeros, kept += v.data()[i] == 0.0f;
+  CHECK(kept == zeros);
+  CHECK(!test::same_bits(v, volume));
+  test::check_same_for_threads("augment", [&](Context<Cpu>& c) {
+    Tensor<float, Cpu> batch(c, {3, 8, 12, 8, 1});
+    for (Index n = 0; n < 3; ++n) std::memcpy(batch.slice(n, n + 1).data(), volume.data(), volume.bytes());
+    augment(c, batch, {4, 5, 6}, {.flip = true, .shift = 2, .intensity = 0.2}, contract, 9);
+    return std::vector{batch};
+  });
+}
+
+TEST_CASE("the mean patch as bias is where the loss of a constant prediction is least") {
+  Context<Cpu> ctx({.threads = 1});
+  const TrainingData data = test::people();
+  const MaeTrainingConfig config = test::tiny_mae();
+  ScanFailures failures;
+  double loss[2];
+  for (const int started : {0, 1}) {
+    Mae3d<Cpu, F32> model(ctx, config.model);
+    initialize(model, 3);
+    model.decoder_pred.weight.value().zero();  // nothing but the bias speaks
+    model.decoder_pred.weight.refresh();
+    if (started == 1) start_prediction(model, mean_patch(ctx, model, data, failures));
+    MaeTask task(ctx, model, data, config.training.resolved(7), 3, 0);
+    loss[started] = task.validate(failures);
+  }
+  CHECK(loss[1] < 0.9 * loss[0]);
+  CHECK(failures.empty());
+}
+
+TEST_CASE("a tokenizer learns to give scans back better than the mean scan") {
+  Context<Cpu> ctx({.threads = 1});
+  const TrainingData data = test::people(12, 3);
+  TokenizerTrainingConfig config = test::tiny_tokenizer();
+  config.training.steps = 150;
+  config.training = config.training.resolved(12);
+  const Vit3dConfig encoder = test::tiny_mae().model.encoder;
+  const std::uint64_t seed = 3;
+  Tokenizer<Cpu, F32> model(ctx, config.model(encoder));
+  initialize(model, seed);
+  ScanFailures failures;
+  const auto frozen = model.encoder.patch_weight.value().to_host();
+  start_projection(model.projection, token_statistics(ctx, model, data, failures));
+  const double before = TokenizerTask(ctx, model, data, config, seed, 0).validate(failures);
+  // [loop]
+  Trainer<Tokenizer<Cpu, F32>, Cpu> trainer(ctx, model, config.training, seed);
+  TokenizerTask task(ctx, model, data, config, seed, trainer.progress().samples);  // batches, the loss of one, a preview
+  while (trainer.progress().step < config.training.steps) {
+    const StepReport report = trainer.step(task);  // gradients of the accumulated batches, clipped, one step of AdamW, the average
+    if (report.step % config.training.validate_every == 0) trainer.note_validation(trainer.with_average([&] { return task.validate(failures); }));
+    if (trainer.out_of_patience()) break;
+  }
+  // [loop]
+  CHECK(trainer.progress().step == 150);
+  CHECK(trainer.progress().best);
+  const double after = task.validate(failures);
+
+  Tensor<float, Cpu> mean = Tensor<float, Cpu>::zeros(ctx, {1, 8, 12, 8, 1});
+  for_each_volume(ctx, data.source, data.train, failures, [&](Index, const Tensor<float, Cpu>& v) {
+    for (Index i = 0; i < v.size(); ++i) mean.data()[i] += v.data()[i] / 12.0f;
+  });
+  double guess = 0;
+  for_each_volume(ctx, data.source, data.validation, failures, [&](Index, const Tensor<float, Cpu>& v) { guess += l1_forward(mean, v) / 3; });
+  MESSAGE("l1 before ", before, ", after ", after, ", mean scan ", guess);
+  CHECK(after < guess);
+  CHECK(after < 0.7 * before);
+  CHECK(model.encoder.patch_weight.value().to_host() == frozen);
+  CHECK(failures.empty());
+  const Image preview = task.preview(failures);
+  CHECK(preview.width > 20);
+}
+
+TEST_CASE("scans that fail are left out and named; a source in memory reads each scan once") {
+  Context<Cpu> ctx({.threads = 1});
+  std::atomic<int> reads = 0;
+  const VolumeSource broken = [&](Context<Cpu>& c, Index row) {
+    ++reads;
+    if (row == 2) fail(ErrorKind::format, "test.broken", "a broken scan");
+    return test::person(c, row);
+  };
+  const VolumeSource source = kept_in_memory(broken, 2 * 768 * 4);  // room for two
+  ScanFailures failures;
+  std::vector<Index> seen;
+  for (int pass = 0; pass < 2; ++pass)
+    for_each_volume(ctx, source, {0, 1, 2, 3}, failures, [&](Index row, const Tensor<float, Cpu>& v) {
+      seen.push_back(row);
+      CHECK(std::memcmp(v.data(), test::person(ctx, row).data(), v.bytes()) == 0);
+    });
+  CHECK(seen == std::vector<Index>{0, 1, 3, 0, 1, 3});
+  CHECK(failures.size() == 1);
+  CHECK(failures.at(2) == "a broken scan");
+  CHECK(reads == 6);
+  test::check_error("test.broken", {"broken"}, [&] { for_each_volume(ctx, broken, {2}, failures, [](Index, const Tensor<float, Cpu>&) {}); });
+}
+
+TEST_CASE("curves are drawn from what there is") {
+  const Image empty = draw_curves("nothing", {{"a", {1, 2, 3}, {}}});
+  CHECK(empty.width == 720);
+  Curve curve{"a", {255, 0, 0}, {}};
+  for (int i = 1; i <= 1000; ++i) curve.points.emplace_back(i, 1.0 / i);
+  const Image image = draw_curves("loss", {curve});
+  Index red = 0, falls = 0, last = -1;
+  for (Index x = 70; x < 704; ++x)
+    for (Index y = 30; y < 366; ++y)
+      if (image.at(x, y)[0] == 255 && image.at(x, y)[1] == 0) {
+        ++red;
+        falls += y >= last;
+        last = y;
+        break;
+      }
+  CHECK(red > 600);
+  CHECK(falls > red - 5);
+}
