@@ -4,6 +4,7 @@
 #include "braing3n/probe/cholesky.hpp"
 #include "braing3n/probe/confound.hpp"
 #include "braing3n/probe/design.hpp"
+#include "braing3n/probe/embedding_file.hpp"
 #include "braing3n/probe/estimators.hpp"
 #include "braing3n/probe/feature_table.hpp"
 #include "braing3n/probe/fold_file.hpp"

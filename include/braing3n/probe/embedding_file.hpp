@@ -1,10 +1,9 @@
 // Features, latents and tokens of many scans in one file: what encode writes and probes and generative models read.
 //
-// A safetensors file with one tensor, "features" [n, d], "latents" [n, X', Y', Z', d'] or "tokens" [n, L, d], and the metadata
-//   volume_ids      JSON list of n ids               source_hashes  JSON list of n checksums of the scans' files
-//   contract        JSON of the preprocessing        model          checksum of the model file
-//   representation  "encoder" or "projected"         latent_mean, latent_std  for latents: per channel, over the training set
-// probe/feature_table.hpp reads features of any origin; this header writes them and reads them back to go on.
+// The layout of probe/feature_file.hpp (whose reader reads the features of such a file) with one tensor, "features" [n, d],
+// "latents" [n, X', Y', Z', d'] or "tokens" [n, L, d], its name as braing3n.type, and the further metadata
+//   source_hashes             JSON array of n checksums of the scans' files: an unchanged scan need not be encoded again
+//   latent_mean, latent_std   of latents: per channel, over the training set
 #pragma once
 
 #include <map>
@@ -15,6 +14,7 @@
 
 #include "braing3n/io/json.hpp"
 #include "braing3n/io/safetensors.hpp"
+#include "braing3n/probe/sha256.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -23,7 +23,8 @@ struct EmbeddingFile {
   std::vector<Index> shape;              // of one row
   std::vector<float> values;             // (n, shape...)
   std::vector<std::string> ids, sources; // n each
-  Metadata metadata;                     // contract, model, representation, ...
+  std::string contract;                  // JSON: preprocessing, model and its checksum, which tokens, pooling
+  Metadata metadata;                     // further keys
 
   Index rows() const { return static_cast<Index>(ids.size()); }
   Index row_size() const {
@@ -50,6 +51,11 @@ inline void write_embeddings(const std::filesystem::path& path, const EmbeddingF
   std::vector<Index> shape = {e.rows()};
   shape.insert(shape.end(), e.shape.begin(), e.shape.end());
   Metadata metadata = e.metadata;
+  metadata["braing3n.format"] = "1";
+  metadata["braing3n.type"] = e.tensor;
+  metadata["braing3n.version"] = version();
+  metadata["braing3n.contract"] = e.contract;
+  metadata["braing3n.contract_hash"] = sha256_hex(e.contract);
   metadata["volume_ids"] = Json(e.ids).dump();
   metadata["source_hashes"] = Json(e.sources).dump();
   const std::vector<NamedTensor> tensors{named_tensor(e.tensor, shape, std::span<const float>(e.values))};
@@ -72,7 +78,8 @@ inline EmbeddingFile read_embeddings(const std::filesystem::path& path, const st
     if (const auto found = e.metadata.find(key); found != e.metadata.end()) json_into(parse_json(found->second, path.string()), *list, path.string() + ": " + key);
     e.metadata.erase(key);
   }
-  e.metadata.erase("braing3n.crc32");
+  if (const auto found = e.metadata.find("braing3n.contract"); found != e.metadata.end()) e.contract = found->second;
+  std::erase_if(e.metadata, [](const auto& entry) { return entry.first.starts_with("braing3n."); });
   e.sources.resize(e.ids.size());
   if (e.rows() != shape[0]) refuse(concat(shape[0], " rows, but ", e.rows(), " volume ids"));
   return e;

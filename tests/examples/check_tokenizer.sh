@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# From scans to reconstructions with the programs, as a user would: check_tokenizer.sh BIN_DIR
+# phantom_cohort -> mae_pretrain -> tokenizer_train -> encode -> reconstruct, resuming, and what must be refused.
+set -euo pipefail
+bin=$(realpath "$1")
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+
+expect() {  # EXIT_CODE TEXT command...: the code and a part of what is printed
+  local code=$1 text=$2 came=0
+  shift 2
+  "$@" >out 2>&1 || came=$?
+  if [[ $came -ne $code ]] || ! grep -qF -- "$text" out; then
+    cat out >&2
+    echo "tokenizer programs: '$*' ended with $came, expected $code and '$text'" >&2
+    exit 1
+  fi
+}
+same() {
+  for file in "$1"/{model,last,state}.safetensors "$1/log.jsonl"; do
+    cmp "$file" "$2/$(basename "$file")" || { echo "tokenizer programs: $file and its twin in $2 differ" >&2; exit 1; }
+  done
+}
+
+expect 0 "" "$bin/phantom_cohort" --out cohort --subjects 8 --shape 40,48,40 --quiet
+data=cohort/volumes.csv
+cat >mae.json <<'END'
+{"model": {"encoder": {"image": [40, 48, 40], "patch": [8, 8, 8], "width": 48, "depth": 2, "heads": 4, "mlp": 96},
+           "decoder_width": 24, "decoder_depth": 1, "decoder_heads": 4, "decoder_mlp": 48},
+ "contract": {"shape": [40, 48, 40], "spacing": [4, 4, 4], "centring": "mass"},
+ "training": {"steps": 12, "batch": 2, "lr": 0.002, "validate_every": 4, "augment": {"flip": true, "shift": 1}}}
+END
+cat >tokenizer.json <<'END'
+{"bottleneck": 16, "decoder": {"plan": "d1", "mid": 16, "widths": [16, 8, 8], "groups": 4},
+ "training": {"steps": 8, "batch": 2, "lr": 0.004, "validate_every": 4, "ema": {"decay": 0.9, "warmup": true}}}
+END
+common=(--quiet --threads 2 --validation 0.25)
+
+# Phase 1: whole, and in three parts, one of which ends by kill -9.
+expect 0 "collapse check" "$bin/mae_pretrain" --data $data --out mae --config mae.json "${common[@]}"
+expect 0 "stopped after step 5 of 12" "$bin/mae_pretrain" --data $data --out parts --config mae.json "${common[@]}" --stop-at 5
+"$bin/mae_pretrain" --data $data --out parts --config mae.json "${common[@]}" --resume auto >/dev/null 2>&1 & killed=$!
+sleep 0.3
+kill -9 $killed 2>/dev/null || true
+wait $killed 2>/dev/null || true
+expect 0 "best validation loss" "$bin/mae_pretrain" --data $data --out parts --config mae.json "${common[@]}" --resume auto
+same mae parts
+# Phase 2 the same way.
+expect 0 "best validation loss" "$bin/tokenizer_train" --encoder mae --data $data --out tok --config tokenizer.json "${common[@]}"
+expect 0 "stopped after step 3 of 8" "$bin/tokenizer_train" --encoder mae --data $data --out tokparts --config tokenizer.json "${common[@]}" --stop-at 3
+expect 0 "best validation loss" "$bin/tokenizer_train" --encoder mae --data $data --out tokparts --config tokenizer.json "${common[@]}" --resume auto
+same tok tokparts
+for file in curves.png preview.png config.json split.csv; do [[ -s tok/$file ]] || { echo "tokenizer programs: no tok/$file" >&2; exit 1; }; done
+
+# Features and latents of all; a second call finds everything finished; another model does not continue the file.
+expect 0 "features of 8 scans" "$bin/encode" --model tok --data $data --out features.safetensors --latents latents.safetensors --quiet
+expect 0 "8 scans are finished already" "$bin/encode" --model tok --data $data --out features.safetensors --latents latents.safetensors
+expect 2 "cannot be continued" "$bin/encode" --model mae --data $data --out features.safetensors --quiet
+expect 0 "(16) each" "$bin/encode" --model tok --data $data --features projected --out projected.csv --quiet
+scan=$(find cohort -name '*.nii.gz' | sort | head -1)
+expect 0 "(48) each" "$bin/encode" --model mae/model.safetensors --in "$scan" --out one.npy --quiet
+expect 0 "SSIM" "$bin/reconstruct" --model tok --in "$scan" --out back.nii.gz --png back.png --quiet
+expect 0 "voxels" "$bin/inspect" back.nii.gz
+[[ -s back.png ]]
+expect 2 "exists already" "$bin/reconstruct" --model tok --in "$scan" --out back.nii.gz --quiet
+
+# A scan that fails in the middle of a cohort: the others go on, exit 1.
+head -4 $data >cohort/broken.csv
+broken=cohort/$(sed -n 3p $data | tr ',' '\n' | grep 'nii')
+cp "$broken" kept.nii.gz
+head -c 2000 kept.nii.gz >"$broken"
+expect 1 "2 scans" "$bin/encode" --model tok --data cohort/broken.csv --out broken.safetensors --quiet
+expect 1 "mean" "$bin/reconstruct" --model tok --data cohort/broken.csv --out rebuilt --pictures --quiet
+[[ $(find rebuilt -name '*_RECONSTRUCTION.nii.gz' | wc -l) -eq 2 && $(wc -l <rebuilt/scores.csv) -eq 3 ]]
+expect 2 "the file is cut off" "$bin/reconstruct" --model tok --in "$broken" --out no.nii.gz --quiet
+[[ ! -e no.nii.gz ]]
+cp kept.nii.gz "$broken"
+
+# Refused before anything is computed: exit 2.
+expect 2 "a training is there already" "$bin/mae_pretrain" --data $data --out mae --config mae.json "${common[@]}"
+expect 2 "training.lr" "$bin/mae_pretrain" --data $data --out mae --config mae.json "${common[@]}" --resume auto --lr 0.5
+expect 2 "a batch of 99" "$bin/mae_pretrain" --data $data --out new --config mae.json "${common[@]}" --batch 99
+printf 'subject_id,split\na,train\na,validation\n' >split.csv
+expect 2 'is in "train" and in "validation"' "$bin/mae_pretrain" --data $data --out new --config mae.json "${common[@]}" --split split.csv
+{ echo subject_id,split; tail -n +2 $data | cut -d, -f2 | sort -u | sed 's/$/,train/'; } >split.csv
+expect 2 'no scan is in the set "validation"' "$bin/mae_pretrain" --data $data --out new --config mae.json "${common[@]}" --split split.csv
+expect 2 'expected "mae3d" or "vit3d"' "$bin/tokenizer_train" --encoder tok --data $data --out new --config tokenizer.json "${common[@]}"
+expect 2 "tokenizer.bottleneck" "$bin/tokenizer_train" --encoder mae --data $data --out tok --config tokenizer.json "${common[@]}" --resume auto --bottleneck 32
+expect 2 "another contract" "$bin/encode" --model tok --data $data --out new.safetensors --spacing 3,3,3 --shape 40,48,40 --quiet
+expect 2 'kind "mae3d"' "$bin/reconstruct" --model mae --in "$scan" --out new.nii.gz --quiet
+head -c 3000 tok/state.safetensors >tokparts/state.safetensors
+cp tokparts/state.safetensors tokparts/state.safetensors.previous
+expect 2 "no whole training state" "$bin/tokenizer_train" --encoder mae --data $data --out tokparts --config tokenizer.json "${common[@]}" --resume auto
+echo "tokenizer programs: passed"
