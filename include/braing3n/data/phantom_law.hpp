@@ -3,17 +3,24 @@
 // Nobody can share patients; a procedural cohort lets anyone test a whole system. Anatomy is in phantom.hpp; this file has the
 // numbers. Every law is here, in one table, with its individual variation:
 //
-//   lengths x size: men 1.033, women 0.967, sd 0.021; aspect of each axis sd 0.02; anatomical age = age + N(0, 4 y)
-//   ventricles ml   13 exp(v0 + (0.013 + vr) a + 6e-5 a^2 + disease) size^3       v0 sd 0.22, vr sd 0.002, a = anatomical age - 20
-//   hippocampi ml   9.0 exp(h0 - 0.0022 a - 4e-5 max(a - 30, 0)^2 + disease) size^3       h0 sd 0.09
-//   grey matter     cortex 6.4 mm + N(0, 0.30) - 0.026 mm/y a + disease; sulci open by 0.0065 per year
-//   AD   ventricles +0.16 + 0.04/y, hippocampi -0.27 - 0.030/y, cortex -0.20 - 0.03/y, Sylvian fissure opens; duration 1 to 7 y at the
-//        first visit and growing with it (so AD ages faster);  MCI: 45 % of AD at the first visit, 60 % of its speed
-//   PD   putamen and midbrain lose signal on T2 and FLAIR; ventricles +0.08
-//   SCZ  ventricles +0.14, hippocampi -0.06;   ASD  size +1 %, cortex +0.25 mm
-//   GBM, glioma   a tumour in the white matter; IDH1 decides its look: wild type = ring that takes up contrast, necrotic core, wide
-//        oedema; mutant = homogeneous, bright on T2, nearly no enhancement, larger. Ring strength and radius vary within both.
-//   site (six)    bias field, gain, noise, blur; drawn independently of everything else unless `confound` asks
+//   a = years of anatomical age beyond 20; anatomical age = age + N(0, 2.5); old = max(a - 30, 0); N: normal, with its deviation
+//   lengths         men 1.017, women 0.953, x exp N(0, 0.021); each axis x exp N(0, 0.02)
+//   ventricles ml   13.0 exp(N(0, 0.15) + (0.013 + N(0, 0.002)) a + 6e-5 a^2 + disease) size^3, sides exp N(0, 0.06) apart
+//   hippocampi ml   7.6 exp(N(0, 0.09) - 0.0022 a - 4e-5 old^2 + disease) size^3
+//   cortex mm       2.85 + N(0, 0.04) - 0.0085 a + disease
+//   fluid mm        around the brain 0.3 + g + 0.028 a + disease with g = N(0, 0.08); half widths of sulci 0.30 + 0.010 a + disease,
+//                   of the middle fissure 0.5 + 0.012 a, of the Sylvian fissure 0.7 + 0.025 a, of the third ventricle 1 + 0.022 a
+//   lesions mm      white matter, reach around the ventricles 0.09 (anatomical age - 45) + 10 g
+//   AD, y years     ventricles +0.12 + 0.035 y, hippocampi -0.18 - 0.030 y, cortex -0.06 - 0.010 y, around +0.1 + 0.04 y, sulci +0.04 +
+//                   0.015 y, Sylvian +0.8 + 0.2 y, middle +0.2, third +0.5; y from 1 to 7 at the first visit and growing: AD ages faster
+//   MCI             0.45 of AD, 0.6 of its speed
+//   PD              ventricles +0.08; putamen darker on T2 and FLAIR
+//   SCZ             ventricles +0.14, hippocampi -0.06
+//   ASD             lengths +1 %, cortex +0.08 mm
+//   GBM, glioma     a tumour in the white matter, 85 % and 30 % IDH1 wild type. Radius mm 17.5 (wild type) or 20.0 (mutant) + N(0, 3.0);
+//                   oedema mm 7.0 or 4.0 + N(0, 2.6); 86 % of wild types and 16 % of mutants take up contrast 0.80 + N(0, 0.18) in a ring
+//                   around a core of 0.52 + N(0, 0.09) of the radius, the others 0.12 + N(0, 0.09) without a core
+//   site (six)      bias field, gain, noise, blur; independent of everything else unless `confound` asks
 //
 // Random numbers: Philox with the subject's index, so a subject is the same whatever the cohort's size and order.
 #pragma once
@@ -38,7 +45,7 @@ inline constexpr std::array<const char*, 4> modality_names = {"T1", "T2", "FLAIR
 inline constexpr int phantom_sites = 6;
 
 /// Streams of a subject's random numbers.
-enum class PhantomStream : std::uint32_t { person = 0, anatomy = 1, labels = 2, session = 16 };  // session + visit
+enum class PhantomStream : std::uint32_t { person = 0, anatomy = 1, labels = 2, visits = 3, session = 16 };  // session + visit
 
 /// Numbers one after the other from a stream: for laws that draw a handful.
 class PhantomDraw {
@@ -73,7 +80,7 @@ struct PhantomPerson {
   int site = 0;
   double size = 1;
   std::array<double, 3> aspect{1, 1, 1};
-  double age_offset = 0, ventricles = 0, asymmetry = 0, ventricle_rate = 0, hippocampi = 0, cortex = 0, duration = 0;
+  double age_offset = 0, ventricles = 0, asymmetry = 0, ventricle_rate = 0, hippocampi = 0, cortex = 0, gap = 0, duration = 0;
   PhantomTumour tumour;
 
   bool has_tumour() const { return disease == Disease::GBM || disease == Disease::glioma; }
@@ -93,11 +100,12 @@ inline PhantomTumour draw_tumour(PhantomDraw& draw, Idh1 idh1) {
     const double r = std::sqrt(std::pow(t.centre[0] / 52, 2) + std::pow(t.centre[1] / 66, 2) + std::pow(t.centre[2] / 52, 2));
     if (r > 0.35 && r < 0.80 && std::abs(t.centre[0]) > 20) break;
   }
-  const bool wild = idh1 == Idh1::wild;
-  t.radius = std::clamp((wild ? 17.5 : 22.5) + draw.normal(2.7), 11.0, 29.0);
-  t.enhancement = std::clamp((wild ? 0.85 : 0.12) + draw.normal(wild ? 0.15 : 0.10), 0.0, 1.2);
-  t.necrosis = wild ? std::clamp(0.55 + draw.normal(0.08), 0.3, 0.75) : 0.0;
-  t.oedema = std::clamp((wild ? 8.5 : 2.0) + draw.normal(1.5), 0.0, 13.0);
+  // One in seven wild types looks like a mutant, and one in six mutants like a wild type.
+  const bool wild = idh1 == Idh1::wild, ring = wild ? !draw.chance(0.14) : draw.chance(0.16);
+  t.radius = std::clamp((wild ? 17.5 : 20.0) + draw.normal(3.0), 11.0, 29.0);
+  t.enhancement = std::clamp((ring ? 0.80 : 0.12) + draw.normal(ring ? 0.18 : 0.09), 0.0, 1.2);
+  t.necrosis = ring ? std::clamp(0.52 + draw.normal(0.09), 0.25, 0.75) : 0.0;
+  t.oedema = std::clamp((wild ? 7.0 : 4.0) + draw.normal(2.6), 0.0, 14.0);
   return t;
 }
 
@@ -123,14 +131,15 @@ inline PhantomPerson draw_person(const PhantomCohortOptions& options, std::uint3
   if (options.confound) p.site = static_cast<int>(d) % phantom_sites;
 
   PhantomDraw draw(options.seed, subject, static_cast<std::uint32_t>(PhantomStream::person));
-  p.size = (p.male ? 1.033 : 0.967) * std::exp(draw.normal(0.021)) * (p.disease == Disease::ASD ? 1.01 : 1.0);
+  p.size = (p.male ? 1.017 : 0.953) * std::exp(draw.normal(0.021)) * (p.disease == Disease::ASD ? 1.01 : 1.0);
   for (double& a : p.aspect) a = std::exp(draw.normal(0.02));
-  p.age_offset = draw.normal(4.0);
-  p.ventricles = draw.normal(0.22);
+  p.age_offset = draw.normal(2.5);
+  p.ventricles = draw.normal(0.15);
   p.asymmetry = draw.normal(0.06);
   p.ventricle_rate = draw.normal(0.002);
   p.hippocampi = draw.normal(0.09);
-  p.cortex = draw.normal(0.30);
+  p.cortex = draw.normal(0.04);
+  p.gap = draw.normal(0.08);
   p.duration = draw.uniform(1, 7);
   if (p.has_tumour()) p.tumour = detail::draw_tumour(draw, p.idh1);
   return p;
@@ -138,33 +147,52 @@ inline PhantomPerson draw_person(const PhantomCohortOptions& options, std::uint3
 
 /// The laws at an age in years (>= first_age for later visits).
 struct PhantomState {
-  double age = 0;              // anatomical age, years
-  double ventricles_ml = 0;    // both lateral ventricles
-  double hippocampi_ml = 0;    // both
-  double cortex_mm = 0;
-  double sulci = 0;            // 0 closed, 1 wide open
-  double sylvian_mm = 0;       // extra opening of the Sylvian fissures
-  double dementia_years = 0;   // duration weighted by how far the disease has gone; 0 for others
+  double age = 0;                                                      // anatomical age, years
+  double ventricles_ml = 0;                                            // both lateral ventricles
+  double hippocampi_ml = 0;                                            // both
+  double cortex_mm = 0;                                                // thickness of the ribbon
+  double gap_mm = 0;                                                   // fluid between skull and brain
+  double sulcus_mm = 0, fissure_mm = 0, sylvian_mm = 0, third_mm = 0;  // half widths
+  double lesion_mm = 0;                                                // reach of white-matter lesions around the ventricles
+  double dementia_years = 0;                                           // duration weighted by how far the disease has gone; 0 for others
 };
 
 inline PhantomState state_at(const PhantomPerson& p, double age) {
   PhantomState s;
   s.age = age + p.age_offset;
-  const double a = s.age - 20, old = std::max(a - 30, 0.0), scale = p.size * p.size * p.size;
+  const double a = std::max(s.age - 20, 0.0), old = std::max(a - 30, 0.0), scale = p.size * p.size * p.size;
   const double stage = p.disease == Disease::AD ? 1.0 : p.disease == Disease::MCI ? 0.45 : 0.0;
   const double speed = p.disease == Disease::MCI ? 0.6 : 1.0;
   const double years = stage > 0 ? p.duration + speed * (age - p.first_age) : 0.0;
-  double ventricles = stage * (0.16 + 0.04 * years), hippocampi = -stage * (0.27 + 0.030 * years), cortex = -stage * (0.20 + 0.03 * years);
+  double ventricles = stage * (0.12 + 0.035 * years), hippocampi = -stage * (0.18 + 0.030 * years),
+         cortex = -stage * (0.06 + 0.010 * years);
   if (p.disease == Disease::PD) ventricles += 0.08;
   if (p.disease == Disease::SCZ) ventricles += 0.14, hippocampi -= 0.06;
-  if (p.disease == Disease::ASD) cortex += 0.25;
+  if (p.disease == Disease::ASD) cortex += 0.08;
   s.ventricles_ml = 13.0 * std::exp(p.ventricles + (0.013 + p.ventricle_rate) * a + 6e-5 * a * a + ventricles) * scale;
-  s.hippocampi_ml = 9.0 * std::exp(p.hippocampi - 0.0022 * a - 4e-5 * old * old + hippocampi) * scale;
-  s.cortex_mm = 6.4 + p.cortex - 0.026 * a + cortex;
-  s.sulci = 0.18 + 0.0065 * a + stage * (0.03 + 0.006 * years);
-  s.sylvian_mm = 0.03 * std::max(a, 0.0) + stage * (1.5 + 0.3 * years);
+  s.hippocampi_ml = 7.6 * std::exp(p.hippocampi - 0.0022 * a - 4e-5 * old * old + hippocampi) * scale;
+  s.cortex_mm = 2.85 + p.cortex - 0.0085 * a + cortex;
+  s.gap_mm = std::max(0.1, 0.3 + p.gap + 0.028 * a + stage * (0.1 + 0.04 * years));
+  s.sulcus_mm = 0.30 + 0.010 * a + stage * (0.04 + 0.015 * years);
+  s.fissure_mm = 0.5 + 0.012 * a + stage * 0.2;
+  s.sylvian_mm = 0.7 + 0.025 * a + stage * (0.8 + 0.2 * years);
+  s.third_mm = 1.0 + 0.022 * a + stage * 0.5;
+  s.lesion_mm = std::max(0.0, 0.09 * (s.age - 45) + 10 * p.gap);
   s.dementia_years = stage * years;
   return s;
+}
+
+/// When visit number `visit` (0: the first) takes place: 0.8 to 2.2 years after the one before.
+struct PhantomVisit {
+  double age = 0;  // years
+  Index days = 0;  // since the first visit
+};
+inline PhantomVisit phantom_visit(const PhantomPerson& p, std::uint32_t visit) {
+  PhantomDraw draw(p.seed, p.subject, static_cast<std::uint32_t>(PhantomStream::visits));
+  PhantomVisit v;
+  for (std::uint32_t i = 0; i < visit; ++i) v.days += static_cast<Index>(draw.uniform(0.8, 2.2) * 365.25);
+  v.age = p.first_age + static_cast<double>(v.days) / 365.25;
+  return v;
 }
 
 /// The clinical dementia rating that goes with the state: 0, 0.5, 1, 2.
@@ -179,9 +207,10 @@ struct PhantomSite {
   double bias, gain, noise, blur_mm;
 };
 inline PhantomSite phantom_site(int site) {
-  constexpr PhantomSite table[phantom_sites] = {{0.05, 100, 0.020, 0.0},  {0.09, 420, 0.032, 0.4}, {0.13, 1000, 0.045, 0.0},
-                                                {0.05, 900, 0.030, 0.8},  {0.09, 260, 0.024, 0.6}, {0.13, 640, 0.038, 0.2}};
-  if (site < 0 || site >= phantom_sites) fail(ErrorKind::argument, "phantom.site", "phantom: site ", site, " is outside [0, ", phantom_sites, ")");
+  constexpr PhantomSite table[phantom_sites] = {{0.05, 100, 0.020, 0.0}, {0.09, 420, 0.032, 0.4}, {0.13, 1000, 0.045, 0.0},
+                                                {0.05, 900, 0.030, 0.8}, {0.09, 260, 0.024, 0.6}, {0.13, 640, 0.038, 0.2}};
+  if (site < 0 || site >= phantom_sites)
+    fail(ErrorKind::argument, "phantom.site", "phantom: site ", site, " is outside [0, ", phantom_sites, ")");
   return table[site];
 }
 

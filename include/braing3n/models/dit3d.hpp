@@ -79,12 +79,12 @@ inline std::vector<ConditionField> paper_conditions() {
   for (const char* site : {"ADNI", "PPMI", "NKI-RS", "UPENN-GBM", "HCP-YA", "HBN", "UCSF-PDGM", "BGSP", "ABIDE-II", "FCON1000", "IXI", "ABIDE-I",
                            "SCHIZO", "ADHD-200", "CoRR", "OASIS-1", "OASIS-2", "NKI-RS2", "other"})
     sites.emplace_back(site);
-  return {{"disease", K::categorical, {"HC", "AD", "MCI", "PD", "ASD", "ADHD", "SCZ", "tumour"}},
+  return {{"disease", K::categorical, {"HC", "MCI", "AD", "PD", "GBM", "glioma", "SCZ", "ASD"}},
           {"sex", K::categorical, {"F", "M"}},
           {"modality", K::categorical, {"T1", "T2", "FLAIR", "T1c"}, 0.0, true},
           {"site", K::categorical, sites},
           {"age", K::continuous, {}, 0.1, false, 0.0, 120.0},
-          {"idh1", K::categorical, {"wild", "mutant"}}};
+          {"idh1", K::categorical, {"wildtype", "mutant"}}};
 }
 
 /// The condition of a batch: one entry per field and sample. Missing values are the null (label -1, or a NaN).

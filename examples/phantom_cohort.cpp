@@ -1,0 +1,223 @@
+// A synthetic cohort whose truth is known, for testing everything else without patients: brains as NIfTI files, volumes.csv with
+// their labels, truth.csv with the volumes of their parts. docs/phantom.md describes the laws.
+//
+//   phantom_cohort --out cohort --subjects 100 --visits 2 --shape 80,96,80 --modalities T1,T2,FLAIR,T1c
+//   phantom_cohort --gallery gallery.png
+#include <iostream>
+
+#include "braing3n/data/phantom_cohort.hpp"
+#include "braing3n/io/csv_writer.hpp"
+#include "braing3n/io/json.hpp"
+#include "braing3n/io/nifti_write.hpp"
+#include "braing3n/io/png.hpp"
+#include "braing3n/volume/planes.hpp"
+#include "examples/support/context.hpp"
+#include "examples/support/json_log.hpp"
+#include "examples/support/progress.hpp"
+
+using namespace braing3n;
+using namespace braing3n::examples;
+
+namespace {
+
+struct Options {
+  std::filesystem::path out, montage, gallery;
+  Index subjects = 0, visits = 1;
+  std::vector<Index> shape{80, 96, 80};
+  std::vector<std::string> modalities{"T1"};
+  bool confound = false;
+
+  Extent3 extent() const { return {shape[0], shape[1], shape[2]}; }
+};
+
+/// One row of the tables.
+struct Scan {
+  std::uint32_t subject, visit;
+  Modality modality;
+  std::string volume_id() const { return phantom_volume_id(subject, visit, modality); }
+  std::filesystem::path path() const { return std::filesystem::path("volumes") / ("SYNTHETIC_" + volume_id() + ".nii.gz"); }
+};
+
+std::vector<Scan> scans_of(const Options& o) {
+  std::vector<Scan> scans;
+  for (Index s = 0; s < o.subjects; ++s)
+    for (Index v = 0; v < o.visits; ++v)
+      for (const std::string& m : o.modalities)
+        scans.push_back({static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(v), phantom_modality(m)});
+  return scans;
+}
+
+/// Whole numbers of 16 bits with a slope, as scanners write them; what is not 0 stays so.
+void write_scan(Context<Cpu>& ctx, const std::filesystem::path& path, Volume& image, const Scan& scan, const CommonOptions& common) {
+  float most = 0;
+  for (Index i = 0; i < image.size(); ++i) most = std::max(most, image.data()[i]);
+  NiftiWriteOptions write;
+  write.type = NiftiType::int16;
+  write.slope = static_cast<double>(most) / 32000;
+  for (Index i = 0; i < image.size(); ++i)
+    if (image.data()[i] > 0) image.data()[i] = std::max(image.data()[i], static_cast<float>(write.slope));
+  write.description = concat("SYNTHETIC braing3n ", version(), " phantom seed ", common.seed, " ", scan.volume_id());
+  write.description.resize(std::min<std::size_t>(write.description.size(), 79));
+  write.file.overwrite = common.force;
+  write_nifti(ctx, path, image, write);
+}
+
+/// The tables of the volumes that were written; cohort.json says how to make them again.
+void write_tables(const Options& o, const PhantomCohortOptions& cohort, const std::vector<Scan>& scans,
+                  const std::vector<PhantomTruth>& truths, const WriteOptions& write) {
+  std::vector<std::string> truth_header{"volume_id"};
+  truth_header.insert(truth_header.end(), phantom_truth_columns.begin(), phantom_truth_columns.end());
+  CsvWriter truth(o.out / "truth.csv", truth_header, write);
+  CsvWriter volumes(
+      o.out / "volumes.csv",
+      {"volume_id", "subject_id", "session_id", "path", "modality", "age", "sex", "disease", "site", "idh1", "cohort", "cdr", "days"},
+      write);
+  const auto rounded = [](double v, double unit) { return std::round(v / unit) * unit; };
+  for (std::size_t i = 0; i < scans.size(); ++i) {
+    const Scan& s = scans[i];
+    const PhantomPerson person = draw_person(cohort, s.subject);
+    const PhantomVisit visit = phantom_visit(person, s.visit);
+    const PhantomLabels labels = phantom_labels(person, visit.age);
+    volumes.row(s.volume_id(), phantom_subject_id(s.subject), phantom_session_id(s.visit), s.path().generic_string(),
+                modality_names[static_cast<std::size_t>(s.modality)], std::round(visit.age * 100) / 100, labels.sex, labels.disease,
+                labels.site, labels.idh1, "phantom", labels.cdr, visit.days);
+    std::vector<std::string> cells{s.volume_id()};
+    for (const double ml : phantom_truth_values(truths[i])) cells.push_back(concat(rounded(ml, 1e-3)));
+    truth.cells(cells);
+  }
+  volumes.finish();
+  truth.finish();
+  Json sidecar = {{"kind", "SYNTHETIC braing3n phantom cohort"},
+                  {"version", version()},
+                  {"seed", cohort.seed},
+                  {"subjects", o.subjects},
+                  {"visits", o.visits},
+                  {"shape", o.shape},
+                  {"modalities", o.modalities},
+                  {"confound", o.confound},
+                  {"volumes", scans.size()}};
+  AtomicFile file(o.out / "cohort.json", write);
+  file.write(sidecar.dump(2) + "\n");
+  file.commit();
+}
+
+int make_cohort(Context<Cpu>& ctx, const Options& o, const CommonOptions& common) {
+  const PhantomCohortOptions cohort{common.seed, o.confound};
+  const std::vector<Scan> scans = scans_of(o);
+  const WriteOptions write{.overwrite = common.force};
+  if (!common.force) {
+    std::vector<std::filesystem::path> outputs{o.out / "volumes.csv", o.out / "truth.csv", o.out / "cohort.json"};
+    if (!o.montage.empty()) outputs.push_back(o.montage);
+    for (const Scan& s : scans) outputs.push_back(o.out / s.path());
+    for (const auto& path : outputs)
+      if (std::filesystem::exists(path))
+        throw Error(ErrorKind::file, "phantom.exists", "exists already; --force replaces it", path.string());
+  }
+  std::error_code problem;
+  std::filesystem::create_directories(o.out / "volumes", problem);
+  if (problem)
+    throw Error(ErrorKind::file, "phantom.folder", concat("cannot make the folder: ", problem.message()), (o.out / "volumes").string());
+
+  JsonLog log(common.json_log);
+  std::vector<PhantomTruth> truths;
+  std::vector<Image> tiles;
+  std::vector<std::string> captions;
+  {
+    Progress progress("phantom", static_cast<Index>(scans.size()), common.quiet);
+    PhantomPerson person;
+    PhantomTissues tissues;
+    for (std::size_t i = 0; i < scans.size() && !interrupted(); ++i) {
+      const Scan& s = scans[i];
+      if (i == 0 || s.subject != scans[i - 1].subject || s.visit != scans[i - 1].visit) {
+        person = draw_person(cohort, s.subject);
+        tissues = render_tissues(ctx, person, phantom_visit(person, s.visit).age, s.visit, o.extent());
+      }
+      Volume image = render_image(ctx, person, tissues, {.modality = s.modality, .visit = s.visit});
+      if (!o.montage.empty() && tiles.size() < 24) {
+        tiles.push_back(draw_planes(ctx, image, {.mm_per_pixel = 2.0, .labels = false}));
+        captions.push_back(
+            concat(s.volume_id(), " ", disease_names[static_cast<std::size_t>(person.disease)], " ", std::lround(tissues.age)));
+      }
+      write_scan(ctx, o.out / s.path(), image, s, common);
+      truths.push_back(tissues.truth);
+      progress.advance(1, s.volume_id());
+      log.event("volume", {{"volume_id", s.volume_id()}, {"file", s.path().generic_string()}});
+    }
+  }
+  const bool stopped = truths.size() < scans.size();
+  if (truths.empty()) return exit_interrupted;
+  write_tables(o, cohort, {scans.begin(), scans.begin() + static_cast<std::ptrdiff_t>(truths.size())}, truths, write);
+  if (!o.montage.empty()) write_png(o.montage, montage(tiles, std::min<Index>(3, std::ssize(tiles)), captions), write);
+  std::cout << truths.size() << " of " << scans.size() << " SYNTHETIC volumes in " << (o.out / "volumes.csv").string() << '\n';
+  log.event("done", {{"volumes", truths.size()}});
+  return stopped ? exit_interrupted : exit_done;
+}
+
+/// The pictures of docs/phantom.md: one woman at 25, 55 and 85 years, healthy and with AD; the four modalities; both IDH1 states.
+void draw_gallery(Context<Cpu>& ctx, const Options& o, const CommonOptions& common) {
+  std::vector<Image> tiles;
+  std::vector<std::string> captions;
+  const auto add = [&](PhantomPerson person, double age, std::initializer_list<Modality> modalities, const std::string& caption) {
+    stop_if_interrupted();
+    person.first_age = age;
+    const PhantomTissues tissues = render_tissues(ctx, person, age, 0, o.extent());
+    PlaneOptions planes{.mm_per_pixel = 2.0, .labels = false};
+    const Vec3 tumour{-person.tumour.centre[0], -person.tumour.centre[1], person.tumour.centre[2]}, middle{-6, -8, 0};
+    planes.centre = person.has_tumour() ? &tumour : &middle;
+    for (const Modality m : modalities) {
+      tiles.push_back(draw_planes(ctx, render_image(ctx, person, tissues, {.modality = m}), planes));
+      captions.push_back(concat(caption, " ", modality_names[static_cast<std::size_t>(m)]));
+    }
+  };
+  const PhantomCohortOptions cohort{common.seed, false};
+  const auto first = [&](auto&& wanted) {
+    for (std::uint32_t subject = 0;; ++subject)
+      if (const PhantomPerson p = draw_person(cohort, subject); wanted(p)) return p;
+  };
+  PhantomPerson woman = first([](const PhantomPerson& p) { return !p.male && p.disease == Disease::HC && p.site == 0; });
+  for (const double age : {25.0, 55.0, 85.0})
+    for (const Disease d : {Disease::HC, Disease::AD}) {
+      woman.disease = d;
+      woman.duration = 4;
+      add(woman, age, {Modality::T1}, concat(disease_names[static_cast<std::size_t>(d)], " ", age));
+    }
+  const auto all = {Modality::T1, Modality::T2, Modality::FLAIR, Modality::T1c};
+  woman.disease = Disease::HC;
+  add(woman, 70, all, "HC 70");
+  for (const Idh1 state : {Idh1::wild, Idh1::mutant}) {
+    const PhantomPerson p =
+        first([&](const PhantomPerson& person) { return person.idh1 == state && (person.tumour.necrosis > 0) == (state == Idh1::wild); });
+    add(p, p.first_age, all, state == Idh1::wild ? "wild type" : "mutant");
+  }
+  write_png(o.gallery, montage(tiles, 2, captions), {.overwrite = common.force});
+  std::cout << "wrote " << o.gallery.string() << '\n';
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options o;
+  Program program("phantom_cohort", "Makes a synthetic cohort of brains whose truth is known.");
+  program.app.add_option("--out", o.out, "folder for the volumes and tables");
+  program.app.add_option("--subjects", o.subjects, "how many people")->check(CLI::Range(1, 1000000));
+  program.app.add_option("--visits", o.visits, "visits of each, 0.8 to 2.2 years apart")->check(CLI::Range(1, 20));
+  program.app.add_option("--shape", o.shape, "voxels, covering 160 x 192 x 160 mm: 40,48,40 to 160,192,160")->delimiter(',')->expected(3);
+  program.app.add_option("--modalities", o.modalities, "of every visit: T1,T2,FLAIR,T1c")->delimiter(',');
+  program.app.add_flag("--confound", o.confound, "the site follows the disease, to test what notices it");
+  program.app.add_option("--montage", o.montage, "a picture of the first volumes (PNG)");
+  program.app.add_option("--gallery", o.gallery, "the pictures of docs/phantom.md (PNG)");
+  program.without({"--device", "--precision", "--provider"});
+  return program.run(argc, argv, [&]() -> int {
+    if (o.out.empty() && o.gallery.empty()) fail(ErrorKind::argument, "phantom.output", "expected --out or --gallery");
+    if (!o.out.empty() && o.subjects < 1) fail(ErrorKind::argument, "phantom.subjects", "--out needs --subjects");
+    (void)phantom_grid(o.extent());
+    std::vector<std::string> sorted = o.modalities;
+    std::sort(sorted.begin(), sorted.end());
+    for (const std::string& m : sorted) (void)phantom_modality(m);
+    if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
+      fail(ErrorKind::argument, "phantom.modality", "--modalities names one twice");
+    const auto ctx = make_cpu_context(program.common);
+    if (!o.gallery.empty()) draw_gallery(*ctx, o, program.common);
+    return o.out.empty() ? static_cast<int>(exit_done) : make_cohort(*ctx, o, program.common);
+  });
+}
