@@ -71,7 +71,8 @@ TEST_CASE("stratified folds keep subjects whole and classes balanced on 1,000 ra
     const int n_classes = 2 + static_cast<int>(rng.integer(0) % 4), folds = 2 + static_cast<int>(rng.integer(1) % 5);
     std::vector<std::int64_t> y, g;
     for (std::uint32_t subject = 0; subject < 120; ++subject) {
-      const std::uint32_t scans = 1 + rng.integer(10 + 2 * subject) % 3, c = rng.integer(11 + 2 * subject) % static_cast<std::uint32_t>(n_classes);
+      const std::uint32_t scans = 1 + rng.integer(10 + 2 * subject) % 3,
+                          c = rng.integer(11 + 2 * subject) % static_cast<std::uint32_t>(n_classes);
       for (std::uint32_t scan = 0; scan < scans; ++scan) {
         y.push_back(c);
         g.push_back(1000 - subject);
@@ -129,7 +130,8 @@ TEST_CASE("quantile bins split continuous targets evenly and never split equal v
 TEST_CASE("folds: what cannot be split says why") {
   const std::vector<std::int64_t> y{0, 0, 1, 1, 1, 1}, g{1, 1, 2, 2, 3, 3};
   CHECK_THROWS_WITH_AS(stratified_group_kfold(y, g), "stratified folds: 3 subjects cannot fill 5 folds", Error);
-  CHECK_THROWS_WITH_AS(stratified_group_kfold(y, std::vector<std::int64_t>{1, 2}), "stratified folds: 6 samples, but 2 group labels", Error);
+  CHECK_THROWS_WITH_AS(stratified_group_kfold(y, std::vector<std::int64_t>{1, 2}), "stratified folds: 6 samples, but 2 group labels",
+                       Error);
   CHECK_THROWS_AS(group_kfold(g, {.folds = 1}), Error);
   CHECK_THROWS_AS(stratified_group_kfold({}, {}), Error);
   CHECK(stratified_group_kfold(y, g, {.folds = 3}).warnings.size() == 1);

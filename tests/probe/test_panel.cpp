@@ -70,10 +70,12 @@ TEST_CASE("a panel finds what is there and nothing else, with the same bits on 1
     Context<Cpu> ctx({.threads = threads});
     const Cohort c(ctx);
     std::vector<std::int32_t> random;
-    for (Index i = 0; i < c.n; ++i) random.push_back(static_cast<std::int32_t>(Philox(5, Purpose::test).integer(static_cast<std::uint64_t>(i / 2)) % 2));
+    for (Index i = 0; i < c.n; ++i)
+      random.push_back(static_cast<std::int32_t>(Philox(5, Purpose::test).integer(static_cast<std::uint64_t>(i / 2)) % 2));
     ResolvedTask age;
     age.task.text = age.task.column = "age";
-    for (Index i = 0; i < c.n; ++i) age.target.push_back(i % 7 == 0 ? std::nan("") : 50 + 10.0 * c.x.data()[i * c.d + 1] + 3.0 * c.x.data()[i * c.d + 2]);
+    for (Index i = 0; i < c.n; ++i)
+      age.target.push_back(i % 7 == 0 ? std::nan("") : 50 + 10.0 * c.x.data()[i * c.d + 1] + 3.0 * c.x.data()[i * c.d + 2]);
     std::vector<std::int32_t> hopeless(static_cast<std::size_t>(c.n), 0);
     hopeless[3] = 1;
     std::vector<std::int32_t> own;
@@ -105,7 +107,8 @@ TEST_CASE("inner selection prefers the penalty that predicts, and uses training 
   const Cohort c(ctx);
   ResolvedTask noisy;
   noisy.task.text = noisy.task.column = "noisy";
-  for (Index i = 0; i < c.n; ++i) noisy.target.push_back(0.3 * c.x.data()[i * c.d] + Philox(6, Purpose::test).normal(static_cast<std::uint64_t>(i)));
+  for (Index i = 0; i < c.n; ++i)
+    noisy.target.push_back(0.3 * c.x.data()[i * c.d] + Philox(6, Purpose::test).normal(static_cast<std::uint64_t>(i)));
   PanelOptions o = quick();
   o.uncertainty = {.replicates = 0, .permutations = 0};
   o.select = true;
@@ -116,12 +119,33 @@ TEST_CASE("inner selection prefers the penalty that predicts, and uses training 
   ResolvedTask changed = noisy;
   const std::int32_t fold = selected[0].predictions.fold[0];
   for (Index i = 0; i < c.n; ++i)
-    if (selected[0].predictions.fold[static_cast<std::size_t>(i)] == fold) changed.target[static_cast<std::size_t>(i)] += 1e-3;  // same quantile bins
-  const auto again = Panel({changed}, c.subject, o, [&](const Task&) { return std::optional(selected[0].predictions.fold); }).run(ctx, c.view());
-  const auto base = Panel({noisy}, c.subject, o, [&](const Task&) { return std::optional(selected[0].predictions.fold); }).run(ctx, c.view());
+    if (selected[0].predictions.fold[static_cast<std::size_t>(i)] == fold)
+      changed.target[static_cast<std::size_t>(i)] += 1e-3;  // same quantile bins
+  const auto again =
+      Panel({changed}, c.subject, o, [&](const Task&) { return std::optional(selected[0].predictions.fold); }).run(ctx, c.view());
+  const auto base =
+      Panel({noisy}, c.subject, o, [&](const Task&) { return std::optional(selected[0].predictions.fold); }).run(ctx, c.view());
   CHECK(again[0].fits[static_cast<std::size_t>(fold)].penalty == base[0].fits[static_cast<std::size_t>(fold)].penalty);
   for (std::size_t k = 0; k < base[0].sample.size(); ++k)
     if (base[0].predictions.fold[k] == fold) CHECK(again[0].predictions.values[k] == base[0].predictions.values[k]);
+}
+
+TEST_CASE("a task whose training rows cannot be split again says so, and the others go on") {
+  Context<Cpu> ctx({.threads = 2});
+  const Cohort c(ctx);
+  std::vector<std::int32_t> rare(static_cast<std::size_t>(c.n), -1);  // 8 people
+  for (std::size_t i = 0; i < 16; ++i) rare[i] = static_cast<std::int32_t>(i / 2 % 2);
+  PanelOptions o = quick();
+  o.select = true;
+  o.inner_folds = 7;
+  const Panel panel({c.binary("rare", rare), c.binary("sex", c.readable())}, c.subject, o);
+  const auto r = panel.run(ctx, c.view());
+  CHECK(r[0].error.find("6 subjects cannot fill 7 folds") != std::string::npos);
+  REQUIRE(r[1].ok());
+  CHECK(r[1].fits.size() == 5);
+  const auto fits = panel.fit_all(ctx, c.view(), {}, r);
+  CHECK(fits[0].weights.empty());
+  CHECK(fits[1].weights.size() == static_cast<std::size_t>(c.d));
 }
 
 TEST_CASE("a planted site confound is called suspicious; a real signal and a balanced site are not") {
@@ -186,6 +210,30 @@ TEST_CASE("planted leaks are found, clean data raises none") {
   }
 }
 
+TEST_CASE("with few features people come close by chance: no alarm, and a copy with a little noise is still found") {
+  Context<Cpu> ctx({.threads = 2});
+  for (Index d : {1, 2, 3, 6}) {
+    const Index n = 2000;
+    auto x = test::random<float>(ctx, {n, d}, 60);
+    std::vector<std::string> ids;
+    std::vector<std::int32_t> subject, cohort;
+    for (Index i = 0; i < n; ++i) {
+      ids.push_back(concat("v", i));
+      subject.push_back(static_cast<std::int32_t>(i / 2));
+      cohort.push_back(static_cast<std::int32_t>(i / 2 % 2));
+    }
+    const FeatureView<float> view{x.data(), n, d};
+    const auto clean = find_near_duplicates(ctx, view, {}, ids, subject, cohort);
+    CHECK_MESSAGE(clean.empty(), d, " features: ", clean.size(), " alarms");
+    if (d < 3) continue;  // on a line or a plane nobody can tell
+    for (Index j = 0; j < d; ++j) x.data()[22 * d + j] = x.data()[100 * d + j] * 1.0001f;
+    const auto found = find_near_duplicates(ctx, view, {}, ids, subject, cohort);
+    REQUIRE_MESSAGE(found.size() == 1, d, " features");
+    CHECK(found[0].first == 22);
+    CHECK(found[0].second == 100);
+  }
+}
+
 TEST_CASE("subjects with two labels and subjects in two folds are named") {
   Context<Cpu> ctx({.threads = 1});
   const Cohort c(ctx);
@@ -210,6 +258,10 @@ TEST_CASE("subjects with two labels and subjects in two folds are named") {
   const auto split = find_split_subjects(clean.tasks()[0], fold, names);
   REQUIRE(split.size() == 1);
   CHECK(split[0].sentence.find("\"P4\" is in 2 folds") != std::string::npos);
+  CHECK(check_leakage(ctx, c.view(), {}, {c.ids, c.subject, names, c.site, {}}, clean.tasks()).empty());
+  const auto all = check_leakage(ctx, c.view(), {}, {c.ids, c.subject, names, c.site, {}}, panel.tasks());
+  REQUIRE(all.size() == 1);
+  CHECK(all[0].kind == "label_conflict");
   const Panel refused({c.binary("sex", c.readable())}, c.subject, quick(), [&](const Task&) { return std::optional(fold); });
   CHECK(refused.tasks()[0].error.find("one subject into two folds") != std::string::npos);
 }
@@ -220,7 +272,8 @@ TEST_CASE("saved probes give the fitted predictions again, and refuse foreign fe
   const Cohort c(ctx);
   ResolvedTask age;
   age.task.text = age.task.column = "age";
-  for (Index i = 0; i < c.n; ++i) age.target.push_back(50 + 4.0 * c.x.data()[i * c.d + 1] + 6.0 * Philox(9, Purpose::test).normal(static_cast<std::uint64_t>(i)));
+  for (Index i = 0; i < c.n; ++i)
+    age.target.push_back(50 + 4.0 * c.x.data()[i * c.d + 1] + 6.0 * Philox(9, Purpose::test).normal(static_cast<std::uint64_t>(i)));
   std::vector<std::int32_t> three;
   for (Index i = 0; i < c.n; ++i) three.push_back(c.x.data()[i * c.d + 3] > 0.5f ? 2 : c.x.data()[i * c.d + 3] > -0.5f ? 1 : 0);
   ResolvedTask stage = c.binary("stage", three);
@@ -232,7 +285,7 @@ TEST_CASE("saved probes give the fitted predictions again, and refuse foreign fe
   table.rows = c.n;
   table.columns = c.d;
   table.values.assign(c.x.data(), c.x.data() + c.n * c.d);
-  table.contract = "1 mm, skull-stripped";
+  table.set_contract("1 mm, skull-stripped");
   const auto fits = panel.fit_all(ctx, c.view(), {}, results);
   const SavedProbe made = make_saved_probe(table, results, fits);
   const auto file = folder.path / "p.safetensors";
@@ -243,14 +296,16 @@ TEST_CASE("saved probes give the fitted predictions again, and refuse foreign fe
   for (std::size_t t = 0; t < 3; ++t) {
     CHECK(read.tasks[t].name == made.tasks[t].name);
     CHECK(read.tasks[t].classes == made.tasks[t].classes);
-    for (Index i : {Index{0}, Index{17}}) CHECK(apply_probe(read.tasks[t], c.x.data() + i * c.d) == apply_probe(made.tasks[t], c.x.data() + i * c.d));
+    for (Index i : {Index{0}, Index{17}})
+      CHECK(apply_probe(read.tasks[t], c.x.data() + i * c.d) == apply_probe(made.tasks[t], c.x.data() + i * c.d));
   }
   // The calibrated held-out probabilities have no worse log loss than the raw ones.
   for (std::size_t t = 0; t < 2; ++t) {
     const Index outputs = read.tasks[t].fit.outputs;
     double raw = 0, calibrated = 0;
     for (std::size_t k = 0; k < results[t].sample.size(); ++k) {
-      std::vector<double> v(results[t].linear.begin() + static_cast<std::ptrdiff_t>(k) * outputs, results[t].linear.begin() + static_cast<std::ptrdiff_t>(k + 1) * outputs);
+      std::vector<double> v(results[t].linear.begin() + static_cast<std::ptrdiff_t>(k) * outputs,
+                            results[t].linear.begin() + static_cast<std::ptrdiff_t>(k + 1) * outputs);
       std::vector<double> p(static_cast<std::size_t>(std::max<Index>(outputs, 2)));
       to_probabilities(v.data(), outputs, p.data());
       raw -= std::log(p[static_cast<std::size_t>(results[t].predictions.label[k])]);
@@ -271,7 +326,7 @@ TEST_CASE("saved probes give the fitted predictions again, and refuse foreign fe
   CHECK(std::abs(corrected) < 1e-6 * std::abs(raw));
 
   FeatureTable other = table;
-  other.contract = "2 mm";
+  other.set_contract("2 mm");
   CHECK_THROWS_AS(require_same_features(read, other), Error);
   other = table;
   other.columns = 19;

@@ -2,11 +2,12 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include "braing3n/backend/cpu/providers.hpp"
-#include "braing3n/probe/feature_table.hpp"
+#include "braing3n/probe/row_pairing.hpp"
 #include "braing3n/probe/task.hpp"
 #include "braing3n/probe/uncertainty.hpp"
 #include "tests/support/check.hpp"
@@ -34,13 +35,16 @@ TEST_CASE("task grammar") {
   CHECK(t.kind == Task::Kind::classification);
   CHECK(t.where == std::vector<std::pair<std::string, std::string>>{{"modality", "T1c"}, {"cohort", "ADNI"}});
   CHECK(parse_tasks("sex, age # comment, with comma\n\ncdr=class,mmse=reg").size() == 4);
-  for (const char* wrong : {"", ":A|B", "a:B", "a:B|", "a:B|B", "a=what", "a:B|C=reg", "a@b", "a@b=", "a@=c"}) CHECK_THROWS_AS(parse_task(wrong), Error);
+  for (const char* wrong : {"", ":A|B", "a:B", "a:B|", "a:B|B", "a=what", "a:B|C=reg", "a@b", "a@b=", "a@=c"})
+    CHECK_THROWS_AS(parse_task(wrong), Error);
   CHECK_THROWS_AS(parse_tasks("sex,sex"), Error);
 }
 
 TEST_CASE("labels: kinds, spellings, conditions, and what cannot be a task") {
   const CsvTable table = CsvTable::from_text(
-      "volume_id,sex,age,cdr,group,constant,one,modality\na,F,30.123456789,0,HC,5,x,T1\nb,male,40,0.5,AD,5,x,T1c\nc,m,50,1,HC,5,,T1c\nd,female,n/a,1.0,AD,5,x,T1\n", "labels");
+      "volume_id,sex,age,cdr,group,constant,one,modality\na,F,30.123456789,0,HC,5,x,T1\nb,male,40,0.5,AD,5,x,T1c\nc,m,50,1,HC,5,,T1c\nd,"
+      "female,n/a,1.0,AD,5,x,T1\n",
+      "labels");
   const std::vector<Index> rows{0, 1, 2, 3};
   const auto resolve = [&](const char* task) { return resolve_task(parse_task(task), table, rows); };
   CHECK(resolve("sex").classes == std::vector<std::string>{"F", "M"});
@@ -104,10 +108,70 @@ TEST_CASE("features and labels find each other, or the sentence says who is miss
   plain.columns = 1;
   plain.values = {1, 2};
   plain.path = "plain.npy";
-  CHECK_THROWS_WITH_AS(pair_rows(labels, {&plain, 1}), "plain.npy: 2 rows of features without identifiers, but 5 rows of labels in labels.csv", Error);
+  CHECK_THROWS_WITH_AS(pair_rows(labels, {&plain, 1}),
+                       "plain.npy: 2 rows of features without identifiers, but 5 rows of labels in labels.csv", Error);
   CHECK_THROWS_AS(pair_rows(CsvTable::from_text("id,sex\nx,F\n", "l"), {&table, 1}), Error);
   CHECK(matches_pattern("lh_insula_thickness", "lh_*_thick*"));
   CHECK_FALSE(matches_pattern("rh_insula_thickness", "lh_*"));
+}
+
+TEST_CASE("the feature file: what is written is read, and a contract that was changed is noticed") {
+  const Folder folder;
+  const auto path = folder.path / "f.safetensors";
+  FeatureTable table;
+  table.rows = 3;
+  table.columns = 2;
+  table.values = {1, 2, 3, 4, 5, std::nanf("")};
+  table.ids = {"sub-01_T1w", "a \"b\"", "\u00fc,1"};
+  table.column_names = {"x", "y"};
+  table.set_contract(R"({"spacing": [1, 1, 1], "encoder": "crc32 0a1b2c3d", "pooling": "mean"})");
+  write_feature_file(path, table);
+  const FeatureTable read = read_features(path);
+  CHECK(read.ids == table.ids);
+  CHECK(read.column_names == table.column_names);
+  CHECK(read.contract == table.contract);
+  CHECK(read.contract_hash == sha256_hex(table.contract));
+  CHECK(read.rows == 3);
+  CHECK(std::memcmp(read.values.data(), table.values.data(), 6 * sizeof(float)) == 0);
+  const SafetensorsFile file(path);
+  CHECK(file.metadata().at("volume_ids") == R"(["sub-01_T1w","a \"b\"","ü,1"])");
+  CHECK(file.metadata().at("braing3n.type") == "features");
+  CHECK_THROWS_AS(write_feature_file(path, table), Error);  // exists
+  write_feature_file(path, table, {.overwrite = true});
+
+  const auto refuses = [&](FeatureTable t, const char* id) {
+    try {
+      write_feature_file(folder.path / "no.safetensors", t);
+      FAIL_CHECK(id);
+    } catch (const Error& e) {
+      CHECK(e.id() == id);
+    }
+    CHECK_FALSE(std::filesystem::exists(folder.path / "no.safetensors"));
+  };
+  FeatureTable wrong = table;
+  wrong.ids[2] = wrong.ids[0];
+  refuses(wrong, "features.duplicate");
+  wrong.ids[2] = "";
+  refuses(wrong, "features.id");
+  wrong.ids.pop_back();
+  refuses(wrong, "features.ids");
+  wrong = table;
+  wrong.values.pop_back();
+  refuses(wrong, "features.shape");
+
+  const auto reads = [&](const Metadata& metadata) {
+    const std::vector<NamedTensor> tensors{named_tensor<float>("features", {3, 2}, std::span<const float>(table.values))};
+    write_safetensors(path, tensors, metadata, {.overwrite = true});
+    return read_features(path);
+  };
+  CHECK(reads({}).ids.empty());
+  CHECK(reads({}).contract_hash.empty());
+  CHECK(reads({{"braing3n.contract_hash", "abc"}}).contract_hash == "abc");
+  CHECK_THROWS_WITH_AS(reads({{"volume_ids", "[\"a\"]"}}), (path.string() + ": metadata \"volume_ids\": 1 entries for 3 rows").c_str(),
+                       Error);
+  CHECK_THROWS_AS(reads({{"volume_ids", "[1, 2, 3]"}}), Error);
+  CHECK_THROWS_AS(reads({{"volume_ids", "a, b, c"}}), Error);
+  CHECK_THROWS_AS(reads({{"braing3n.contract", "{}"}, {"braing3n.contract_hash", "abc"}}), Error);
 }
 
 TEST_CASE("scores: ties, absent classes, weights as repetition") {
@@ -130,6 +194,48 @@ TEST_CASE("scores: ties, absent classes, weights as repetition") {
   CHECK(r[2] == doctest::Approx(1.0));
   CHECK(r[3] == doctest::Approx(0.5));
   CHECK(r[4] == doctest::Approx(-2.5));
+}
+
+TEST_CASE("sixteen replicates at once, and ranks, give the scores of one at a time") {
+  for (const Index classes : {2, 3, 7})
+    for (const bool ties : {false, true}) {
+      const Philox rng(21, Purpose::test, static_cast<std::uint32_t>(classes), ties ? 1 : 0);
+      const std::size_t n = 333, k = static_cast<std::size_t>(classes);
+      std::vector<double> p;
+      std::vector<std::int32_t> y;
+      for (std::size_t i = 0; i < n; ++i) {
+        y.push_back(static_cast<std::int32_t>(rng.integer(i) % k));
+        double sum = 0;
+        for (std::size_t c = 0; c < k; ++c) {
+          const double u = static_cast<double>(rng.uniform(10000 + i * k + c));
+          p.push_back(ties ? 1 + std::floor(4 * u) : 0.01 + u);
+          sum += p.back();
+        }
+        for (std::size_t c = 0; c < k; ++c) p[i * k + c] /= sum;
+      }
+      const ClassificationScorer scorer(p, classes);
+      const auto lanes = static_cast<std::size_t>(detail::replicate_lanes);
+      std::vector<float> weight(n * lanes);
+      for (std::size_t i = 0; i < weight.size(); ++i) weight[i] = static_cast<float>(rng.integer(50000 + i) % 4);
+      for (std::size_t i = 0; i < n; ++i) weight[i * lanes + 5] = y[i] == 1 ? 0.0f : 1.0f;  // a class is absent
+      for (const Isa isa : {Isa::baseline, Context<Cpu>({.threads = 1}).isa()}) {
+        const auto made = detail::evaluate_replicates(isa, scorer, y, weight.data());
+        for (std::size_t l = 0; l < lanes; ++l) {
+          std::vector<float> own;
+          for (std::size_t i = 0; i < n; ++i) own.push_back(weight[i * lanes + l]);
+          const auto expected = scorer.evaluate(y, own);
+          for (std::size_t m = 0; m < 6; ++m) {
+            if (std::isnan(expected[m])) CHECK(std::isnan(made[l][m]));
+            else CHECK(made[l][m] == doctest::Approx(expected[m]).epsilon(1e-12));
+          }
+        }
+      }
+      const detail::RankSums ranks(scorer);
+      const std::vector<float> ones(n, 1.0f);
+      CHECK(ranks.auc(y) == doctest::Approx(scorer.evaluate(y, ones)[0]).epsilon(1e-12));
+      for (std::int32_t& label : y) label = label == 1 ? 0 : label;
+      CHECK(std::isnan(ranks.auc(y)));
+    }
 }
 
 TEST_CASE("intervals count people, not scans, and cover the truth about as often as they say") {

@@ -53,16 +53,16 @@ class Cholesky {
     Tensor<double, Cpu> part(*ctx_, {count, block});
     for (Index k = 0; k < n_; k += block) {
       const Index width = std::min(block, n_ - k);
-      if (k > 0) subtract(x, count, k, width, [&](double* out) { product(count, width, k, x, n_, 1, l + k * n_, 1, n_, out, block, false); });
+      if (k > 0)
+        subtract(x, count, k, width, [&](double* out) { product(count, width, k, x, n_, 1, l + k * n_, 1, n_, out, block, false); });
       product(count, width, width, x + k, n_, 1, diagonal_inverse(k), 1, block, part.data(), block, false);
       put(part.data(), x + k, count, width);
     }
     for (Index k = (n_ - 1) / block * block; k >= 0; k -= block) {
       const Index width = std::min(block, n_ - k), after = k + width;
       if (after < n_)
-        subtract(x, count, k, width, [&](double* out) {
-          product(count, width, n_ - after, x + after, n_, 1, l + after * n_ + k, n_, 1, out, block, false);
-        });
+        subtract(x, count, k, width,
+                 [&](double* out) { product(count, width, n_ - after, x + after, n_, 1, l + after * n_ + k, n_, 1, out, block, false); });
       product(count, width, width, x + k, n_, 1, diagonal_inverse(k), block, 1, part.data(), block, false);
       put(part.data(), x + k, count, width);
     }
@@ -73,8 +73,18 @@ class Cholesky {
 
   void product(Index m, Index n, Index k, const double* a, Index a_row, Index a_col, const double* b, Index b_row, Index b_col, double* c,
                Index c_row, bool accumulate) const {
-    ctx_->provider().gemm_f64.run(*ctx_, {.m = m, .n = n, .k = k, .a = a, .a_row = a_row, .a_col = a_col, .b = b, .b_row = b_row,
-                                          .b_col = b_col, .c = c, .c_row = c_row, .accumulate = accumulate});
+    ctx_->provider().gemm_f64.run(*ctx_, {.m = m,
+                                          .n = n,
+                                          .k = k,
+                                          .a = a,
+                                          .a_row = a_row,
+                                          .a_col = a_col,
+                                          .b = b,
+                                          .b_row = b_row,
+                                          .b_col = b_col,
+                                          .c = c,
+                                          .c_row = c_row,
+                                          .accumulate = accumulate});
   }
   void put(const double* part, double* x, Index count, Index width) const {
     for (Index r = 0; r < count; ++r)
@@ -96,7 +106,8 @@ class Cholesky {
       double pivot = l[j * n_ + j];
       for (Index p = 0; p < j; ++p) pivot -= l[j * n_ + p] * l[j * n_ + p];
       if (!(pivot > 0.0))
-        fail(ErrorKind::numeric, "cholesky.indefinite", "cholesky: row ", k + j, " of ", n_, " has the pivot ", pivot, ": the matrix is not positive definite");
+        fail(ErrorKind::numeric, "cholesky.indefinite", "cholesky: row ", k + j, " of ", n_, " has the pivot ", pivot,
+             ": the matrix is not positive definite");
       const double root = std::sqrt(pivot);
       l[j * n_ + j] = root;
       for (Index i = j + 1; i < width; ++i) {

@@ -18,7 +18,8 @@ namespace braing3n::inline BRAING3N_ABI {
 
 /// Column names that usually hold something the label should not be confused with.
 inline const std::vector<std::string>& usual_confounds() {
-  static const std::vector<std::string> names{"site", "scanner", "scanner_id", "ScannerSerialNumber", "vendor", "manufacturer", "field_strength", "modality", "cohort"};
+  static const std::vector<std::string> names{"site",           "scanner",  "scanner_id", "ScannerSerialNumber", "vendor", "manufacturer",
+                                              "field_strength", "modality", "cohort"};
   return names;
 }
 
@@ -45,13 +46,16 @@ inline ConfoundScore score_confound(const TaskResult& task, const std::string& n
   const auto width = static_cast<std::size_t>(std::max<Index>(p.classes, 1));
   const std::size_t n = task.sample.size(), values = names.size();
   const std::int32_t folds = n == 0 ? 0 : *std::max_element(p.fold.begin(), p.fold.end()) + 1;
-  const auto code = [&](std::size_t k) { return static_cast<std::size_t>(confound[static_cast<std::size_t>(task.sample[k])] + 1); };  // 0: unknown
+  const auto code = [&](std::size_t k) {
+    return static_cast<std::size_t>(confound[static_cast<std::size_t>(task.sample[k])] + 1);
+  };  // 0: unknown
   const auto primary = [&](const std::vector<double>& prediction, const std::vector<std::size_t>& members) {
     const std::vector<float> ones(members.size(), 1.0f);
     std::vector<double> v, t;
     std::vector<std::int32_t> y;
     for (std::size_t k : members) {
-      v.insert(v.end(), prediction.begin() + static_cast<std::ptrdiff_t>(k * width), prediction.begin() + static_cast<std::ptrdiff_t>((k + 1) * width));
+      v.insert(v.end(), prediction.begin() + static_cast<std::ptrdiff_t>(k * width),
+               prediction.begin() + static_cast<std::ptrdiff_t>((k + 1) * width));
       if (p.classes > 0) y.push_back(p.label[k]);
       else t.push_back(p.target[k]);
     }

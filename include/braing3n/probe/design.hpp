@@ -40,7 +40,8 @@ class Design<T, Cpu> {
       : context_(&context), features_(features), selected_(std::move(rows)),
         rows_(selected_.empty() ? features.rows : static_cast<Index>(selected_.size())) {
     if (rows_ == 0 || features_.features == 0)
-      fail(ErrorKind::shape, "probe.empty", "features: a table of ", features_.rows, " rows and ", features_.features, " columns holds nothing to fit");
+      fail(ErrorKind::shape, "probe.empty", "features: a table of ", features_.rows, " rows and ", features_.features,
+           " columns holds nothing to fit");
     const Index blocks = (rows_ + block_rows - 1) / block_rows;
     chunk_rows_ = (blocks + most_chunks - 1) / most_chunks * block_rows;
     measure(scale);
@@ -85,8 +86,17 @@ class Design<T, Cpu> {
         const Index count = std::min(block_rows, end - first);
         load(first, count, block.data());
         if (weights != nullptr) {
-          gemm.run(*context_, {.m = count, .n = columns, .k = d, .a = block.data(), .a_row = d, .b = weights, .b_row = 1, .b_col = d,
-                               .c = values.data(), .c_row = columns, .bias = bias});
+          gemm.run(*context_, {.m = count,
+                               .n = columns,
+                               .k = d,
+                               .a = block.data(),
+                               .a_row = d,
+                               .b = weights,
+                               .b_row = 1,
+                               .b_col = d,
+                               .c = values.data(),
+                               .c_row = columns,
+                               .bias = bias});
         } else {
           for (Index i = 0; i < count * columns; ++i) values.data()[i] = bias == nullptr ? P(0) : bias[i % columns];
         }
@@ -94,8 +104,17 @@ class Design<T, Cpu> {
         if (back == nullptr) continue;
         if (squares)
           for (Index i = 0; i < count * d; ++i) block.data()[i] *= block.data()[i];
-        gemm.run(*context_, {.m = columns, .n = d, .k = count, .a = values.data(), .a_row = 1, .a_col = columns, .b = block.data(),
-                             .b_row = d, .c = partial + chunk * size, .c_row = d, .accumulate = first != begin});
+        gemm.run(*context_, {.m = columns,
+                             .n = d,
+                             .k = count,
+                             .a = values.data(),
+                             .a_row = 1,
+                             .a_col = columns,
+                             .b = block.data(),
+                             .b_row = d,
+                             .c = partial + chunk * size,
+                             .c_row = d,
+                             .accumulate = first != begin});
       }
     });
     if (back == nullptr) return;
@@ -125,14 +144,17 @@ class Design<T, Cpu> {
     mean_.assign(width, 0.0);
     deviation_.assign(width, 1.0);
     inverse_.assign(width, 1.0);
-    struct Bad { Index row = -1, column = -1; };
+    struct Bad {
+      Index row = -1, column = -1;
+    };
     std::vector<Bad> bad(static_cast<std::size_t>(chunks()));
     const auto column_sums = [&](auto&& add) {
       std::vector<std::vector<double>> partial(static_cast<std::size_t>(chunks()));
       context_->parallel(chunks(), [&](Index chunk) {
         auto& sum = partial[static_cast<std::size_t>(chunk)];
         sum.assign(width, 0.0);
-        for (Index i = chunk * chunk_rows_; i < std::min(rows_, (chunk + 1) * chunk_rows_); ++i) add(chunk, i, features_.data + row(i) * d, sum.data());
+        for (Index i = chunk * chunk_rows_; i < std::min(rows_, (chunk + 1) * chunk_rows_); ++i)
+          add(chunk, i, features_.data + row(i) * d, sum.data());
       });
       std::vector<double> total(width, 0.0);
       for (const auto& sum : partial)
@@ -152,8 +174,7 @@ class Design<T, Cpu> {
         if (!std::isfinite(x[j])) found = {row(i), j};
     });
     for (const Bad& b : bad)
-      if (b.row >= 0)
-        throw NonFinite(b.row, b.column, static_cast<double>(features_.data[b.row * d + b.column]));
+      if (b.row >= 0) throw NonFinite(b.row, b.column, static_cast<double>(features_.data[b.row * d + b.column]));
     for (double& m : mean_) m /= static_cast<double>(rows_);
     std::vector<double> variance = column_sums([&](Index, Index, const T* x, double* sum) {
       const double* mean = mean_.data();
@@ -165,7 +186,8 @@ class Design<T, Cpu> {
     for (std::size_t j = 0; j < width; ++j) {
       variance[j] /= n;
       // What rounding leaves of a constant column is not a deviation.
-      if (variance[j] <= std::pow(n * mean_[j] * eps, 2)) mean_[j] = static_cast<double>(features_.data[row(0) * d + static_cast<Index>(j)]);
+      if (variance[j] <= std::pow(n * mean_[j] * eps, 2))
+        mean_[j] = static_cast<double>(features_.data[row(0) * d + static_cast<Index>(j)]);
       else if (scale) deviation_[j] = std::sqrt(variance[j]);
       inverse_[j] = 1.0 / deviation_[j];
     }
@@ -175,8 +197,8 @@ class Design<T, Cpu> {
   /// Thrown for a feature that is not a number, so that a caller who knows ids and column names can say them.
   struct NonFinite : Error {
     NonFinite(Index bad_row, Index bad_column, double value)
-        : Error(ErrorKind::numeric, "probe.nonfinite", concat("features: row ", bad_row, ", column ", bad_column, " is ", value)), row(bad_row),
-          column(bad_column) {}
+        : Error(ErrorKind::numeric, "probe.nonfinite", concat("features: row ", bad_row, ", column ", bad_column, " is ", value)),
+          row(bad_row), column(bad_column) {}
     Index row, column;
   };
 

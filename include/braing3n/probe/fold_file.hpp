@@ -30,7 +30,8 @@ inline void write_folds(const std::filesystem::path& path, const std::vector<std
     if (task.predictions.fold.size() != task.sample.size() || task.sample.empty()) continue;
     header.push_back(concat("fold:", task.task.task.text));
     for (auto& row : cells) row.emplace_back();
-    for (std::size_t k = 0; k < task.sample.size(); ++k) cells[static_cast<std::size_t>(task.sample[k])].back() = concat(task.predictions.fold[k]);
+    for (std::size_t k = 0; k < task.sample.size(); ++k)
+      cells[static_cast<std::size_t>(task.sample[k])].back() = concat(task.predictions.fold[k]);
   }
   CsvWriter writer(path, header, options);
   for (const auto& row : cells) writer.cells(row);
@@ -54,7 +55,8 @@ class FoldFile {
       found += at != row_of.end();
     }
     if (found == 0)
-      throw Error(ErrorKind::format, "folds.ids", "no identifier of the fold file is among the rows; were they exported with another salt?", table_.path());
+      throw Error(ErrorKind::format, "folds.ids", "no identifier of the fold file is among the rows; were they exported with another salt?",
+                  table_.path());
   }
 
   /// Fold per row of the panel (-1: none), or nothing when the file has no folds for the task.
@@ -65,7 +67,8 @@ class FoldFile {
     std::vector<std::int32_t> folds;
     for (const auto& row : rows_) {
       const auto value = row ? table_.integer(*row, *column) : std::nullopt;
-      if (value && (*value < 0 || *value > 1000)) throw table_.error_at(*row, "folds.value", concat("expected a fold from 0, came ", *value));
+      if (value && (*value < 0 || *value > 1000))
+        throw table_.error_at(*row, "folds.value", concat("expected a fold from 0, came ", *value));
       folds.push_back(value ? static_cast<std::int32_t>(*value) : -1);
     }
     return folds;

@@ -7,7 +7,7 @@
 // group_kfold: groups by size onto the emptiest fold, or (shuffled) an even cut of a permutation of the groups. Groups of equal
 // size come in stable order (fixed) or in the order of numpy's quicksort, which releases up to 2024 used (legacy).
 // quantile_bins: classes for the stratification of a continuous target.
-// Floating-point sums follow the order numpy uses, because near-ties between folds are decided by their last bits.
+// Shared with scikit-learn to the last bit: fold_balance.hpp.
 #pragma once
 
 #include <algorithm>
@@ -17,9 +17,11 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "braing3n/base/error.hpp"
+#include "braing3n/probe/fold_balance.hpp"
 #include "braing3n/probe/random_state.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -51,6 +53,24 @@ struct Encoded {
 template <class Key>
 Encoded<Key> encode_sorted(std::span<const Key> items) {
   Encoded<Key> out;
+  if constexpr (std::is_integral_v<Key>) {  // a short range of integers needs no sorting
+    if (items.empty()) return out;
+    const auto [low, high] = std::minmax_element(items.begin(), items.end());
+    const std::uint64_t range = static_cast<std::uint64_t>(*high) - static_cast<std::uint64_t>(*low);
+    if (range < 4 * items.size()) {
+      std::vector<std::int32_t> code(static_cast<std::size_t>(range) + 1, -1);
+      const auto at = [&, first = *low](Key item) { return static_cast<std::size_t>(item - first); };
+      for (const Key item : items) code[at(item)] = 0;
+      for (std::size_t k = 0; k < code.size(); ++k)
+        if (code[k] == 0) {
+          code[k] = static_cast<std::int32_t>(out.values.size());
+          out.values.push_back(static_cast<Key>(*low + static_cast<Key>(k)));
+        }
+      out.codes.reserve(items.size());
+      for (const Key item : items) out.codes.push_back(code[at(item)]);
+      return out;
+    }
+  }
   out.values.assign(items.begin(), items.end());
   std::sort(out.values.begin(), out.values.end());
   out.values.erase(std::unique(out.values.begin(), out.values.end()), out.values.end());
@@ -62,132 +82,12 @@ Encoded<Key> encode_sorted(std::span<const Key> items) {
 
 namespace detail {
 
-/// numpy's sum of a contiguous range: in order below 8 elements, eight interleaved partial sums up to 128, halves above.
-inline double numpy_sum(const double* x, std::size_t n) {
-  if (n < 8) {
-    double sum = 0.0;
-    for (std::size_t i = 0; i < n; ++i) sum += x[i];
-    return sum;
-  }
-  if (n <= 128) {
-    double r[8];
-    for (std::size_t j = 0; j < 8; ++j) r[j] = x[j];
-    std::size_t i = 8;
-    for (; i + 8 <= n; i += 8)
-      for (std::size_t j = 0; j < 8; ++j) r[j] += x[i + j];
-    double sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
-    for (; i < n; ++i) sum += x[i];
-    return sum;
-  }
-  const std::size_t half = n / 2 - (n / 2) % 8;
-  return numpy_sum(x, half) + numpy_sum(x + half, n - half);
-}
-
-inline double numpy_std(std::span<const double> x) {
-  const double n = static_cast<double>(x.size());
-  const double mean = numpy_sum(x.data(), x.size()) / n;
-  std::vector<double> squares(x.size());
-  for (std::size_t i = 0; i < x.size(); ++i) squares[i] = (x[i] - mean) * (x[i] - mean);
-  return std::sqrt(numpy_sum(squares.data(), squares.size()) / n);
-}
-
-/// Assigns groups to folds one by one and keeps class counts per fold.
-class FoldBalancer {
- public:
-  FoldBalancer(int folds, std::vector<double> class_totals)
-      : folds_(static_cast<std::size_t>(folds)), classes_(class_totals.size()), totals_(std::move(class_totals)),
-        counts_(folds_ * classes_, 0.0), shares_(folds_ * classes_, 0.0), trial_(classes_), spread_(classes_) {}
-
-  int place(const double* group) {
-    double best_spread = std::numeric_limits<double>::infinity(), best_size = best_spread;
-    std::size_t best = 0;
-    for (std::size_t f = 0; f < folds_; ++f) {
-      const double spread = spread_with(f, group);
-      const double size = numpy_sum(&counts_[f * classes_], classes_);
-      // On a near-tie in spread the smaller fold wins, and its spread becomes the one to beat.
-      const bool close = std::abs(spread - best_spread) <= 1e-8 + 1e-5 * std::abs(best_spread) && std::isfinite(best_spread);
-      if (spread < best_spread || (close && size < best_size)) {
-        best_spread = spread;
-        best_size = size;
-        best = f;
-      }
-    }
-    for (std::size_t c = 0; c < classes_; ++c) {
-      counts_[best * classes_ + c] += group[c];
-      shares_[best * classes_ + c] = counts_[best * classes_ + c] / totals_[c];
-    }
-    return static_cast<int>(best);
-  }
-
- private:
-  /// Mean over classes of the standard deviation over folds of the class's share, with `group` added to fold f.
-  double spread_with(std::size_t f, const double* group) {
-    const double folds = static_cast<double>(folds_);
-    for (std::size_t c = 0; c < classes_; ++c) trial_[c] = (counts_[f * classes_ + c] + group[c]) / totals_[c];
-    const auto share = [&](std::size_t i, std::size_t c) { return i == f ? trial_[c] : shares_[i * classes_ + c]; };
-    for (std::size_t c = 0; c < classes_; ++c) {
-      double mean = share(0, c);
-      for (std::size_t i = 1; i < folds_; ++i) mean += share(i, c);
-      mean /= folds;
-      double squares = (share(0, c) - mean) * (share(0, c) - mean);
-      for (std::size_t i = 1; i < folds_; ++i) squares += (share(i, c) - mean) * (share(i, c) - mean);
-      spread_[c] = std::sqrt(squares / folds);
-    }
-    return numpy_sum(spread_.data(), classes_) / static_cast<double>(classes_);
-  }
-
-  std::size_t folds_, classes_;
-  std::vector<double> totals_, counts_, shares_, trial_, spread_;
-};
-
 inline void check_folds(const char* op, int folds, std::size_t samples, std::size_t groups, Index distinct_groups) {
   if (folds < 2) fail(ErrorKind::argument, "folds.count", op, ": at least 2 folds are needed, got ", folds);
   if (samples == 0) fail(ErrorKind::argument, "folds.empty", op, ": there are no samples to split");
-  if (samples != groups)
-    fail(ErrorKind::shape, "folds.length", op, ": ", samples, " samples, but ", groups, " group labels");
+  if (samples != groups) fail(ErrorKind::shape, "folds.length", op, ": ", samples, " samples, but ", groups, " group labels");
   if (distinct_groups < folds)
     fail(ErrorKind::argument, "folds.groups", op, ": ", distinct_groups, " subjects cannot fill ", folds, " folds");
-}
-
-/// Ascending order of keys as numpy's argsort leaves it by default (without vector instructions): quicksort with the median of
-/// three, insertion sort up to 17 elements, the smaller part first. The order of equal keys is what counts here.
-inline std::vector<std::size_t> numpy_quicksort_order(const std::vector<Index>& key) {
-  std::vector<std::size_t> order(key.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  if (order.empty()) return order;
-  const auto at = [&](std::ptrdiff_t i) -> std::size_t& { return order[static_cast<std::size_t>(i)]; };
-  const auto value = [&](std::ptrdiff_t i) { return key[at(i)]; };
-  std::vector<std::pair<std::ptrdiff_t, std::ptrdiff_t>> parts{{0, std::ssize(order) - 1}};
-  while (!parts.empty()) {
-    auto [left, right] = parts.back();
-    parts.pop_back();
-    while (right - left > 16) {
-      const std::ptrdiff_t middle = left + (right - left) / 2;
-      if (value(middle) < value(left)) std::swap(at(middle), at(left));
-      if (value(right) < value(middle)) std::swap(at(right), at(middle));
-      if (value(middle) < value(left)) std::swap(at(middle), at(left));
-      const Index pivot = value(middle);
-      std::ptrdiff_t i = left, j = right - 1;
-      std::swap(at(middle), at(j));
-      for (;;) {
-        do ++i; while (value(i) < pivot);
-        do --j; while (pivot < value(j));
-        if (i >= j) break;
-        std::swap(at(i), at(j));
-      }
-      std::swap(at(i), at(right - 1));
-      if (i - left < right - i) {
-        parts.emplace_back(i + 1, right);
-        right = i - 1;
-      } else {
-        parts.emplace_back(left, i - 1);
-        left = i + 1;
-      }
-    }
-    for (std::ptrdiff_t i = left + 1; i <= right; ++i)
-      for (std::ptrdiff_t j = i; j > left && value(j) < value(j - 1); --j) std::swap(at(j), at(j - 1));
-  }
-  return order;
 }
 
 }  // namespace detail

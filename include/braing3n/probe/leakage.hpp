@@ -6,14 +6,15 @@
 //                    entered two public cohorts, or was preprocessed twice
 //   label_conflict   one person with two classes of a task
 // Distances are Euclidean on standardised features. "Closer than people ever are" is a distance below `ratio` times the
-// median distance of a row to its nearest row of another person. With many features the search runs on 128 random projections
-// and only its candidates are measured exactly.
+// median distance of a row to its nearest row of another person, and below what chance allows. With many features the search runs on 128
+// random projections and only its candidates are measured exactly.
 #pragma once
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <set>
@@ -47,37 +48,51 @@ inline std::vector<Leak> find_label_conflicts(const TaskResult& task, const std:
     if (found.size() < 2) continue;
     std::string list;
     for (std::int32_t c : found) list += concat(list.empty() ? "" : ", ", task.task.classes[static_cast<std::size_t>(c)]);
-    out.push_back({"label_conflict", concat("subject ", in_quotes(subject_names[static_cast<std::size_t>(subject)]), " has more than one value of ", task.task.task.column, ": ", list)});
+    out.push_back({"label_conflict", concat("subject ", in_quotes(subject_names[static_cast<std::size_t>(subject)]),
+                                            " has more than one value of ", task.task.task.column, ": ", list)});
   }
   return out;
 }
 
 /// People on both sides of a split of a task.
-inline std::vector<Leak> find_split_subjects(const TaskResult& task, const std::vector<std::int32_t>& fold, const std::vector<std::string>& subject_names) {
+inline std::vector<Leak> find_split_subjects(const TaskResult& task, const std::vector<std::int32_t>& fold,
+                                             const std::vector<std::string>& subject_names) {
   std::map<std::int32_t, std::set<std::int32_t>> folds;
   for (std::size_t k = 0; k < task.sample.size(); ++k)
     if (const std::int32_t f = fold[static_cast<std::size_t>(task.sample[k])]; f >= 0) folds[task.predictions.subject[k]].insert(f);
   std::vector<Leak> out;
   for (const auto& [subject, found] : folds)
     if (found.size() > 1)
-      out.push_back({"same_subject", concat("task ", task.task.task.text, ": subject ", in_quotes(subject_names[static_cast<std::size_t>(subject)]), " is in ", found.size(), " folds")});
+      out.push_back(
+          {"same_subject", concat("task ", task.task.task.text, ": subject ", in_quotes(subject_names[static_cast<std::size_t>(subject)]),
+                                  " is in ", found.size(), " folds")});
   return out;
 }
 
-/// Rows with equal features. hash: optional value per row (equal non-empty values of two rows count as copies).
+/// Rows with equal features. hash: optional value per row (equal non-empty values of two rows count as copies). subject: person of
+/// every row, when known, to say whether the copies belong to one person.
 template <class T>
-std::vector<Leak> find_copies(FeatureView<T> x, std::span<const Index> row, const std::vector<std::string>& ids, const std::vector<std::string>& hash = {}) {
+std::vector<Leak> find_copies(FeatureView<T> x, std::span<const Index> row, const std::vector<std::string>& ids,
+                              const std::vector<std::string>& hash = {}, const std::vector<std::int32_t>& subject = {}) {
   std::vector<Leak> out;
+  const auto whose = [&](std::size_t a, std::size_t b) {
+    return subject.empty() ? "" : subject[a] == subject[b] ? ", of one person," : ", of different people,";
+  };
   const auto at = [&](std::size_t i) { return x.data + (row.empty() ? static_cast<Index>(i) : row[i]) * x.features; };
   std::unordered_map<std::string_view, std::size_t> by_features, by_hash;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const std::string_view bytes(reinterpret_cast<const char*>(at(i)), static_cast<std::size_t>(x.features) * sizeof(T));
     if (const auto [place, fresh] = by_features.emplace(bytes, i); !fresh)
-      out.push_back({"copied_volume", concat(in_quotes(ids[place->second]), " and ", in_quotes(ids[i]), " have the same features, bit for bit"), static_cast<Index>(place->second),
-                     static_cast<Index>(i)});
+      out.push_back({"copied_volume",
+                     concat(in_quotes(ids[place->second]), " and ", in_quotes(ids[i]), whose(place->second, i),
+                            " have the same features, bit for bit"),
+                     static_cast<Index>(place->second), static_cast<Index>(i)});
     if (!hash.empty() && !hash[i].empty())
       if (const auto [place, fresh] = by_hash.emplace(hash[i], i); !fresh)
-        out.push_back({"copied_volume", concat(in_quotes(ids[place->second]), " and ", in_quotes(ids[i]), " have the same content hash"), static_cast<Index>(place->second), static_cast<Index>(i)});
+        out.push_back(
+            {"copied_volume",
+             concat(in_quotes(ids[place->second]), " and ", in_quotes(ids[i]), whose(place->second, i), " have the same content hash"),
+             static_cast<Index>(place->second), static_cast<Index>(i)});
   }
   return out;
 }
@@ -98,10 +113,13 @@ std::vector<Leak> find_near_duplicates(Context<Cpu>& ctx, FeatureView<T> x, std:
     std::vector<float> directions(static_cast<std::size_t>(width * d));
     ctx.parallel(width, [&](Index k) {
       const Philox rng(options.seed, Purpose::split, 1, static_cast<std::uint32_t>(k));
-      for (Index j = 0; j < d; ++j) directions[static_cast<std::size_t>(k * d + j)] = static_cast<float>(rng.normal(static_cast<std::uint64_t>(j)) / std::sqrt(static_cast<double>(width)));
+      for (Index j = 0; j < d; ++j)
+        directions[static_cast<std::size_t>(k * d + j)] =
+            static_cast<float>(rng.normal(static_cast<std::uint64_t>(j)) / std::sqrt(static_cast<double>(width)));
     });
-    design.template sweep<float>(width, directions.data(), nullptr, nullptr,
-                                 [&](Index, Index first, Index count, float* v) { std::copy_n(v, count * width, z.data() + first * width); });
+    design.template sweep<float>(width, directions.data(), nullptr, nullptr, [&](Index, Index first, Index count, float* v) {
+      std::copy_n(v, count * width, z.data() + first * width);
+    });
   } else {
     ctx.parallel_range(n, 64, [&](Index begin, Index end) { design.load(begin, end - begin, z.data() + begin * width); });
   }
@@ -119,25 +137,57 @@ std::vector<Leak> find_near_duplicates(Context<Cpu>& ctx, FeatureView<T> x, std:
       std::vector<float> product(static_cast<std::size_t>(block * block));
       for (Index other = upper ? begin : 0; other < n; other += block) {
         const Index columns = std::min(block, n - other);
-        ctx.provider().gemm_f32.run(ctx, {.m = rows, .n = columns, .k = width, .a = z.data() + begin * width, .a_row = width, .b = z.data() + other * width,
-                                          .b_row = 1, .b_col = width, .c = product.data(), .c_row = columns});
+        ctx.provider().gemm_f32.run(ctx, {.m = rows,
+                                          .n = columns,
+                                          .k = width,
+                                          .a = z.data() + begin * width,
+                                          .a_row = width,
+                                          .b = z.data() + other * width,
+                                          .b_row = 1,
+                                          .b_col = width,
+                                          .c = product.data(),
+                                          .c_row = columns});
         for (Index i = 0; i < rows; ++i)
           for (Index j = 0; j < columns; ++j)
-            see(begin + i, other + j, norm[static_cast<std::size_t>(begin + i)] + norm[static_cast<std::size_t>(other + j)] - 2.0f * product[static_cast<std::size_t>(i * columns + j)]);
+            see(begin + i, other + j,
+                norm[static_cast<std::size_t>(begin + i)] + norm[static_cast<std::size_t>(other + j)] -
+                    2.0f * product[static_cast<std::size_t>(i * columns + j)]);
       }
     });
   };
-  // The usual distance to the nearest other person, from about a thousand rows.
+  // The usual distance to the nearest other person, from about a thousand rows, and how its distances scatter: in m dimensions a
+  // row has a neighbour closer than t times the median with probability 1 - 2^-(t^m), and the second nearest is farther than the
+  // nearest by a factor whose median is 2^(1/m). With few dimensions people come close by chance, and the limit must be lower.
   const Index blocks = (n + block - 1) / block, stride = std::max<Index>(1, blocks / 4);
-  std::vector<float> nearest(static_cast<std::size_t>(n), std::numeric_limits<float>::infinity());
+  struct Near {
+    float first = std::numeric_limits<float>::infinity(), second = std::numeric_limits<float>::infinity();
+    std::int32_t person = -1;
+  };
+  std::vector<Near> nearest(static_cast<std::size_t>(n));
   for_distances(0, blocks, stride, false, [&](Index i, Index j, float distance) {
-    if (subject[static_cast<std::size_t>(i)] != subject[static_cast<std::size_t>(j)])
-      nearest[static_cast<std::size_t>(i)] = std::min(nearest[static_cast<std::size_t>(i)], distance);
+    const std::int32_t person = subject[static_cast<std::size_t>(j)];
+    Near& near = nearest[static_cast<std::size_t>(i)];
+    if (distance >= near.second || subject[static_cast<std::size_t>(i)] == person) return;
+    if (distance < near.first) {
+      if (person != near.person) near.second = near.first;
+      near.first = distance;
+      near.person = person;
+    } else if (person != near.person) {
+      near.second = distance;
+    }
   });
-  const double usual = quantile({nearest.begin(), nearest.end()}, 0.5);
-  if (!(usual > 0)) return {};
+  std::vector<double> first_distance, spread;
+  for (const Near& near : nearest) {
+    if (!std::isfinite(near.first)) continue;
+    first_distance.push_back(near.first);
+    if (near.first > 0 && std::isfinite(near.second)) spread.push_back(0.5 * std::log(near.second / near.first));
+  }
+  const double usual = quantile(std::move(first_distance), 0.5), typical_spread = quantile(std::move(spread), 0.5);
+  if (!(usual > 0) || !(typical_spread > 0)) return {};
+  const double dimensions = std::log(2.0) / typical_spread, chance = 0.02;  // expected number of false findings
+  const double most_ratio = std::min(options.ratio, std::pow(chance / (static_cast<double>(n) * std::log(2.0)), 1.0 / dimensions));
   // Projected squared distances scatter by some 12 %, hence the margin.
-  const float limit = static_cast<float>(usual * options.ratio * options.ratio * (projected ? 2.0 : 1.0));
+  const float limit = static_cast<float>(usual * most_ratio * most_ratio * (projected ? 2.0 : 1.0));
   std::mutex mutex;
   std::vector<std::pair<Index, Index>> candidates;
   for_distances(0, blocks, 1, true, [&](Index i, Index j, float distance) {
@@ -156,11 +206,49 @@ std::vector<Leak> find_near_duplicates(Context<Cpu>& ctx, FeatureView<T> x, std:
     double exact = 0;
     for (std::size_t k = 0; k < first.size(); ++k) exact += (first[k] - second[k]) * (first[k] - second[k]);
     const double ratio = std::sqrt(exact / usual);
-    if (ratio >= options.ratio || static_cast<Index>(out.size()) >= options.most) continue;
-    out.push_back({"near_duplicate", concat(in_quotes(ids[static_cast<std::size_t>(i)]), " and ", in_quotes(ids[static_cast<std::size_t>(j)]), ": different people",
-                                            cohort.empty() ? "" : " of different cohorts", ", but ", std::round(1000 * ratio) / 1000, " of the usual distance between people apart"), i, j});
+    if (ratio >= most_ratio || static_cast<Index>(out.size()) >= options.most) continue;
+    out.push_back({"near_duplicate",
+                   concat(in_quotes(ids[static_cast<std::size_t>(i)]), " and ", in_quotes(ids[static_cast<std::size_t>(j)]),
+                          ": different people", cohort.empty() ? "" : " of different cohorts", ", but ", std::round(1000 * ratio) / 1000,
+                          " of the usual distance between people apart"),
+                   i, j});
   }
   return out;
 }
+
+/// What is known about the rows of a panel. Everything but ids and subject may be empty.
+struct LeakageRows {
+  std::vector<std::string> ids;
+  std::vector<std::int32_t> subject;       // person per row
+  std::vector<std::string> subject_names;  // per person
+  std::vector<std::int32_t> cohort;        // per row
+  std::vector<std::string> hash;           // of the volume, per row
+};
+
+/// All searches: people with two labels and people in two folds of the tasks, copies, near-duplicates. x and row as in Panel::run.
+template <class T>
+std::vector<Leak> check_leakage(Context<Cpu>& ctx, FeatureView<T> x, std::span<const Index> row, const LeakageRows& rows,
+                                std::span<const TaskResult> tasks = {}, const LeakageOptions& options = {}) {
+  std::vector<Leak> out;
+  const auto add = [&](std::vector<Leak> found) {
+    out.insert(out.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
+  };
+  for (const TaskResult& task : tasks) {
+    add(find_label_conflicts(task, rows.subject_names));
+    std::vector<std::int32_t> fold(rows.ids.size(), -1);
+    for (std::size_t k = 0; k < task.predictions.fold.size(); ++k)
+      fold[static_cast<std::size_t>(task.sample[k])] = task.predictions.fold[k];
+    add(find_split_subjects(task, fold, rows.subject_names));
+  }
+  add(find_copies(x, row, rows.ids, rows.hash, rows.subject));
+  add(find_near_duplicates(ctx, x, row, rows.ids, rows.subject, rows.cohort, options));
+  return out;
+}
+
+#ifdef BRAING3N_COMPILED
+extern template std::vector<Leak> find_near_duplicates(Context<Cpu>&, FeatureView<float>, std::span<const Index>,
+                                                       const std::vector<std::string>&, const std::vector<std::int32_t>&,
+                                                       const std::vector<std::int32_t>&, const LeakageOptions&);
+#endif
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -30,8 +30,11 @@ struct PanelReport {
 inline Json json_number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 inline Json to_json(const TaskResult& r, const std::vector<ConfoundScore>& confounds) {
-  Json json{{"name", r.task.task.text}, {"kind", r.task.classification ? "classification" : "regression"}, {"confound", r.confound},
-            {"n", r.sample.size()}, {"subjects", r.subjects}};
+  Json json{{"name", r.task.task.text},
+            {"kind", r.task.classification ? "classification" : "regression"},
+            {"confound", r.confound},
+            {"n", r.sample.size()},
+            {"subjects", r.subjects}};
   if (!r.ok()) {
     json["error"] = r.error;
     return json;
@@ -45,18 +48,29 @@ inline Json to_json(const TaskResult& r, const std::vector<ConfoundScore>& confo
   for (const Score& s : r.scores.scores) {
     Json folds = Json::array();
     for (double f : s.folds) folds.push_back(json_number(f));
-    json[s.name] = {{"mean", json_number(s.mean)}, {"sd", json_number(s.sd)}, {"folds", folds}, {"interval", {json_number(s.low), json_number(s.high)}}};
+    json[s.name] = {{"mean", json_number(s.mean)},
+                    {"sd", json_number(s.sd)},
+                    {"folds", folds},
+                    {"interval", {json_number(s.low), json_number(s.high)}}};
   }
   json["p_value"] = json_number(r.scores.p_value);
   json["converged"] = r.converged();
   json["fits"] = Json::array();
   for (const FoldFit& f : r.fits)
-    json["fits"].push_back({{"penalty", f.penalty}, {"iterations", f.iterations}, {"products", f.products}, {"gradient", f.gradient}, {"converged", f.converged}});
+    json["fits"].push_back({{"penalty", f.penalty},
+                            {"iterations", f.iterations},
+                            {"products", f.products},
+                            {"gradient", f.gradient},
+                            {"converged", f.converged}});
   json["confounds"] = Json::array();
   for (const ConfoundScore& c : confounds) {
     Json sites = Json::array();
     for (const SiteScore& s : c.sites) sites.push_back({{"value", s.value}, {"n", s.rows}, {"score", json_number(s.score)}});
-    json["confounds"].push_back({{"name", c.confound}, {"alone", json_number(c.alone)}, {"within", json_number(c.within)}, {"suspicious", c.suspicious}, {"values", sites}});
+    json["confounds"].push_back({{"name", c.confound},
+                                 {"alone", json_number(c.alone)},
+                                 {"within", json_number(c.within)},
+                                 {"suspicious", c.suspicious},
+                                 {"values", sites}});
   }
   json["warnings"] = r.warnings;
   return json;
@@ -66,12 +80,22 @@ inline Json to_json(const PanelReport& report) {
   const PanelOptions& o = report.options;
   Json json{{"program", concat("probe (braing3n) ", version())},
             {"options",
-             {{"folds", o.folds.folds}, {"seed", o.folds.seed}, {"legacy_folds", o.folds.mode == FoldShuffle::legacy}, {"stratify_regression", o.stratify_regression},
-              {"C", o.C}, {"alpha", o.alpha}, {"standardize", o.standardize}, {"balanced", o.class_weight == ClassWeight::balanced}, {"select", o.select},
-              {"tolerance", o.tolerance}, {"bootstrap", o.uncertainty.replicates}, {"permutations", o.uncertainty.permutations},
+             {{"folds", o.folds.folds},
+              {"seed", o.folds.seed},
+              {"legacy_folds", o.folds.mode == FoldShuffle::legacy},
+              {"stratify_regression", o.stratify_regression},
+              {"C", o.C},
+              {"alpha", o.alpha},
+              {"standardize", o.standardize},
+              {"balanced", o.class_weight == ClassWeight::balanced},
+              {"select", o.select},
+              {"tolerance", o.tolerance},
+              {"bootstrap", o.uncertainty.replicates},
+              {"permutations", o.uncertainty.permutations},
               {"coverage", o.uncertainty.coverage}}}};
   json["features"] = Json::array();
-  for (const PanelRun& run : report.runs) json["features"].push_back({{"name", run.features}, {"rows", run.rows}, {"columns", run.columns}});
+  for (const PanelRun& run : report.runs)
+    json["features"].push_back({{"name", run.features}, {"rows", run.rows}, {"columns", run.columns}});
   json["tasks"] = Json::array();
   for (const PanelRun& run : report.runs)
     for (std::size_t t = 0; t < run.tasks.size(); ++t) {
@@ -97,8 +121,8 @@ inline void write_panel_csv(const std::filesystem::path& path, const PanelReport
   const auto number = [](double v) { return std::isfinite(v) ? Json(v).dump() : std::string(); };
   for (const PanelRun& run : report.runs)
     for (const TaskResult& r : run.tasks) {
-      std::vector<std::string> row{run.features, r.task.task.text, r.task.classification ? "classification" : "regression", r.confound ? "1" : "0",
-                                   concat(r.sample.size()), concat(r.subjects)};
+      std::vector<std::string> row{run.features,           r.task.task.text,        r.task.classification ? "classification" : "regression",
+                                   r.confound ? "1" : "0", concat(r.sample.size()), concat(r.subjects)};
       for (const std::string& name : names) {
         const auto found = std::find_if(r.scores.scores.begin(), r.scores.scores.end(), [&](const Score& s) { return s.name == name; });
         if (!r.ok() || found == r.scores.scores.end()) row.insert(row.end(), 4, "");
@@ -132,7 +156,11 @@ inline void write_predictions_csv(const std::filesystem::path& path, const Panel
         std::string all;
         for (std::size_t c = 0; c < width; ++c) {
           char digits[40];
-          all += concat(c > 0 ? ";" : "", std::string_view(digits, static_cast<std::size_t>(std::to_chars(digits, digits + sizeof digits, row[c], std::chars_format::general, 7).ptr - digits)));
+          all +=
+              concat(c > 0 ? ";" : "",
+                     std::string_view(
+                         digits, static_cast<std::size_t>(
+                                     std::to_chars(digits, digits + sizeof digits, row[c], std::chars_format::general, 7).ptr - digits)));
         }
         writer.row(run.features, r.task.task.text, report.ids[at], subject, p.fold[k], r.task.classes[static_cast<std::size_t>(p.label[k])],
                    r.task.classes[static_cast<std::size_t>(std::max_element(row, row + width) - row)], all);

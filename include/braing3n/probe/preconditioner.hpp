@@ -61,7 +61,7 @@ class GramPreconditioner<T, Cpu> {
   }
 
  private:
-  static constexpr std::size_t most_bytes = std::size_t{64} << 20;  // of kept factorisations
+  static constexpr std::size_t most_bytes = std::size_t{48} << 20;  // of kept factorisations
 
   struct Kept {
     int exponent;
@@ -134,8 +134,16 @@ class GramPreconditioner<T, Cpu> {
       ctx.parallel((d + strip - 1) / strip, [&](Index s) {
         const Index begin = s * strip, rows = std::min(strip, d - begin), columns = begin + rows;
         T* out = part.data() + begin * d;
-        ctx.provider().template gemm<T>().run(ctx, {.m = rows, .n = columns, .k = count, .a = block.data() + begin, .a_row = 1, .a_col = d,
-                                                    .b = block.data(), .b_row = d, .c = out, .c_row = d});
+        ctx.provider().template gemm<T>().run(ctx, {.m = rows,
+                                                    .n = columns,
+                                                    .k = count,
+                                                    .a = block.data() + begin,
+                                                    .a_row = 1,
+                                                    .a_col = d,
+                                                    .b = block.data(),
+                                                    .b_row = d,
+                                                    .c = out,
+                                                    .c_row = d});
         for (Index i = 0; i < rows; ++i)
           for (Index j = 0; j < columns; ++j) gram_.data()[(begin + i) * d + j] += static_cast<double>(out[i * d + j]);
       });
@@ -148,8 +156,8 @@ class GramPreconditioner<T, Cpu> {
     const Index d = design_->features(), n = design_->rows();
     Tensor<double, Cpu> all(ctx, {n, d});
     ctx.parallel_range(n, 64, [&](Index begin, Index end) { design_->load(begin, end - begin, all.data() + begin * d); });
-    ctx.provider().gemm_f64.run(ctx, {.m = n, .n = n, .k = d, .a = all.data(), .a_row = d, .b = all.data(), .b_row = 1, .b_col = d,
-                                      .c = gram_.data(), .c_row = n});
+    ctx.provider().gemm_f64.run(
+        ctx, {.m = n, .n = n, .k = d, .a = all.data(), .a_row = d, .b = all.data(), .b_row = 1, .b_col = d, .c = gram_.data(), .c_row = n});
   }
 
   const Design<T, Cpu>* design_;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "braing3n/io/json_text.hpp"
+#include "braing3n/io/safetensors.hpp"
 #include "braing3n/probe/feature_table.hpp"
 #include "braing3n/probe/panel.hpp"
 #include "braing3n/probe/sha256.hpp"
@@ -32,13 +33,14 @@ struct SavedTask {
 
 struct SavedProbe {
   Index features = 0;
+  std::vector<std::string> feature_names;  // empty: the features had none
   std::string fingerprint;
   std::vector<SavedTask> tasks;
 };
 
-/// What the features are, in 64 digits: the contract of their maker, their number and their names.
+/// What the features are, in 64 digits: the hash of their contract, their number and their names.
 inline std::string feature_fingerprint(const FeatureTable& table) {
-  std::string text = concat(table.contract, '\n', table.columns, '\n');
+  std::string text = concat(table.contract_hash, '\n', table.columns, '\n');
   for (const std::string& name : table.column_names) text += concat(name, '\n');
   return sha256_hex(text);
 }
@@ -92,7 +94,8 @@ inline void calibrate(SavedTask& saved, const TaskResult& r) {
       }
     }
     const double determinant = haa * hbb - hab * hab;
-    double da = outputs == 1 ? (hbb * ga - hab * gb) / determinant : ga / haa, db = outputs == 1 ? (haa * gb - hab * ga) / determinant : 0.0;
+    double da = outputs == 1 ? (hbb * ga - hab * gb) / determinant : ga / haa,
+           db = outputs == 1 ? (haa * gb - hab * ga) / determinant : 0.0;
     da = std::clamp(da, -1.0, 1.0);
     db = std::clamp(db, -2.0, 2.0);
     a -= da;
@@ -111,6 +114,7 @@ inline void calibrate(SavedTask& saved, const TaskResult& r) {
 inline SavedProbe make_saved_probe(const FeatureTable& table, const std::vector<TaskResult>& results, const std::vector<LinearFit>& fits) {
   SavedProbe out;
   out.features = table.columns;
+  out.feature_names = table.column_names;
   out.fingerprint = feature_fingerprint(table);
   for (std::size_t t = 0; t < results.size(); ++t) {
     const TaskResult& r = results[t];
@@ -140,13 +144,24 @@ inline void write_saved_probe(const std::filesystem::path& path, const SavedProb
     add("intercept", {s.fit.outputs}, s.fit.intercept);
     add("mean", {s.fit.features}, s.fit.mean);
     add("scale", {s.fit.features}, s.fit.scale);
-    tasks.push_back({{"name", s.name}, {"column", s.column}, {"kind", s.classification ? "classification" : "regression"}, {"classes", s.classes},
-                     {"rows", s.fit.rows}, {"converged", s.fit.converged}, {"calibration_slope", s.calibration_slope},
-                     {"calibration_offset", s.calibration_offset}, {"gap_offset", s.gap_offset}, {"gap_slope", s.gap_slope},
+    tasks.push_back({{"name", s.name},
+                     {"column", s.column},
+                     {"kind", s.classification ? "classification" : "regression"},
+                     {"classes", s.classes},
+                     {"rows", s.fit.rows},
+                     {"converged", s.fit.converged},
+                     {"calibration_slope", s.calibration_slope},
+                     {"calibration_offset", s.calibration_offset},
+                     {"gap_offset", s.gap_offset},
+                     {"gap_slope", s.gap_slope},
                      {"cross_validated", std::isfinite(s.cross_validated) ? Json(s.cross_validated) : Json(nullptr)}});
   }
-  const Json json{{"features", probe.features}, {"fingerprint", probe.fingerprint}, {"tasks", tasks}};
-  write_safetensors(path, tensors, {{"braing3n.format", "1"}, {"braing3n.type", "probe"}, {"braing3n.version", version()}, {"braing3n.probe", json.dump()}}, options, true);
+  const Json json{
+      {"features", probe.features}, {"feature_names", probe.feature_names}, {"fingerprint", probe.fingerprint}, {"tasks", tasks}};
+  write_safetensors(
+      path, tensors,
+      {{"braing3n.format", "1"}, {"braing3n.type", "probe"}, {"braing3n.version", version()}, {"braing3n.probe", json.dump()}}, options,
+      true);
 }
 
 /// Throws Error: file, format (not a saved probe, damaged).
@@ -160,6 +175,7 @@ inline SavedProbe read_saved_probe(const std::filesystem::path& path) {
   try {
     const Json json = parse_json(file.metadata().at("braing3n.probe"), file.path());
     out.features = json.at("features").get<Index>();
+    out.feature_names = json.at("feature_names").get<std::vector<std::string>>();
     out.fingerprint = json.at("fingerprint").get<std::string>();
     std::size_t t = 0;
     for (const Json& task : json.at("tasks")) {
@@ -184,12 +200,15 @@ inline SavedProbe read_saved_probe(const std::filesystem::path& path) {
       s.fit.outputs = static_cast<Index>(s.fit.intercept.size());
       const Index outputs = !s.classification || s.classes.size() == 2 ? 1 : static_cast<Index>(s.classes.size());
       const auto width = static_cast<std::size_t>(out.features);
-      if (s.fit.outputs != outputs || s.fit.weights.size() != static_cast<std::size_t>(outputs) * width || s.fit.mean.size() != width || s.fit.scale.size() != width)
-        throw Error(ErrorKind::format, "probe.shape", concat("task ", in_quotes(s.name), ": the tensors do not fit its classes and features"), file.path());
+      if (s.fit.outputs != outputs || s.fit.weights.size() != static_cast<std::size_t>(outputs) * width || s.fit.mean.size() != width ||
+          s.fit.scale.size() != width)
+        throw Error(ErrorKind::format, "probe.shape",
+                    concat("task ", in_quotes(s.name), ": the tensors do not fit its classes and features"), file.path());
       out.tasks.push_back(std::move(s));
     }
   } catch (const nlohmann::json::exception& e) {
-    throw Error(ErrorKind::format, "probe.metadata", concat("the metadata is not that of a saved probe: ", detail::plain_json_message(e.what())), file.path());
+    throw Error(ErrorKind::format, "probe.metadata",
+                concat("the metadata is not that of a saved probe: ", detail::plain_json_message(e.what())), file.path());
   }
   return out;
 }
@@ -197,12 +216,14 @@ inline SavedProbe read_saved_probe(const std::filesystem::path& path) {
 /// Throws Error when the probe was made for other features.
 inline void require_same_features(const SavedProbe& probe, const FeatureTable& table) {
   if (probe.features != table.columns)
-    throw Error(ErrorKind::shape, "probe.width", concat("the probe reads ", probe.features, " features, the table has ", table.columns), table.path);
+    throw Error(ErrorKind::shape, "probe.width", concat("the probe reads ", probe.features, " features, the table has ", table.columns),
+                table.path);
   const std::string fingerprint = feature_fingerprint(table);
   if (probe.fingerprint != fingerprint)
     throw Error(ErrorKind::config, "probe.contract",
-                concat("the features come from another contract than those the probe was fitted on (fingerprint ", fingerprint.substr(0, 12), ", the probe has ",
-                       probe.fingerprint.substr(0, 12), ")"), table.path);
+                concat("the features come from another contract than those the probe was fitted on (fingerprint ",
+                       fingerprint.substr(0, 12), ", the probe has ", probe.fingerprint.substr(0, 12), ")"),
+                table.path);
 }
 
 /// One row read by one task: probabilities (calibrated), or one prediction.

@@ -68,7 +68,8 @@ class ClassificationScorer {
       std::vector<std::int32_t> order(static_cast<std::size_t>(n_)), ends;
       std::iota(order.begin(), order.end(), 0);
       const auto score = [&](std::int32_t i) { return probability_[static_cast<std::size_t>(i * classes + k)]; };
-      std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return score(a) != score(b) ? score(a) > score(b) : a < b; });
+      std::sort(order.begin(), order.end(),
+                [&](std::int32_t a, std::int32_t b) { return score(a) != score(b) ? score(a) > score(b) : a < b; });
       for (std::size_t i = 1; i <= order.size(); ++i)
         if (i == order.size() || score(order[i]) != score(order[i - 1])) ends.push_back(static_cast<std::int32_t>(i));
       order_.push_back(std::move(order));
@@ -87,6 +88,18 @@ class ClassificationScorer {
   }
 
   Index size() const { return n_; }
+  Index classes() const { return classes_; }
+  /// What does not change with labels and weights (replicates.hpp). Rankings: of the second of two classes, or of every class.
+  Index rankings() const { return static_cast<Index>(order_.size()); }
+  std::int32_t ranked_class(Index r) const { return static_cast<std::int32_t>(r + first_ranked()); }
+  const std::vector<std::int32_t>& order(Index r) const { return order_[static_cast<std::size_t>(r)]; }        // descending
+  const std::vector<std::int32_t>& run_ends(Index r) const { return run_ends_[static_cast<std::size_t>(r)]; }  // of equal scores
+  double probability(std::size_t i, std::int32_t k) const {
+    return probability_[i * static_cast<std::size_t>(classes_) + static_cast<std::size_t>(k)];
+  }
+  std::int32_t choice(std::size_t i) const { return choice_[i]; }
+  int confidence_bin(std::size_t i) const { return confidence_bin_[i]; }
+  double squares(std::size_t i) const { return squares_[i]; }
 
   /// Scores in the order of score_names(true). label (n), weight (n).
   std::array<double, 6> evaluate(std::span<const std::int32_t> label, std::span<const float> weight) const {
@@ -121,8 +134,12 @@ class ClassificationScorer {
     for (std::size_t k = 0; k < classes; ++k) recall += total[k] > 0 ? right[k] / total[k] : not_a_number;
     for (std::size_t b = 0; b < 10; ++b) calibration += std::abs(bin_right[b] - bin_confidence[b]);
     const double ranked = static_cast<double>(order_.size());
-    return {auc / ranked, std::accumulate(right.begin(), right.end(), 0.0) / all, recall / static_cast<double>(classes), precision / ranked,
-            brier / all / (classes_ == 2 ? 2.0 : 1.0), calibration / all};
+    return {auc / ranked,
+            std::accumulate(right.begin(), right.end(), 0.0) / all,
+            recall / static_cast<double>(classes),
+            precision / ranked,
+            brier / all / (classes_ == 2 ? 2.0 : 1.0),
+            calibration / all};
   }
 
  private:
@@ -137,7 +154,8 @@ class ClassificationScorer {
 };
 
 /// Regression scores in the order of score_names(false).
-inline std::array<double, 5> regression_scores(std::span<const double> prediction, std::span<const double> truth, std::span<const float> weight) {
+inline std::array<double, 5> regression_scores(std::span<const double> prediction, std::span<const double> truth,
+                                               std::span<const float> weight) {
   double all = 0, mean_p = 0, mean_t = 0;
   for (std::size_t i = 0; i < truth.size(); ++i) {
     const double w = static_cast<double>(weight[i]);
@@ -162,7 +180,8 @@ inline std::array<double, 5> regression_scores(std::span<const double> predictio
 
 /// AUC of a score for two classes; NaN when one is absent. Errors: lengths that differ.
 inline double roc_auc(std::span<const double> score, std::span<const std::int32_t> positive) {
-  if (score.size() != positive.size()) fail(ErrorKind::shape, "scores.length", "auc: ", score.size(), " scores, ", positive.size(), " labels");
+  if (score.size() != positive.size())
+    fail(ErrorKind::shape, "scores.length", "auc: ", score.size(), " scores, ", positive.size(), " labels");
   std::vector<double> probability;
   for (double s : score) probability.insert(probability.end(), {-s, s});
   const std::vector<float> ones(score.size(), 1.0f);
@@ -181,7 +200,8 @@ inline std::vector<std::array<double, 2>> roc_curve(std::span<const double> scor
   double p = 0, q = 0;
   for (std::size_t i = 0; i < order.size(); ++i) {
     (positive[order[i]] != 0 ? p : q) += 1;
-    if (i + 1 == order.size() || score[order[i + 1]] != score[order[i]]) curve.push_back({q / std::max(negatives, 1.0), p / std::max(positives, 1.0)});
+    if (i + 1 == order.size() || score[order[i + 1]] != score[order[i]])
+      curve.push_back({q / std::max(negatives, 1.0), p / std::max(positives, 1.0)});
   }
   return curve;
 }

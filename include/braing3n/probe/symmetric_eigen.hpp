@@ -30,7 +30,8 @@ inline SymmetricEigen symmetric_eigen(std::vector<double> a, Index n) {
         if (at(a, p, q) == 0.0) continue;
         // The rotation in the plane (p, q) that makes a(p, q) zero, by the smaller angle.
         const double theta = (at(a, q, q) - at(a, p, p)) / (2.0 * at(a, p, q));
-        const double t = (theta >= 0 ? 1.0 : -1.0) / (std::abs(theta) + std::sqrt(theta * theta + 1.0)), c = 1.0 / std::sqrt(t * t + 1.0), s = t * c;
+        const double t = (theta >= 0 ? 1.0 : -1.0) / (std::abs(theta) + std::sqrt(theta * theta + 1.0)), c = 1.0 / std::sqrt(t * t + 1.0),
+                     s = t * c;
         const auto rotate = [c, s](double& x, double& y) {
           const double old = x;
           x = c * old - s * y;

@@ -23,11 +23,11 @@ namespace braing3n::inline BRAING3N_ABI {
 
 struct Task {
   enum class Kind { automatic, classification, regression };
-  std::string text;                                         // as written: the name in tables
+  std::string text;  // as written: the name in tables
   std::string column;
-  std::vector<std::string> values;                          // empty: all
+  std::vector<std::string> values;  // empty: all
   Kind kind = Kind::automatic;
-  std::vector<std::pair<std::string, std::string>> where;   // column, value
+  std::vector<std::pair<std::string, std::string>> where;  // column, value
 };
 
 /// Throws Error (argument) with the part that cannot be read.
@@ -35,7 +35,8 @@ inline Task parse_task(std::string_view text) {
   Task task;
   task.text = std::string(detail::trimmed(text));
   const auto bad = [&](const std::string& why) {
-    return Error(ErrorKind::argument, "task.syntax", concat("task ", in_quotes(task.text), ": ", why, "; expected NAME[:A|B...][=class|reg][@column=value]"));
+    return Error(ErrorKind::argument, "task.syntax",
+                 concat("task ", in_quotes(task.text), ": ", why, "; expected NAME[:A|B...][=class|reg][@column=value]"));
   };
   std::string_view rest = task.text;
   const auto until = [&](std::string_view stops) {
@@ -91,7 +92,8 @@ inline std::vector<Task> parse_tasks(std::string_view text) {
   }
   for (std::size_t i = 0; i < tasks.size(); ++i)
     for (std::size_t j = 0; j < i; ++j)
-      if (tasks[i].text == tasks[j].text) fail(ErrorKind::argument, "task.duplicate", "tasks: ", in_quotes(tasks[i].text), " appears twice");
+      if (tasks[i].text == tasks[j].text)
+        fail(ErrorKind::argument, "task.duplicate", "tasks: ", in_quotes(tasks[i].text), " appears twice");
   return tasks;
 }
 
@@ -99,10 +101,10 @@ inline std::vector<Task> parse_tasks(std::string_view text) {
 struct ResolvedTask {
   Task task;
   bool classification = false;
-  std::vector<std::string> classes;      // in the order of the codes
-  std::vector<std::int32_t> label;       // per row: class code; -1: the row has no part
-  std::vector<double> target;            // per row (regression); NaN: the row has no part
-  Index rows = 0;                        // with a label
+  std::vector<std::string> classes;  // in the order of the codes
+  std::vector<std::int32_t> label;   // per row: class code; -1: the row has no part
+  std::vector<double> target;        // per row (regression); NaN: the row has no part
+  Index rows = 0;                    // with a label
   bool has(std::size_t row) const { return classification ? label[row] >= 0 : std::isfinite(target[row]); }
 };
 
@@ -176,16 +178,23 @@ inline ResolvedTask resolve_task(const Task& task, const CsvTable& table, std::s
     if (out.classes.empty())
       for (const auto& [value, n] : count) out.classes.push_back(value);
     if (numeric && task.values.empty())
-      std::sort(out.classes.begin(), out.classes.end(), [](const std::string& a, const std::string& b) { return *as_number(a) < *as_number(b); });
-    if (out.classes.size() < 2) throw bad("task.one_class", concat("all ", out.rows, " rows have the value ", in_quotes(out.classes[0]), ": there is nothing to tell apart"));
+      std::sort(out.classes.begin(), out.classes.end(),
+                [](const std::string& a, const std::string& b) { return *as_number(a) < *as_number(b); });
+    if (out.classes.size() < 2)
+      throw bad("task.one_class",
+                concat("all ", out.rows, " rows have the value ", in_quotes(out.classes[0]), ": there is nothing to tell apart"));
     if (out.classes.size() > 200)
-      throw bad("task.many_classes", concat(out.classes.size(), " distinct values are too many classes; is this an identifier, or a number (", task.column, "=reg)?"));
+      throw bad(
+          "task.many_classes",
+          concat(out.classes.size(), " distinct values are too many classes; is this an identifier, or a number (", task.column, "=reg)?"));
     std::map<std::string, std::int32_t> code;
     for (std::size_t k = 0; k < out.classes.size(); ++k) code[out.classes[k]] = static_cast<std::int32_t>(k);
     for (const std::string& cell : cells) out.label.push_back(cell.empty() ? -1 : code.at(cell));
   } else {
     if (!numeric) throw bad("task.type", concat("a regression needs numbers, but ", not_a_number_cell));
-    if (count.size() < 2) throw bad("task.constant", concat("all ", out.rows, " rows have the value ", count.begin()->first, ": a constant target cannot be predicted"));
+    if (count.size() < 2)
+      throw bad("task.constant",
+                concat("all ", out.rows, " rows have the value ", count.begin()->first, ": a constant target cannot be predicted"));
     for (const std::string& cell : cells) out.target.push_back(cell.empty() ? std::nan("") : *as_number(cell));
   }
   return out;

@@ -17,8 +17,7 @@
 #include <vector>
 
 #include "braing3n/backend/cpu/context.hpp"
-#include "braing3n/base/philox.hpp"
-#include "braing3n/probe/scores.hpp"
+#include "braing3n/probe/replicates.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -31,13 +30,13 @@ struct UncertaintyOptions {
 
 struct Score {
   std::string name;
-  std::vector<double> folds;  // NaN: not defined in that fold
+  std::vector<double> folds;                      // NaN: not defined in that fold
   double mean = not_a_number, sd = not_a_number;  // over the folds in which it is defined; sd with divisor n, as numpy
   double low = not_a_number, high = not_a_number;
 };
 
 struct ScoreTable {
-  std::vector<Score> scores;  // in the order of score_names
+  std::vector<Score> scores;      // in the order of score_names
   double p_value = not_a_number;  // of the primary score
   const Score& operator[](std::string_view name) const {
     for (const Score& s : scores)
@@ -48,10 +47,10 @@ struct ScoreTable {
 
 /// Out-of-fold predictions of one task, one entry per sample.
 struct Predictions {
-  Index classes = 0;                   // 0: regression
-  std::vector<double> values;          // (n, classes) probabilities, or (n) predictions
-  std::vector<std::int32_t> label;     // classification
-  std::vector<double> target;          // regression
+  Index classes = 0;                // 0: regression
+  std::vector<double> values;       // (n, classes) probabilities, or (n) predictions
+  std::vector<std::int32_t> label;  // classification
+  std::vector<double> target;       // regression
   std::vector<std::int32_t> fold, subject;
 };
 
@@ -61,6 +60,7 @@ namespace detail {
 struct FoldSamples {
   std::vector<double> values, target;
   std::vector<std::int32_t> label;
+  std::vector<float> ones;                  // the weights of the samples themselves
   std::vector<std::int32_t> subject_begin;  // per subject of the fold, plus the end
   std::unique_ptr<ClassificationScorer> scorer;
 
@@ -88,11 +88,13 @@ inline std::vector<FoldSamples> split_by_fold(const Predictions& p) {
     for (std::size_t k = 0; k < members[f].size(); ++k) {
       const std::size_t i = members[f][k];
       if (k == 0 || p.subject[i] != p.subject[members[f][k - 1]]) s.subject_begin.push_back(static_cast<std::int32_t>(k));
-      s.values.insert(s.values.end(), p.values.begin() + static_cast<std::ptrdiff_t>(i * width), p.values.begin() + static_cast<std::ptrdiff_t>((i + 1) * width));
+      s.values.insert(s.values.end(), p.values.begin() + static_cast<std::ptrdiff_t>(i * width),
+                      p.values.begin() + static_cast<std::ptrdiff_t>((i + 1) * width));
       if (p.classes > 0) s.label.push_back(p.label[i]);
       else s.target.push_back(p.target[i]);
     }
     s.subject_begin.push_back(static_cast<std::int32_t>(members[f].size()));
+    s.ones.assign(members[f].size(), 1.0f);
     if (p.classes > 0) s.scorer = std::make_unique<ClassificationScorer>(s.values, p.classes);
   }
   return out;
@@ -113,29 +115,99 @@ inline std::vector<double> fold_mean(const std::vector<std::vector<double>>& per
   return mean;
 }
 
-/// Labels of the subjects of a fold dealt out anew among subjects with equally many samples.
-inline void permute_subjects(const FoldSamples& f, const Philox& rng, std::vector<std::int32_t>& label, std::vector<double>& target) {
-  std::vector<std::size_t> order(static_cast<std::size_t>(f.subjects()));
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  const auto size = [&](std::size_t s) { return f.subject_begin[s + 1] - f.subject_begin[s]; };
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return size(a) < size(b); });
-  std::vector<std::size_t> dealt = order;
-  std::uint64_t draw = 0;
-  for (std::size_t begin = 0; begin < order.size();) {
-    std::size_t end = begin;
-    while (end < order.size() && size(order[end]) == size(order[begin])) ++end;
-    for (std::size_t i = end - begin; i-- > 1;)
-      std::swap(dealt[begin + i], dealt[begin + static_cast<std::size_t>((std::uint64_t{rng.integer(draw++)} * (i + 1)) >> 32)]);
-    begin = end;
+/// Deals the labels of the subjects of a fold out anew, among subjects with equally many samples.
+class SubjectDealer {
+ public:
+  explicit SubjectDealer(const FoldSamples& fold) : fold_(&fold), order_(static_cast<std::size_t>(fold.subjects())) {
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    std::stable_sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) { return size(a) < size(b); });
   }
-  label = f.label;
-  target = f.target;
-  for (std::size_t k = 0; k < order.size(); ++k)
-    for (std::int32_t j = 0; j < size(order[k]); ++j) {
-      const auto to = static_cast<std::size_t>(f.subject_begin[order[k]] + j), from = static_cast<std::size_t>(f.subject_begin[dealt[k]] + j);
-      if (!label.empty()) label[to] = f.label[from];
-      else target[to] = f.target[from];
+  /// values: one per sample of the fold -> dealt, of the same size.
+  template <class T>
+  void deal(const Philox& rng, const std::vector<T>& values, std::vector<T>& dealt) const {
+    std::vector<std::size_t> from = order_;
+    IntegerStream draw(rng);
+    for (std::size_t begin = 0; begin < order_.size();) {
+      std::size_t end = begin;
+      while (end < order_.size() && size(order_[end]) == size(order_[begin])) ++end;
+      for (std::size_t i = end - begin; i-- > 1;) std::swap(from[begin + i], from[begin + draw.next(i + 1)]);
+      begin = end;
     }
+    dealt.resize(values.size());
+    for (std::size_t k = 0; k < order_.size(); ++k)
+      std::copy_n(values.begin() + fold_->subject_begin[from[k]], size(order_[k]), dealt.begin() + fold_->subject_begin[order_[k]]);
+  }
+
+ private:
+  std::int32_t size(std::size_t s) const { return fold_->subject_begin[s + 1] - fold_->subject_begin[s]; }
+
+  const FoldSamples* fold_;
+  std::vector<std::size_t> order_;  // subjects by number of samples
+};
+
+/// Scores of bootstrap replicates (replicates, scores): means over the folds in which they are defined.
+inline std::vector<std::vector<double>> bootstrap(Context<Cpu>& ctx, const std::vector<FoldSamples>& folds,
+                                                  const UncertaintyOptions& options) {
+  std::vector<std::vector<double>> draws(static_cast<std::size_t>(options.replicates));
+  ctx.parallel((options.replicates + replicate_lanes - 1) / replicate_lanes, [&](Index group) {
+    const Index first = group * replicate_lanes, count = std::min(replicate_lanes, options.replicates - first);
+    std::vector<IntegerStream> stream;
+    for (Index l = 0; l < count; ++l)
+      stream.emplace_back(Philox(options.seed, Purpose::bootstrap, 0, static_cast<std::uint32_t>(first + l)));
+    std::vector<std::vector<std::vector<double>>> scores(static_cast<std::size_t>(count));  // replicate, fold, score
+    for (const FoldSamples& f : folds) {
+      if (f.subjects() == 0) continue;
+      const auto subjects = static_cast<std::size_t>(f.subjects()), samples = static_cast<std::size_t>(f.subject_begin.back()),
+                 lanes = static_cast<std::size_t>(replicate_lanes);
+      std::vector<float> weight(samples * lanes, 0.0f), times(subjects), own(samples);
+      for (std::size_t l = 0; l < static_cast<std::size_t>(count); ++l) {
+        std::fill(times.begin(), times.end(), 0.0f);
+        for (std::size_t s = 0; s < subjects; ++s) times[stream[l].next(subjects)] += 1.0f;
+        for (std::size_t s = 0; s < subjects; ++s)
+          for (std::int32_t i = f.subject_begin[s]; i < f.subject_begin[s + 1]; ++i)
+            (f.scorer ? weight[static_cast<std::size_t>(i) * lanes + l] : own[static_cast<std::size_t>(i)]) = times[s];
+        if (!f.scorer) scores[l].push_back(f.evaluate({}, f.target, own));
+      }
+      if (!f.scorer) continue;
+      const auto made = evaluate_replicates(ctx.isa(), *f.scorer, f.label, weight.data());
+      for (std::size_t l = 0; l < static_cast<std::size_t>(count); ++l) scores[l].emplace_back(made[l].begin(), made[l].end());
+    }
+    for (Index l = 0; l < count; ++l) draws[static_cast<std::size_t>(first + l)] = fold_mean(scores[static_cast<std::size_t>(l)]);
+  });
+  return draws;
+}
+
+/// The primary score of permuted labels.
+inline std::vector<double> permuted_scores(Context<Cpu>& ctx, const std::vector<FoldSamples>& folds, const UncertaintyOptions& options) {
+  std::vector<SubjectDealer> dealer;
+  std::vector<std::unique_ptr<RankSums>> ranks;
+  for (const FoldSamples& f : folds) {
+    dealer.emplace_back(f);
+    ranks.push_back(f.scorer && f.subjects() > 0 ? std::make_unique<RankSums>(*f.scorer) : nullptr);
+  }
+  std::vector<double> out(static_cast<std::size_t>(options.permutations));
+  ctx.parallel(options.permutations, [&](Index b) {
+    double sum = 0, defined = 0;
+    std::vector<std::int32_t> label;
+    std::vector<double> target;
+    for (std::size_t f = 0; f < folds.size(); ++f) {
+      if (folds[f].subjects() == 0) continue;
+      const Philox rng(options.seed, Purpose::permutation, static_cast<std::uint32_t>(f), static_cast<std::uint32_t>(b));
+      double score = 0;
+      if (ranks[f]) {
+        dealer[f].deal(rng, folds[f].label, label);
+        score = ranks[f]->auc(label);
+      } else {
+        dealer[f].deal(rng, folds[f].target, target);
+        score = regression_scores(folds[f].values, target, folds[f].ones)[0];
+      }
+      if (!std::isfinite(score)) continue;
+      sum += score;
+      defined += 1;
+    }
+    out[static_cast<std::size_t>(b)] = defined > 0 ? sum / defined : not_a_number;
+  });
+  return out;
 }
 
 }  // namespace detail
@@ -158,7 +230,7 @@ inline ScoreTable score_predictions(Context<Cpu>& ctx, const Predictions& predic
   std::vector<std::vector<double>> per_fold;
   for (const auto& f : folds) {
     if (f.subjects() == 0) per_fold.emplace_back(names.size(), not_a_number);
-    else per_fold.push_back(f.evaluate(f.label, f.target, std::vector<float>(static_cast<std::size_t>(f.subject_begin.back()), 1.0f)));
+    else per_fold.push_back(f.evaluate(f.label, f.target, f.ones));
   }
 
   ScoreTable table;
@@ -179,22 +251,7 @@ inline ScoreTable score_predictions(Context<Cpu>& ctx, const Predictions& predic
   }
 
   if (options.replicates > 0) {
-    std::vector<std::vector<double>> draws(static_cast<std::size_t>(options.replicates));
-    ctx.parallel(options.replicates, [&](Index b) {
-      std::vector<std::vector<double>> scores;
-      std::uint64_t draw = 0;
-      const Philox rng(options.seed, Purpose::bootstrap, 0, static_cast<std::uint32_t>(b));
-      for (const auto& f : folds) {
-        if (f.subjects() == 0) continue;
-        std::vector<float> count(static_cast<std::size_t>(f.subjects()), 0.0f), weight(static_cast<std::size_t>(f.subject_begin.back()));
-        for (Index s = 0; s < f.subjects(); ++s)
-          count[static_cast<std::size_t>((std::uint64_t{rng.integer(draw++)} * static_cast<std::uint64_t>(f.subjects())) >> 32)] += 1.0f;
-        for (std::size_t s = 0; s < count.size(); ++s)
-          for (std::int32_t i = f.subject_begin[s]; i < f.subject_begin[s + 1]; ++i) weight[static_cast<std::size_t>(i)] = count[s];
-        scores.push_back(f.evaluate(f.label, f.target, weight));
-      }
-      draws[static_cast<std::size_t>(b)] = detail::fold_mean(scores);
-    });
+    const std::vector<std::vector<double>> draws = detail::bootstrap(ctx, folds, options);
     for (std::size_t m = 0; m < names.size(); ++m) {
       std::vector<double> values;
       for (const auto& draw : draws) values.push_back(draw[m]);
@@ -204,20 +261,8 @@ inline ScoreTable score_predictions(Context<Cpu>& ctx, const Predictions& predic
   }
 
   if (options.permutations > 0 && std::isfinite(mean[0])) {
-    std::vector<double> permuted(static_cast<std::size_t>(options.permutations));
-    ctx.parallel(options.permutations, [&](Index b) {
-      std::vector<std::vector<double>> scores;
-      std::vector<std::int32_t> label;
-      std::vector<double> target;
-      for (std::size_t f = 0; f < folds.size(); ++f) {
-        if (folds[f].subjects() == 0) continue;
-        detail::permute_subjects(folds[f], Philox(options.seed, Purpose::permutation, static_cast<std::uint32_t>(f), static_cast<std::uint32_t>(b)), label, target);
-        scores.push_back(folds[f].evaluate(label, target, std::vector<float>(static_cast<std::size_t>(folds[f].subject_begin.back()), 1.0f)));
-      }
-      permuted[static_cast<std::size_t>(b)] = detail::fold_mean(scores)[0];
-    });
     double as_good = 1;
-    for (double p : permuted) as_good += p >= mean[0] - 1e-12;
+    for (double p : detail::permuted_scores(ctx, folds, options)) as_good += p >= mean[0] - 1e-12;
     table.p_value = as_good / (1 + static_cast<double>(options.permutations));
   }
   return table;

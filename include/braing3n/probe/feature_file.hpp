@@ -1,0 +1,89 @@
+// The library's own feature file, written by encoders and read by probes.
+//
+// A safetensors file with the tensor "features" (n, d), float32 (any floating type is read), and the metadata
+//   volume_ids               JSON array of n different strings: the identifier of every row
+//   feature_names            JSON array of d strings; may be absent
+//   braing3n.type            "features";  braing3n.format  "1";  braing3n.version;  braing3n.crc32
+//   braing3n.contract        JSON: what the numbers mean: preprocessing, encoder and its checksum, pooling; may be absent
+//   braing3n.contract_hash   SHA-256 of that text in hexadecimal; a saved probe reads features of the same hash only
+// Files of other programs need the tensor alone; without volume_ids rows pair with the label table in order.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "braing3n/io/json_text.hpp"
+#include "braing3n/io/safetensors.hpp"
+#include "braing3n/probe/feature_table.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+/// Throws Error: file, format (damaged, lists of another length, a contract that is not that of its hash), shape.
+inline FeatureTable read_feature_file(const std::filesystem::path& path) {
+  const SafetensorsFile file(path);
+  if (file.metadata().contains("braing3n.crc32")) (void)file.verify_checksum();
+  FeatureTable out;
+  out.path = path.string();
+  detail::set_shape(out, file.info("features").shape);
+  out.values = file.read<float>("features");
+  const auto text = [&](const char* key) {
+    const auto found = file.metadata().find(key);
+    return found == file.metadata().end() ? std::string() : found->second;
+  };
+  const auto list = [&](const char* key, Index wanted, const char* of) {
+    std::vector<std::string> items;
+    if (text(key).empty()) return items;
+    const Json json = parse_json(text(key), concat(out.path, ": metadata ", key));
+    const auto wrong = [&](const auto&... parts) {
+      return Error(ErrorKind::format, "features.metadata", concat("metadata ", in_quotes(key), ": ", parts...), out.path);
+    };
+    if (!json.is_array()) throw wrong("expected a JSON array of strings");
+    for (const Json& item : json) {
+      if (!item.is_string()) throw wrong("expected strings, came ", item.dump());
+      items.push_back(item.get<std::string>());
+    }
+    if (static_cast<Index>(items.size()) != wanted) throw wrong(items.size(), " entries for ", wanted, ' ', of);
+    return items;
+  };
+  out.ids = list("volume_ids", out.rows, "rows");
+  out.column_names = list("feature_names", out.columns, "features");
+  out.set_contract(text("braing3n.contract"));
+  const std::string hash = text("braing3n.contract_hash");
+  if (!out.contract.empty() && !hash.empty() && hash != out.contract_hash)
+    throw Error(ErrorKind::format, "features.contract",
+                concat("the contract is not the one its hash was made from (", hash.substr(0, 12), ", it has ",
+                       out.contract_hash.substr(0, 12), ")"),
+                out.path);
+  if (out.contract.empty()) out.contract_hash = hash;
+  return out;
+}
+
+/// Throws Error: shape (values, ids or names that do not fit), argument (identifiers that are empty or repeat), file, environment.
+inline void write_feature_file(const std::filesystem::path& path, const FeatureTable& table, const WriteOptions& options = {}) {
+  const auto count = [](Index rows, Index columns) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns); };
+  if (table.rows < 1 || table.columns < 1 || table.values.size() != count(table.rows, table.columns))
+    throw Error(ErrorKind::shape, "features.shape",
+                concat("features (", table.rows, ", ", table.columns, ") want ", count(table.rows, table.columns), " values, came ",
+                       table.values.size()),
+                path.string());
+  if (!table.ids.empty() && static_cast<Index>(table.ids.size()) != table.rows)
+    throw Error(ErrorKind::shape, "features.ids", concat(table.rows, " rows of features, but ", table.ids.size(), " identifiers"),
+                path.string());
+  if (!table.column_names.empty() && static_cast<Index>(table.column_names.size()) != table.columns)
+    throw Error(ErrorKind::shape, "features.names", concat(table.columns, " features, but ", table.column_names.size(), " names"),
+                path.string());
+  for (std::size_t i = 0; i < table.ids.size(); ++i)
+    if (table.ids[i].empty()) throw Error(ErrorKind::argument, "features.id", concat("row ", i, " has no identifier"), path.string());
+  if (const auto twice = duplicate_id(table)) throw *twice;
+  Metadata metadata{{"braing3n.format", "1"}, {"braing3n.type", "features"}, {"braing3n.version", version()}};
+  if (!table.ids.empty()) metadata["volume_ids"] = Json(table.ids).dump();
+  if (!table.column_names.empty()) metadata["feature_names"] = Json(table.column_names).dump();
+  if (!table.contract.empty()) metadata["braing3n.contract"] = table.contract;
+  if (!table.contract_hash.empty()) metadata["braing3n.contract_hash"] = table.contract_hash;
+  const std::vector<NamedTensor> tensors{
+      named_tensor<float>("features", {table.rows, table.columns}, std::span<const float>(table.values))};
+  write_safetensors(path, tensors, metadata, options, true);
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI

@@ -1,0 +1,133 @@
+// One fit on its way to the optimum: Newton steps with a line search outside, conjugate gradients inside.
+//
+// The state asks for one of two passes over the features (wants): a gradient at w + length * step, or the product of the Hessian
+// with p. The solver (newton.hpp) gathers the wishes of all fits, makes the pass and hands the result back: judge() after a
+// gradient, advance() after a product. Vectors hold outputs x (features + 1) numbers, the intercept last.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "braing3n/probe/fit_moments.hpp"
+#include "braing3n/probe/symmetric_eigen.hpp"
+
+namespace braing3n::inline BRAING3N_ABI::detail {
+
+inline double max_abs(const std::vector<double>& v) {
+  double worst = 0.0;
+  for (double x : v) worst = std::max(worst, std::abs(x));
+  return worst;
+}
+inline double inner_product(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+struct NewtonState {
+  enum class Wants { gradient, product, nothing };
+  const FitProblem* problem = nullptr;
+  const TrainingMoments* moments = nullptr;
+  Wants wants = Wants::gradient;
+  std::vector<double> w, step, g, trial_g;  // weights, Newton step, gradients at w and at the trial point
+  std::vector<double> r, z, p, hp;          // residual, preconditioned residual, direction, Hessian times direction
+  std::vector<float> curvature;             // (rows) w p (1 - p), or (rows, outputs) p
+  std::vector<double> class_basis;          // (outputs, outputs) eigenvectors of the mean class covariance, in columns
+  std::vector<double> spectrum;             // its eigenvalues times the weight sum; one entry for one output
+  double loss = 0, trial_loss = 0, rz = 0, length = 0, residual_goal = 0, slope = 0;
+  int inner = 0;
+  bool started = false;
+  LinearFit fit;
+
+  NewtonState(const FitProblem& asked, const TrainingMoments& training, Index rows) : problem(&asked), moments(&training) {
+    const std::size_t size = static_cast<std::size_t>(asked.outputs) * (training.mean.size() + 1);
+    for (auto* v : {&w, &step, &g, &trial_g, &r, &z, &p, &hp}) v->assign(size, 0.0);
+    if (asked.loss == Loss::squared) w.back() = training.target_mean;
+    else curvature.resize(static_cast<std::size_t>(rows * asked.outputs));
+  }
+
+  /// After a gradient: accepts or shortens the step, decides whether the fit is done, otherwise sets up the next Newton system.
+  void judge(const std::vector<double>& covariance, const SolverOptions& options) {
+    const bool first = !started;
+    if (!first) {
+      const double allowed = loss + 1e-4 * length * slope + 1e-11 * std::abs(loss);
+      if (!(trial_loss <= allowed) && length > 1e-8) {
+        length *= 0.5;
+        return;  // the same step, shorter
+      }
+      for (std::size_t i = 0; i < w.size(); ++i) w[i] += length * step[i];
+      ++fit.iterations;
+    }
+    started = true;
+    loss = trial_loss;
+    std::swap(g, trial_g);
+    fit.gradient = max_abs(g);
+    if (first) fit.gradient_at_zero = fit.gradient;
+    const double tolerance = problem->loss == Loss::squared ? options.squared_tolerance : options.tolerance;
+    const double relative = fit.gradient_at_zero > 0 ? fit.gradient / fit.gradient_at_zero : 0.0;
+    fit.converged = relative <= tolerance;
+    if (fit.converged || fit.iterations >= options.max_iterations || !std::isfinite(loss)) {
+      wants = Wants::nothing;
+      for (auto* v : {&step, &g, &trial_g, &r, &z, &p, &hp}) *v = {};
+      curvature = {};
+      return;
+    }
+    decompose(covariance);
+    // Solve the Newton system no better than the quadratic model is, nor better than the goal asks.
+    const double forcing = problem->loss == Loss::squared ? 1e-4 : std::min(0.1, std::sqrt(relative));
+    residual_goal = std::max(forcing * fit.gradient, 0.3 * tolerance * fit.gradient_at_zero);
+    std::fill(step.begin(), step.end(), 0.0);
+    for (std::size_t i = 0; i < g.size(); ++i) r[i] = -g[i];
+    inner = 0;
+    length = 0.0;
+    wants = Wants::product;
+  }
+
+  /// After a product: one step of the conjugate gradients.
+  void advance(const SolverOptions& options) {
+    ++inner;
+    ++fit.products;
+    const double curved = inner_product(p, hp);
+    const bool usable = curved > 0 && std::isfinite(curved);
+    if (usable) {
+      const double alpha = rz / curved;
+      for (std::size_t i = 0; i < step.size(); ++i) {
+        step[i] += alpha * p[i];
+        r[i] -= alpha * hp[i];
+      }
+    }
+    if (usable && max_abs(r) > residual_goal && inner < options.max_products) return;
+    if (!usable && inner == 1) step = p;
+    length = 1.0;
+    slope = inner_product(g, step);
+    wants = Wants::gradient;
+  }
+
+  /// The next direction, once z is the preconditioned residual.
+  void turn() {
+    const double next = inner_product(r, z), beta = next / rz;
+    for (std::size_t i = 0; i < p.size(); ++i) p[i] = z[i] + beta * p[i];
+    rz = next;
+  }
+  void first_direction() {
+    p = z;
+    rz = inner_product(r, z);
+  }
+
+ private:
+  void decompose(const std::vector<double>& covariance) {
+    if (problem->outputs == 1) {
+      spectrum = {covariance[0]};
+      return;
+    }
+    SymmetricEigen eigen = symmetric_eigen(covariance, problem->outputs);
+    class_basis = std::move(eigen.vectors);
+    spectrum = std::move(eigen.values);
+    for (double& e : spectrum)
+      if (e < 1e-10 * spectrum.back()) e = 0.0;
+  }
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI::detail
