@@ -7,6 +7,7 @@
 // --curve times panels of 1, 2, 4, ... tasks. --dump writes features, labels and folds as .npy for bench/probe_sklearn.py.
 // Printed: the time of each part, iterations and gradients per task, peak memory, and the floor: the arithmetic of the passes
 // that were made, at the rate a product of the same shape reaches in this run.
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <Eigen/QR>
@@ -73,7 +74,9 @@ std::vector<float> decaying_features(Context<Cpu>& ctx, Index n, Index d) {
       const Philox rng(1, Purpose::test, 0, static_cast<std::uint32_t>(first + i));
       for (Index j = 0; j < d; ++j) z[static_cast<std::size_t>(i * d + j)] = static_cast<float>(rng.normal(static_cast<std::uint64_t>(j)));
     });
-    ctx.provider().gemm_f32.run(ctx, {.m = count, .n = d, .k = d, .a = z.data(), .a_row = d, .b = rotation.data(), .b_row = d, .c = x.data() + first * d, .c_row = d});
+    ctx.provider().gemm_f32.run(
+        ctx,
+        {.m = count, .n = d, .k = d, .a = z.data(), .a_row = d, .b = rotation.data(), .b_row = d, .c = x.data() + first * d, .c_row = d});
   }
   return x;
 }
@@ -83,7 +86,8 @@ Data make_data(Context<Cpu>& ctx, Index n, Index d) {
   const Index people = std::max<Index>(1, n * 17399 / 35309);
   const Philox rng(2, Purpose::test);
   for (Index i = 0; i < n; ++i)
-    data.subject.push_back(static_cast<std::int32_t>(i < people ? i : static_cast<Index>(rng.integer(static_cast<std::uint64_t>(i)) % static_cast<std::uint64_t>(people))));
+    data.subject.push_back(static_cast<std::int32_t>(
+        i < people ? i : static_cast<Index>(rng.integer(static_cast<std::uint64_t>(i)) % static_cast<std::uint64_t>(people))));
   // Random linear scores of the standardised features, unit variance each, plus noise.
   const std::vector<int> classes{4, 8, 10, 19};
   Index scores = 11 + 8;
@@ -93,12 +97,13 @@ Data make_data(Context<Cpu>& ctx, Index n, Index d) {
   for (Index s = 0; s < scores; ++s)
     for (Index j = 0; j < d; ++j)
       weights[static_cast<std::size_t>(s * d + j)] =
-          static_cast<float>(Philox(3, Purpose::test, 0, static_cast<std::uint32_t>(s)).normal(static_cast<std::uint64_t>(j)) / std::sqrt(static_cast<double>(d)));
-  design.sweep<float>(scores, weights.data(), nullptr, nullptr, [&](Index, Index first, Index count, float* v) {
-    std::copy_n(v, count * scores, value.data() + first * scores);
-  });
+          static_cast<float>(Philox(3, Purpose::test, 0, static_cast<std::uint32_t>(s)).normal(static_cast<std::uint64_t>(j)) /
+                             std::sqrt(static_cast<double>(d)));
+  design.sweep<float>(scores, weights.data(), nullptr, nullptr,
+                      [&](Index, Index first, Index count, float* v) { std::copy_n(v, count * scores, value.data() + first * scores); });
   const auto noisy = [&](Index i, Index s, double noise) {
-    return static_cast<double>(value[static_cast<std::size_t>(i * scores + s)]) + noise * Philox(4, Purpose::test, static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(i)).normal(0);
+    return static_cast<double>(value[static_cast<std::size_t>(i * scores + s)]) +
+           noise * Philox(4, Purpose::test, static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(i)).normal(0);
   };
   Index s = 0;
   for (int t = 0; t < 11; ++t, ++s) {
@@ -150,8 +155,16 @@ double product_rate(Context<Cpu>& ctx, Index d, Index columns) {
   for (int trial = 0; trial < 5; ++trial) {
     const double start = seconds();
     ctx.parallel(repeats, [&](Index r) {
-      ctx.provider().template gemm<T>().run(ctx, {.m = rows, .n = columns, .k = d, .a = a.data(), .a_row = d, .b = b.data(), .b_row = 1, .b_col = d,
-                                                  .c = c[static_cast<std::size_t>(r)].data(), .c_row = columns});
+      ctx.provider().template gemm<T>().run(ctx, {.m = rows,
+                                                  .n = columns,
+                                                  .k = d,
+                                                  .a = a.data(),
+                                                  .a_row = d,
+                                                  .b = b.data(),
+                                                  .b_row = 1,
+                                                  .b_col = d,
+                                                  .c = c[static_cast<std::size_t>(r)].data(),
+                                                  .c_row = columns});
     });
     best = std::min(best, seconds() - start);
   }
@@ -184,31 +197,54 @@ int main(int argc, char** argv) try {
   Data data = make_data(ctx, n, d);
   data.tasks.resize(static_cast<std::size_t>(std::min<Index>(most_tasks, static_cast<Index>(data.tasks.size()))));
   ctx.memory().trim();
-  std::printf("%lld x %lld float32 (%.0f MB), %zu tasks, 5 folds, %d threads, provider %s\n", static_cast<long long>(n), static_cast<long long>(d),
-              static_cast<double>(n * d) * 4e-6, data.tasks.size(), ctx.threads(), ctx.provider().name);
+  ::malloc_trim(0);
+  std::printf("%lld x %lld float32 (%.0f MiB), %zu tasks, 5 folds, %d threads, provider %s\n", static_cast<long long>(n),
+              static_cast<long long>(d), static_cast<double>(n * d) * 4.0 / (1 << 20), data.tasks.size(), ctx.threads(),
+              ctx.provider().name);
 
   PanelOptions options;
   options.uncertainty.replicates = options.uncertainty.permutations = bootstrap;
-  const double fold_start = seconds();
-  (void)task_folds(data.tasks[0], data.subject, options);
-  const double one_fold = seconds() - fold_start;
+  double slowest_folds = 0, all_folds = 0;
+  for (const ResolvedTask& task : data.tasks) {
+    const double start = seconds();
+    (void)task_folds(task, data.subject, options);
+    all_folds += seconds() - start;
+    slowest_folds = std::max(slowest_folds, seconds() - start);
+  }
+  std::printf("folds of one task: at most %.3f s; of %zu tasks: %.3f s\n", slowest_folds, data.tasks.size(), all_folds);
 
   std::vector<std::size_t> sizes{data.tasks.size()};
   if (curve) sizes = {1, 2, 4, 8, 12, 16, 20, data.tasks.size()};
+  double last_time = 0, last_columns = 0;
   for (std::size_t count : sizes) {
     count = std::min(count, data.tasks.size());
-    // Spread over the kinds, so that the curve shows the number of tasks and not their order.
+    // Every panel of the curve holds the ones before it, all kinds mixed.
     std::vector<ResolvedTask> tasks;
-    for (std::size_t t = 0; t < count; ++t) tasks.push_back(data.tasks[t * data.tasks.size() / count]);
+    double columns_of_panel = 0;
+    for (std::size_t t = 0; t < count; ++t) {
+      const std::size_t next = curve && data.tasks.size() == 23 ? (7 * t + 2) % 23 : t;
+      if (count == data.tasks.size() && !curve) tasks.push_back(std::move(data.tasks[next]));
+      else tasks.push_back(data.tasks[next]);
+      columns_of_panel += static_cast<double>(detail::outputs_of(tasks.back()));
+    }
     reset_peak();
-    const double start = seconds();
+    const double before = peak_since_reset(), start = seconds();
     const Panel panel(std::move(tasks), data.subject, options);
-    const double folds_done = seconds();
+    const double prepared = seconds();
     const std::vector<TaskResult> results = panel.run(ctx, FeatureView<float>{data.x.data(), n, d});
-    const double done = seconds();
-    std::printf("%2zu tasks: folds %.3f s (one task %.3f s), fits and scores %.2f s, total %.2f s, peak %.0f MB\n", count, folds_done - start, one_fold,
-                done - folds_done, done - start, peak_since_reset());
-    if (count != data.tasks.size()) continue;
+    const double done = seconds(), peak = peak_since_reset();
+    std::printf(
+        "%2zu tasks (%2.0f outputs): folds and rows %.3f s, fits and scores %.2f s, total %.2f s, peak %.0f MiB (%.0f before), 1.5 x "
+        "features + 300 = %.0f MiB\n",
+        count, columns_of_panel, prepared - start, done - prepared, done - start, peak, before,
+        1.5 * static_cast<double>(n * d) * 4.0 / (1 << 20) + 300.0);
+    if (curve)
+      std::printf("         %.3f s per output; added outputs cost %.3f s each\n", (done - start) / columns_of_panel,
+                  (done - start - last_time) / (columns_of_panel - last_columns));
+    last_time = done - start;
+    last_columns = columns_of_panel;
+    if (count != sizes.back()) continue;
+    const double folds_done = prepared;
     double gradient_columns = 0, product_columns = 0, worst = 0;
     bool converged = true;
     for (const TaskResult& r : results) {
@@ -225,14 +261,16 @@ int main(int argc, char** argv) try {
       }
       worst = std::max(worst, gradient);
       converged = converged && r.converged();
-      std::printf("  %-20s %s %.4f  Newton steps %d, products %d, gradient %.1e%s\n", r.task.task.text.c_str(), r.scores.scores[0].name.c_str(),
-                  r.scores.scores[0].mean, iterations, products, gradient, r.converged() ? "" : "  NOT CONVERGED");
+      std::printf("  %-20s %s %.4f  Newton steps %d, products %d, gradient %.1e%s\n", r.task.task.text.c_str(),
+                  r.scores.scores[0].name.c_str(), r.scores.scores[0].mean, iterations, products, gradient,
+                  r.converged() ? "" : "  NOT CONVERGED");
     }
     const Index columns = 300;
     const double work = 2.0 * static_cast<double>(n * d);  // multiply-adds of one pass per column
-    const double floor = work * (gradient_columns * product_rate<double>(ctx, d, columns) + product_columns * product_rate<float>(ctx, d, columns));
-    std::printf("all converged: %s, largest relative gradient %.1e; floor of these passes %.2f s (%.0f %% of the time)\n", converged ? "yes" : "NO", worst, floor,
-                100.0 * floor / (done - folds_done));
+    const double floor =
+        work * (gradient_columns * product_rate<double>(ctx, d, columns) + product_columns * product_rate<float>(ctx, d, columns));
+    std::printf("all converged: %s, largest relative gradient %.1e; floor of these passes %.2f s (%.0f %% of the time)\n",
+                converged ? "yes" : "NO", worst, floor, 100.0 * floor / (done - folds_done));
     if (!dump.empty()) {
       std::filesystem::create_directories(dump);
       const WriteOptions replace{.overwrite = true};
