@@ -6,6 +6,7 @@
 
 #include "braing3n/probe/fold_file.hpp"
 #include "braing3n/probe/panel_files.hpp"
+#include "braing3n/probe/row_pairing.hpp"
 #include "braing3n/probe/saved_probe.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/json_log.hpp"
@@ -53,7 +54,11 @@ void drop_non_finite(Pairing& pairing, const std::vector<FeatureTable>& tables, 
     }
     std::string list;
     for (const std::string& n : named) list += (list.empty() ? "" : ", ") + n;
-    if (count > 0) warnings.push_back(concat(tables[t].path, ": ", count, count == 1 ? " row has" : " rows have", " features that are not numbers and is left out: ", list, count > 3 ? ", ..." : ""));
+    if (count > 0)
+      warnings.push_back(
+          concat(tables[t].path, ": ", count,
+                 count == 1 ? " row has features that are not numbers and is" : " rows have features that are not numbers and are",
+                 " left out: ", list, count > 3 ? ", ..." : ""));
   }
   const auto keep = [&](auto& items) {
     std::size_t to = 0;
@@ -67,7 +72,7 @@ void drop_non_finite(Pairing& pairing, const std::vector<FeatureTable>& tables, 
   keep(pairing.ids);
   keep(pairing.label_row);
   for (auto& rows : pairing.feature_row) keep(rows);
-  if (pairing.ids.empty()) fail(ErrorKind::numeric, "probe.nonfinite", "no row is left: every row has a feature that is not a number");
+  if (pairing.ids.empty()) fail(ErrorKind::format, "probe.nonfinite", "no row is left: every row has a feature that is not a number");
 }
 
 std::vector<std::string> column_of(const CsvTable& labels, const Pairing& pairing, const std::string& name) {
@@ -106,7 +111,8 @@ std::vector<std::string> confound_columns(const Settings& s, const CsvTable& lab
 }
 
 /// A confound as a task: the values that enough subjects have.
-std::optional<Task> confound_task(const std::string& column, const Encoded<std::string>& values, const std::vector<std::int32_t>& subject, int folds) {
+std::optional<Task> confound_task(const std::string& column, const Encoded<std::string>& values, const std::vector<std::int32_t>& subject,
+                                  int folds) {
   std::vector<std::set<std::int32_t>> people(values.values.size());
   for (std::size_t i = 0; i < values.codes.size(); ++i)
     if (values.codes[i] >= 0) people[static_cast<std::size_t>(values.codes[i])].insert(subject[i]);
@@ -132,8 +138,8 @@ void print_summary(const PanelReport& report) {
       if (!r.ok()) continue;
       for (const char* name : r.task.classification ? std::vector<const char*>{"auc"} : std::vector<const char*>{"r2", "mae"}) {
         const Score& s = r.scores[name];
-        table.row(run.features, r.confound ? concat(r.task.task.text, " (confound)") : r.task.task.text, r.sample.size(), r.subjects, name, decimals(s.mean, 4), decimals(s.sd, 4),
-                  interval_text(s, 4), p_text(r.scores.p_value), r.converged() ? "yes" : "NO");
+        table.row(run.features, r.confound ? concat(r.task.task.text, " (confound)") : r.task.task.text, r.sample.size(), r.subjects, name,
+                  decimals(s.mean, 4), decimals(s.sd, 4), interval_text(s, 4), p_text(r.scores.p_value), r.converged() ? "yes" : "NO");
       }
     }
   table.print(std::cout);
@@ -141,8 +147,26 @@ void print_summary(const PanelReport& report) {
     for (std::size_t t = 0; t < run.tasks.size(); ++t)
       for (const ConfoundScore& c : run.confounds[t])
         if (c.suspicious)
-          std::cout << "warning: " << run.tasks[t].task.task.text << ": " << c.confound << " alone reaches " << decimals(c.alone) << ", the probe "
-                    << decimals(run.tasks[t].scores.scores[0].mean) << ", within " << c.confound << " " << decimals(c.within) << '\n';
+          std::cout << "warning: " << run.tasks[t].task.task.text << ": " << c.confound << " alone reaches " << decimals(c.alone)
+                    << ", the probe " << decimals(run.tasks[t].scores.scores[0].mean) << ", within " << c.confound << " "
+                    << decimals(c.within) << '\n';
+}
+
+FeatureOptions feature_options(const Settings& s, const std::vector<std::string>& columns) {
+  FeatureOptions out{.id_column = s.id_column, .columns = columns, .not_features = {}};
+  for (const auto& names : {usual_id_columns(), usual_subject_columns(), usual_confounds()})
+    out.not_features.insert(names.begin(), names.end());
+  for (const char* name : {"age", "sex", "session_id", "path", "disease", "days"}) out.not_features.insert(name);
+  return out;
+}
+
+/// Which columns of a CSV came to be features, so that no label hides among them.
+std::string columns_sentence(const FeatureTable& t) {
+  std::string list;
+  for (std::size_t j = 0; j < t.column_names.size(); ++j)
+    if (j < 3 || j + 1 == t.column_names.size()) list += concat(j == 0 ? "" : j > 3 ? ", ..., " : ", ", in_quotes(t.column_names[j], 40));
+  return concat(t.path, ": ", t.columns, t.columns == 1 ? " column is taken as a feature: " : " columns are taken as features: ", list,
+                " (--feature-columns chooses)");
 }
 
 int fit(const Settings& s, const CommonOptions& common) {
@@ -154,13 +178,12 @@ int fit(const Settings& s, const CommonOptions& common) {
   const std::filesystem::path out(s.out);
   const WriteOptions writing{.overwrite = common.force};
   for (const char* name : {"panel.csv", "panel.json", "predictions.csv", "report.html"})
-    if (!common.force && std::filesystem::exists(out / name)) throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (out / name).string());
+    if (!common.force && std::filesystem::exists(out / name))
+      throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (out / name).string());
 
   // Labels, features and which belong together.
   const CsvTable labels(s.labels);
-  FeatureOptions reading{.id_column = s.id_column, .columns = s.feature_columns, .not_features = {}};
-  for (const auto& names : {usual_id_columns(), usual_subject_columns(), usual_confounds()}) reading.not_features.insert(names.begin(), names.end());
-  for (const char* name : {"age", "sex", "session_id", "path", "disease", "days"}) reading.not_features.insert(name);
+  FeatureOptions reading = feature_options(s, s.feature_columns);
   for (const Task& task : tasks) {
     reading.not_features.insert(task.column);
     for (const auto& [column, value] : task.where) reading.not_features.insert(column);
@@ -178,6 +201,9 @@ int fit(const Settings& s, const CommonOptions& common) {
   report.warnings = pairing.warnings;
   drop_non_finite(pairing, tables, report.warnings);
   bool complaint = !report.warnings.empty();
+  if (s.feature_columns.empty())
+    for (const FeatureTable& t : tables)
+      if (!t.column_names.empty()) report.warnings.push_back(columns_sentence(t));
 
   // People.
   const auto subject_column = s.subject_column.empty() ? first_column_of(labels, usual_subject_columns()) : std::optional(s.subject_column);
@@ -185,10 +211,13 @@ int fit(const Settings& s, const CommonOptions& common) {
   if (subject_column) {
     people = column_of(labels, pairing, *subject_column);
     for (std::size_t i = 0; i < people.size(); ++i)
-      if (people[i].empty()) throw labels.error_at(static_cast<std::size_t>(pairing.label_row[i]), "probe.subject", concat("the subject in column ", in_quotes(*subject_column), " is missing"));
+      if (people[i].empty())
+        throw labels.error_at(static_cast<std::size_t>(pairing.label_row[i]), "probe.subject",
+                              concat("the subject in column ", in_quotes(*subject_column), " is missing"));
   } else {
     people = pairing.ids;
-    report.warnings.push_back("the labels have no subject column, so every row counts as a person of its own; repeated scans would leak between folds");
+    report.warnings.push_back(
+        "the labels have no subject column, so every row counts as a person of its own; repeated scans would leak between folds");
   }
   const Encoded<std::string> subject = encode_column(people);
   report.ids = pairing.ids;
@@ -223,12 +252,14 @@ int fit(const Settings& s, const CommonOptions& common) {
     if (values.count() < 2) continue;
     const bool is_task = std::any_of(tasks.begin(), tasks.end(), [&](const Task& t) { return t.column == column; });
     if (!is_task)
-      if (const auto task = confound_task(column, values, subject.codes, options.folds.folds)) resolved.push_back(resolve_task(*task, labels, pairing.label_row));
+      if (const auto task = confound_task(column, values, subject.codes, options.folds.folds))
+        resolved.push_back(resolve_task(*task, labels, pairing.label_row));
     confounds.emplace_back(column, std::move(values));
   }
   std::optional<FoldFile> fold_file;
   if (!s.folds_from.empty()) fold_file.emplace(s.folds_from, pairing.ids, s.salt);
-  const Panel panel(std::move(resolved), subject.codes, options, fold_file ? Panel::ImportedFolds([&](const Task& t) { return (*fold_file)(t); }) : Panel::ImportedFolds());
+  const Panel panel(std::move(resolved), subject.codes, options,
+                    fold_file ? ImportedFolds([&](const Task& t) { return (*fold_file)(t); }) : ImportedFolds());
   log.event("tasks", {{"asked", tasks.size()}, {"rows", pairing.ids.size()}, {"subjects", subject.values.size()}});
 
   // One run per table on identical folds.
@@ -237,7 +268,11 @@ int fit(const Settings& s, const CommonOptions& common) {
   for (std::size_t t = 0; t < tables.size(); ++t) {
     stop_if_interrupted();
     const auto start = std::chrono::steady_clock::now();
-    PanelRun run{names[t], static_cast<Index>(pairing.ids.size()), tables[t].columns, panel.run(*context, tables[t].view(), pairing.feature_row[t]), {}};
+    PanelRun run{names[t],
+                 static_cast<Index>(pairing.ids.size()),
+                 tables[t].columns,
+                 panel.run(*context, tables[t].view(), pairing.feature_row[t]),
+                 {}};
     for (std::size_t k = asked; k < run.tasks.size(); ++k) run.tasks[k].confound = true;
     raw[t] = run.tasks;
     run.tasks.insert(run.tasks.end(), failed.begin(), failed.end());
@@ -255,22 +290,24 @@ int fit(const Settings& s, const CommonOptions& common) {
 
   // Leaks.
   const auto add = [&](std::vector<Leak> found) { report.leaks.insert(report.leaks.end(), found.begin(), found.end()); };
-  for (const TaskResult& r : panel.tasks()) {
-    if (&r - panel.tasks().data() < static_cast<std::ptrdiff_t>(asked)) add(find_label_conflicts(r, subject.values));
-    if (fold_file)
+  const std::span<const TaskResult> asked_tasks(panel.tasks().data(), asked);
+  if (fold_file)
+    for (const TaskResult& r : asked_tasks)
       if (const auto folds = (*fold_file)(r.task.task)) add(find_split_subjects(r, *folds, subject.values));
-  }
-  if (!s.no_leakage) {
-    std::vector<std::string> hash;
+  if (s.no_leakage) {
+    for (const TaskResult& r : asked_tasks) add(find_label_conflicts(r, subject.values));
+  } else {
+    LeakageRows rows{pairing.ids, subject.codes, subject.values, {}, {}};
     for (const char* name : {"hash", "sha256", "md5", "checksum"})
-      if (labels.has_column(name) && hash.empty()) hash = column_of(labels, pairing, name);
-    const auto cohort_column = first_column_of(labels, {"cohort", "site"});
-    const std::vector<std::int32_t> cohort = cohort_column ? encode_column(column_of(labels, pairing, *cohort_column)).codes : std::vector<std::int32_t>{};
+      if (labels.has_column(name) && rows.hash.empty()) rows.hash = column_of(labels, pairing, name);
+    if (const auto cohort = first_column_of(labels, {"cohort", "site"}))
+      rows.cohort = encode_column(column_of(labels, pairing, *cohort)).codes;
     for (std::size_t t = 0; t < tables.size(); ++t) {
-      add(find_copies(tables[t].view(), pairing.feature_row[t], pairing.ids, t == 0 ? hash : std::vector<std::string>{}));
-      add(find_near_duplicates(*context, tables[t].view(), pairing.feature_row[t], pairing.ids, subject.codes, cohort));
+      add(check_leakage(*context, tables[t].view(), pairing.feature_row[t], rows, t == 0 ? asked_tasks : std::span<const TaskResult>()));
+      rows.hash.clear();
     }
   }
+  log.event("leaks", {{"found", report.leaks.size()}});
 
   // Files.
   std::error_code ignored;
@@ -280,7 +317,9 @@ int fit(const Settings& s, const CommonOptions& common) {
   write_predictions_csv(out / "predictions.csv", report, writing);
   write_text(out / "report.html", panel_html(report), writing);
   if (!s.folds_to.empty()) write_folds(s.folds_to, pairing.ids, panel.tasks(), s.salt, writing);
-  if (!s.save.empty()) write_saved_probe(s.save, make_saved_probe(tables[0], raw[0], panel.fit_all(*context, tables[0].view(), pairing.feature_row[0], raw[0])), writing);
+  if (!s.save.empty())
+    write_saved_probe(
+        s.save, make_saved_probe(tables[0], raw[0], panel.fit_all(*context, tables[0].view(), pairing.feature_row[0], raw[0])), writing);
 
   print_summary(report);
   std::size_t done = 0, lost = 0;
@@ -294,12 +333,13 @@ int fit(const Settings& s, const CommonOptions& common) {
       complaint = complaint || (r.ok() && !r.converged());
     }
   for (const std::string& w : report.warnings) std::cerr << "probe: " << w << '\n';
-  std::size_t shown = 0;
+  std::map<std::string, std::size_t> shown;  // by kind
   for (const Leak& leak : report.leaks) {
-    if (++shown <= 20) std::cerr << "probe: " << leak.kind << ": " << leak.sentence << '\n';
+    if (++shown[leak.kind] <= 5) std::cerr << "probe: " << leak.kind << ": " << leak.sentence << '\n';
     complaint = complaint || leak.kind != "label_conflict";
   }
-  if (shown > 20) std::cerr << "probe: and " << shown - 20 << " more, in panel.json\n";
+  for (const auto& [kind, count] : shown)
+    if (count > 5) std::cerr << "probe: and " << count - 5 << " more of " << kind << ", in panel.json\n";
   if (done == 0) return exit_not_started;
   return lost > 0 || complaint ? exit_some_failed : exit_done;
 }
@@ -307,11 +347,12 @@ int fit(const Settings& s, const CommonOptions& common) {
 int apply(const Settings& s, const CommonOptions& common) {
   if (s.features.size() != 1) fail(ErrorKind::argument, "probe.features", "--apply reads one feature file, got ", s.features.size());
   const SavedProbe probe = read_saved_probe(s.apply);
-  FeatureOptions reading{.id_column = s.id_column, .columns = s.feature_columns, .not_features = {}};
-  for (const auto& names : {usual_id_columns(), usual_subject_columns(), usual_confounds()}) reading.not_features.insert(names.begin(), names.end());
-  for (const char* name : {"age", "sex", "session_id", "path", "disease", "days"}) reading.not_features.insert(name);
+  // The probe knows the columns it wants: a CSV may hold others, in any order.
+  const bool named = s.feature_columns.empty() && !probe.feature_names.empty();
+  FeatureOptions reading = feature_options(s, named ? probe.feature_names : s.feature_columns);
   for (const SavedTask& task : probe.tasks) reading.not_features.insert(task.column);
-  const FeatureTable table = read_features(s.features[0], reading);
+  FeatureTable table = read_features(s.features[0], reading);
+  if (named && !table.column_names.empty()) table = select_columns(table, probe.feature_names);
   require_same_features(probe, table);
   // Truth, where it is known, for gaps.
   std::optional<CsvTable> labels;
@@ -319,7 +360,8 @@ int apply(const Settings& s, const CommonOptions& common) {
   if (!s.labels.empty()) {
     labels.emplace(s.labels);
     const Pairing pairing = pair_rows(*labels, {&table, 1}, s.id_column);
-    for (std::size_t i = 0; i < pairing.label_row.size(); ++i) label_row[static_cast<std::size_t>(pairing.feature_row[0][i])] = pairing.label_row[i];
+    for (std::size_t i = 0; i < pairing.label_row.size(); ++i)
+      label_row[static_cast<std::size_t>(pairing.feature_row[0][i])] = pairing.label_row[i];
   }
   const auto has_truth = [&](const SavedTask& t) { return !t.classification && labels && labels->has_column(t.column); };
   std::vector<std::string> header{"id"};
@@ -365,43 +407,81 @@ int apply(const Settings& s, const CommonOptions& common) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Program program("probe", "Linear probes on features: scores with intervals, confounds, a report; or a saved probe applied to new features.");
+  Program program("probe",
+                  "Linear probes on features: scores with intervals, confounds, a report; or a saved probe applied to new features.");
   Settings s;
   PanelOptions& p = s.panel;
   CLI::App& app = program.app;
-  app.add_option("--features", s.features, "feature tables: .safetensors, .npy, .npz, .csv, .tsv; several are compared on identical folds")->required();
-  app.add_option("--labels", s.labels, "label table (CSV or TSV)");
-  app.add_option("--tasks", s.tasks, "NAME[:A|B...][=class|reg][@column=value], separated by commas");
-  app.add_option("--tasks-file", s.tasks_file, "tasks from a file, one per line, # for comments");
-  app.add_option("--out", s.out, "folder for panel.csv, panel.json, predictions.csv, report.html; with --apply a CSV file")->required();
-  app.add_option("--feature-columns", s.feature_columns, "columns of CSV features, * for any text (default: all numeric columns that are not labels)")->delimiter(',');
-  app.add_option("--id-column", s.id_column, "column with the identifiers of rows");
-  app.add_option("--subject-column", s.subject_column, "column with the person");
-  app.add_option("--confounds", s.confounds, "columns to show beside every task, \"auto\" or \"none\"");
-  app.add_option("--folds", p.folds.folds, "number of folds")->check(CLI::Range(2, 1000));
-  app.add_flag("--legacy-folds", s.legacy_folds, "folds of scikit-learn before its 2025 shuffle correction");
-  app.add_flag("--group-folds", s.group_folds, "regressions: folds by subject alone instead of by quantiles of the target");
-  app.add_option("--import-folds", s.folds_from, "folds from a file");
-  app.add_option("--export-folds", s.folds_to, "folds to a file");
-  app.add_option("--salt", s.salt, "replace identifiers in fold files by salted hashes");
-  app.add_option("--C", p.C, "inverse penalty of classifications")->check(CLI::PositiveNumber);
-  app.add_option("--alpha", p.alpha, "penalty of regressions")->check(CLI::PositiveNumber);
-  app.add_flag("--select", p.select, "choose C and alpha by inner folds");
-  app.add_option("--inner-folds", p.inner_folds, "inner folds of --select")->check(CLI::Range(2, 100));
-  app.add_flag("--balanced", s.balanced, "weight classes so that each counts the same");
-  app.add_flag("--no-standardize", s.raw, "take features as they are");
-  app.add_option("--tolerance", p.tolerance, "largest gradient relative to zero weights")->check(CLI::Range(1e-12, 1e-1));
-  app.add_option("--bootstrap", p.uncertainty.replicates, "bootstrap replicates, 0: no intervals")->check(CLI::Range(0, 1000000));
-  app.add_option("--permutations", p.uncertainty.permutations, "permutations, 0: no p-values")->check(CLI::Range(0, 1000000));
-  app.add_option("--coverage", p.uncertainty.coverage, "coverage of the intervals")->check(CLI::Range(0.5, 0.9999));
-  app.add_flag("--no-leakage-check", s.no_leakage, "skip the search for copies and near-duplicates");
-  app.add_option("--save", s.save, "write the probes fitted on all rows (.safetensors)");
-  app.add_option("--apply", s.apply, "apply a saved probe");
-  app.add_flag("--uncalibrated", s.uncalibrated, "with --apply: probabilities as fitted");
+  app.add_option("--features", s.features,
+                 "one or more tables of features: .csv, .tsv, .npy, .npz, .safetensors; several are compared on identical folds")
+      ->required()
+      ->default_str("")
+      ->group("Tables");
+  app.add_option("--labels", s.labels, "table of labels (CSV or TSV); not needed where the one CSV of features holds them too")
+      ->group("Tables");
+  app.add_option("--feature-columns", s.feature_columns,
+                 "columns of a CSV that are features, * for any text (default: all columns of numbers but labels)")
+      ->delimiter(',')
+      ->default_str("")
+      ->group("Tables");
+  app.add_option("--id-column", s.id_column, "column that names the rows (default: volume_id, id, participant_id, ...)")->group("Tables");
+  app.add_option("--subject-column", s.subject_column, "column that names the person (default: subject_id, participant_id, ...)")
+      ->group("Tables");
+  app.add_option("--tasks", s.tasks, "what to predict: NAME[:A|B...][=class|reg][@column=value], separated by commas")->group("Tasks");
+  app.add_option("--tasks-file", s.tasks_file, "the same from a file: one task per line, # starts a comment")->group("Tasks");
+  app.add_option("--confounds", s.confounds,
+                 "columns to hold against every task: names, \"auto\" (site, scanner, vendor, modality, ...) or \"none\"")
+      ->group("Tasks");
+  app.add_option("--out", s.out, "folder for report.html, panel.csv, panel.json, predictions.csv; with --apply a CSV file")
+      ->required()
+      ->group("Results");
+  app.add_option("--bootstrap", p.uncertainty.replicates, "replicates of the bootstrap over persons, 0: no intervals")
+      ->check(CLI::Range(0, 1000000))
+      ->group("Results");
+  app.add_option("--permutations", p.uncertainty.permutations, "permutations of the labels, 0: no p-values")
+      ->check(CLI::Range(0, 1000000))
+      ->group("Results");
+  app.add_option("--coverage", p.uncertainty.coverage, "coverage of the intervals")->check(CLI::Range(0.5, 0.9999))->group("Results");
+  app.add_flag("--no-leakage-check", s.no_leakage, "do not search for copied and nearly equal scans")->group("Results");
+  app.add_option("--folds", p.folds.folds, "number of folds; the scans of a person always stay together")
+      ->check(CLI::Range(2, 1000))
+      ->group("Folds");
+  app.add_flag("--legacy-folds", s.legacy_folds, "the folds scikit-learn made before the shuffle correction of 2025")->group("Folds");
+  app.add_flag("--group-folds", s.group_folds, "regressions: do not balance the folds by the target")->group("Folds");
+  app.add_option("--export-folds", s.folds_to, "write the folds to this file")->group("Folds");
+  app.add_option("--import-folds", s.folds_from, "take the folds from this file")->group("Folds");
+  app.add_option("--salt", s.salt, "a secret: fold files hold hashes instead of identifiers and may be published")->group("Folds");
+  app.add_option("--C", p.C, "classifications: inverse of the penalty")->check(CLI::PositiveNumber)->group("Fits");
+  app.add_option("--alpha", p.alpha, "regressions: penalty")->check(CLI::PositiveNumber)->group("Fits");
+  app.add_flag("--select", p.select, "choose C and alpha by folds inside the training rows")->group("Fits");
+  app.add_option("--inner-folds", p.inner_folds, "how many of them")->check(CLI::Range(2, 100))->group("Fits");
+  app.add_flag("--balanced", s.balanced, "let every class count the same")->group("Fits");
+  app.add_flag("--no-standardize", s.raw, "take features as they are, not scaled by the training rows")->group("Fits");
+  app.add_option("--tolerance", p.tolerance, "stop at this gradient, relative to that at zero weights")
+      ->check(CLI::Range(1e-12, 1e-1))
+      ->group("Fits");
+  app.add_option("--save", s.save, "fit on all rows and write the probes to this file (.safetensors)")->group("Saved probes");
+  app.add_option("--apply", s.apply, "read new features with the probes of this file; --labels, if given, adds gaps to the truth")
+      ->group("Saved probes");
+  app.add_flag("--uncalibrated", s.uncalibrated, "with --apply: probabilities as fitted, not calibrated")->group("Saved probes");
+  app.footer(
+      "Examples:\n"
+      "  probe --features thickness.csv --labels people.csv --tasks age,sex --out results\n"
+      "  probe --features a.safetensors b.safetensors --labels volumes.csv --tasks \"disease:HC|AD,idh1@modality=T1c,cdr=class\" --out "
+      "results\n"
+      "  probe --features train.csv --labels people.csv --tasks age --out results --save age.safetensors\n"
+      "  probe --apply age.safetensors --features new.csv --labels new_people.csv --out predicted.csv\n"
+      "Exit codes: 0 done; 1 done, but a task or row failed or a leak was found; 2 nothing could start; 3 no memory or disk left.");
   return program.run(argc, argv, [&] {
-    if (program.common.precision != "f32") fail(ErrorKind::argument, "probe.precision", "--precision: probes read float32 features, got ", program.common.precision);
+    if (program.common.precision != "f32")
+      fail(ErrorKind::argument, "probe.precision", "--precision: probes read float32 features, got ", program.common.precision);
     if (!s.apply.empty()) return apply(s, program.common);
-    if (s.labels.empty()) fail(ErrorKind::argument, "probe.labels", "--labels is required unless --apply is given");
+    if (s.labels.empty()) {  // one CSV may hold both
+      const std::string ending = s.features.size() == 1 ? std::filesystem::path(s.features[0]).extension().string() : std::string();
+      if (ending != ".csv" && ending != ".tsv")
+        fail(ErrorKind::argument, "probe.labels", "--labels is required, unless one CSV holds features and labels, or --apply is given");
+      s.labels = s.features[0];
+    }
     return fit(s, program.common);
   });
 }

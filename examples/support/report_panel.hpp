@@ -1,6 +1,7 @@
 // The report of a panel: the table of scores, confounds, leaks, and a row of charts for every task.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,8 @@ std::vector<T> thinned(const std::vector<T>& items, std::size_t most) {
 
 inline std::vector<double> class_probability(const Predictions& p, Index k) {
   std::vector<double> out;
-  for (std::size_t i = 0; i < p.label.size(); ++i) out.push_back(p.values[i * static_cast<std::size_t>(p.classes) + static_cast<std::size_t>(k)]);
+  for (std::size_t i = 0; i < p.label.size(); ++i)
+    out.push_back(p.values[i * static_cast<std::size_t>(p.classes) + static_cast<std::size_t>(k)]);
   return out;
 }
 
@@ -52,7 +54,8 @@ inline Chart roc_chart(const TaskResult& r) {
 inline Chart calibration_chart(const TaskResult& r) {
   const Predictions& p = r.predictions;
   const bool binary = p.classes == 2;
-  Chart chart("Calibration, not corrected", binary ? concat("predicted probability of ", r.task.classes[1]) : "confidence in the chosen class",
+  Chart chart("Calibration, not corrected",
+              binary ? concat("predicted probability of ", r.task.classes[1]) : "confidence in the chosen class",
               binary ? "observed share" : "share that is right", {0, 1}, {0, 1});
   chart.line({{0, 0}, {1, 1}}, "#8a96a3", true, 1.0);
   std::array<double, 10> weight{}, confidence{}, right{};
@@ -81,7 +84,8 @@ inline std::vector<Chart> regression_charts(const TaskResult& r) {
   const auto [low_p, high_p] = std::minmax_element(p.values.begin(), p.values.end());
   const double low = std::min(*low_t, *low_p), high = std::max(*high_t, *high_p), margin = 0.04 * (high - low) + 1e-9;
   const std::string& name = r.task.task.column;
-  Chart scatter("Held-out predictions", concat("true ", name), concat("predicted ", name), {low - margin, high + margin}, {low - margin, high + margin});
+  Chart scatter("Held-out predictions", concat("true ", name), concat("predicted ", name), {low - margin, high + margin},
+                {low - margin, high + margin});
   std::vector<Chart::Point> points, gaps;
   for (std::size_t i = 0; i < p.target.size(); ++i) {
     points.push_back({p.target[i], p.values[i]});
@@ -94,7 +98,8 @@ inline std::vector<Chart> regression_charts(const TaskResult& r) {
   scatter.legend("dashed: prediction = truth", "#8a96a3");
   double worst = 0;
   for (const auto& g : gaps) worst = std::max(worst, std::abs(g[1]));
-  Chart gap("Error against the truth", concat("true ", name), "predicted - true", {low - margin, high + margin}, {-1.05 * worst, 1.05 * worst});
+  Chart gap("Error against the truth", concat("true ", name), "predicted - true", {low - margin, high + margin},
+            {-1.05 * worst, 1.05 * worst});
   gap.dots(thinned(gaps, most), series_colour(1), 1.9, 0.45);
   gap.line({{low, 0}, {high, 0}}, "#8a96a3", true, 1.2);
   gap.legend(concat("bias ", decimals(r.scores["bias"].mean, 2), "   slope ", decimals(r.scores["slope"].mean, 2)), series_colour(1));
@@ -104,18 +109,24 @@ inline std::vector<Chart> regression_charts(const TaskResult& r) {
 inline std::string panel_html(const PanelReport& report) {
   const PanelOptions& o = report.options;
   std::string sources;
-  for (const PanelRun& run : report.runs) sources += concat(sources.empty() ? "" : "; ", run.features, " (", run.rows, " rows, ", run.columns, " features)");
-  HtmlPage page("Linear probes", concat(sources, ". ", o.folds.folds, " folds with whole subjects, seed ", o.folds.seed, o.standardize ? ", standardised inside the fold" : "",
+  for (const PanelRun& run : report.runs)
+    sources += concat(sources.empty() ? "" : "; ", run.features, " (", run.rows, " rows, ", run.columns, " features)");
+  HtmlPage page("Linear probes", concat(sources, ". ", o.folds.folds, " folds with whole subjects, seed ", o.folds.seed,
+                                        o.standardize ? ", standardised inside the fold" : "",
                                         o.select ? ", penalty chosen by inner folds" : concat(", C = ", o.C, ", alpha = ", o.alpha), "."));
   std::vector<std::string> urgent;
   for (const PanelRun& run : report.runs)
     for (std::size_t t = 0; t < run.tasks.size(); ++t)
       for (const ConfoundScore& c : run.confounds[t])
         if (c.suspicious)
-          urgent.push_back(concat(run.tasks[t].task.task.text, ": ", c.confound, " alone reaches ", decimals(c.alone), " of the probe's ", decimals(run.tasks[t].scores.scores[0].mean),
-                                  "; within ", c.confound, " the probe reaches ", decimals(c.within), ". The score may be that of the ", c.confound, "."));
+          urgent.push_back(concat(run.tasks[t].task.task.text, ": ", c.confound, " alone reaches ", decimals(c.alone), " of the probe's ",
+                                  decimals(run.tasks[t].scores.scores[0].mean), "; within ", c.confound, " the probe reaches ",
+                                  decimals(c.within), ". The score may be that of the ", c.confound, "."));
   for (const std::string& text : urgent) page.alert(text);
-  if (!report.leaks.empty()) page.alert(concat(report.leaks.size(), report.leaks.size() == 1 ? " possible leak or label conflict" : " possible leaks or label conflicts", " found, listed below."));
+  if (!report.leaks.empty())
+    page.alert(concat(report.leaks.size(),
+                      report.leaks.size() == 1 ? " possible leak or label conflict" : " possible leaks or label conflicts",
+                      " found, listed below."));
 
   const bool several = report.runs.size() > 1;
   const std::string coverage = concat(o.uncertainty.coverage * 100, " % interval");
@@ -138,9 +149,11 @@ inline std::string panel_html(const PanelReport& report) {
         row.insert(row.end(), {concat(r.sample.size()), concat(r.subjects)});
         const ScoreTable& s = r.scores;
         if (classification)
-          row.insert(row.end(), {with_sd(s["auc"]), interval_text(s["auc"]), decimals(s["balanced_accuracy"].mean), decimals(s["average_precision"].mean), decimals(s["brier"].mean)});
+          row.insert(row.end(), {with_sd(s["auc"]), interval_text(s["auc"]), decimals(s["balanced_accuracy"].mean),
+                                 decimals(s["average_precision"].mean), decimals(s["brier"].mean)});
         else
-          row.insert(row.end(), {with_sd(s["r2"]), interval_text(s["r2"]), with_sd(s["mae"], 2), interval_text(s["mae"], 2), decimals(s["pearson"].mean), decimals(s["bias"].mean, 2)});
+          row.insert(row.end(), {with_sd(s["r2"]), interval_text(s["r2"]), with_sd(s["mae"], 2), interval_text(s["mae"], 2),
+                                 decimals(s["pearson"].mean), decimals(s["bias"].mean, 2)});
         row.push_back(p_text(s.p_value));
         row.emplace_back(r.converged() ? "yes" : "!no");
         rows.push_back(std::move(row));
@@ -149,7 +162,9 @@ inline std::string panel_html(const PanelReport& report) {
     page.heading(classification ? "Classification" : "Regression");
     page.table(header, rows);
   }
-  page.note("Mean ± standard deviation over folds; intervals from a bootstrap over subjects within folds; p from exchanging labels between subjects.");
+  page.note(
+      "Mean ± standard deviation over folds; intervals from a bootstrap over subjects within folds; p from exchanging labels between "
+      "subjects.");
 
   std::vector<std::vector<std::string>> failed, known, confounded;
   for (const PanelRun& run : report.runs)
@@ -157,10 +172,12 @@ inline std::string panel_html(const PanelReport& report) {
       const TaskResult& r = run.tasks[t];
       if (!r.ok()) failed.push_back({r.task.task.text, several ? run.features : "", r.error});
       else if (r.confound)
-        known.push_back({r.task.task.text, several ? run.features : "", concat(r.task.classification ? r.task.classes.size() : 0), with_sd(r.scores.scores[0]), interval_text(r.scores.scores[0])});
+        known.push_back({r.task.task.text, several ? run.features : "", concat(r.task.classification ? r.task.classes.size() : 0),
+                         with_sd(r.scores.scores[0]), interval_text(r.scores.scores[0])});
       for (const ConfoundScore& c : run.confounds[t])
         if (r.ok() && !r.confound)
-          confounded.push_back({r.task.task.text, c.confound, decimals(r.scores.scores[0].mean), decimals(c.alone), decimals(c.within), c.suspicious ? "!yes" : "no"});
+          confounded.push_back({r.task.task.text, c.confound, decimals(r.scores.scores[0].mean), decimals(c.alone), decimals(c.within),
+                                c.suspicious ? "!yes" : "no"});
     }
   const auto without_features = [several](std::vector<std::string> header, std::vector<std::vector<std::string>>& rows) {
     if (several) return header;
@@ -175,23 +192,41 @@ inline std::string panel_html(const PanelReport& report) {
   }
   page.heading("Site, scanner and modality");
   if (known.empty() && confounded.empty()) {
-    page.paragraph("The label table has no site, scanner or modality column with two values or more, so nothing can be said about confounds.");
+    page.paragraph(
+        "The label table has no site, scanner or modality column with two values or more, so nothing can be said about confounds.");
   } else {
     if (!known.empty()) {
-      page.paragraph("How well the same features tell the confound itself (AUC). A high value is a warning: whatever differs between sites can pass for biology.");
+      page.paragraph(
+          "How well the same features tell the confound itself (AUC). A high value is a warning: whatever differs between sites can pass "
+          "for biology.");
       const auto header = without_features({"confound", "features", "values", "AUC", coverage}, known);
       page.table(header, known);
     }
     if (!confounded.empty()) {
-      page.paragraph("Score (AUC or R²) of the probe, of the confound alone without any image, and of the probe inside single values of the confound.");
+      page.paragraph(
+          "Score (AUC or R²) of the probe, of the confound alone without any image, and of the probe inside single values of the "
+          "confound.");
       page.table({"task", "confound", "probe", "confound alone", "within", "suspicious"}, confounded);
     }
   }
   if (!report.leaks.empty()) {
     page.heading("Leaks and conflicts");
-    std::vector<std::string> items;
-    for (const Leak& leak : report.leaks) items.push_back(concat(leak.kind, ": ", leak.sentence));
-    page.list(items);
+    const std::vector<std::array<const char*, 3>> kinds{
+        {"same_subject", "People in two folds", "Their scans are on both sides of a split; the task was not done."},
+        {"copied_volume", "Copied scans",
+         "One scan under two names: on both sides of a split it is recognised, not predicted. Copies within one person stay in one fold, "
+         "but count twice."},
+        {"near_duplicate", "Nearly equal scans of different people", "Probably one person in two cohorts, or one scan prepared twice."},
+        {"label_conflict", "People with two labels", "A person whose state changed, or a mistake in the table."}};
+    for (const auto& [kind, title, meaning] : kinds) {
+      std::vector<std::string> items;
+      for (const Leak& leak : report.leaks)
+        if (leak.kind == kind) items.push_back(leak.sentence);
+      if (items.empty()) continue;
+      page.subheading(concat(title, " (", items.size(), ')'));
+      page.note(meaning);
+      page.list(items, 8);
+    }
   }
   std::vector<std::string> notes = report.warnings;
   for (const PanelRun& run : report.runs)

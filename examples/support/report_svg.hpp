@@ -18,12 +18,23 @@ inline std::string escaped(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
     }
   }
   return out;
@@ -41,10 +52,12 @@ inline std::string decimals(double value, int places = 3) {
 
 /// Round numbers that cover [low, high] in about four steps.
 inline std::vector<double> axis_ticks(double low, double high) {
-  const double span = std::max(high - low, 1e-12), raw = span / 4.0, power = std::pow(10.0, std::floor(std::log10(raw))), part = raw / power;
+  const double span = std::max(high - low, 1e-12), raw = span / 4.0, power = std::pow(10.0, std::floor(std::log10(raw))),
+               part = raw / power;
   const double step = power * (part < 1.5 ? 1 : part < 3.5 ? 2 : part < 7.5 ? 5 : 10);
   std::vector<double> ticks;
-  for (double t = std::ceil(low / step - 1e-9) * step; t <= high + 1e-9 * span; t += step) ticks.push_back(std::abs(t) < step * 1e-6 ? 0.0 : t);
+  for (double t = std::ceil(low / step - 1e-9) * step; t <= high + 1e-9 * span; t += step)
+    ticks.push_back(std::abs(t) < step * 1e-6 ? 0.0 : t);
   return ticks;
 }
 
@@ -64,11 +77,13 @@ class Chart {
   void line(const std::vector<Point>& points, const std::string& colour, bool dashed = false, double width = 1.8) {
     std::string path;
     for (const Point& p : points) path += concat(path.empty() ? "" : " ", place(p));
-    body_ += concat("<polyline fill='none' stroke='", colour, "' stroke-width='", width, dashed ? "' stroke-dasharray='4 4" : "", "' points='", path, "'/>");
+    body_ += concat("<polyline fill='none' stroke='", colour, "' stroke-width='", width, dashed ? "' stroke-dasharray='4 4" : "",
+                    "' points='", path, "'/>");
   }
   void dots(const std::vector<Point>& points, const std::string& colour, double radius, double opacity) {
     body_ += concat("<g fill='", colour, "' fill-opacity='", opacity, "'>");
-    for (const Point& p : points) body_ += concat("<circle cx='", decimals(x_of(p[0]), 1), "' cy='", decimals(y_of(p[1]), 1), "' r='", radius, "'/>");
+    for (const Point& p : points)
+      body_ += concat("<circle cx='", decimals(x_of(p[0]), 1), "' cy='", decimals(y_of(p[1]), 1), "' r='", radius, "'/>");
     body_ += "</g>";
   }
   void dot(const Point& p, const std::string& colour, double radius) { dots({p}, colour, radius, 0.9); }
@@ -80,19 +95,25 @@ class Chart {
     std::string out = concat("<svg viewBox='0 0 ", width_, ' ', height_, "' role='img' aria-label='", escaped(title_), "'>");
     out += concat("<text class='title' x='", left_, "' y='16'>", escaped(title_), "</text>");
     for (double t : axis_ticks(x_[0], x_[1]))
-      out += concat("<line class='grid' x1='", decimals(x_of(t), 1), "' x2='", decimals(x_of(t), 1), "' y1='", head_, "' y2='", height_ - foot_, "'/><text class='tick' x='",
-                    decimals(x_of(t), 1), "' y='", height_ - foot_ + 14, "' text-anchor='middle'>", tick(t), "</text>");
+      out += concat("<line class='grid' x1='", decimals(x_of(t), 1), "' x2='", decimals(x_of(t), 1), "' y1='", head_, "' y2='",
+                    height_ - foot_, "'/><text class='tick' x='", decimals(x_of(t), 1), "' y='", height_ - foot_ + 14,
+                    "' text-anchor='middle'>", tick(t), "</text>");
     for (double t : axis_ticks(y_[0], y_[1]))
-      out += concat("<line class='grid' x1='", left_, "' x2='", width_ - right_, "' y1='", decimals(y_of(t), 1), "' y2='", decimals(y_of(t), 1), "'/><text class='tick' x='",
-                    left_ - 5, "' y='", decimals(y_of(t) + 3.5, 1), "' text-anchor='end'>", tick(t), "</text>");
-    out += concat("<rect class='frame' x='", left_, "' y='", head_, "' width='", width_ - right_ - left_, "' height='", height_ - foot_ - head_, "'/>");
+      out += concat("<line class='grid' x1='", left_, "' x2='", width_ - right_, "' y1='", decimals(y_of(t), 1), "' y2='",
+                    decimals(y_of(t), 1), "'/><text class='tick' x='", left_ - 5, "' y='", decimals(y_of(t) + 3.5, 1),
+                    "' text-anchor='end'>", tick(t), "</text>");
+    out += concat("<rect class='frame' x='", left_, "' y='", head_, "' width='", width_ - right_ - left_, "' height='",
+                  height_ - foot_ - head_, "'/>");
     out += body_;
-    out += concat("<text class='axis' x='", (left_ + width_ - right_) / 2, "' y='", height_ - 6, "' text-anchor='middle'>", escaped(x_label_), "</text>");
-    out += concat("<text class='axis' transform='translate(12 ", (head_ + height_ - foot_) / 2, ") rotate(-90)' text-anchor='middle'>", escaped(y_label_), "</text>");
+    out += concat("<text class='axis' x='", (left_ + width_ - right_) / 2, "' y='", height_ - 6, "' text-anchor='middle'>",
+                  escaped(x_label_), "</text>");
+    out += concat("<text class='axis' transform='translate(12 ", (head_ + height_ - foot_) / 2, ") rotate(-90)' text-anchor='middle'>",
+                  escaped(y_label_), "</text>");
     const double first = top_ ? head_ + 14 : height_ - foot_ - 8 - 14 * (static_cast<double>(legend_.size()) - 1);
     for (std::size_t i = 0; i < legend_.size(); ++i) {
       const double y = first + 14 * static_cast<double>(i), x = top_ ? left_ + 10 : width_ - right_ - 8;
-      out += concat("<text class='legend' fill='", legend_[i].second, "' x='", x, "' y='", y, top_ ? "'>" : "' text-anchor='end'>", escaped(legend_[i].first), "</text>");
+      out += concat("<text class='legend' fill='", legend_[i].second, "' x='", x, "' y='", y, top_ ? "'>" : "' text-anchor='end'>",
+                    escaped(legend_[i].first), "</text>");
     }
     return out + "</svg>";
   }
@@ -101,7 +122,9 @@ class Chart {
   static constexpr double width_ = 300, height_ = 290, left_ = 46, right_ = 10, head_ = 26, foot_ = 38;
 
   double x_of(double v) const { return left_ + (std::clamp(v, x_[0], x_[1]) - x_[0]) / (x_[1] - x_[0]) * (width_ - right_ - left_); }
-  double y_of(double v) const { return height_ - foot_ - (std::clamp(v, y_[0], y_[1]) - y_[0]) / (y_[1] - y_[0]) * (height_ - foot_ - head_); }
+  double y_of(double v) const {
+    return height_ - foot_ - (std::clamp(v, y_[0], y_[1]) - y_[0]) / (y_[1] - y_[0]) * (height_ - foot_ - head_);
+  }
   std::string place(const Point& p) const { return decimals(x_of(p[0]), 1) + "," + decimals(y_of(p[1]), 1); }
   static std::string tick(double t) {
     char text[32];
