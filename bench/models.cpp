@@ -1,6 +1,7 @@
 // Whole models at the paper's sizes, as shares of the FMA peak measured in the same run.
 //
 //   bench_models [encoder] [encoder-bf16] [dit] [d1] [mae-step] [memory]   (default: all)   --threads N --provider NAME --repeats N
+//                --pack none|bfloat16|all
 //
 // FLOP counts are those of linear layers, attention products and convolutions (models' nominal cost); the decoder's nominal
 // cost counts its up-convolutions at full price, 0.915 TFLOP, although eight pre-summed 2^3 kernels do less.
@@ -167,8 +168,10 @@ int main(int argc, char** argv) {
     if (a == "--threads" && i + 1 < argc) options.threads = std::stoi(argv[++i]);
     else if (a == "--repeats" && i + 1 < argc) repeats = std::stoi(argv[++i]);
     else if (a == "--provider" && i + 1 < argc) options.provider = &bench::provider(argv[++i]);
-    else if (a == "--pack" && i + 1 < argc) options.keep_packed_weights = std::string(argv[++i]) == "yes";
-    else wanted.push_back(a);
+    else if (a == "--pack" && i + 1 < argc) {
+      const std::string which = argv[++i];
+      options.packed_weights = which == "all" ? PackedWeights::all : which == "none" ? PackedWeights::none : PackedWeights::bfloat16;
+    } else wanted.push_back(a);
   }
   const auto want = [&](const char* name) { return wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end(); };
   if (want("memory")) {  // first and in a context of its own: the resident peak never falls

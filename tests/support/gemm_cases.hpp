@@ -63,7 +63,7 @@ struct Product {
     for (Index i = 0; i < m; ++i)
       for (Index j = 0; j < n; ++j) {
         double part[8] = {};
-        const double *x = &rows[static_cast<std::size_t>(i * k)], *y = &columns[static_cast<std::size_t>(j * k)];
+        const double *x = rows.data() + i * k, *y = columns.data() + j * k;  // k may be 0
         Index u = 0;
         for (; u + 8 <= k; u += 8)
           for (Index lane = 0; lane < 8; ++lane) part[lane] += x[u + lane] * y[u + lane];

@@ -61,7 +61,7 @@ struct Linear {
   LinearOptions<typename P::Compute, B> inference_options(Activation activation) const {
     LinearOptions<typename P::Compute, B> options;
     options.activation = activation;
-    if (weight.context().keep_packed_weights())
+    if (weight.context().template keeps_packed_weights<typename P::Compute>())
       options.packed = weight.derived([](const Tensor<typename P::Compute, B>& w) { return pack_weight(w); });
     return options;
   }

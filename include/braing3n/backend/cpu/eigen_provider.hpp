@@ -73,6 +73,7 @@ void eigen_gemm(Context<Cpu>& ctx, const GemmCall<T>& call) {
   Index rows = std::min<Index>(m, 320), cols = std::min<Index>(n, 1152);
   while (cols > 256 && ((m + rows - 1) / rows) * ((n + cols - 1) / cols) < 8 && rows * cols > (Index{2} << 20) / std::max<Index>(1, k)) cols = (cols / 2 + 15) / 16 * 16;
   const Index row_pieces = (m + rows - 1) / rows, col_pieces = (n + cols - 1) / cols;
+  rows = (m + row_pieces - 1) / row_pieces;  // 360 rows are 2 x 180 and not 320 + 40: the threads end together
   ctx.parallel(row_pieces * col_pieces, [&](Index piece) {
     const Index i = piece % row_pieces * rows, j = piece / row_pieces * cols;
     const Index r = std::min(rows, m - i), s = std::min(cols, n - j);

@@ -111,7 +111,10 @@ class Context<Cuda> {
   CudaMemory& memory() { return memory_; }
   cudaStream_t stream() const { return handles_.stream; }
   cublasHandle_t cublas() const { return handles_.cublas; }
-  bool keep_packed_weights() const { return false; }
+  template <class T>
+  bool keeps_packed_weights() const {
+    return false;
+  }
   void synchronize() { check_cuda(cudaStreamSynchronize(handles_.stream), "cudaStreamSynchronize"); }
 
   /// Work on host data: this backend has no host threads of its own.
