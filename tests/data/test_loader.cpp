@@ -165,12 +165,30 @@ TEST_CASE("the packed cache gives back what was put in, and notices damage") {
   REQUIRE(r.failures.size() == 1);
   CHECK(r.failures[0].find("b: row 1 is broken") == 0);
   const PackedCache holes(folder / "holes.cache");
+  CHECK(holes.row_of("a") == 0);
+  CHECK(holes.row_of("c") == 2);
+  CHECK_THROWS_WITH_AS(holes.row_of("d"), doctest::Contains("make the cache again"), Error);
   CHECK_FALSE(holes.usable(1));
   std::vector<float> v(24);
   holes.read(2, v);
   CHECK_THROWS_AS(holes.read(1, v), Error);
   CHECK_THROWS_AS(write_packed_cache(folder / "broken.cache", ids, contract, numbered(1)), Error);
   CHECK_FALSE(std::filesystem::exists(folder / "broken.cache"));
+  // A cache in which nothing is usable is none; ids must tell the volumes apart; halves must hold the values.
+  const auto broken = [](Context<Cpu>&, Index row) -> Tensor<float, Cpu> { fail(ErrorKind::format, "test.broken", "row ", row, " is broken"); };
+  CHECK_THROWS_WITH_AS(write_packed_cache(folder / "none.cache", ids, contract, broken, skip), doctest::Contains("none of the 3"), Error);
+  CHECK_FALSE(std::filesystem::exists(folder / "none.cache"));
+  CHECK_THROWS_WITH_AS(write_packed_cache(folder / "twice.cache", {"a", "b", "a"}, contract, numbered()), doctest::Contains("2 different ids"), Error);
+  const auto large = [](Context<Cpu>& ctx, Index) {
+    Tensor<float, Cpu> t(ctx, {2, 3, 4});
+    std::fill_n(t.data(), t.size(), 70000.0f);
+    return t;
+  };
+  CHECK_THROWS_WITH_AS(write_packed_cache(folder / "large.cache", ids, contract, large), doctest::Contains("70000"), Error);
+  CHECK_FALSE(std::filesystem::exists(folder / "large.cache"));
+  PackedCacheOptions wide;
+  wide.dtype = DType::f32;
+  CHECK(write_packed_cache(folder / "large.cache", ids, contract, large, wide).failures.empty());
   contract.shape = {2, 3, 5};
   CHECK_THROWS_WITH_AS(write_packed_cache(folder / "shape.cache", ids, contract, numbered()), doctest::Contains("(2, 3, 5)"), Error);
   test::write_bytes(folder / "foreign.cache", "not a cache at all");

@@ -65,6 +65,14 @@ TEST_CASE("a manifest: paths, spellings, types, missing values, further columns"
   CHECK(b.scans[0].volume_id == "sub-01_T1");
   CHECK(*b.text(0, "sex") == "M");
   CHECK(*b.text(1, "group") == "control");
+  // Column names in another case are the same columns, unless both are there.
+  const Manifest upper = from("Subject_ID,Path,Age,Sex,AGE_SQUARED\ns,1.nii,41,F,1681\n");
+  CHECK(*upper.number(0, "age") == 41);
+  CHECK(*upper.text(0, "sex") == "F");
+  CHECK(*upper.number(0, "AGE_SQUARED") == 1681);
+  const Manifest two = from("subject_id,path,Age,AGE\ns,1.nii,41,42\n");
+  CHECK_FALSE(two.number(0, "age").has_value());
+  CHECK(*two.number(0, "Age") == 41);
 }
 
 TEST_CASE("tables that cannot be used are refused with line and reason") {
@@ -76,6 +84,7 @@ TEST_CASE("tables that cannot be used are refused with line and reason") {
   CHECK(refusal("subject_id,path,age\na,1,seventy\n", {}, "line 2: age is \"seventy\"") == "manifest.number");
   CHECK(refusal("subject_id,path,age\na,1,\"70,5\"\n") == "manifest.number");
   CHECK(refusal("subject_id,path,age\na,1,inf\n") == "manifest.number");
+  CHECK(refusal("subject_id,path,age\na,1,89+\n", {}, "write 89, or n/a") == "manifest.number");
   CHECK(refusal("subject_id,path,age\na,1,700\n", {}, "0 to 120") == "manifest.range");
   CHECK(refusal("subject_id,path,age\na,1,-1\n") == "manifest.range");
   CHECK(refusal("subject_id,path,sex\na,1,x\n", {}, "known: F, M") == "manifest.value");

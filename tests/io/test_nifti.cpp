@@ -210,7 +210,15 @@ TEST_CASE("damaged and lying files are refused in words, without memory for what
   f.slope = 2, f.intercept = std::nan("");
   CHECK(refused(f, voxels) == "nifti.intercept");
   f = good;
-  f.version = 2, f.intent = 3001;
+  f.version = 2;
+  std::string second = f.header();
+  second.replace(8, 4, "\n\n\x1a\n");  // what a transfer in text mode makes of CR LF
+  write_bytes(folder / "text_mode.nii", second + voxels);
+  CHECK(refusal(folder / "text_mode.nii") == "nifti.line_ends");
+  second.replace(8, 4, std::string(4, '\0'));
+  write_bytes(folder / "no_line_ends.nii", second + voxels);
+  CHECK(read_nifti_info(folder / "no_line_ends.nii").findings.has("nifti.line_ends"));
+  f.intent = 3001;
   CHECK(refused(f, voxels) == "nifti.cifti");
   std::string header = good.header();
   header.replace(344, 4, std::string("\0\0\0\0", 4));

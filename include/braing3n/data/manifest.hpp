@@ -1,13 +1,12 @@
 // The table of scans: volumes.csv, or a BIDS participants.tsv with a pattern for the paths.
 //
 // Columns: volume_id, subject_id, session_id, path, modality, age, sex, disease, site, idh1, cohort, cdr, days and any further
-// label columns. Needed are subject_id and path (or --pattern); a missing volume_id is made from subject, session and
-// modality. participant_id counts as subject_id, gender as sex when there is no sex. Empty and "n/a" are missing. Paths are
+// label columns, in any case (Age is age). Needed are subject_id and path (or --pattern); a missing volume_id is made from subject,
+// session and modality. participant_id counts as subject_id, gender as sex when there is no sex. Empty and "n/a" are missing. Paths are
 // relative to the table. Numbers that are none, doubled ids, unknown closed values and ids that would leave the folder are
 // errors with their line; what is only suspicious is a finding.
 #pragma once
 
-#include <charconv>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -17,7 +16,7 @@
 #include <vector>
 
 #include "braing3n/data/label_schema.hpp"
-#include "braing3n/io/csv.hpp"
+#include "braing3n/data/manifest_cells.hpp"
 #include "braing3n/volume/findings.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -80,52 +79,6 @@ struct Manifest {
 
 namespace detail {
 
-/// Ids become parts of paths and file names: no separators, no "..", nothing that hides.
-inline void require_plain_id(const CsvTable& table, std::size_t row, const char* what, std::string_view id) {
-  bool good = !id.empty() && id.size() <= 200 && id.front() != '.';
-  for (const char c : id) good = good && static_cast<unsigned char>(c) >= 0x20 && c != '/' && c != '\\' && c != 0x7f;
-  if (!good)
-    throw Error(ErrorKind::format, "manifest.id", concat("line ", table.line(row), ": ", what, " ", in_quotes(id),
-                                                         " cannot be an id (no slashes or control characters, not empty, not beginning with a dot)"), table.path());
-}
-
-/// Fills {column} from the row. BIDS ids often carry their prefix already: "sub-{participant_id}" with "sub-01" is "sub-01".
-inline std::string fill_pattern(const CsvTable& table, std::size_t row, const std::string& pattern) {
-  std::string out;
-  for (std::size_t at = 0; at < pattern.size();) {
-    const std::size_t open = pattern.find('{', at), close = open == std::string::npos ? open : pattern.find('}', open);
-    if (close == std::string::npos) {
-      if (open != std::string::npos) fail(ErrorKind::argument, "manifest.pattern", "pattern ", in_quotes(pattern), ": a { without its }");
-      return out + pattern.substr(at);
-    }
-    out += pattern.substr(at, open - at);
-    const std::string name = pattern.substr(open + 1, close - open - 1);
-    std::string value(trimmed(table.cell(row, name)));
-    require_plain_id(table, row, name.c_str(), value);
-    const std::size_t dash = value.find('-');
-    if (dash != std::string::npos && out.ends_with(value.substr(0, dash + 1))) value.erase(0, dash + 1);
-    out += value;
-    at = close + 1;
-  }
-  return out;
-}
-
-inline std::optional<double> parse_label_number(std::string_view cell) {
-  cell = trimmed(cell);
-  if (cell.starts_with('+')) cell.remove_prefix(1);
-  double value = 0;
-  const auto [end, status] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-  if (status != std::errc{} || end != cell.data() + cell.size() || !std::isfinite(value)) return std::nullopt;
-  return value;
-}
-
-/// "a, b, c and 4 more"
-inline std::string some_of(const std::vector<std::string>& all, std::size_t most = 5) {
-  std::string list;
-  for (std::size_t i = 0; i < std::min(most, all.size()); ++i) list += (i > 0 ? ", " : "") + all[i];
-  return all.size() > most ? concat(list, " and ", all.size() - most, " more") : list;
-}
-
 inline void check_conflicts(Manifest& m) {
   for (const char* name : {"sex", "idh1"}) {
     const auto f = m.find_field(name);
@@ -136,7 +89,7 @@ inline void check_conflicts(Manifest& m) {
     std::vector<std::string> bad;
     for (const auto& [subject, values] : seen)
       if (values.size() > 1) bad.push_back(subject);
-    if (!bad.empty()) m.findings.add(Severity::warning, "manifest.conflict", bad.size(), " subjects have more than one ", name, ": ", some_of(bad));
+    if (!bad.empty()) m.findings.add(Severity::warning, "manifest.conflict", bad.size(), bad.size() == 1 ? " subject has" : " subjects have", " more than one ", name, ": ", some_of(bad));
   }
   const auto age = m.find_field("age"), days = m.find_field("days");
   if (!age || !days) return;
@@ -153,7 +106,7 @@ inline void check_conflicts(Manifest& m) {
   for (const auto& [subject, range] : born)
     if (range.second - range.first > 1.01) bad.push_back(subject);
   if (!bad.empty())
-    m.findings.add(Severity::warning, "manifest.conflict", "age and days contradict each other in ", bad.size(), " subjects: ", some_of(bad));
+    m.findings.add(Severity::warning, "manifest.conflict", "age and days contradict each other in ", bad.size(), bad.size() == 1 ? " subject: " : " subjects: ", some_of(bad));
 }
 
 }  // namespace detail
@@ -167,11 +120,11 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
   m.path = table.path();
   if (table.rows() == 0) throw Error(ErrorKind::format, "manifest.empty", "the table has no rows", table.path());
   const auto column = [&](const char* name, const char* other) {
-    const auto c = table.find_column(name);
-    return c || other == nullptr ? c : table.find_column(other);
+    const auto c = detail::find_column_ignoring_case(table, name);
+    return c || other == nullptr ? c : detail::find_column_ignoring_case(table, other);
   };
-  const auto subject = column("subject_id", "participant_id"), session = table.find_column("session_id"), volume = table.find_column("volume_id"),
-             path = table.find_column("path");
+  const auto subject = column("subject_id", "participant_id"), session = column("session_id", nullptr), volume = column("volume_id", nullptr),
+             path = column("path", nullptr);
   if (!subject) (void)table.column("subject_id");  // says which name comes near
   if (!path && options.pattern.empty())
     throw Error(ErrorKind::format, "manifest.path", "no column \"path\"; for a table without paths give --pattern, for example \"sub-{participant_id}_T1w.nii.gz\"",
@@ -225,7 +178,9 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
       if (field.kind == LabelKind::continuous) {
         if (!is_missing_number(cell)) {
           label.number = detail::parse_label_number(cell);
-          if (!label.number) throw wrong(r, "manifest.number", field.name, " is ", in_quotes(cell), ", expected a number");
+          if (!label.number)
+            throw wrong(r, "manifest.number", field.name, " is ", in_quotes(cell), ", expected a number",
+                        cell.ends_with('+') ? " (an open end like 89+ is not an age: write 89, or n/a)" : "");
           if (*label.number < field.low || *label.number > field.high)
             throw wrong(r, "manifest.range", field.name, " is ", *label.number, ", expected ", field.low, " to ", field.high);
         }
@@ -263,7 +218,7 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
     m.findings.add(Severity::warning, "manifest.unknown", name, " has values outside the known ones: ", detail::some_of({values.begin(), values.end()}, 8),
                    " (known: ", options.schema.find(name)->known_values(), ")");
   if (!absent.empty())
-    m.findings.add(Severity::error, "manifest.missing_file", absent.size(), " of ", m.size(), absent.size() == 1 ? " file does" : " files do", " not exist: ",
+    m.findings.add(Severity::error, "manifest.missing_file", absent.size(), " of ", m.size(), m.size() == 1 ? " file " : " files ", absent.size() == 1 ? "does" : "do", " not exist: ",
                    detail::some_of(absent));
   detail::check_conflicts(m);
   return m;

@@ -7,8 +7,14 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
+#include <cmath>
+#include <cstring>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,6 +60,9 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
   if (n == 0) fail(ErrorKind::argument, "cache.empty", "cache: no volumes to pack");
   if (options.dtype != DType::f16 && options.dtype != DType::f32)
     fail(ErrorKind::dtype, "cache.dtype", "cache: element type ", to_string(options.dtype), ", expected F16 or F32");
+  require_valid(contract);
+  if (const std::set<std::string> different(ids.begin(), ids.end()); static_cast<Index>(different.size()) != n)
+    fail(ErrorKind::argument, "cache.ids", "cache: ", n, " volumes have ", different.size(), " different ids, expected one each");
   const Shape shape{contract.shape[0], contract.shape[1], contract.shape[2]};
   const std::vector<NamedTensor> tensors{{"volumes", options.dtype, {n, shape[0], shape[1], shape[2]}, {}, {}},
                                          {"checksums", DType::u32, {n}, {}, {}},
@@ -76,6 +85,8 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
         } else {
           for (Index i = 0; i < t.size(); ++i) {
             const float16 h = to_half(t.data()[i]);
+            if ((h.bits & 0x7fffu) == 0x7c00u && std::isfinite(t.data()[i]))
+              fail(ErrorKind::format, "cache.range", "the value ", t.data()[i], " is beyond the largest half, 65504; normalise, or store F32");
             std::memcpy(raw.data() + 2 * i, &h, 2);
           }
         }
@@ -91,6 +102,8 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
       if (!options.skip_failed || e.kind() == ErrorKind::environment) throw;
       report.failures.push_back(concat(ids[static_cast<std::size_t>(row)], ": ", e.what()));
       usable.push_back(0);
+      if (static_cast<Index>(report.failures.size()) == n)
+        fail(ErrorKind::format, "cache.empty", "cache: none of the ", n, " scans could be read; the first: ", report.failures.front());
       raw.assign(bytes, std::byte{0});
     }
     checksums.push_back(crc32_of(raw));
@@ -131,6 +144,7 @@ class PackedCache {
     const std::size_t n = static_cast<std::size_t>(volumes_->shape[0]);
     require(ids_.size() == n && checksums_.size() == n && usable_.size() == n, "ids, checksums and volumes differ in number");
     for (std::size_t a = 0; a < 3; ++a) require(volumes_->shape[a + 1] == contract_.shape[a], "volumes and contract differ in shape");
+    for (std::size_t r = 0; r < n; ++r) require(rows_.emplace(ids_[r], static_cast<Index>(r)).second, "an id stands for two volumes");
     checked_ = std::vector<std::atomic<bool>>(n);
   }
 
@@ -139,6 +153,14 @@ class PackedCache {
   const PreprocessingContract& contract() const { return contract_; }
   const std::string& source() const { return source_; }
   bool usable(Index row) const { return usable_.at(static_cast<std::size_t>(row)) != 0; }
+  /// The row of a volume: manifests are sorted, filtered and extended after a cache was made, so rows are found by id. Throws Error
+  /// (argument) when it is not in the cache.
+  Index row_of(const std::string& id) const {
+    const auto found = rows_.find(id);
+    if (found == rows_.end())
+      throw Error(ErrorKind::argument, "cache.id", concat("holds no volume ", in_quotes(id), "; make the cache again from the present manifest"), file_.path());
+    return found->second;
+  }
 
   /// Volume `row` as float32 (X, Y, Z) into `to`. From several threads at once if need be. Throws Error (format) when its
   /// bytes do not match their checksum, Error (argument) for an unusable row.
@@ -171,6 +193,7 @@ class PackedCache {
   PreprocessingContract contract_;
   std::string source_;
   std::vector<std::string> ids_;
+  std::map<std::string, Index> rows_;
   std::vector<std::uint32_t> checksums_;
   std::vector<std::uint8_t> usable_;
   mutable std::vector<std::atomic<bool>> checked_;

@@ -5,6 +5,7 @@
 // time: memory is bounded however fast the threads are. An exception travels to the next() of its own position.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
@@ -12,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -36,16 +38,14 @@ class Prefetcher {
     if (options.threads < 1 || options.threads > 64 || options.depth < 1 || options.depth > 4096)
       fail(ErrorKind::argument, "prefetch.options", "prefetch: ", options.threads, " threads and a depth of ", options.depth, ", expected 1 to 64 and 1 to 4096");
     for (int t = 0; t < options.threads; ++t) contexts_.push_back(std::make_unique<Context<Cpu>>(CpuOptions{.threads = 1}));
-    for (auto& context : contexts_) threads_.emplace_back([this, c = context.get()] { work(*c); });
-  }
-  ~Prefetcher() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      stop_ = true;
+    try {
+      for (auto& context : contexts_) threads_.emplace_back([this, c = context.get()] { work(*c); });
+    } catch (const std::system_error&) {
+      stop();
+      fail(ErrorKind::environment, "prefetch.threads", "prefetch: the machine gives no more than ", threads_.size(), " of ", options.threads, " threads");
     }
-    room_.notify_all();
-    for (std::thread& t : threads_) t.join();
   }
+  ~Prefetcher() { stop(); }
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
@@ -82,6 +82,15 @@ class Prefetcher {
     std::optional<Item> item;
     std::exception_ptr error;
   };
+
+  void stop() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      stop_ = true;
+    }
+    room_.notify_all();
+    for (std::thread& t : threads_) t.join();
+  }
 
   void work(Context<Cpu>& context) {
     std::unique_lock<std::mutex> lock(mutex_);

@@ -153,6 +153,13 @@ inline NiftiHeader parse_nifti_header(std::span<const std::byte> bytes, Findings
                                 : concat("not a NIfTI file: the magic is ", in_quotes(found), ", expected \"n+", h.version, "\" or \"ni", h.version, "\""));
   }
   h.single_file = b.text(magic, 4)[1] == '+';
+  if (!v1) {  // NIfTI-2 carries line ends that a transfer in text mode would change
+    const std::string_view line_ends = b.text(8, 4);
+    if (line_ends == std::string_view("\0\0\0\0", 4))
+      findings.add(Severity::note, "nifti.line_ends", "the header lacks the line ends after its magic, which would show a transfer in text mode");
+    else if (line_ends != "\r\n\x1a\n")
+      refuse("nifti.line_ends", "the line ends after the magic are ", in_quotes(line_ends), ": a transfer in text mode has changed the file; transfer it again");
+  }
 
   // Dimensions.
   const std::int64_t rank = v1 ? b.get<std::int16_t>(40) : b.get<std::int64_t>(16);

@@ -128,7 +128,10 @@ inline std::vector<std::byte> nifti_header_of(const Grid& grid, const NiftiTypeI
     std::memcpy(bytes.data(), &header, sizeof(header));
     return bytes;
   };
-  return version == 1 ? pack(nifti_1_header{}, ::nifti_convert_nim2n1hdr, image.get()) : pack(nifti_2_header{}, ::nifti_convert_nim2n2hdr, image.get());
+  if (version == 1) return pack(nifti_1_header{}, ::nifti_convert_nim2n1hdr, image.get());
+  std::vector<std::byte> bytes = pack(nifti_2_header{}, ::nifti_convert_nim2n2hdr, image.get());
+  std::memcpy(bytes.data() + 8, "\r\n\x1a\n", 4);  // the second half of the magic, which the C library leaves 0
+  return bytes;
 }
 
 /// Slices [z0, z0 + slices) of the values (X, Y, Z) in file order, converted.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "braing3n/volume/findings.hpp"
 #include "braing3n/volume/model_grid.hpp"
@@ -122,7 +123,7 @@ inline Findings check_against(const Volume& scan, const VolumeStatistics& s, con
     f.add(share > 0.01 && !contract.clip_negative ? Severity::warning : Severity::note, "volume.negative", detail::percent(share),
           " of the non-zero voxels are negative", contract.clip_negative ? "; they become 0" : " and are kept");
   }
-  if (s.min != s.max && s.min >= 0 && s.max <= 1.0f)
+  if (s.min != s.max && s.min >= 0 && s.max <= 1.0f && !s.whole_numbers)
     f.add(contract.normalise == "none" ? Severity::warning : Severity::note, "volume.unit_range", "values lie between 0 and 1 (scaled before)",
           contract.normalise == "none" ? "; the model does not normalise" : "; the z-score undoes that");
   if (std::abs(s.max) >= 32767.0f || std::abs(s.min) >= 32767.0f)

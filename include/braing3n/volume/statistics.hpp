@@ -45,6 +45,7 @@ inline VolumeStatistics statistics(Context<Cpu>& ctx, const float* v, Index n) {
   const Part p = detail::sum_pieces<Part>(ctx, n, [&](Index begin, Index end) {
     Part part;
     vectorized(ctx.isa(), [&]() BRAING3N_LAMBDA_INLINE {
+      // Counts stay in 32-bit words like the values: comparisons of floats and of integers mixed as bool do not vectorise either.
       std::int32_t nonzero = 0, negative = 0, non_finite = 0, fractional = 0;
       // The least and the largest are taken on bit patterns mapped to integers of the same order: float comparisons with
       // NaN in between do not vectorise.
@@ -53,16 +54,18 @@ inline VolumeStatistics statistics(Context<Cpu>& ctx, const float* v, Index n) {
         const float x = v[i];
         const std::int32_t bits = __builtin_bit_cast(std::int32_t, x);
         const std::int32_t magnitude = bits & 0x7fffffff;
-        const bool finite = magnitude < 0x7f800000;
-        const std::int32_t order = bits < 0 ? -magnitude : magnitude;
-        nonzero += finite & (magnitude != 0);
-        negative += finite & (order < 0);
-        non_finite += !finite;
+        const std::int32_t sign = bits >> 31;  // 0 or -1
+        const std::int32_t finite = (magnitude - 0x7f800000) >> 31, some = (-magnitude) >> 31;
+        const std::int32_t order = (magnitude ^ sign) - sign;
+        nonzero -= finite & some;
+        negative -= finite & some & sign;
+        non_finite += finite + 1;
         // Above 2^23 every float is a whole number; below, adding and taking away 1.5 * 2^23 rounds to one.
         const float rounded = (x + 12582912.0f) - 12582912.0f;
-        fractional += (magnitude < 0x4b000000) & (rounded != x);
-        low = std::min(low, finite ? order : std::numeric_limits<std::int32_t>::max());
-        high = std::max(high, finite ? order : std::numeric_limits<std::int32_t>::min());
+        const std::int32_t moved = __builtin_bit_cast(std::int32_t, rounded) ^ bits;  // a zero may change its sign only
+        fractional += static_cast<std::int32_t>((moved & 0x7fffffff) != 0) & ((magnitude - 0x4b000000) >> 31);
+        low = std::min(low, (order & finite) | (std::numeric_limits<std::int32_t>::max() & ~finite));
+        high = std::max(high, (order & finite) | (std::numeric_limits<std::int32_t>::min() & ~finite));
       }
       part.nonzero = nonzero, part.negative = negative, part.non_finite = non_finite, part.fractional = fractional;
       const auto back = [](std::int32_t order) { return __builtin_bit_cast(float, order < 0 ? static_cast<std::int32_t>(-order | static_cast<std::int32_t>(0x80000000u)) : order); };

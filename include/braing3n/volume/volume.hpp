@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <sstream>
 #include <string>
 
 #include "braing3n/base/shape.hpp"

@@ -1,0 +1,78 @@
+// Cells of a table as a manifest needs them: columns by name, ids that are safe in paths, patterns, numbers.
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "braing3n/io/csv.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+namespace detail {
+
+/// The column of that name (lower case), else the only one that has it in another case.
+inline std::optional<std::size_t> find_column_ignoring_case(const CsvTable& table, std::string_view name) {
+  if (const auto exact = table.find_column(name)) return exact;
+  std::optional<std::size_t> found;
+  for (std::size_t c = 0; c < table.columns(); ++c) {
+    if (!equal_ignoring_case(table.header()[c], name)) continue;
+    if (found) return std::nullopt;
+    found = c;
+  }
+  return found;
+}
+
+/// Ids become parts of paths and file names: no separators, no "..", nothing that hides.
+inline void require_plain_id(const CsvTable& table, std::size_t row, const char* what, std::string_view id) {
+  bool good = !id.empty() && id.size() <= 200 && id.front() != '.';
+  for (const char c : id) good = good && static_cast<unsigned char>(c) >= 0x20 && c != '/' && c != '\\' && c != 0x7f;
+  if (!good)
+    throw Error(ErrorKind::format, "manifest.id", concat("line ", table.line(row), ": ", what, " ", in_quotes(id),
+                                                         " cannot be an id (no slashes or control characters, not empty, not beginning with a dot)"), table.path());
+}
+
+/// Fills {column} from the row. BIDS ids often carry their prefix already: "sub-{participant_id}" with "sub-01" is "sub-01".
+inline std::string fill_pattern(const CsvTable& table, std::size_t row, const std::string& pattern) {
+  std::string out;
+  for (std::size_t at = 0; at < pattern.size();) {
+    const std::size_t open = pattern.find('{', at), close = open == std::string::npos ? open : pattern.find('}', open);
+    if (close == std::string::npos) {
+      if (open != std::string::npos) fail(ErrorKind::argument, "manifest.pattern", "pattern ", in_quotes(pattern), ": a { without its }");
+      return out + pattern.substr(at);
+    }
+    out += pattern.substr(at, open - at);
+    const std::string name = pattern.substr(open + 1, close - open - 1);
+    std::string value(trimmed(table.cell(row, name)));
+    require_plain_id(table, row, name.c_str(), value);
+    const std::size_t dash = value.find('-');
+    if (dash != std::string::npos && out.ends_with(value.substr(0, dash + 1))) value.erase(0, dash + 1);
+    out += value;
+    at = close + 1;
+  }
+  return out;
+}
+
+inline std::optional<double> parse_label_number(std::string_view cell) {
+  cell = trimmed(cell);
+  if (cell.starts_with('+')) cell.remove_prefix(1);
+  double value = 0;
+  const auto [end, status] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+  if (status != std::errc{} || end != cell.data() + cell.size() || !std::isfinite(value)) return std::nullopt;
+  return value;
+}
+
+/// "a, b, c and 4 more"
+inline std::string some_of(const std::vector<std::string>& all, std::size_t most = 5) {
+  std::string list;
+  for (std::size_t i = 0; i < std::min(most, all.size()); ++i) list += (i > 0 ? ", " : "") + all[i];
+  return all.size() > most ? concat(list, " and ", all.size() - most, " more") : list;
+}
+
+}  // namespace detail
+
+}  // namespace braing3n::inline BRAING3N_ABI
