@@ -80,13 +80,29 @@ Json inspect_table(const std::string& path) {
   Json report = {{"file", path}, {"type", "table"}, {"rows", table.rows()}, {"columns", Json::array()}};
   for (std::size_t c = 0; c < table.columns(); ++c) {
     std::size_t missing = 0;
-    std::map<std::string, bool> values;
+    std::map<std::string, std::size_t> values;
+    std::vector<double> numbers;
+    bool numeric = true;
     for (std::size_t r = 0; r < table.rows(); ++r) {
-      if (is_missing(table.cell(r, c))) ++missing;
-      else values.emplace(table.cell(r, c), true);
+      if (is_missing(table.cell(r, c))) {
+        ++missing;
+        continue;
+      }
+      ++values[std::string(table.cell(r, c))];
+      if (const auto number = braing3n::detail::parse_label_number(table.cell(r, c))) numbers.push_back(*number);
+      else numeric = false;
     }
-    report["columns"].push_back({{"name", table.header()[c]}, {"missing", missing}, {"different", values.size()}});
+    Json column = {{"name", table.header()[c]}, {"missing", missing}, {"different", values.size()}};
+    if (values.size() <= 8) column["values"] = values;
+    if (numeric && !numbers.empty()) {
+      column["min"] = *std::min_element(numbers.begin(), numbers.end());
+      column["max"] = *std::max_element(numbers.begin(), numbers.end());
+    }
+    report["columns"].push_back(column);
   }
+  for (const char* person : {"subject_id", "participant_id"})
+    if (braing3n::detail::find_column_ignoring_case(table, person))
+      report["note"] = "a table of people without paths to scans; --pattern \"sub-{participant_id}_T1w.nii.gz\" or the like makes it a manifest";
   return report;
 }
 
@@ -120,6 +136,8 @@ bool refused(const Json& report, bool strict) {
   return false;
 }
 
+std::string number_text(const Json& value) { return braing3n::detail::rounded(value.get<double>(), 6); }
+
 void print_file(const Json& report) {
   if (report["type"] == "volume") return print_volume(report);
   if (report["type"] == "manifest") return print_manifest(report);
@@ -134,10 +152,16 @@ void print_file(const Json& report) {
   if (report.contains("metadata"))
     for (const auto& [key, value] : report["metadata"].items())
       std::cout << "  " << plain(key) << ": " << plain(value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
-  Table table(report.contains("columns") ? std::vector<std::string>{"column", "missing", "different values"}
+  Table table(report.contains("columns") ? std::vector<std::string>{"column", "missing", "different", "values"}
                                          : std::vector<std::string>{"tensor", "type", "shape", "elements"});
   if (report.contains("columns"))
-    for (const Json& c : report["columns"]) table.row(plain(c["name"]), c["missing"].dump(), c["different"].dump());
+    for (const Json& c : report["columns"]) {
+      std::string what;
+      if (c.contains("values"))
+        for (const auto& [value, n] : c["values"].items()) what += (what.empty() ? "" : ", ") + value + " (" + n.dump() + ")";
+      else if (c.contains("min")) what = number_text(c["min"]) + " to " + number_text(c["max"]);
+      table.row(plain(c["name"]), c["missing"].dump(), c["different"].dump(), plain(what));
+    }
   else
     for (const Json& t : report["tensors"])
       table.row(plain(t["name"]), t["dtype"].get<std::string>(), shape_of(t["shape"]), with_commas(t["elements"].get<Index>()));
@@ -235,6 +259,7 @@ int main(int argc, char** argv) {
           ++failed;
         }
       } catch (const Error& e) {
+        if (json) std::cout << Json({{"file", path}, {"type", "refused"}, {"id", e.id()}, {"error", e.what()}}).dump() << '\n';
         if (files.size() == 1 || e.kind() == ErrorKind::environment) throw;
         std::cerr << "inspect: " << e.what() << '\n';
         ++failed;

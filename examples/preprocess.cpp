@@ -4,6 +4,7 @@
 //   preprocess --contract small --out ready/ scan1.nii.gz scan2.nii.gz
 //   preprocess --model tokenizer.safetensors --data volumes.csv --cache cohort.cache
 #include <iostream>
+#include <map>
 
 #include "braing3n/data/loader.hpp"
 #include "braing3n/io/nifti_write.hpp"
@@ -52,9 +53,29 @@ struct Summary {
   }
 };
 
+std::filesystem::path output_of(const Options& o, const std::string& name) { return std::filesystem::path(o.out) / (name + ".nii.gz"); }
+
+/// Before anything is written: no two scans may share an output, and no scan may be replaced by its own result.
+void require_own_outputs(const Options& o, const std::vector<std::pair<std::string, std::filesystem::path>>& scans) {
+  std::map<std::string, std::filesystem::path> seen;
+  for (const auto& [name, path] : scans) {
+    const auto [place, fresh] = seen.emplace(name, path);
+    if (!fresh)
+      fail(ErrorKind::argument, "preprocess.names", place->second.string(), " and ", path.string(), " would both be written as ",
+           output_of(o, name).string(), "; use --data, where every scan has an id");
+    std::error_code ignored;
+    for (const auto& [other, input] : scans)
+      if (std::filesystem::equivalent(output_of(o, name), input, ignored))
+        fail(ErrorKind::argument, "preprocess.names", "the result of ", path.string(), " would replace the scan ", input.string(), "; choose another --out");
+  }
+}
+
 int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract& contract, const std::vector<std::pair<std::string, std::filesystem::path>>& scans,
                const CommonOptions& common) {
-  std::filesystem::create_directories(o.out);
+  require_own_outputs(o, scans);
+  std::error_code why;
+  std::filesystem::create_directories(o.out, why);
+  if (why) throw Error(ErrorKind::file, "preprocess.out", concat("cannot make the folder: ", why.message()), o.out);
   std::size_t failed = 0;
   Summary summary;
   JsonLog log(common.json_log);

@@ -20,7 +20,8 @@ namespace braing3n::examples {
 
 /// A table with a subject column is a manifest if it has paths or a pattern makes them.
 inline bool is_manifest(const CsvTable& table, const std::string& pattern) {
-  return (table.has_column("subject_id") || table.has_column("participant_id")) && (table.has_column("path") || !pattern.empty());
+  const auto has = [&](const char* name) { return braing3n::detail::find_column_ignoring_case(table, name).has_value(); };
+  return (has("subject_id") || has("participant_id")) && (has("path") || !pattern.empty());
 }
 
 /// `read_scans`: read every scan for copies and damage (threads: that many at a time).
@@ -106,7 +107,7 @@ inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& optio
     }
     progress.close();
     if (!failures.empty())
-      m.findings.add(Severity::error, "manifest.unreadable", failures.size(), " scans cannot be read: ", braing3n::detail::some_of(failures, 3));
+      m.findings.add(Severity::error, "manifest.unreadable", failures.size(), failures.size() == 1 ? " scan" : " scans", " cannot be read: ", braing3n::detail::some_of(failures, 3));
     report["unreadable"] = failures;
     report["duplicates"] = Json::array();
     Index across = 0;
@@ -121,8 +122,8 @@ inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& optio
       report["duplicates"].push_back(ids);
     }
     if (!report["duplicates"].empty())
-      m.findings.add(Severity::warning, "manifest.copies", report["duplicates"].size(), " groups of scans have the same voxels, ", across,
-                     " of them under different subjects: ", report["duplicates"][0].dump());
+      m.findings.add(Severity::warning, "manifest.copies", report["duplicates"].size(), report["duplicates"].size() == 1 ? " group" : " groups", " of scans with the same voxels, ", across,
+                     " of them under different subjects; the first: ", report["duplicates"][0].dump());
   }
   report["findings"] = findings_json(m.findings);
   return report;
@@ -130,7 +131,7 @@ inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& optio
 
 inline void print_manifest(const Json& r) {
   std::cout << r["file"].get<std::string>() << ": " << with_commas(r["volumes"].get<Index>()) << " volumes of " << with_commas(r["subjects"].get<Index>())
-            << " subjects, " << r["subjects_with_repeats"] << " of them with several\n\n";
+            << (r["subjects"] == 1 ? " subject, " : " subjects, ") << (r["subjects_with_repeats"] == 0 ? "none" : r["subjects_with_repeats"].dump() + " of them") << " with several\n\n";
   const auto text = [](const Json& row, const char* key, int digits = 3) {
     return row.contains(key) ? row[key].is_string() ? row[key].get<std::string>() : braing3n::detail::rounded(row[key].get<double>(), digits) : std::string();
   };
@@ -145,15 +146,16 @@ inline void print_manifest(const Json& r) {
     std::string values;
     if (l.contains("values")) {
       std::size_t shown = 0;
-      for (const auto& [value, n] : l["values"].items()) values += shown++ < 8 ? concat(shown > 1 ? ", " : "", value, " ", n) : shown == 9 ? ", ..." : "";
+      for (const auto& [value, n] : l["values"].items()) values += shown++ < 8 ? concat(shown > 1 ? ", " : "", value, " ", n.dump()) : shown == 9 ? ", ..." : "";
     } else if (l.contains("min")) {
-      values = concat(text(l, "min"), " to ", text(l, "max"), ", median ", text(l, "median"));
+      values = concat(text(l, "min", 6), " to ", text(l, "max", 6), ", median ", text(l, "median", 6));
     } else if (l["different"].get<Index>() > 0) {
-      values = concat(l["different"], " different");
+      values = concat(l["different"].dump(), " different");
     }
     labels.row(l["name"].get<std::string>(), l["kind"].get<std::string>(), l["present"].dump(), l["missing"].dump(), values);
   }
-  labels.print(std::cout);
+  if (labels.empty()) std::cout << "no label columns\n";
+  else labels.print(std::cout);
   if (r.contains("duplicates") && r["duplicates"].empty()) std::cout << "\nno two scans have the same voxels\n";
   if (!r["findings"].empty()) std::cout << '\n';
   print_findings(r["findings"]);

@@ -117,7 +117,10 @@ inline void print_volume(const Json& r) {
   };
   std::cout << r["file"].get<std::string>() << '\n'
             << "  " << r["format"].get<std::string>() << ", " << join(r["dims"]) << " voxels of " << r["element"].get<std::string>();
-  if (r.contains("slope")) std::cout << ", value = " << r["slope"] << " * stored + " << r["intercept"];
+  if (r.contains("slope")) {
+    std::cout << ", value = " << braing3n::detail::rounded(r["slope"].get<double>(), 6) << " * stored";
+    if (const double b = r["intercept"].get<double>(); b != 0) std::cout << (b < 0 ? " - " : " + ") << braing3n::detail::rounded(std::abs(b), 6);
+  }
   if (r.contains("mark")) std::cout << ", marked " << r["mark"].get<std::string>();
   std::cout << "\n  " << join(r["spacing_mm"]) << " mm, orientation " << (r["orientation"].is_null() ? "unknown" : r["orientation"].get<std::string>()) << " from "
             << r["affine_source"].get<std::string>();
@@ -126,7 +129,7 @@ inline void print_volume(const Json& r) {
   std::cout << "\n  values " << braing3n::detail::rounded(v["min"]) << " to " << braing3n::detail::rounded(v["max"], 6) << ", "
             << (v["nonzero_litres"].is_null() ? "unknown" : braing3n::detail::rounded(v["nonzero_litres"], 3)) << " litres not zero, mean "
             << braing3n::detail::rounded(v["nonzero_mean"]) << " sd " << braing3n::detail::rounded(v["nonzero_sd"]) << " of these\n"
-            << "  content " << r["content_hash"].get<std::string>() << '\n';
+            << "  content hash " << r["content_hash"].get<std::string>() << '\n';
   if (r.contains("fit")) std::cout << "  against " << r["fit"]["contract"].get<std::string>() << ": " << (r["fit"]["fits"].get<bool>() ? "fits" : r["fit"]["usable"].get<bool>() ? "usable, with the warnings below" : "cannot be used") << '\n';
   print_findings(r["findings"]);
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <initializer_list>
 #include <ostream>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
