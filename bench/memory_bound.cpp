@@ -10,6 +10,7 @@
 #include "bench/support/timing.hpp"
 #include "braing3n/backend/cpu/context.hpp"
 #include "braing3n/ops/concat.hpp"
+#include "braing3n/ops/gather.hpp"
 #include "braing3n/ops/modulate.hpp"
 #include "braing3n/ops/patch.hpp"
 #include "braing3n/ops/token_mask.hpp"

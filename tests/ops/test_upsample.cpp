@@ -23,55 +23,70 @@ Tensor<T, Cpu> repeat(const Tensor<T, Cpu>& x) {
 
 const Conv3dOptions same = Conv3dOptions::same(3);
 
-/// The fused op against upsampling and convolving as two steps.
+/// Small integers and what upsampling and convolving as two steps make of them, in double: computed once for all providers and types.
+struct TwoSteps {
+  Tensor<double, Cpu> up, y, y_without_bias, dx, dw;
+  Shape x_shape, w_shape, y_shape;
+  std::uint32_t id;
+
+  TwoSteps(Context<Cpu>& ctx, const Shape& x, Index out, std::uint32_t first_id) : x_shape(x), w_shape{3, 3, 3, x[4], out}, id(first_id) {
+    const auto w = small_integers<double>(ctx, w_shape, id + 1), bias = small_integers<double>(ctx, {out}, id + 2);
+    up = repeat(small_integers<double>(ctx, x_shape, id));
+    y = reference_conv3d(up, w, bias, same);
+    y_without_bias = reference_conv3d(up, w, {}, same);
+    y_shape = y.shape();
+    const auto dy = small_integers<double>(ctx, y_shape, id + 3);
+    dx = upsample_nearest2_backward(reference_conv3d_input(dy, w, up.shape(), same));
+    dw = reference_conv3d_weight(up, dy, w_shape, same);
+  }
+};
+
+/// The fused op against the two steps.
 template <class T>
-void compare_with_two_steps(const CpuProvider& provider) {
+void compare_with_two_steps(const CpuProvider& provider, const TwoSteps& want) {
   Context<Cpu> ctx({.threads = 2, .provider = &provider});
-  std::uint32_t id = 0;
-  for (const auto& [x_shape, out] : {std::pair{Shape{2, 2, 3, 5, 3}, Index{5}},
-                                     {Shape{1, 1, 1, 1, 2}, Index{1}},
-                                     {Shape{1, 3, 2, 20, 33}, Index{32}},
-                                     {Shape{1, 2, 9, 31, 31}, Index{33}},
-                                     {Shape{1, 2, 2, 4, 200}, Index{150}}}) {
-    CAPTURE(std::string(provider.name));
-    CAPTURE(x_shape.str());
-    const auto x = small_integers<T>(ctx, x_shape, ++id), w = small_integers<T>(ctx, {3, 3, 3, x_shape[4], out}, ++id);
-    const auto bias = small_integers<T>(ctx, {out}, ++id);
-    const auto equal = [](const Tensor<T, Cpu>& got, const Tensor<double, Cpu>& want) {
-      REQUIRE(got.shape() == want.shape());
-      Index wrong = 0;
-      for (Index i = 0; i < got.size(); ++i) wrong += got.data()[i] == static_cast<T>(want.data()[i]) ? 0 : 1;
-      CHECK(wrong == 0);
-    };
-    const auto up = repeat(x);
-    CHECK(same_bits(upsample_nearest2_forward(x), up));
-    const auto y = upsample_conv3d_forward(x, w, bias);
-    equal(y, reference_conv3d(up, w, bias, same));
-    equal(upsample_conv3d_forward(x, w, {}), reference_conv3d(up, w, {}, same));
-    const auto dy = small_integers<T>(ctx, y.shape(), ++id);
-    const auto dx = upsample_nearest2_backward(reference_conv3d_input(dy, w, up.shape(), same));
-    equal(upsample_conv3d_backward_input(dy, w), dx);
-    if constexpr (!std::is_same_v<T, bfloat16>) {
-      auto dw = Tensor<T, Cpu>::zeros(ctx, w.shape());
-      upsample_conv3d_backward_weight(x, dy, dw);
-      auto want = reference_conv3d_weight(up, dy, w.shape(), same);
-      equal(dw, want);
-      upsample_conv3d_backward_weight(x, dy, dw);  // adds
-      for (Index i = 0; i < want.size(); ++i) want.data()[i] *= 2;
-      equal(dw, want);
-    }
+  CAPTURE(std::string(provider.name));
+  CAPTURE(want.x_shape.str());
+  const auto x = small_integers<T>(ctx, want.x_shape, want.id), w = small_integers<T>(ctx, want.w_shape, want.id + 1);
+  const auto bias = small_integers<T>(ctx, {want.w_shape[4]}, want.id + 2), dy = small_integers<T>(ctx, want.y_shape, want.id + 3);
+  const auto equal = [](const Tensor<T, Cpu>& got, const Tensor<double, Cpu>& expected, double times) {
+    REQUIRE(got.shape() == expected.shape());
+    Index wrong = 0;
+    for (Index i = 0; i < got.size(); ++i) wrong += got.data()[i] == static_cast<T>(times * expected.data()[i]) ? 0 : 1;
+    CHECK(wrong == 0);
+  };
+  equal(upsample_nearest2_forward(x), want.up, 1);
+  equal(upsample_conv3d_forward(x, w, bias), want.y, 1);
+  equal(upsample_conv3d_forward(x, w, {}), want.y_without_bias, 1);
+  equal(upsample_conv3d_backward_input(dy, w), want.dx, 1);
+  if constexpr (!std::is_same_v<T, bfloat16>) {
+    auto dw = Tensor<T, Cpu>::zeros(ctx, w.shape());
+    upsample_conv3d_backward_weight(x, dy, dw);
+    equal(dw, want.dw, 1);
+    upsample_conv3d_backward_weight(x, dy, dw);  // adds
+    equal(dw, want.dw, 2);
   }
 }
 
 }  // namespace
 
 TEST_CASE("upsample_conv3d equals upsampling and convolving, bit for bit on small integers") {
-  for (const CpuProvider* provider : usable_providers()) {
-    compare_with_two_steps<float>(*provider);
-    compare_with_two_steps<double>(*provider);
-    compare_with_two_steps<bfloat16>(*provider);
+  Context<Cpu> reference({.threads = 1});
+  std::uint32_t id = 1;
+  for (const auto& [x_shape, out] : {std::pair{Shape{2, 2, 3, 5, 3}, Index{5}},
+                                     {Shape{1, 1, 1, 1, 2}, Index{1}},
+                                     {Shape{1, 3, 2, 20, 33}, Index{32}},
+                                     {Shape{1, 2, 9, 31, 31}, Index{33}},
+                                     {Shape{1, 2, 2, 4, 200}, Index{150}}}) {
+    const TwoSteps want(reference, x_shape, out, id);
+    id += 4;
+    for (const CpuProvider* provider : usable_providers()) {
+      compare_with_two_steps<float>(*provider, want);
+      compare_with_two_steps<double>(*provider, want);
+      compare_with_two_steps<bfloat16>(*provider, want);
+    }
+    compare_with_two_steps<double>(direct_double_provider(), want);
   }
-  compare_with_two_steps<double>(direct_double_provider());
 }
 
 TEST_CASE("upsample gradients agree with finite differences") {
