@@ -15,8 +15,9 @@ namespace {
 
 using Matrix = std::array<std::array<double, 4>, 3>;
 
-enum class Kind { sform_only, qform_only, both, disagreeing, oblique, sheared, anisotropic };
-constexpr std::array kinds{Kind::sform_only, Kind::qform_only, Kind::both, Kind::disagreeing, Kind::oblique, Kind::sheared, Kind::anisotropic};
+enum class Kind { sform_only, qform_only, both, disagreeing, oblique, oblique_qform, sheared, anisotropic };
+constexpr std::array kinds{Kind::sform_only, Kind::qform_only, Kind::both, Kind::disagreeing, Kind::oblique, Kind::oblique_qform, Kind::sheared,
+                         Kind::anisotropic};
 
 struct Case {
   NiftiBytes file;
@@ -53,7 +54,7 @@ Case make_case(const Orientation& o, Kind kind, int datatype, int bits, int vers
   std::array<double, 3> mm{2, 2, 2};
   if (kind != Kind::sform_only && kind != Kind::both) mm = {1.5, 2, 2.75};
   double angle_z = 0, angle_x = 0;
-  if (kind == Kind::oblique) angle_z = 0.3, angle_x = 0.2;
+  if (kind == Kind::oblique || kind == Kind::oblique_qform) angle_z = 0.3, angle_x = 0.2;
   // Voxel axis a runs along world axis o.axis[a]; then the whole scan is turned in the world.
   std::array<std::array<double, 3>, 3> direction{};
   for (std::size_t a = 0; a < 3; ++a) direction[static_cast<std::size_t>(o.axis[a])][a] = o.sign[a];
@@ -80,8 +81,9 @@ Case make_case(const Orientation& o, Kind kind, int datatype, int bits, int vers
   f.datatype = datatype;
   f.bitpix = bits;
   f.pixdim = {1, mm[0], mm[1], mm[2], 1, 0, 0, 0};
-  const bool use_q = kind == Kind::qform_only || kind == Kind::both || kind == Kind::disagreeing || kind == Kind::anisotropic;
-  const bool use_s = kind != Kind::qform_only;
+  const bool only_q = kind == Kind::qform_only || kind == Kind::oblique_qform;
+  const bool use_q = only_q || kind == Kind::both || kind == Kind::disagreeing || kind == Kind::anisotropic;
+  const bool use_s = !only_q;
   if (use_s) {
     f.sform_code = 1;
     f.srow = c.world;
@@ -117,7 +119,7 @@ double distance(const Vec3& a, const std::array<double, 3>& b) {
 
 }  // namespace
 
-TEST_CASE("48 orientations x 7 geometries x 10 types: places and values, also after reorientation") {
+TEST_CASE("48 orientations x 8 geometries x 10 types: places and values, also after reorientation") {
   Context<Cpu> ctx({.threads = 2});
   const test::TemporaryFolder folder;
   const std::filesystem::path path = folder / "scan.nii";
@@ -134,7 +136,7 @@ TEST_CASE("48 orientations x 7 geometries x 10 types: places and values, also af
         CAPTURE(static_cast<int>(kind));
         CAPTURE(type.code);
         bool good = scan.info.findings.has("nifti.forms") == (kind == Kind::disagreeing);
-        good = good && scan.info.affine_source == (kind == Kind::qform_only ? "qform" : "sform");
+        good = good && scan.info.affine_source == (kind == Kind::qform_only || kind == Kind::oblique_qform ? "qform" : "sform");
         good = good && to_string(orientation_of(scan.volume.affine)) == to_string(o);
         for (Index i = 0; i < 6; ++i)
           for (Index j = 0; j < 7; ++j)
@@ -170,10 +172,10 @@ TEST_CASE("48 orientations x 7 geometries x 10 types: places and values, also af
             }
         REQUIRE(kept);
       }
-  CHECK(files == 48 * 7 * 10);
+  CHECK(files == 48 * 8 * 10);
 }
 
-TEST_CASE("48 orientations x 7 geometries: a ramp in the world stays that ramp on the model's grid, and comes back") {
+TEST_CASE("48 orientations x 8 geometries: a ramp in the world stays that ramp on the model's grid, and comes back") {
   // Trilinear interpolation reproduces a linear function exactly, so inside the scan every model voxel must hold the ramp's
   // value at its own place, whatever the header looked like. A mean over whole and partial voxels has its centre of weight up
   // to an eighth of a voxel beside its middle (test_resample.cpp computes such means exactly).
