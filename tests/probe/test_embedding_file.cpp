@@ -60,7 +60,8 @@ TEST_CASE("embeddings that do not fit are refused") {
   test::check_error("file.exists", {}, [&] { write_embeddings(path, example()); });
   test::check_error("embedding.format", {"features"}, [&] { read_embeddings(path, "features"); });
   const std::vector<float> values(12);
-  write_safetensors(path, std::vector{named_tensor<float>("latents", {3, 4}, values)}, {{"volume_ids", R"(["a","b"])"}}, {.overwrite = true}, true);
+  write_safetensors(path, std::vector{named_tensor<float>("latents", {3, 4}, values)}, {{"volume_ids", R"(["a","b"])"}},
+                    {.overwrite = true}, true);
   test::check_error("embedding.format", {"3 rows", "2 volume ids"}, [&] { read_embeddings(path, "latents"); });
   std::filesystem::remove_all(path.parent_path());
 }

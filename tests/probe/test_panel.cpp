@@ -1,68 +1,13 @@
-// Panels, confounds, leaks, saved probes and fold files: planted faults are found, clean data raises nothing.
+// Panels, confounds and leaks: planted faults are found, clean data raises nothing.
 #include <doctest/doctest.h>
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
 
 #include "braing3n/backend/cpu/providers.hpp"
-#include "braing3n/probe/fold_file.hpp"
 #include "braing3n/probe/panel_files.hpp"
-#include "braing3n/probe/saved_probe.hpp"
-#include "tests/support/check.hpp"
+#include "tests/probe/cohort.hpp"
 
 using namespace braing3n;
-
-namespace {
-
-struct Folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / concat("braing3n_probe_", ::getpid());
-  Folder() { std::filesystem::create_directories(path); }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path / name) << text;
-    return (path / name).string();
-  }
-};
-
-/// 240 scans of 120 people at 3 sites; sex and age can be read from the features, "random" cannot.
-struct Cohort {
-  Context<Cpu>& ctx;
-  Index n = 240, d = 20;
-  Tensor<float, Cpu> x;
-  std::vector<std::string> ids;
-  std::vector<std::int32_t> subject, site;
-  explicit Cohort(Context<Cpu>& c) : ctx(c), x(test::random<float>(c, {240, 20}, 40)) {
-    for (Index i = 0; i < n; ++i) {
-      ids.push_back(concat("v", i));
-      subject.push_back(static_cast<std::int32_t>(i / 2));
-      site.push_back(static_cast<std::int32_t>(i / 2 % 3));
-    }
-  }
-  FeatureView<float> view() const { return {x.data(), n, d}; }
-  ResolvedTask binary(const std::string& name, const std::vector<std::int32_t>& label) const {
-    ResolvedTask t;
-    t.task.text = t.task.column = name;
-    t.classification = true;
-    t.classes = {"a", "b"};
-    t.label = label;
-    return t;
-  }
-  /// One value per person, from feature 0 of the first scan.
-  std::vector<std::int32_t> readable() const {
-    std::vector<std::int32_t> y;
-    for (Index i = 0; i < n; ++i) y.push_back(x.data()[i / 2 * 2 * d] > 0);
-    return y;
-  }
-};
-
-PanelOptions quick() {
-  PanelOptions o;
-  o.uncertainty = {.replicates = 100, .permutations = 99};
-  return o;
-}
-
-}  // namespace
+using test::Cohort;
+using test::quick;
 
 TEST_CASE("a panel finds what is there and nothing else, with the same bits on 1, 2 and 3 threads") {
   std::vector<std::string> results;
@@ -264,91 +209,4 @@ TEST_CASE("subjects with two labels and subjects in two folds are named") {
   CHECK(all[0].kind == "label_conflict");
   const Panel refused({c.binary("sex", c.readable())}, c.subject, quick(), [&](const Task&) { return std::optional(fold); });
   CHECK(refused.tasks()[0].error.find("one subject into two folds") != std::string::npos);
-}
-
-TEST_CASE("saved probes give the fitted predictions again, and refuse foreign features") {
-  const Folder folder;
-  Context<Cpu> ctx({.threads = 2});
-  const Cohort c(ctx);
-  ResolvedTask age;
-  age.task.text = age.task.column = "age";
-  for (Index i = 0; i < c.n; ++i)
-    age.target.push_back(50 + 4.0 * c.x.data()[i * c.d + 1] + 6.0 * Philox(9, Purpose::test).normal(static_cast<std::uint64_t>(i)));
-  std::vector<std::int32_t> three;
-  for (Index i = 0; i < c.n; ++i) three.push_back(c.x.data()[i * c.d + 3] > 0.5f ? 2 : c.x.data()[i * c.d + 3] > -0.5f ? 1 : 0);
-  ResolvedTask stage = c.binary("stage", three);
-  stage.classes = {"a", "b", "c"};
-  const Panel panel({c.binary("sex", c.readable()), stage, age}, c.subject, quick());
-  const auto results = panel.run(ctx, c.view());
-  FeatureTable table;
-  table.path = "features";
-  table.rows = c.n;
-  table.columns = c.d;
-  table.values.assign(c.x.data(), c.x.data() + c.n * c.d);
-  table.set_contract("1 mm, skull-stripped");
-  const auto fits = panel.fit_all(ctx, c.view(), {}, results);
-  const SavedProbe made = make_saved_probe(table, results, fits);
-  const auto file = folder.path / "p.safetensors";
-  write_saved_probe(file, made);
-  const SavedProbe read = read_saved_probe(file);
-  REQUIRE(read.tasks.size() == 3);
-  require_same_features(read, table);
-  for (std::size_t t = 0; t < 3; ++t) {
-    CHECK(read.tasks[t].name == made.tasks[t].name);
-    CHECK(read.tasks[t].classes == made.tasks[t].classes);
-    for (Index i : {Index{0}, Index{17}})
-      CHECK(apply_probe(read.tasks[t], c.x.data() + i * c.d) == apply_probe(made.tasks[t], c.x.data() + i * c.d));
-  }
-  // The calibrated held-out probabilities have no worse log loss than the raw ones.
-  for (std::size_t t = 0; t < 2; ++t) {
-    const Index outputs = read.tasks[t].fit.outputs;
-    double raw = 0, calibrated = 0;
-    for (std::size_t k = 0; k < results[t].sample.size(); ++k) {
-      std::vector<double> v(results[t].linear.begin() + static_cast<std::ptrdiff_t>(k) * outputs,
-                            results[t].linear.begin() + static_cast<std::ptrdiff_t>(k + 1) * outputs);
-      std::vector<double> p(static_cast<std::size_t>(std::max<Index>(outputs, 2)));
-      to_probabilities(v.data(), outputs, p.data());
-      raw -= std::log(p[static_cast<std::size_t>(results[t].predictions.label[k])]);
-      for (double& value : v) value = read.tasks[t].calibration_slope * value + read.tasks[t].calibration_offset;
-      to_probabilities(v.data(), outputs, p.data());
-      calibrated -= std::log(p[static_cast<std::size_t>(results[t].predictions.label[k])]);
-    }
-    CHECK(calibrated <= raw + 1e-9);
-  }
-  // The corrected gap has no slope on age; the raw gap has a negative one.
-  double raw = 0, corrected = 0, mean = 0;
-  for (double a : age.target) mean += a / static_cast<double>(c.n);
-  for (std::size_t k = 0; k < age.target.size(); ++k) {
-    raw += (age.target[k] - mean) * (results[2].predictions.values[k] - age.target[k]);
-    corrected += (age.target[k] - mean) * corrected_gap(read.tasks[2], results[2].predictions.values[k], age.target[k]);
-  }
-  CHECK(raw < -1000);
-  CHECK(std::abs(corrected) < 1e-6 * std::abs(raw));
-
-  FeatureTable other = table;
-  other.set_contract("2 mm");
-  CHECK_THROWS_AS(require_same_features(read, other), Error);
-  other = table;
-  other.columns = 19;
-  CHECK_THROWS_WITH_AS(require_same_features(read, other), "features: the probe reads 20 features, the table has 19", Error);
-  CHECK_THROWS_AS(read_saved_probe(folder.write("no.safetensors", "not a file of tensors")), Error);
-}
-
-TEST_CASE("fold files come back the same, salted or not, and only with the salt") {
-  const Folder folder;
-  Context<Cpu> ctx({.threads = 1});
-  const Cohort c(ctx);
-  const Panel panel({c.binary("sex", c.readable())}, c.subject, quick());
-  for (const std::string salt : {"", "pepper"}) {
-    const auto path = folder.path / concat("folds", salt, ".csv");
-    write_folds(path, c.ids, panel.tasks(), salt);
-    const FoldFile file(path, c.ids, salt);
-    CHECK(file(panel.tasks()[0].task.task) == panel.tasks()[0].predictions.fold);
-    CHECK(CsvTable(path).cell(0, "id") == (salt.empty() ? "v0" : published_id("v0", "pepper")));
-    if (!salt.empty()) CHECK_THROWS_AS(FoldFile(path, c.ids, "salt"), Error);
-    CHECK_FALSE(file(parse_task("age")).has_value());
-  }
-  CHECK(sha256_hex("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  CHECK(sha256_hex("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  CHECK(sha256_hex(std::string(119, 'a')).size() == 64);
 }
