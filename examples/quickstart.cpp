@@ -1,191 +1,208 @@
-// The library end to end at a small size: made-up heads -> a masked autoencoder learns them -> model file -> read back ->
-// the removed parts of heads it has never seen are filled in and compared with the simplest guess, the mean head.
-#include <filesystem>
-#include <iostream>
+// The whole pipeline at a small size, on people who do not exist: a phantom cohort, a masked autoencoder, a tokenizer, features
+// and latents, reconstructions of people it has never seen, and a page that shows it all.
+//
+//   quickstart --out DIR           minutes on two cores
+//   quickstart --out DIR --smoke   seconds: shows only that everything works
+// Every step is one of the other programs, run with the command that is printed: copy it to go on with scans of your own.
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "braing3n/io/model_file.hpp"
-#include "braing3n/io/nifti_write.hpp"
-#include "braing3n/models/mae3d.hpp"
-#include "braing3n/nn/flatten.hpp"
-#include "braing3n/nn/initialize.hpp"
-#include "braing3n/nn/state_dict.hpp"
-#include "braing3n/ops/patch.hpp"
-#include "braing3n/optim/adamw.hpp"
-#include "braing3n/optim/clip.hpp"
-#include "braing3n/optim/schedule.hpp"
-#include "braing3n/train/finite_loss.hpp"
-#include "examples/support/context.hpp"
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "braing3n/data/split.hpp"
+#include "braing3n/io/csv.hpp"
+#include "braing3n/io/json.hpp"
 #include "examples/support/json_log.hpp"
+#include "examples/support/program.hpp"
 #include "examples/support/progress.hpp"
-#include "examples/support/table.hpp"
+#include "examples/support/report_html.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
 
 namespace {
 
-using Volumes = Tensor<float, Cpu>;  // (N, X, Y, Z, 1)
-
-constexpr Extent3 image = {32, 40, 32};
-
-/// A head of random size and brightness with a darker core of random size and place, edges about two voxels wide.
-void draw_head(std::uint64_t seed, std::uint32_t subject, float* voxels) {
-  const Philox rng(seed, Purpose::phantom, 0, subject);
-  const double radius[3] = {9.0 + 6.0 * rng.uniform(0), 11.0 + 8.0 * rng.uniform(1), 9.0 + 6.0 * rng.uniform(2)};
-  const double core = 0.2 + 0.4 * rng.uniform(3), shift = 6.0 * (rng.uniform(4) - 0.5), brightness = 0.6 + 0.4 * rng.uniform(5);
-  const auto edge = [](double r, double at) { return 1.0 / (1.0 + std::exp(12.0 * (r - at))); };
-  for (Index x = 0; x < image[0]; ++x)
-    for (Index y = 0; y < image[1]; ++y)
-      for (Index z = 0; z < image[2]; ++z) {
-        const double a = static_cast<double>(x) - 15.5, b = static_cast<double>(y) - 19.5, c = static_cast<double>(z) - 15.5;
-        const double outer = std::sqrt(a * a / (radius[0] * radius[0]) + b * b / (radius[1] * radius[1]) + c * c / (radius[2] * radius[2]));
-        const double inner = std::sqrt(a * a + (b - shift) * (b - shift) + c * c) / radius[0];
-        *voxels++ = static_cast<float>(brightness * (edge(outer, 1.0) - 0.7 * edge(inner, core)));
-      }
+std::string content(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  if (!in) throw Error(ErrorKind::file, "quickstart.read", "cannot read it", path.string());
+  return std::move(text).str();
 }
 
-Volumes heads(Context<Cpu>& context, std::uint64_t seed, std::uint32_t first, Index count) {
-  Volumes batch(context, {count, image[0], image[1], image[2], 1});
-  for (Index n = 0; n < count; ++n) draw_head(seed, first + static_cast<std::uint32_t>(n), batch.slice(n, n + 1).data());
-  return batch;
+struct StepTime {
+  std::string title, command;
+  double seconds;
+};
+
+/// Runs sibling programs one after the other and remembers what they were and how long they took.
+class Runner {
+ public:
+  Runner(const Program& program, const std::filesystem::path& log) : common_(program.common), log_(common_.json_log), output_(log) {
+    folder_ = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  }
+
+  void operator()(const std::string& title, std::vector<std::string> command) {
+    stop_if_interrupted();
+    std::string shown;
+    for (const std::string& word : command) shown += (shown.empty() ? "" : " ") + word;
+    if (!common_.quiet) std::cerr << "\n" << title << "\n$ " << shown << "\n";
+    const std::string name = command[0];
+    command[0] = (folder_ / name).string();
+    command.insert(command.end(), {"--threads", std::to_string(common_.threads)});
+    if (name != "encode" && name != "reconstruct") command.insert(command.end(), {"--seed", std::to_string(common_.seed)});
+    if (name != "phantom_cohort" && !common_.provider.empty()) command.insert(command.end(), {"--provider", common_.provider});
+    if (common_.quiet) command.push_back("--quiet");
+    std::vector<char*> arguments;
+    for (std::string& word : command) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+
+    posix_spawn_file_actions_t actions;
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666);
+    const auto begin = std::chrono::steady_clock::now();
+    pid_t child = 0;
+    const int error = ::posix_spawn(&child, command[0].c_str(), &actions, nullptr, arguments.data(), environ);
+    ::posix_spawn_file_actions_destroy(&actions);
+    if (error != 0) throw Error(ErrorKind::environment, "quickstart.program", concat("cannot run it: ", std::strerror(error), "; build the other programs too"), command[0]);
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+      if (interrupted()) ::kill(child, SIGINT);  // it saves and ends
+    }
+    stop_if_interrupted();
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+      fail(WIFEXITED(status) && WEXITSTATUS(status) == exit_environment ? ErrorKind::environment : ErrorKind::state, "quickstart.step", name, " ended with ",
+           WIFEXITED(status) ? concat("exit code ", WEXITSTATUS(status)) : std::string("a signal"), "; its message stands above");
+    times_.push_back({title, shown, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()});
+    log_.event("step", {{"title", title}, {"command", shown}, {"seconds", times_.back().seconds}});
+  }
+  const std::vector<StepTime>& times() const { return times_; }
+
+ private:
+  CommonOptions common_;
+  JsonLog log_;
+  std::filesystem::path folder_, output_;
+  std::vector<StepTime> times_;
+};
+
+/// The losses of a training folder.
+Chart curves(const std::filesystem::path& folder, const std::string& title) {
+  std::vector<Chart::Point> training, validation;
+  std::istringstream lines(content(folder / "log.jsonl"));
+  double last = 1, low = 1e300, high = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const Json json = parse_json(line, "log.jsonl");
+    if (!json.contains("loss") || !json["loss"].is_number()) continue;
+    const Chart::Point p = {json["step"].get<double>(), json["loss"].get<double>()};
+    (json["event"] == "step" ? training : validation).push_back(p);
+    last = std::max(last, p[0]), low = std::min(low, p[1]), high = std::max(high, p[1]);
+  }
+  // Room below the curves for the legend.
+  Chart chart(title, "step", "loss", {0, last}, {std::max(0.0, low - 0.3 * (high - low)), high + 0.05 * (high - low)});
+  chart.line(training, series_colour(5), false, 1.0);
+  chart.line(validation, series_colour(1));
+  chart.legend("training", series_colour(5));
+  chart.legend("validation", series_colour(1));
+  return chart;
 }
 
-TokenMask<Cpu> masks(Context<Cpu>& context, std::uint64_t seed, std::uint32_t step, std::uint32_t first, Index count, const Mae3dConfig& c) {
-  std::vector<std::uint32_t> subjects;
-  for (Index n = 0; n < count; ++n) subjects.push_back(first + static_cast<std::uint32_t>(n));
-  return draw_token_mask(context, seed, step, std::span<const std::uint32_t>(subjects), c.encoder.tokens(), c.masking_ratio);
-}
+const char* mae_config = R"({"model": {"encoder": {"image": [40, 48, 40], "patch": [8, 8, 8], "width": 192, "depth": 4, "heads": 4, "mlp": 768},
+           "decoder_width": 96, "decoder_depth": 2, "decoder_heads": 4, "decoder_mlp": 384},
+ "contract": {"shape": [40, 48, 40], "spacing": [4, 4, 4], "centring": "mass"},
+ "training": {"batch": 8, "lr": 0.001, "adamw": {"beta2": 0.95, "weight_decay": 0.05}, "augment": {"flip": true, "shift": 1}}}
+)";
+const char* tokenizer_config = R"({"bottleneck": 32, "decoder": {"plan": "d1", "mid": 64, "widths": [64, 32, 16], "groups": 8},
+ "training": {"batch": 2, "lr": 0.002, "ema": {"decay": 0.99, "warmup": true}, "augment": {"flip": true, "shift": 1}}}
+)";
 
-/// visible patches of the head, predicted patches where they were removed
-Volume filled_in(const Tensor<float, Cpu>& prediction, const Tensor<float, Cpu>& target, const TokenMask<Cpu>& mask, const Mae3dConfig& c) {
-  Tensor<float, Cpu> tokens = target.slice(0, 1).clone();
-  const Index size = c.encoder.patch_size();
-  for (Index l = 0; l < c.encoder.tokens(); ++l)
-    if (mask.masked.data()[l] > 0) std::copy_n(prediction.data() + l * size, size, tokens.data() + l * size);
-  const Shape shape = {1, image[0], image[1], image[2], 1};
-  const Tensor<float, Cpu> voxels = unpatchify_forward(tokens, shape, PatchExtents{c.encoder.patch[0], c.encoder.patch[1], c.encoder.patch[2]});
-  Volume volume{Grid{image, Affine{}}};
-  std::copy_n(voxels.data(), voxels.size(), volume.data());
-  return volume;
+int quickstart(const Program& program, const std::filesystem::path& out, bool smoke) {
+  const CommonOptions& common = program.common;
+  const WriteOptions write{.overwrite = common.force};
+  std::filesystem::create_directories(out);
+  if (!write.overwrite && std::filesystem::exists(out / "cohort")) throw Error(ErrorKind::file, "quickstart.exists", "holds a quickstart already; --force replaces it", out.string());
+  for (const char* old : {"cohort", "mae", "tokenizer", "reconstructions", "features.safetensors", "latents.safetensors", "output.txt"}) std::filesystem::remove_all(out / old);
+  const auto at = [&](const char* name) { return (out / name).string(); };
+  for (const auto& [name, text] : {std::pair{"mae.json", mae_config}, std::pair{"tokenizer.json", tokenizer_config}}) {
+    AtomicFile file(out / name, {.overwrite = true});
+    file.write(text);
+    file.commit();
+  }
+
+  Runner run(program, out / "output.txt");
+  run("Make people who do not exist", {"phantom_cohort", "--out", at("cohort"), "--subjects", smoke ? "8" : "72", "--shape", "40,48,40"});
+  const std::string table = at("cohort") + "/volumes.csv";
+  const Manifest cohort = read_manifest(std::filesystem::path(table));
+  const Split split = split_subjects(cohort, {{"train", 0.75}, {"validation", 0.125}, {"test", 0.125}}, common.seed);
+  write_split(out / "split.csv", split, {.overwrite = true});
+  const std::vector<Index> test = rows_of(cohort, split, "test");
+  {
+    CsvWriter unseen(out / "unseen.csv", {"volume_id", "subject_id", "path"}, {.overwrite = true});
+    for (const Index i : test) {
+      const ScanRow& s = cohort.scans[static_cast<std::size_t>(i)];
+      unseen.row(s.volume_id, s.subject_id, std::filesystem::absolute(s.path).string());
+    }
+    unseen.finish();
+  }
+  run("Phase 1: learn what heads look like", {"mae_pretrain", "--data", table, "--split", at("split.csv"), "--out", at("mae"), "--config", at("mae.json"), "--steps",
+                                              smoke ? "12" : "600", "--batch", smoke ? "3" : "8", "--validate-every", smoke ? "6" : "50"});
+  run("Phase 2: learn to give them back", {"tokenizer_train", "--encoder", at("mae"), "--data", table, "--split", at("split.csv"), "--out", at("tokenizer"), "--config",
+                                           at("tokenizer.json"), "--steps", smoke ? "12" : "1000", "--validate-every", smoke ? "6" : "50"});
+  run("Encode everyone", {"encode", "--model", at("tokenizer"), "--data", table, "--out", at("features.safetensors"), "--latents", at("latents.safetensors")});
+  run("Reconstruct people it has never seen", {"reconstruct", "--model", at("tokenizer"), "--data", at("unseen.csv"), "--out", at("reconstructions"), "--pictures"});
+
+  HtmlPage page("braing3n quickstart", concat(cohort.size(), " synthetic heads of 40 x 48 x 40 voxels of 4 mm; ", test.size(), " of them kept unseen; seed ", common.seed, smoke ? "; a smoke run, far too short to learn anything" : ""));
+  page.note("Every head on this page is synthetic. Research use only: not a medical device.");
+  page.heading("Reconstructions of unseen people");
+  const CsvTable scores(out / "reconstructions" / "scores.csv");
+  std::vector<std::vector<std::string>> rows;
+  std::vector<double> sums(8, 0.0);
+  for (std::size_t r = 0; r < scores.rows(); ++r) {
+    rows.push_back({std::string(scores.cell(r, 0))});
+    for (std::size_t c = 1; c < 9; ++c) {
+      const double v = std::stod(std::string(scores.cell(r, c)));
+      sums[c - 1] += v / static_cast<double>(scores.rows());
+      rows.back().push_back(decimals(v, c % 4 == 1 || c % 4 == 2 ? 2 : 3));
+    }
+  }
+  rows.push_back({"mean"});
+  for (std::size_t c = 0; c < 8; ++c) rows.back().push_back(decimals(sums[c], c % 4 < 2 ? 2 : 3));
+  for (std::size_t r = 0; r < std::min<std::size_t>(3, scores.rows()); ++r) {
+    const std::string id(scores.cell(r, 0));
+    page.picture(content(out / "reconstructions" / (id + "_RECONSTRUCTION.png")), id + ": input, reconstruction from 150 x 32 numbers, difference");
+  }
+  page.table({"person", "PSNR (max-min), dB", "PSNR (99.5%), dB", "SSIM", "MAE", "brain: PSNR (max-min), dB", "PSNR (99.5%), dB", "SSIM", "MAE"}, rows);
+  page.note("Scores are taken on the model's grid in z-scored intensities; docs/encode-my-scans.md defines them.");
+  page.heading("Training");
+  page.charts({curves(out / "mae", "Phase 1: error of removed patches"), curves(out / "tokenizer", "Phase 2: mean absolute error")});
+  page.picture(content(out / "mae" / "preview.png"), "Phase 1: a validation head, what the encoder saw of it, and the prediction in the removed patches");
+  page.heading("What was run");
+  double total = 0;
+  for (const StepTime& t : run.times()) {
+    page.subheading(t.title + ", " + clock_text(t.seconds));
+    page.command(t.command);
+    total += t.seconds;
+  }
+  page.paragraph("Together " + clock_text(total) + ".");
+  AtomicFile file(out / "report.html", {.overwrite = true});
+  file.write(page.finish(concat("braing3n ", version(), " quickstart")));
+  file.commit();
+  std::cout << "unseen people: PSNR " << decimals(sums[0], 2) << " dB, SSIM " << decimals(sums[2], 3) << "; " << clock_text(total) << " in all\n"
+            << "open " << (out / "report.html").string() << '\n';
+  return exit_done;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  Program program("quickstart", "Trains a small masked autoencoder on made-up heads and fills in what it has not seen.");
+  Program program("quickstart", "Runs the whole pipeline at a small size, on synthetic heads, and shows it on one page.");
   std::filesystem::path out = "quickstart-out";
   bool smoke = false;
-  Index steps = 800;
-  program.app.add_option("--out", out, "folder for the model and the volumes");
-  program.app.add_option("--steps", steps, "training steps")->check(CLI::Range(1, 1000000));
+  program.app.add_option("--out", out, "folder for everything that is made");
   program.app.add_flag("--smoke", smoke, "a run of seconds that only shows that everything works");
-
-  return program.run(argc, argv, [&] {
-    if (program.common.precision != "f32")
-      fail(ErrorKind::argument, "quickstart.precision", "--precision ", program.common.precision, ": quickstart trains, which needs f32");
-    if (smoke) steps = std::min<Index>(steps, 20);
-    const std::uint64_t seed = program.common.seed;
-    const WriteOptions write = {.overwrite = program.common.force};
-    const auto model_path = out / "mae.safetensors", scan_path = out / "SYNTHETIC_head.nii.gz", filled_path = out / "SYNTHETIC_head_RECONSTRUCTION.nii.gz";
-    for (const auto& path : {model_path, scan_path, filled_path})
-      if (!write.overwrite && std::filesystem::exists(path)) fail(ErrorKind::file, "quickstart.exists", path.string(), " exists; --force replaces it");
-    std::filesystem::create_directories(out);
-
-    JsonLog log(program.common.json_log);
-    const auto context_owner = make_cpu_context(program.common);
-    Context<Cpu>& context = *context_owner;
-    Mae3dConfig config;
-    config.encoder = {.image = image, .patch = {8, 8, 8}, .width = 96, .depth = 3, .heads = 4, .mlp = 384};
-    config.decoder_width = 48, config.decoder_depth = 2, config.decoder_heads = 4, config.decoder_mlp = 192;
-    Mae3d<Cpu, F32> model(context, config);
-    initialize(model, seed);
-    flatten(model, context);
-    auto parameters = parameter_views<Mae3d<Cpu, F32>, Cpu>(model);
-    AdamW<float, Cpu> optimizer(parameters, {.beta2 = 0.95, .weight_decay = 0.05});
-    const Schedule schedule({.lr = 2e-3, .warmup_steps = steps / 20, .steps = steps});
-    if (!program.common.quiet)
-      std::cout << "masked autoencoder with " << with_commas(count_parameters(model).learned) << " parameters, " << config.encoder.tokens()
-                << " tokens, provider " << context.provider().name << ", " << context.threads() << " threads\n";
-
-    constexpr Index training_heads = 256, batch = 8, test_heads = 16;
-    const Volumes training = heads(context, seed, 0, training_heads);
-    double first_loss = 0, last_loss = 0;
-    {
-      Progress progress("train", steps, program.common.quiet);
-      for (Index step = 0; step < steps; ++step) {
-        stop_if_interrupted();
-        const Index begin = step * batch % training_heads;
-        const Volumes x = training.slice(begin, begin + batch);
-        const TokenMask<Cpu> mask = masks(context, seed, static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(begin), batch, config);
-
-        optimizer.zero_gradients();
-        Tape<Cpu> tape;
-        Pass<Cpu> pass(context, tape);
-        const auto result = model(pass, x, mask);
-        const auto loss = masked_patch_loss(result.prediction, result.target, mask, config.norm_pix_loss);
-        require_finite_loss(loss, context, model, [&](Pass<Cpu>& again) { model(again, x, mask); });
-        tape.backward(loss);
-        const ClipResult clip = clip_coefficient(std::span<const ParameterView<float, Cpu>>(parameters), 1.0);
-        optimizer.step(schedule.at(step), clip.coefficient);
-        last_loss = item(loss);
-        if (step == 0) first_loss = last_loss;
-        progress.advance(1, concat("loss ", last_loss));
-        log.event("step", {{"step", step}, {"loss", last_loss}, {"gradient_norm", clip.norm}});
-      }
-    }
-
-    std::vector<NamedTensor> tensors;
-    for_each_state(model, [&](const std::string& name, const Shape& shape, auto values) {
-      const auto extents = shape.extents();
-      tensors.push_back(named_tensor(name, std::vector<Index>(extents.begin(), extents.end()), std::move(values)));
-    });
-    ModelInfo info;
-    info.kind = "mae3d";
-    info.config = json_text(config);
-    info.provenance = concat("quickstart, ", steps, " steps on made-up heads, seed ", seed);
-    info.licence = "Apache-2.0";
-    write_model(model_path, info, tensors, write);
-
-    // From here on only the file counts.
-    const ModelFile file(model_path);
-    file.require_kind("mae3d");
-    Mae3d<Cpu, F32> loaded(context, file.config<Mae3dConfig>());
-    if (const LoadReport report = load_state(loaded, file); !report.complete()) fail(ErrorKind::format, "quickstart.load", "weights do not fit:\n", report.str());
-
-    const Volumes unseen = heads(context, seed, 1000, test_heads);
-    const TokenMask<Cpu> mask = masks(context, seed, 0, 1000, test_heads, config);
-    Pass<Cpu> pass(context);
-    const auto result = loaded(pass, unseen, mask);
-    const bool same = result.prediction.value().to_host() == model(pass, unseen, mask).prediction.value().to_host();
-    if (!same) fail(ErrorKind::numeric, "quickstart.reload", "the model read from the file predicts other values than the one that was written");
-    const double error = masked_patch_mse_forward(result.prediction.value(), result.target, mask.masked);
-
-    // The simplest guess for a removed patch: the mean of that patch over the training heads.
-    const auto seen = loaded.encoder.patches(training);
-    Tensor<float, Cpu> guess = Tensor<float, Cpu>::zeros(context, result.target.shape());
-    const Index row = seen.size() / training_heads;
-    for (Index n = 0; n < training_heads; ++n)
-      for (Index i = 0; i < row; ++i) guess.data()[i] += seen.data()[n * row + i] / static_cast<float>(training_heads);
-    for (Index n = 1; n < test_heads; ++n) std::copy_n(guess.data(), row, guess.data() + n * row);
-    const double guess_error = masked_patch_mse_forward(guess, result.target, mask.masked);
-
-    NiftiWriteOptions nifti;
-    nifti.file = write;
-    nifti.description = concat("SYNTHETIC braing3n quickstart seed ", seed);
-    Volume scan{Grid{image, Affine{}}};
-    std::copy_n(unseen.data(), scan.size(), scan.data());
-    write_nifti(context, scan_path, scan, nifti);
-    nifti.description = concat("SYNTHETIC RECONSTRUCTION braing3n quickstart seed ", seed);
-    write_nifti(context, filled_path, filled_in(result.prediction.value(), result.target, mask, config), nifti);
-
-    Table table({"mean squared error of removed patches", "value"});
-    table.row("training, first step", first_loss);
-    table.row("training, last step", last_loss);
-    table.row(concat(test_heads, " new heads, the mean head as a guess"), guess_error);
-    table.row(concat(test_heads, " new heads, the model read from its file"), error);
-    table.print(std::cout);
-    log.event("done", {{"model_error", error}, {"mean_head_error", guess_error}});
-    std::cout << "wrote " << model_path.string() << ", " << scan_path.string() << ", " << filled_path.string() << "\n";
-    return exit_done;
-  });
+  program.without({"--device", "--precision"});
+  return program.run(argc, argv, [&] { return quickstart(program, out, smoke); });
 }
