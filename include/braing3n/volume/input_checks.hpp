@@ -32,9 +32,10 @@ inline std::string rounded(double value, int digits = 4) {
 inline Index distinct_values(const float* v, Index n, Index limit) {
   std::vector<float> seen;
   float last = std::numeric_limits<float>::quiet_NaN();
-  for (Index i = 0; i < n; ++i) {
-    if (v[i] == last) continue;
-    last = v[i];
+  for (Index k = 0; k < n; ++k) {
+    const float value = v[k < n - n / 2 ? n / 2 + k : k - (n - n / 2)];  // from the middle on: there is the patient
+    if (value == last) continue;
+    last = value;
     if (std::find(seen.begin(), seen.end(), last) != seen.end()) continue;
     seen.push_back(last);
     if (static_cast<Index>(seen.size()) > limit) return limit + 1;

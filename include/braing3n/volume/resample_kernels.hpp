@@ -114,6 +114,12 @@ inline void gather_axes(Context<Cpu>& ctx, const float* source, const Extent3& s
   const std::size_t near = stride[2] == 1 ? 2 : stride[1] == 1 ? 1 : 0;
   const std::size_t far = near == 1 ? 0 : 1;  // the remaining one of axes 0 and 1
   if (near == 2) {
+    // Neighbours that stay neighbours are copied in one go.
+    Index first = 0, last = n[2];
+    while (first < n[2] && table[2][static_cast<std::size_t>(first)] < 0) ++first;
+    while (last > first && table[2][static_cast<std::size_t>(last - 1)] < 0) --last;
+    bool run = first < last;
+    for (Index c = first + 1; run && c < last; ++c) run = table[2][static_cast<std::size_t>(c)] == table[2][static_cast<std::size_t>(c - 1)] + 1;
     ctx.parallel(n[0], [&](Index a) {
       const Index oa = offset[0][static_cast<std::size_t>(a)];
       for (Index b = 0; b < n[1]; ++b) {
@@ -124,6 +130,12 @@ inline void gather_axes(Context<Cpu>& ctx, const float* source, const Extent3& s
           continue;
         }
         const float* line = source + oa + ob;
+        if (run) {
+          std::fill(row, row + first, 0.0f);
+          std::memcpy(row + first, line + offset[2][static_cast<std::size_t>(first)], static_cast<std::size_t>(last - first) * sizeof(float));
+          std::fill(row + last, row + n[2], 0.0f);
+          continue;
+        }
         for (Index c = 0; c < n[2]; ++c) {
           const Index oc = offset[2][static_cast<std::size_t>(c)];
           row[c] = oc < 0 ? 0.0f : line[oc];
