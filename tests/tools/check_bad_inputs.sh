@@ -16,7 +16,7 @@ expect() {  # EXIT_CODE TEXT command...: the code, one line on standard error, a
   shift 2
   cases=$((cases + 1))
   timeout 60 "$@" >out 2>err || came=$?
-  if [[ $came -ne $code ]] || ! cat out err | grep -qF -- "$text"; then
+  if [[ $came -ne $code ]] || ! grep -qF -- "$text" out err; then
     cat out err >&2
     echo "bad inputs: '$*' ended with $came, expected $code and '$text'" >&2
     exit 1
