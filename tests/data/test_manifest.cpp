@@ -152,6 +152,16 @@ TEST_CASE("splits: people stay together, shares and strata hold, seeds matter, r
   const Manifest m = from(good);
   const Split two = split_subjects(m, {{"train", 0.5}, {"test", 0.5}}, 3, "disease");
   CHECK(two.size() == 2);
+  // The strata are each row's own: of ten ill people and thirty others, every half has five ill, whatever the seed.
+  std::string table = "subject_id,path,disease\n";
+  for (int i = 0; i < 40; ++i) table += concat("s", i, ",", i, ".nii,", i % 4 == 1 ? "AD" : "HC", "\n");
+  const Manifest many = from(table);
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    int ill = 0;
+    for (const auto& [subject, part] : split_subjects(many, {{"train", 0.5}, {"test", 0.5}}, seed, "disease"))
+      ill += part == "train" && std::stoi(subject.substr(1)) % 4 == 1;
+    CHECK(ill == 5);
+  }
   const TemporaryFolder folder;
   write_split(folder / "split.csv", two);
   CHECK(read_split(folder / "split.csv") == two);
