@@ -149,6 +149,24 @@ TEST_CASE("two batches of one scan give the step of one batch of two") {
     CHECK(std::abs(static_cast<double>(weights[0][i] - weights[1][i])) <= test::tolerance<float>(256, 1.0));
 }
 
+TEST_CASE("the average is in the model for an evaluation and no longer") {
+  Context<Cpu> ctx({.threads = 1});
+  const TrainingData data = test::people();
+  const TrainingOptions options = test::tiny_mae().training.resolved(7);
+  MaeModel model(ctx, test::tiny_mae().model);
+  initialize(model, 3);
+  Trainer<MaeModel, Cpu> trainer(ctx, model, options, 3);
+  MaeTask task(ctx, model, data, options, 3, 0);
+  for (int i = 0; i < 3; ++i) trainer.step(task);
+  const auto values = [&] { return model.decoder_pred.weight.value().to_host(); };
+  const auto before = values();
+  const auto inside = trainer.with_average(values);
+  CHECK(inside != before);
+  CHECK(values() == before);
+  CHECK_THROWS_AS(trainer.with_average([]() -> int { throw Error(ErrorKind::state, "test", "stopped"); }), Error);
+  CHECK(values() == before);
+}
+
 TEST_CASE("a loss that is not finite stops the step, names the place and leaves the parameters alone") {
   Context<Cpu> ctx({.threads = 1});
   TrainingData data = test::people();
