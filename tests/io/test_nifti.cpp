@@ -286,6 +286,9 @@ TEST_CASE("gzip: cut off, damaged, wrong checksum, several members, misnamed, bo
   liar.dim = {3, 2000, 2000, 2000, 1, 1, 1, 1};
   write_bytes(path, gzip(liar.header() + some_voxels(f)));
   CHECK(refusal(path) == "nifti.truncated");
+  liar.dim = {3, 40, 41, 43, 1, 1, 1, 1};  // one slice too many: counted, before memory is asked for
+  write_bytes(path, gzip(liar.header() + some_voxels(f)));
+  CHECK(refusal(path) == "nifti.truncated");
   liar.dim = {3, 200, 200, 60, 1, 1, 1, 1};
   struct rusage before {}, after {};
   ::getrusage(RUSAGE_SELF, &before);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "braing3n/base/philox.hpp"
+#include "braing3n/volume/model_grid.hpp"
 #include "braing3n/volume/resample.hpp"
 #include "braing3n/volume/statistics.hpp"
 
@@ -255,4 +256,35 @@ TEST_CASE("affines and orientation codes: refusals") {
   const Volume v = random_volume({3, 3, 3}, Affine{}, 1);
   CHECK_THROWS_AS(resample(ctx, v, Grid{{0, 3, 3}, Affine{}}), Error);
   CHECK_THROWS_AS(resample(ctx, v, Grid{{2, 3, 3}, flat}), Error);
+}
+
+TEST_CASE("voxels outside the model's grid are counted on both ends of every axis") {
+  Context<Cpu> ctx({.threads = 2});
+  const Extent3 n{9, 10, 11};
+  for (const char* code : {"LPS", "RAS", "SLA"})
+    for (std::size_t axis = 0; axis < 3; ++axis)
+      for (const double centre : {3.0, 4.0, 6.0}) {
+        const Orientation o = parse_orientation(code);
+        Affine affine;
+        for (int r = 0; r < 3; ++r)
+          for (int c = 0; c < 3; ++c) affine(r, c) = o.axis[static_cast<std::size_t>(c)] == r ? o.sign[static_cast<std::size_t>(c)] : 0;
+        Volume v(Grid{n, affine});
+        for (Index i = 0; i < v.size(); ++i) v.data()[i] = static_cast<float>(i % 3);
+        PreprocessingContract contract;
+        contract.orientation = code;
+        contract.shape = {20, 20, 20};
+        contract.shape[axis] = 3;
+        Vec3 middle{4, 4.5, 5};
+        middle[axis] = centre;
+        const ModelGrid m = model_grid(v.grid(), contract, middle);
+        Index outside = 0, at = 0;
+        for (Index i = 0; i < n[0]; ++i)
+          for (Index j = 0; j < n[1]; ++j)
+            for (Index k = 0; k < n[2]; ++k, ++at) {
+              const Index index = axis == 0 ? i : axis == 1 ? j : k;
+              outside += v.data()[at] != 0 && std::abs(static_cast<double>(index) - centre) > 1;
+            }
+        CHECK(outside > 0);
+        CHECK(nonzero_outside(ctx, v, m) == outside);
+      }
 }
