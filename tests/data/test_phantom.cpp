@@ -315,6 +315,72 @@ TEST_CASE("scanners of sites differ, and the background is exactly 0") {
   CHECK(error_of([] { (void)phantom_site(-1); }) == "phantom.site");
 }
 
+TEST_CASE("noise is white, of the site's size, and never takes a voxel out of the head") {
+  PhantomPerson p = first_person([](const PhantomPerson& q) { return q.disease == Disease::HC; });
+  p.site = 2;
+  const double sigma = phantom_site(p.site).noise, gain = phantom_site(p.site).gain;
+  PhantomTissues t;  // nothing but fluid
+  t.grid.shape = {32, 28, 36};
+  t.age = 40;
+  const Extent3& n = t.grid.shape;
+  t.maps[static_cast<std::size_t>(Tissue::fluid)].assign(static_cast<std::size_t>(voxel_count(n)), 1.0f);
+  // Two visits, each divided by its mean: the bias field goes out of the difference, the noise does not.
+  const double signal = tissue_signals(Modality::T1, p, 40)[static_cast<std::size_t>(Tissue::fluid)];
+  std::vector<double> noise(static_cast<std::size_t>(voxel_count(n)), 0.0);
+  for (const std::uint32_t visit : {0u, 1u}) {
+    const Volume image = render_image(context(), p, t, {.visit = visit});
+    double sum = 0;
+    for (Index i = 0; i < image.size(); ++i) sum += static_cast<double>(image.data()[i]);
+    CHECK(sum / static_cast<double>(image.size()) == doctest::Approx(gain * signal).epsilon(0.6));
+    const double scale = signal * static_cast<double>(image.size()) / sum * (visit == 0 ? 1 : -1);
+    for (Index i = 0; i < image.size(); ++i) noise[static_cast<std::size_t>(i)] += scale * static_cast<double>(image.data()[i]);
+  }
+  const auto product = [&](Index di, Index dj, Index dk) {
+    double sum = 0, count = 0;
+    for (Index i = 0; i + di < n[0]; ++i)
+      for (Index j = 0; j + dj < n[1]; ++j)
+        for (Index k = 0; k + dk < n[2]; ++k, count += 1)
+          sum += noise[static_cast<std::size_t>((i * n[1] + j) * n[2] + k)] *
+                 noise[static_cast<std::size_t>(((i + di) * n[1] + j + dj) * n[2] + k + dk)];
+    return sum / count;
+  };
+  const double variance = product(0, 0, 0);
+  CHECK(std::sqrt(variance / 2) == doctest::Approx(sigma).epsilon(0.2));
+  for (const Index lag : {1, 2, 3, 4, 8})  // chance alone: 0.006
+    for (int axis = 0; axis < 3; ++axis) {
+      const double c = product(axis == 0 ? lag : 0, axis == 1 ? lag : 0, axis == 2 ? lag : 0) / variance;
+      CHECK_MESSAGE(std::abs(c) < 0.06, "neighbours ", lag, " apart along axis ", axis, " correlate by ", c);
+    }
+
+  // Fluid that fills 6 voxels in 10 lies less than 3 deviations above 0 on FLAIR: some voxels would fall below.
+  for (float& share : t.maps[static_cast<std::size_t>(Tissue::fluid)]) share = 0.6f;
+  const Volume dark = render_image(context(), p, t, {.modality = Modality::FLAIR});
+  Index least = 0, below = 0;
+  for (Index i = 0; i < dark.size(); ++i) least += dark.data()[i] == 1e-3f, below += !(dark.data()[i] >= 1e-3f);
+  CHECK(least > 20);
+  CHECK(below == 0);
+}
+
+TEST_CASE("two people share no sulcus of their own, and the template with everybody") {
+  using detail::phantom::FoldTable;
+  const FoldTable a(5, 0), b(5, 1), c(6, 0), again(5, 0);
+  double ab = 0, ac = 0, aa = 0, bb = 0, cc = 0;
+  int differing = 0;
+  for (double x = -60; x <= 60; x += 7.5)
+    for (double y = -80; y <= 80; y += 7.5)
+      for (double z = -60; z <= 60; z += 7.5) {
+        const auto at = [&](const FoldTable& t) { return static_cast<double>(t.at({x, y, z}).g); };
+        const double u = at(a), v = at(b), w = at(c);
+        ab += u * v, ac += u * w, aa += u * u, bb += v * v, cc += w * w;
+        differing += u != at(again);
+      }
+  CHECK(differing == 0);
+  // The template alone is common: 1 / (1 + own_share^2) of the variance.
+  const double common = 1 / (1 + FoldTable::own_share * FoldTable::own_share);
+  CHECK(ab / std::sqrt(aa * bb) == doctest::Approx(common).epsilon(0.08));
+  CHECK(ac / std::sqrt(aa * cc) == doctest::Approx(common).epsilon(0.08));
+}
+
 TEST_CASE("grids cover the head in LPS; what cannot be made is refused") {
   for (const Extent3& shape : {tiny, Extent3{160, 192, 160}, Extent3{41, 50, 43}}) {
     const Grid g = phantom_grid(shape);

@@ -247,7 +247,8 @@ TEST_CASE("cross-validated scores are scikit-learn's") {
 
 namespace {
 /// Largest |gradient| of the stated objective at a fit, from its definition, in long double.
-double gradient_from_definition(const LinearFit& fit, FeatureView<float> x, const std::vector<std::int64_t>& y, double C,
+template <class T>
+double gradient_from_definition(const LinearFit& fit, FeatureView<T> x, const std::vector<std::int64_t>& y, double C,
                                 const std::vector<double>& weight) {
   std::vector<long double> g(static_cast<std::size_t>(fit.outputs * (fit.features + 1)), 0.0L);
   std::vector<double> value(static_cast<std::size_t>(fit.outputs)), p(static_cast<std::size_t>(std::max<Index>(fit.outputs, 2)));
@@ -301,6 +302,50 @@ TEST_CASE("float32 features: the reported gradient is the gradient, and it meets
         const double g = gradient_from_definition(fit, view, y, C, balanced ? balanced_weights(codes, classes) : std::vector<double>{});
         CHECK_MESSAGE(g <= 1.1e-6 * fit.gradient_at_zero, classes, " classes, C ", C, ": ", g, " against ", fit.gradient_at_zero);
       }
+}
+
+TEST_CASE("training rows far from the middle of the table: gradient, intercept and held-out values are those of the definition") {
+  Context<Cpu> ctx({.threads = 2});
+  const Index n = 300, d = 7;
+  auto x = test::random<double>(ctx, {n, d}, 6);
+  std::vector<std::int32_t> y, fold;
+  std::vector<double> held_out(static_cast<std::size_t>(n), 0.0);
+  for (Index i = 0; i < n; ++i) {
+    fold.push_back(i % 3 == 0 ? 1 : 0);
+    y.push_back(x.data()[i * d] + 0.5 * x.data()[i * d + 1] > -0.6);  // unequal classes: the residuals do not cancel at zero weights
+    for (Index j = 0; j < d; ++j) x.data()[i * d + j] += fold.back() == 1 ? 9.0 + static_cast<double>(j) : 0.0;
+  }
+  const Design<double, Cpu> design(ctx, {x.data(), n, d});
+  const FitProblem problem{.loss = Loss::logistic,
+                           .label = y.data(),
+                           .fold = fold.data(),
+                           .held_out = 1,
+                           .class_weight = {},
+                           .held_out_values = held_out.data()};
+  const std::vector<LinearFit> fits = NewtonSolver<double, Cpu>(design, {.tolerance = 1e-10}).solve(std::span(&problem, 1));
+  const LinearFit& fit = fits.front();
+  CHECK(fit.converged);
+  CHECK(fit.rows == 200);
+  CHECK(fit.iterations <= 12);
+  CHECK(fit.products <= 60);
+
+  std::vector<double> mine;
+  std::vector<std::int64_t> label;
+  for (Index i = 0; i < n; ++i)
+    if (fold[static_cast<std::size_t>(i)] == 0) {
+      mine.insert(mine.end(), x.data() + i * d, x.data() + (i + 1) * d);
+      label.push_back(y[static_cast<std::size_t>(i)]);
+    } else {
+      double value = 0;
+      fit.evaluate(x.data() + i * d, &value);
+      CHECK(value == doctest::Approx(held_out[static_cast<std::size_t>(i)]).epsilon(1e-8));
+    }
+  const FeatureView<double> view{mine.data(), 200, d};
+  LinearFit zero = fit;
+  std::fill(zero.weights.begin(), zero.weights.end(), 0.0);
+  zero.intercept = {0.0};
+  CHECK(fit.gradient_at_zero == doctest::Approx(gradient_from_definition(zero, view, label, 1.0, {})).epsilon(1e-9));
+  CHECK(gradient_from_definition(fit, view, label, 1.0, {}) <= 1e-9 * fit.gradient_at_zero);
 }
 
 TEST_CASE("more features than rows: the dual route reaches the same optimum") {
