@@ -129,3 +129,20 @@ TEST_CASE("p-values of a useless probe are uniform") {
   CHECK(std::abs(sum / trials - 0.5) < 0.1);
   CHECK(small <= 12);
 }
+
+TEST_CASE("the p-value of a perfect probe is the smallest there is, that of a probe that is always wrong is 1") {
+  Context<Cpu> ctx({.threads = 2});
+  for (const bool right : {true, false}) {
+    Predictions p;
+    p.classes = 2;
+    for (std::int32_t i = 0; i < 60; ++i) {
+      p.subject.push_back(i);
+      p.fold.push_back(i % 3);
+      p.label.push_back(i / 3 % 2);
+      const double v = (p.label.back() == 1) == right ? 0.9 : 0.1;
+      p.values.insert(p.values.end(), {1 - v, v});
+    }
+    const double value = score_predictions(ctx, p, {.replicates = 0, .permutations = 99}).p_value;
+    CHECK(value == doctest::Approx(right ? 0.01 : 1.0));
+  }
+}

@@ -108,6 +108,15 @@ TEST_CASE("features and labels find each other, or the sentence says who is miss
   CHECK_THROWS_WITH_AS(pair_rows(labels, {&plain, 1}),
                        "plain.npy: 2 rows of features without identifiers, but 5 rows of labels in labels.csv", Error);
   CHECK_THROWS_AS(pair_rows(CsvTable::from_text("id,sex\nx,F\n", "l"), {&table, 1}), Error);
+  FeatureTable wide;
+  wide.rows = 2;
+  wide.columns = 3;
+  wide.values = {1, 2, 3, 4, 5, 6};
+  wide.column_names = {"a", "b", "c"};
+  const FeatureTable chosen = select_columns(wide, {"c", "a"});
+  CHECK(chosen.values == std::vector<float>{3, 1, 6, 4});
+  CHECK(chosen.columns == 2);
+  CHECK_THROWS_AS(select_columns(wide, {"a", "d"}), Error);
   CHECK(matches_pattern("lh_insula_thickness", "lh_*_thick*"));
   CHECK_FALSE(matches_pattern("rh_insula_thickness", "lh_*"));
 }
