@@ -49,6 +49,7 @@ TEST_CASE("saved probes give the fitted predictions again, and refuse foreign fe
   table.values.assign(c.x.data(), c.x.data() + c.n * c.d);
   table.set_contract("1 mm, skull-stripped");
   const auto fits = panel.fit_all(ctx, c.view(), {}, results);
+  for (const LinearFit& fit : fits) CHECK(fit.rows == c.n);  // no fold is held out
   const SavedProbe made = make_saved_probe(table, results, fits);
   const auto file = folder.path / "p.safetensors";
   write_saved_probe(file, made);
