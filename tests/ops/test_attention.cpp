@@ -135,9 +135,9 @@ TEST_CASE("packed qkv gives the bits of separate q, k, v") {
 }
 
 TEST_CASE("attention gradients against finite differences") {
-  // Double precision has one path; the next case ties those of float to it.
+  // Double precision has one path; the next case ties those of float to it. The last has 3 blocks of keys in 2 parts.
   Context<Cpu> ctx({.threads = 2});
-  for (const Case& c : {Case{2, 5, 7, 3, 4}, Case{2, 33, 31, 2, 5}, Case{1, 26, 110, 1, 9}, Case{2, 3, 5, 9, 8}}) {
+  for (const Case& c : {Case{2, 5, 7, 3, 4}, Case{2, 33, 31, 2, 5}, Case{1, 26, 110, 1, 9}, Case{2, 3, 5, 9, 8}, Case{1, 3, 203, 9, 4}}) {
     const auto in = inputs<double>(ctx, c);
     const TensorD q = in.q, k = in.k, v = in.v, dy = in.dy;  // lambdas do not capture structured bindings
     for (double scale : {0.0, 0.7}) {
