@@ -97,6 +97,7 @@
 #include "braing3n/nn/transformer.hpp"
 #include "braing3n/nn/visit.hpp"
 #include "braing3n/models/cnn_decoder3d.hpp"
+#include "braing3n/models/conditions.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/models/mae3d.hpp"
 #include "braing3n/models/tokenizer.hpp"
@@ -158,6 +159,7 @@
 #include "braing3n/io/nifti_geometry.hpp"
 #include "braing3n/io/nifti_write.hpp"
 #endif
+#include "braing3n/data/condition_labels.hpp"
 #include "braing3n/data/content_hash.hpp"
 #include "braing3n/data/label_schema.hpp"
 #include "braing3n/data/manifest.hpp"

@@ -11,37 +11,13 @@
 #include <variant>
 #include <vector>
 
+#include "braing3n/autograd/checkpoint.hpp"
 #include "braing3n/autograd/compiled.hpp"
+#include "braing3n/models/conditions.hpp"
 #include "braing3n/nn/embedding.hpp"
 #include "braing3n/nn/transformer.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-enum class ConditionKind { categorical, continuous };
-
-struct ConditionField {
-  std::string name;
-  ConditionKind kind = ConditionKind::categorical;
-  std::vector<std::string> values;  // categorical: the known classes, in the order of the table rows
-  double drop = 0.1;                // probability that training replaces the value by the null
-  bool required = false;            // never dropped, no null row, must be given
-  double minimum = 0, maximum = 0;  // continuous: the accepted range, in the field's unit
-
-  Index classes() const { return static_cast<Index>(values.size()); }
-
-  static void visit(auto& self, auto&& v) {
-    v("name", self.name);
-    v("kind", self.kind);
-    v("values", self.values);
-    v("drop", self.drop);
-    v("required", self.required);
-    v("minimum", self.minimum);
-    v("maximum", self.maximum);
-  }
-};
-
-/// The paper's six conditions. The names of its 8 diseases and 19 sites are not all published: docs/architecture.md.
-inline std::vector<ConditionField> paper_conditions();
 
 struct Dit3dConfig {
   Index channels = 32;
@@ -67,33 +43,11 @@ struct Dit3dConfig {
     if (width % 6 != 0)
       fail(ErrorKind::config, "dit3d.width", "dit3d: width ", width, " is not divisible by 6, which sine-cosine positions in 3D need");
     if (heads < 1 || width % heads != 0) fail(ErrorKind::config, "dit3d.heads", "dit3d: width ", width, " cannot be cut into ", heads, " heads");
-    for (const ConditionField& c : conditions)
-      if (c.kind == ConditionKind::categorical && c.values.empty())
-        fail(ErrorKind::config, "dit3d.conditions", "dit3d: the categorical condition ", c.name, " has no values");
+    if (channels < 1 || volume_of(grid) < 1 || depth < 0 || mlp < 1)
+      fail(ErrorKind::config, "dit3d.sizes", "dit3d: ", channels, " channels on ", volume_of(grid), " tokens, depth ", depth, ", mlp ", mlp);
+    if (!(time_scale > 0)) fail(ErrorKind::config, "dit3d.time_scale", "dit3d: a time scale of ", time_scale, ", expected a positive number");
+    validate_conditions(conditions);
   }
-};
-
-inline std::vector<ConditionField> paper_conditions() {
-  using K = ConditionKind;
-  std::vector<std::string> sites;
-  for (const char* site : {"ADNI", "PPMI", "NKI-RS", "UPENN-GBM", "HCP-YA", "HBN", "UCSF-PDGM", "BGSP", "ABIDE-II", "FCON1000", "IXI", "ABIDE-I",
-                           "SCHIZO", "ADHD-200", "CoRR", "OASIS-1", "OASIS-2", "NKI-RS2", "other"})
-    sites.emplace_back(site);
-  return {{"disease", K::categorical, {"HC", "MCI", "AD", "PD", "GBM", "glioma", "SCZ", "ASD"}},
-          {"sex", K::categorical, {"F", "M"}},
-          {"modality", K::categorical, {"T1", "T2", "FLAIR", "T1c"}, 0.0, true},
-          {"site", K::categorical, sites},
-          {"age", K::continuous, {}, 0.1, false, 0.0, 120.0},
-          {"idh1", K::categorical, {"wildtype", "mutant"}}};
-}
-
-/// The condition of a batch: one entry per field and sample. Missing values are the null (label -1, or a NaN).
-struct ConditionBatch {
-  struct Field {
-    std::vector<std::int32_t> labels;  // categorical, (N)
-    std::vector<double> values;        // continuous, (N)
-  };
-  std::vector<Field> fields;  // as in Dit3dConfig::conditions
 };
 
 /// One continuous condition: an embedding of the value and a learned vector for "unknown".
@@ -151,7 +105,9 @@ struct Dit3d {
         fail(ErrorKind::shape, "dit3d.input", "dit3d: input has shape ", x.shape(), ", expected ", expected, " for ", t.size(), " times");
       const Act c = silu(to_compute(condition_vector(pass, t, condition)));
       Act h = add_broadcast(x_embedder(pass, x), reshape(positions.var(pass), {positions.shape()[1], config.width}));
-      for (const auto& block : blocks) h = block(pass, std::move(h), c);
+      for (const auto& block : blocks)
+        h = pass.recompute_blocks ? checkpoint(pass, [&block](Pass<B>& p, const Act& a, const Act& b) { return block(p, a, b); }, h, c)
+                                  : block(pass, std::move(h), c);
       const auto [shift, scale] = chunk<2>(final_modulation(pass, c));
       return final_linear(pass, modulate(norm_final(pass, h), shift, scale));
     });

@@ -1,0 +1,202 @@
+// Conditions from tables and from what a user types.
+//
+//   age=70,sex=F,disease=AD        names and values; values are spelled as the label schema allows ("female" is F, "t1w" is T1)
+// A missing label is the field's null. A value that the field does not know is an error that lists the known ones, in a table as on a
+// command line: a misspelt diagnosis must not become "unknown".
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/data/manifest.hpp"
+#include "braing3n/io/json.hpp"
+#include "braing3n/models/conditions.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+namespace detail {
+
+inline std::string condition_names(const std::vector<ConditionField>& fields) {
+  std::string names;
+  for (const ConditionField& f : fields) names += (names.empty() ? "" : ", ") + f.name;
+  return names.empty() ? "none" : names;
+}
+inline std::string condition_choices(const ConditionField& field) {
+  if (field.kind == ConditionKind::continuous) return concat("a number from ", field.minimum, " to ", field.maximum);
+  std::string names;
+  for (const std::string& v : field.values) names += (names.empty() ? "" : ", ") + v;
+  return names;
+}
+
+/// The shortest text that is this number: 70, 70.25.
+inline std::string number_text(double value) {
+  char digits[32];
+  const auto [end, status] = std::to_chars(digits, digits + sizeof digits, value);
+  return {digits, end};
+}
+
+}  // namespace detail
+
+/// Throws Error (argument) that lists the conditions there are.
+inline std::size_t find_condition(const std::vector<ConditionField>& fields, std::string_view name) {
+  for (std::size_t f = 0; f < fields.size(); ++f)
+    if (fields[f].name == name) return f;
+  fail(ErrorKind::argument, "condition.name", "there is no condition ", in_quotes(name), "; known: ", detail::condition_names(fields));
+}
+
+/// A value in the field's unit. Throws Error (argument) outside the range, and for NaN.
+inline ConditionValue condition_number(const ConditionField& field, double value) {
+  if (!(value >= field.minimum && value <= field.maximum))
+    fail(ErrorKind::argument, "condition.range", "condition ", field.name, " is ", value, ", expected ", detail::condition_choices(field));
+  return {.number = value};
+}
+
+/// From text; "", "n/a" and "null" are the null. Throws Error (argument).
+inline ConditionValue condition_value(const ConditionField& field, std::string_view text) {
+  text = detail::trimmed(text);
+  if (is_missing(text) || detail::equal_ignoring_case(text, "null")) return {};
+  if (field.kind == ConditionKind::continuous) {
+    const auto number = detail::parse_label_number(text);
+    if (!number)
+      fail(ErrorKind::argument, "condition.number", "condition ", field.name, " is ", in_quotes(text, 60), ", expected ", detail::condition_choices(field));
+    return condition_number(field, *number);
+  }
+  LabelField spelling{.name = field.name};
+  const LabelSchema schema = LabelSchema::standard();
+  if (const LabelField* known = schema.find(field.name)) spelling.spellings = known->spellings;
+  spelling.values = field.values;
+  const auto found = std::find(field.values.begin(), field.values.end(), text);  // exactly, before any other spelling
+  const std::string standard = found != field.values.end() ? *found : standard_spelling(spelling, text);
+  for (std::size_t i = 0; i < field.values.size(); ++i)
+    if (field.values[i] == standard) return {.label = static_cast<std::int32_t>(i)};
+  fail(ErrorKind::argument, "condition.value", "condition ", field.name, " has no value ", in_quotes(text, 60), "; known: ", detail::condition_choices(field));
+}
+
+/// Throws Error (argument) for a required field without a value.
+inline void require_conditions(const std::vector<ConditionField>& fields, const ConditionRow& row) {
+  for (std::size_t f = 0; f < fields.size(); ++f)
+    if (fields[f].required && row[f].missing())
+      fail(ErrorKind::argument, "condition.required", "condition ", fields[f].name, " must be given: ", detail::condition_choices(fields[f]));
+}
+
+struct Assignment {
+  std::string name;
+  std::vector<std::string> values;
+};
+
+/// "age=30,50,sex=F" -> age: 30, 50; sex: F. Throws Error (argument) for text without a name, without a value or a name twice.
+inline std::vector<Assignment> parse_assignments(std::string_view text) {
+  std::vector<Assignment> all;
+  if (detail::trimmed(text).empty()) return all;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    const std::string_view piece = detail::trimmed(text.substr(at, comma - at));
+    at = comma + 1;
+    const std::size_t equals = piece.find('=');
+    if (equals == std::string_view::npos) {
+      if (all.empty() || piece.empty()) fail(ErrorKind::argument, "condition.syntax", "expected name=value, came ", in_quotes(piece, 60));
+      all.back().values.emplace_back(piece);
+      continue;
+    }
+    const std::string name(detail::trimmed(piece.substr(0, equals))), value(detail::trimmed(piece.substr(equals + 1)));
+    if (name.empty() || value.empty()) fail(ErrorKind::argument, "condition.syntax", "expected name=value, came ", in_quotes(piece, 60));
+    for (const Assignment& a : all)
+      if (a.name == name) fail(ErrorKind::argument, "condition.twice", name, " is given twice");
+    all.push_back({name, {value}});
+  }
+  return all;
+}
+
+/// "age=70,sex=F" with one value each; what is not named is null. Required fields are not asked for here. Throws Error (argument).
+inline ConditionRow parse_conditions(const std::vector<ConditionField>& fields, std::string_view text) {
+  ConditionRow row(fields.size());
+  for (const Assignment& a : parse_assignments(text)) {
+    const std::size_t f = find_condition(fields, a.name);
+    if (a.values.size() != 1) fail(ErrorKind::argument, "condition.syntax", "condition ", a.name, " has ", a.values.size(), " values, expected one");
+    row[f] = condition_value(fields[f], a.values[0]);
+  }
+  return row;
+}
+
+/// The value as text; empty for the null.
+inline std::string condition_text(const ConditionField& field, const ConditionValue& value) {
+  if (value.missing()) return {};
+  return field.kind == ConditionKind::categorical ? field.values.at(static_cast<std::size_t>(value.label)) : detail::number_text(value.number);
+}
+
+/// "age=70, sex=F" of what is known; "no conditions".
+inline std::string describe_conditions(const std::vector<ConditionField>& fields, const ConditionRow& row) {
+  std::string all;
+  for (std::size_t f = 0; f < fields.size(); ++f)
+    if (!row[f].missing()) all += concat(all.empty() ? "" : ", ", fields[f].name, "=", condition_text(fields[f], row[f]));
+  return all.empty() ? "no conditions" : all;
+}
+
+/// {"age": 70, "sex": "F"} of what is known, and back.
+inline Json conditions_json(const std::vector<ConditionField>& fields, const ConditionRow& row) {
+  Json all = Json::object();
+  for (std::size_t f = 0; f < fields.size(); ++f)
+    if (!row[f].missing()) all[fields[f].name] = fields[f].kind == ConditionKind::categorical ? Json(condition_text(fields[f], row[f])) : Json(row[f].number);
+  return all;
+}
+inline ConditionRow conditions_from_json(const std::vector<ConditionField>& fields, const Json& json) {
+  ConditionRow row(fields.size());
+  for (const auto& [name, value] : json.items()) {
+    const std::size_t f = find_condition(fields, name);
+    row[f] = value.is_number() && fields[f].kind == ConditionKind::continuous ? condition_number(fields[f], value.get<double>())
+                                                                            : condition_value(fields[f], value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  return row;
+}
+
+/// Categorical fields without values take those that stand in the given scans, sorted; fields that then have none are removed, and
+/// named in the result.
+inline std::vector<std::string> complete_conditions(std::vector<ConditionField>& fields, const Manifest& manifest, const std::vector<Index>& scans) {
+  std::vector<std::string> removed;
+  std::erase_if(fields, [&](ConditionField& field) {
+    if (field.kind != ConditionKind::categorical || !field.values.empty()) return false;
+    std::set<std::string> seen;
+    if (const auto column = manifest.find_field(field.name))
+      for (const Index s : scans) {
+        const Label& l = manifest.scans.at(static_cast<std::size_t>(s)).labels[*column];
+        if (l.text) seen.insert(*l.text);
+        else if (l.number) seen.insert(detail::number_text(*l.number));
+      }
+    field.values.assign(seen.begin(), seen.end());
+    if (seen.empty()) removed.push_back(field.name);
+    return seen.empty();
+  });
+  return removed;
+}
+
+/// The conditions of some scans of a table. Throws Error (format) that names the scan: an unknown value, a required one that is
+/// missing, a number out of range.
+inline std::vector<ConditionRow> condition_rows(const std::vector<ConditionField>& fields, const Manifest& manifest, const std::vector<Index>& scans) {
+  std::vector<std::optional<std::size_t>> columns;
+  for (const ConditionField& f : fields) columns.push_back(manifest.find_field(f.name));
+  std::vector<ConditionRow> rows;
+  for (const Index s : scans) {
+    const ScanRow& scan = manifest.scans.at(static_cast<std::size_t>(s));
+    ConditionRow row(fields.size());
+    try {
+      for (std::size_t f = 0; f < fields.size(); ++f) {
+        if (!columns[f]) continue;
+        const Label& l = scan.labels[*columns[f]];
+        if (l.number && fields[f].kind == ConditionKind::continuous) row[f] = condition_number(fields[f], *l.number);
+        else if (l.number) row[f] = condition_value(fields[f], detail::number_text(*l.number));
+        else if (l.text) row[f] = condition_value(fields[f], *l.text);
+      }
+      require_conditions(fields, row);
+    } catch (const Error& e) {
+      throw Error(ErrorKind::format, e.id(), concat("scan ", scan.volume_id, ": ", e.text()), manifest.path.string());
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI

@@ -1,0 +1,166 @@
+// Conditions of a generative model, as data: which fields there are, what is known about a sample, and what training hides.
+//
+// A field is categorical (a list of values) or continuous (a range); each has its own null, which stands for "unknown". Training
+// replaces a known value by the null with the field's probability, independently, so that the model also learns the velocity without
+// it (classifier-free guidance, Ho and Salimans 2022). A required field is never dropped and must be given.
+// data/condition_labels.hpp makes conditions from tables and from what a user types.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "braing3n/base/error.hpp"
+#include "braing3n/base/philox.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+enum class ConditionKind { categorical, continuous };
+
+struct ConditionField {
+  std::string name;
+  ConditionKind kind = ConditionKind::categorical;
+  std::vector<std::string> values;  // categorical: the known classes, in the order of the table rows
+  double drop = 0.1;                // probability that training replaces the value by the null
+  bool required = false;            // never dropped, no null row, must be given
+  double minimum = 0, maximum = 0;  // continuous: the accepted range, in the field's unit
+
+  Index classes() const { return static_cast<Index>(values.size()); }
+
+  static void visit(auto& self, auto&& v) {
+    v("name", self.name);
+    v("kind", self.kind);
+    v("values", self.values);
+    v("drop", self.drop);
+    v("required", self.required);
+    v("minimum", self.minimum);
+    v("maximum", self.maximum);
+  }
+};
+
+/// The paper's six conditions. The names of its 8 diseases and 19 sites are not all published: docs/architecture.md.
+inline std::vector<ConditionField> paper_conditions() {
+  using K = ConditionKind;
+  std::vector<std::string> sites;
+  for (const char* site : {"ADNI", "PPMI", "NKI-RS", "UPENN-GBM", "HCP-YA", "HBN", "UCSF-PDGM", "BGSP", "ABIDE-II", "FCON1000", "IXI", "ABIDE-I",
+                           "SCHIZO", "ADHD-200", "CoRR", "OASIS-1", "OASIS-2", "NKI-RS2", "other"})
+    sites.emplace_back(site);
+  return {{"disease", K::categorical, {"HC", "MCI", "AD", "PD", "GBM", "glioma", "SCZ", "ASD"}},
+          {"sex", K::categorical, {"F", "M"}},
+          {"modality", K::categorical, {"T1", "T2", "FLAIR", "T1c"}, 0.0, true},
+          {"site", K::categorical, sites},
+          {"age", K::continuous, {}, 0.1, false, 0.0, 120.0},
+          {"idh1", K::categorical, {"wildtype", "mutant"}}};
+}
+
+/// Throws Error (config): names that are empty, repeat or cannot be part of a parameter's name; values that are empty or repeat; a
+/// probability outside [0, 1); a required field that is dropped; an empty range.
+inline void validate_conditions(const std::vector<ConditionField>& fields) {
+  std::set<std::string> names;
+  for (const ConditionField& f : fields) {
+    const auto refuse = [&](const auto&... parts) { fail(ErrorKind::config, "conditions.field", "condition ", f.name.empty() ? "without a name" : f.name, ": ", parts...); };
+    bool plain = !f.name.empty();
+    for (const char c : f.name) plain = plain && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-');
+    if (!plain) refuse("a name is made of letters, digits, _ and -");
+    if (!names.insert(f.name).second) refuse("is there twice");
+    if (!(f.drop >= 0 && f.drop < 1)) refuse("a drop probability of ", f.drop, ", expected a number in [0, 1)");
+    if (f.required && f.drop != 0) refuse("is required, so its drop probability must be 0, it is ", f.drop);
+    if (f.kind == ConditionKind::continuous) {
+      if (!(std::isfinite(f.minimum) && std::isfinite(f.maximum) && f.minimum < f.maximum)) refuse("a range from ", f.minimum, " to ", f.maximum);
+      if (!f.values.empty()) refuse("is continuous, but lists values");
+      continue;
+    }
+    if (f.values.empty()) refuse("is categorical and has no values");
+    std::set<std::string> values;
+    for (const std::string& v : f.values)
+      if (v.empty() || !values.insert(v).second) refuse(v.empty() ? "has an empty value" : "has a value twice: ", v);
+  }
+}
+
+/// What is known about one sample in one field.
+struct ConditionValue {
+  std::int32_t label = -1;                                   // categorical: the row of the value, -1: unknown
+  double number = std::numeric_limits<double>::quiet_NaN();  // continuous: NaN is unknown
+
+  bool missing() const { return label < 0 && std::isnan(number); }
+};
+
+/// One value per field.
+using ConditionRow = std::vector<ConditionValue>;
+
+/// The conditions of a batch, field by field, as a model takes them. Missing values are the null (label -1, or a NaN).
+struct ConditionBatch {
+  struct Field {
+    std::vector<std::int32_t> labels;  // categorical, (N)
+    std::vector<double> values;        // continuous, (N)
+  };
+  std::vector<Field> fields;  // in the order of the model's conditions
+};
+
+/// Throws Error (shape) for a row with another number of fields.
+inline ConditionBatch condition_batch(const std::vector<ConditionField>& fields, std::span<const ConditionRow> rows) {
+  ConditionBatch batch;
+  batch.fields.resize(fields.size());
+  for (const ConditionRow& row : rows) {
+    if (row.size() != fields.size()) fail(ErrorKind::shape, "conditions.count", "conditions: ", row.size(), " values for ", fields.size(), " fields");
+    for (std::size_t f = 0; f < fields.size(); ++f) {
+      if (fields[f].kind == ConditionKind::categorical) batch.fields[f].labels.push_back(row[f].label);
+      else batch.fields[f].values.push_back(row[f].number);
+    }
+  }
+  return batch;
+}
+
+/// The fields for which keep(f) is true, and the required ones; the others are null.
+template <class Keep>
+ConditionRow keep_conditions(const std::vector<ConditionField>& fields, ConditionRow row, Keep&& keep) {
+  for (std::size_t f = 0; f < row.size(); ++f)
+    if (!fields[f].required && !keep(f)) row[f] = {};
+  return row;
+}
+
+/// The row with nothing but the required fields.
+inline ConditionRow null_conditions(const std::vector<ConditionField>& fields, ConditionRow row) {
+  return keep_conditions(fields, std::move(row), [](std::size_t) { return false; });
+}
+
+/// Number `position` of an endless stream as the two counters of Philox: (step, sample).
+struct StreamCounter {
+  std::uint32_t step, sample;
+  explicit constexpr StreamCounter(Index position) : step(static_cast<std::uint32_t>(position >> 32)), sample(static_cast<std::uint32_t>(position)) {}
+};
+
+/// What training hides. Dropped one by one with p = 0.1 each, five fields are all null in one sample of 100,000; a model that is to
+/// sample without conditions, or under a single one, or to be guided, must have seen that. The paper has neither of the two.
+struct DropOptions {
+  double all = 0;         // probability that every field that may be dropped is
+  double all_but_one = 0; // probability that a single one, among those known, stays
+
+  static void visit(auto& self, auto&& v) {
+    v("all", self.all);
+    v("all_but_one", self.all_but_one);
+  }
+};
+
+/// What training shows of sample number `position` of its stream. All draws have their own numbers: the options and further fields do
+/// not change what happens to the others.
+inline ConditionRow drop_conditions(const std::vector<ConditionField>& fields, ConditionRow row, const DropOptions& options, std::uint64_t seed, Index position) {
+  const StreamCounter at(position);
+  const Philox rng(seed, Purpose::label_drop, at.step, at.sample);
+  const double together = static_cast<double>(rng.uniform(0));
+  if (together < options.all) return null_conditions(fields, std::move(row));
+  if (together < options.all + options.all_but_one) {
+    std::vector<std::size_t> known;
+    for (std::size_t f = 0; f < row.size(); ++f)
+      if (!fields[f].required && !row[f].missing()) known.push_back(f);
+    const std::size_t kept = known.empty() ? 0 : known[rng.integer(1) % known.size()];
+    return keep_conditions(fields, std::move(row), [&](std::size_t f) { return f == kept; });
+  }
+  return keep_conditions(fields, std::move(row), [&](std::size_t f) { return static_cast<double>(rng.uniform(4 + f)) >= fields[f].drop; });
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI
