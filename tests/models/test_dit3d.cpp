@@ -1,9 +1,10 @@
 #include "tests/support/fixture.hpp"
 
+#include "braing3n/backend/cpu/providers.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/objective/flow_matching.hpp"
 #include "braing3n/sample/euler.hpp"
-#include "braing3n/sample/guidance.hpp"
+#include "braing3n/sample/guided_velocity.hpp"
 
 using namespace braing3n;
 
@@ -91,6 +92,114 @@ TEST_CASE("fixture dit: velocity, loss and every gradient; joint and composed gu
     return guide_composed(velocity(x, time, nothing), std::span<const Tensor<double, Cpu>>(only), std::span<const double>(s));
   });
   test::check_close("sample_composed", composed, test::fixture_tensor<double>(ctx, reference, "sample_composed"), rtol, atol);
+
+  // The same two, as programs make them: all evaluations of a step in one batch.
+  const auto network = [&](const Tensor<double, Cpu>& x, const std::vector<double>& times, const ConditionBatch& c) {
+    return dit(inference, Var<double, Cpu>(x), times, c).value();
+  };
+  const auto rows_of = [&](auto&& keep) {
+    std::vector<ConditionRow> rows(3, ConditionRow(config.conditions.size()));
+    for (std::size_t n = 0; n < 3; ++n) {
+      for (std::size_t f = 0; f < config.conditions.size(); ++f) {
+        if (config.conditions[f].kind == ConditionKind::categorical) rows[n][f].label = full.fields[f].labels[n];
+        else rows[n][f].number = full.fields[f].values[n];
+      }
+      rows[n] = keep_conditions(config.conditions, rows[n], keep);
+    }
+    return rows;
+  };
+  const GuidedVelocity joint_velocity(network, config.conditions, rows_of([](std::size_t) { return true; }), {.scale = 2.0});
+  test::check_close("sample, one batch", integrate(Sampler::euler, eps, 8, joint_velocity), test::fixture_tensor<double>(ctx, reference, "sample"), rtol, atol);
+  Guidance by_condition;
+  for (const auto& [name, value] : scales) by_condition.composed.push_back({name, value});
+  const GuidedVelocity composed_velocity(network, config.conditions, rows_of([&](std::size_t f) {
+    return std::any_of(scales.begin(), scales.end(), [&](const auto& s) { return s.first == config.conditions[f].name; });
+  }), by_condition);
+  test::check_close("sample_composed, one batch", integrate(Sampler::euler, eps, 8, composed_velocity), test::fixture_tensor<double>(ctx, reference, "sample_composed"), rtol, atol);
+
+  // With the activations of the blocks computed again in the backward: the same bits.
+  std::vector<std::vector<double>> gradients;
+  for (const bool again : {false, true}) {
+    for_each_parameter(dit, [](const std::string&, auto& p) {
+      if (!p.gradient().empty()) p.zero_gradient();
+    });
+    Tape<Cpu> second;
+    Pass<Cpu> recorded(ctx, second);
+    recorded.recompute_blocks = again;
+    second.backward(mse_loss(dit(recorded, Var<double, Cpu>(flow.x_t), t, conditions(config, reference, null)), flow.velocity));
+    std::vector<double> flat;
+    for_each_parameter(dit, [&](const std::string&, auto& p) {
+      if (p.gradient().empty()) return;
+      const auto values = p.gradient().to_host();
+      flat.insert(flat.end(), values.begin(), values.end());
+    });
+    gradients.push_back(std::move(flat));
+  }
+  CHECK(gradients[0].size() > 100000);
+  CHECK(gradients[0] == gradients[1]);
+}
+
+TEST_CASE("a sample does not depend on the batch it was made in, with any provider and number of threads") {
+  Dit3dConfig config = fixture_config();
+  config.grid = {4, 5, 4};  // 80 tokens
+  config.channels = 32;
+  config.width = 96, config.mlp = 384;
+  for (const CpuProvider* provider : builtin_cpu_providers()) {
+    if (provider->isa > detect_isa()) continue;
+    CAPTURE(provider->name);
+    std::vector<float> first;
+    for (int threads = 1; threads <= 3; ++threads) {
+      Context<Cpu> ctx({.threads = threads, .provider = provider});
+      Dit3d<Cpu, F32> dit(ctx, config);
+      initialize(dit, 1);
+      // Gates and the last layer start at zero: everything is filled, or nothing would be seen.
+      std::uint32_t id = 0;
+      for_each_parameter(dit, [&](const std::string&, auto& p) {
+        if (!p.spec().fixed) p.adopt(test::random<float>(ctx, p.shape(), ++id, 0.05));
+      });
+      Pass<Cpu> pass(ctx);
+      const auto network = [&](const Tensor<float, Cpu>& x, const std::vector<double>& t, const ConditionBatch& c) { return dit(pass, Var<float, Cpu>(x), t, c).value(); };
+      const auto sample = [&](std::uint32_t begin, std::uint32_t end) {
+        std::vector<std::uint32_t> ids;
+        std::vector<ConditionRow> rows;
+        for (std::uint32_t i = begin; i < end; ++i) {
+          ids.push_back(i);
+          rows.push_back({{}, {.label = static_cast<std::int32_t>(i % 2)}, {.label = 0}, {}, {.number = 30.0 + i}, {}});
+        }
+        const GuidedVelocity velocity(network, config.conditions, rows, {.scale = 2.0, .low = 0.3});
+        const auto noise = draw_noise<float>(ctx, 5, generation_step, std::span<const std::uint32_t>(ids), {80, 32});
+        return integrate(Sampler::heun, noise, 2, velocity).to_host();
+      };
+      const std::vector<float> all = sample(0, 5), alone = sample(3, 4), pair = sample(2, 4);
+      const Index each = 80 * 32;
+      CHECK(std::equal(alone.begin(), alone.end(), all.begin() + 3 * each));
+      CHECK(std::equal(pair.begin(), pair.end(), all.begin() + 2 * each));
+      if (threads == 1) first = all;
+      else CHECK(all == first);
+      CHECK(!std::equal(alone.begin(), alone.end(), all.begin()));
+    }
+  }
+}
+
+TEST_CASE("guided sampling takes nothing from the system after its first step") {
+  Context<Cpu> ctx({.threads = 2});
+  Dit3dConfig config = fixture_config();
+  config.grid = {4, 5, 4};
+  Dit3d<Cpu, F32> dit(ctx, config);
+  initialize(dit, 1);
+  Pass<Cpu> pass(ctx);
+  std::vector<std::size_t> calls;
+  const auto network = [&](const Tensor<float, Cpu>& x, const std::vector<double>& t, const ConditionBatch& c) {
+    calls.push_back(ctx.memory().stats().system_calls);
+    return dit(pass, Var<float, Cpu>(x), t, c).value();
+  };
+  const std::vector<ConditionRow> rows = {{{.label = 1}, {}, {.label = 0}, {}, {.number = 60}, {}}};
+  const GuidedVelocity velocity(network, config.conditions, rows, {.scale = 2.0});
+  const std::vector<std::uint32_t> ids = {0};
+  integrate(Sampler::euler, draw_noise<float>(ctx, 5, generation_step, std::span<const std::uint32_t>(ids), {80, 6}), 12, velocity);
+  REQUIRE(calls.size() == 12);
+  CHECK(calls[2] > 0);
+  CHECK(calls[11] == calls[2]);
 }
 
 TEST_CASE("a fresh model predicts exactly zero") {

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "braing3n/base/error.hpp"
-#include "braing3n/base/philox.hpp"
+#include "braing3n/base/stream.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -127,12 +127,6 @@ ConditionRow keep_conditions(const std::vector<ConditionField>& fields, Conditio
 inline ConditionRow null_conditions(const std::vector<ConditionField>& fields, ConditionRow row) {
   return keep_conditions(fields, std::move(row), [](std::size_t) { return false; });
 }
-
-/// Number `position` of an endless stream as the two counters of Philox: (step, sample).
-struct StreamCounter {
-  std::uint32_t step, sample;
-  explicit constexpr StreamCounter(Index position) : step(static_cast<std::uint32_t>(position >> 32)), sample(static_cast<std::uint32_t>(position)) {}
-};
 
 /// What training hides. Dropped one by one with p = 0.1 each, five fields are all null in one sample of 100,000; a model that is to
 /// sample without conditions, or under a single one, or to be guided, must have seen that. The paper has neither of the two.

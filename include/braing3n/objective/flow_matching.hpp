@@ -2,50 +2,87 @@
 //
 //   x_t = (1 - t) x_data + t eps,   v = d x_t / dt = eps - x_data,   loss = mean over all elements of (v_hat - v)^2
 //
-// Convention everywhere in this library: t = 1 is the source (noise), t = 0 the target (data), and sampling integrates from 1
-// down to 0. Source: Lipman et al. 2023; BrainG3N (arXiv 2606.19651), section 2.3.
+// Convention everywhere in this library: t = 1 is the source (noise, or a baseline), t = 0 the target (data, or a follow-up), and
+// sampling integrates from 1 down to 0. Source: Lipman et al. 2023; BrainG3N (arXiv 2606.19651), section 2.3.
 // Times and noise are drawn outside, from the sample's own index, so a step does not depend on how a batch was put together.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "braing3n/base/philox.hpp"
 #include "braing3n/backend/cpu/map.hpp"
+#include "braing3n/base/stream.hpp"
 #include "braing3n/ops/check.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
 enum class TimeLaw { uniform, logit_normal };
 
-/// One time in (0, 1) per sample. logit_normal: t = 1 / (1 + exp(-z)), z standard normal (Esser et al. 2024).
+/// A time in (0, 1). logit_normal: t = 1 / (1 + exp(-z)), z standard normal (Esser et al. 2024).
+inline double draw_time(const Philox& rng, TimeLaw law) {
+  // The half step keeps both ends out: no sample is pure data or pure noise.
+  return law == TimeLaw::uniform ? static_cast<double>(rng.uniform(0)) + 0x1p-25 : 1.0 / (1.0 + std::exp(-rng.normal(0)));
+}
+
+/// One time per sample of a step, and per place in a stream.
 inline std::vector<double> draw_times(std::uint64_t seed, std::uint32_t step, std::span<const std::uint32_t> samples, TimeLaw law) {
   std::vector<double> t;
   t.reserve(samples.size());
-  for (const std::uint32_t sample : samples) {
-    const Philox rng(seed, Purpose::time, step, sample);
-    // The half step keeps both ends out: no sample is pure data or pure noise.
-    t.push_back(law == TimeLaw::uniform ? static_cast<double>(rng.uniform(0)) + 0x1p-25 : 1.0 / (1.0 + std::exp(-rng.normal(0))));
-  }
+  for (const std::uint32_t sample : samples) t.push_back(draw_time(Philox(seed, Purpose::time, step, sample), law));
+  return t;
+}
+inline std::vector<double> draw_times(std::uint64_t seed, std::span<const Index> positions, TimeLaw law) {
+  std::vector<double> t;
+  t.reserve(positions.size());
+  for (const Index p : positions) t.push_back(draw_time(Philox(seed, Purpose::time, StreamCounter(p).step, StreamCounter(p).sample), law));
   return t;
 }
 
-/// Standard normal noise (samples, shape...), the same for a sample whatever the batch.
-template <class T, Backend B>
-Tensor<T, B> draw_noise(Context<B>& context, std::uint64_t seed, std::uint32_t step, std::span<const std::uint32_t> samples, const Shape& shape) {
-  Shape whole = {static_cast<Index>(samples.size())};
+namespace detail {
+
+/// to[i] = rng.normal(4 first_block + i), four at a time as Philox makes them.
+template <class T>
+void fill_normal(std::span<T> to, const Philox& rng, std::uint32_t first_block) {
+  for (std::size_t i = 0; i < to.size(); i += 4) {
+    const Philox::Block b = rng.block(first_block + static_cast<std::uint32_t>(i >> 2));
+    for (std::size_t j = 0; j < std::min<std::size_t>(4, to.size() - i); ++j) to[i + j] = static_cast<T>(Philox::box_muller(b[j & 2], b[(j & 2) + 1], (j & 1) != 0));
+  }
+}
+
+/// rng_of(n): the generator of sample n.
+template <class T, Backend B, class RngOf>
+Tensor<T, B> normal_samples(Context<B>& context, std::size_t samples, const Shape& shape, RngOf&& rng_of) {
+  Shape whole = {static_cast<Index>(samples)};
   for (const Index extent : shape.extents()) whole.push_back(extent);
-  const Index per_sample = shape.size();
+  constexpr Index piece = Index{1} << 12;  // a multiple of four
+  const Index per_sample = shape.size(), pieces = (per_sample + piece - 1) / piece;
   std::vector<T> host(static_cast<std::size_t>(whole.size()));
-  context.host_parallel_range(whole.size(), Index{1} << 13, [&](Index begin, Index end) {
+  context.host_parallel_range(static_cast<Index>(samples) * pieces, 1, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
-      const Philox rng(seed, Purpose::noise, step, samples[static_cast<std::size_t>(i / per_sample)]);
-      host[static_cast<std::size_t>(i)] = static_cast<T>(rng.normal(static_cast<std::uint64_t>(i % per_sample)));
+      const Index n = i / pieces, first = i % pieces * piece, count = std::min(piece, per_sample - first);
+      const std::span<T> to(host.data() + n * per_sample + first, static_cast<std::size_t>(count));
+      fill_normal(to, rng_of(static_cast<std::size_t>(n)), static_cast<std::uint32_t>(first >> 2));
     }
   });
   return Tensor<T, B>::from_host(context, whole, host);
+}
+
+}  // namespace detail
+
+/// Standard normal noise (samples, shape...), the same for a sample whatever the batch: of a step, and of places in a stream.
+template <class T, Backend B>
+Tensor<T, B> draw_noise(Context<B>& context, std::uint64_t seed, std::uint32_t step, std::span<const std::uint32_t> samples, const Shape& shape) {
+  return detail::normal_samples<T>(context, samples.size(), shape, [&](std::size_t n) { return Philox(seed, Purpose::noise, step, samples[n]); });
+}
+template <class T, Backend B>
+Tensor<T, B> draw_noise(Context<B>& context, std::uint64_t seed, std::span<const Index> positions, const Shape& shape) {
+  return detail::normal_samples<T>(context, positions.size(), shape, [&](std::size_t n) {
+    const StreamCounter at(positions[n]);
+    return Philox(seed, Purpose::noise, at.step, at.sample);
+  });
 }
 
 namespace detail {
@@ -73,7 +110,7 @@ struct FlowSample {
   Tensor<T, B> velocity;  // what it should predict
 };
 
-/// data, noise (N, ...), t (N) -> the point on the line and its velocity.
+/// data, noise (N, ...), t (N) -> the point on the line and its velocity. Any coupled source may take the place of the noise.
 template <class T, Backend B>
 FlowSample<T, B> flow_interpolate(const Tensor<T, B>& data, const Tensor<T, B>& noise, const std::vector<double>& t) {
   require_elements("flow matching", data);

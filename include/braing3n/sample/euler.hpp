@@ -32,4 +32,14 @@ Tensor<T, B> heun_sample(Tensor<T, B> x, int steps, Velocity&& velocity) {
   return x;
 }
 
+enum class Sampler { euler, heun };
+
+/// Evaluations of the velocity for so many steps.
+constexpr int evaluations(Sampler sampler, int steps) { return sampler == Sampler::heun ? 2 * steps : steps; }
+
+template <class T, Backend B, class Velocity>
+Tensor<T, B> integrate(Sampler sampler, Tensor<T, B> x, int steps, Velocity&& velocity) {
+  return sampler == Sampler::heun ? heun_sample(std::move(x), steps, velocity) : euler_sample(std::move(x), steps, velocity);
+}
+
 }  // namespace braing3n::inline BRAING3N_ABI

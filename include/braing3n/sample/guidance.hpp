@@ -33,4 +33,52 @@ Tensor<T, B> guide_composed(const Tensor<T, B>& v_null, std::span<const Tensor<T
   return v;
 }
 
+/// x (N, ...) -> (copies N, ...), one whole copy after the other: several conditions of the same samples in one batch.
+template <class T, Backend B>
+Tensor<T, B> repeat_batch(const Tensor<T, B>& x, Index copies) {
+  require_elements("guidance", x);
+  if (copies == 1) return x;
+  Shape shape = {copies * x.dim(0)};
+  for (int a = 1; a < x.rank(); ++a) shape.push_back(x.dim(a));
+  Tensor<T, B> y(x.context(), shape);
+  for (Index k = 0; k < copies; ++k) x.context().memory().copy(y.data() + k * x.size(), x.data(), x.bytes());
+  return y;
+}
+
+namespace detail {
+
+template <class T>
+struct CombineVelocities {
+  const T* stacked;
+  T* out;
+  const accum_t<T>* scales;
+  Index terms, per_copy;
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
+    const accum_t<T> base = static_cast<accum_t<T>>(stacked[i]);
+    accum_t<T> v = base;
+    for (Index k = 0; k < terms; ++k) v += scales[k] * (static_cast<accum_t<T>>(stacked[(k + 1) * per_copy + i]) - base);
+    out[i] = convert<T>(v);
+  }
+};
+
+}  // namespace detail
+
+/// stacked (K N, ...): v_0 of all samples, then v_1, ... -> v_0 + sum_k s_k (v_k - v_0), with K - 1 scales.
+template <class T, Backend B>
+Tensor<T, B> combine_velocities(const Tensor<T, B>& stacked, std::span<const double> scales) {
+  require_elements("guidance", stacked);
+  const Index terms = static_cast<Index>(scales.size()), copies = terms + 1;
+  if (stacked.dim(0) % copies != 0)
+    fail(ErrorKind::shape, "guidance.count", "guidance: velocities ", stacked.shape(), " cannot be cut into ", copies, " copies");
+  for (const double s : scales) require_guidance(s);
+  Shape shape = {stacked.dim(0) / copies};
+  for (int a = 1; a < stacked.rank(); ++a) shape.push_back(stacked.dim(a));
+  using A = accum_t<T>;
+  const std::vector<A> values(scales.begin(), scales.end());
+  Tensor<T, B> out(stacked.context(), shape);
+  const Tensor<A, B> on_device = terms > 0 ? Tensor<A, B>::from_host(stacked.context(), {terms}, values) : Tensor<A, B>();
+  map(stacked.context(), out.size(), detail::CombineVelocities<T>{stacked.data(), out.data(), terms > 0 ? on_device.data() : nullptr, terms, out.size()});
+  return out;
+}
+
 }  // namespace braing3n::inline BRAING3N_ABI
