@@ -1,7 +1,8 @@
 // Convolutions of the CNN decoder (plan D1), as shares of the FMA peak measured before and after each row (the higher).
 //
-//   bench_conv [conv] [up] [ends] [bf16]   (default: all)   --threads N --provider NAME --repeats N --channels C
+//   bench_conv [forward] [conv] [up] [ends] [bf16]   (default: all)   --threads N --provider NAME --repeats N --channels C
 //
+//   forward  the first column of conv alone
 //   conv   3^3, stride 1, padding 1 at the five levels: forward, gradient of the input, gradient of the weight
 //   up     nearest x2 + 3^3, both nominal (as if computed on the fine grid) and with the arithmetic that is really done (8/27)
 //   ends   the first and last layers: 1 -> 64 and 32 -> 1 channels at full resolution
@@ -108,10 +109,8 @@ int main(int argc, char** argv) {
   std::printf("provider %s, %d threads\n", ctx.provider().name, ctx.threads());
   for (const Level& l : levels) {
     if (channels != 0 && channels != l.channels) continue;
-    if (want("conv")) {
-      forward<float>(b, "conv", l, l.channels, l.channels);
-      gradients(b, l, l.channels, l.channels);
-    }
+    if (want("conv") || want("forward")) forward<float>(b, "conv", l, l.channels, l.channels);
+    if (want("conv")) gradients(b, l, l.channels, l.channels);
     if (want("up") && l.channels != 512) up(b, l);
     if (want("bf16")) forward<bfloat16>(b, "bf16", l, l.channels, l.channels);
   }

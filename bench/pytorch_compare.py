@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Times PyTorch and bench_models on the same models in turn and prints ratios from one run.
+"""Times PyTorch and our benchmarks on the same shapes and models in turn and prints ratios from one run.
 
-    bench/pytorch_compare.py --bench BUILD/bench/bench_models [--threads 2] [--rounds 3] [encoder] [dit] [mae-step] [d1]
+    bench/pytorch_compare.py --bench BUILD/bench [--blas FOLDER] [--threads 2] [--rounds 3]
+                             [gemm] [gemm-bf16] [attention] [conv] [encoder] [dit] [d1] [mae-step]     (default: all)
 
-PyTorch must be installed. For an honest opponent its environment is set as follows before it is loaded: one OpenMP pool, an
-allocator that keeps freed pages, no forced OpenBLAS core. Debian's PyTorch should use the OpenMP build of OpenBLAS
-(libopenblas0-openmp); with the pthread build two thread pools fight over the cores.
+PyTorch must be installed. For an honest opponent its environment is set before it is loaded: one OpenMP pool, an allocator that
+keeps freed pages, no forced OpenBLAS core. What it multiplies matrices with decides everything: Debian's PyTorch loads whatever
+libblas.so.3 is, which without OpenBLAS is the reference one (a hundred times slower; refused here), and with the pthread build of
+OpenBLAS two thread pools fight over the cores. Install libopenblas0-openmp, or unpack it anywhere and give the folder that holds its
+libblas.so.3 as --blas.
 """
 import argparse
 import os
@@ -17,16 +20,30 @@ import time
 
 ENVIRONMENT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "268435456", "OMP_WAIT_POLICY": "passive"}
 FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+GEMM = ((1200, 1152, 3456), (1200, 1152, 1152), (1200, 1152, 4608), (1200, 4608, 1152), (360, 1152, 4608), (2400, 1152, 4608))
+ATTENTION = ((1, 1201, 16, 72), (2, 361, 16, 72), (1, 1200, 16, 72), (2, 1200, 18, 64), (1, 1200, 1, 512))
+CONV = ((512, 10, 12, 10), (256, 20, 24, 20), (128, 40, 48, 40), (64, 80, 96, 80), (32, 160, 192, 160))
 
 
-def prepare_environment(threads):
-    """The C library reads these when the process starts, so it has to start again once they are set."""
+def prepare_environment(threads, blas):
+    """The C library and the loader read these when the process starts, so it has to start again once they are set."""
     if os.environ.get("BRAING3N_COMPARE_READY"):
         return
     for name in FORCED:
         os.environ.pop(name, None)
     os.environ.update(ENVIRONMENT, OMP_NUM_THREADS=str(threads), BRAING3N_COMPARE_READY="1")
+    if blas:
+        if not os.path.exists(os.path.join(blas, "libblas.so.3")):
+            sys.exit(f"--blas: no libblas.so.3 in {blas}")
+        os.environ["LD_LIBRARY_PATH"] = os.pathsep.join([blas] + [p for p in [os.environ.get("LD_LIBRARY_PATH")] if p])
     os.execv(sys.executable, [sys.executable] + sys.argv)
+
+
+def loaded_blas():
+    """The libraries of this process that multiply matrices, as the system names them."""
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        paths = {line.split()[-1] for line in maps if "/" in line}
+    return sorted(p for p in paths if re.search(r"/lib(blas|openblas|blis|mkl_core|mkl_rt)[^/]*[.]so", p))
 
 
 def models(torch):
@@ -122,21 +139,84 @@ def models(torch):
     return {"encoder": encoder, "dit": dit, "d1": d1, "mae-step": mae_step}
 
 
-def ours(program, name, threads):
-    out = subprocess.run([program, name, "--threads", str(threads), "--repeats", "1"], check=True, capture_output=True, text=True).stdout
-    found = re.findall(r"([0-9.]+) s +[0-9.]+ GFLOP/s", out)
-    if len(found) != 1:
-        sys.exit(f"{program} {name} printed no single time:\n{out}")
-    return float(found[0])
+def layers(torch):
+    """Name of a part to its cases: (label, call that runs it once)."""
+    functional, bf16 = torch.nn.functional, torch.bfloat16
+
+    def gemm(dtype):
+        def make(m, k, n):
+            x, w = torch.randn(m, k).to(dtype), torch.randn(n, k).to(dtype)
+            return lambda: functional.linear(x, w)
+        return [(f"{m} x {k} x {n}", make(m, k, n)) for m, k, n in GEMM]
+
+    def attention():
+        def make(n, tokens, heads, width):
+            qkv = torch.randn(n, tokens, 3, heads, width)
+
+            def run():
+                q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+                if hasattr(functional, "scaled_dot_product_attention"):
+                    y = functional.scaled_dot_product_attention(q, k, v)
+                else:
+                    y = torch.softmax(q @ k.transpose(-2, -1) * width ** -0.5, -1) @ v
+                return y.transpose(1, 2).reshape(n, tokens, heads * width)
+            return run
+        return [(f"({n}, {t}, 3, {h}, {d})", make(n, t, h, d)) for n, t, h, d in ATTENTION]
+
+    def conv():
+        def make(c, x, y, z):
+            image, w, bias = torch.randn(1, c, x, y, z), torch.randn(c, c, 3, 3, 3), torch.randn(c)
+            return lambda: functional.conv3d(image, w, bias, padding=1)
+        return [(f"{c}->{c} @{x}x{y}x{z}", make(c, x, y, z)) for c, x, y, z in CONV]
+
+    return {"gemm": lambda: gemm(torch.float32), "gemm-bf16": lambda: gemm(bf16), "attention": attention, "conv": conv}
+
+
+def output_of(arguments):
+    return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
+
+
+def ours(folder, part, threads):
+    """Label to seconds, from the program that measures the part."""
+    program = [os.path.join(folder, {"gemm": "bench_gemm", "gemm-bf16": "bench_gemm", "attention": "bench_attention",
+                                     "conv": "bench_conv"}.get(part, "bench_models")), "--threads", str(threads)]
+    if part in ("gemm", "gemm-bf16"):  # bfloat16 weights are kept packed by default, fp32 ones are not
+        out = output_of(program + ["--providers", "default", "--rounds", "2", "--only", "forward" if part == "gemm" else "bf16"])
+        rate = r"([0-9.]+) +[0-9.]+ +packed" if part == "gemm" else r"[0-9.]+ +[0-9.]+ +packed +([0-9.]+)"
+        found = re.findall(r"(\d+) x +(\d+) x +(\d+) +" + rate, out)
+        times = {f"{m} x {k} x {n}": 2e-9 * int(m) * int(k) * int(n) / float(r) for m, k, n, r in found}
+    elif part == "attention":
+        found = re.findall(r"(\([0-9, ]+\)) [|] +([0-9.]+)", output_of(program + ["--budget", "0.3"]))
+        times = {label: float(ms) * 1e-3 for label, ms in found}
+    elif part == "conv":
+        found = re.findall(r"conv (\S+ \S+) +([0-9.]+) ms", output_of(program + ["forward", "--repeats", "3"]))
+        times = {label: float(ms) * 1e-3 for label, ms in found}
+    else:
+        found = re.findall(r"([0-9.]+) s +[0-9.]+ GFLOP/s", output_of(program + [part, "--repeats", "1"]))
+        times = {part: float(found[0])} if len(found) == 1 else {}
+    if not times:
+        sys.exit(f"{program[0]}: printed no time for {part}")
+    return times
+
+
+def seconds_of(run, least):
+    times = []
+    for _ in range(least):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*")
-    parser.add_argument("--bench", required=True, help="the program bench_models")
+    parser.add_argument("parts", nargs="*")
+    parser.add_argument("--bench", required=True, help="the folder of bench_models, bench_gemm, bench_conv and bench_attention")
+    parser.add_argument("--blas", help="the folder of the libblas.so.3 that PyTorch shall use")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     a = parser.parse_args()
+    prepare_environment(a.threads, a.blas)
     try:
         import torch
     except ImportError:
@@ -144,23 +224,38 @@ def main():
         return
     torch.set_num_threads(a.threads)
     torch.set_grad_enabled(False)
-    makers = models(torch)
-    print(f"torch {torch.__version__}, {a.threads} threads; medians of {a.rounds} rounds in turn")
-    for name in a.models or list(makers):
-        run = makers[name]()
-        run()
-        theirs, mine = [], []
-        for _ in range(a.rounds):
-            start = time.perf_counter()
+    parts, whole = layers(torch), models(torch)
+    unknown = [p for p in a.parts if p not in parts and p not in whole]
+    if unknown:
+        parser.error(f"unknown part {unknown[0]}; known: {' '.join([*parts, *whole])}")
+
+    square = torch.randn(512, 512)
+    torch.mm(square, square)
+    rate = 2e-9 * 512**3 / seconds_of(lambda: torch.mm(square, square), 3)
+    blas = loaded_blas()
+    print(f"torch {torch.__version__}, {a.threads} threads, torch.mm {rate:.0f} GFLOP/s with {', '.join(blas) or 'a library of its own'}; "
+          f"medians of {a.rounds} rounds in turn", flush=True)
+    if blas and all(os.path.basename(os.path.dirname(os.path.realpath(p))) == "blas" for p in blas):
+        sys.exit("this PyTorch multiplies matrices with the reference BLAS; see --help for what to install or give as --blas")
+
+    print(f"{'':32s} {'torch s':>10s} {'braing3n s':>11s} {'torch / braing3n':>17s}")
+    for part in a.parts or [*parts, *whole]:
+        cases = parts[part]() if part in parts else [(part, whole[part]())]
+        theirs, mine = {label: [] for label, _ in cases}, {label: [] for label, _ in cases}
+        for label, run in cases:
             run()
-            theirs.append(time.perf_counter() - start)
-            mine.append(ours(a.bench, name, a.threads))
-        del run
-        t, m = statistics.median(theirs), statistics.median(mine)
-        print(f"{name:10s} torch {t:7.3f} s   braing3n {m:7.3f} s   torch / braing3n {t / m:5.2f}", flush=True)
+        for _ in range(a.rounds):
+            for label, run in cases:
+                theirs[label].append(seconds_of(run, 5 if part in parts else 1))
+            measured = ours(a.bench, part, a.threads)
+            for label in mine:
+                mine[label].append(measured[label])
+        for label, _ in cases:
+            t, m = statistics.median(theirs[label]), statistics.median(mine[label])
+            name = label if label == part else f"{part} {label}"
+            print(f"{name:32s} {t:10.4f} {m:11.4f} {t / m:17.2f}", flush=True)
+        del cases, run
 
 
 if __name__ == "__main__":
-    if "-h" not in sys.argv and "--help" not in sys.argv:
-        prepare_environment(int(sys.argv[sys.argv.index("--threads") + 1]) if "--threads" in sys.argv else 2)
     main()
