@@ -7,7 +7,7 @@ using namespace braing3n;
 namespace {
 
 Manifest table(const std::string& text) {
-  return read_manifest(CsvTable::from_text(text, "labels.csv"), {.check_files = false});
+  return read_manifest(CsvTable::from_text(text, "labels.csv"), {.check_files = false, .need_paths = false});
 }
 
 std::vector<Index> all_of(const Manifest& m) {
@@ -74,6 +74,13 @@ TEST_CASE("values may come from the data; numbers as classes are text") {
   CHECK(rows[1][1].label == 0);
   CHECK(rows[2][0].missing());
   test::check_error("condition.value", {"scan d", "\"PD\"", "AD, HC"}, [&] { condition_rows(fields, m, {3}); });
+}
+
+TEST_CASE("a table of labels needs no paths where none are asked for")  {
+  const std::string text = "subject_id,volume_id,modality,age\na,a_1,T1,3\n";
+  CHECK(table(text).scans[0].path.empty());
+  CHECK(table("subject_id,path,modality\na,,T1\n").scans[0].path.empty());
+  test::check_error("manifest.path", {"\"path\""}, [&] { read_manifest(CsvTable::from_text(text, "labels.csv"), {.check_files = false}); });
 }
 
 TEST_CASE("conditions as a user types them") {

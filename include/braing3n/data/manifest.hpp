@@ -39,6 +39,7 @@ struct ManifestOptions {
   std::string pattern{};    // "sub-{participant_id}_T1w.nii.gz", relative to the table
   std::string modality{};   // for tables without that column
   bool check_files = true;  // every path must exist
+  bool need_paths = true;   // false: a table of labels alone will do
 };
 
 struct Manifest {
@@ -126,7 +127,7 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
   const auto subject = column("subject_id", "participant_id"), session = column("session_id", nullptr), volume = column("volume_id", nullptr),
              path = column("path", nullptr);
   if (!subject) (void)table.column("subject_id");  // says which name comes near
-  if (!path && options.pattern.empty())
+  if (options.need_paths && !path && options.pattern.empty())
     throw Error(ErrorKind::format, "manifest.path", "no column \"path\"; for a table without paths give --pattern, for example \"sub-{participant_id}_T1w.nii.gz\"",
                 table.path());
 
@@ -195,10 +196,12 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
     }
     if (add_modality) s.labels.push_back({standard_spelling(m.fields.back(), options.modality), std::nullopt});
 
-    std::filesystem::path file = path && options.pattern.empty() ? std::filesystem::path(std::string(detail::trimmed(table.cell(r, *path))))
-                                                                 : std::filesystem::path(detail::fill_pattern(table, r, options.pattern));
-    if (file.empty() || is_missing(file.string())) throw wrong(r, "manifest.path", "no path");
-    s.path = file.is_absolute() ? file : folder / file;
+    std::filesystem::path file;
+    if (path && options.pattern.empty()) file = std::string(detail::trimmed(table.cell(r, *path)));
+    else if (!options.pattern.empty()) file = detail::fill_pattern(table, r, options.pattern);
+    const bool no_path = file.empty() || is_missing(file.string());
+    if (no_path && options.need_paths) throw wrong(r, "manifest.path", "no path");
+    if (!no_path) s.path = file.is_absolute() ? file : folder / file;
     if (volume && !is_missing(table.cell(r, *volume))) {
       s.volume_id = detail::trimmed(table.cell(r, *volume));
       detail::require_plain_id(table, r, "volume_id", s.volume_id);
@@ -211,7 +214,7 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
       throw wrong(r, "manifest.duplicate", "volume_id ", in_quotes(s.volume_id), " was used in line ", table.line(place->second), " already",
                   volume ? "" : " (made from subject, session and modality; add a volume_id column)");
     std::error_code ignored;
-    if (options.check_files && !std::filesystem::exists(s.path, ignored)) absent.push_back(file.string());
+    if (options.check_files && options.need_paths && !std::filesystem::exists(s.path, ignored)) absent.push_back(file.string());
     m.scans.push_back(std::move(s));
   }
   for (const auto& [name, values] : unknown)

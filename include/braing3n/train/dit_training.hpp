@@ -1,0 +1,178 @@
+// A diffusion transformer learns latents under their conditions by flow matching (BrainG3N, section 2.3).
+#pragma once
+
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/models/dit3d.hpp"
+#include "braing3n/objective/flow_matching.hpp"
+#include "braing3n/train/latent_data.hpp"
+#include "braing3n/train/options.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+struct DitTrainingConfig {
+  Dit3dConfig model = free_model();  // channels and grid 0: those of the latents; a categorical condition without values: those of the labels
+  TimeLaw time_law = TimeLaw::uniform;
+  DropOptions drop{};
+  BalanceOptions balance{};
+  Index validation_samples = 256;  // at most; every validation scan at least once when there are fewer
+  TrainingOptions training{};
+
+  static void visit(auto& self, auto&& v) {
+    v("model", self.model);
+    v("time_law", self.time_law);
+    v("drop", self.drop);
+    v("balance", self.balance);
+    v("validation_samples", self.validation_samples);
+    v("training", self.training);
+  }
+
+  static Dit3dConfig free_model() {
+    Dit3dConfig c;
+    c.channels = 0;
+    c.grid = {0, 0, 0};
+    return c;
+  }
+
+  /// The paper: 292.9 M parameters, AdamW at 5e-5, batch 28, 1100 epochs; t uniform, conditions dropped one by one.
+  static DitTrainingConfig paper() {
+    DitTrainingConfig c;
+    c.model = Dit3dConfig{};
+    c.training = {.epochs = 1100, .batch = 28, .lr = 5e-5, .clip = 0.5, .ema = EmaOptions{.decay = 0.9999, .warmup = true}, .recompute_blocks = true};
+    return c;
+  }
+  /// 4.3 M parameters, for latents of 100 to 200 tokens; the values of disease and site come from the labels.
+  static DitTrainingConfig small() {
+    DitTrainingConfig c;
+    c.model.width = 192, c.model.depth = 6, c.model.heads = 6, c.model.mlp = 768;
+    for (ConditionField& f : c.model.conditions)
+      if (f.name == "disease" || f.name == "site") f.values.clear();
+    c.drop = {.all = 0.1, .all_but_one = 0.1};
+    c.training = {.steps = 2000, .batch = 32, .lr = 1e-3, .clip = 1.0, .ema = EmaOptions{.decay = 0.9999, .warmup = true}, .validate_every = 100};
+    return c;
+  }
+
+  /// Fills what the data decides; the names of conditions that the labels know nothing of are returned, and the conditions removed.
+  /// Throws Error: shape (latents of another shape), config.
+  std::vector<std::string> complete(const LatentData& data) {
+    const LatentFile& f = *data.file;
+    if (model.channels == 0) model.channels = f.channels();
+    if (model.grid == Extent3{0, 0, 0}) model.grid = f.grid();
+    if (model.channels != f.channels() || model.grid != f.grid())
+      throw Error(ErrorKind::shape, "dit3d.latents", concat("latents of ", f.channels(), " channels on a grid of ", Shape(std::span<const Index>(f.grid())), ", the model wants ", model.channels,
+                                                            " on ", Shape(std::span<const Index>(model.grid))), f.path());
+    std::vector<std::string> removed = complete_conditions(model.conditions, data.labels, data.scans.train);
+    model.validate();
+    if (!(drop.all >= 0 && drop.all_but_one >= 0 && drop.all + drop.all_but_one <= 1))
+      fail(ErrorKind::config, "dit3d.drop", "dit3d: probabilities ", drop.all, " and ", drop.all_but_one, " of hiding all conditions and all but one");
+    if (training.augment.any()) fail(ErrorKind::config, "dit3d.augment", "dit3d: latents cannot be augmented");
+    if (validation_samples < 1) fail(ErrorKind::config, "dit3d.validation", "dit3d: ", validation_samples, " validation samples");
+    return removed;
+  }
+};
+
+/// Validation losses by t, in equal parts of [0, 1]: near 0 the data is nearly there, near 1 only noise is.
+using TimeBins = std::array<double, 10>;
+
+/// The task of train/trainer.hpp.
+class DitTask {
+ public:
+  struct Batch {
+    FlowSample<float, Cpu> flow;  // (N, L, C)
+    std::vector<double> t;
+    ConditionBatch conditions;
+  };
+
+  DitTask(Context<Cpu>& context, const Dit3d<Cpu, F32>& model, const LatentData& data, const DitTrainingConfig& config, std::uint64_t seed, Index start)
+      : context_(&context), model_(&model), data_(&data), config_(config), seed_(seed),
+        stream_(data, config.model.conditions, config.balance, config.training.batch, seed, start) {
+    for (const Index s : data.scans.train) (void)data.conditions.at(static_cast<std::size_t>(s));
+  }
+
+  /// Noise, time and what is hidden are functions of the seed and of the sample's place in the stream.
+  Batch next() {
+    const LatentStream::Draw draw = stream_.next();
+    const std::span<const Index> positions(draw.positions);
+    std::vector<ConditionRow> rows;
+    for (std::size_t i = 0; i < draw.scans.size(); ++i)
+      rows.push_back(drop_conditions(model_->config.conditions, condition(draw.scans[i]), config_.drop, seed_, draw.positions[i]));
+    return make(draw.scans, draw_times(seed_, positions, config_.time_law), draw_noise<float>(*context_, seed_, positions, latent_shape()), rows);
+  }
+  Var<double, Cpu> loss(Pass<Cpu>& pass, const Batch& b) const { return mse_loss((*model_)(pass, Var<float, Cpu>(b.flow.x_t), b.t, b.conditions), b.flow.velocity); }
+  Index position() const { return stream_.position(); }
+  Index scans() const { return stream_.scans(); }
+  const LatentStream& stream() const { return stream_; }
+
+  /// Mean loss over t uniform in [0, 1], whatever the training's law, under all conditions: every validation sample has one time and one
+  /// noise that never change, the times evenly spread.
+  double validate(ScanFailures&) const {
+    const std::vector<Index>& scans = data_->scans.validation;
+    const Index n = static_cast<Index>(scans.size()), bins = static_cast<Index>(bins_.size());
+    const Index all = std::max(std::min(n, config_.validation_samples), 4 * bins);
+    TimeBins sums{}, counts{};
+    for (Index begin = 0; begin < all; begin += config_.training.batch) {
+      const Index end = std::min(all, begin + config_.training.batch);
+      std::vector<Index> rows, bin_of;
+      std::vector<std::uint32_t> ids;
+      std::vector<double> t;
+      std::vector<ConditionRow> conditions;
+      for (Index i = begin; i < end; ++i) {
+        const Index bin = (i + i / n) % bins;  // a scan that comes again falls into another bin
+        ids.push_back(static_cast<std::uint32_t>(i));
+        rows.push_back(scans[static_cast<std::size_t>(all < n ? i * n / all : i % n)]);
+        bin_of.push_back(bin);
+        conditions.push_back(condition(rows.back()));
+        const double u = static_cast<double>(Philox(seed_, Purpose::time, validation_step, ids.back()).uniform(0)) + 0x1p-25;
+        t.push_back((static_cast<double>(bin) + u) / static_cast<double>(bins));
+      }
+      const Batch b = make(rows, t, draw_noise<float>(*context_, seed_, validation_step, std::span<const std::uint32_t>(ids), latent_shape()), conditions);
+      Pass<Cpu> pass(*context_);
+      const Tensor<float, Cpu> v = (*model_)(pass, Var<float, Cpu>(b.flow.x_t), b.t, b.conditions).value();
+      const Index each = v.size() / v.dim(0);
+      for (Index i = 0; i < v.dim(0); ++i) {
+        double sum = 0;
+        for (Index k = i * each; k < (i + 1) * each; ++k) {
+          const double e = static_cast<double>(v.data()[k]) - static_cast<double>(b.flow.velocity.data()[k]);
+          sum += e * e;
+        }
+        const auto bin = static_cast<std::size_t>(bin_of[static_cast<std::size_t>(i)]);
+        sums[bin] += sum / static_cast<double>(each);
+        ++counts[bin];
+      }
+    }
+    double mean = 0;
+    for (std::size_t b = 0; b < bins_.size(); ++b) {
+      bins_[b] = sums[b] / counts[b];
+      mean += bins_[b] / static_cast<double>(bins);
+    }
+    if (on_bins) on_bins(bins_);
+    return mean;
+  }
+  /// Of the last validation.
+  const TimeBins& time_bins() const { return bins_; }
+  std::function<void(const TimeBins&)> on_bins;
+
+  /// A picture for people, made by whoever knows how (train/dit_preview.hpp).
+  Image preview(ScanFailures&) const { return make_preview ? make_preview() : Image(1, 1); }
+  std::function<Image()> make_preview;
+
+ private:
+  const ConditionRow& condition(Index scan) const { return data_->conditions[static_cast<std::size_t>(scan)]; }
+  Shape latent_shape() const { return {data_->file->tokens(), data_->file->channels()}; }
+  Batch make(const std::vector<Index>& scans, const std::vector<double>& t, const Tensor<float, Cpu>& noise, const std::vector<ConditionRow>& rows) const {
+    return {flow_interpolate(latent_batch(*context_, *data_, scans), noise, t), t, condition_batch(model_->config.conditions, rows)};
+  }
+
+  Context<Cpu>* context_;
+  const Dit3d<Cpu, F32>* model_;
+  const LatentData* data_;
+  DitTrainingConfig config_;
+  std::uint64_t seed_;
+  LatentStream stream_;
+  mutable TimeBins bins_{};
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI

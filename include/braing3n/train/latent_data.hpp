@@ -1,0 +1,195 @@
+// The latents of a training with their conditions: which people learn and which are looked at, and the stream of samples.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/base/stream.hpp"
+#include "braing3n/data/condition_labels.hpp"
+#include "braing3n/data/latents.hpp"
+#include "braing3n/train/volumes.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+struct LatentDataOptions {
+  std::filesystem::path latents{}, labels{};
+  std::filesystem::path split{};  // subject_id,split with the sets train and validation (others are left out); empty: drawn from the seed
+  double validation = 0.1;        // share of the people
+  bool strict = false;            // latents without labels and labels without latents are errors
+};
+
+struct LatentData {
+  std::shared_ptr<const LatentFile> file;
+  Manifest labels;                       // of the scans that have latents
+  std::vector<Index> file_row;           // per scan
+  std::vector<ConditionRow> conditions;  // per scan, once conditions are known
+  LatentStatistics statistics;           // over the training scans
+  TrainingData scans;                    // ids, sets and hash; it has no volumes
+};
+
+/// Pairs latents with labels by volume_id. `tell` gets sentences about rows without a partner. Throws Error: format (no row in common;
+/// with strict, any without a partner), argument (a share that is none), and what the split throws.
+inline LatentData open_latent_data(Context<Cpu>& ctx, const LatentDataOptions& o, std::uint64_t seed, const std::function<void(const std::string&)>& tell) {
+  LatentData d;
+  d.file = std::make_shared<const LatentFile>(o.latents);
+  Manifest m = read_manifest(o.labels, {.check_files = false, .need_paths = false});
+  if (!(o.validation > 0 && o.validation < 1))
+    fail(ErrorKind::argument, "training.validation", "training: a share of ", o.validation, " for validation, expected a number in (0, 1)");
+  std::vector<std::string> no_latents, no_labels;
+  std::set<std::string> labelled;
+  std::vector<ScanRow> paired;
+  for (ScanRow& scan : m.scans) {
+    labelled.insert(scan.volume_id);
+    if (const auto row = d.file->find(scan.volume_id)) {
+      d.file_row.push_back(*row);
+      paired.push_back(std::move(scan));
+    } else {
+      no_latents.push_back(scan.volume_id);
+    }
+  }
+  for (const std::string& id : d.file->ids())
+    if (!labelled.contains(id)) no_labels.push_back(id);
+  if (paired.empty())
+    throw Error(ErrorKind::format, "latents.labels", concat("no label belongs to a row of the latents: the latents have ", in_quotes(d.file->ids().front()), ", the labels ",
+                                                            in_quotes(no_latents.front())), o.labels.string());
+  const auto report = [&](const std::vector<std::string>& lost, const char* what, const std::filesystem::path& where) {
+    if (lost.empty()) return;
+    const std::string text = concat(lost.size(), lost.size() == 1 ? " row has " : " rows have ", what, ": ", detail::some_of(lost));
+    if (o.strict) throw Error(ErrorKind::format, "latents.labels", text, where.string());
+    tell(where.string() + ": " + text);
+  };
+  report(no_labels, "no labels", o.latents);
+  report(no_latents, "no latents", o.labels);
+  m.scans = std::move(paired);
+  d.labels = std::move(m);
+
+  TrainingData& s = d.scans;
+  s.split = o.split.empty() ? split_subjects(d.labels, {{"train", 1 - o.validation}, {"validation", o.validation}}, seed) : read_split(o.split);
+  s.train = rows_of(d.labels, s.split, "train");
+  s.validation = rows_of(d.labels, s.split, "validation");
+  if (!d.file->preprocessing().empty()) s.contract = config_from_text<PreprocessingContract>(d.file->preprocessing(), d.file->path());
+  std::vector<Index> measured;
+  for (const Index i : s.train) measured.push_back(d.file_row[static_cast<std::size_t>(i)]);
+  std::sort(measured.begin(), measured.end());
+  d.statistics = measure_latents(ctx, *d.file, measured);
+  return d;
+}
+
+/// Takes the conditions from the labels; to be called once the fields are complete. The hash then covers latents, people, sets, conditions.
+inline void take_conditions(LatentData& d, const std::vector<ConditionField>& fields) {
+  std::vector<Index> all;
+  for (Index i = 0; i < d.labels.size(); ++i) all.push_back(i);
+  d.conditions = condition_rows(fields, d.labels, all);
+  std::string described = d.file->checksum() + '\n';
+  d.scans.ids.clear();
+  for (std::size_t i = 0; i < d.conditions.size(); ++i) {
+    const ScanRow& s = d.labels.scans[i];
+    d.scans.ids.push_back(s.volume_id);
+    described += concat(s.volume_id, '\n', s.subject_id, '\n', d.scans.split.at(s.subject_id), '\n', describe_conditions(fields, d.conditions[i]), '\n');
+  }
+  Crc32 crc;
+  crc.update(std::as_bytes(std::span<const char>(described.data(), described.size())));
+  d.scans.hash = crc.hex();
+}
+
+/// Rows (scans) -> standardised latents (N, L, C).
+inline Tensor<float, Cpu> latent_batch(Context<Cpu>& ctx, const LatentData& d, std::span<const Index> scans) {
+  const LatentFile& f = *d.file;
+  const auto channels = static_cast<std::size_t>(f.channels());
+  Tensor<float, Cpu> batch(ctx, {static_cast<Index>(scans.size()), f.tokens(), f.channels()});
+  ctx.host_parallel_range(static_cast<Index>(scans.size()), 1, [&](Index begin, Index end) {
+    for (Index n = begin; n < end; ++n) {
+      const std::span<float> to(batch.data() + n * f.row_size(), static_cast<std::size_t>(f.row_size()));
+      f.read(d.file_row[static_cast<std::size_t>(scans[static_cast<std::size_t>(n)])], to);
+      for (std::size_t i = 0; i < to.size(); ++i)
+        to[i] = static_cast<float>((static_cast<double>(to[i]) - d.statistics.mean[i % channels]) / d.statistics.deviation[i % channels]);
+    }
+  });
+  return batch;
+}
+
+/// How often each training scan is drawn, so that the classes of some conditions come equally often (strength 1), or between that and as
+/// they are (strength 0): weights proportional to count^-strength, multiplied over the conditions. The null counts as a class.
+struct BalanceOptions {
+  std::vector<std::string> conditions{};
+  double strength = 1;
+
+  static void visit(auto& self, auto&& v) {
+    v("conditions", self.conditions);
+    v("strength", self.strength);
+  }
+};
+
+inline std::vector<double> balance_weights(const LatentData& d, const std::vector<ConditionField>& fields, const BalanceOptions& o) {
+  if (!(o.strength >= 0 && o.strength <= 1)) fail(ErrorKind::config, "balance.strength", "balance: a strength of ", o.strength, ", expected a number from 0 to 1");
+  std::vector<double> weights(d.scans.train.size(), 1.0);
+  for (const std::string& name : o.conditions) {
+    const std::size_t f = find_condition(fields, name);
+    if (fields[f].kind != ConditionKind::categorical) fail(ErrorKind::config, "balance.condition", "balance: condition ", name, " is continuous, only classes can be balanced");
+    std::map<std::int32_t, double> counts;
+    const auto label = [&](std::size_t i) { return d.conditions[static_cast<std::size_t>(d.scans.train[i])][f].label; };
+    for (std::size_t i = 0; i < weights.size(); ++i) ++counts[label(i)];
+    for (std::size_t i = 0; i < weights.size(); ++i) weights[i] *= std::pow(counts[label(i)], -o.strength);
+  }
+  return weights;
+}
+
+/// The endless stream of training samples, from any on: each scan once per epoch in a new order or, balanced, drawn by weight.
+class LatentStream {
+ public:
+  /// Throws Error (argument) for a batch larger than the training scans.
+  LatentStream(const LatentData& data, const std::vector<ConditionField>& fields, const BalanceOptions& balance, Index batch, std::uint64_t seed, Index start)
+      : train_(data.scans.train), batch_(batch), seed_(seed), next_(start) {
+    if (batch < 1 || batch > scans()) fail(ErrorKind::argument, "loader.batch", "loader: a batch of ", batch, " from ", scans(), " scans, expected 1 to ", scans());
+    if (balance.conditions.empty()) return;
+    double sum = 0;
+    for (const double w : balance_weights(data, fields, balance)) cumulative_.push_back(sum += w);
+  }
+
+  struct Draw {
+    std::vector<Index> scans, positions;  // (N)
+  };
+  Draw next() {
+    Draw d;
+    for (Index i = 0; i < batch_; ++i) {
+      d.positions.push_back(next_);
+      d.scans.push_back(scan_of(next_++));
+    }
+    return d;
+  }
+
+  Index position() const { return next_; }
+  Index scans() const { return static_cast<Index>(train_.size()); }
+  const ScanFailures& failures() const { return failures_; }
+  double seconds_waited() const { return 0; }
+
+ private:
+  Index scan_of(Index position) {
+    if (!cumulative_.empty()) {
+      const StreamCounter at(position);
+      const Philox rng(seed_, Purpose::shuffle, at.step, at.sample);
+      const double u = (static_cast<double>(rng.integer(0)) + 0.5) * 0x1p-32 * cumulative_.back();
+      const auto place = std::upper_bound(cumulative_.begin(), cumulative_.end() - 1, u) - cumulative_.begin();
+      return train_[static_cast<std::size_t>(place)];
+    }
+    if (const Index epoch = position / scans(); epoch != epoch_ || order_.empty()) {
+      order_ = epoch_order(train_, true, seed_, epoch);
+      epoch_ = epoch;
+    }
+    return order_[static_cast<std::size_t>(position % scans())];
+  }
+
+  std::vector<Index> train_, order_;
+  std::vector<double> cumulative_;
+  Index batch_, epoch_ = -1;
+  std::uint64_t seed_;
+  Index next_;
+  ScanFailures failures_;
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI
