@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
 
     ScanFailures failures;
     const TokenStatistics tokens = token_statistics(*ctx, model, data, failures);
-    start_projection(model.projection, tokens);
+    token_readout(*ctx, model, data, run.tokenizer.start, failures).start(model.projection);
     const CollapseReport collapse = check_collapse(*ctx, model.encoder, data.source, some_rows(data.train, 16), failures);
     if (!program.common.quiet || collapse.collapsed()) std::cerr << collapse.str() << '\n';
 

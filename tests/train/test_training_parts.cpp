@@ -56,48 +56,136 @@ TEST_CASE("the collapse check tells tokens that know the person from tokens that
   CHECK(share(1, 1) == doctest::Approx(between / total).epsilon(1e-6));
 }
 
-TEST_CASE("a projection that starts as principal components makes white latents, whose statistics follow without running it") {
+TEST_CASE("the statistics of latents follow from those of the tokens, without running the projection") {
   Context<Cpu> ctx({.threads = 1});
   const auto t = made_tokens(ctx, 1, 0.7);
   TokenStatistics s(true);
   s.add(t);
   Linear<Cpu, F32> projection(ctx, 8, 5);
   initialize(projection, 3);
-  start_projection(projection, s);
-  const auto check = [&](bool white) {
-    Pass<Cpu> pass(ctx);
-    const auto z = projection(pass, Var<float, Cpu>(t)).value();
-    const LatentStatistics l = latents_of(projection, s);
-    REQUIRE(l.mean.size() == 5);
-    for (Index i = 0; i < 5; ++i)
-      for (Index j = 0; j <= i; ++j) {
-        double mi = 0, mj = 0, ij = 0;
-        for (Index r = 0; r < 30; ++r) {
-          const double a = static_cast<double>(z.data()[r * 5 + i]), b = static_cast<double>(z.data()[r * 5 + j]);
-          mi += a / 30, mj += b / 30, ij += a * b / 30;
-        }
-        const double covariance = ij - mi * mj;
-        if (white) CHECK(covariance == doctest::Approx(i == j ? 1.0 : 0.0).epsilon(1e-4));
-        if (i != j) continue;
-        if (white) CHECK(std::abs(mi) < 1e-4);
-        CHECK(l.mean[static_cast<std::size_t>(i)] == doctest::Approx(mi).epsilon(1e-4));
-        CHECK(l.deviation[static_cast<std::size_t>(i)] == doctest::Approx(std::sqrt(covariance)).epsilon(1e-4));
-      }
+  Pass<Cpu> pass(ctx);
+  const auto z = projection(pass, Var<float, Cpu>(t)).value();
+  const LatentStatistics l = latents_of(projection, s);
+  REQUIRE(l.mean.size() == 5);
+  for (Index i = 0; i < 5; ++i) {
+    double mean = 0, square = 0;
+    for (Index r = 0; r < 30; ++r) {
+      const double v = static_cast<double>(z.data()[r * 5 + i]);
+      mean += v / 30, square += v * v / 30;
+    }
+    CHECK(l.mean[static_cast<std::size_t>(i)] == doctest::Approx(mean).epsilon(1e-4));
+    CHECK(l.deviation[static_cast<std::size_t>(i)] == doctest::Approx(std::sqrt(square - mean * mean)).epsilon(1e-4));
+  }
+}
+
+namespace {
+
+/// Patches (N, L, P) that are a linear function of rank 2 of tokens (N, L, 8), times `scale`, and a mean per position on top.
+Tensor<float, Cpu> made_patches(Context<Cpu>& ctx, const Tensor<float, Cpu>& tokens, double scale, double place) {
+  const auto down = test::random<double>(ctx, {8, 2}, 7), up = test::random<double>(ctx, {2, 11}, 8);
+  const auto where = test::random<double>(ctx, {tokens.dim(1), 11}, 9);
+  const Index rows = tokens.dim(0) * tokens.dim(1);
+  const auto p = matmul_forward(matmul_forward(cast<double>(tokens).reshape({rows, 8}), down), up);
+  Tensor<float, Cpu> out(ctx, {tokens.dim(0), tokens.dim(1), 11});
+  for (Index i = 0; i < out.size(); ++i)
+    out.data()[i] = static_cast<float>(scale * p.data()[i] + place * where.data()[i % where.size()] + 0.5);
+  return out;
+}
+
+double squared_difference(const Tensor<float, Cpu>& a, const Tensor<float, Cpu>& b) {
+  double sum = 0;
+  for (Index i = 0; i < a.size(); ++i) sum += std::pow(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i]), 2);
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("the readout of tokens finds the numbers that give patches back") {
+  Context<Cpu> ctx({.threads = 2});
+  const auto t = made_tokens(ctx, 1, 0.7);
+  const auto solved = [&](const Tensor<float, Cpu>& patches, Index rank, ReadoutTarget target) {
+    TokenReadout readout;
+    for (Index n = 0; n < 6; ++n) readout.add(t.slice(n, n + 1), patches.slice(n, n + 1));
+    readout.solve(ctx, rank, target, 1e-9);
+    return readout;
   };
-  check(true);
-  // Largest component first: its row is the shortest, since every latent has variance 1.
-  const auto norm = [&](Index r) {
+  const auto error = [&](const TokenReadout& readout, const Tensor<float, Cpu>& patches) {
     double sum = 0;
-    for (Index i = 0; i < 8; ++i) sum += std::pow(static_cast<double>(projection.weight.value().data()[r * 8 + i]), 2);
+    for (Index n = 0; n < 6; ++n) sum += squared_difference(readout.patches(t.slice(n, n + 1)), patches.slice(n, n + 1));
     return sum;
   };
-  for (Index r = 1; r < 5; ++r) CHECK(norm(r) > norm(r - 1));
-  for (Index i = 0; i < 40; ++i) projection.weight.value().data()[i] += 0.1f * static_cast<float>(i % 7);
-  projection.weight.refresh();
-  check(false);
+  // Patches of rank 2 come back from two numbers and not from one.
+  const auto exact = made_patches(ctx, t, 1, 0);
+  CHECK(error(solved(exact, 2, ReadoutTarget::all), exact) < 1e-6 * squared_difference(exact, Tensor<float, Cpu>::zeros(ctx, exact.shape())));
+  const double one = error(solved(exact, 1, ReadoutTarget::all), exact);
+  CHECK(one > 1e-3);
+  // No other single number of the tokens does better: each one with its own best linear readout.
+  const auto noisy = made_patches(ctx, t, 1, 0.6);
+  const double best = error(solved(noisy, 1, ReadoutTarget::all), noisy);
+  for (std::uint32_t seed = 0; seed < 20; ++seed) {
+    const auto direction = test::random<double>(ctx, {8}, 30 + seed);
+    double z_mean = 0, zz = 0;
+    std::vector<double> z(30, 0.0), p_mean(11, 0.0), zp(11, 0.0);
+    for (Index r = 0; r < 30; ++r) {
+      for (Index i = 0; i < 8; ++i) z[static_cast<std::size_t>(r)] += static_cast<double>(t.data()[r * 8 + i]) * direction.data()[i];
+      z_mean += z[static_cast<std::size_t>(r)] / 30;
+      for (Index v = 0; v < 11; ++v) p_mean[static_cast<std::size_t>(v)] += static_cast<double>(noisy.data()[r * 11 + v]) / 30;
+    }
+    double total = 0, explained = 0;
+    for (Index r = 0; r < 30; ++r) {
+      const double dz = z[static_cast<std::size_t>(r)] - z_mean;
+      zz += dz * dz;
+      for (Index v = 0; v < 11; ++v) {
+        const double dp = static_cast<double>(noisy.data()[r * 11 + v]) - p_mean[static_cast<std::size_t>(v)];
+        zp[static_cast<std::size_t>(v)] += dz * dp;
+        total += dp * dp;
+      }
+    }
+    for (const double c : zp) explained += c * c / zz;
+    CHECK(total - explained >= best * (1 - 1e-6));
+  }
+  // The projection it starts: uncorrelated, variance 1; with the target `people` around the mean at each position.
+  for (const auto target : {ReadoutTarget::all, ReadoutTarget::people}) {
+    const auto full = test::random<float>(ctx, {6, 5, 11}, 12);
+    const TokenReadout readout = solved(full, 4, target);
+    Linear<Cpu, F32> projection(ctx, 8, 5);
+    initialize(projection, 3);
+    const std::vector<float> before(projection.weight.value().data() + 32, projection.weight.value().data() + 40);
+    readout.start(projection);
+    CHECK(std::equal(before.begin(), before.end(), projection.weight.value().data() + 32));
+    Pass<Cpu> pass(ctx);
+    const auto z = projection(pass, Var<float, Cpu>(t)).value();
+    for (Index i = 0; i < 4; ++i)
+      for (Index j = 0; j <= i; ++j) {
+        double covariance = 0;
+        std::vector<double> mi(5, 0.0), mj(5, 0.0);
+        for (Index r = 0; r < 30; ++r)
+          for (Index l = 0; l < 5; ++l)
+            if (target == ReadoutTarget::all || r % 5 == l) {
+              const double share = target == ReadoutTarget::all ? 1.0 / 30 : 1.0 / 6;
+              mi[static_cast<std::size_t>(l)] += share * static_cast<double>(z.data()[r * 5 + i]);
+              mj[static_cast<std::size_t>(l)] += share * static_cast<double>(z.data()[r * 5 + j]);
+            }
+        for (Index r = 0; r < 30; ++r) {
+          const auto l = static_cast<std::size_t>(r % 5);
+          covariance += (static_cast<double>(z.data()[r * 5 + i]) - mi[l]) * (static_cast<double>(z.data()[r * 5 + j]) - mj[l]) / 30;
+        }
+        CHECK(std::abs(covariance - (i == j ? 1.0 : 0.0)) < 2e-3);
+      }
+  }
   Linear<Cpu, F32> other(ctx, 9, 5);
   initialize(other, 3);
-  test::check_error("tokens.width", {"9", "8"}, [&] { start_projection(other, s); });
+  test::check_error("tokens.width", {"9", "8"}, [&] { solved(exact, 2, ReadoutTarget::all).start(other); });
+  TokenReadout none;
+  test::check_error("readout.none", {}, [&] { none.solve(ctx, 2, ReadoutTarget::all); });
+}
+
+TEST_CASE("the other side of a mask") {
+  Context<Cpu> ctx({.threads = 1});
+  const auto mask = draw_token_mask(ctx, 3, 0, std::vector<std::uint32_t>{1, 2}, 8, 0.5);
+  const auto other = visible_selected(mask);
+  for (Index i = 0; i < 16; ++i) CHECK(mask.masked.data()[i] + other.masked.data()[i] == 1.0f);
+  CHECK(test::same_bits(mask.restore, other.restore));
 }
 
 TEST_CASE("augmentation moves, mirrors and scales whole volumes, by the sample alone") {
@@ -178,6 +266,24 @@ TEST_CASE("the mean patch as bias is where the loss of a constant prediction is 
   CHECK(failures.empty());
 }
 
+TEST_CASE("the error of visible patches takes part by its weight, and not in the validation") {
+  Context<Cpu> ctx({.threads = 1});
+  const TrainingData data = test::people();
+  const MaeTrainingConfig config = test::tiny_mae();
+  Mae3d<Cpu, F32> model(ctx, config.model);
+  initialize(model, 3);
+  const TrainingOptions options = config.training.resolved(7);
+  MaeTask plain(ctx, model, data, options, 3, 0), weighted(ctx, model, data, options, 3, 0, 2.5);
+  const auto batch = plain.next();
+  Pass<Cpu> pass(ctx);
+  const auto out = model(pass, batch.volumes, batch.mask);
+  const double visible = item(masked_patch_loss(out.prediction, out.target, visible_selected(batch.mask), config.model.norm_pix_loss));
+  CHECK(visible > 0);
+  CHECK(item(weighted.loss(pass, batch)) == doctest::Approx(item(plain.loss(pass, batch)) + 2.5 * visible).epsilon(1e-6));
+  ScanFailures failures;
+  CHECK(weighted.validate(failures) == plain.validate(failures));
+}
+
 TEST_CASE("a tokenizer learns to give scans back better than the mean scan") {
   Context<Cpu> ctx({.threads = 1});
   const TrainingData data = test::people(12, 3);
@@ -190,7 +296,7 @@ TEST_CASE("a tokenizer learns to give scans back better than the mean scan") {
   initialize(model, seed);
   ScanFailures failures;
   const auto frozen = model.encoder.patch_weight.value().to_host();
-  start_projection(model.projection, token_statistics(ctx, model, data, failures));
+  token_readout(ctx, model, data, ReadoutTarget::people, failures).start(model.projection);
   const double before = TokenizerTask(ctx, model, data, config, seed, 0).validate(failures);
   // [loop]
   Trainer<Tokenizer<Cpu, F32>, Cpu> trainer(ctx, model, config.training, seed);

@@ -37,6 +37,14 @@ inline Index visible_tokens(Index tokens, double ratio) {
   return kept;
 }
 
+/// The mask with the other patches selected in `masked`, for a loss over the visible ones.
+template <Backend B>
+TokenMask<B> visible_selected(const TokenMask<B>& mask) {
+  std::vector<float> values = mask.masked.to_host();
+  for (float& v : values) v = 1.0f - v;
+  return {mask.visible, mask.restore, Tensor<float, B>::from_host(mask.masked.context(), mask.masked.shape(), values)};
+}
+
 namespace detail {
 
 /// order: batch permutations of 0..tokens-1, one after the other.

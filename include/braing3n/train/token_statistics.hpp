@@ -10,10 +10,8 @@
 #include <vector>
 
 #include "braing3n/core/tensor.hpp"
-#include "braing3n/nn/linear.hpp"
 #include "braing3n/ops/elementwise.hpp"
 #include "braing3n/ops/matmul.hpp"
-#include "braing3n/probe/symmetric_eigen.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -85,33 +83,5 @@ class TokenStatistics {
   Index count_ = 0, length_ = 0, width_ = 0;
   std::vector<double> sum_, square_, gram_;  // (L, C), (L, C), (C, C)
 };
-
-/// Starts a projection as the principal components of the tokens, each with variance 1 and all with mean 0: a closed-form optimum of
-/// linear reconstruction, far better than random directions. With more outputs than components the rest keeps its values.
-inline void start_projection(Linear<Cpu, F32>& projection, const TokenStatistics& tokens) {
-  const Index width = tokens.width(), out = projection.out;
-  if (projection.in != width) fail(ErrorKind::shape, "tokens.width", "projection: takes ", projection.in, " channels, the tokens have ", width);
-  const std::vector<double> mean = tokens.mean();
-  const SymmetricEigen eigen = symmetric_eigen(tokens.covariance(), width);
-  const double smallest = 1e-6 * std::max(eigen.values.back(), 1e-30);
-  for (Index r = 0; r < std::min(out, width); ++r) {
-    const Index column = width - 1 - r;  // ascending order: the largest is last
-    const double scale = 1.0 / std::sqrt(std::max(eigen.values[static_cast<std::size_t>(column)], smallest));
-    // The sign of an eigenvector is arbitrary: its largest entry is made positive, so that the start is the same everywhere.
-    double largest = 0, offset = 0;
-    for (Index i = 0; i < width; ++i) {
-      const double v = eigen.vectors[static_cast<std::size_t>(i * width + column)];
-      if (std::abs(v) > std::abs(largest)) largest = v;
-    }
-    for (Index i = 0; i < width; ++i) {
-      const double v = (largest < 0 ? -scale : scale) * eigen.vectors[static_cast<std::size_t>(i * width + column)];
-      projection.weight.value().data()[r * width + i] = static_cast<float>(v);
-      offset -= v * mean[static_cast<std::size_t>(i)];
-    }
-    if (projection.bias.exists()) projection.bias.value().data()[r] = static_cast<float>(offset);
-  }
-  projection.weight.refresh();
-  if (projection.bias.exists()) projection.bias.refresh();
-}
 
 }  // namespace braing3n::inline BRAING3N_ABI

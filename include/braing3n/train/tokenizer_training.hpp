@@ -6,6 +6,7 @@
 
 #include "braing3n/models/tokenizer.hpp"
 #include "braing3n/train/previews.hpp"
+#include "braing3n/train/token_readout.hpp"
 #include "braing3n/train/token_statistics.hpp"
 #include "braing3n/train/volumes.hpp"
 
@@ -55,6 +56,7 @@ struct TokenizerTrainingConfig {
   bool projection_bias = true;
   DecoderPlan decoder;
   ReconstructionLoss loss = ReconstructionLoss::l1;
+  ReadoutTarget start = ReadoutTarget::people;  // of the projection (token_readout.hpp)
   TrainingOptions training;
 
   static void visit(auto& self, auto&& v) {
@@ -62,6 +64,7 @@ struct TokenizerTrainingConfig {
     v("projection_bias", self.projection_bias);
     v("decoder", self.decoder);
     v("loss", self.loss);
+    v("start", self.start);
     v("training", self.training);
   }
 
@@ -164,6 +167,18 @@ inline TokenStatistics token_statistics(Context<Cpu>& ctx, const Tokenizer<Cpu, 
     statistics.add(model.tokens(pass, volume));
   });
   return statistics;
+}
+
+/// The readout of those tokens for the model's projection, over at most `most` training scans, without augmentation.
+inline TokenReadout token_readout(Context<Cpu>& ctx, const Tokenizer<Cpu, F32>& model, const TrainingData& data, ReadoutTarget target, ScanFailures& failures,
+                                  Index most = 64) {
+  TokenReadout readout;
+  for_each_volume(ctx, data.source, some_rows(data.train, most), failures, [&](Index, const Tensor<float, Cpu>& volume) {
+    Pass<Cpu> pass(ctx);
+    readout.add(model.tokens(pass, volume), model.encoder.patches(volume));
+  });
+  readout.solve(ctx, model.config.bottleneck, target);
+  return readout;
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

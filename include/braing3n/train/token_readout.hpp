@@ -1,0 +1,148 @@
+// The best d' numbers that a linear map can take from a token to give its own patch back linearly, in closed form.
+//
+// Reduced-rank regression (Izenman 1975): with tokens t and patches p, covariances S = Cov(t) + ridge, C = Cov(t, p), S = L L^T,
+//   U = the d' leading eigenvectors of (L^-1 C) (L^-1 C)^T,   z = U^T L^-1 (t - mean t),   p ~ mean p + (U^T L^-1 C)^T z.
+// The z are uncorrelated with variance 1. It starts the projection of a tokenizer, and it is a yardstick: what the tokens hold
+// without any decoder.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "braing3n/nn/linear.hpp"
+#include "braing3n/ops/elementwise.hpp"
+#include "braing3n/ops/matmul.hpp"
+#include "braing3n/probe/leading_eigen.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+/// What counts as variation. all: over positions and people. people: around the mean at each position, for decoders that know
+/// where they are.
+enum class ReadoutTarget { all, people };
+
+class TokenReadout {
+ public:
+  /// tokens (1, L, C) and the patches (1, L, P) they come from, one person after the other. Sums are in double, in the order given.
+  void add(const Tensor<float, Cpu>& tokens, const Tensor<float, Cpu>& patches) {
+    if (tokens.rank() != 3 || patches.rank() != 3 || tokens.dim(0) != 1 || patches.dim(0) != 1 || tokens.dim(1) != patches.dim(1))
+      fail(ErrorKind::shape, "readout.shape", "token readout: tokens ", tokens.shape(), " and patches ", patches.shape(), ", expected (1, L, C) and (1, L, P)");
+    const Index length = tokens.dim(1);
+    const Tensor<double, Cpu> t = cast<double>(tokens).reshape({length, tokens.dim(2)}), p = cast<double>(patches).reshape({length, patches.dim(2)});
+    accumulate(gram_, matmul_forward(t, t, {.transpose_a = true}));
+    accumulate(cross_, matmul_forward(t, p, {.transpose_a = true}));
+    accumulate(token_sum_, t);
+    accumulate(patch_sum_, p);
+    ++people_;
+  }
+  Index people() const { return people_; }
+
+  /// Throws Error (state) without people.
+  void solve(Context<Cpu>& ctx, Index rank, ReadoutTarget target, double ridge = 1e-3) {
+    if (people_ == 0) fail(ErrorKind::state, "readout.none", "token readout: there are no tokens");
+    const Index length = token_sum_.dim(0), width = token_sum_.dim(1), voxels = patch_sum_.dim(1);
+    const double people = static_cast<double>(people_), count = people * static_cast<double>(length);
+    token_mean_ = column_means(token_sum_, 1.0 / count);
+    patch_mean_ = column_means(patch_sum_, 1.0 / count);
+    // Sum of products minus that of the means; the means are one row for all positions, or one each.
+    Tensor<double, Cpu> s = gram_.clone(), c = cross_.clone();
+    if (target == ReadoutTarget::people) {
+      subtract(s, matmul_forward(token_sum_, token_sum_, {.transpose_a = true}), 1.0 / people);
+      subtract(c, matmul_forward(token_sum_, patch_sum_, {.transpose_a = true}), 1.0 / people);
+    } else {
+      const Tensor<double, Cpu> t = row(ctx, token_mean_), p = row(ctx, patch_mean_);
+      subtract(s, matmul_forward(t, t, {.transpose_a = true}), count);
+      subtract(c, matmul_forward(t, p, {.transpose_a = true}), count);
+    }
+    double trace = 0;
+    for (Index i = 0; i < width; ++i) trace += s.data()[i * width + i];
+    const double shift = ridge * trace / static_cast<double>(width) + 1e-12 * count;
+    for (Index i = 0; i < width; ++i) s.data()[i * width + i] += shift;
+    const Tensor<double, Cpu> inverse = inverse_factor(ctx, s, width);
+    const Tensor<double, Cpu> m = matmul_forward(inverse, c);  // L^-1 C
+    rank_ = std::min(rank, std::min(width, voxels));
+    const LeadingEigen eigen = leading_eigen(ctx, matmul_forward(m, m, {.transpose_b = true}), rank_);
+    const double unit = std::sqrt(count);  // S above is a sum, not a mean
+    projection_ = matmul_forward(eigen.vectors, inverse);
+    for (Index i = 0; i < projection_.size(); ++i) projection_.data()[i] *= unit;
+    readout_ = matmul_forward(eigen.vectors, m);
+    for (Index i = 0; i < readout_.size(); ++i) readout_.data()[i] /= unit;
+  }
+
+  /// tokens (1, L, C) -> patches (1, L, P) through `rank` numbers each. For ReadoutTarget::all.
+  Tensor<float, Cpu> patches(const Tensor<float, Cpu>& tokens) const {
+    const Index length = tokens.dim(1), width = tokens.dim(2), voxels = readout_.dim(1);
+    Tensor<double, Cpu> t = cast<double>(tokens).reshape({length, width});
+    for (Index i = 0; i < t.size(); ++i) t.data()[i] -= token_mean_[static_cast<std::size_t>(i % width)];
+    Tensor<double, Cpu> p = matmul_forward(matmul_forward(t, projection_, {.transpose_b = true}), readout_);
+    for (Index i = 0; i < p.size(); ++i) p.data()[i] += patch_mean_[static_cast<std::size_t>(i % voxels)];
+    return cast<float>(p).reshape({1, length, voxels});
+  }
+
+  /// The projection becomes z above; with more outputs than the rank the rest keeps its values. Throws Error (shape).
+  void start(Linear<Cpu, F32>& projection) const {
+    const Index width = projection_.dim(1);
+    if (projection.in != width) fail(ErrorKind::shape, "tokens.width", "projection: takes ", projection.in, " channels, the tokens have ", width);
+    for (Index r = 0; r < std::min(rank_, projection.out); ++r) {
+      double offset = 0;
+      for (Index i = 0; i < width; ++i) {
+        const double v = projection_.data()[r * width + i];
+        projection.weight.value().data()[r * width + i] = static_cast<float>(v);
+        offset -= v * token_mean_[static_cast<std::size_t>(i)];
+      }
+      if (projection.bias.exists()) projection.bias.value().data()[r] = static_cast<float>(offset);
+    }
+    projection.weight.refresh();
+    if (projection.bias.exists()) projection.bias.refresh();
+  }
+
+ private:
+  static void accumulate(Tensor<double, Cpu>& to, const Tensor<double, Cpu>& from) {
+    if (to.size() == 0) {
+      to = from;
+      return;
+    }
+    require_same_shape("token readout", to, from);
+    for (Index i = 0; i < to.size(); ++i) to.data()[i] += from.data()[i];
+  }
+  static void subtract(Tensor<double, Cpu>& to, const Tensor<double, Cpu>& from, double scale) {
+    for (Index i = 0; i < to.size(); ++i) to.data()[i] -= scale * from.data()[i];
+  }
+  static std::vector<double> column_means(const Tensor<double, Cpu>& sums, double scale) {
+    std::vector<double> m(static_cast<std::size_t>(sums.dim(1)), 0.0);
+    for (Index i = 0; i < sums.size(); ++i) m[static_cast<std::size_t>(i % sums.dim(1))] += scale * sums.data()[i];
+    return m;
+  }
+  static Tensor<double, Cpu> row(Context<Cpu>& ctx, const std::vector<double>& values) {
+    return Tensor<double, Cpu>::from_host(ctx, {1, static_cast<Index>(values.size())}, values);
+  }
+  /// L^-1 (lower triangular) of s = L L^T.
+  static Tensor<double, Cpu> inverse_factor(Context<Cpu>& ctx, const Tensor<double, Cpu>& s, Index n) {
+    Tensor<double, Cpu> l = s.clone(), inverse = Tensor<double, Cpu>::zeros(ctx, {n, n});
+    for (Index i = 0; i < n; ++i)
+      for (Index j = 0; j <= i; ++j) {
+        double sum = s.data()[i * n + j];
+        for (Index k = 0; k < j; ++k) sum -= l.data()[i * n + k] * l.data()[j * n + k];
+        if (i == j && !(sum > 0)) fail(ErrorKind::numeric, "readout.rank", "token readout: the covariance of the tokens is not positive definite");
+        l.data()[i * n + j] = i == j ? std::sqrt(sum) : sum / l.data()[j * n + j];
+      }
+    for (Index i = 0; i < n; ++i) {
+      double* to = inverse.data() + i * n;
+      for (Index k = 0; k < i; ++k) {
+        const double factor = l.data()[i * n + k];
+        const double* from = inverse.data() + k * n;
+        for (Index c = 0; c <= k; ++c) to[c] -= factor * from[c];
+      }
+      to[i] = 1.0;
+      const double scale = 1.0 / l.data()[i * n + i];
+      for (Index c = 0; c <= i; ++c) to[c] *= scale;
+    }
+    return inverse;
+  }
+
+  Index people_ = 0, rank_ = 0;
+  Tensor<double, Cpu> gram_, cross_, token_sum_, patch_sum_;  // (C, C), (C, P), (L, C), (L, P)
+  std::vector<double> token_mean_, patch_mean_;               // (C), (P)
+  Tensor<double, Cpu> projection_, readout_;                  // (rank, C), (rank, P)
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI

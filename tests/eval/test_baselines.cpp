@@ -1,0 +1,125 @@
+#include "tests/support/check.hpp"
+
+#include "braing3n/eval/downsampling.hpp"
+#include "braing3n/eval/patch_pca.hpp"
+
+using namespace braing3n;
+
+namespace {
+
+Tensor<double, Cpu> covariance_like(Context<Cpu>& ctx, Index n, Index rows) {
+  const auto x = test::random<double>(ctx, {rows, n}, 5);
+  Tensor<double, Cpu> scaled = x.clone();
+  for (Index i = 0; i < scaled.size(); ++i) scaled.data()[i] *= 1.0 / (1.0 + 0.3 * static_cast<double>(i % n));
+  return matmul_forward(scaled, scaled, {.transpose_a = true});
+}
+
+Tensor<float, Cpu> volume_of_values(Context<Cpu>& ctx, const Extent3& n, auto&& value) {
+  Tensor<float, Cpu> v(ctx, {1, n[0], n[1], n[2], 1});
+  for (Index i = 0; i < n[0]; ++i)
+    for (Index j = 0; j < n[1]; ++j)
+      for (Index k = 0; k < n[2]; ++k) v.data()[(i * n[1] + j) * n[2] + k] = static_cast<float>(value(i, j, k));
+  return v;
+}
+
+}  // namespace
+
+TEST_CASE("leading eigenvectors are those of the full decomposition") {
+  Context<Cpu> ctx({.threads = 2});
+  for (const Index n : {Index{7}, Index{33}}) {
+    const auto a = covariance_like(ctx, n, 50);
+    const SymmetricEigen all = symmetric_eigen(std::vector<double>(a.data(), a.data() + a.size()), n);
+    const LeadingEigen e = leading_eigen(ctx, a, 5);
+    for (Index r = 0; r < 5; ++r) {
+      const double value = all.values[static_cast<std::size_t>(n - 1 - r)];
+      CHECK(e.values[static_cast<std::size_t>(r)] == doctest::Approx(value).epsilon(1e-8));
+      double residual = 0, norm = 0;
+      for (Index i = 0; i < n; ++i) {
+        double sum = 0;
+        for (Index j = 0; j < n; ++j) sum += a.data()[i * n + j] * e.vectors.data()[r * n + j];
+        residual += std::pow(sum - value * e.vectors.data()[r * n + i], 2);
+        norm += std::pow(e.vectors.data()[r * n + i], 2);
+      }
+      CHECK(norm == doctest::Approx(1).epsilon(1e-10));
+      CHECK(std::sqrt(residual) < 1e-4 * all.values.back());
+    }
+  }
+  // A matrix of rank 2 has no third direction; what is returned is finite and the values are right.
+  const auto thin = covariance_like(ctx, 9, 2);
+  const LeadingEigen e = leading_eigen(ctx, thin, 4);
+  CHECK(e.values[2] == doctest::Approx(0).epsilon(1e-9));
+  for (Index i = 0; i < e.vectors.size(); ++i) CHECK(std::isfinite(e.vectors.data()[i]));
+  test::check_error("leading_eigen.count", {"0", "9"}, [&] { leading_eigen(ctx, thin, 0); });
+}
+
+TEST_CASE("principal components of patches lose exactly the variance of the components left out") {
+  Context<Cpu> ctx({.threads = 2});
+  constexpr Index people = 9;
+  std::vector<Tensor<float, Cpu>> scans;
+  for (Index s = 0; s < people; ++s) scans.push_back(test::random<float>(ctx, {1, 4, 6, 8, 1}, static_cast<std::uint32_t>(20 + s)));
+  const auto fitted = [&](Index components) {
+    PatchPca pca({2, 3, 2});
+    for (const auto& v : scans) pca.add(v);
+    pca.fit(ctx, components);
+    return pca;
+  };
+  const PatchPca all = fitted(12), some = fitted(5);
+  double left = 0, error = 0;
+  for (std::size_t r = 5; r < 12; ++r) left += all.components().values[r];
+  Index voxels = 0;
+  for (const auto& v : scans) {
+    const auto exact = all.reconstruct(v), less = some.reconstruct(v);
+    for (Index i = 0; i < v.size(); ++i) {
+      CHECK(std::abs(exact.data()[i] - v.data()[i]) < 1e-5f);
+      error += std::pow(static_cast<double>(less.data()[i]) - static_cast<double>(v.data()[i]), 2);
+    }
+    voxels += v.size();
+  }
+  // Mean squared error per patch of 12 voxels.
+  CHECK(error / static_cast<double>(voxels) * 12 == doctest::Approx(left).epsilon(1e-5));
+  PatchPca none({2, 3, 2});
+  test::check_error("pca.none", {}, [&] { none.fit(ctx, 3); });
+  test::check_error("pca.fit", {}, [&] { none.reconstruct(scans[0]); });
+}
+
+TEST_CASE("down-sampling by points and by areas, by their definitions") {
+  Context<Cpu> ctx({.threads = 1});
+  // Five voxels to two and back: areas (2 a + 2 b + c) / 5; points between the 1st and 2nd: centre at 0.75.
+  const float five[] = {1, 4, 2, 8, 5};
+  const auto line = volume_of_values(ctx, {5, 1, 1}, [&](Index i, Index, Index) { return five[i]; });
+  const double area[] = {(1 + 4 + 0.5 * 2) / 2.5, (0.5 * 2 + 8 + 5) / 2.5}, point[] = {0.25 * 1 + 0.75 * 4, 0.75 * 8 + 0.25 * 5};
+  for (const auto& [way, coarse] : {std::pair{Downsampling::area, area}, std::pair{Downsampling::point, point}}) {
+    const auto back = through_coarse_grid(line, {5, 1, 1}, {2, 1, 1}, way);
+    // Up again: fine centres lie at -0.3, 0.1, 0.5, 0.9, 1.3 of the coarse grid.
+    for (const auto& [i, t] : {std::pair{0, 0.0}, std::pair{1, 0.1}, std::pair{2, 0.5}, std::pair{3, 0.9}, std::pair{4, 1.0}})
+      CHECK(static_cast<double>(back.data()[i]) == doctest::Approx((1 - t) * coarse[0] + t * coarse[1]).epsilon(1e-6));
+  }
+  // A ramp comes back as it was but for the outermost half voxel of the coarse grid, in every direction.
+  const Extent3 n = {12, 8, 16};
+  const auto ramp = volume_of_values(ctx, n, [](Index i, Index j, Index k) { return 2.0 * static_cast<double>(i) - static_cast<double>(j) + 0.5 * static_cast<double>(k); });
+  for (const auto way : {Downsampling::area, Downsampling::point}) {
+    const auto back = through_coarse_grid(ramp, n, {6, 4, 8}, way);
+    for (Index i = 1; i < 11; ++i)
+      for (Index j = 1; j < 7; ++j)
+        for (Index k = 1; k < 15; ++k) {
+          const Index at = (i * 8 + j) * 16 + k;
+          CHECK(std::abs(back.data()[at] - ramp.data()[at]) < 1e-4f);
+        }
+  }
+  CHECK(coarse_grid({80, 96, 80}, 4800) == Extent3{16, 20, 16});
+  CHECK(coarse_grid({8, 8, 8}, 64) == Extent3{4, 4, 4});
+  CHECK(coarse_grid({8, 8, 8}, 100000) == Extent3{8, 8, 8});
+}
+
+TEST_CASE("the border jump sees patches and nothing else") {
+  Context<Cpu> ctx({.threads = 1});
+  const Extent3 n = {16, 24, 16}, patch = {8, 8, 8};
+  const auto jump = [&](auto&& value) { return border_jump(volume_of_values(ctx, n, value), n, patch); };
+  CHECK(jump([](Index i, Index j, Index k) { return static_cast<double>(i + 2 * j - k); }) == doctest::Approx(1).epsilon(1e-6));
+  CHECK(jump([](Index, Index, Index) { return 3.0; }) == 1.0);
+  // A ramp of 1 per voxel along y with a step of 4 more at both of its borders: 5 there and 1 beside them.
+  CHECK(jump([](Index, Index j, Index) { return static_cast<double>(j + 4 * (j / 8)); }) == doctest::Approx(5).epsilon(1e-6));
+  // What is far from every inner border does not count: a bright rim.
+  CHECK(jump([](Index i, Index j, Index k) { return (i < 2 || j < 2 || k < 2 ? 50.0 : 0.0) + static_cast<double>(i + j + k); }) == doctest::Approx(1).epsilon(0.2));
+  test::check_error("border.shape", {"16 x 24 x 8"}, [&] { border_jump(volume_of_values(ctx, n, [](Index, Index, Index) { return 0.0; }), {16, 24, 8}, patch); });
+}
