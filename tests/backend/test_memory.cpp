@@ -69,6 +69,78 @@ TEST_CASE("memory: live and peak count what is in use") {
   CHECK(memory.stats().reserved == 0);
 }
 
+TEST_CASE("memory: a block that would exceed the limit gets the pages of kept ones") {
+  constexpr std::size_t mib = std::size_t{1} << 20, page = 2 * mib;
+  CachingHostMemory memory;
+  const auto filled = [&](std::size_t bytes, unsigned char value) {
+    void* p = memory.allocate(bytes);
+    std::memset(p, value, bytes);
+    return static_cast<unsigned char*>(p);
+  };
+  unsigned char* const held = filled(6 * mib, 1);
+  unsigned char* const a = filled(60 * mib, 2);
+  unsigned char* const b = filled(100 * mib, 2);
+  memory.deallocate(a, 60 * mib);
+  memory.deallocate(b, 100 * mib);
+  // 166 MiB are held and were needed: 166 / 8 * 9 + 64 are allowed, so of 150 more at least 79 must come from kept blocks.
+  const std::size_t limit = memory.stats().peak / 8 * 9 + 64 * mib, above = memory.stats().reserved + 150 * mib - limit;
+  auto* const c = static_cast<unsigned char*>(memory.allocate(150 * mib));
+  std::size_t moved = 0;
+  for (std::size_t at = 0; at < 150 * mib; at += page) {
+    CHECK((c[at] == 2 || c[at] == 0));
+    CHECK(c[at + page - 1] == c[at]);
+    moved += c[at] == 2 ? page : 0;
+  }
+  CHECK(moved >= above);
+  CHECK(moved < above + page);
+  CHECK(memory.stats().reserved <= limit);
+  std::memset(c, 3, 150 * mib);
+  // What is left of the block that gave its pages is a block of that size.
+  const std::size_t left = 100 * mib - moved, calls = memory.stats().system_calls;
+  auto* const rest = static_cast<unsigned char*>(memory.allocate(left));
+  CHECK(rest == b);
+  CHECK(memory.stats().system_calls == calls);
+  CHECK((rest[0] == 2 && rest[left - 1] == 2));
+  std::memset(rest, 4, left);
+  for (std::size_t at = 0; at < 6 * mib; at += 4096) CHECK(held[at] == 1);
+  for (std::size_t at = 0; at < 150 * mib; at += 4096) CHECK(c[at] == 3);
+  memory.deallocate(held, 6 * mib);
+  memory.deallocate(c, 150 * mib);
+  memory.deallocate(rest, left);
+  memory.trim();
+  CHECK(memory.stats().reserved == 0);
+}
+
+TEST_CASE("memory: sizes that grow and shrink keep their contents and the limit") {
+  constexpr std::size_t mib = std::size_t{1} << 20;
+  CachingHostMemory memory;
+  std::vector<std::pair<unsigned char*, std::size_t>> held;
+  std::uint32_t state = 1;
+  const auto next = [&] { return state = state * 1664525u + 1013904223u, state >> 8; };
+  for (int i = 0; i < 300; ++i) {
+    if (held.size() > 4 || (held.size() > 1 && next() % 3 == 0)) {
+      const std::size_t which = next() % held.size();
+      const auto [p, bytes] = held[which];
+      for (std::size_t at = 0; at < bytes; at += 64 * 1024) CHECK(p[at] == static_cast<unsigned char>(bytes >> 16));
+      CHECK(p[bytes - 1] == static_cast<unsigned char>(bytes >> 16));
+      memory.deallocate(p, bytes);
+      held.erase(held.begin() + static_cast<std::ptrdiff_t>(which));
+      continue;
+    }
+    const std::size_t bytes = (std::size_t{1} + next() % 40) * mib + next() % mib;
+    auto* const p = static_cast<unsigned char*>(memory.allocate(bytes));
+    CHECK(reinterpret_cast<std::uintptr_t>(p) % 64 == 0);
+    std::memset(p, static_cast<int>((bytes >> 16) & 255u), bytes);
+    held.emplace_back(p, bytes);
+    const MemoryStats s = memory.stats();
+    CHECK(s.reserved <= s.peak + s.peak / 8 + 64 * mib);
+    CHECK(s.live <= s.reserved);
+  }
+  for (const auto& [p, bytes] : held) memory.deallocate(p, bytes);
+  memory.trim();
+  CHECK(memory.stats().reserved == 0);
+}
+
 TEST_CASE("memory: changing sizes do not pile up") {
   CachingHostMemory memory;
   // Every size is new, so no block is ever reused: what is kept stays within an eighth and 64 MiB of the real need.
@@ -91,6 +163,7 @@ TEST_CASE("memory: more than the system has is an error, and nothing is lost") {
     CHECK(e.id() == "memory.exhausted");
   }
   CHECK(memory.stats().live == 1024);
+  CHECK(memory.stats().peak == 1024);
   memory.deallocate(kept, 1000);
   CHECK(memory.stats().live == 0);
   void* after = memory.allocate(5000);
