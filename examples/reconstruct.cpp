@@ -2,7 +2,10 @@
 //
 //   reconstruct --model TOKENIZER --in scan.nii.gz --out back.nii.gz --png back.png
 //   reconstruct --model TOKENIZER --data volumes.csv --out FOLDER --pictures
+//   reconstruct --model TOKENIZER --in scan.nii.gz --out back.nii.gz --max-memory 1500
 // The result lies on the scan's own voxels in the scan's own intensities; scores are taken on the model's grid.
+#include <chrono>
+
 #include "braing3n/eval/reconstruction.hpp"
 #include "braing3n/io/csv.hpp"
 #include "braing3n/io/nifti.hpp"
@@ -14,6 +17,7 @@
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/json_log.hpp"
+#include "examples/support/memory_plan.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/report_svg.hpp"
 #include "examples/support/scan_list.hpp"
@@ -27,6 +31,7 @@ namespace {
 struct Options {
   std::string model, out, png;
   bool pictures = false;
+  Index max_memory = 0;  // MB
   ScanArguments scans;
   ContractOptions contract;
 };
@@ -51,8 +56,23 @@ Image picture(Context<Cpu>& ctx, const Preprocessed& p, const Tensor<float, Cpu>
                  {"input", "reconstruction", "difference: blue darker, red brighter, full at 1/4 of the range"});
 }
 
-ReconstructionScore reconstruct_one(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, F32>& tokenizer, const NamedScan& scan, bool strict, const std::filesystem::path& out,
-                                    const std::filesystem::path& png, const WriteOptions& write) {
+template <class To, class From>
+Tensor<To, Cpu> converted(const Tensor<From, Cpu>& x) {
+  if constexpr (std::is_same_v<To, From>) return x;
+  else return cast<To>(x);
+}
+
+/// What one scan gave, and how long the model took.
+struct Reconstructed {
+  ReconstructionScore score;
+  double encode_seconds = 0, decode_seconds = 0;
+};
+
+template <Precision P>
+Reconstructed reconstruct_one(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, P>& tokenizer, const DecodePlan& plan, const NamedScan& scan, bool strict,
+                              const std::filesystem::path& out, const std::filesystem::path& png, const WriteOptions& write) {
+  using T = typename P::Compute;
+  using Clock = std::chrono::steady_clock;
   NiftiVolume nifti = read_nifti(ctx, scan.path);
   nifti.info.findings.require_usable(strict, scan.path.string());
   const Preprocessed p = [&] {
@@ -64,14 +84,24 @@ ReconstructionScore reconstruct_one(Context<Cpu>& ctx, const LoadedTokenizer<Cpu
   }();
   const Shape& s = p.data.shape();
   Pass<Cpu> pass(ctx);
-  const Tensor<float, Cpu> output = tokenizer.model(pass, p.data.reshape({1, s[0], s[1], s[2], 1})).value().reshape(s);
-  const ReconstructionScore score = score_reconstruction(ctx, p.data, output, nonzero_mask(p.data));
+  ctx.memory().trim();
+  const auto begin = Clock::now();
+  Tensor<T, Cpu> z = tokenizer.model.encode(pass, converted<T>(p.data.reshape({1, s[0], s[1], s[2], 1}))).value();
+  ctx.memory().trim();
+  const auto encoded = Clock::now();
+  const Tensor<float, Cpu> output = converted<float>(decode(pass, tokenizer.model.decoder, std::move(z), plan)).reshape(s);
+  ctx.memory().trim();
+  const auto decoded = Clock::now();
+  Reconstructed r;
+  r.encode_seconds = std::chrono::duration<double>(encoded - begin).count();
+  r.decode_seconds = std::chrono::duration<double>(decoded - encoded).count();
+  r.score = score_reconstruction(ctx, p.data, output, nonzero_mask(p.data));
   NiftiWriteOptions options;
   options.description = concat("RECONSTRUCTION braing3n tokenizer ", tokenizer.hash);
   options.file = write;
   write_nifti(ctx, out, restore(ctx, output, p.record, &p.data), options);
   if (!png.empty()) write_png(png, picture(ctx, p, output), write);
-  return score;
+  return r;
 }
 
 const std::vector<std::string> columns = {"volume_id",      "psnr_extremes",     "psnr_percentile",     "ssim",     "mae",
@@ -80,6 +110,20 @@ std::vector<double> numbers(const ReconstructionScore& s) {
   return {s.whole.psnr_extremes, s.whole.psnr_percentile, s.whole.ssim, s.whole.mae, s.mask.psnr_extremes, s.mask.psnr_percentile, s.mask.ssim, s.mask.mae};
 }
 
+/// Voxels of the largest scan, by the headers; a header that cannot be read counts as none, and its scan will say why.
+Index largest_scan(const std::vector<NamedScan>& scans) {
+  Index most = 0;
+  for (const NamedScan& scan : scans) {
+    try {
+      const NiftiHeader h = read_nifti_info(scan.path).header;
+      most = std::max(most, voxel_count(h.shape()));
+    } catch (const Error&) {
+    }
+  }
+  return most;
+}
+
+template <Precision P>
 int reconstruct(const Program& program, const Options& o) {
   const CommonOptions& common = program.common;
   JsonLog log(common.json_log);
@@ -87,8 +131,12 @@ int reconstruct(const Program& program, const Options& o) {
   const std::vector<NamedScan> scans = o.scans.scans(common.quiet);
   const bool single = !o.scans.in.empty();
   const auto ctx = make_cpu_context(common);
-  const auto tokenizer = load_tokenizer<F32>(*ctx, o.model, o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt);
+  const auto tokenizer = load_tokenizer<P>(*ctx, o.model, o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt);
   if (!common.quiet) std::cerr << describe(tokenizer.contract) << '\n';
+  ctx->memory().trim();
+  const MemoryPlan plan = plan_memory(tokenizer.model, largest_scan(scans), o.max_memory > 0 ? std::optional(static_cast<std::size_t>(o.max_memory) * 1'000'000) : std::nullopt);
+  if (!common.quiet) std::cerr << plan.str(tokenizer.model.config.decoder) << '\n';
+  log.event("memory_plan", {{"peak", plan.peak()}, {"model", plan.before}, {"decoder_first", plan.decoder.first}, {"decoder_slabs", plan.decoder.slabs}});
 
   const std::filesystem::path folder = o.out;
   if (!single) std::filesystem::create_directories(folder);
@@ -106,9 +154,11 @@ int reconstruct(const Program& program, const Options& o) {
     try {
       const std::filesystem::path out = single ? folder : folder / (scan.id + "_RECONSTRUCTION.nii.gz");
       const std::filesystem::path png = single ? std::filesystem::path(o.png) : o.pictures ? folder / (scan.id + "_RECONSTRUCTION.png") : std::filesystem::path();
-      scores.push_back(reconstruct_one(*ctx, tokenizer, scan, o.scans.strict, out, png, write));
+      const Reconstructed r = reconstruct_one(*ctx, tokenizer, plan.decoder, scan, o.scans.strict, out, png, write);
+      scores.push_back(r.score);
       ids.push_back(scan.id);
-      log.event("scan", {{"id", scan.id}, {"out", out.string()}, {"whole_ssim", scores.back().whole.ssim}, {"mask_ssim", scores.back().mask.ssim}});
+      log.event("scan", {{"id", scan.id}, {"out", out.string()}, {"whole_ssim", r.score.whole.ssim}, {"mask_ssim", r.score.mask.ssim},
+                         {"encode_seconds", r.encode_seconds}, {"decode_seconds", r.decode_seconds}});
     } catch (const Error& e) {
       if (single || e.kind() == ErrorKind::environment) throw;
       std::cerr << "reconstruct: " << scan.id << ": " << e.what() << '\n';
@@ -120,6 +170,8 @@ int reconstruct(const Program& program, const Options& o) {
     if (stopped) break;
   }
   progress.close();
+  if (!common.quiet) std::cerr << "memory: " << peak_resident_bytes() / 1'000'000 << " MB at the most, " << plan.peak() / 1'000'000 << " MB planned\n";
+  log.event("memory", {{"peak", peak_resident_bytes()}, {"planned", plan.peak()}});
   if (scores.empty()) return exit_not_started;
 
   Table table({"scan", "PSNR (max-min)", "PSNR (99.5%)", "SSIM", "MAE", "in the brain: PSNR", "PSNR (99.5%)", "SSIM", "MAE"});
@@ -154,6 +206,8 @@ int main(int argc, char** argv) {
   program.app.add_option("--png", o.png, "picture of input, reconstruction and difference, for --in");
   program.app.add_flag("--pictures", o.pictures, "a picture beside each reconstruction, for --data");
   o.contract.add_to(program.app);
-  program.without({"--precision", "--seed"});
-  return program.run(argc, argv, [&] { return reconstruct(program, o); });
+  program.app.add_option("--max-memory", o.max_memory, "MB that the whole program may take, 0: what it likes; the decoder then works in slabs, slower, with the same result")
+      ->check(CLI::NonNegativeNumber);
+  program.without({"--seed"});
+  return program.run(argc, argv, [&] { return program.common.precision == "bf16" ? reconstruct<BF16>(program, o) : reconstruct<F32>(program, o); });
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -74,6 +75,15 @@ class MappedFile {
   }
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+  /// Gives the memory of `part` back; its bytes are read from the file again when they are touched. Pages count as memory of the
+  /// process from the first touch on, so whoever reads a big file once, piece by piece, says so.
+  void release(std::span<const std::byte> part) const noexcept {
+    const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const auto first = static_cast<std::size_t>(part.data() - data_) / page * page;
+    const std::size_t last = std::min(size_, static_cast<std::size_t>(part.data() - data_) + part.size());
+    if (last > first) ::madvise(const_cast<std::byte*>(data_) + first, last - first, MADV_DONTNEED);
+  }
 
  private:
   const std::byte* data_ = nullptr;

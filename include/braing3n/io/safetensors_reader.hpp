@@ -66,6 +66,7 @@ class SafetensorsFile {
           concat("tensor ", in_quotes(name), " ", shape_text(t.shape), " has ", t.elements(), " elements, ", to.size(), " are wanted"));
     try {
       convert_elements(t.dtype, t.bytes, to);
+      release(t.bytes);
     } catch (const Error& e) {
       throw error(e.kind(), e.id().c_str(), concat("tensor ", in_quotes(name), ": ", e.what()));
     }
@@ -105,7 +106,12 @@ class SafetensorsFile {
     Crc32 crc;
     crc.update(bytes_.first(digits));
     crc.update(std::as_bytes(std::span<const char>(detail::checksum_zero.data(), detail::checksum_zero.size())));
-    crc.update(bytes_.subspan(digits + detail::checksum_zero.size()));
+    constexpr std::size_t piece = std::size_t{16} << 20;
+    for (std::size_t next = digits + detail::checksum_zero.size(); next < bytes_.size(); next += piece) {
+      const auto part = bytes_.subspan(next, std::min(piece, bytes_.size() - next));
+      crc.update(part);
+      release(part);
+    }
     if (crc.hex() != stated->second)
       throw error(ErrorKind::format, "safetensors.checksum",
                   concat("the content is damaged: checksum ", crc.hex(), ", the file says ", in_quotes(stated->second, 8)));
@@ -116,6 +122,10 @@ class SafetensorsFile {
   Error error(ErrorKind kind, const char* id, const std::string& text) const { return Error(kind, id, "safetensors: " + text, path_); }
 
  private:
+  void release(std::span<const std::byte> part) const {
+    if (file_ != nullptr && part.size() >= (std::size_t{1} << 20)) file_->release(part);
+  }
+
   void parse(const SafetensorsLimits& limits) {
     const auto bad = [this](const char* id, const std::string& text) { return error(ErrorKind::format, id, text); };
     if (bytes_.size() < 8) throw bad("safetensors.truncated", concat("the file has ", bytes_.size(), " bytes, a header needs at least 8"));

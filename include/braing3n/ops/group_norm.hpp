@@ -61,6 +61,31 @@ GroupNormResult<T, B> group_norm_forward(Tensor<T, B> x, const Tensor<T, B>& wei
   return r;
 }
 
+/// The two halves of group_norm_forward, for volumes that are never in memory as a whole: sums over their parts are added, and
+/// every part is normalised with the statistics of the whole. x as above; returns (N, groups, 2), the sums of x and of x^2.
+template <class T, Backend B>
+Tensor<double, B> group_norm_sums(const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias, const GroupNormOptions& options) {
+  const auto c = detail::group_norm_call("group_norm_sums", x, weight, bias, options);
+  Tensor<double, B> sums(x.context(), Shape{c.batch, c.groups, 2});
+  NormKernel<B>::group_norm_sums(x.context(), c, sums.data());
+  return sums;
+}
+
+/// sums (N, groups, 2) over `count` elements per group. A tensor that is moved in and that nobody else holds is overwritten.
+template <class T>
+Tensor<T, Cpu> group_norm_apply(Tensor<T, Cpu> x, const Tensor<double, Cpu>& sums, double count, const Tensor<T, Cpu>& weight,
+                                const Tensor<T, Cpu>& bias, const GroupNormOptions& options) {
+  auto c = detail::group_norm_call("group_norm_apply", x, weight, bias, options);
+  require_shape("group_norm_apply", "sums", sums, Shape{c.batch, c.groups, 2});
+  Context<Cpu>& ctx = x.context();
+  Tensor<accum_t<T>, Cpu> mean(ctx, Shape{c.batch, c.groups}), rstd(ctx, Shape{c.batch, c.groups});
+  detail::group_norm_statistics(c.batch * c.groups, count, c.eps, sums.data(), mean.data(), rstd.data());
+  Tensor<T, Cpu> y = x.unique() ? x : Tensor<T, Cpu>(ctx, x.shape());
+  c.y = y.data(), c.mean = mean.data(), c.rstd = rstd.data();
+  NormKernel<Cpu>::group_norm_apply(ctx, c);
+  return y;
+}
+
 /// Gradient of x; r is what group_norm_forward returned for the same x and options (r.y is not read). dweight and dbias (C) are
 /// added to, unless empty.
 template <class T, Backend B>

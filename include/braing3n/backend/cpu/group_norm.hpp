@@ -57,10 +57,21 @@ BRAING3N_INLINE void chunk_sums(const GroupNormPlan<A>& plan, Index begin, Index
     for (Index c = 0; c < plan.channels; ++c) sums[c] += first[i + c], sums[plan.channels + c] += second[i + c];
 }
 
+/// Mean and 1 / sqrt(variance + eps) from sums (rows, 2) of x and x^2 over `count` elements each.
+template <class A>
+void group_norm_statistics(Index rows, double count, double eps, const double* sums, A* mean, A* rstd) {
+  for (Index r = 0; r < rows; ++r) {
+    const double m = sums[2 * r] / count, variance = sums[2 * r + 1] / count - m * m;
+    mean[r] = static_cast<A>(m);
+    // A NaN stays a NaN; a rounding error below zero does not become one.
+    rstd[r] = static_cast<A>(1.0 / std::sqrt((variance < 0 ? 0 : variance) + eps));
+  }
+}
+
 }  // namespace detail
 
 template <class T>
-void NormKernel<Cpu>::group_norm(Context<Cpu>& ctx, const GroupNormCall<T>& c) {
+void NormKernel<Cpu>::group_norm_sums(Context<Cpu>& ctx, const GroupNormCall<T>& c, double* totals) {
   using A = accum_t<T>;
   const detail::GroupNormPlan<A> plan(c.voxels, c.channels);
   const Index C = c.channels, per_group = C / c.groups;
@@ -77,20 +88,25 @@ void NormKernel<Cpu>::group_norm(Context<Cpu>& ctx, const GroupNormCall<T>& c) {
                          });
     });
   });
-  // Coefficients per sample: y = (x - mean) * slope + shift.
-  Tensor<A, Cpu> coefficients(ctx, Shape{c.batch, 3, plan.period});
-  for (Index n = 0; n < c.batch; ++n) {
+  for (Index n = 0; n < c.batch; ++n)
     for (Index group = 0; group < c.groups; ++group) {
       double sum = 0, squares = 0;
       for (Index id = n * plan.chunks; id < (n + 1) * plan.chunks; ++id)
         for (Index k = group * per_group; k < (group + 1) * per_group; ++k)
           sum += sums.data()[id * 2 * C + k], squares += sums.data()[(id * 2 + 1) * C + k];
-      const double count = static_cast<double>(c.voxels * per_group), mean = sum / count;
-      const double variance = squares / count - mean * mean;
-      c.mean[n * c.groups + group] = static_cast<A>(mean);
-      // A NaN stays a NaN; a rounding error below zero does not become one.
-      c.rstd[n * c.groups + group] = static_cast<A>(1.0 / std::sqrt((variance < 0 ? 0 : variance) + c.eps));
+      totals[(n * c.groups + group) * 2] = sum;
+      totals[(n * c.groups + group) * 2 + 1] = squares;
     }
+}
+
+template <class T>
+void NormKernel<Cpu>::group_norm_apply(Context<Cpu>& ctx, const GroupNormCall<T>& c) {
+  using A = accum_t<T>;
+  const detail::GroupNormPlan<A> plan(c.voxels, c.channels);
+  const Index per_group = c.channels / c.groups;
+  // Coefficients per sample: y = (x - mean) * slope + shift.
+  Tensor<A, Cpu> coefficients(ctx, Shape{c.batch, 3, plan.period});
+  for (Index n = 0; n < c.batch; ++n) {
     A* mean = coefficients.data() + n * 3 * plan.period;
     detail::repeat_channels(plan, mean, [&](Index k) { return c.mean[n * c.groups + k / per_group]; });
     detail::repeat_channels(plan, mean + plan.period,
@@ -116,6 +132,15 @@ void NormKernel<Cpu>::group_norm(Context<Cpu>& ctx, const GroupNormCall<T>& c) {
   };
   if (c.silu) normalise(std::true_type());
   else normalise(std::false_type());
+}
+
+template <class T>
+void NormKernel<Cpu>::group_norm(Context<Cpu>& ctx, const GroupNormCall<T>& c) {
+  const Index rows = c.batch * c.groups;
+  Tensor<double, Cpu> sums(ctx, Shape{rows, 2});
+  group_norm_sums(ctx, c, sums.data());
+  detail::group_norm_statistics(rows, static_cast<double>(c.voxels * (c.channels / c.groups)), c.eps, sums.data(), c.mean, c.rstd);
+  group_norm_apply(ctx, c);
 }
 
 template <class T>

@@ -146,6 +146,12 @@ struct NormKernel<Cpu> {
 
   template <class T>
   static void group_norm(Context<Cpu>& ctx, const GroupNormCall<T>& c);
+  /// The first half of group_norm: sums (batch, groups, 2) of x and x^2.
+  template <class T>
+  static void group_norm_sums(Context<Cpu>& ctx, const GroupNormCall<T>& c, double* sums);
+  /// The second half: y from x and the mean and rstd that are given.
+  template <class T>
+  static void group_norm_apply(Context<Cpu>& ctx, const GroupNormCall<T>& c);
   template <class T>
   static void group_norm_backward(Context<Cpu>& ctx, const GroupNormCall<T>& c, const GroupNormGradients<T>& g);
 };

@@ -1,0 +1,78 @@
+// What a run through a tokenizer will take of the machine's memory: the largest of its phases, on top of what the process holds once the
+// model is loaded. What is planned is printed, and compared with what the system saw.
+#pragma once
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+#include <string>
+
+#include "braing3n/models/tiled_decode.hpp"
+#include "braing3n/models/tokenizer.hpp"
+#include "braing3n/volume/volume.hpp"
+
+namespace braing3n::examples {
+
+/// Bytes of this process that are in memory now.
+inline std::size_t resident_bytes() {
+  std::ifstream in("/proc/self/statm");
+  std::size_t total = 0, resident = 0;
+  in >> total >> resident;
+  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+/// The most that were at any time.
+inline std::size_t peak_resident_bytes() {
+  struct rusage usage {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
+}
+
+struct MemoryPlan {
+  std::size_t before = 0;                                        // held already: the program and the model
+  std::size_t packed = 0;                                        // copies of weights that the first run makes
+  std::size_t reading = 0, encoding = 0, decoding = 0, scoring = 0;  // phases, one after the other
+  DecodePlan decoder;
+
+  std::size_t peak() const { return before + std::max({reading, packed + std::max({encoding, decoding, scoring})}); }
+  bool tiled(const CnnDecoder3dConfig& c) const { return decoder.first < c.layers.size(); }
+
+  std::string str(const CnnDecoder3dConfig& c) const {
+    std::string text = concat("memory: ", peak() / 1'000'000, " MB planned, ", before / 1'000'000, " MB of them the model");
+    if (tiled(c)) text += concat("; the decoder goes in ", decoder.slabs, " slabs from layer ", c.layers[decoder.first].name, " on");
+    return text;
+  }
+};
+
+/// After the model was loaded, for scans of at most `scan_voxels`. most: bytes of the whole process. Throws Error (argument) when that is too
+/// little even in slabs.
+template <Precision P>
+MemoryPlan plan_memory(const Tokenizer<Cpu, P>& model, Index scan_voxels, const std::optional<std::size_t>& most) {
+  const auto bytes = [](Index elements, std::size_t size = sizeof(float)) { return static_cast<std::size_t>(elements) * size; };
+  constexpr std::size_t element = sizeof(typename P::Compute), small_things = std::size_t{12} << 20;
+  const Vit3dConfig& e = model.config.encoder;
+  const Index voxels = voxel_count(e.image), tokens = e.tokens() + 1;
+  MemoryPlan m;
+  m.before = resident_bytes();
+  if (std::is_same_v<P, BF16>) m.packed = bytes(count_parameters(model.encoder).learned, element);
+  const std::size_t volume = bytes(voxels), scan = bytes(scan_voxels);
+  m.reading = volume + scan * 5 / 4 + small_things;
+  m.encoding = 2 * volume + bytes(voxels + tokens * std::max(7 * e.width, 5 * e.width + 2 * e.mlp), element) + small_things;
+  m.scoring = std::max(2 * volume + bytes(voxels, 1) + bytes(5 * voxels), 3 * volume + 2 * scan) + small_things;
+  const std::size_t beside = volume + small_things;
+  std::optional<std::size_t> room;
+  if (most) {
+    const std::size_t others = m.before + std::max(m.reading, m.packed + std::max(m.encoding, m.scoring)), fixed = m.before + m.packed + beside;
+    if (others > *most || fixed >= *most)
+      fail(ErrorKind::argument, "memory.most", "--max-memory ", *most / 1'000'000, ": the model and the scan alone need ", std::max(others, fixed) / 1'000'000 + 1, " MB");
+    room = *most - fixed;
+  }
+  m.decoder = plan_decode(model.decoder, room);
+  m.decoding = m.decoder.bytes + beside;
+  return m;
+}
+
+}  // namespace braing3n::examples

@@ -1,0 +1,63 @@
+// The code of README.md: a scan through a tokenizer and back.
+#include "tests/support/check.hpp"
+
+#include <filesystem>
+#include <iostream>
+
+#include "braing3n/eval/reconstruction.hpp"
+#include "braing3n/io/nifti.hpp"
+#include "braing3n/io/nifti_write.hpp"
+#include "braing3n/io/volume_model.hpp"
+#include "braing3n/volume/preprocess.hpp"
+
+namespace {
+
+// [reconstruct]
+using namespace braing3n;
+
+/// A scan through a tokenizer and back: the result lies on the scan's own voxels, in its own intensities.
+void reconstruct(const char* model, const char* scan, const char* result) {
+  Context<Cpu> context;  // threads, memory, the fastest kernels this processor has
+  const auto tokenizer = load_tokenizer<F32>(context, model);
+
+  const Preprocessed input = preprocess(context, read_nifti(context, scan).volume, tokenizer.contract);
+  const Shape grid = input.data.shape();
+
+  Pass<Cpu> pass(context);  // without a tape: nothing is recorded
+  const auto latents = tokenizer.model.encode(pass, input.data.reshape({1, grid[0], grid[1], grid[2], 1}));  // (1, X', Y', Z', d')
+  const auto output = tokenizer.model.decode(pass, latents).value().reshape(grid);
+
+  const auto score = score_reconstruction(context, input.data, output, nonzero_mask(input.data));
+  std::cout << "latents " << latents.shape() << ", PSNR " << score.whole.psnr_extremes << " dB, SSIM " << score.whole.ssim << "\n";
+  write_nifti(context, result, restore(context, output, input.record, &input.data));
+}
+// [reconstruct]
+
+}  // namespace
+
+TEST_CASE("README: a scan goes through a tokenizer and comes back on its own voxels") {
+  Context<Cpu> ctx({.threads = 2});
+  std::string name = (std::filesystem::temp_directory_path() / "braing3n-XXXXXX").string();
+  REQUIRE(::mkdtemp(name.data()) != nullptr);
+  const std::filesystem::path folder = name;
+  TokenizerConfig c;
+  c.encoder = {.image = {16, 24, 16}, .patch = {8, 8, 8}, .width = 24, .depth = 1, .heads = 3, .mlp = 40};
+  c.bottleneck = 5;
+  c.decoder = decoder_d1(5, 12, {12, 6, 6}, 3);
+  c.decoder.grid = {2, 3, 2};
+  Tokenizer<Cpu, F32> tokenizer(ctx, c);
+  initialize(tokenizer, 4);
+  PreprocessingContract contract = PreprocessingContract::small();
+  contract.shape = {16, 24, 16};
+  save_tokenizer(folder / "model.safetensors", tokenizer, contract, {std::vector<double>(5, 0.0), std::vector<double>(5, 1.0)}, {});
+  Volume scan(Grid{{20, 22, 18}, scaling({1.5, 2, 2})});
+  for (Index i = 0; i < scan.size(); ++i) scan.data()[i] = static_cast<float>(i * 37 % 1000);
+  write_nifti(ctx, folder / "scan.nii.gz", scan);
+
+  reconstruct((folder / "model.safetensors").c_str(), (folder / "scan.nii.gz").c_str(), (folder / "back.nii.gz").c_str());
+  const NiftiVolume back = read_nifti(ctx, folder / "back.nii.gz");
+  CHECK(back.volume.shape() == scan.shape());
+  CHECK(back.volume.affine(0, 0) == doctest::Approx(1.5));
+  CHECK(statistics(ctx, back.volume.data(), back.volume.size()).max > 0);
+  std::filesystem::remove_all(folder);
+}
