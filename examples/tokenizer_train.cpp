@@ -19,12 +19,14 @@ struct RunConfig {
   Vit3dConfig encoder;
   PreprocessingContract contract;
   std::string encoder_file;  // its checksum
+  bool untrained_encoder = false;
 
   static void visit(auto& self, auto&& v) {
     v("tokenizer", self.tokenizer);
     v("encoder", self.encoder);
     v("contract", self.contract);
     v("encoder_file", self.encoder_file);
+    v("untrained_encoder", self.untrained_encoder);
   }
 };
 
@@ -36,8 +38,10 @@ int main(int argc, char** argv) {
   ContractOptions contract;
   std::string encoder_path;
   std::optional<Index> bottleneck;
+  bool untrained = false;
   program.app.add_option("--encoder", encoder_path, "the folder of mae_pretrain, or a model file (mae3d, vit3d)")->required();
   program.app.add_option("--bottleneck", bottleneck, "channels of the latents: 32, 128, 512 or any other number")->check(CLI::Range(1, 65536));
+  program.app.add_flag("--untrained-encoder", untrained, "random weights instead of the file's: a control that shows what phase 1 is worth");
   arguments.add_to(program.app);
   contract.add_to(program.app);
   program.without({"--precision"});
@@ -52,17 +56,18 @@ int main(int argc, char** argv) {
     run.encoder = file.info().kind == "mae3d" ? file.config<Mae3dConfig>().encoder : file.config<Vit3dConfig>();
     run.contract = model_contract(file, run.encoder, contract.given(program.app) ? std::optional(contract.contract()) : std::nullopt);
     run.encoder_file = model_hash(file);
+    run.untrained_encoder = untrained;
 
     Tokenizer<Cpu, F32> model(*ctx, run.tokenizer.model(run.encoder));
     const TrainingData data = open_training_data(arguments.data_options(), run.contract, program.common.seed);
     run.tokenizer.training = run.tokenizer.training.resolved(static_cast<Index>(data.train.size()));
     if (!program.common.quiet) std::cerr << describe(run.contract) << '\n';
     initialize(model, program.common.seed);
-    load_weights(model.encoder, file);
+    if (!untrained) load_weights(model.encoder, file);
 
     ScanFailures failures;
     const TokenStatistics tokens = token_statistics(*ctx, model, data, failures);
-    token_readout(*ctx, model, data, run.tokenizer.start, failures).start(model.projection);
+    token_readout(*ctx, model, data, failures).start(model.projection);
     const CollapseReport collapse = check_collapse(*ctx, model.encoder, data.source, some_rows(data.train, 16), failures);
     if (!program.common.quiet || collapse.collapsed()) std::cerr << collapse.str() << '\n';
 
@@ -71,7 +76,7 @@ int main(int argc, char** argv) {
     parts.make_task = [&](Index start) { return std::make_unique<TokenizerTask>(*ctx, model, data, run.tokenizer, program.common.seed, start); };
     parts.save_model = [&](const std::filesystem::path& path, const std::string& provenance) {
       ModelInfo info;
-      info.provenance = concat(provenance, "; encoder ", run.encoder_file, ": ", file.info().provenance);
+      info.provenance = concat(provenance, "; encoder ", untrained ? std::string("untrained, as in ") : std::string(), run.encoder_file, ": ", file.info().provenance);
       info.licence = file.info().licence;
       save_tokenizer(path, model, run.contract, latents_of(model.projection, tokens), info, {.overwrite = true});
     };

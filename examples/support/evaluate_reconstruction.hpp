@@ -4,7 +4,7 @@
 #include <array>
 #include <functional>
 #include <iostream>
-#include <map>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,7 +40,7 @@ struct ReconstructionArguments {
     app.add_option("--test", test, "the set that is scored");
     app.add_option("--baselines", baseline_sets, "the sets on which components, mean and readout are fitted");
     app.add_option("--pictures", pictures, "people in the picture")->check(CLI::NonNegativeNumber);
-    app.add_option("--out", out, "folder for scores.csv, summary.json and montage.png")->required();
+    app.add_option("--out", out, "folder for tables.txt, scores.csv, summary.json and montage.png")->required();
   }
 };
 
@@ -133,7 +133,7 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
     });
   }
   pca.fit(*ctx, tokenizer.model.config.bottleneck);
-  readout.solve(*ctx, tokenizer.model.config.bottleneck, ReadoutTarget::all);
+  readout.solve(*ctx, tokenizer.model.config.bottleneck);
   Tensor<float, Cpu> mean_volume(*ctx, {1, n[0], n[1], n[2], 1});
   for (std::size_t i = 0; i < mean.size(); ++i) mean_volume.data()[i] = static_cast<float>(mean[i] / static_cast<double>(fitted));
 
@@ -190,7 +190,8 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
     return value(methods[first_coarse]) >= value(methods[first_coarse + 1]) ? methods[first_coarse] : methods[first_coarse + 1];
   };
 
-  std::cout << ids.size() << " people of the set " << in_quotes(a.test) << ", " << encoder.tokens() << " x " << tokenizer.model.config.bottleneck << " = "
+  std::ostringstream text;
+  text << ids.size() << " people of the set " << in_quotes(a.test) << ", " << encoder.tokens() << " x " << tokenizer.model.config.bottleneck << " = "
             << encoder.tokens() * tokenizer.model.config.bottleneck << " numbers each (trilinear: " << voxel_count(coarse) << "); means over people\n\n";
   Table table({"", "PSNR (max-min)", "PSNR (99.5%)", "SSIM", "MAE", "brain: PSNR (max-min)", "PSNR (99.5%)", "SSIM", "MAE", "border jump"});
   for (const Method& m : methods) {
@@ -199,8 +200,8 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
               decimals(s.mask.psnr_extremes, 2), decimals(s.mask.psnr_percentile, 2), decimals(s.mask.ssim, 4), decimals(s.mask.mae, 4), decimals(mean_of(m.border), 3));
   }
   table.row("the scans themselves", "", "", "", "", "", "", "", "", decimals(mean_of(input_border), 3));
-  table.print(std::cout);
-  std::cout << "\nDifference to the better of both trilinear ways: mean over people +- two standard errors (people better, of " << ids.size() << ")\n\n";
+  table.print(text);
+  text << "\nDifference to the better of both trilinear ways: mean over people +- two standard errors (people better, of " << ids.size() << ")\n\n";
   Table differences({"", "PSNR (max-min)", "SSIM", "brain: PSNR (max-min)", "SSIM"});
   Json paired = Json::object();
   for (std::size_t m = 0; m < methods.size(); ++m) {
@@ -215,8 +216,8 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
       }
     differences.add(std::move(cells));
   }
-  differences.print(std::cout);
-  std::cout << "\nEach person: PSNR (max-min) / SSIM\n\n";
+  differences.print(text);
+  text << "\nEach person: PSNR (max-min) / SSIM\n\n";
   std::vector<std::string> header = {""};
   for (const Method& m : methods) header.push_back(m.name);
   Table people(header);
@@ -225,7 +226,9 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
     for (const Method& m : methods) cells.push_back(concat(decimals(m.scores[i].whole.psnr_extremes, 2), " / ", decimals(m.scores[i].whole.ssim, 4)));
     people.add(std::move(cells));
   }
-  people.print(std::cout);
+  people.print(text);
+
+  std::cout << text.str();
 
   const WriteOptions write{.overwrite = common.force};
   CsvWriter csv(out / "scores.csv", {"volume_id", "method", "psnr_extremes", "psnr_percentile", "ssim", "mae", "mask_psnr_extremes", "mask_psnr_percentile", "mask_ssim", "mask_mae", "border_jump"}, write);
@@ -240,9 +243,11 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
     summary["methods"][m.name] = entry;
   }
   csv.finish();
-  AtomicFile file(out / "summary.json", write);
-  file.write(summary.dump(2) + "\n");
-  file.commit();
+  for (const auto& [name, content] : {std::pair{"summary.json", summary.dump(2) + "\n"}, std::pair{"tables.txt", text.str()}}) {
+    AtomicFile file(out / name, write);
+    file.write(content);
+    file.commit();
+  }
   const std::array<const char*, 4> columns = {"scan", "tokenizer", "trilinear", "components of patches"};
   std::vector<std::string> captions;
   for (std::size_t i = 0; i < pictures.size(); ++i) captions.push_back(concat(ids[i / columns.size()], " ", columns[i % columns.size()]));

@@ -103,10 +103,10 @@ double squared_difference(const Tensor<float, Cpu>& a, const Tensor<float, Cpu>&
 TEST_CASE("the readout of tokens finds the numbers that give patches back") {
   Context<Cpu> ctx({.threads = 2});
   const auto t = made_tokens(ctx, 1, 0.7);
-  const auto solved = [&](const Tensor<float, Cpu>& patches, Index rank, ReadoutTarget target) {
+  const auto solved = [&](const Tensor<float, Cpu>& patches, Index rank) {
     TokenReadout readout;
     for (Index n = 0; n < 6; ++n) readout.add(t.slice(n, n + 1), patches.slice(n, n + 1));
-    readout.solve(ctx, rank, target, 1e-9);
+    readout.solve(ctx, rank, 1e-9);
     return readout;
   };
   const auto error = [&](const TokenReadout& readout, const Tensor<float, Cpu>& patches) {
@@ -116,12 +116,12 @@ TEST_CASE("the readout of tokens finds the numbers that give patches back") {
   };
   // Patches of rank 2 come back from two numbers and not from one.
   const auto exact = made_patches(ctx, t, 1, 0);
-  CHECK(error(solved(exact, 2, ReadoutTarget::all), exact) < 1e-6 * squared_difference(exact, Tensor<float, Cpu>::zeros(ctx, exact.shape())));
-  const double one = error(solved(exact, 1, ReadoutTarget::all), exact);
+  CHECK(error(solved(exact, 2), exact) < 1e-6 * squared_difference(exact, Tensor<float, Cpu>::zeros(ctx, exact.shape())));
+  const double one = error(solved(exact, 1), exact);
   CHECK(one > 1e-3);
   // No other single number of the tokens does better: each one with its own best linear readout.
   const auto noisy = made_patches(ctx, t, 1, 0.6);
-  const double best = error(solved(noisy, 1, ReadoutTarget::all), noisy);
+  const double best = error(solved(noisy, 1), noisy);
   for (std::uint32_t seed = 0; seed < 20; ++seed) {
     const auto direction = test::random<double>(ctx, {8}, 30 + seed);
     double z_mean = 0, zz = 0;
@@ -144,40 +144,30 @@ TEST_CASE("the readout of tokens finds the numbers that give patches back") {
     for (const double c : zp) explained += c * c / zz;
     CHECK(total - explained >= best * (1 - 1e-6));
   }
-  // The projection it starts: uncorrelated, variance 1; with the target `people` around the mean at each position.
-  for (const auto target : {ReadoutTarget::all, ReadoutTarget::people}) {
-    const auto full = test::random<float>(ctx, {6, 5, 11}, 12);
-    const TokenReadout readout = solved(full, 4, target);
-    Linear<Cpu, F32> projection(ctx, 8, 5);
-    initialize(projection, 3);
-    const std::vector<float> before(projection.weight.value().data() + 32, projection.weight.value().data() + 40);
-    readout.start(projection);
-    CHECK(std::equal(before.begin(), before.end(), projection.weight.value().data() + 32));
-    Pass<Cpu> pass(ctx);
-    const auto z = projection(pass, Var<float, Cpu>(t)).value();
-    for (Index i = 0; i < 4; ++i)
-      for (Index j = 0; j <= i; ++j) {
-        double covariance = 0;
-        std::vector<double> mi(5, 0.0), mj(5, 0.0);
-        for (Index r = 0; r < 30; ++r)
-          for (Index l = 0; l < 5; ++l)
-            if (target == ReadoutTarget::all || r % 5 == l) {
-              const double share = target == ReadoutTarget::all ? 1.0 / 30 : 1.0 / 6;
-              mi[static_cast<std::size_t>(l)] += share * static_cast<double>(z.data()[r * 5 + i]);
-              mj[static_cast<std::size_t>(l)] += share * static_cast<double>(z.data()[r * 5 + j]);
-            }
-        for (Index r = 0; r < 30; ++r) {
-          const auto l = static_cast<std::size_t>(r % 5);
-          covariance += (static_cast<double>(z.data()[r * 5 + i]) - mi[l]) * (static_cast<double>(z.data()[r * 5 + j]) - mj[l]) / 30;
-        }
-        CHECK(std::abs(covariance - (i == j ? 1.0 : 0.0)) < 2e-3);
+  // The projection it starts: uncorrelated, mean 0, variance 1.
+  const TokenReadout readout = solved(test::random<float>(ctx, {6, 5, 11}, 12), 4);
+  Linear<Cpu, F32> projection(ctx, 8, 5);
+  initialize(projection, 3);
+  const std::vector<float> before(projection.weight.value().data() + 32, projection.weight.value().data() + 40);
+  readout.start(projection);
+  CHECK(std::equal(before.begin(), before.end(), projection.weight.value().data() + 32));
+  Pass<Cpu> pass(ctx);
+  const auto z = projection(pass, Var<float, Cpu>(t)).value();
+  for (Index i = 0; i < 4; ++i)
+    for (Index j = 0; j <= i; ++j) {
+      double mean = 0, product = 0;
+      for (Index r = 0; r < 30; ++r) {
+        mean += static_cast<double>(z.data()[r * 5 + i]) / 30;
+        product += static_cast<double>(z.data()[r * 5 + i]) * static_cast<double>(z.data()[r * 5 + j]) / 30;
       }
-  }
+      CHECK(std::abs(mean) < 1e-4);
+      CHECK(std::abs(product - (i == j ? 1.0 : 0.0)) < 2e-3);
+    }
   Linear<Cpu, F32> other(ctx, 9, 5);
   initialize(other, 3);
-  test::check_error("tokens.width", {"9", "8"}, [&] { solved(exact, 2, ReadoutTarget::all).start(other); });
+  test::check_error("tokens.width", {"9", "8"}, [&] { solved(exact, 2).start(other); });
   TokenReadout none;
-  test::check_error("readout.none", {}, [&] { none.solve(ctx, 2, ReadoutTarget::all); });
+  test::check_error("readout.none", {}, [&] { none.solve(ctx, 2); });
 }
 
 TEST_CASE("the other side of a mask") {
@@ -296,7 +286,7 @@ TEST_CASE("a tokenizer learns to give scans back better than the mean scan") {
   initialize(model, seed);
   ScanFailures failures;
   const auto frozen = model.encoder.patch_weight.value().to_host();
-  token_readout(ctx, model, data, ReadoutTarget::people, failures).start(model.projection);
+  token_readout(ctx, model, data, failures).start(model.projection);
   const double before = TokenizerTask(ctx, model, data, config, seed, 0).validate(failures);
   // [loop]
   Trainer<Tokenizer<Cpu, F32>, Cpu> trainer(ctx, model, config.training, seed);

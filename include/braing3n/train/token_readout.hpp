@@ -16,13 +16,9 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// What counts as variation. all: over positions and people. people: around the mean at each position, for decoders that know
-/// where they are.
-enum class ReadoutTarget { all, people };
-
 class TokenReadout {
  public:
-  /// tokens (1, L, C) and the patches (1, L, P) they come from, one person after the other. Sums are in double, in the order given.
+  /// tokens (1, L, C) and the patches (1, L, P) they come from, one scan after the other. Sums are in double, in the order given.
   void add(const Tensor<float, Cpu>& tokens, const Tensor<float, Cpu>& patches) {
     if (tokens.rank() != 3 || patches.rank() != 3 || tokens.dim(0) != 1 || patches.dim(0) != 1 || tokens.dim(1) != patches.dim(1))
       fail(ErrorKind::shape, "readout.shape", "token readout: tokens ", tokens.shape(), " and patches ", patches.shape(), ", expected (1, L, C) and (1, L, P)");
@@ -30,29 +26,22 @@ class TokenReadout {
     const Tensor<double, Cpu> t = cast<double>(tokens).reshape({length, tokens.dim(2)}), p = cast<double>(patches).reshape({length, patches.dim(2)});
     accumulate(gram_, matmul_forward(t, t, {.transpose_a = true}));
     accumulate(cross_, matmul_forward(t, p, {.transpose_a = true}));
-    accumulate(token_sum_, t);
-    accumulate(patch_sum_, p);
-    ++people_;
+    add_rows(token_sum_, t);
+    add_rows(patch_sum_, p);
+    count_ += length;
   }
-  Index people() const { return people_; }
 
-  /// Throws Error (state) without people.
-  void solve(Context<Cpu>& ctx, Index rank, ReadoutTarget target, double ridge = 1e-3) {
-    if (people_ == 0) fail(ErrorKind::state, "readout.none", "token readout: there are no tokens");
-    const Index length = token_sum_.dim(0), width = token_sum_.dim(1), voxels = patch_sum_.dim(1);
-    const double people = static_cast<double>(people_), count = people * static_cast<double>(length);
-    token_mean_ = column_means(token_sum_, 1.0 / count);
-    patch_mean_ = column_means(patch_sum_, 1.0 / count);
-    // Sum of products minus that of the means; the means are one row for all positions, or one each.
+  /// ridge: of the mean variance of a token's channel. Throws Error (state) without people.
+  void solve(Context<Cpu>& ctx, Index rank, double ridge = 1e-3) {
+    if (count_ == 0) fail(ErrorKind::state, "readout.none", "token readout: there are no tokens");
+    const Index width = gram_.dim(0), voxels = cross_.dim(1);
+    const double count = static_cast<double>(count_);
+    token_mean_ = scaled(token_sum_, 1.0 / count);
+    patch_mean_ = scaled(patch_sum_, 1.0 / count);
+    const Tensor<double, Cpu> t = row(ctx, token_mean_), p = row(ctx, patch_mean_);
     Tensor<double, Cpu> s = gram_.clone(), c = cross_.clone();
-    if (target == ReadoutTarget::people) {
-      subtract(s, matmul_forward(token_sum_, token_sum_, {.transpose_a = true}), 1.0 / people);
-      subtract(c, matmul_forward(token_sum_, patch_sum_, {.transpose_a = true}), 1.0 / people);
-    } else {
-      const Tensor<double, Cpu> t = row(ctx, token_mean_), p = row(ctx, patch_mean_);
-      subtract(s, matmul_forward(t, t, {.transpose_a = true}), count);
-      subtract(c, matmul_forward(t, p, {.transpose_a = true}), count);
-    }
+    subtract(s, matmul_forward(t, t, {.transpose_a = true}), count);
+    subtract(c, matmul_forward(t, p, {.transpose_a = true}), count);
     double trace = 0;
     for (Index i = 0; i < width; ++i) trace += s.data()[i * width + i];
     const double shift = ridge * trace / static_cast<double>(width) + 1e-12 * count;
@@ -68,7 +57,7 @@ class TokenReadout {
     for (Index i = 0; i < readout_.size(); ++i) readout_.data()[i] /= unit;
   }
 
-  /// tokens (1, L, C) -> patches (1, L, P) through `rank` numbers each. For ReadoutTarget::all.
+  /// tokens (1, L, C) -> patches (1, L, P) through `rank` numbers each.
   Tensor<float, Cpu> patches(const Tensor<float, Cpu>& tokens) const {
     const Index length = tokens.dim(1), width = tokens.dim(2), voxels = readout_.dim(1);
     Tensor<double, Cpu> t = cast<double>(tokens).reshape({length, width});
@@ -107,10 +96,13 @@ class TokenReadout {
   static void subtract(Tensor<double, Cpu>& to, const Tensor<double, Cpu>& from, double scale) {
     for (Index i = 0; i < to.size(); ++i) to.data()[i] -= scale * from.data()[i];
   }
-  static std::vector<double> column_means(const Tensor<double, Cpu>& sums, double scale) {
-    std::vector<double> m(static_cast<std::size_t>(sums.dim(1)), 0.0);
-    for (Index i = 0; i < sums.size(); ++i) m[static_cast<std::size_t>(i % sums.dim(1))] += scale * sums.data()[i];
-    return m;
+  static void add_rows(std::vector<double>& to, const Tensor<double, Cpu>& rows) {
+    to.resize(static_cast<std::size_t>(rows.dim(1)), 0.0);
+    for (Index i = 0; i < rows.size(); ++i) to[static_cast<std::size_t>(i % rows.dim(1))] += rows.data()[i];
+  }
+  static std::vector<double> scaled(std::vector<double> v, double scale) {
+    for (double& x : v) x *= scale;
+    return v;
   }
   static Tensor<double, Cpu> row(Context<Cpu>& ctx, const std::vector<double>& values) {
     return Tensor<double, Cpu>::from_host(ctx, {1, static_cast<Index>(values.size())}, values);
@@ -139,10 +131,10 @@ class TokenReadout {
     return inverse;
   }
 
-  Index people_ = 0, rank_ = 0;
-  Tensor<double, Cpu> gram_, cross_, token_sum_, patch_sum_;  // (C, C), (C, P), (L, C), (L, P)
-  std::vector<double> token_mean_, patch_mean_;               // (C), (P)
-  Tensor<double, Cpu> projection_, readout_;                  // (rank, C), (rank, P)
+  Index count_ = 0, rank_ = 0;                                          // tokens; numbers per token
+  Tensor<double, Cpu> gram_, cross_;                                    // (C, C), (C, P)
+  std::vector<double> token_sum_, patch_sum_, token_mean_, patch_mean_;  // (C), (P)
+  Tensor<double, Cpu> projection_, readout_;                            // (rank, C), (rank, P)
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -56,7 +56,6 @@ struct TokenizerTrainingConfig {
   bool projection_bias = true;
   DecoderPlan decoder;
   ReconstructionLoss loss = ReconstructionLoss::l1;
-  ReadoutTarget start = ReadoutTarget::people;  // of the projection (token_readout.hpp)
   TrainingOptions training;
 
   static void visit(auto& self, auto&& v) {
@@ -64,7 +63,6 @@ struct TokenizerTrainingConfig {
     v("projection_bias", self.projection_bias);
     v("decoder", self.decoder);
     v("loss", self.loss);
-    v("start", self.start);
     v("training", self.training);
   }
 
@@ -84,7 +82,7 @@ struct TokenizerTrainingConfig {
   static TokenizerTrainingConfig small() {
     TokenizerTrainingConfig c;
     c.decoder = {.plan = "d1", .mid = 128, .widths = {128, 64, 32, 16}, .groups = 8};
-    c.training = {.steps = 2400, .batch = 2, .lr = 1e-3, .ema = EmaOptions{.decay = 0.995, .warmup = true}, .validate_every = 100,
+    c.training = {.steps = 1200, .batch = 2, .lr = 1e-3, .ema = EmaOptions{.decay = 0.995, .warmup = true}, .validate_every = 100,
                   .augment = {.flip = true, .shift = 2, .intensity = 0.05}};
     return c;
   }
@@ -170,14 +168,13 @@ inline TokenStatistics token_statistics(Context<Cpu>& ctx, const Tokenizer<Cpu, 
 }
 
 /// The readout of those tokens for the model's projection, over at most `most` training scans, without augmentation.
-inline TokenReadout token_readout(Context<Cpu>& ctx, const Tokenizer<Cpu, F32>& model, const TrainingData& data, ReadoutTarget target, ScanFailures& failures,
-                                  Index most = 64) {
+inline TokenReadout token_readout(Context<Cpu>& ctx, const Tokenizer<Cpu, F32>& model, const TrainingData& data, ScanFailures& failures, Index most = 64) {
   TokenReadout readout;
   for_each_volume(ctx, data.source, some_rows(data.train, most), failures, [&](Index, const Tensor<float, Cpu>& volume) {
     Pass<Cpu> pass(ctx);
     readout.add(model.tokens(pass, volume), model.encoder.patches(volume));
   });
-  readout.solve(ctx, model.config.bottleneck, target);
+  readout.solve(ctx, model.config.bottleneck);
   return readout;
 }
 

@@ -1,0 +1,96 @@
+// Is a tokenizer worth its latents? One command trains one on some people and measures it on others, next to simpler codes of the
+// same size and to the same decoder on an encoder that never learned anything.
+//
+//   tokenizer_study --data participants.tsv --pattern '{participant_id}_T1w.nii.gz' --held-out 6 --out DIR
+//   tokenizer_study --phantoms 250 --held-out 50 --out DIR
+#include <iostream>
+#include <set>
+
+#include "braing3n/data/split.hpp"
+#include "examples/support/pipeline.hpp"
+#include "examples/support/progress.hpp"
+
+using namespace braing3n;
+using namespace braing3n::examples;
+
+namespace {
+
+struct Options {
+  std::string data, pattern, split, mae = "small", tokenizer = "small";
+  std::filesystem::path out;
+  Index phantoms = 0, held_out = 6, validation = 2, mae_steps = 0, tokenizer_steps = 0;
+};
+
+int study(const Program& program, const Options& o) {
+  const CommonOptions& common = program.common;
+  if (o.data.empty() == (o.phantoms == 0)) fail(ErrorKind::argument, "study.data", "expected --data TABLE or --phantoms N");
+  std::filesystem::create_directories(o.out);
+  const auto at = [&](const char* name) { return (o.out / name).string(); };
+  if (!common.force && std::filesystem::exists(at("mae"))) throw Error(ErrorKind::file, "study.exists", "holds a study already; --force replaces it", o.out.string());
+  for (const char* old : {"cohort", "mae", "tokenizer", "untrained", "evaluation", "output.txt"}) std::filesystem::remove_all(o.out / old);
+
+  Pipeline run(program, o.out / "output.txt");
+  std::vector<std::string> scans = {"--data", o.data};
+  if (o.phantoms > 0) {
+    run("Make people who do not exist", {"phantom_cohort", "--out", at("cohort"), "--subjects", std::to_string(o.phantoms), "--shape", "80,96,80", "--modalities", "T1"});
+    scans[1] = at("cohort") + "/volumes.csv";
+  } else if (!o.pattern.empty()) {
+    scans.insert(scans.end(), {"--pattern", o.pattern});
+  }
+  ManifestOptions read;
+  read.pattern = o.pattern;
+  const Manifest cohort = read_manifest(std::filesystem::path(scans[1]), read);
+  Split split;
+  if (!o.split.empty()) {
+    split = read_split(o.split);
+  } else {
+    std::set<std::string> people;
+    for (const ScanRow& s : cohort.scans) people.insert(s.subject_id);
+    const double n = static_cast<double>(people.size()), test = static_cast<double>(o.held_out) / n, validation = static_cast<double>(o.validation) / n;
+    if (!(test + validation < 1)) fail(ErrorKind::argument, "study.few", people.size(), " people cannot give ", o.held_out, " to be held out and ", o.validation, " for validation");
+    split = split_subjects(cohort, {{"train", 1 - test - validation}, {"validation", validation}, {"test", test}}, common.seed);
+  }
+  write_split(o.out / "split.csv", split, {.overwrite = true});
+  scans.insert(scans.end(), {"--split", at("split.csv")});
+
+  const auto step = [&](const std::string& title, std::vector<std::string> command, const std::string& config, Index steps) {
+    command.insert(command.end(), scans.begin(), scans.end());
+    if (!config.empty()) command.insert(command.end(), {"--config", config});
+    if (steps > 0) command.insert(command.end(), {"--steps", std::to_string(steps)});
+    run(title, command);
+  };
+  step("Phase 1: learn what heads look like", {"mae_pretrain", "--out", at("mae")}, o.mae, o.mae_steps);
+  step("Phase 2: learn to give them back", {"tokenizer_train", "--encoder", at("mae"), "--out", at("tokenizer")}, o.tokenizer, o.tokenizer_steps);
+  step("The control: phase 2 on an encoder that has learned nothing", {"tokenizer_train", "--untrained-encoder", "--encoder", at("mae"), "--out", at("untrained")}, o.tokenizer,
+       o.tokenizer_steps);
+  step("Measure both on the people held out", {"evaluate", "reconstruction", "--model", at("tokenizer"), "--beside", "untrained encoder=" + at("untrained"), "--out", at("evaluation")}, "", 0);
+  std::cout << content(o.out / "evaluation" / "tables.txt") << '\n';
+  double total = 0;
+  for (const StepTime& t : run.times()) {
+    std::cout << clock_text(t.seconds) << "  " << t.title << '\n';
+    total += t.seconds;
+  }
+  std::cout << clock_text(total) << "  together; pictures in " << at("evaluation/montage.png") << '\n';
+  return exit_done;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Program program("tokenizer_study", "Trains a tokenizer on some people and measures it on others, next to simpler codes of the same size.");
+  Options o;
+  CLI::App& app = program.app;
+  app.add_option("--data", o.data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern");
+  app.add_option("--pattern", o.pattern, "paths for a table without them, for example {participant_id}_T1w.nii.gz");
+  app.add_option("--phantoms", o.phantoms, "make so many synthetic people instead")->check(CLI::PositiveNumber);
+  app.add_option("--held-out", o.held_out, "people that are measured and nothing else")->check(CLI::PositiveNumber);
+  app.add_option("--validation", o.validation, "people of the others on whom the training is watched")->check(CLI::PositiveNumber);
+  app.add_option("--split", o.split, "table subject_id,split with the sets train, validation and test (default: drawn from the seed)");
+  app.add_option("--mae-config", o.mae, "of mae_pretrain");
+  app.add_option("--tokenizer-config", o.tokenizer, "of tokenizer_train");
+  app.add_option("--mae-steps", o.mae_steps, "instead of those of the configuration");
+  app.add_option("--tokenizer-steps", o.tokenizer_steps, "instead of those of the configuration");
+  app.add_option("--out", o.out, "folder for everything that is made")->required();
+  program.without({"--device", "--precision"});
+  return program.run(argc, argv, [&] { return study(program, o); });
+}
