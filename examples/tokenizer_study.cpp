@@ -7,6 +7,7 @@
 #include <set>
 
 #include "braing3n/data/split.hpp"
+#include "braing3n/io/csv.hpp"
 #include "examples/support/pipeline.hpp"
 #include "examples/support/progress.hpp"
 
@@ -18,8 +19,27 @@ namespace {
 struct Options {
   std::string data, pattern, split, mae = "small", tokenizer = "small";
   std::filesystem::path out;
-  Index phantoms = 0, held_out = 6, validation = 2, mae_steps = 0, tokenizer_steps = 0;
+  Index phantoms = 0, readers = 300, held_out = 6, validation = 2, mae_steps = 0, tokenizer_steps = 0;
 };
+
+/// Features of people whom nothing was trained on, from their scans and from what the tokenizer gives back, and the same probes on both.
+void read_round_trips(Pipeline& run, const Options& o, const CommonOptions& common) {
+  const auto at = [&](const char* name) { return (o.out / name).string(); };
+  const std::string scans = at("readers") + "/volumes.csv", back = at("round_trips") + "/volumes.csv";
+  run("Make other people, for probes",
+      {"phantom_cohort", "--out", at("readers"), "--subjects", std::to_string(o.readers), "--shape", "80,96,80", "--modalities", "T1", "--seed", std::to_string(common.seed + 1)});
+  run("Features of their scans", {"encode", "--model", at("tokenizer"), "--data", scans, "--out", at("scans.safetensors"), "--force"});
+  run("Their scans through the tokenizer and back", {"reconstruct", "--model", at("tokenizer"), "--data", scans, "--out", at("round_trips")});
+  {
+    CsvWriter table(back, {"volume_id", "subject_id", "path"}, {.overwrite = true});
+    for (const ScanRow& s : read_manifest(std::filesystem::path(scans)).scans)
+      table.row(s.volume_id, s.subject_id, std::filesystem::absolute(o.out / "round_trips" / (s.volume_id + "_RECONSTRUCTION.nii.gz")).string());
+    table.finish();
+  }
+  run("Features of the round trips", {"encode", "--model", at("tokenizer"), "--data", back, "--out", at("round_trips.safetensors"), "--force"});
+  run("The same probes on both", {"probe", "--features", at("scans.safetensors"), at("round_trips.safetensors"), "--labels", scans, "--tasks", "sex,disease:HC|AD,age", "--confounds", "none",
+                                  "--permutations", "0", "--no-leakage-check", "--out", at("probes")});
+}
 
 int study(const Program& program, const Options& o) {
   const CommonOptions& common = program.common;
@@ -27,7 +47,7 @@ int study(const Program& program, const Options& o) {
   std::filesystem::create_directories(o.out);
   const auto at = [&](const char* name) { return (o.out / name).string(); };
   if (!common.force && std::filesystem::exists(at("mae"))) throw Error(ErrorKind::file, "study.exists", "holds a study already; --force replaces it", o.out.string());
-  for (const char* old : {"cohort", "mae", "tokenizer", "untrained", "evaluation", "output.txt"}) std::filesystem::remove_all(o.out / old);
+  for (const char* old : {"cohort", "mae", "tokenizer", "untrained", "evaluation", "readers", "round_trips", "probes", "output.txt"}) std::filesystem::remove_all(o.out / old);
 
   Pipeline run(program, o.out / "output.txt");
   std::vector<std::string> scans = {"--data", o.data};
@@ -63,8 +83,12 @@ int study(const Program& program, const Options& o) {
   step("Phase 2: learn to give them back", {"tokenizer_train", "--encoder", at("mae"), "--out", at("tokenizer")}, o.tokenizer, o.tokenizer_steps);
   step("The control: phase 2 on an encoder that has learned nothing", {"tokenizer_train", "--untrained-encoder", "--encoder", at("mae"), "--out", at("untrained")}, o.tokenizer,
        o.tokenizer_steps);
-  step("Measure both on the people held out", {"evaluate", "reconstruction", "--model", at("tokenizer"), "--beside", "untrained encoder=" + at("untrained"), "--out", at("evaluation")}, "", 0);
+  std::vector<std::string> measure = {"evaluate", "reconstruction", "--model", at("tokenizer"), "--beside", "untrained encoder=" + at("untrained"), "--out", at("evaluation")};
+  if (o.phantoms > 0) measure.insert(measure.end(), {"--truth", at("cohort") + "/truth.csv"});
+  step("Measure both on the people held out", measure, "", 0);
+  if (o.phantoms > 0) read_round_trips(run, o, common);
   std::cout << content(o.out / "evaluation" / "tables.txt") << '\n';
+  if (o.phantoms > 0) std::cout << "Linear probes on " << o.readers << " other people, from scans and from their round trips:\n\n" << content(o.out / "probes" / "panel.csv") << '\n';
   double total = 0;
   for (const StepTime& t : run.times()) {
     std::cout << clock_text(t.seconds) << "  " << t.title << '\n';
@@ -83,6 +107,7 @@ int main(int argc, char** argv) {
   app.add_option("--data", o.data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern");
   app.add_option("--pattern", o.pattern, "paths for a table without them, for example {participant_id}_T1w.nii.gz");
   app.add_option("--phantoms", o.phantoms, "make so many synthetic people instead")->check(CLI::PositiveNumber);
+  app.add_option("--readers", o.readers, "with --phantoms: further people on whom probes read scans and round trips")->check(CLI::Range(50, 100000));
   app.add_option("--held-out", o.held_out, "people that are measured and nothing else")->check(CLI::PositiveNumber);
   app.add_option("--validation", o.validation, "people of the others on whom the training is watched")->check(CLI::PositiveNumber);
   app.add_option("--split", o.split, "table subject_id,split with the sets train, validation and test (default: drawn from the seed)");

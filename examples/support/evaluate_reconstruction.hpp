@@ -4,6 +4,8 @@
 #include <array>
 #include <functional>
 #include <iostream>
+#include <map>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -12,6 +14,7 @@
 #include "braing3n/eval/downsampling.hpp"
 #include "braing3n/eval/patch_pca.hpp"
 #include "braing3n/eval/reconstruction.hpp"
+#include "braing3n/eval/tissue_volumes.hpp"
 #include "braing3n/io/csv.hpp"
 #include "braing3n/io/json.hpp"
 #include "braing3n/io/png.hpp"
@@ -27,7 +30,7 @@
 namespace braing3n::examples {
 
 struct ReconstructionArguments {
-  std::string model, data, pattern, split, test = "test", out;
+  std::string model, data, pattern, split, test = "test", truth, out;
   std::vector<std::string> beside, baseline_sets = {"train", "validation"};
   Index pictures = 3;
 
@@ -39,6 +42,7 @@ struct ReconstructionArguments {
     app.add_option("--split", split, "table subject_id,split")->required();
     app.add_option("--test", test, "the set that is scored");
     app.add_option("--baselines", baseline_sets, "the sets on which components, mean and readout are fitted");
+    app.add_option("--truth", truth, "truth.csv of phantom_cohort (T1 only): are the sizes of brain, grey and white matter and ventricles kept?");
     app.add_option("--pictures", pictures, "people in the picture")->check(CLI::NonNegativeNumber);
     app.add_option("--out", out, "folder for tables.txt, scores.csv, summary.json and montage.png")->required();
   }
@@ -78,6 +82,34 @@ inline std::string difference_text(const Difference& d, int digits) {
 }
 
 }  // namespace detail
+
+/// Region volumes of scans and of what a method makes of them, next to the truth.
+class RegionCheck {
+ public:
+  /// Throws Error (file, format).
+  explicit RegionCheck(const std::filesystem::path& truth) {
+    const CsvTable table(truth);
+    std::array<std::size_t, 4> columns{};
+    const std::array<const char*, 4> names = {"brain_ml", "grey_matter_ml", "white_matter_ml", "ventricles_ml"};
+    for (std::size_t c = 0; c < names.size(); ++c) columns[c] = table.column(names[c]);
+    const std::size_t id = table.column("volume_id");
+    for (std::size_t r = 0; r < table.rows(); ++r) {
+      TissueVolumes v{};
+      for (std::size_t c = 0; c < columns.size(); ++c) v[c] = table.number(r, columns[c]).value_or(0.0);
+      truth_.emplace(std::string(table.cell(r, id)), v);
+    }
+    path_ = truth.string();
+  }
+  const TissueVolumes& truth(const std::string& id) const {
+    const auto found = truth_.find(id);
+    if (found == truth_.end()) throw Error(ErrorKind::format, "truth.missing", concat("no row for ", in_quotes(id)), path_);
+    return found->second;
+  }
+
+ private:
+  std::string path_;
+  std::map<std::string, TissueVolumes> truth_;
+};
 
 inline int evaluate_reconstruction(const Program& program, const ReconstructionArguments& a) {
   using detail::Method;
@@ -121,6 +153,10 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
   TokenReadout readout;
   std::vector<double> mean(static_cast<std::size_t>(voxel_count(n)), 0.0);
   Index fitted = 0;
+  std::optional<RegionCheck> regions;
+  if (!a.truth.empty()) regions.emplace(a.truth);
+  VolumeCalibration calibration;
+  std::array<std::array<double, 2>, 4> scan_error{}, tokenizer_error{};  // per region: sums of the relative error and of its size
   {
     Progress progress("fitting baselines", static_cast<Index>(fit.size()), common.quiet);
     for_each_volume(*ctx, source, fit, failures, [&](Index row, const Tensor<float, Cpu>& v) {
@@ -129,6 +165,11 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
       readout.add(tokens(v), tokenizer.model.encoder.patches(v));
       for (std::size_t i = 0; i < mean.size(); ++i) mean[i] += static_cast<double>(v.data()[i]);
       ++fitted;
+      if (regions) {
+        const Tensor<float, Cpu> scan = v.reshape({n[0], n[1], n[2]});
+        const std::vector<std::uint8_t> mask = nonzero_mask(scan);
+        calibration.add(tissue_volumes(scan, mask, tissue_thresholds(scan, mask), tokenizer.contract), regions->truth(manifest.scans[static_cast<std::size_t>(row)].volume_id));
+      }
       progress.advance(1, manifest.scans[static_cast<std::size_t>(row)].volume_id);
     });
   }
@@ -164,10 +205,20 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
     const Tensor<float, Cpu> reference = v.reshape(shape);
     const std::vector<std::uint8_t> mask = nonzero_mask(reference);
     std::vector<Tensor<float, Cpu>> shown = {v};
+    const auto add_errors = [&](const Tensor<float, Cpu>& volume, std::array<std::array<double, 2>, 4>& errors) {
+      const TissueVolumes found = calibration(tissue_volumes(volume, mask, tissue_thresholds(reference, mask), tokenizer.contract));
+      const TissueVolumes& truth = regions->truth(manifest.scans[static_cast<std::size_t>(row)].volume_id);
+      for (std::size_t r = 0; r < found.size(); ++r) {
+        const double error = (found[r] - truth[r]) / truth[r];
+        errors[r][0] += error, errors[r][1] += std::abs(error);
+      }
+    };
+    if (regions) add_errors(reference, scan_error);
     for (Method& m : methods) {
       const Tensor<float, Cpu> result = m.reconstruct(v).reshape(shape);
       m.scores.push_back(score_reconstruction(*ctx, reference, result, mask));
       m.border.push_back(border_jump(result, n, encoder.patch));
+      if (regions && &m == &methods[0]) add_errors(result, tokenizer_error);
       if (&m == &methods[0] || m.name.starts_with("trilinear, point") || m.name.starts_with("components")) shown.push_back(result);
     }
     input_border.push_back(border_jump(reference, n, encoder.patch));
@@ -227,6 +278,14 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
     people.add(std::move(cells));
   }
   people.print(text);
+  if (regions) {
+    text << "\nRegion volumes against the truth, read by thresholds calibrated on the other people: mean error, mean size of the error\n\n";
+    Table sizes({"", "scans", "", "tokenizer", ""});
+    const auto percent = [&](double sum) { return concat(decimals(100 * sum / static_cast<double>(ids.size()), 1), " %"); };
+    for (std::size_t r = 0; r < tissue_names.size(); ++r)
+      sizes.row(tissue_names[r], percent(scan_error[r][0]), percent(scan_error[r][1]), percent(tokenizer_error[r][0]), percent(tokenizer_error[r][1]));
+    sizes.print(text);
+  }
 
   std::cout << text.str();
 

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -54,7 +55,8 @@ class Pipeline {
     const std::string name = command[0];
     command[0] = (folder_ / name).string();
     command.insert(command.end(), {"--threads", std::to_string(common_.threads)});
-    if (name != "encode" && name != "reconstruct" && name != "evaluate") command.insert(command.end(), {"--seed", std::to_string(common_.seed)});
+    const bool seeded = std::find(command.begin(), command.end(), "--seed") != command.end();
+    if (!seeded && name != "encode" && name != "reconstruct" && name != "evaluate") command.insert(command.end(), {"--seed", std::to_string(common_.seed)});
     if (name != "phantom_cohort" && !common_.provider.empty()) command.insert(command.end(), {"--provider", common_.provider});
     if (common_.quiet) command.push_back("--quiet");
     std::vector<char*> arguments;

@@ -2,6 +2,7 @@
 
 #include "braing3n/eval/downsampling.hpp"
 #include "braing3n/eval/patch_pca.hpp"
+#include "braing3n/eval/tissue_volumes.hpp"
 
 using namespace braing3n;
 
@@ -122,4 +123,54 @@ TEST_CASE("the border jump sees patches and nothing else") {
   // What is far from every inner border does not count: a bright rim.
   CHECK(jump([](Index i, Index j, Index k) { return (i < 2 || j < 2 || k < 2 ? 50.0 : 0.0) + static_cast<double>(i + j + k); }) == doctest::Approx(1).epsilon(0.2));
   test::check_error("border.shape", {"16 x 24 x 8"}, [&] { border_jump(volume_of_values(ctx, n, [](Index, Index, Index) { return 0.0; }), {16, 24, 8}, patch); });
+}
+
+TEST_CASE("tissue volumes of a head of three shells are those that were drawn") {
+  Context<Cpu> ctx({.threads = 1});
+  PreprocessingContract contract = PreprocessingContract::small();
+  contract.shape = {40, 48, 40};
+  contract.spacing = {4, 4, 4};
+  // Ellipsoids around (18, 25, 20): white matter inside, then grey matter, then fluid, with a box of fluid in the middle.
+  Tensor<float, Cpu> head = Tensor<float, Cpu>::zeros(ctx, {40, 48, 40});
+  std::array<double, 4> drawn{};
+  for (Index i = 0; i < 40; ++i)
+    for (Index j = 0; j < 48; ++j)
+      for (Index k = 0; k < 40; ++k) {
+        const double r = std::sqrt(std::pow((static_cast<double>(i) - 18) / 14, 2) + std::pow((static_cast<double>(j) - 25) / 18, 2) + std::pow((static_cast<double>(k) - 20) / 14, 2));
+        const bool middle = std::abs(i - 18) < 3 && std::abs(j - 25) < 5 && std::abs(k - 20) < 2;
+        if (r > 1) continue;
+        const int tissue = middle || r > 0.95 ? 0 : r > 0.8 ? 1 : 2;
+        head.data()[(i * 48 + j) * 40 + k] = std::array<float, 3>{-1.5f, 0.2f, 1.0f}[static_cast<std::size_t>(tissue)] + 0.05f * static_cast<float>((i * 7 + j * 3 + k) % 5 - 2);
+        if (tissue > 0) drawn[0] += 1, drawn[static_cast<std::size_t>(tissue)] += 1;
+        if (middle) drawn[3] += 1;
+      }
+  const std::vector<std::uint8_t> mask = nonzero_mask(head);
+  const TissueThresholds t = tissue_thresholds(head, mask);
+  CHECK(t.fluid > -1.4f);
+  CHECK(t.fluid < 0.15f);
+  CHECK(t.grey > 0.25f);
+  CHECK(t.grey < 0.95f);
+  const TissueVolumes v = tissue_volumes(head, mask, t, contract);
+  for (std::size_t r = 0; r < v.size(); ++r) CHECK(v[r] == doctest::Approx(drawn[r] * 0.064).epsilon(1e-9));
+  // The same head with its axes exchanged: the region of the ventricles turns with it.
+  PreprocessingContract turned = contract;
+  turned.orientation = "PLS";
+  turned.shape = {48, 40, 40};
+  Tensor<float, Cpu> other(ctx, {48, 40, 40});
+  for (Index i = 0; i < 40; ++i)
+    for (Index j = 0; j < 48; ++j)
+      for (Index k = 0; k < 40; ++k) other.data()[(j * 40 + i) * 40 + k] = head.data()[(i * 48 + j) * 40 + k];
+  const TissueVolumes w = tissue_volumes(other, nonzero_mask(other), t, turned);
+  for (std::size_t r = 0; r < v.size(); ++r) CHECK(w[r] == doctest::Approx(v[r]).epsilon(1e-9));
+  // A calibration finds a straight line.
+  VolumeCalibration calibration;
+  for (const double x : {1.0, 2.0, 4.0}) calibration.add({x, x, x, x}, {3 * x + 1, -x, 5, x});
+  const TissueVolumes c = calibration({3, 3, 3, 3});
+  CHECK(c[0] == doctest::Approx(10));
+  CHECK(c[1] == doctest::Approx(-3));
+  CHECK(c[2] == doctest::Approx(5));
+  CHECK(c[3] == doctest::Approx(3));
+  VolumeCalibration few;
+  few.add({1, 1, 1, 1}, {1, 1, 1, 1});
+  test::check_error("calibration.few", {"1 scans"}, [&] { few({1, 1, 1, 1}); });
 }
