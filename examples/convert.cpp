@@ -1,7 +1,10 @@
 // Weights of MONAI, timm or facebookresearch/mae models (a state dict saved as safetensors) to a braing3n model file.
 //
 //   convert --from monai --config cfg.json weights.safetensors mae.safetensors
+//   convert --from monai --config cfg.json --shape 80,96,80 --spacing 2,2,2 weights.safetensors mae.safetensors
 //
+// What the source model was trained on stands in no state dict: --contract, --shape, --spacing and so on say it (docs/encode-my-scans.md),
+// here once and for all, or to encode each time.
 // cfg.json holds the constructor arguments of the source model under their own names. A table shows every tensor that is
 // ignored, missing, unexpected or mis-shaped with the nearest candidates; if anything is missing or mis-shaped the exit code is 1
 // and nothing is written.
@@ -11,6 +14,7 @@
 #include "braing3n/backend/cpu/providers.hpp"
 #include "braing3n/io/model_file.hpp"
 #include "braing3n/io/peer_config.hpp"
+#include "examples/support/contract_options.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/program.hpp"
 #include "examples/support/table.hpp"
@@ -22,6 +26,7 @@ namespace {
 
 struct Options {
   std::string from, model = "mae", config, in, out, licence, provenance;
+  ContractOptions contract;
 };
 
 WeightTarget target_of(const std::string& model) {
@@ -55,7 +60,7 @@ void print(const ConversionPlan& plan, bool quiet) {
 
 template <class Config, class Model>
 int convert(const Options& o, const CommonOptions& common, const PeerConfig<Config>& peer, const Model& model, const char* kind,
-            JsonLog& log) {
+            const std::optional<PreprocessingContract>& contract, JsonLog& log) {
   if (!common.quiet)
     for (const std::string& key : peer.ignored) std::cout << "config      ignored: " << in_quotes(key) << '\n';
   const SafetensorsFile source = open_weights(o.in);
@@ -91,6 +96,7 @@ int convert(const Options& o, const CommonOptions& common, const PeerConfig<Conf
   ModelInfo info;
   info.kind = kind;
   info.config = json_text(peer.config);
+  if (contract) info.contract = json_text(*contract);
   info.licence = o.licence;
   info.provenance =
       o.provenance.empty() ? concat("converted from ", o.from, " weights ", std::filesystem::path(o.in).filename().string()) : o.provenance;
@@ -115,20 +121,26 @@ int main(int argc, char** argv) {
   program.app.add_option("--provenance", o.provenance, "origin of the weights, stored in the file");
   program.app.add_option("IN", o.in, "state dict as safetensors")->required();
   program.app.add_option("OUT", o.out, "model file to write")->required();
+  o.contract.add_to(program.app);
   return program.run(argc, argv, [&]() -> int {
     if (!program.common.force && std::filesystem::exists(o.out))
       throw Error(ErrorKind::file, "file.exists", "exists already (--force replaces it)", o.out);
     JsonLog log(program.common.json_log);
     Context<Cpu> context({.threads = 1});
     const Json arguments = read_json(o.config);
+    const bool given = o.contract.given(program.app);
     if (o.model == "autoencoder-decoder") {
       if (o.from != "monai") fail(ErrorKind::argument, "convert.model", "--model autoencoder-decoder is known for --from monai only");
+      if (given) fail(ErrorKind::argument, "convert.contract", "a decoder sees no scans; a preprocessing contract is for --model mae and encoder");
       const auto peer = decoder_config_from_peer(arguments, o.config);
-      return convert(o, program.common, peer, CnnDecoder3d<Cpu, F32>(context, peer.config), "cnn_decoder3d", log);
+      return convert(o, program.common, peer, CnnDecoder3d<Cpu, F32>(context, peer.config), "cnn_decoder3d", std::nullopt, log);
     }
     const auto peer = mae_config_from_peer(arguments, o.from == "monai" ? WeightSource::monai : WeightSource::timm, o.config);
-    if (o.model == "mae") return convert(o, program.common, peer, Mae3d<Cpu, F32>(context, peer.config), "mae3d", log);
+    const std::optional<PreprocessingContract> contract = given ? std::optional(o.contract.contract()) : std::nullopt;
+    if (contract && contract->shape != peer.config.encoder.image)
+      fail(ErrorKind::config, "contract.shape", "the contract makes volumes of ", describe(contract->shape), ", the model takes ", describe(peer.config.encoder.image));
+    if (o.model == "mae") return convert(o, program.common, peer, Mae3d<Cpu, F32>(context, peer.config), "mae3d", contract, log);
     const PeerConfig<Vit3dConfig> encoder{peer.config.encoder, peer.ignored};
-    return convert(o, program.common, encoder, Vit3d<Cpu, F32>(context, encoder.config), "vit3d", log);
+    return convert(o, program.common, encoder, Vit3d<Cpu, F32>(context, encoder.config), "vit3d", contract, log);
   });
 }

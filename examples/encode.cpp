@@ -96,12 +96,20 @@ struct Output {
   }
 };
 
+template <class From>
+Tensor<float, Cpu> as_float(const Tensor<From, Cpu>& x) {
+  if constexpr (std::is_same_v<From, float>) return x;
+  else return cast<float>(x);
+}
+
+template <Precision P>
 int encode(const Program& program, const Options& o) {
+  using T = typename P::Compute;
   const CommonOptions& common = program.common;
   JsonLog log(common.json_log);
   const auto ctx = make_cpu_context(common);
   const std::vector<NamedScan> scans = o.scans.scans(common.quiet);
-  const VolumeEncoder<Cpu, F32> encoder(*ctx, o.model, o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt);
+  const VolumeEncoder<Cpu, P> encoder(*ctx, o.model, o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt);
   if (!common.quiet) std::cerr << encoder.kind << ": " << describe(encoder.contract) << '\n';
   const bool projected = o.features == "projected";
   if ((projected || !o.latents.empty()) && !encoder.projection)
@@ -110,7 +118,9 @@ int encode(const Program& program, const Options& o) {
   const Extent3 grid = encoder.encoder.config.grid();
   const Index width = projected ? encoder.projection->out : encoder.encoder.config.width;
   const auto contract = [&](const std::string& representation, const char* pooling) {
-    return Json{{"preprocessing", json_from(encoder.contract)}, {"model", encoder.kind}, {"model_hash", encoder.hash}, {"representation", representation}, {"pooling", pooling}};
+    Json json = {{"preprocessing", json_from(encoder.contract)}, {"model", encoder.kind}, {"model_hash", encoder.hash}, {"representation", representation}, {"pooling", pooling}};
+    if (!std::is_same_v<P, F32>) json["precision"] = P::name;  // rows of two precisions never share a file
+    return json;
   };
   std::vector<Output> outputs;
   if (!o.out.empty()) outputs.emplace_back(o.out, "features", std::vector<Index>{width}, contract(o.features, "mean"), Metadata{}, common.force);
@@ -156,9 +166,12 @@ int encode(const Program& program, const Options& o) {
     try {
       for_each_volume(*ctx, source, wanted, failures, [&](Index row, const Tensor<float, Cpu>& volume) {
         const std::size_t at = static_cast<std::size_t>(row);
-        const auto tokens = encoder.tokens(volume);
-        const auto z = projected || !o.latents.empty() ? encoder.project(tokens) : Tensor<float, Cpu>();
-        const auto& shown = projected ? z : tokens;
+        Tensor<T, Cpu> input;
+        if constexpr (std::is_same_v<T, float>) input = volume;
+        else input = cast<T>(volume);
+        const Tensor<T, Cpu> raw = encoder.tokens(input);
+        const Tensor<float, Cpu> tokens = as_float(raw), z = projected || !o.latents.empty() ? as_float(encoder.project(raw)) : Tensor<float, Cpu>();
+        const Tensor<float, Cpu>& shown = projected ? z : tokens;
         for (Output& output : outputs) {
           const auto values = output.now.tensor == "features" ? mean_tokens_forward(shown) : output.now.tensor == "tokens" ? shown : z;
           output.now.add(scans[at].id, hashes[at], {values.data(), static_cast<std::size_t>(values.size())});
@@ -201,6 +214,6 @@ int main(int argc, char** argv) {
   program.app.add_option("--tokens", o.tokens, "every token of every scan (.safetensors, .npy)");
   program.app.add_option("--readers", o.readers, "threads that read and preprocess scans")->check(CLI::Range(1, 64));
   o.contract.add_to(program.app);
-  program.without({"--precision", "--seed"});
-  return program.run(argc, argv, [&] { return encode(program, o); });
+  program.without({"--seed"});
+  return program.run(argc, argv, [&] { return program.common.precision == "bf16" ? encode<BF16>(program, o) : encode<F32>(program, o); });
 }

@@ -15,6 +15,7 @@
 #include "examples/support/inspect_volume.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
+#include "examples/support/scan_list.hpp"
 #include "examples/support/table.hpp"
 
 using namespace braing3n;
@@ -30,13 +31,6 @@ struct Options {
   Index index = -1;
   bool strict = false, png = false, f32 = false, print = false;
 };
-
-std::string stem_of(const std::filesystem::path& path) {
-  std::string name = path.filename().string();
-  for (const char* end : {".gz", ".nii", ".hdr", ".img"})
-    if (braing3n::detail::ends_with_ignoring_case(name, end)) name.resize(name.size() - std::string(end).size());
-  return name;
-}
 
 /// Findings of many scans, told once each with how many scans they concern.
 struct Summary {
@@ -179,7 +173,7 @@ int main(int argc, char** argv) {
       if (o.strict) m.findings.require_usable(true, o.data);
       for (const ScanRow& s : m.scans) scans.emplace_back(s.volume_id, s.path);
     } else {
-      for (const std::string& s : o.scans) scans.emplace_back(stem_of(s), s);
+      for (const std::string& s : o.scans) scans.emplace_back(scan_name(s), s);
     }
     if (!program.common.quiet) std::cerr << describe(contract) << '\n';
     const auto ctx = make_cpu_context(program.common);

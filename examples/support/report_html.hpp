@@ -82,7 +82,7 @@ class HtmlPage {
            ".wide{overflow-x:auto;margin:10px 0}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:14px}"
            "th,td{padding:5px 12px;text-align:right;white-space:nowrap;border-bottom:1px solid "
            "var(--line)}th{font-weight:600;color:var(--soft);background:var(--band)}"
-           "th:first-child,td:first-child{text-align:left}.marked{color:var(--mark);font-weight:600}"
+           "th{white-space:normal;vertical-align:bottom}th:first-child,td:first-child{text-align:left}.marked{color:var(--mark);font-weight:600}"
            ".charts{display:flex;flex-wrap:wrap;gap:14px}figure{margin:0;width:320px}svg{width:100%;height:auto}svg text{font:11px "
            "system-ui,'Liberation Sans',sans-serif}svg .tick,svg .axis{fill:var(--soft)}"
            "svg .title{font-weight:600;font-size:12px;fill:var(--ink)}svg text.legend{font-size:11px}svg "

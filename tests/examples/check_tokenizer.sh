@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# From scans to reconstructions with the programs, as a user would: check_tokenizer.sh BIN_DIR
+# From scans to reconstructions with the programs, as a user would: check_tokenizer.sh BIN_DIR [FIXTURES]
 # phantom_cohort -> mae_pretrain -> tokenizer_train -> encode -> reconstruct, resuming, and what must be refused.
 set -euo pipefail
 bin=$(realpath "$1")
+fixtures=$(realpath "${2:-$(dirname "${BASH_SOURCE[0]}")/../fixtures}")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
@@ -64,6 +65,29 @@ expect 0 "SSIM" "$bin/reconstruct" --model tok --in "$scan" --out back.nii.gz --
 expect 0 "voxels" "$bin/inspect" back.nii.gz
 [[ -s back.png ]]
 expect 2 "exists already" "$bin/reconstruct" --model tok --in "$scan" --out back.nii.gz --quiet
+# In bfloat16: close to the same, and never in one file with the others. Memory: planned before, compared after, refused when too little.
+expect 0 "SSIM" "$bin/reconstruct" --model tok --in "$scan" --out half.nii.gz --precision bf16 --quiet
+expect 0 "features of 8 scans" "$bin/encode" --model tok --data $data --out half.safetensors --precision bf16 --quiet
+expect 2 "cannot be continued" "$bin/encode" --model tok --data $data --out features.safetensors --precision bf16 --quiet
+expect 0 "MB at the most" "$bin/reconstruct" --model tok --in "$scan" --out back.nii.gz --force --max-memory 4000
+expect 2 "the model and the scan alone need" "$bin/reconstruct" --model tok --in "$scan" --out new.nii.gz --max-memory 5 --quiet
+
+# A converted autoencoder: its contract comes by flags, to convert once or to encode each time; then it works like ours.
+monai=$fixtures/mae_monai
+expect 0 "mae3d" "$bin/convert" --from monai --config "$monai/config.json" "$monai/weights.safetensors" bare.safetensors
+expect 2 "carries no preprocessing contract" "$bin/encode" --model bare.safetensors --data $data --out bare.csv --quiet
+expect 0 "features of 8 scans, (48) each" "$bin/encode" --model bare.safetensors --data $data --out bare.csv --shape 32,48,32 --spacing 5,5,5 --quiet
+expect 0 "mae3d" "$bin/convert" --from monai --config "$monai/config.json" --shape 32,48,32 --spacing 5,5,5 "$monai/weights.safetensors" told.safetensors
+expect 0 "features of 8 scans, (48) each" "$bin/encode" --model told.safetensors --data $data --out told.csv --quiet
+cmp bare.csv told.csv
+expect 2 "another contract" "$bin/encode" --model told.safetensors --data $data --out new.csv --spacing 4,4,4 --quiet
+expect 2 "the model takes 32 x 48 x 32" "$bin/convert" --from monai --config "$monai/config.json" --shape 40,48,40 "$monai/weights.safetensors" no.safetensors
+kl=$fixtures/autoencoder_kl_monai
+expect 0 "92 matched, 94 ignored, 0 missing" "$bin/convert" --from monai --model autoencoder-decoder --config "$kl/config.json" "$kl/weights.safetensors" decoder.safetensors
+expect 0 "cnn_decoder3d" "$bin/inspect" decoder.safetensors
+expect 2 "a decoder sees no scans" "$bin/convert" --from monai --model autoencoder-decoder --spacing 1,1,1 --config "$kl/config.json" "$kl/weights.safetensors" no.safetensors
+expect 2 'kind "cnn_decoder3d"' "$bin/encode" --model decoder.safetensors --data $data --out new.csv --quiet
+[[ ! -e no.safetensors && ! -e new.csv && ! -e new.nii.gz ]]
 
 # A scan that fails in the middle of a cohort: the others go on, exit 1.
 head -4 $data >cohort/broken.csv
@@ -92,4 +116,37 @@ expect 2 'kind "mae3d"' "$bin/reconstruct" --model mae --in "$scan" --out new.ni
 head -c 3000 tok/state.safetensors >tokparts/state.safetensors
 cp tokparts/state.safetensors tokparts/state.safetensors.previous
 expect 2 "no whole training state" "$bin/tokenizer_train" --encoder mae --data $data --out tokparts --config tokenizer.json "${common[@]}" --resume auto
+cp features.safetensors tokparts/state.safetensors
+rm tokparts/state.safetensors.previous
+expect 2 "the file holds a features, expected a braing3n training_state" "$bin/tokenizer_train" --encoder mae --data $data --out tokparts --config tokenizer.json "${common[@]}" --resume auto
+cp mae/state.safetensors tokparts/
+expect 2 'kind "mae3d" there, "tokenizer" here' "$bin/tokenizer_train" --encoder mae --data $data --out tokparts --config tokenizer.json "${common[@]}" --resume auto
+expect 2 "belongs to another run" "$bin/mae_pretrain" --data $data --out mae --config mae.json "${common[@]}" --resume auto --seed 5
+head -4 $data >cohort/fewer.csv
+expect 2 "data manifest" "$bin/mae_pretrain" --data cohort/fewer.csv --out mae --config mae.json "${common[@]}" --resume auto
+cp tok/model.safetensors damaged.safetensors
+printf 'xyz' | dd of=damaged.safetensors bs=1 seek=20000 conv=notrunc status=none
+expect 2 "the content is damaged" "$bin/encode" --model damaged.safetensors --in "$scan" --out new.csv --quiet
+expect 2 "the content is damaged" "$bin/reconstruct" --model damaged.safetensors --in "$scan" --out new.nii.gz --quiet
+expect 2 "the content is damaged" "$bin/tokenizer_train" --encoder damaged.safetensors --data $data --out new --config tokenizer.json "${common[@]}"
+sed 's/"bottleneck": 16/"bottleneck": 0/' tokenizer.json >zero.json
+expect 2 "a bottleneck of 0 channels" "$bin/tokenizer_train" --encoder mae --data $data --out new --config zero.json "${common[@]}"
+expect 2 "expected --in SCAN or --data TABLE" "$bin/encode" --model tok --out new.csv
+[[ ! -e new.csv && ! -e new.nii.gz ]]
+
+# Scans that cannot be read are left out of a training and named; a training in which none can be read does not begin.
+head -c 2000 kept.nii.gz >"$broken"
+expect 1 "left out" "$bin/mae_pretrain" --data $data --out without --config mae.json "${common[@]}"
+mkdir -p nothing/scans
+sed 's|,[^,]*nii.gz|,scans/none.nii.gz|' $data >nothing/volumes.csv
+expect 2 "none.nii.gz" "$bin/mae_pretrain" --data nothing/volumes.csv --out new --config mae.json "${common[@]}"
+cp kept.nii.gz "$broken"
+
+# A full disk (a limit on the size of files stands for it): exit 3, what was there stays, nothing is left over. check_resume.sh does it to
+# the trainers.
+printf '#!/usr/bin/env bash\nulimit -f "$1"; trap "" XFSZ; shift; exec "$@"\n' >limited && chmod +x limited
+expect 3 "File too large" ./limited 2 "$bin/encode" --model tok --data $data --out latents.npy --latents new.safetensors --force --quiet
+expect 3 "File too large" ./limited 2 "$bin/reconstruct" --model tok --in "$scan" --out back.nii.gz --force --quiet
+expect 0 "voxels" "$bin/inspect" back.nii.gz
+[[ ! -e new.safetensors && -z $(find . -name '*.part') ]]
 echo "tokenizer programs: passed"

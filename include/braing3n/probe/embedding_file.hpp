@@ -13,8 +13,7 @@
 #include <vector>
 
 #include "braing3n/io/json.hpp"
-#include "braing3n/io/safetensors.hpp"
-#include "braing3n/probe/sha256.hpp"
+#include "braing3n/probe/feature_file.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -51,15 +50,8 @@ inline void write_embeddings(const std::filesystem::path& path, const EmbeddingF
   std::vector<Index> shape = {e.rows()};
   shape.insert(shape.end(), e.shape.begin(), e.shape.end());
   Metadata metadata = e.metadata;
-  metadata["braing3n.format"] = "1";
-  metadata["braing3n.type"] = e.tensor;
-  metadata["braing3n.version"] = version();
-  metadata["braing3n.contract"] = e.contract;
-  metadata["braing3n.contract_hash"] = sha256_hex(e.contract);
-  metadata["volume_ids"] = Json(e.ids).dump();
   metadata["source_hashes"] = Json(e.sources).dump();
-  const std::vector<NamedTensor> tensors{named_tensor(e.tensor, shape, std::span<const float>(e.values))};
-  write_safetensors(path, tensors, metadata, options, true);
+  detail::write_rows(path, e.tensor, shape, e.values, e.ids, e.contract, e.contract.empty() ? std::string() : sha256_hex(e.contract), std::move(metadata), options);
 }
 
 /// Throws Error (format) for a file without this tensor, ids or matching counts; the checksum is compared where there is one.

@@ -59,6 +59,28 @@ inline FeatureTable read_feature_file(const std::filesystem::path& path) {
   return out;
 }
 
+namespace detail {
+
+/// What all files with a row per scan have in common: one tensor (rows, ...), named after what it is, with identifiers and contract in
+/// the metadata. Empty texts are left out. Throws Error: argument (an empty identifier), format (one twice), file, environment.
+inline void write_rows(const std::filesystem::path& path, const std::string& tensor, const std::vector<Index>& shape, std::span<const float> values,
+                       const std::vector<std::string>& ids, const std::string& contract, const std::string& contract_hash, Metadata metadata,
+                       const WriteOptions& options) {
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    if (ids[i].empty()) throw Error(ErrorKind::argument, "features.id", concat("row ", i, " has no identifier"), path.string());
+  if (const auto twice = duplicate_id(ids, path.string())) throw *twice;
+  metadata["braing3n.format"] = "1";
+  metadata["braing3n.type"] = tensor;
+  metadata["braing3n.version"] = version();
+  if (!ids.empty()) metadata["volume_ids"] = Json(ids).dump();
+  if (!contract.empty()) metadata["braing3n.contract"] = contract;
+  if (!contract_hash.empty()) metadata["braing3n.contract_hash"] = contract_hash;
+  const std::vector<NamedTensor> tensors{named_tensor<float>(tensor, shape, values)};
+  write_safetensors(path, tensors, metadata, options, true);
+}
+
+}  // namespace detail
+
 /// Throws Error: shape (values, ids or names that do not fit), argument (identifiers that are empty or repeat), file, environment.
 inline void write_feature_file(const std::filesystem::path& path, const FeatureTable& table, const WriteOptions& options = {}) {
   const auto count = [](Index rows, Index columns) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns); };
@@ -73,17 +95,9 @@ inline void write_feature_file(const std::filesystem::path& path, const FeatureT
   if (!table.column_names.empty() && static_cast<Index>(table.column_names.size()) != table.columns)
     throw Error(ErrorKind::shape, "features.names", concat(table.columns, " features, but ", table.column_names.size(), " names"),
                 path.string());
-  for (std::size_t i = 0; i < table.ids.size(); ++i)
-    if (table.ids[i].empty()) throw Error(ErrorKind::argument, "features.id", concat("row ", i, " has no identifier"), path.string());
-  if (const auto twice = duplicate_id(table)) throw *twice;
-  Metadata metadata{{"braing3n.format", "1"}, {"braing3n.type", "features"}, {"braing3n.version", version()}};
-  if (!table.ids.empty()) metadata["volume_ids"] = Json(table.ids).dump();
-  if (!table.column_names.empty()) metadata["feature_names"] = Json(table.column_names).dump();
-  if (!table.contract.empty()) metadata["braing3n.contract"] = table.contract;
-  if (!table.contract_hash.empty()) metadata["braing3n.contract_hash"] = table.contract_hash;
-  const std::vector<NamedTensor> tensors{
-      named_tensor<float>("features", {table.rows, table.columns}, std::span<const float>(table.values))};
-  write_safetensors(path, tensors, metadata, options, true);
+  Metadata names;
+  if (!table.column_names.empty()) names["feature_names"] = Json(table.column_names).dump();
+  detail::write_rows(path, "features", {table.rows, table.columns}, table.values, table.ids, table.contract, table.contract_hash, std::move(names), options);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

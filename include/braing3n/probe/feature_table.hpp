@@ -38,14 +38,15 @@ struct FeatureTable {
 };
 
 /// The error to raise when an identifier appears twice, or nothing.
-inline std::optional<Error> duplicate_id(const FeatureTable& table) {
+inline std::optional<Error> duplicate_id(const std::vector<std::string>& ids, const std::string& path) {
   std::unordered_map<std::string_view, std::size_t> seen;
-  for (std::size_t i = 0; i < table.ids.size(); ++i)
-    if (const auto [place, fresh] = seen.emplace(table.ids[i], i); !fresh)
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    if (const auto [place, fresh] = seen.emplace(ids[i], i); !fresh)
       return Error(ErrorKind::format, "features.duplicate",
-                   concat("the identifier ", in_quotes(table.ids[i]), " appears twice (rows ", place->second, " and ", i, ")"), table.path);
+                   concat("the identifier ", in_quotes(ids[i]), " appears twice (rows ", place->second, " and ", i, ")"), path);
   return std::nullopt;
 }
+inline std::optional<Error> duplicate_id(const FeatureTable& table) { return duplicate_id(table.ids, table.path); }
 
 /// The columns of these names, in this order. Throws Error (format): a name that the table does not have, or has twice.
 inline FeatureTable select_columns(const FeatureTable& table, const std::vector<std::string>& names) {

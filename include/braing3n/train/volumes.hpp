@@ -90,14 +90,8 @@ inline TrainingData open_training_data(const TrainingDataOptions& o, const Prepr
   } else {
     auto cache = std::make_shared<const PackedCache>(o.cache);
     if (!(cache->contract() == contract)) throw Error(ErrorKind::config, "cache.contract", "the cache was made with another contract: " + describe(cache->contract()), o.cache.string());
-    std::map<std::string, Index> row_of;
-    for (Index i = 0; i < cache->size(); ++i) row_of.emplace(cache->ids()[static_cast<std::size_t>(i)], i);
     std::vector<Index> rows;
-    for (const std::string& id : d.ids) {
-      const auto found = row_of.find(id);
-      if (found == row_of.end()) throw Error(ErrorKind::format, "cache.missing", concat("the cache has no volume ", in_quotes(id)), o.cache.string());
-      rows.push_back(found->second);
-    }
+    for (const std::string& id : d.ids) rows.push_back(cache->row_of(id));
     d.source = [rows = std::move(rows), source = cache_source(std::move(cache))](Context<Cpu>& ctx, Index row) { return source(ctx, rows.at(static_cast<std::size_t>(row))); };
   }
   if (o.memory > 0) d.source = kept_in_memory(std::move(d.source), o.memory);
