@@ -1,0 +1,96 @@
+// Frechet distance between two sets of features, each seen as a Gaussian (Heusel et al. 2017):
+//
+//   d^2 = |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1^1/2 S2 S1^1/2)^1/2)
+// The symmetric form of the root needs no complex numbers and takes rank-deficient covariances. With n rows of d features and n not far above
+// d the estimate is too large by an amount that depends on n, so distances compare at equal n only, and beside that of two disjoint halves of
+// the real data. Features of another recipe (encoder, preprocessing, pooling) have no common scale and are refused.
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/base/philox.hpp"
+#include "braing3n/ops/matmul.hpp"
+#include "braing3n/probe/symmetric_eigen.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+struct FeatureMoments {
+  Index rows = 0, width = 0;
+  std::vector<double> mean;        // (d)
+  std::vector<double> covariance;  // (d, d), divided by n - 1
+  std::string recipe;              // what the numbers mean: for example the contract hash of a feature file
+};
+
+/// features (n, d), n >= 2. Throws Error: shape, numeric (a value that is not finite).
+template <class T>
+FeatureMoments feature_moments(const Tensor<T, Cpu>& features, std::string recipe) {
+  if (features.rank() != 2 || features.dim(0) < 2 || features.dim(1) < 1)
+    fail(ErrorKind::shape, "frechet.rows", "Frechet distance: features of shape ", features.shape(), ", expected (rows, features) with at least 2 rows");
+  FeatureMoments m{features.dim(0), features.dim(1), std::vector<double>(static_cast<std::size_t>(features.dim(1)), 0.0), {}, std::move(recipe)};
+  Tensor<double, Cpu> centred(features.context(), features.shape());
+  for (Index i = 0; i < features.size(); ++i) {
+    const double v = static_cast<double>(features.data()[i]);
+    if (!std::isfinite(v)) fail(ErrorKind::numeric, "frechet.finite", "Frechet distance: feature ", i % m.width, " of row ", i / m.width, " is ", v);
+    m.mean[static_cast<std::size_t>(i % m.width)] += v;
+  }
+  for (double& v : m.mean) v /= static_cast<double>(m.rows);
+  for (Index i = 0; i < features.size(); ++i) centred.data()[i] = static_cast<double>(features.data()[i]) - m.mean[static_cast<std::size_t>(i % m.width)];
+  const auto gram = matmul_forward(centred, centred, {.transpose_a = true});
+  m.covariance = gram.to_host();
+  for (double& v : m.covariance) v /= static_cast<double>(m.rows - 1);
+  return m;
+}
+
+/// The symmetric square root of a symmetric positive semi-definite matrix (n, n); negative eigenvalues, which are rounding, count as 0.
+inline std::vector<double> symmetric_root(const std::vector<double>& a, Index n) {
+  const SymmetricEigen e = symmetric_eigen(a, n);
+  std::vector<double> root(a.size(), 0.0);
+  for (Index k = 0; k < n; ++k) {
+    const double s = std::sqrt(std::max(0.0, e.values[static_cast<std::size_t>(k)]));
+    if (s == 0) continue;
+    for (Index i = 0; i < n; ++i) {
+      const double left = s * e.vectors[static_cast<std::size_t>(i * n + k)];
+      for (Index j = 0; j < n; ++j) root[static_cast<std::size_t>(i * n + j)] += left * e.vectors[static_cast<std::size_t>(j * n + k)];
+    }
+  }
+  return root;
+}
+
+/// d^2 of two sets. Throws Error (argument): other recipes, another number of features.
+inline double frechet_distance(Context<Cpu>& ctx, const FeatureMoments& a, const FeatureMoments& b) {
+  if (a.recipe != b.recipe)
+    fail(ErrorKind::argument, "frechet.recipe", "Frechet distance: features of recipe \"", a.recipe, "\" and of \"", b.recipe, "\" cannot be compared");
+  if (a.width != b.width || a.width < 1)
+    fail(ErrorKind::shape, "frechet.width", "Frechet distance: ", a.width, " and ", b.width, " features");
+  const Index n = a.width;
+  double distance = 0;
+  for (std::size_t i = 0; i < a.mean.size(); ++i) {
+    const std::size_t diagonal = i * a.mean.size() + i;
+    distance += (a.mean[i] - b.mean[i]) * (a.mean[i] - b.mean[i]) + a.covariance[diagonal] + b.covariance[diagonal];
+  }
+  const auto root = Tensor<double, Cpu>::from_host(ctx, {n, n}, symmetric_root(a.covariance, n));
+  const auto inner = matmul_forward(matmul_forward(root, Tensor<double, Cpu>::from_host(ctx, {n, n}, b.covariance)), root);
+  std::vector<double> symmetric(a.covariance.size());
+  for (Index i = 0; i < n; ++i)
+    for (Index j = 0; j < n; ++j) symmetric[static_cast<std::size_t>(i * n + j)] = 0.5 * (inner.data()[i * n + j] + inner.data()[j * n + i]);
+  for (const double value : symmetric_eigen(std::move(symmetric), n).values) distance -= 2 * std::sqrt(std::max(0.0, value));
+  return std::max(0.0, distance);
+}
+
+/// Two disjoint sets of equal size drawn from the groups 0 .. groups - 1 (people): what the distance of equals looks like.
+inline std::pair<std::vector<Index>, std::vector<Index>> disjoint_halves(Index groups, std::uint64_t seed) {
+  if (groups < 2) fail(ErrorKind::argument, "frechet.halves", "two halves of ", groups, groups == 1 ? " group" : " groups");
+  std::vector<std::pair<std::uint32_t, Index>> keyed;
+  for (Index i = 0; i < groups; ++i) keyed.emplace_back(Philox(seed, Purpose::split, 1, static_cast<std::uint32_t>(i)).integer(0), i);
+  std::sort(keyed.begin(), keyed.end());
+  std::pair<std::vector<Index>, std::vector<Index>> halves;
+  for (Index i = 0; i < groups / 2 * 2; ++i) (i % 2 == 0 ? halves.first : halves.second).push_back(keyed[static_cast<std::size_t>(i)].second);
+  std::sort(halves.first.begin(), halves.first.end());
+  std::sort(halves.second.begin(), halves.second.end());
+  return halves;
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI
