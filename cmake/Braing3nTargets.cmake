@@ -12,7 +12,7 @@ set(header_owners
   "nifti    braing3n/(io/nifti|data/|train/)"
   "xtensor  braing3n/(volume|eval)/"
   "xtensor  braing3n/interop/xtensor"
-  "xtensor  braing3n/io/(npy|csv|png|volume_model)"
+  "xtensor  braing3n/io/(npy|csv|png|volume_model|saved_dit)"
   "io       braing3n/((io|probe)/|probe[.]hpp$)"
   "braing3n braing3n/braing3n[.]hpp$"
   "core     braing3n/(base|core)/"

@@ -271,6 +271,19 @@ TEST_CASE("a fresh model's loss is that of data and noise of unit variance; vali
     bins.push_back(task.time_bins());
   }
   CHECK(bins[0] == bins[1]);
+  // Every part of [0, 1] gets its share, however many scans there are.
+  for (const Index people : {4, 8, 20, 40}) {
+    CAPTURE(people);
+    write_latents(scratch.path, people);
+    DitTrainingConfig config = tiny();
+    const LatentData data = open(ctx, scratch.path, config);
+    Dit3d<Cpu, F32> model(ctx, config.model);
+    initialize(model, 5);
+    DitTask task(ctx, model, data, config, 5, 0);
+    ScanFailures failures;
+    CHECK(std::isfinite(task.validate(failures)));
+    for (const double b : task.time_bins()) CHECK(b > 1.0);
+  }
 }
 
 TEST_CASE("a diffusion training that is stopped and resumed ends in the bytes of one that went through") {

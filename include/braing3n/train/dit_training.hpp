@@ -2,6 +2,8 @@
 #pragma once
 
 #include <array>
+#include <functional>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "braing3n/objective/flow_matching.hpp"
 #include "braing3n/train/latent_data.hpp"
 #include "braing3n/train/options.hpp"
+#include "braing3n/volume/image.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -64,7 +67,7 @@ struct DitTrainingConfig {
     if (model.channels != f.channels() || model.grid != f.grid())
       throw Error(ErrorKind::shape, "dit3d.latents", concat("latents of ", f.channels(), " channels on a grid of ", Shape(std::span<const Index>(f.grid())), ", the model wants ", model.channels,
                                                             " on ", Shape(std::span<const Index>(model.grid))), f.path());
-    std::vector<std::string> removed = complete_conditions(model.conditions, data.labels, data.scans.train);
+    std::vector<std::string> removed = complete_conditions(model.conditions, data.labels, data.used());
     model.validate();
     if (!(drop.all >= 0 && drop.all_but_one >= 0 && drop.all + drop.all_but_one <= 1))
       fail(ErrorKind::config, "dit3d.drop", "dit3d: probabilities ", drop.all, " and ", drop.all_but_one, " of hiding all conditions and all but one");
@@ -111,7 +114,7 @@ class DitTask {
   double validate(ScanFailures&) const {
     const std::vector<Index>& scans = data_->scans.validation;
     const Index n = static_cast<Index>(scans.size()), bins = static_cast<Index>(bins_.size());
-    const Index all = std::max(std::min(n, config_.validation_samples), 4 * bins);
+    const Index all = std::max(std::min(n, config_.validation_samples), 4 * bins), cycle = std::lcm(n, bins);
     TimeBins sums{}, counts{};
     for (Index begin = 0; begin < all; begin += config_.training.batch) {
       const Index end = std::min(all, begin + config_.training.batch);
@@ -120,9 +123,9 @@ class DitTask {
       std::vector<double> t;
       std::vector<ConditionRow> conditions;
       for (Index i = begin; i < end; ++i) {
-        const Index bin = (i + i / n) % bins;  // a scan that comes again falls into another bin
+        const Index bin = i % bins;  // every part has its share; a scan that comes again comes into another one
         ids.push_back(static_cast<std::uint32_t>(i));
-        rows.push_back(scans[static_cast<std::size_t>(all < n ? i * n / all : i % n)]);
+        rows.push_back(scans[static_cast<std::size_t>(all < n ? i * n / all : (i + i / cycle) % n)]);
         bin_of.push_back(bin);
         conditions.push_back(condition(rows.back()));
         const double u = static_cast<double>(Philox(seed_, Purpose::time, validation_step, ids.back()).uniform(0)) + 0x1p-25;

@@ -27,9 +27,17 @@ struct LatentData {
   std::shared_ptr<const LatentFile> file;
   Manifest labels;                       // of the scans that have latents
   std::vector<Index> file_row;           // per scan
-  std::vector<ConditionRow> conditions;  // per scan, once conditions are known
+  std::vector<ConditionRow> conditions;  // per scan, once conditions are known; of scans in neither set: all null
   LatentStatistics statistics;           // over the training scans
   TrainingData scans;                    // ids, sets and hash; it has no volumes
+
+  /// The scans of both sets, in order.
+  std::vector<Index> used() const {
+    std::vector<Index> all = scans.train;
+    all.insert(all.end(), scans.validation.begin(), scans.validation.end());
+    std::sort(all.begin(), all.end());
+    return all;
+  }
 };
 
 /// Pairs latents with labels by volume_id. `tell` gets sentences about rows without a partner. Throws Error: format (no row in common;
@@ -82,9 +90,10 @@ inline LatentData open_latent_data(Context<Cpu>& ctx, const LatentDataOptions& o
 
 /// Takes the conditions from the labels; to be called once the fields are complete. The hash then covers latents, people, sets, conditions.
 inline void take_conditions(LatentData& d, const std::vector<ConditionField>& fields) {
-  std::vector<Index> all;
-  for (Index i = 0; i < d.labels.size(); ++i) all.push_back(i);
-  d.conditions = condition_rows(fields, d.labels, all);
+  const std::vector<Index> used = d.used();
+  std::vector<ConditionRow> rows = condition_rows(fields, d.labels, used);
+  d.conditions.assign(d.labels.scans.size(), ConditionRow(fields.size()));
+  for (std::size_t i = 0; i < used.size(); ++i) d.conditions[static_cast<std::size_t>(used[i])] = std::move(rows[i]);
   std::string described = d.file->checksum() + '\n';
   d.scans.ids.clear();
   for (std::size_t i = 0; i < d.conditions.size(); ++i) {
