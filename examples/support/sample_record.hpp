@@ -1,0 +1,79 @@
+// The sidecar of a synthetic volume: everything that made it, enough to make it again.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "braing3n/data/condition_labels.hpp"
+#include "braing3n/io/saved_model.hpp"
+#include "braing3n/sample/generate.hpp"
+
+namespace braing3n::examples {
+
+struct WeightsRecord {
+  std::string file, hash;
+
+  static void visit(auto& self, auto&& v) {
+    v("file", self.file);
+    v("hash", self.hash);
+  }
+
+  /// Throws Error (file, config) when the weights are gone or are others by now.
+  void require(const char* what) const {
+    std::error_code ignored;
+    if (!std::filesystem::exists(file, ignored))
+      throw Error(ErrorKind::file, "sidecar.gone", concat("the ", what, " (hash ", hash, ") is gone; --", what, " says where it is now"), file);
+    const std::string now = model_hash(ModelFile(file));
+    if (now != hash) throw Error(ErrorKind::config, "sidecar.changed", concat("the ", what, " is not the one that made the sample: hash ", hash, " then, ", now, " now"), file);
+  }
+};
+
+struct SampleRecord {
+  std::string kind = "SYNTHETIC braing3n sample", version = BRAING3N_VERSION_STRING;
+  std::string file;           // name of the volume beside the sidecar
+  std::uint64_t seed = 0;
+  std::uint32_t sample = 0;   // its number: noise belongs to (seed, number)
+  Json conditions = Json::object();
+  SamplingOptions sampling;
+  std::string precision = "f32", provider;
+  WeightsRecord model, tokenizer;
+  std::string crc32;          // of the volume's file
+
+  static void visit(auto& self, auto&& v) {
+    v("kind", self.kind);
+    v("version", self.version);
+    v("file", self.file);
+    v("seed", self.seed);
+    v("sample", self.sample);
+    v("conditions", self.conditions);
+    v("sampling", self.sampling);
+    v("precision", self.precision);
+    v("provider", self.provider);
+    v("model", self.model);
+    v("tokenizer", self.tokenizer);
+    v("crc32", self.crc32);
+  }
+
+  std::filesystem::path sidecar() const { return file.substr(0, file.size() - std::string(".nii.gz").size()) + ".json"; }
+};
+
+/// Throws Error: file, format (no JSON), config (not such a sidecar, an option out of range).
+inline SampleRecord read_sample_record(const std::filesystem::path& path) {
+  const auto refuse = [&] { throw Error(ErrorKind::config, "sidecar.kind", "this is not the sidecar of a synthetic volume", path.string()); };
+  const Json json = read_json(path);
+  SampleRecord r;
+  if (!json.is_object() || !json.contains("kind") || json["kind"] != Json(r.kind)) refuse();
+  json_into(json, r, path.string());
+  const std::filesystem::path name = r.file;
+  if (!r.file.ends_with(".nii.gz") || name.filename() != name || !r.conditions.is_object()) refuse();
+  return r;
+}
+
+inline std::string file_crc32(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  Crc32 crc;
+  crc.update(file.bytes());
+  return crc.hex();
+}
+
+}  // namespace braing3n::examples

@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# From latents to brains that do not exist, with the programs, as a user would: check_generation.sh BIN_DIR
+# phantom_cohort -> mae_pretrain -> tokenizer_train -> encode --latents -> dit_train -> generate -> --redo, and what must be refused.
+set -euo pipefail
+bin=$(realpath "$1")
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+
+expect() {  # EXIT_CODE TEXT command...: the code and a part of what is printed
+  local code=$1 text=$2 came=0
+  shift 2
+  "$@" >out 2>&1 || came=$?
+  if [[ $came -ne $code ]] || ! grep -qF -- "$text" out; then
+    cat out >&2
+    echo "generation programs: '$*' ended with $came, expected $code and '$text'" >&2
+    exit 1
+  fi
+}
+same() { cmp "$1" "$2" || { echo "generation programs: $1 and $2 differ" >&2; exit 1; }; }
+differ() { ! cmp -s "$1" "$2" || { echo "generation programs: $1 and $2 are the same" >&2; exit 1; }; }
+
+expect 0 "" "$bin/phantom_cohort" --out cohort --subjects 8 --shape 40,48,40 --modalities T1,T2 --quiet
+data=cohort/volumes.csv
+cat >mae.json <<'END_JSON'
+{"model": {"encoder": {"image": [40, 48, 40], "patch": [8, 8, 8], "width": 48, "depth": 1, "heads": 4, "mlp": 96},
+           "decoder_width": 24, "decoder_depth": 1, "decoder_heads": 4, "decoder_mlp": 48},
+ "contract": {"shape": [40, 48, 40], "spacing": [4, 4, 4], "centring": "mass"},
+ "training": {"steps": 3, "batch": 2, "lr": 0.002, "validate_every": 3}}
+END_JSON
+cat >tokenizer.json <<'END_JSON'
+{"bottleneck": 8, "decoder": {"plan": "d1", "mid": 16, "widths": [16, 8, 8], "groups": 4},
+ "training": {"steps": 3, "batch": 2, "lr": 0.004, "validate_every": 3}}
+END_JSON
+cat >dit.json <<'END_JSON'
+{"model": {"width": 48, "depth": 2, "heads": 4, "mlp": 96,
+           "conditions": [{"name": "disease"}, {"name": "sex", "values": ["F", "M"]}, {"name": "modality", "values": ["T1", "T2"], "drop": 0, "required": true},
+                          {"name": "age", "kind": "continuous", "minimum": 0, "maximum": 120}, {"name": "planet"}]},
+ "drop": {"all": 0.1, "all_but_one": 0.1}, "balance": {"conditions": ["sex"]},
+ "training": {"steps": 12, "batch": 4, "lr": 0.002, "validate_every": 4, "ema": {"decay": 0.9999, "warmup": true}}}
+END_JSON
+common=(--quiet --threads 2)
+expect 0 "" "$bin/mae_pretrain" --data $data --out mae --config mae.json --validation 0.25 "${common[@]}"
+expect 0 "" "$bin/tokenizer_train" --encoder mae --data $data --out tok --config tokenizer.json --validation 0.25 "${common[@]}"
+expect 0 "latents of 16 scans" "$bin/encode" --model tok --data $data --latents z.safetensors --quiet
+
+# Training: whole, and in two parts with other numbers of threads.
+train=("$bin/dit_train" --latents z.safetensors --labels $data --config dit.json --split tok/split.csv --tokenizer tok --preview-steps 3 --quiet)
+expect 0 "validation loss by t" "${train[@]}" --out dit --threads 2
+grep -qF "no scan has a planet" out
+expect 0 "stopped after step 5 of 12" "${train[@]}" --out parts --threads 1 --stop-at 5
+expect 0 "best validation loss" "${train[@]}" --out parts --threads 2 --resume auto
+for file in {model,last,state}.safetensors log.jsonl time_bins.csv preview.png; do same dit/$file parts/$file; done
+[[ $(wc -l <dit/time_bins.csv) -eq 4 ]]
+expect 0 "best validation loss" "$bin/dit_train" --latents z.safetensors --labels $data --config dit.json --split tok/split.csv --steps 2 --out blind --quiet  # previews of latents
+[[ -s blind/preview.png ]]
+
+# Samples: the same whatever the batch, the threads and what else is made.
+make=("$bin/generate" --model dit --tokenizer tok --condition modality=t1w,sex=female --steps 4 --cfg 1.5 --quiet)
+expect 0 "3 SYNTHETIC volumes" "${make[@]}" --n 3 --out a --threads 2
+expect 0 "1 SYNTHETIC volume " "${make[@]}" --first 2 --out b --threads 1
+same a/SYNTHETIC_0002.nii.gz b/SYNTHETIC_0002.nii.gz
+expect 0 "" "${make[@]}" --n 3 --batch 1 --out c
+for i in 0 1 2; do same a/SYNTHETIC_000$i.nii.gz c/SYNTHETIC_000$i.nii.gz; same a/SYNTHETIC_000$i.json c/SYNTHETIC_000$i.json; done
+differ a/SYNTHETIC_0000.nii.gz a/SYNTHETIC_0001.nii.gz
+expect 0 "" "${make[@]}" --out other --seed 7
+differ a/SYNTHETIC_0000.nii.gz other/SYNTHETIC_0000.nii.gz
+expect 0 "marked SYNTHETIC" "$bin/inspect" a/SYNTHETIC_0000.nii.gz
+expect 0 "4 x 4 x 4 mm, orientation LPS" "$bin/inspect" a/SYNTHETIC_0000.nii.gz
+gzip -dc a/SYNTHETIC_0000.nii.gz >raw.nii
+grep -aqF "SYNTHETIC braing3n" raw.nii
+rm raw.nii
+[[ -s a/montage.png ]]
+grep -qF '"sex": "F"' a/SYNTHETIC_0000.json
+# The geometry is the model's: a sample can be encoded again.
+expect 0 "latents of 1 scans" "$bin/encode" --model tok --in a/SYNTHETIC_0000.nii.gz --latents back.safetensors --quiet
+
+# A sweep holds the noise; every form of guidance is made again from its sidecar alone.
+expect 0 "6 SYNTHETIC volumes" "$bin/generate" --model dit --tokenizer tok --condition modality=T2 --sweep age=30,50,70.5 --n 2 --sampler heun --steps 3 \
+  --cfg age=2 --cfg-interval 0.2,0.9 --out sweep --quiet
+[[ -s sweep/montage.png ]]
+differ sweep/SYNTHETIC_0000_age_30.nii.gz sweep/SYNTHETIC_0000_age_70.5.nii.gz
+expect 0 "the same bytes as before" "$bin/generate" --redo sweep/SYNTHETIC_0001_age_70.5.json --out again --threads 1 --quiet
+same sweep/SYNTHETIC_0001_age_70.5.nii.gz again/SYNTHETIC_0001_age_70.5.nii.gz
+same sweep/SYNTHETIC_0001_age_70.5.json again/SYNTHETIC_0001_age_70.5.json
+expect 0 "" "${make[@]}" --precision bf16 --out low
+expect 0 "the same bytes as before" "$bin/generate" --redo low/SYNTHETIC_0000.json --out again --quiet
+differ low/SYNTHETIC_0000.nii.gz a/SYNTHETIC_0000.nii.gz
+
+# Refused before anything is computed: exit 2.
+refuse() {  # TEXT options of generate...
+  local text=$1
+  shift
+  expect 2 "$text" "$bin/generate" --model dit --tokenizer tok --out new --quiet "$@"
+}
+expect 2 "exists already" "${make[@]}" --out a
+refuse "age is -3" --condition modality=T1,age=-3
+refuse "age is 250, expected a number from 0 to 120" --condition modality=T1,age=250
+refuse "known: F, M" --condition modality=T1,sex=X
+refuse 'there is no condition "weight"; known: disease, sex, modality, age' --condition modality=T1,weight=3
+refuse "condition modality must be given: T1, T2" --condition sex=F
+refuse "--steps 0" --condition modality=T1 --steps 0
+refuse "expected a finite number" --condition modality=T1 --cfg nan
+refuse "which is not given" --condition modality=T1 --cfg age=2
+refuse "there is no condition modality that can be left out" --condition modality=T1 --cfg modality=2
+refuse "is not inside [0, 1]" --condition modality=T1 --cfg-interval 0.5,2
+refuse "stands in --condition and in --sweep" --condition modality=T1,age=3 --sweep age=4,5
+expect 2 "expected --model and --tokenizer" "$bin/generate" --condition modality=T1 --out new --quiet
+[[ ! -e new ]] || { echo "generation programs: a refused run left a folder" >&2; exit 1; }
+# Another tokenizer: the same sizes, other weights.
+expect 0 "" "$bin/tokenizer_train" --encoder mae --data $data --out tok2 --config tokenizer.json --validation 0.25 --seed 3 "${common[@]}"
+expect 2 "the model learnt the latents of tokenizer" "$bin/generate" --model dit --tokenizer tok2 --condition modality=T1 --out new --quiet
+expect 2 "the latents were made by tokenizer" "$bin/dit_train" --latents z.safetensors --labels $data --config dit.json --tokenizer tok2 --out new --quiet
+expect 2 'expected "dit3d"' "$bin/generate" --model tok --tokenizer tok --condition modality=T1 --out new --quiet
+expect 2 "cannot be given with --redo" "$bin/generate" --redo low/SYNTHETIC_0000.json --cfg 2 --out new --quiet
+expect 2 "not the sidecar" "$bin/generate" --redo dit.json --out new --quiet
+cp -r dit moved
+sed -i 's#/dit/model#/gone/model#' low/SYNTHETIC_0000.json
+expect 2 "is gone" "$bin/generate" --redo low/SYNTHETIC_0000.json --out new --quiet
+expect 0 "the same bytes" "$bin/generate" --redo low/SYNTHETIC_0000.json --model moved --out elsewhere --quiet
+cp blind/model.safetensors moved/model.safetensors
+expect 2 "is not the one that made the sample" "$bin/generate" --redo low/SYNTHETIC_0000.json --model moved --out new --quiet
+# Latents and labels that do not fit.
+expect 2 "the model wants" "$bin/dit_train" --latents z.safetensors --labels $data --config paper --out new --quiet
+sed 's/^sub-/other-/' $data >labels.csv
+expect 2 "no label belongs to a row of the latents" "$bin/dit_train" --latents z.safetensors --labels labels.csv --config dit.json --out new --quiet
+head -5 $data >labels.csv
+expect 2 "12 rows have no labels" "$bin/dit_train" --latents z.safetensors --labels labels.csv --config dit.json --strict --out new --quiet
+head -2 $data >labels.csv
+expect 2 "cannot fill 2 sets" "$bin/dit_train" --latents z.safetensors --labels labels.csv --config dit.json --out new --quiet
+expect 2 "a batch of 99" "$bin/dit_train" --latents z.safetensors --labels $data --config dit.json --batch 99 --out new --quiet
+sed 's/,F,/,X,/' $data >labels.csv
+expect 2 "sex" "$bin/dit_train" --latents z.safetensors --labels labels.csv --config dit.json --out new --quiet
+expect 2 'no tensor "latents"' "$bin/dit_train" --latents tok/model.safetensors --labels $data --config dit.json --out new --quiet
+echo "generation programs: passed"
