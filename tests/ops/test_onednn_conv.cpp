@@ -39,7 +39,11 @@ TEST_CASE("oneDNN convolutions do not depend on the number of threads") {
     const auto x = random<float>(ctx, {2, 11, 9, 33, 40}, 1), w = random<float>(ctx, {3, 3, 3, 40, 33}, 2),
                bias = random<float>(ctx, {33}, 3);
     const auto y = conv3d_forward(x, w, bias, Conv3dOptions::same(3));
-    const std::vector<Tensor<float, Cpu>> got = {y, conv3d_backward_input(y, w, x.shape(), Conv3dOptions::same(3))};
+    // A volume smaller than its weights is cut along the columns.
+    const auto deep = random<float>(ctx, {2, 3, 4, 5, 40}, 4), wide = random<float>(ctx, {3, 3, 3, 40, 130}, 5);
+    const auto z = conv3d_forward(deep, wide, Tensor<float, Cpu>(), Conv3dOptions::same(3));
+    const std::vector<Tensor<float, Cpu>> got = {y, conv3d_backward_input(y, w, x.shape(), Conv3dOptions::same(3)), z,
+                                                 conv3d_backward_input(z, wide, deep.shape(), Conv3dOptions::same(3))};
     if (first.empty()) first = got;
     for (std::size_t i = 0; i < got.size(); ++i) CHECK_MESSAGE(same_bits(first[i], got[i]), "result ", i, " with ", threads, " threads");
   }
