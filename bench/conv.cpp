@@ -1,11 +1,12 @@
 // Convolutions of the CNN decoder (plan D1), as shares of the FMA peak measured before and after each row (the higher).
 //
-//   bench_conv [forward] [conv] [up] [ends] [bf16]   (default: all)   --threads N --provider NAME --repeats N --channels C
+//   bench_conv [forward] [conv] [up] [ends] [small] [bf16]   (default: all)   --threads N --provider NAME --repeats N --channels C
 //
 //   forward  the first column of conv alone
 //   conv   3^3, stride 1, padding 1 at the five levels: forward, gradient of the input, gradient of the weight
 //   up     nearest x2 + 3^3, both nominal (as if computed on the fine grid) and with the arithmetic that is really done (8/27)
 //   ends   the first and last layers: 1 -> 64 and 32 -> 1 channels at full resolution
+//   small  conv and up at the fine levels of the configuration `small`, two volumes
 //   bf16   forward with bfloat16 activations and weights
 // Medians after one warm call; packing of weights and allocation of results are included.
 #include <algorithm>
@@ -51,8 +52,8 @@ struct Bench {
 };
 
 struct Level {
-  Index channels, x, y, z;
-  double voxels() const { return static_cast<double>(x * y * z); }
+  Index channels, x, y, z, batch = 1;
+  double voxels() const { return static_cast<double>(batch * x * y * z); }
 };
 constexpr Level levels[] = {{512, 10, 12, 10}, {256, 20, 24, 20}, {128, 40, 48, 40}, {64, 80, 96, 80}, {32, 160, 192, 160}};
 
@@ -62,14 +63,14 @@ std::string label(const char* what, Index in, Index out, const Level& l) {
 
 template <class T>
 void forward(const Bench& b, const char* what, const Level& l, Index in, Index out) {
-  const auto x = b.noise<T>({1, l.x, l.y, l.z, in}), w = b.noise<T>({3, 3, 3, in, out}), bias = b.noise<T>({out});
+  const auto x = b.noise<T>({l.batch, l.x, l.y, l.z, in}), w = b.noise<T>({3, 3, 3, in, out}), bias = b.noise<T>({out});
   const double flop = 54.0 * static_cast<double>(in * out) * l.voxels();
   b.row(label(what, in, out, l), flop, [&] { conv3d_forward(x, w, bias, Conv3dOptions::same(3)); });
 }
 
 void gradients(const Bench& b, const Level& l, Index in, Index out) {
   const Conv3dOptions same = Conv3dOptions::same(3);
-  const auto x = b.noise({1, l.x, l.y, l.z, in}), w = b.noise({3, 3, 3, in, out}), dy = b.noise({1, l.x, l.y, l.z, out});
+  const auto x = b.noise({l.batch, l.x, l.y, l.z, in}), w = b.noise({3, 3, 3, in, out}), dy = b.noise({l.batch, l.x, l.y, l.z, out});
   auto dw = Tensor<float, Cpu>::zeros(b.ctx, w.shape());
   const double flop = 54.0 * static_cast<double>(in * out) * l.voxels();
   b.row(label("  d input", in, out, l), flop, [&] { conv3d_backward_input(dy, w, x.shape(), same); });
@@ -79,8 +80,8 @@ void gradients(const Bench& b, const Level& l, Index in, Index out) {
 /// l is the fine level; channels stay.
 void up(const Bench& b, const Level& l) {
   const Index c = l.channels;
-  const auto x = b.noise({1, l.x / 2, l.y / 2, l.z / 2, c}), w = b.noise({3, 3, 3, c, c}), bias = b.noise({c}),
-             dy = b.noise({1, l.x, l.y, l.z, c});
+  const auto x = b.noise({l.batch, l.x / 2, l.y / 2, l.z / 2, c}), w = b.noise({3, 3, 3, c, c}), bias = b.noise({c}),
+             dy = b.noise({l.batch, l.x, l.y, l.z, c});
   auto dw = Tensor<float, Cpu>::zeros(b.ctx, w.shape());
   const double flop = 54.0 * static_cast<double>(c * c) * l.voxels(), done = 8.0 / 27;
   b.row(label("up", c, c, l), flop, [&] { upsample_conv3d_forward(x, w, bias); }, done);
@@ -114,6 +115,14 @@ int main(int argc, char** argv) {
     if (want("up") && l.channels != 512) up(b, l);
     if (want("bf16")) forward<bfloat16>(b, "bf16", l, l.channels, l.channels);
   }
+  if (want("small") && channels == 0)
+    for (const Level& l : {Level{64, 20, 24, 20, 2}, Level{32, 40, 48, 40, 2}}) {
+      for (const Index in : {l.channels, l.channels / 2}) {
+        forward<float>(b, "conv", l, in, l.channels / 2);
+        gradients(b, l, in, l.channels / 2);
+      }
+      up(b, {l.channels / 2, 2 * l.x, 2 * l.y, 2 * l.z, l.batch});
+    }
   if (want("ends") && channels == 0) {
     forward<float>(b, "last", levels[4], 32, 1);
     gradients(b, levels[4], 32, 1);

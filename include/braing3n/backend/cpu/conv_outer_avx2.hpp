@@ -49,6 +49,7 @@ struct OuterAvx2 {
   using In = T;
   static constexpr Index rows = 6;
   static constexpr Index cols = 2 * detail::Ymm<T>::width;
+  static constexpr Index row_limit(Index) { return rows; }
 
   static void tile(const detail::OuterCall<T>& call) {
     static constexpr std::array kernels = {kernel<1>, kernel<2>, kernel<3>, kernel<4>, kernel<5>, kernel<6>};

@@ -29,7 +29,7 @@ struct OuterCall {
   Index ldc = 0;
 };
 
-/// Outer: struct with In, rows, cols and tile(const OuterCall<In>&).
+/// Outer: struct with In, rows, cols, row_limit(columns) and tile(const OuterCall<In>&).
 template <class Outer>
 class ConvWeightGradient {
   using T = typename Outer::In;
@@ -128,7 +128,7 @@ class ConvWeightGradient {
 
   // Adds output lines [line0, line1) to the taps with kx in [kx0, kx1) and the columns [o0, o1) of dw.
   void lines_gradient(std::vector<TileTerm<T>>& terms, Index line0, Index line1, Index kx0, Index kx1, Index o0, Index o1, T* dw) const {
-    const Index co = g_.channels_out, ci = g_.channels_in, tiles = (rows_ + Outer::rows - 1) / Outer::rows;
+    const Index co = g_.channels_out, ci = g_.channels_in;
     const bool swapped = g_.weight_swapped;
     OuterCall<T> call;
     call.a_step = g_.stride[2] * ci, call.b_step = co, call.ldc = columns_, call.terms = terms.data();
@@ -152,14 +152,17 @@ class ConvWeightGradient {
           T* const tap = dw + ((kx * g_.kernel[1] + ky) * g_.kernel[2] + kz) * ci * co;
           const Index x_offset = joined_ ? a_first_ : (z0 * g_.stride[2] - g_.pad_before[2] + kz) * ci;
           const Index a_offset = swapped ? z0 * co : x_offset, b_offset = swapped ? x_offset : z0 * co;
-          for (Index o = o0; o < o1; o += Outer::cols)
+          for (Index o = o0; o < o1; o += Outer::cols) {
+            call.cols = std::min(Outer::cols, o1 - o);
+            const Index limit = Outer::row_limit(call.cols), tiles = (rows_ + limit - 1) / limit;
             for (Index t = 0; t < tiles; ++t) {
               const Index r0 = even_cut(rows_, tiles, t), r1 = even_cut(rows_, tiles, t + 1);
-              call.rows = r1 - r0, call.cols = std::min(Outer::cols, o1 - o);
+              call.rows = r1 - r0;
               call.a_offset = a_offset + r0, call.b_offset = b_offset + o;
               call.c = tap + r0 * columns_ + o;
               Outer::tile(call);
             }
+          }
         }
       }
   }

@@ -1,6 +1,7 @@
 // AVX-512 micro-kernels: float 14 x 32, double 14 x 16, bfloat16 14 x 32 with float sums (contract: micro.hpp).
 //
-// 28 accumulators, two vectors of B and one broadcast of A fill 31 of the 32 registers, and 16 loads feed 28 multiply-adds.
+// 28 accumulators, two vectors of B and one broadcast of A fill 31 of the 32 registers, and 16 loads feed 28 multiply-adds. Where
+// the result has no more columns than one vector, the other vector and its half of the arithmetic are left out.
 #pragma once
 
 #include <immintrin.h>
@@ -123,11 +124,11 @@ BRAING3N_INLINE typename Z::Mask lane_mask(Index count) {
 // The rows are template arguments in fold expressions: unrolled at every optimisation level, and no lambda or pragma that
 // one of the compilers would not take. Rows are addressed in groups of three, one pointer per group and the distance once, so
 // that every address stays in a register.
-template <class T, class Rows>
+template <class T, class Rows, bool Narrow>
 struct TileAvx512;
 
-template <class T, int... I>
-struct TileAvx512<T, std::integer_sequence<int, I...>> {
+template <class T, int... I, bool Narrow>
+struct TileAvx512<T, std::integer_sequence<int, I...>, Narrow> {
   using Z = Zmm<T>;
   using V = typename Z::V;
   using Acc = accum_t<T>;
@@ -143,13 +144,18 @@ struct TileAvx512<T, std::integer_sequence<int, I...>> {
   template <class LastOfOdd>
   BRAING3N_TARGET_AVX512 BRAING3N_INLINE static void step(V (&x)[rows], V (&y)[rows], const T* const (&a)[pointers], Index lda, Index u,
                                                           const T* b, LastOfOdd last_of_odd) {
-    const V b0 = Z::load(b), b1 = Z::load(b + half_row);
-    _mm_prefetch(reinterpret_cast<const char*>(b + 16 * half_row), _MM_HINT_T0);
-    _mm_prefetch(reinterpret_cast<const char*>(b + 17 * half_row), _MM_HINT_T0);
+    const V b0 = Z::load(b);
     V s;
-    ((s = Z::broadcast(a[I / 3] + (I % 3) * lda + u * group, last_of_odd), x[I] = Z::fma(s, b0, x[I]), y[I] = Z::fma(s, b1, y[I]),
-      keep_order(x[I], y[I])),
-     ...);
+    if constexpr (Narrow) {
+      ((s = Z::broadcast(a[I / 3] + (I % 3) * lda + u * group, last_of_odd), x[I] = Z::fma(s, b0, x[I]), keep_order(x[I], s)), ...);
+    } else {
+      const V b1 = Z::load(b + half_row);
+      _mm_prefetch(reinterpret_cast<const char*>(b + 16 * half_row), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(b + 17 * half_row), _MM_HINT_T0);
+      ((s = Z::broadcast(a[I / 3] + (I % 3) * lda + u * group, last_of_odd), x[I] = Z::fma(s, b0, x[I]), y[I] = Z::fma(s, b1, y[I]),
+        keep_order(x[I], y[I])),
+       ...);
+    }
   }
 
   /// Rows [first, first + rows) of the tile.
@@ -171,9 +177,15 @@ struct TileAvx512<T, std::integer_sequence<int, I...>> {
       if constexpr (group == 2)
         if (call.k % 2 != 0) step(x, y, a, lda, k, b, std::true_type());
     }
-    const typename Z::Mask m0 = lane_mask<Z>(call.cols), m1 = lane_mask<Z>(call.cols - w);
+    const typename Z::Mask m0 = lane_mask<Z>(call.cols);
     const Index ldc = call.ldc;
     Acc* c = call.c + first * ldc;
+    if constexpr (Narrow) {
+      if (call.accumulate) ((x[I] = Z::add(x[I], Z::load(m0, c + I * ldc))), ...);
+      (Z::store(c + I * ldc, m0, x[I]), ...);
+      return;
+    }
+    const typename Z::Mask m1 = lane_mask<Z>(call.cols - w);
     if (call.accumulate) ((x[I] = Z::add(x[I], Z::load(m0, c + I * ldc)), y[I] = Z::add(y[I], Z::load(m1, c + I * ldc + w))), ...);
     ((Z::store(c + I * ldc, m0, x[I]), Z::store(c + I * ldc + w, m1, y[I])), ...);
   }
@@ -200,18 +212,22 @@ struct MicroAvx512 {
 
   // A tile with an odd number of rows is two calls, which saves half of the kernels and of their compile time.
   static void tile(const TileCall<In, Acc>& call) {
-    constexpr Index half = rows / 2;
-    static constexpr auto even = kernels(std::make_integer_sequence<int, static_cast<int>(half)>());
-    if (call.rows >= 2) even[static_cast<std::size_t>(call.rows / 2 - 1)](call, 0);
-    if (call.rows % 2 != 0) kernel<1>(call, call.rows - 1);
+    if (call.cols <= detail::Zmm<T>::width) tile_of<true>(call);
+    else tile_of<false>(call);
   }
 
  private:
-  template <int R>
-  static constexpr auto kernel = detail::TileAvx512<T, std::make_integer_sequence<int, R>>::run;
-  template <int... I>
+  template <bool Narrow>
+  static void tile_of(const TileCall<In, Acc>& call) {
+    static constexpr auto even = kernels<Narrow>(std::make_integer_sequence<int, static_cast<int>(rows / 2)>());
+    if (call.rows >= 2) even[static_cast<std::size_t>(call.rows / 2 - 1)](call, 0);
+    if (call.rows % 2 != 0) kernel<1, Narrow>(call, call.rows - 1);
+  }
+  template <int R, bool Narrow>
+  static constexpr auto kernel = detail::TileAvx512<T, std::make_integer_sequence<int, R>, Narrow>::run;
+  template <bool Narrow, int... I>
   static constexpr auto kernels(std::integer_sequence<int, I...>) {
-    return std::array{kernel<2 * I + 2>...};
+    return std::array{kernel<2 * I + 2, Narrow>...};
   }
 };
 
