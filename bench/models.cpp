@@ -1,7 +1,7 @@
 // Whole models at the paper's sizes, as shares of the FMA peak measured in the same run.
 //
-//   bench_models [encoder] [encoder-bf16] [dit] [d1] [mae-step] [memory]   (default: all)   --threads N --provider NAME --repeats N
-//                --pack none|bfloat16|all
+//   bench_models [encoder] [encoder-bf16] [dit] [d1] [mae-step] [dit-step] [dit-sample] [memory]   (default: all)
+//                --threads N --provider NAME --repeats N --steps N --pack none|bfloat16|all
 //
 // FLOP counts are those of linear layers, attention products and convolutions (models' nominal cost); the decoder's nominal
 // cost counts its up-convolutions at full price, 0.915 TFLOP, although eight pre-summed 2^3 kernels do less.
@@ -25,6 +25,8 @@
 #include "braing3n/objective/flow_matching.hpp"
 #include "braing3n/optim/adamw.hpp"
 #include "braing3n/optim/clip.hpp"
+#include "braing3n/optim/ema.hpp"
+#include "braing3n/sample/generate.hpp"
 
 using namespace braing3n;
 
@@ -110,6 +112,67 @@ void dit(const Bench& b) {
   b.report("DiT forward, batch 2", Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
 }
 
+/// Forward, backward, clipping, AdamW and the average of all parameters.
+void dit_step(const Bench& b) {
+  using Model = Dit3d<Cpu, F32>;
+  Model model(b.ctx, Dit3dConfig{});
+  initialize(model, 1);
+  flatten(model, b.ctx);
+  auto views = parameter_views<Model, Cpu, float>(model);
+  AdamW<float, Cpu> optimizer(views, {});
+  Ema<float, Cpu> average(views, {.warmup = true});
+  const auto data = noise(b.ctx, {2, 1200, 32});
+  std::vector<ConditionRow> rows(2, ConditionRow(model.config.conditions.size()));
+  rows[0][2].label = rows[1][2].label = 0;
+  rows[0][4].number = 70;
+  const ConditionBatch conditions = condition_batch(model.config.conditions, rows);
+  Index position = 0;
+  const double seconds = median_seconds(b.repeats, [&] {
+    const std::vector<Index> positions = {position, position + 1};
+    position += 2;
+    const auto t = draw_times(1, std::span<const Index>(positions), TimeLaw::uniform);
+    const auto flow = flow_interpolate(data, draw_noise<float>(b.ctx, 1, std::span<const Index>(positions), {1200, 32}), t);
+    optimizer.zero_gradients();
+    Tape<Cpu> tape;
+    Pass<Cpu> pass(b.ctx, tape);
+    tape.backward(mse_loss(model(pass, Var<float, Cpu>(flow.x_t), t, conditions), flow.velocity));
+    const double norm = gradient_norm(std::span<const ParameterView<float, Cpu>>(views));
+    optimizer.step(5e-5, std::min(1.0, 0.5 / (norm + 1e-6)));
+    average.update();
+  });
+  b.report("DiT training step, batch 2", 3 * Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
+  std::printf("%-28s %8.0f MB of tensors at most\n", "", static_cast<double>(b.ctx.memory().stats().peak) * 1e-6);
+}
+
+/// A guided sample of `steps` steps against as many evaluations of the bare model on both halves; seconds of the sample.
+template <Precision P>
+double dit_sample(const Bench& b, int steps) {
+  using Model = Dit3d<Cpu, P>;
+  using T = typename Model::T;
+  Model model(b.ctx, Dit3dConfig{});
+  initialize(model, 1);
+  if constexpr (std::is_same_v<P, BF16>)
+    for_each_parameter(model, [](const std::string&, auto& p) { p.adopt_compute(typename std::remove_cvref_t<decltype(p.compute())>(p.compute())); });
+  std::vector<ConditionRow> rows(1, ConditionRow(model.config.conditions.size()));
+  rows[0][2].label = 0;
+  rows[0][4].number = 70;
+  const std::vector<ConditionRow> both = {null_conditions(model.config.conditions, rows[0]), rows[0]};
+  const ConditionBatch conditions = condition_batch(model.config.conditions, both);
+  const auto x = cast<T>(noise(b.ctx, {2, 1200, 32}));
+  Pass<Cpu> pass(b.ctx);
+  const double evaluation = median_seconds(b.repeats, [&] { model(pass, Var<T, Cpu>(x), {0.5, 0.5}, conditions); });
+  std::vector<std::size_t> calls;
+  const std::vector<std::uint32_t> ids = {0};
+  const SamplingOptions options{.steps = steps, .guidance = {.scale = 2.0}};
+  const auto start = Clock::now();
+  sample_latents(b.ctx, model, std::span<const std::uint32_t>(ids), rows, 1, options, [&] { calls.push_back(b.ctx.memory().stats().system_calls); });
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  b.report(std::is_same_v<P, BF16> ? "DiT guided sample, bf16" : "DiT guided sample, fp32", steps * Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
+  std::printf("%-28s %8.3f of the time of its %d evaluations, %zu allocations after the first step\n", "", seconds / (steps * evaluation), 2 * steps,
+              b.ctx.memory().stats().system_calls - calls[1]);
+  return seconds;
+}
+
 void d1(const Bench& b) {
   CnnDecoder3d<Cpu, F32> decoder(b.ctx, decoder_d1());
   initialize(decoder, 1);
@@ -162,11 +225,12 @@ void memory(const Bench& b) {
 int main(int argc, char** argv) {
   std::vector<std::string> wanted;
   CpuOptions options{.threads = 2};
-  int repeats = 5;
+  int repeats = 5, steps = 6;
   for (int i = 1; i < argc; ++i) {
     const std::string a = argv[i];
     if (a == "--threads" && i + 1 < argc) options.threads = std::stoi(argv[++i]);
     else if (a == "--repeats" && i + 1 < argc) repeats = std::stoi(argv[++i]);
+    else if (a == "--steps" && i + 1 < argc) steps = std::max(2, std::stoi(argv[++i]));
     else if (a == "--provider" && i + 1 < argc) options.provider = &bench::provider(argv[++i]);
     else if (a == "--pack" && i + 1 < argc) {
       const std::string which = argv[++i];
@@ -194,5 +258,16 @@ int main(int argc, char** argv) {
   if (want("d1")) d1(b);
   ctx.memory().trim();
   if (want("mae-step")) mae_step(b);
+  ctx.memory().trim();
+  if (want("dit-sample")) {
+    const double f32 = dit_sample<F32>(b, steps);
+    ctx.memory().trim();
+    std::printf("%-28s %8.2f x\n", "  bf16 against fp32", f32 / dit_sample<BF16>(b, steps));
+    ctx.memory().trim();
+  }
+  if (want("dit-step")) {
+    ctx.memory().reset_peak();
+    dit_step(b);
+  }
   return 0;
 }
