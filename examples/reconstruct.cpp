@@ -84,13 +84,16 @@ Reconstructed reconstruct_one(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, P>& 
   }();
   const Shape& s = p.data.shape();
   Pass<Cpu> pass(ctx);
-  ctx.memory().trim();
+  const auto end_phase = [&] {
+    if (plan.tight) ctx.memory().trim();
+  };
+  end_phase();
   const auto begin = Clock::now();
   Tensor<T, Cpu> z = tokenizer.model.encode(pass, converted<T>(p.data.reshape({1, s[0], s[1], s[2], 1}))).value();
-  ctx.memory().trim();
+  end_phase();
   const auto encoded = Clock::now();
   const Tensor<float, Cpu> output = converted<float>(decode(pass, tokenizer.model.decoder, std::move(z), plan)).reshape(s);
-  ctx.memory().trim();
+  end_phase();
   const auto decoded = Clock::now();
   Reconstructed r;
   r.encode_seconds = std::chrono::duration<double>(encoded - begin).count();

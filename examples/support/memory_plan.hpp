@@ -37,7 +37,11 @@ struct MemoryPlan {
   std::size_t reading = 0, encoding = 0, decoding = 0, scoring = 0;  // phases, one after the other
   DecodePlan decoder;
 
-  std::size_t peak() const { return before + std::max({reading, packed + std::max({encoding, decoding, scoring})}); }
+  /// When memory is tight every phase gives its own back; otherwise blocks of the model stay, so that the next scan finds them.
+  std::size_t peak() const {
+    if (decoder.tight) return before + std::max(reading, packed + std::max({encoding, decoding, scoring}));
+    return before + packed + decoding + std::max(reading, scoring);
+  }
   bool tiled(const CnnDecoder3dConfig& c) const { return decoder.first < c.layers.size(); }
 
   std::string str(const CnnDecoder3dConfig& c) const {
@@ -72,6 +76,10 @@ MemoryPlan plan_memory(const Tokenizer<Cpu, P>& model, Index scan_voxels, const 
   }
   m.decoder = plan_decode(model.decoder, room);
   m.decoding = m.decoder.bytes + beside;
+  if (!most) {
+    const std::size_t live = model.encoder.norm.weight.context().memory().stats().live + m.packed;
+    m.decoding = std::min(m.decoder.blocks + m.encoding, CachingHostMemory::most_reserved(live + m.decoder.bytes) - live);
+  }
   return m;
 }
 

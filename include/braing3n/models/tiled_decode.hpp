@@ -12,6 +12,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -20,27 +21,35 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// Layers [0, first) on whole volumes, the others in `slabs` parts. Bytes of activations at one time, latents and result included.
+/// Layers [0, first) on whole volumes, the others in `slabs` parts.
 struct DecodePlan {
   std::size_t first = 0;
   Index slabs = 1;
-  std::size_t bytes = 0;
+  std::size_t bytes = 0;   // of activations at one time, latents and result included
+  std::size_t blocks = 0;  // of all blocks if none is given back before the end
+  bool tight = false;      // blocks that are kept for later are given back where they would add to `bytes`
 };
 
 namespace detail {
 
-/// Bytes for what layer i holds beside its input on whole volumes: its result, values in between, packed weights.
+/// Elements of the blocks that layer i takes beside its input on whole volumes; the last one is the result unless that is in place.
+inline std::vector<Index> layer_blocks(const CnnDecoder3dConfig& c, const std::vector<LayerInput>& inputs, std::size_t i) {
+  const Index in = inputs[i].channels * inputs[i].voxels(), out = inputs[i + 1].channels * inputs[i + 1].voxels();
+  switch (c.layers[i].kind) {
+    case DecoderLayerKind::residual:  // norm, convolution, shortcut, result; without a shortcut the result takes the norm's block
+      return in == out ? std::vector<Index>{out, out} : std::vector<Index>{in, out, out, out};
+    case DecoderLayerKind::attention: return std::vector<Index>(6, out);
+    case DecoderLayerKind::norm: return {};
+    default: return {out};
+  }
+}
+
+/// Bytes for what layer i holds beside its input on whole volumes: blocks and packed weights.
 template <Precision P>
 std::size_t layer_bytes(const CnnDecoder3d<Cpu, P>& decoder, const std::vector<LayerInput>& inputs, std::size_t i) {
-  const Index voxels = inputs[i].voxels(), in = inputs[i].channels * voxels, out = inputs[i + 1].channels * inputs[i + 1].voxels();
   Index values = 0, weights = std::visit([](const auto& layer) { return count_parameters(layer).learned; }, decoder.layers[i]);
-  switch (decoder.config.layers[i].kind) {
-    case DecoderLayerKind::residual: values = in == out ? 2 * out : in + 3 * out; break;  // norm, convolution, shortcut, result
-    case DecoderLayerKind::attention: values = 6 * out; break;
-    case DecoderLayerKind::norm: values = 0; break;  // in place
-    case DecoderLayerKind::upsample_conv: values = out, weights *= 5; break;  // the summed taps: 64 for 27, packed as well
-    default: values = out; break;
-  }
+  for (const Index block : layer_blocks(decoder.config, inputs, i)) values += block;
+  if (decoder.config.layers[i].kind == DecoderLayerKind::upsample_conv) weights *= 5;  // the summed taps: 64 for 27, packed as well
   return static_cast<std::size_t>(values + weights) * sizeof(typename P::Compute);
 }
 
@@ -59,14 +68,21 @@ DecodePlan plan_decode(const CnnDecoder3d<Cpu, P>& decoder, const std::optional<
     whole.push_back(std::max(whole.back(), bytes_before(i) + detail::layer_bytes(decoder, inputs, i)));
     if (decoder.config.layers[i].kind == DecoderLayerKind::attention) free_from = i + 1;
   }
-  DecodePlan least{layers, 1, whole.back()};
+  DecodePlan least{layers, 1, whole.back(), 0, room.has_value()};
+  std::map<Index, Index> most;  // blocks of one size that are in use together; the input of a layer is one
+  for (std::size_t i = 0; i < layers; ++i) {
+    std::map<Index, Index> here = {{inputs[i].channels * inputs[i].voxels(), 1}};
+    for (const Index block : detail::layer_blocks(decoder.config, inputs, i)) ++here[block];
+    for (const auto& [size, count] : here) most[size] = std::max(most[size], count);
+  }
+  for (const auto& [size, count] : most) least.blocks += static_cast<std::size_t>(size * count) * element;
   if (!room || least.bytes <= *room) return least;
   const std::size_t result = bytes_before(layers);
   for (std::size_t first = layers; first-- > free_from;) {
     const auto steps = detail::slab_steps(decoder, first);
     for (Index slabs = 2; slabs <= std::max<Index>(2, inputs[layers].grid[0] / 2); slabs *= 2) {
       const std::size_t working = static_cast<std::size_t>(detail::slab_elements(steps, slabs)) * element;
-      const DecodePlan plan{first, slabs, std::max(whole[first], bytes_before(first) + result + working)};
+      const DecodePlan plan{first, slabs, std::max(whole[first], bytes_before(first) + result + working), 0, true};
       if (plan.bytes <= *room) return plan;
       if (plan.bytes < least.bytes) least = plan;
       if (working < bytes_before(first) / 8) break;  // thinner slabs would save next to nothing
@@ -77,7 +93,7 @@ DecodePlan plan_decode(const CnnDecoder3d<Cpu, P>& decoder, const std::optional<
 }
 
 /// z (N, X, Y, Z, latent channels) or (N, L, latent channels) -> (N, X', Y', Z', out), without a tape. Samples go one by one when in
-/// slabs. Blocks that the memory keeps for later are given back where they would add to the plan's bytes.
+/// slabs.
 template <Precision P, class T = typename P::Compute>
 Tensor<T, Cpu> decode(Pass<Cpu>& pass, const CnnDecoder3d<Cpu, P>& decoder, Tensor<T, Cpu> z, const DecodePlan& plan) {
   if (pass.tape() != nullptr) fail(ErrorKind::state, "decode.tape", "decode: nothing can be recorded; call the decoder itself");
@@ -90,7 +106,7 @@ Tensor<T, Cpu> decode(Pass<Cpu>& pass, const CnnDecoder3d<Cpu, P>& decoder, Tens
   CachingHostMemory& memory = pass.context().memory();
   const std::size_t others = memory.stats().live - z.bytes();
   const auto make_room = [&](std::size_t bytes) {
-    if (memory.stats().reserved + bytes > others + plan.bytes) memory.trim();
+    if (plan.tight && memory.stats().reserved + bytes > others + plan.bytes) memory.trim();
   };
   for (std::size_t i = 0; i < plan.first; ++i) {
     make_room(detail::layer_bytes(decoder, inputs, i));
@@ -105,7 +121,7 @@ Tensor<T, Cpu> decode(Pass<Cpu>& pass, const CnnDecoder3d<Cpu, P>& decoder, Tens
   if (plan.first >= decoder.layers.size()) return z;
 
   const auto steps = detail::slab_steps(decoder, plan.first);
-  memory.trim();
+  if (plan.tight) memory.trim();
   const Extent3& image = inputs.back().grid;
   Tensor<T, Cpu> result(pass.context(), {z.dim(0), image[0], image[1], image[2], inputs.back().channels});
   for (Index n = 0; n < z.dim(0); ++n) {

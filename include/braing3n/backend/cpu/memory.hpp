@@ -49,7 +49,7 @@ class CachingHostMemory final : public MemoryResource {
       return p;
     }
     // A miss. What would push the total above the highest real need is taken from kept blocks, the largest first.
-    const std::size_t limit = stats_.peak + stats_.peak / 8 + slack;
+    const std::size_t limit = most_reserved(stats_.peak);
     const std::size_t above = stats_.reserved + size > limit ? stats_.reserved + size - limit : 0;
     void* p = from_system(size);
     if (p != nullptr) {
@@ -93,6 +93,8 @@ class CachingHostMemory final : public MemoryResource {
     const std::lock_guard<std::mutex> lock(mutex_);
     stats_.peak = stats_.live;
   }
+  /// What `reserved` stays below as long as `peak` is not higher.
+  static constexpr std::size_t most_reserved(std::size_t peak) { return peak + peak / 8 + slack; }
   /// Gives every kept block back to the system.
   void trim() {
     const std::lock_guard<std::mutex> lock(mutex_);
