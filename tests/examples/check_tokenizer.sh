@@ -85,6 +85,8 @@ expect 2 "the model takes 32 x 48 x 32" "$bin/convert" --from monai --config "$m
 kl=$fixtures/autoencoder_kl_monai
 expect 0 "92 matched, 94 ignored, 0 missing" "$bin/convert" --from monai --model autoencoder-decoder --config "$kl/config.json" "$kl/weights.safetensors" decoder.safetensors
 expect 0 "cnn_decoder3d" "$bin/inspect" decoder.safetensors
+tr -d '\n' <"$kl/config.json" | sed 's/"channels": *\[ *8, *16,/"channels": [8, 32,/' >wide.json
+expect 1 "80 matched, 94 ignored, 2 missing, 0 unexpected, 12 mis-shaped" "$bin/convert" --from monai --model autoencoder-decoder --config wide.json "$kl/weights.safetensors" no.safetensors
 expect 2 "a decoder sees no scans" "$bin/convert" --from monai --model autoencoder-decoder --spacing 1,1,1 --config "$kl/config.json" "$kl/weights.safetensors" no.safetensors
 expect 2 'kind "cnn_decoder3d"' "$bin/encode" --model decoder.safetensors --data $data --out new.csv --quiet
 [[ ! -e no.safetensors && ! -e new.csv && ! -e new.nii.gz ]]
