@@ -201,28 +201,36 @@ TEST_CASE("augmentation moves, mirrors and scales whole volumes, by the sample a
   CHECK(mirrored + same == 32);
   CHECK(mirrored > 6);
   CHECK(same > 6);
-  // A shift keeps the voxels that stay inside, and background comes in.
-  bool moved = false;
-  for (std::uint32_t s = 0; s < 8; ++s) {
-    const auto v = changed({.shift = 2}, s);
-    Index found = 0;
-    for (Index di = -2; di <= 2; ++di)
-      for (Index dj = -2; dj <= 2; ++dj)
-        for (Index dk = -2; dk <= 2; ++dk) {
+  // A shift keeps the voxels that stay inside, and background comes in; left and right may lie on any axis. Voxels without any zero
+  // tell one shift from every other.
+  const auto dense = test::random<float>(ctx, {1, 8, 12, 8, 1}, 77);
+  for (const int axis : {0, 1, 2}) {
+    contract.orientation = std::array<const char*, 3>{"LPS", "PLS", "PSL"}[static_cast<std::size_t>(axis)];
+    int moved = 0, flipped = 0;
+    for (std::uint32_t s = 0; s < 12; ++s) {
+      auto v = dense.clone();
+      augment(ctx, v, {s}, {.flip = true, .shift = 2}, contract, 9);
+      Index found = 0;
+      for (const bool flip : {false, true})
+        for (Index shift = 0; shift < 125; ++shift) {
+          const Extent3 d = {shift / 25 - 2, shift / 5 % 5 - 2, shift % 5 - 2}, n = {8, 12, 8};
           bool fits = true;
-          for (Index i = 0; i < 8; ++i)
-            for (Index j = 0; j < 12; ++j)
-              for (Index k = 0; k < 8; ++k) {
-                const Index a = i - di, b = j - dj, c = k - dk;
-                const bool inside = a >= 0 && a < 8 && b >= 0 && b < 12 && c >= 0 && c < 8;
-                fits = fits && v.data()[(i * 12 + j) * 8 + k] == (inside ? volume.data()[(a * 12 + b) * 8 + c] : 0.0f);
-              }
+          for (Index i = 0; fits && i < v.size(); ++i) {
+            Extent3 at = {i / 96 - d[0], i / 8 % 12 - d[1], i % 8 - d[2]};
+            const bool inside = at[0] >= 0 && at[0] < 8 && at[1] >= 0 && at[1] < 12 && at[2] >= 0 && at[2] < 8;
+            const auto a = static_cast<std::size_t>(axis);
+            if (flip) at[a] = n[a] - 1 - at[a];
+            fits = v.data()[i] == (inside ? dense.data()[(at[0] * 12 + at[1]) * 8 + at[2]] : 0.0f);
+          }
           found += fits;
+          if (fits) moved += d != Extent3{}, flipped += flip;
         }
-    CHECK(found >= 1);
-    moved = moved || !test::same_bits(v, volume);
+      CHECK(found == 1);
+    }
+    CHECK(moved > 6);
+    CHECK(flipped > 2);
+    CHECK(flipped < 10);
   }
-  CHECK(moved);
   const auto v = changed({.intensity = 0.2}, 5);
   Index zeros = 0, kept = 0;
   for (Index i = 0; i < v.size(); ++i)

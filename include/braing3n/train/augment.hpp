@@ -2,6 +2,7 @@
 // stream alone.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <span>
 #include <vector>
@@ -16,17 +17,25 @@ namespace detail {
 
 /// A volume mirrored along `axis` (< 0: not) and moved by whole voxels; what comes in from outside is `fill`.
 inline void mirror_and_shift(const float* from, float* to, const Extent3& n, int axis, const Extent3& shift, float fill) {
+  const auto source = [&](std::size_t a, Index i) {  // -1: outside
+    const Index at = i - shift[a];
+    if (at < 0 || at >= n[a]) return Index{-1};
+    return static_cast<int>(a) == axis ? n[a] - 1 - at : at;
+  };
+  const Index begin = std::clamp<Index>(shift[2], 0, n[2]), end = std::clamp<Index>(n[2] + shift[2], begin, n[2]);
   for (Index i = 0; i < n[0]; ++i)
-    for (Index j = 0; j < n[1]; ++j)
-      for (Index k = 0; k < n[2]; ++k) {
-        Extent3 at = {i - shift[0], j - shift[1], k - shift[2]};
-        bool inside = true;
-        for (std::size_t a = 0; a < 3; ++a) {
-          inside = inside && at[a] >= 0 && at[a] < n[a];
-          if (static_cast<int>(a) == axis) at[a] = n[a] - 1 - at[a];
-        }
-        *to++ = inside ? from[(at[0] * n[1] + at[1]) * n[2] + at[2]] : fill;
+    for (Index j = 0; j < n[1]; ++j, to += n[2]) {
+      const Index si = source(0, i), sj = source(1, j);
+      if (si < 0 || sj < 0) {
+        std::fill_n(to, n[2], fill);
+        continue;
       }
+      const float* line = from + (si * n[1] + sj) * n[2];
+      std::fill_n(to, begin, fill);
+      if (axis == 2) std::reverse_copy(line + (n[2] - end + shift[2]), line + (n[2] - begin + shift[2]), to + begin);
+      else std::copy(line + begin - shift[2], line + end - shift[2], to + begin);
+      std::fill_n(to + end, n[2] - end, fill);
+    }
 }
 
 }  // namespace detail

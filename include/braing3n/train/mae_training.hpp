@@ -38,7 +38,7 @@ struct MaeTrainingConfig {
     c.contract = PreprocessingContract::small();
     c.model.encoder = {.image = c.contract.shape, .width = 384, .depth = 6, .heads = 6, .mlp = 1536};
     c.model.decoder_width = 192, c.model.decoder_depth = 2, c.model.decoder_heads = 6, c.model.decoder_mlp = 768;
-    c.training = {.steps = 1500, .batch = 6, .lr = 6e-4, .adamw = {.beta2 = 0.95, .weight_decay = 0.05}, .validate_every = 100,
+    c.training = {.steps = 700, .batch = 14, .lr = 1e-3, .adamw = {.beta2 = 0.95, .weight_decay = 0.05}, .validate_every = 100,
                   .augment = {.flip = true, .shift = 2, .intensity = 0.05}};
     // A short training on few scans otherwise ends in tokens that know where they are and not what is there.
     c.visible_weight = 1;
