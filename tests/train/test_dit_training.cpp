@@ -21,7 +21,7 @@ void write_latents(const std::filesystem::path& folder, Index people, Index extr
   e.contract = Json{{"preprocessing", json_from(test::tiny_contract())}, {"model", "tokenizer"}, {"model_hash", "0123abcd"}, {"representation", "projected"}, {"pooling", "none"}}.dump();
   std::ofstream labels(folder / "labels.csv");
   labels << "volume_id,subject_id,modality,sex,disease,age\n";
-  for (Index i = 0; i < 2 * people + extra_labels; ++i) {
+  for (Index i = 2 * people + extra_labels; i-- > 0;) {  // not in the order of the latents
     const Index person = i / 2;
     const bool woman = person % 2 == 0;
     labels << "v" << i << ",p" << person << ',' << (i % 2 == 0 ? "T1" : "T2") << ',' << (woman ? "F" : "M") << ',' << (person % 5 == 0 ? "AD" : "HC") << ','
@@ -88,7 +88,7 @@ TEST_CASE("latents pair with labels by name; people, not scans, are split; the t
   const LatentData data = open(ctx, scratch.path, config, false, &told);
   REQUIRE(told.size() == 2);
   CHECK(told[0].find("1 row has no labels: v1024") != std::string::npos);
-  CHECK(told[1].find("2 rows have no latents: v24, v25") != std::string::npos);
+  CHECK(told[1].find("2 rows have no latents: v25, v24") != std::string::npos);
   CHECK(data.scans.train.size() == 18);
   CHECK(data.scans.validation.size() == 6);
   std::set<std::string> learn, held;
@@ -115,6 +115,9 @@ TEST_CASE("latents pair with labels by name; people, not scans, are split; the t
     CHECK(std::abs(sum) < 1e-5);
     CHECK(square == doctest::Approx(1.0).epsilon(1e-5));
   }
+  // Every scan has its own latents: the sign of channel 0 is the person's sex.
+  for (std::size_t i = 0; i < data.scans.train.size(); ++i)
+    CHECK((z.data()[static_cast<Index>(i) * row_size] > 0) == (data.conditions[static_cast<std::size_t>(data.scans.train[i])][1].label == 0));
   // The way back gives the file's numbers.
   std::vector<float> raw(row_size);
   const Index first = data.scans.train[0];
@@ -283,6 +286,13 @@ TEST_CASE("a fresh model's loss is that of data and noise of unit variance; vali
     ScanFailures failures;
     CHECK(std::isfinite(task.validate(failures)));
     for (const double b : task.time_bins()) CHECK(b > 1.0);
+    // And every scan is looked at: a class that the model does not have would be noticed.
+    for (const Index scan : data.scans.validation) {
+      LatentData wrong = data;
+      wrong.conditions[static_cast<std::size_t>(scan)][0].label = 99;
+      const DitTask looks(ctx, model, wrong, config, 5, 0);
+      test::check_error("dit3d.condition_class", {"99"}, [&] { looks.validate(failures); });
+    }
   }
 }
 
