@@ -181,21 +181,19 @@ class OnednnConv {
     });
   }
 
-  // The library's reorder of columns that lie next to each other takes as long as the convolution. Into the orders it likes most,
-  // blocks of columns for every reduced channel or for blocks of those, they can be copied in whole rows.
+  // The library's reorder of columns that lie next to each other takes as long as the convolution. Into the order it likes most
+  // for float, blocks of columns for every reduced channel, they can be copied in whole rows.
   bool copies_blocks(const memory::desc& order) const {
     const auto& to = order.data.format_desc.blocking;
-    if (p_.w_column != 1 || order.data.format_kind != dnnl_blocked) return false;
-    return (to.inner_nblks == 1 && to.inner_idxs[0] == 0) || (to.inner_nblks == 2 && to.inner_idxs[0] == 1 && to.inner_idxs[1] == 0);
+    return p_.w_column == 1 && order.data.format_kind == dnnl_blocked && to.inner_nblks == 1 && to.inner_idxs[0] == 0;
   }
   void copy_blocks(const T* tap, const memory::desc& order, Index kx, Index ky, Index kz, Index columns, T* to) const {
-    const auto& blocks = order.data.format_desc.blocking;
-    const auto& stride = blocks.strides;
-    const Index block = blocks.inner_blks[blocks.inner_nblks - 1], rows = blocks.inner_nblks == 2 ? blocks.inner_blks[0] : 1;
+    const auto& stride = order.data.format_desc.blocking.strides;
+    const Index block = order.data.format_desc.blocking.inner_blks[0];
     to += order.data.offset0 + kx * stride[2] + ky * stride[3] + kz * stride[4];
     for (Index i = 0; i < p_.reduced; ++i)
       for (Index o = 0; o < columns; o += block)
-        std::copy_n(tap + i * p_.w_reduced + o, std::min(block, columns - o), to + o / block * stride[0] + i / rows * stride[1] + i % rows * block);
+        std::copy_n(tap + i * p_.w_reduced + o, std::min(block, columns - o), to + o / block * stride[0] + i * stride[1]);
   }
 
   Context<Cpu>& ctx_;
