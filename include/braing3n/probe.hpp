@@ -15,6 +15,7 @@
 #include "braing3n/probe/fold_file.hpp"
 #include "braing3n/probe/folds.hpp"
 #include "braing3n/probe/inner_selection.hpp"
+#include "braing3n/probe/leading_eigen.hpp"
 #include "braing3n/probe/leakage.hpp"
 #include "braing3n/probe/newton.hpp"
 #include "braing3n/probe/newton_state.hpp"
