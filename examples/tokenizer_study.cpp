@@ -4,12 +4,15 @@
 //   tokenizer_study --data participants.tsv --pattern '{participant_id}_T1w.nii.gz' --held-out 6 --out DIR
 //   tokenizer_study --phantoms 250 --held-out 50 --out DIR
 #include <iostream>
+#include <optional>
 #include <set>
 
 #include "braing3n/data/split.hpp"
 #include "braing3n/io/csv.hpp"
 #include "examples/support/pipeline.hpp"
 #include "examples/support/progress.hpp"
+#include "examples/support/report_svg.hpp"
+#include "examples/support/table.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -88,7 +91,21 @@ int study(const Program& program, const Options& o) {
   step("Measure both on the people held out", measure, "", 0);
   if (o.phantoms > 0) read_round_trips(run, o, common);
   std::cout << content(o.out / "evaluation" / "tables.txt") << '\n';
-  if (o.phantoms > 0) std::cout << "Linear probes on " << o.readers << " other people, from scans and from their round trips:\n\n" << content(o.out / "probes" / "panel.csv") << '\n';
+  if (o.phantoms > 0) {
+    std::cout << "Linear probes on " << o.readers << " other people, from their scans and from what the tokenizer makes of these\n\n";
+    const CsvTable panel(o.out / "probes" / "panel.csv");
+    Table table({"features", "task", "people", "AUC", "balanced accuracy", "r", "R2"});
+    for (std::size_t r = 0; r < panel.rows(); ++r) {
+      const auto number = [&](const char* column) {
+        const std::optional<double> v = panel.number(r, panel.column(column));
+        return v ? decimals(*v, 3) : std::string();
+      };
+      table.row(panel.cell(r, panel.column("features")), panel.cell(r, panel.column("task")), panel.cell(r, panel.column("subjects")), number("auc"),
+                number("balanced_accuracy"), number("pearson"), number("r2"));
+    }
+    table.print(std::cout);
+    std::cout << '\n';
+  }
   double total = 0;
   for (const StepTime& t : run.times()) {
     std::cout << clock_text(t.seconds) << "  " << t.title << '\n';

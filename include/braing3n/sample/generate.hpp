@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "braing3n/autograd/pass.hpp"
+#include "braing3n/nn/position.hpp"
 #include "braing3n/objective/flow_matching.hpp"
 #include "braing3n/sample/euler.hpp"
 #include "braing3n/sample/guided_velocity.hpp"
