@@ -66,8 +66,7 @@ int main(int argc, char** argv) {
     if (!untrained) load_weights(model.encoder, file);
 
     ScanFailures failures;
-    const TokenStatistics tokens = token_statistics(*ctx, model, data, failures);
-    token_readout(*ctx, model, data, failures).start(model.projection);
+    const TokenStatistics tokens = start_projection(*ctx, model, data, failures);
     const CollapseReport collapse = check_collapse(*ctx, model.encoder, data.source, some_rows(data.train, 16), failures);
     if (!program.common.quiet || collapse.collapsed()) std::cerr << collapse.str() << '\n';
 

@@ -1,5 +1,7 @@
 // The code of README.md: a scan through a tokenizer and back.
 #include "tests/support/check.hpp"
+#include "tests/support/saved_tokenizer.hpp"
+#include "tests/support/scratch_folder.hpp"
 
 #include <filesystem>
 #include <iostream>
@@ -37,27 +39,16 @@ void reconstruct(const char* model, const char* scan, const char* result) {
 
 TEST_CASE("README: a scan goes through a tokenizer and comes back on its own voxels") {
   Context<Cpu> ctx({.threads = 2});
-  std::string name = (std::filesystem::temp_directory_path() / "braing3n-XXXXXX").string();
-  REQUIRE(::mkdtemp(name.data()) != nullptr);
-  const std::filesystem::path folder = name;
-  TokenizerConfig c;
-  c.encoder = {.image = {16, 24, 16}, .patch = {8, 8, 8}, .width = 24, .depth = 1, .heads = 3, .mlp = 40};
-  c.bottleneck = 5;
-  c.decoder = decoder_d1(5, 12, {12, 6, 6}, 3);
-  c.decoder.grid = {2, 3, 2};
-  Tokenizer<Cpu, F32> tokenizer(ctx, c);
-  initialize(tokenizer, 4);
-  PreprocessingContract contract = PreprocessingContract::small();
-  contract.shape = {16, 24, 16};
-  save_tokenizer(folder / "model.safetensors", tokenizer, contract, {std::vector<double>(5, 0.0), std::vector<double>(5, 1.0)}, {});
+  const test::ScratchFolder scratch;
+  const std::filesystem::path& folder = scratch.path;
+  const std::filesystem::path model = test::saved_tokenizer(ctx, folder);
   Volume scan(Grid{{20, 22, 18}, scaling({1.5, 2, 2})});
   for (Index i = 0; i < scan.size(); ++i) scan.data()[i] = static_cast<float>(i * 37 % 1000);
   write_nifti(ctx, folder / "scan.nii.gz", scan);
 
-  reconstruct((folder / "model.safetensors").c_str(), (folder / "scan.nii.gz").c_str(), (folder / "back.nii.gz").c_str());
+  reconstruct(model.c_str(), (folder / "scan.nii.gz").c_str(), (folder / "back.nii.gz").c_str());
   const NiftiVolume back = read_nifti(ctx, folder / "back.nii.gz");
   CHECK(back.volume.shape() == scan.shape());
   CHECK(back.volume.affine(0, 0) == doctest::Approx(1.5));
   CHECK(statistics(ctx, back.volume.data(), back.volume.size()).max > 0);
-  std::filesystem::remove_all(folder);
 }

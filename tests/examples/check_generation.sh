@@ -2,21 +2,13 @@
 # From latents to brains that do not exist, with the programs, as a user would: check_generation.sh BIN_DIR
 # phantom_cohort -> mae_pretrain -> tokenizer_train -> encode --latents -> dit_train -> generate -> --redo, and what must be refused.
 set -euo pipefail
+checks="generation programs"
+source "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 bin=$(realpath "$1")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
 
-expect() {  # EXIT_CODE TEXT command...: the code and a part of what is printed
-  local code=$1 text=$2 came=0
-  shift 2
-  "$@" >out 2>&1 || came=$?
-  if [[ $came -ne $code ]] || ! grep -qF -- "$text" out; then
-    cat out >&2
-    echo "generation programs: '$*' ended with $came, expected $code and '$text'" >&2
-    exit 1
-  fi
-}
 same() { cmp "$1" "$2" || { echo "generation programs: $1 and $2 differ" >&2; exit 1; }; }
 differ() { ! cmp -s "$1" "$2" || { echo "generation programs: $1 and $2 are the same" >&2; exit 1; }; }
 

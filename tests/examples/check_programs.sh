@@ -1,22 +1,14 @@
 #!/usr/bin/env bash
 # Runs convert and inspect as a user would: check_programs.sh BIN_DIR [FIXTURES]
 set -euo pipefail
+checks="programs"
+source "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 bin=$(realpath "$1")
 fixtures=$(realpath "${2:-$(dirname "${BASH_SOURCE[0]}")/../fixtures}")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
 
-expect() {  # EXIT_CODE TEXT command...: the code and a part of what is printed
-  local code=$1 text=$2 came=0
-  shift 2
-  "$@" >out 2>&1 || came=$?
-  if [[ $came -ne $code ]] || ! grep -qF -- "$text" out; then
-    cat out >&2
-    echo "programs: '$*' ended with $came, expected $code and '$text'" >&2
-    exit 1
-  fi
-}
 absent() { [[ ! -e $1 ]] || { echo "programs: $1 exists and must not" >&2; exit 1; }; }
 
 monai=$fixtures/mae_monai timm=$fixtures/mae_timm_names kl=$fixtures/autoencoder_kl_monai

@@ -2,22 +2,14 @@
 # From scans to reconstructions with the programs, as a user would: check_tokenizer.sh BIN_DIR [FIXTURES]
 # phantom_cohort -> mae_pretrain -> tokenizer_train -> encode -> reconstruct, resuming, and what must be refused.
 set -euo pipefail
+checks="tokenizer programs"
+source "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 bin=$(realpath "$1")
 fixtures=$(realpath "${2:-$(dirname "${BASH_SOURCE[0]}")/../fixtures}")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
 
-expect() {  # EXIT_CODE TEXT command...: the code and a part of what is printed
-  local code=$1 text=$2 came=0
-  shift 2
-  "$@" >out 2>&1 || came=$?
-  if [[ $came -ne $code ]] || ! grep -qF -- "$text" out; then
-    cat out >&2
-    echo "tokenizer programs: '$*' ended with $came, expected $code and '$text'" >&2
-    exit 1
-  fi
-}
 same() {
   for file in "$1"/{model,last,state}.safetensors "$1/log.jsonl"; do
     cmp "$file" "$2/$(basename "$file")" || { echo "tokenizer programs: $file and its twin in $2 differ" >&2; exit 1; }

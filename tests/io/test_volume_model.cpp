@@ -1,5 +1,7 @@
 // Scans through a saved tokenizer as encode and reconstruct take them: 48 orientations of one scan, and bfloat16 beside float.
 #include "tests/support/check.hpp"
+#include "tests/support/saved_tokenizer.hpp"
+#include "tests/support/scratch_folder.hpp"
 
 #include <filesystem>
 
@@ -13,36 +15,6 @@
 using namespace braing3n;
 
 namespace {
-
-struct Scratch {
-  std::filesystem::path path;
-  Scratch() {
-    std::string name = (std::filesystem::temp_directory_path() / "braing3n-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-};
-
-/// A small untrained tokenizer for 16 x 24 x 16 voxels of 3 mm.
-std::filesystem::path saved_tokenizer(Context<Cpu>& ctx, const std::filesystem::path& folder) {
-  TokenizerConfig c;
-  c.encoder = {.image = {16, 24, 16}, .patch = {8, 8, 8}, .width = 24, .depth = 2, .heads = 3, .mlp = 40};
-  c.bottleneck = 5;
-  c.decoder = decoder_d1(5, 12, {12, 6, 6}, 3);
-  c.decoder.grid = {2, 3, 2};
-  Tokenizer<Cpu, F32> tokenizer(ctx, c);
-  initialize(tokenizer, 4);
-  PreprocessingContract contract = PreprocessingContract::small();
-  contract.shape = {16, 24, 16};
-  contract.spacing = {3, 3, 3};
-  contract.centring = "mass";
-  save_tokenizer(folder / "model.safetensors", tokenizer, contract, {std::vector<double>(5, 0.0), std::vector<double>(5, 1.0)}, {});
-  return folder / "model.safetensors";
-}
 
 /// A lopsided blob of 17 x 21 x 19 voxels, 2.5 x 2 x 2.25 mm, in RAS.
 Volume blob() {
@@ -93,8 +65,8 @@ Volume stored_as(const Volume& v, const Orientation& o) {
 
 TEST_CASE("each of 48 orientations comes back in its own geometry, equal voxel for voxel, with the same features") {
   Context<Cpu> ctx({.threads = 2});
-  const Scratch scratch;
-  const auto tokenizer = load_tokenizer<F32>(ctx, saved_tokenizer(ctx, scratch.path));
+  const test::ScratchFolder scratch;
+  const auto tokenizer = load_tokenizer<F32>(ctx, test::saved_tokenizer(ctx, scratch.path));
   const VolumeEncoder<Cpu, F32> encoder(ctx, scratch.path / "model.safetensors");
   const Volume scan = blob();
   const Extent3 n = scan.shape();
@@ -137,8 +109,8 @@ TEST_CASE("each of 48 orientations comes back in its own geometry, equal voxel f
 
 TEST_CASE("in bfloat16 a tokenizer gives what it gives in float, to the precision of bfloat16") {
   Context<Cpu> ctx({.threads = 2});
-  const Scratch scratch;
-  const auto path = saved_tokenizer(ctx, scratch.path);
+  const test::ScratchFolder scratch;
+  const auto path = test::saved_tokenizer(ctx, scratch.path);
   const auto full = load_tokenizer<F32>(ctx, path);
   const auto half = load_tokenizer<BF16>(ctx, path);
   const Preprocessed p = preprocess(ctx, blob(), full.contract);

@@ -1,4 +1,5 @@
 #include "tests/support/check.hpp"
+#include "tests/support/scratch_folder.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -32,25 +33,11 @@ LatentStatistics statistics_of(std::size_t channels) {
   return s;
 }
 
-/// A folder that goes away with the test.
-struct Scratch {
-  std::filesystem::path path;
-  Scratch() {
-    std::string name = (std::filesystem::temp_directory_path() / "braing3n-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-};
-
 }  // namespace
 
 TEST_CASE("a tokenizer comes back from its file bit for bit, with contract, statistics and provenance") {
   Context<Cpu> ctx({.threads = 2});
-  const Scratch scratch;
+  const test::ScratchFolder scratch;
   Tokenizer<Cpu, F32> made(ctx, small_config());
   initialize(made, 4);
   ModelInfo info;
@@ -93,7 +80,7 @@ TEST_CASE("a tokenizer comes back from its file bit for bit, with contract, stat
 
 TEST_CASE("the encoder of a masked autoencoder's file gives the autoencoder's tokens, and its contract may come by hand") {
   Context<Cpu> ctx({.threads = 2});
-  const Scratch scratch;
+  const test::ScratchFolder scratch;
   Mae3dConfig config;
   config.encoder = small_config().encoder;
   config.decoder_width = 24, config.decoder_depth = 1, config.decoder_heads = 2, config.decoder_mlp = 24;
@@ -115,7 +102,7 @@ TEST_CASE("the encoder of a masked autoencoder's file gives the autoencoder's to
 
 TEST_CASE("what does not fit is refused") {
   Context<Cpu> ctx({.threads = 1});
-  const Scratch scratch;
+  const test::ScratchFolder scratch;
   Tokenizer<Cpu, F32> made(ctx, small_config());
   initialize(made, 4);
   const auto path = scratch.path / "t";

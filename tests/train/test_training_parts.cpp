@@ -294,7 +294,7 @@ TEST_CASE("a tokenizer learns to give scans back better than the mean scan") {
   initialize(model, seed);
   ScanFailures failures;
   const auto frozen = model.encoder.patch_weight.value().to_host();
-  token_readout(ctx, model, data, failures).start(model.projection);
+  start_projection(ctx, model, data, failures);
   const double before = TokenizerTask(ctx, model, data, config, seed, 0).validate(failures);
   // [loop]
   Trainer<Tokenizer<Cpu, F32>, Cpu> trainer(ctx, model, config.training, seed);

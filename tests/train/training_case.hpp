@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tests/support/check.hpp"
+#include "tests/support/scratch_folder.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -12,19 +13,6 @@
 #include "braing3n/train/tokenizer_training.hpp"
 
 namespace braing3n::test {
-
-struct ScratchFolder {
-  std::filesystem::path path;
-  ScratchFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "braing3n-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-};
 
 inline std::string bytes_of(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);

@@ -49,6 +49,11 @@ class Cholesky {
 
   /// Solves A x = b for every row of x (count, n), in place.
   void solve(double* x, Index count) const {
+    solve_lower(x, count);
+    solve_upper(x, count);
+  }
+  /// Solves L x = b for every row of x (count, n), in place.
+  void solve_lower(double* x, Index count) const {
     const double* l = factor_.data();
     Tensor<double, Cpu> part(*ctx_, {count, block});
     for (Index k = 0; k < n_; k += block) {
@@ -58,6 +63,11 @@ class Cholesky {
       product(count, width, width, x + k, n_, 1, diagonal_inverse(k), 1, block, part.data(), block, false);
       put(part.data(), x + k, count, width);
     }
+  }
+  /// Solves L^T x = b for every row of x (count, n), in place.
+  void solve_upper(double* x, Index count) const {
+    const double* l = factor_.data();
+    Tensor<double, Cpu> part(*ctx_, {count, block});
     for (Index k = (n_ - 1) / block * block; k >= 0; k -= block) {
       const Index width = std::min(block, n_ - k), after = k + width;
       if (after < n_)

@@ -12,6 +12,7 @@
 #include "braing3n/nn/linear.hpp"
 #include "braing3n/ops/elementwise.hpp"
 #include "braing3n/ops/matmul.hpp"
+#include "braing3n/probe/cholesky.hpp"
 #include "braing3n/probe/leading_eigen.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -45,15 +46,16 @@ class TokenReadout {
     double trace = 0;
     for (Index i = 0; i < width; ++i) trace += s.data()[i * width + i];
     const double shift = ridge * trace / static_cast<double>(width) + 1e-12 * count;
-    for (Index i = 0; i < width; ++i) s.data()[i * width + i] += shift;
-    const Tensor<double, Cpu> inverse = inverse_factor(ctx, s, width);
-    const Tensor<double, Cpu> m = matmul_forward(inverse, c);  // L^-1 C
+    const Cholesky factor(ctx, width, s.data(), 1.0, shift);
+    Tensor<double, Cpu> m = transpose(c);  // (L^-1 C)^T, a patch voxel per row
+    factor.solve_lower(m.data(), voxels);
     rank_ = std::min(rank, std::min(width, voxels));
-    const LeadingEigen eigen = leading_eigen(ctx, matmul_forward(m, m, {.transpose_b = true}), rank_);
+    const LeadingEigen eigen = leading_eigen(ctx, matmul_forward(m, m, {.transpose_a = true}), rank_);
     const double unit = std::sqrt(count);  // S above is a sum, not a mean
-    projection_ = matmul_forward(eigen.vectors, inverse);
+    projection_ = eigen.vectors.clone();
+    factor.solve_upper(projection_.data(), rank_);
     for (Index i = 0; i < projection_.size(); ++i) projection_.data()[i] *= unit;
-    readout_ = matmul_forward(eigen.vectors, m);
+    readout_ = matmul_forward(eigen.vectors, m, {.transpose_b = true});
     for (Index i = 0; i < readout_.size(); ++i) readout_.data()[i] /= unit;
   }
 
@@ -107,28 +109,11 @@ class TokenReadout {
   static Tensor<double, Cpu> row(Context<Cpu>& ctx, const std::vector<double>& values) {
     return Tensor<double, Cpu>::from_host(ctx, {1, static_cast<Index>(values.size())}, values);
   }
-  /// L^-1 (lower triangular) of s = L L^T.
-  static Tensor<double, Cpu> inverse_factor(Context<Cpu>& ctx, const Tensor<double, Cpu>& s, Index n) {
-    Tensor<double, Cpu> l = s.clone(), inverse = Tensor<double, Cpu>::zeros(ctx, {n, n});
-    for (Index i = 0; i < n; ++i)
-      for (Index j = 0; j <= i; ++j) {
-        double sum = s.data()[i * n + j];
-        for (Index k = 0; k < j; ++k) sum -= l.data()[i * n + k] * l.data()[j * n + k];
-        if (i == j && !(sum > 0)) fail(ErrorKind::numeric, "readout.rank", "token readout: the covariance of the tokens is not positive definite");
-        l.data()[i * n + j] = i == j ? std::sqrt(sum) : sum / l.data()[j * n + j];
-      }
-    for (Index i = 0; i < n; ++i) {
-      double* to = inverse.data() + i * n;
-      for (Index k = 0; k < i; ++k) {
-        const double factor = l.data()[i * n + k];
-        const double* from = inverse.data() + k * n;
-        for (Index c = 0; c <= k; ++c) to[c] -= factor * from[c];
-      }
-      to[i] = 1.0;
-      const double scale = 1.0 / l.data()[i * n + i];
-      for (Index c = 0; c <= i; ++c) to[c] *= scale;
-    }
-    return inverse;
+  static Tensor<double, Cpu> transpose(const Tensor<double, Cpu>& a) {
+    Tensor<double, Cpu> t(a.context(), {a.dim(1), a.dim(0)});
+    for (Index i = 0; i < a.dim(0); ++i)
+      for (Index j = 0; j < a.dim(1); ++j) t.data()[j * a.dim(0) + i] = a.data()[i * a.dim(1) + j];
+    return t;
   }
 
   Index count_ = 0, rank_ = 0;                                          // tokens; numbers per token

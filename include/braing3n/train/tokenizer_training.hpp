@@ -157,25 +157,20 @@ class TokenizerTask {
   VolumeStream stream_;
 };
 
-/// Mean and covariance of the encoder's tokens over at most `most` training scans, without augmentation.
-inline TokenStatistics token_statistics(Context<Cpu>& ctx, const Tokenizer<Cpu, F32>& model, const TrainingData& data, ScanFailures& failures, Index most = 64) {
+/// The projection starts as the closed-form readout (token_readout.hpp) of the tokens of at most `most` training scans, without
+/// augmentation. Returns the statistics of these tokens, from which those of the latents follow.
+inline TokenStatistics start_projection(Context<Cpu>& ctx, Tokenizer<Cpu, F32>& model, const TrainingData& data, ScanFailures& failures, Index most = 64) {
   TokenStatistics statistics(true);
-  for_each_volume(ctx, data.source, some_rows(data.train, most), failures, [&](Index, const Tensor<float, Cpu>& volume) {
-    Pass<Cpu> pass(ctx);
-    statistics.add(model.tokens(pass, volume));
-  });
-  return statistics;
-}
-
-/// The readout of those tokens for the model's projection, over at most `most` training scans, without augmentation.
-inline TokenReadout token_readout(Context<Cpu>& ctx, const Tokenizer<Cpu, F32>& model, const TrainingData& data, ScanFailures& failures, Index most = 64) {
   TokenReadout readout;
   for_each_volume(ctx, data.source, some_rows(data.train, most), failures, [&](Index, const Tensor<float, Cpu>& volume) {
     Pass<Cpu> pass(ctx);
-    readout.add(model.tokens(pass, volume), model.encoder.patches(volume));
+    const Tensor<float, Cpu> tokens = model.tokens(pass, volume);
+    statistics.add(tokens);
+    readout.add(tokens, model.encoder.patches(volume));
   });
   readout.solve(ctx, model.config.bottleneck);
-  return readout;
+  readout.start(model.projection);
+  return statistics;
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI
