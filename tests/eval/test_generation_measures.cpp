@@ -19,22 +19,24 @@ std::vector<double> zeros_of(Index n) { return std::vector<double>(static_cast<s
 
 }  // namespace
 
-TEST_CASE("the square root of a matrix") {
+TEST_CASE("a factor of a semi-definite matrix has its rank and gives it back") {
   Context<Cpu> ctx({.threads = 2});
-  for (const Index n : {1, 2, 31, 32, 33}) {
-    CAPTURE(n);
-    const auto a = covariance(ctx, n, 7);
-    const auto r = Tensor<double, Cpu>::from_host(ctx, {n, n}, symmetric_root(a, n));
-    const auto back = matmul_forward(r, r);
-    double largest = 0, worst = 0;
-    for (Index i = 0; i < n * n; ++i) {
-      largest = std::max(largest, std::abs(a[static_cast<std::size_t>(i)]));
-      worst = std::max(worst, std::abs(back.data()[i] - a[static_cast<std::size_t>(i)]));
+  for (const Index n : {1, 2, 31, 32, 33})
+    for (const Index rank : {Index{0}, (n + 1) / 2}) {
+      CAPTURE(n);
+      CAPTURE(rank);
+      const auto a = covariance(ctx, n, 7, rank);
+      const auto f = semidefinite_factor(ctx, a, n);
+      CHECK(f.dim(0) == (rank > 0 ? rank : n));
+      const auto back = matmul_forward(f, f, {.transpose_a = true});
+      double largest = 0, worst = 0;
+      for (Index i = 0; i < n * n; ++i) {
+        largest = std::max(largest, std::abs(a[static_cast<std::size_t>(i)]));
+        worst = std::max(worst, std::abs(back.data()[i] - a[static_cast<std::size_t>(i)]));
+      }
+      CHECK(worst <= test::tolerance<double>(n, largest));
     }
-    CHECK(worst <= test::tolerance<double>(n * n, largest));
-    for (Index i = 0; i < n; ++i)
-      for (Index j = 0; j < n; ++j) CHECK(std::abs(r.data()[i * n + j] - r.data()[j * n + i]) <= test::tolerance<double>(n, std::sqrt(largest)));
-  }
+  CHECK(semidefinite_factor(ctx, zeros_of(9), 3).dim(0) == 0);
 }
 
 TEST_CASE("the Frechet distance where it is known") {
@@ -52,6 +54,9 @@ TEST_CASE("the Frechet distance where it is known") {
   const double product = a[0] * b[0] + 2 * a[1] * b[1] + a[3] * b[3], dets = (a[0] * a[3] - a[1] * a[1]) * (b[0] * b[3] - b[1] * b[1]);
   CHECK(frechet_distance(ctx, moments(2, {0, 0}, a), moments(2, {0, 0}, b)) == doctest::Approx(7 - 2 * std::sqrt(product + 2 * std::sqrt(dets))).epsilon(1e-12));
 
+  // One set without any spread: the means and the other's trace are left.
+  CHECK(frechet_distance(ctx, moments(2, {0, 3}, zeros_of(4)), moments(2, {1, 1}, b)) == doctest::Approx(1 + 4 + 4).epsilon(1e-12));
+
   // Symmetric in its arguments, 0 for equals, c^2-fold for features c times as large; rank-deficient covariances too.
   for (const Index rank : {0, 5}) {
     const Index n = 33;
@@ -68,6 +73,28 @@ TEST_CASE("the Frechet distance where it is known") {
     for (double& v : q3.covariance) v *= 9;
     CHECK(frechet_distance(ctx, p3, q3) == doctest::Approx(9 * pq).epsilon(1e-7));
   }
+}
+
+TEST_CASE("the Frechet distance of ranks far below the number of features, by hand and between subspaces") {
+  Context<Cpu> ctx({.threads = 2});
+  // S1 and S2 share the eigenvectors of a random basis: the distance is the sum of (sd1 - sd2)^2, whatever the basis.
+  const Index n = 40;
+  const SymmetricEigen basis = symmetric_eigen(covariance(ctx, n, 9), n);
+  std::vector<double> s1(static_cast<std::size_t>(n * n), 0.0), s2 = s1;
+  double expected = 0;
+  for (Index k = 0; k < n; ++k) {
+    const double v1 = k < 7 ? 0.3 + static_cast<double>(k) : 0.0, v2 = k >= 4 && k < 16 ? 2.5 / static_cast<double>(k) : 0.0;  // ranks 7 and 12, 3 in common
+    expected += std::pow(std::sqrt(v1) - std::sqrt(v2), 2);
+    for (Index i = 0; i < n; ++i)
+      for (Index j = 0; j < n; ++j) {
+        const double product = basis.vectors[static_cast<std::size_t>(i * n + k)] * basis.vectors[static_cast<std::size_t>(j * n + k)];
+        s1[static_cast<std::size_t>(i * n + j)] += v1 * product;
+        s2[static_cast<std::size_t>(i * n + j)] += v2 * product;
+      }
+  }
+  CHECK(semidefinite_factor(ctx, s1, n).dim(0) == 7);
+  CHECK(frechet_distance(ctx, moments(n, zeros_of(n), s1), moments(n, zeros_of(n), s2)) == doctest::Approx(expected).epsilon(1e-6));
+  CHECK(frechet_distance(ctx, moments(n, zeros_of(n), s2), moments(n, zeros_of(n), s1)) == doctest::Approx(expected).epsilon(1e-6));
 }
 
 TEST_CASE("moments of features, and what cannot be compared") {

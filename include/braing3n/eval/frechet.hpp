@@ -1,11 +1,12 @@
 // Frechet distance between two sets of features, each seen as a Gaussian (Heusel et al. 2017):
 //
-//   d^2 = |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1^1/2 S2 S1^1/2)^1/2)
-// The symmetric form of the root needs no complex numbers and takes rank-deficient covariances. With n rows of d features and n not far above
-// d the estimate is too large by an amount that depends on n, so distances compare at equal n only, and beside that of two disjoint halves of
+//   d^2 = |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^1/2)
+// S1 S2 has the eigenvalues of F S2 F^T with F^T F = S1, besides zeros: symmetric, so that nothing becomes complex, and as small as the rank of
+// S1, which may be far below the number of features. With n rows of d features and n not far above d the estimate is too large by an amount that depends on n, so distances compare at equal n only, and beside that of two disjoint halves of
 // the real data. Features of another recipe (encoder, preprocessing, pooling) have no common scale and are refused.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -44,19 +45,36 @@ FeatureMoments feature_moments(const Tensor<T, Cpu>& features, std::string recip
   return m;
 }
 
-/// The symmetric square root of a symmetric positive semi-definite matrix (n, n); negative eigenvalues, which are rounding, count as 0.
-inline std::vector<double> symmetric_root(const std::vector<double>& a, Index n) {
-  const SymmetricEigen e = symmetric_eigen(a, n);
-  std::vector<double> root(a.size(), 0.0);
-  for (Index k = 0; k < n; ++k) {
-    const double s = std::sqrt(std::max(0.0, e.values[static_cast<std::size_t>(k)]));
-    if (s == 0) continue;
-    for (Index i = 0; i < n; ++i) {
-      const double left = s * e.vectors[static_cast<std::size_t>(i * n + k)];
-      for (Index j = 0; j < n; ++j) root[static_cast<std::size_t>(i * n + j)] += left * e.vectors[static_cast<std::size_t>(j * n + k)];
+/// F (r, n) with F^T F = a for a symmetric positive semi-definite matrix (n, n) of rank r, by Cholesky's factorisation with the largest
+/// remaining diagonal next (Golub and Van Loan, section 4.2.8). What is left below n eps of the largest diagonal is rounding.
+inline Tensor<double, Cpu> semidefinite_factor(Context<Cpu>& ctx, std::vector<double> a, Index n) {
+  const auto at = [&](Index i, Index j) -> double& { return a[static_cast<std::size_t>(i * n + j)]; };
+  double first = 0;
+  for (Index i = 0; i < n; ++i) first = std::max(first, at(i, i));
+  std::vector<double> rows;
+  std::vector<double> diagonal;
+  for (Index i = 0; i < n; ++i) diagonal.push_back(at(i, i));
+  const double smallest = static_cast<double>(n) * 0x1p-52 * first;
+  Index rank = 0;
+  for (; rank < n; ++rank) {
+    const Index pivot = std::max_element(diagonal.begin(), diagonal.end()) - diagonal.begin();
+    if (!(diagonal[static_cast<std::size_t>(pivot)] > smallest)) break;
+    rows.resize(static_cast<std::size_t>((rank + 1) * n), 0.0);
+    double* const row = rows.data() + rank * n;
+    for (Index j = 0; j < n; ++j) row[j] = at(pivot, j);
+    for (Index k = 0; k < rank; ++k) {
+      const double* const before = rows.data() + k * n;
+      const double factor = before[pivot];
+      for (Index j = 0; j < n; ++j) row[j] -= factor * before[j];
     }
+    const double scale = 1.0 / std::sqrt(diagonal[static_cast<std::size_t>(pivot)]);
+    for (Index j = 0; j < n; ++j) {
+      row[j] *= scale;
+      diagonal[static_cast<std::size_t>(j)] -= row[j] * row[j];
+    }
+    diagonal[static_cast<std::size_t>(pivot)] = 0;
   }
-  return root;
+  return Tensor<double, Cpu>::from_host(ctx, {rank, n}, rows);
 }
 
 /// d^2 of two sets. Throws Error (argument): other recipes, another number of features.
@@ -71,12 +89,14 @@ inline double frechet_distance(Context<Cpu>& ctx, const FeatureMoments& a, const
     const std::size_t diagonal = i * a.mean.size() + i;
     distance += (a.mean[i] - b.mean[i]) * (a.mean[i] - b.mean[i]) + a.covariance[diagonal] + b.covariance[diagonal];
   }
-  const auto root = Tensor<double, Cpu>::from_host(ctx, {n, n}, symmetric_root(a.covariance, n));
-  const auto inner = matmul_forward(matmul_forward(root, Tensor<double, Cpu>::from_host(ctx, {n, n}, b.covariance)), root);
-  std::vector<double> symmetric(a.covariance.size());
-  for (Index i = 0; i < n; ++i)
-    for (Index j = 0; j < n; ++j) symmetric[static_cast<std::size_t>(i * n + j)] = 0.5 * (inner.data()[i * n + j] + inner.data()[j * n + i]);
-  for (const double value : symmetric_eigen(std::move(symmetric), n).values) distance -= 2 * std::sqrt(std::max(0.0, value));
+  const auto factor = semidefinite_factor(ctx, a.covariance, n);
+  const Index rank = factor.dim(0);
+  if (rank == 0) return distance;
+  const auto inner = matmul_forward(matmul_forward(factor, Tensor<double, Cpu>::from_host(ctx, {n, n}, b.covariance)), factor, {.transpose_b = true});
+  std::vector<double> symmetric(static_cast<std::size_t>(rank * rank));
+  for (Index i = 0; i < rank; ++i)
+    for (Index j = 0; j < rank; ++j) symmetric[static_cast<std::size_t>(i * rank + j)] = 0.5 * (inner.data()[i * rank + j] + inner.data()[j * rank + i]);
+  for (const double value : symmetric_eigenvalues(std::move(symmetric), rank)) distance -= 2 * std::sqrt(std::max(0.0, value));
   return std::max(0.0, distance);
 }
 
