@@ -73,15 +73,20 @@ LoadedDecoder<B> load_decoder(Context<B>& context, const std::filesystem::path& 
   return d;
 }
 
-/// Throws Error (config) unless the tokenizer made the latents that the model learnt.
+/// Throws Error (config) unless the tokenizer of that config and hash made the latents that the model learnt.
+template <Backend B, Precision P>
+void require_tokenizer(const LoadedDit<B, P>& dit, const TokenizerConfig& config, const std::string& hash, const std::string& path) {
+  const Extent3 grid = config.encoder.grid();
+  if (config.bottleneck != dit.model.config.channels || grid != dit.model.config.grid)
+    throw Error(ErrorKind::config, "dit3d.tokenizer", concat("the tokenizer has ", config.bottleneck, " channels on a grid of ", Shape(std::span<const Index>(grid)), ", the model makes ",
+                                                             dit.model.config.channels, " on ", Shape(std::span<const Index>(dit.model.config.grid))), path);
+  if (!dit.tokenizer.empty() && dit.tokenizer != hash)
+    throw Error(ErrorKind::config, "dit3d.tokenizer", concat("the model learnt the latents of tokenizer ", dit.tokenizer, ", this one is ", hash), path);
+}
+
 template <Backend B, Precision P>
 void require_tokenizer(const LoadedDit<B, P>& dit, const LoadedDecoder<B>& decoder, const std::string& path) {
-  const Extent3 grid = decoder.config.encoder.grid();
-  if (decoder.config.bottleneck != dit.model.config.channels || grid != dit.model.config.grid)
-    throw Error(ErrorKind::config, "dit3d.tokenizer", concat("the tokenizer has ", decoder.config.bottleneck, " channels on a grid of ", Shape(std::span<const Index>(grid)), ", the model makes ",
-                                                             dit.model.config.channels, " on ", Shape(std::span<const Index>(dit.model.config.grid))), path);
-  if (!dit.tokenizer.empty() && dit.tokenizer != decoder.hash)
-    throw Error(ErrorKind::config, "dit3d.tokenizer", concat("the model learnt the latents of tokenizer ", dit.tokenizer, ", this one is ", decoder.hash), path);
+  require_tokenizer(dit, decoder.config, decoder.hash, path);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI
