@@ -39,16 +39,16 @@ class IntegerStream {
 };
 
 /// Sums over samples, one per replicate.
-struct Lanes {
+struct ReplicateSums {
   double v[replicate_lanes] = {};
 };
 
 /// AUC and average precision of ranking r under the weights (n, replicate_lanes) of all replicates, as rank_scores().
 inline void rank_replicates(Isa isa, const ClassificationScorer& s, Index r, std::span<const std::int32_t> label, const float* weight,
-                            Lanes& auc, Lanes& average) {
+                            ReplicateSums& auc, ReplicateSums& average) {
   const std::int32_t own = s.ranked_class(r), *order = s.order(r).data();
   const std::vector<std::int32_t>& ends = s.run_ends(r);
-  Lanes above, below, area, precision;  // weights of positives and negatives seen
+  ReplicateSums above, below, area, precision;  // weights of positives and negatives seen
   vectorized(isa, [&]() BRAING3N_LAMBDA_INLINE {
     std::int32_t i = 0;
     for (const std::int32_t end : ends) {
@@ -69,10 +69,10 @@ inline void rank_replicates(Isa isa, const ClassificationScorer& s, Index r, std
         }
         continue;
       }
-      Lanes p, q;
+      ReplicateSums p, q;
       for (; i < end; ++i) {
         const float* w = weight + static_cast<Index>(order[i]) * replicate_lanes;
-        Lanes& to = label[static_cast<std::size_t>(order[i])] == own ? p : q;
+        ReplicateSums& to = label[static_cast<std::size_t>(order[i])] == own ? p : q;
         for (Index l = 0; l < replicate_lanes; ++l) to.v[l] += static_cast<double>(w[l]);
       }
       for (Index l = 0; l < replicate_lanes; ++l) {
@@ -93,15 +93,15 @@ inline void rank_replicates(Isa isa, const ClassificationScorer& s, Index r, std
 inline std::array<std::array<double, 6>, replicate_lanes> evaluate_replicates(Isa isa, const ClassificationScorer& s,
                                                                               std::span<const std::int32_t> label, const float* weight) {
   const auto classes = static_cast<std::size_t>(s.classes());
-  std::vector<Lanes> total(classes), right(classes), bin_right(10), bin_confidence(10);
-  Lanes brier, all, auc, average;
+  std::vector<ReplicateSums> total(classes), right(classes), bin_right(10), bin_confidence(10);
+  ReplicateSums brier, all, auc, average;
   vectorized(isa, [&]() BRAING3N_LAMBDA_INLINE {
     for (std::size_t i = 0; i < label.size(); ++i) {
       const float* w = weight + i * static_cast<std::size_t>(replicate_lanes);
       const std::int32_t y = label[i], c = s.choice(i);
       const auto bin = static_cast<std::size_t>(s.confidence_bin(i));
       const double hit = y == c ? 1.0 : 0.0, confidence = s.probability(i, c), distance = s.squares(i) + 1.0 - 2.0 * s.probability(i, y);
-      Lanes &of_class = total[static_cast<std::size_t>(y)], &hits = right[static_cast<std::size_t>(y)];
+      ReplicateSums &of_class = total[static_cast<std::size_t>(y)], &hits = right[static_cast<std::size_t>(y)];
       for (Index l = 0; l < replicate_lanes; ++l) {
         const double v = static_cast<double>(w[l]);
         all.v[l] += v;
