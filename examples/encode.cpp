@@ -14,6 +14,7 @@
 #include "braing3n/train/volumes.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
+#include "examples/support/feature_contract.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/scan_list.hpp"
@@ -118,9 +119,7 @@ int encode(const Program& program, const Options& o) {
   const Extent3 grid = encoder.encoder.config.grid();
   const Index width = projected ? encoder.projection->out : encoder.encoder.config.width;
   const auto contract = [&](const std::string& representation, const char* pooling) {
-    Json json = {{"preprocessing", json_from(encoder.contract)}, {"model", encoder.kind}, {"model_hash", encoder.hash}, {"representation", representation}, {"pooling", pooling}};
-    if (!std::is_same_v<P, F32>) json["precision"] = P::name;  // rows of two precisions never share a file
-    return json;
+    return feature_contract(encoder.contract, encoder.kind, encoder.hash, representation, pooling, P::name);
   };
   std::vector<Output> outputs;
   if (!o.out.empty()) outputs.emplace_back(o.out, "features", std::vector<Index>{width}, contract(o.features, "mean"), Metadata{}, common.force);

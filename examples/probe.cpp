@@ -317,9 +317,13 @@ int fit(const Settings& s, const CommonOptions& common) {
   write_predictions_csv(out / "predictions.csv", report, writing);
   write_text(out / "report.html", panel_html(report), writing);
   if (!s.folds_to.empty()) write_folds(s.folds_to, pairing.ids, panel.tasks(), s.salt, writing);
-  if (!s.save.empty())
-    write_saved_probe(
-        s.save, make_saved_probe(tables[0], raw[0], panel.fit_all(*context, tables[0].view(), pairing.feature_row[0], raw[0])), writing);
+  if (!s.save.empty()) {
+    SavedProbe saved = make_saved_probe(tables[0], raw[0], panel.fit_all(*context, tables[0].view(), pairing.feature_row[0], raw[0]));
+    if (subject_column)
+      for (const std::string& person : subject.values) saved.people.push_back(person_key(person));
+    std::sort(saved.people.begin(), saved.people.end());
+    write_saved_probe(s.save, saved, writing);
+  }
 
   print_summary(report);
   std::size_t done = 0, lost = 0;

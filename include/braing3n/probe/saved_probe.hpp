@@ -35,8 +35,12 @@ struct SavedProbe {
   Index features = 0;
   std::vector<std::string> feature_names;  // empty: the features had none
   std::string fingerprint;
+  std::vector<std::string> people;  // on whom it was fitted: person_key of each, sorted; empty: unknown
   std::vector<SavedTask> tasks;
 };
+
+/// Sixteen digits in place of a subject's identifier, to tell the same person again. Not a secret: who has a list of identifiers can find them.
+inline std::string person_key(std::string_view subject) { return sha256_hex(subject).substr(0, 16); }
 
 /// What the features are, in 64 digits: the hash of their contract, their number and their names.
 inline std::string feature_fingerprint(const FeatureTable& table) {
@@ -157,7 +161,7 @@ inline void write_saved_probe(const std::filesystem::path& path, const SavedProb
                      {"cross_validated", std::isfinite(s.cross_validated) ? Json(s.cross_validated) : Json(nullptr)}});
   }
   const Json json{
-      {"features", probe.features}, {"feature_names", probe.feature_names}, {"fingerprint", probe.fingerprint}, {"tasks", tasks}};
+      {"features", probe.features}, {"feature_names", probe.feature_names}, {"fingerprint", probe.fingerprint}, {"people", probe.people}, {"tasks", tasks}};
   write_safetensors(
       path, tensors,
       {{"braing3n.format", "1"}, {"braing3n.type", "probe"}, {"braing3n.version", version()}, {"braing3n.probe", json.dump()}}, options,
@@ -177,6 +181,7 @@ inline SavedProbe read_saved_probe(const std::filesystem::path& path) {
     out.features = json.at("features").get<Index>();
     out.feature_names = json.at("feature_names").get<std::vector<std::string>>();
     out.fingerprint = json.at("fingerprint").get<std::string>();
+    if (json.contains("people")) out.people = json.at("people").get<std::vector<std::string>>();
     std::size_t t = 0;
     for (const Json& task : json.at("tasks")) {
       SavedTask s;
