@@ -14,7 +14,6 @@
 #include "braing3n/eval/downsampling.hpp"
 #include "braing3n/eval/patch_pca.hpp"
 #include "braing3n/eval/reconstruction.hpp"
-#include "braing3n/eval/tissue_volumes.hpp"
 #include "braing3n/io/csv.hpp"
 #include "braing3n/io/json.hpp"
 #include "braing3n/io/png.hpp"
@@ -24,6 +23,7 @@
 #include "braing3n/train/volumes.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/progress.hpp"
+#include "examples/support/region_truth.hpp"
 #include "examples/support/report_svg.hpp"
 #include "examples/support/table.hpp"
 
@@ -83,34 +83,6 @@ inline std::string difference_text(const Difference& d, int digits) {
 
 }  // namespace detail
 
-/// Region volumes of scans and of what a method makes of them, next to the truth.
-class RegionCheck {
- public:
-  /// Throws Error (file, format).
-  explicit RegionCheck(const std::filesystem::path& truth) {
-    const CsvTable table(truth);
-    std::array<std::size_t, 4> columns{};
-    const std::array<const char*, 4> names = {"brain_ml", "grey_matter_ml", "white_matter_ml", "ventricles_ml"};
-    for (std::size_t c = 0; c < names.size(); ++c) columns[c] = table.column(names[c]);
-    const std::size_t id = table.column("volume_id");
-    for (std::size_t r = 0; r < table.rows(); ++r) {
-      TissueVolumes v{};
-      for (std::size_t c = 0; c < columns.size(); ++c) v[c] = table.number(r, columns[c]).value_or(0.0);
-      truth_.emplace(std::string(table.cell(r, id)), v);
-    }
-    path_ = truth.string();
-  }
-  const TissueVolumes& truth(const std::string& id) const {
-    const auto found = truth_.find(id);
-    if (found == truth_.end()) throw Error(ErrorKind::format, "truth.missing", concat("no row for ", in_quotes(id)), path_);
-    return found->second;
-  }
-
- private:
-  std::string path_;
-  std::map<std::string, TissueVolumes> truth_;
-};
-
 inline int evaluate_reconstruction(const Program& program, const ReconstructionArguments& a) {
   using detail::Method;
   const CommonOptions& common = program.common;
@@ -153,7 +125,7 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
   TokenReadout readout;
   std::vector<double> mean(static_cast<std::size_t>(voxel_count(n)), 0.0);
   Index fitted = 0;
-  std::optional<RegionCheck> regions;
+  std::optional<RegionTruth> regions;
   if (!a.truth.empty()) regions.emplace(a.truth);
   VolumeCalibration calibration;
   std::array<std::array<double, 2>, 4> scan_error{}, tokenizer_error{};  // per region: sums of the relative error and of its size
@@ -168,7 +140,7 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
       if (regions) {
         const Tensor<float, Cpu> scan = v.reshape({n[0], n[1], n[2]});
         const std::vector<std::uint8_t> mask = nonzero_mask(scan);
-        calibration.add(tissue_volumes(scan, mask, tissue_thresholds(scan, mask), tokenizer.contract), regions->truth(manifest.scans[static_cast<std::size_t>(row)].volume_id));
+        calibration.add(tissue_volumes(scan, mask, tissue_thresholds(scan, mask), tokenizer.contract), (*regions)(manifest.scans[static_cast<std::size_t>(row)].volume_id));
       }
       progress.advance(1, manifest.scans[static_cast<std::size_t>(row)].volume_id);
     });
@@ -207,7 +179,7 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
     std::vector<Tensor<float, Cpu>> shown = {v};
     const auto add_errors = [&](const Tensor<float, Cpu>& volume, std::array<std::array<double, 2>, 4>& errors) {
       const TissueVolumes found = calibration(tissue_volumes(volume, mask, tissue_thresholds(reference, mask), tokenizer.contract));
-      const TissueVolumes& truth = regions->truth(manifest.scans[static_cast<std::size_t>(row)].volume_id);
+      const TissueVolumes& truth = (*regions)(manifest.scans[static_cast<std::size_t>(row)].volume_id);
       for (std::size_t r = 0; r < found.size(); ++r) {
         const double error = (found[r] - truth[r]) / truth[r];
         errors[r][0] += error, errors[r][1] += std::abs(error);

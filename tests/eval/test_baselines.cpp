@@ -170,6 +170,22 @@ TEST_CASE("tissue volumes of a head of three shells are those that were drawn") 
   CHECK(c[1] == doctest::Approx(-3));
   CHECK(c[2] == doctest::Approx(5));
   CHECK(c[3] == doctest::Approx(3));
+  const TissueVolumes same = calibration.keeping_spread({3, 3, 3, 3});  // on straight lines nothing differs
+  for (std::size_t r = 0; r < same.size(); ++r) CHECK(same[r] == doctest::Approx(c[r]));
+  // Off the line the guesses spread less than the truth; the group's mean and deviation are kept, and the direction.
+  VolumeCalibration scattered;
+  const std::array<double, 4> x = {1, 2, 3, 6}, y = {5, 3, 9, 11};
+  for (std::size_t i = 0; i < 4; ++i) scattered.add({x[i], x[i], x[i], x[i]}, {y[i], -y[i], y[i], y[i]});
+  double mean = 0, squares = 0, guessed = 0, turned_mean = 0;
+  for (std::size_t i = 0; i < 4; ++i) {
+    const double v1 = scattered.keeping_spread({x[i], x[i], x[i], x[i]})[0], v2 = scattered({x[i], x[i], x[i], x[i]})[0];
+    mean += v1 / 4, squares += v1 * v1 / 4, guessed += v2 * v2 / 4;
+    turned_mean += (x[i] - 3) * scattered.keeping_spread({x[i], x[i], x[i], x[i]})[1];
+  }
+  CHECK(mean == doctest::Approx(7));
+  CHECK(squares - mean * mean == doctest::Approx(59.0 - 49.0));
+  CHECK(guessed - 49.0 < 0.95 * (59.0 - 49.0));
+  CHECK(turned_mean < 0);
   VolumeCalibration few;
   few.add({1, 1, 1, 1}, {1, 1, 1, 1});
   test::check_error("calibration.few", {"1 scans"}, [&] { few({1, 1, 1, 1}); });

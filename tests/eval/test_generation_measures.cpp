@@ -1,5 +1,6 @@
 #include "tests/support/check.hpp"
 
+#include "braing3n/eval/diversity.hpp"
 #include "braing3n/eval/frechet.hpp"
 #include "braing3n/eval/memorisation.hpp"
 
@@ -37,6 +38,10 @@ TEST_CASE("a factor of a semi-definite matrix has its rank and gives it back") {
       CHECK(worst <= test::tolerance<double>(n, largest));
     }
   CHECK(semidefinite_factor(ctx, zeros_of(9), 3).dim(0) == 0);
+  // A small variance is no rounding: 10 orders below the largest it stays.
+  auto graded = zeros_of(9);
+  graded[0] = 4, graded[4] = 4e-10, graded[8] = 1;
+  CHECK(semidefinite_factor(ctx, graded, 3).dim(0) == 3);
 }
 
 TEST_CASE("the Frechet distance where it is known") {
@@ -218,4 +223,38 @@ TEST_CASE("the audit finds planted copies and nothing else; scans of one person 
   CHECK(planted.samples.minimum < 0.01);
   test::check_error("memorisation.people", {"3 people"}, [&] { audit_memorisation(samples, training, {"a", "b", "c"}); });
   test::check_error("memorisation.people", {"single person"}, [&] { audit_memorisation(samples, training, std::vector<std::string>(static_cast<std::size_t>(2 * people), "a")); });
+}
+
+TEST_CASE("mean pairwise distance: all pairs of other people, by definition, far from the origin too") {
+  test::check_same_for_threads("diversity", [](Context<Cpu>& ctx) {
+    const Index n = 33, d = 31;
+    auto x = test::random<float>(ctx, {n, d}, 1);
+    for (Index i = 0; i < x.size(); ++i) x.data()[i] = 100.0f + x.data()[i];
+    std::vector<std::string> people;
+    for (Index i = 0; i < n; ++i) people.push_back(std::to_string(i / 2));
+    double all = 0, others = 0;
+    Index pairs = 0, other_pairs = 0;
+    for (Index i = 0; i < n; ++i)
+      for (Index j = 0; j < i; ++j) {
+        double sum = 0;
+        for (Index k = 0; k < d; ++k) sum += std::pow(static_cast<double>(x.data()[i * d + k]) - static_cast<double>(x.data()[j * d + k]), 2);
+        all += std::sqrt(sum), ++pairs;
+        if (i / 2 != j / 2) others += std::sqrt(sum), ++other_pairs;
+      }
+    const PairwiseDistance a = mean_pairwise_distance(x), b = mean_pairwise_distance(x, people);
+    CHECK(a.pairs == pairs);
+    CHECK(b.pairs == other_pairs);
+    CHECK(a.mean == doctest::Approx(all / static_cast<double>(pairs)).epsilon(1e-10));
+    CHECK(b.mean == doctest::Approx(others / static_cast<double>(other_pairs)).epsilon(1e-10));
+    Tensor<double, Cpu> out(ctx, {2});
+    out.data()[0] = a.mean, out.data()[1] = b.mean;
+    return std::vector<Tensor<double, Cpu>>{out};
+  });
+  Context<Cpu> ctx({.threads = 1});
+  const auto one = test::random<float>(ctx, {1, 4}, 1);
+  CHECK(mean_pairwise_distance(one).pairs == 0);
+  CHECK(std::isnan(mean_pairwise_distance(one).mean));
+  const auto two = test::random<float>(ctx, {2, 4}, 1);
+  CHECK(mean_pairwise_distance(two, {"a", "a"}).pairs == 0);
+  test::check_error("diversity.shape", {"(2, 4)", "3 groups"}, [&] { mean_pairwise_distance(two, {"a", "b", "c"}); });
 }

@@ -99,24 +99,37 @@ class VolumeCalibration {
     ++n_;
     for (std::size_t r = 0; r < counted.size(); ++r) {
       x_[r] += counted[r], y_[r] += truth[r];
-      xx_[r] += counted[r] * counted[r], xy_[r] += counted[r] * truth[r];
+      xx_[r] += counted[r] * counted[r], xy_[r] += counted[r] * truth[r], yy_[r] += truth[r] * truth[r];
     }
   }
-  /// Throws Error (state) with fewer than 3 scans.
+  /// The best guess for one volume. Guesses spread less than the truth does. Throws Error (state) with fewer than 3 scans.
   TissueVolumes operator()(const TissueVolumes& counted) const {
+    return apply(counted, [&](std::size_t r, double n, double spread) { return (xy_[r] - x_[r] * y_[r] / n) / spread; });
+  }
+  /// For groups: the slope is the ratio of the deviations (reduced major axis), so that the scans of the fit have the mean and the
+  /// deviation of the truth. Throws Error (state) with fewer than 3 scans.
+  TissueVolumes keeping_spread(const TissueVolumes& counted) const {
+    return apply(counted, [&](std::size_t r, double n, double spread) {
+      const double slope = std::sqrt(std::max(0.0, yy_[r] - y_[r] * y_[r] / n) / spread);
+      return xy_[r] - x_[r] * y_[r] / n < 0 ? -slope : slope;
+    });
+  }
+
+ private:
+  template <class Slope>
+  TissueVolumes apply(const TissueVolumes& counted, Slope&& slope) const {
     if (n_ < 3) fail(ErrorKind::state, "calibration.few", "volume calibration: ", n_, " scans, expected at least 3");
     TissueVolumes out{};
     const double n = static_cast<double>(n_);
     for (std::size_t r = 0; r < counted.size(); ++r) {
-      const double spread = xx_[r] - x_[r] * x_[r] / n, slope = spread > 0 ? (xy_[r] - x_[r] * y_[r] / n) / spread : 0.0;
-      out[r] = y_[r] / n + slope * (counted[r] - x_[r] / n);
+      const double spread = xx_[r] - x_[r] * x_[r] / n;
+      out[r] = y_[r] / n + (spread > 0 ? slope(r, n, spread) : 0.0) * (counted[r] - x_[r] / n);
     }
     return out;
   }
 
- private:
   Index n_ = 0;
-  TissueVolumes x_{}, y_{}, xx_{}, xy_{};
+  TissueVolumes x_{}, y_{}, xx_{}, xy_{}, yy_{};
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI
