@@ -1,4 +1,4 @@
-// Everything about probes. Written by tests/tools/check_tree.py --write-umbrella.
+// Everything about probes on tables of features. Written by tests/tools/check_tree.py --write-umbrella.
 #pragma once
 
 #include "braing3n/probe/cholesky.hpp"

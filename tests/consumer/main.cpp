@@ -2,6 +2,9 @@
 #include <iostream>
 
 #include "braing3n/braing3n.hpp"
+#include "braing3n/generate.hpp"
+#include "braing3n/probe.hpp"
+#include "braing3n/train.hpp"
 
 namespace b3 = braing3n;
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Checks of the source tree that no compiler makes. Prints every finding; exit 1 when there is one.
-With --write-umbrella it writes include/braing3n/braing3n.hpp and probe.hpp anew from the headers that exist.
+With --write-umbrella it writes the umbrella headers (include/braing3n/*.hpp) anew from the headers that exist.
 
 1. Include order: a header includes its own folder and folders above it in FOLDERS, never below.
 2. Third parties stay where the architecture puts them (Eigen in backend/cpu and probe, xtensor at the rim, JSON in io).
@@ -39,16 +39,22 @@ XTENSOR = IO | {"xtensor/", "xtl/"}
 NIFTI = XTENSOR | {"nifti"}
 TARGET_GIVES = {"core": set(), "cpu": CPU, "io": IO, "xtensor": XTENSOR, "nifti": NIFTI, "braing3n": NIFTI,
                 "onednn": CPU | {"oneapi/", "dnnl"}, "cuda": CPU}
-# Host headers that are included on request only.
-NOT_IN_UMBRELLA = re.compile(r"braing3n/(backend/cpu/(onednn|eigen_provider)|backend/cuda/|interop/|braing3n[.]hpp|probe[.]hpp)")
-# Umbrella header: its first lines and the folders it includes. Two, because whoever probes a table of features needs no models,
-# and every header costs compile time.
-UMBRELLAS = {
-    "braing3n.hpp": ("""// Tensors, models, training and volumes on the CPU. Written by tests/tools/check_tree.py --write-umbrella.
-// Not here, to be included on request: the probes (probe.hpp), the Eigen and oneDNN providers, interop/, and the CUDA side (cuda.cuh).
-""", [folder for folder in FOLDERS if folder != "probe"]),
-    "probe.hpp": ("// Everything about probes. Written by tests/tools/check_tree.py --write-umbrella.\n", ["probe"]),
-}
+# Host headers that no umbrella includes.
+ON_REQUEST = re.compile(r"braing3n/(backend/cpu/(onednn|eigen_provider)|backend/cuda/|interop/|[a-z0-9]+[.]hpp)")
+# Umbrella headers with their first lines. A header belongs to the first whose pattern its name matches. Several, because every header
+# costs compile time and whoever uses a trained model needs neither training nor probes.
+WRITTEN = "Written by tests/tools/check_tree.py --write-umbrella."
+UMBRELLAS = [
+    ("probe.hpp", r"probe/", f"// Everything about probes on tables of features. {WRITTEN}\n"),
+    ("generate.hpp", r"sample/|objective/|io/saved_dit|eval/(controllability|diversity|frechet|memorisation)",
+     f"// Flow matching, samplers and guidance, diffusion transformers in files, measures of samples. {WRITTEN}\n"),
+    ("train.hpp", r"train/|data/|optim/|io/(training_state|volume_model|convert)|eval/(downsampling|patch_pca|tissue_volumes)",
+     f"// Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. {WRITTEN}\n"),
+    ("braing3n.hpp", r"", f"""// Tensors, models, volumes and files on the CPU: what it takes to use a model. {WRITTEN}
+// On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), the Eigen and oneDNN providers, interop/, and the
+// CUDA side (cuda.cuh).
+"""),
+]
 MAX_BYTES = 4 * 1024 * 1024
 FORBIDDEN_NAMES = re.compile(r"([.](nii|nii[.]gz|mgz|mgh|dcm|mha|mhd|nrrd|pt|pth|ckpt|onnx|whl|zip|tar|gz|7z)|(^|/)participants[^/]*[.](tsv|csv)|(^|/)phenotypic[^/]*)$",
                              re.IGNORECASE)
@@ -119,32 +125,38 @@ def check_owners():
             found(path, 1, f"belongs to braing3n::{owner}, which does not give {', '.join(sorted(extra))}")
 
 
+def members_of_umbrellas():
+    """Names of headers by umbrella, in the order of the folders."""
+    members = {umbrella: [] for umbrella, _, _ in UMBRELLAS}
+    for folder in FOLDERS:
+        for path in sorted((INCLUDE / "braing3n" / folder).rglob("*.hpp")):
+            name = str(path.relative_to(INCLUDE))
+            if not ON_REQUEST.match(name):
+                inside = name.removeprefix("braing3n/")
+                members[next(umbrella for umbrella, pattern, _ in UMBRELLAS if re.match(pattern, inside))].append(name)
+    return members
+
+
 def check_umbrellas():
-    for umbrella, (_, folders) in UMBRELLAS.items():
+    for umbrella, names in members_of_umbrellas().items():
         path = INCLUDE / "braing3n" / umbrella
-        if not path.is_file():
-            found(path, 1, "does not exist")
-            continue
-        listed = set(re.findall(r'#\s*include "(braing3n/[^"]+)"', path.read_text()))
-        for header in sorted(INCLUDE.rglob("*.hpp")):
-            name = str(header.relative_to(INCLUDE))
-            if name.split("/")[1] in folders and not NOT_IN_UMBRELLA.match(name) and name not in listed:
-                found(path, 1, f"does not include {name}")
+        listed = re.findall(r'#\s*include "(braing3n/[^"]+)"', path.read_text()) if path.is_file() else []
+        for name in sorted(set(names) ^ set(listed)):
+            found(path, 1, f"does not include {name}" if name in names else f"includes {name}, which belongs elsewhere")
 
 
 def write_umbrellas():
-    root = INCLUDE / "braing3n"
-    for umbrella, (head, folders) in UMBRELLAS.items():
+    members = members_of_umbrellas()
+    for umbrella, _, head in UMBRELLAS:
         lines = [head + "#pragma once", ""]
-        for folder in folders:
-            names = [str(path.relative_to(INCLUDE)) for path in sorted((root / folder).rglob("*.hpp"))]
-            names = [name for name in names if not NOT_IN_UMBRELLA.match(name)]
+        for folder in FOLDERS:
+            names = [name for name in members[umbrella] if name.startswith(f"braing3n/{folder}/")]
             needs_nifti = {name: "nifti" in third_parties_of(name, set()) for name in names}
             lines += [f'#include "{name}"' for name in names if not needs_nifti[name]]
             nifti = [f'#include "{name}"' for name in names if needs_nifti[name]]
             if nifti:
                 lines += ["#if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)", *nifti, "#endif"]
-        (root / umbrella).write_text("\n".join(lines) + "\n")
+        (INCLUDE / "braing3n" / umbrella).write_text("\n".join(lines) + "\n")
 
 
 def tracked_files():
