@@ -14,6 +14,7 @@
 #include "braing3n/eval/downsampling.hpp"
 #include "braing3n/eval/patch_pca.hpp"
 #include "braing3n/eval/reconstruction.hpp"
+#include "braing3n/eval/region_reader.hpp"
 #include "braing3n/io/csv.hpp"
 #include "braing3n/io/json.hpp"
 #include "braing3n/io/png.hpp"
@@ -127,7 +128,15 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
   Index fitted = 0;
   std::optional<RegionTruth> regions;
   if (!a.truth.empty()) regions.emplace(a.truth);
-  VolumeCalibration calibration;
+  const auto through = [&](const LoadedTokenizer<Cpu, F32>& t) {
+    return [&ctx, &t](const Tensor<float, Cpu>& v) {
+      Pass<Cpu> pass(*ctx);
+      return t.model(pass, v).value();
+    };
+  };
+  const Shape shape = {n[0], n[1], n[2]};
+  // Scans and reconstructions each have a reader that learnt from their like: what is asked is whether sizes are still there.
+  RegionReader scan_reader, reconstruction_reader;
   std::array<std::array<double, 2>, 4> scan_error{}, tokenizer_error{};  // per region: sums of the relative error and of its size
   {
     Progress progress("fitting baselines", static_cast<Index>(fit.size()), common.quiet);
@@ -138,24 +147,20 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
       for (std::size_t i = 0; i < mean.size(); ++i) mean[i] += static_cast<double>(v.data()[i]);
       ++fitted;
       if (regions) {
-        const Tensor<float, Cpu> scan = v.reshape({n[0], n[1], n[2]});
-        const std::vector<std::uint8_t> mask = nonzero_mask(scan);
-        calibration.add(tissue_volumes(scan, mask, tissue_thresholds(scan, mask), tokenizer.contract), (*regions)(manifest.scans[static_cast<std::size_t>(row)].volume_id));
+        const std::vector<std::uint8_t> mask = nonzero_mask(v.reshape(shape));
+        const TissueVolumes& truth = (*regions)(manifest.scans[static_cast<std::size_t>(row)].volume_id);
+        scan_reader.add(tissue_blocks(v.reshape(shape), mask, tokenizer.contract), truth);
+        reconstruction_reader.add(tissue_blocks(through(tokenizer)(v).reshape(shape), mask, tokenizer.contract), truth);
       }
       progress.advance(1, manifest.scans[static_cast<std::size_t>(row)].volume_id);
     });
   }
   pca.fit(*ctx, tokenizer.model.config.bottleneck);
   readout.solve(*ctx, tokenizer.model.config.bottleneck);
+  if (regions) scan_reader.fit(*ctx), reconstruction_reader.fit(*ctx);
   Tensor<float, Cpu> mean_volume(*ctx, {1, n[0], n[1], n[2], 1});
   for (std::size_t i = 0; i < mean.size(); ++i) mean_volume.data()[i] = static_cast<float>(mean[i] / static_cast<double>(fitted));
 
-  const auto through = [&](const LoadedTokenizer<Cpu, F32>& t) {
-    return [&ctx, &t](const Tensor<float, Cpu>& v) {
-      Pass<Cpu> pass(*ctx);
-      return t.model(pass, v).value();
-    };
-  };
   const PatchExtents patch{encoder.patch[0], encoder.patch[1], encoder.patch[2]};
   std::vector<Method> methods;
   methods.push_back({"tokenizer", through(tokenizer)});
@@ -173,24 +178,23 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
   Progress progress("scoring", static_cast<Index>(test.size()), common.quiet);
   for_each_volume(*ctx, source, test, failures, [&](Index row, const Tensor<float, Cpu>& v) {
     stop_if_interrupted();
-    const Shape shape = {n[0], n[1], n[2]};
     const Tensor<float, Cpu> reference = v.reshape(shape);
     const std::vector<std::uint8_t> mask = nonzero_mask(reference);
     std::vector<Tensor<float, Cpu>> shown = {v};
-    const auto add_errors = [&](const Tensor<float, Cpu>& volume, std::array<std::array<double, 2>, 4>& errors) {
-      const TissueVolumes found = calibration(tissue_volumes(volume, mask, tissue_thresholds(reference, mask), tokenizer.contract));
+    const auto add_errors = [&](const Tensor<float, Cpu>& volume, const RegionReader& reader, std::array<std::array<double, 2>, 4>& errors) {
+      const TissueVolumes found = reader(tissue_blocks(volume, mask, tokenizer.contract));
       const TissueVolumes& truth = (*regions)(manifest.scans[static_cast<std::size_t>(row)].volume_id);
       for (std::size_t r = 0; r < found.size(); ++r) {
         const double error = (found[r] - truth[r]) / truth[r];
         errors[r][0] += error, errors[r][1] += std::abs(error);
       }
     };
-    if (regions) add_errors(reference, scan_error);
+    if (regions) add_errors(reference, scan_reader, scan_error);
     for (Method& m : methods) {
       const Tensor<float, Cpu> result = m.reconstruct(v).reshape(shape);
       m.scores.push_back(score_reconstruction(*ctx, reference, result, mask));
       m.border.push_back(border_jump(result, n, encoder.patch));
-      if (regions && &m == &methods[0]) add_errors(result, tokenizer_error);
+      if (regions && &m == &methods[0]) add_errors(result, reconstruction_reader, tokenizer_error);
       if (&m == &methods[0] || m.name.starts_with("trilinear, point") || m.name.starts_with("components")) shown.push_back(result);
     }
     input_border.push_back(border_jump(reference, n, encoder.patch));
@@ -251,7 +255,7 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
   }
   people.print(text);
   if (regions) {
-    text << "\nRegion volumes against the truth, read by thresholds calibrated on the other people: mean error, mean size of the error\n\n";
+    text << "\nRegion volumes against the truth, by readers that learnt from the other people (from scans, from reconstructions): mean error, mean size of the error\n\n";
     Table sizes({"", "scans", "", "tokenizer", ""});
     const auto percent = [&](double sum) { return concat(decimals(100 * sum / static_cast<double>(ids.size()), 1), " %"); };
     for (std::size_t r = 0; r < tissue_names.size(); ++r)
@@ -272,6 +276,11 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
     Json entry = json_from(mean_score(m.scores));
     entry["border_jump"] = mean_of(m.border);
     summary["methods"][m.name] = entry;
+  }
+  for (std::size_t r = 0; regions && r < tissue_names.size(); ++r) {
+    const double people_scored = static_cast<double>(ids.size());
+    const auto errors = [&](const std::array<double, 2>& sums) { return Json{{"mean", sums[0] / people_scored}, {"mean_size", sums[1] / people_scored}}; };
+    summary["region_volume_errors"][tissue_names[r]] = {{"scans", errors(scan_error[r])}, {"tokenizer", errors(tokenizer_error[r])}};
   }
   csv.finish();
   for (const auto& [name, content] : {std::pair{"summary.json", summary.dump(2) + "\n"}, std::pair{"tables.txt", text.str()}}) {

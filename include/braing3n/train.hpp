@@ -31,6 +31,7 @@
 #endif
 #include "braing3n/eval/downsampling.hpp"
 #include "braing3n/eval/patch_pca.hpp"
+#include "braing3n/eval/region_reader.hpp"
 #include "braing3n/eval/tissue_volumes.hpp"
 #include "braing3n/train/augment.hpp"
 #include "braing3n/train/curves.hpp"

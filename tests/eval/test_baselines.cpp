@@ -2,6 +2,7 @@
 
 #include "braing3n/eval/downsampling.hpp"
 #include "braing3n/eval/patch_pca.hpp"
+#include "braing3n/eval/region_reader.hpp"
 #include "braing3n/eval/tissue_volumes.hpp"
 
 using namespace braing3n;
@@ -189,4 +190,57 @@ TEST_CASE("tissue volumes of a head of three shells are those that were drawn") 
   VolumeCalibration few;
   few.add({1, 1, 1, 1}, {1, 1, 1, 1});
   test::check_error("calibration.few", {"1 scans"}, [&] { few({1, 1, 1, 1}); });
+}
+
+TEST_CASE("a region reader tells the fluid of ventricles from that of a sulcus beside them") {
+  Context<Cpu> ctx({.threads = 1});
+  PreprocessingContract contract = PreprocessingContract::small();
+  contract.shape = {40, 48, 40};
+  contract.spacing = {4, 4, 4};
+  // A ventricle that differs between people, and a cleft of fluid that differs too, within the reach of tissue_volumes.
+  const auto head = [&](std::uint32_t person, TissueVolumes& truth) {
+    const auto uniform = [&](std::uint32_t i) { return static_cast<double>((person * 2654435761u + i * 40503u) >> 7 & 1023u) / 1023.0; };
+    const double ventricle = 3 + 3 * uniform(1), cleft = 1 + 3 * uniform(2), scale = 0.95 + 0.1 * uniform(3), shift = 2 * uniform(4);
+    Tensor<float, Cpu> v = Tensor<float, Cpu>::zeros(ctx, {40, 48, 40});
+    truth = {};
+    for (Index i = 0; i < 40; ++i)
+      for (Index j = 0; j < 48; ++j)
+        for (Index k = 0; k < 40; ++k) {
+          const double x = (static_cast<double>(i) - 18 - shift) / scale, y = (static_cast<double>(j) - 24) / scale, z = (static_cast<double>(k) - 20) / scale;
+          const double r = std::sqrt(x * x / 196 + y * y / 324 + z * z / 196);
+          if (r > 1) continue;
+          const bool inner = x * x + y * y / 2 + z * z < ventricle * ventricle, sulcus = std::abs(z - 6) < 0.5 * cleft && std::abs(x) < 7 && std::abs(y) < 9 && z * z + x * x > 40;
+          const std::size_t tissue = inner ? 3 : sulcus ? 0 : r > 0.8 ? 1 : 2;
+          v.data()[(i * 48 + j) * 40 + k] = std::array<float, 4>{-1.5f, 0.2f, 1.0f, -1.5f}[tissue] + 0.05f * static_cast<float>((i * 7 + j * 3 + k) % 5 - 2);
+          if (tissue != 0) truth[tissue] += 0.064;
+        }
+    truth[0] = truth[1] + truth[2];
+    return v;
+  };
+  RegionReader reader;
+  VolumeCalibration counts;
+  test::check_error("regions.fitted", {"fit() comes first"}, [&] { reader({1.0}); });
+  for (std::uint32_t person = 0; person < 60; ++person) {
+    TissueVolumes truth;
+    const Tensor<float, Cpu> v = head(person, truth);
+    const std::vector<std::uint8_t> mask = nonzero_mask(v);
+    reader.add(tissue_blocks(v, mask, contract), truth);
+    counts.add(tissue_volumes(v, mask, tissue_thresholds(v, mask), contract), truth);
+  }
+  test::check_error("regions.blocks", {"3 numbers"}, [&] { reader.add({1, 2, 3}, {}); });
+  reader.fit(ctx);
+  TissueVolumes read{}, counted{};
+  for (std::uint32_t person = 100; person < 120; ++person) {
+    TissueVolumes truth;
+    const Tensor<float, Cpu> v = head(person, truth);
+    const std::vector<std::uint8_t> mask = nonzero_mask(v);
+    const TissueVolumes a = reader(tissue_blocks(v, mask, contract)), b = counts(tissue_volumes(v, mask, tissue_thresholds(v, mask), contract));
+    for (std::size_t r = 0; r < truth.size(); ++r) read[r] += std::abs(a[r] - truth[r]) / truth[r] / 20, counted[r] += std::abs(b[r] - truth[r]) / truth[r] / 20;
+  }
+  MESSAGE("size of the error: brain ", read[0], ", grey ", read[1], ", white ", read[2], ", ventricles ", read[3], "; by counting ", counted[3]);
+  for (std::size_t r = 0; r < read.size(); ++r) CHECK(read[r] < 0.02);
+  CHECK(counted[3] > 0.05);  // which it is for counting
+  RegionReader few;
+  for (int i = 0; i < 9; ++i) few.add({1, 2}, {1, 1, 1, 1});
+  test::check_error("regions.few", {"9 volumes", "at least 10"}, [&] { few.fit(ctx); });
 }

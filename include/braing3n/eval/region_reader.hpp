@@ -1,0 +1,187 @@
+// Millilitres of brain, grey matter, white matter and ventricles, read linearly from maps of tissue.
+//
+// Thresholds alone (tissue_volumes) cannot tell the fluid of a ventricle from that of a sulcus beside it; where it lies can. Every voxel
+// is taken as a mixture of two neighbouring classes, whose means are those between the thresholds of this volume: shares of fluid
+// against grey matter, of white against grey matter and of fluid against white matter. Their sums over blocks of 16 mm, counted from the
+// head's centre, are the features; the square roots of the sizes are fitted to them by ridge regression (in its dual form, people x
+// people), one penalty for each region, chosen by five folds of the people it learns from.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "braing3n/eval/tissue_volumes.hpp"
+#include "braing3n/probe/cholesky.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+/// volume (X, Y, Z) on the contract's grid -> ml in each block, (3, X', Y', Z') in one row. Throws Error: shape, argument (nothing inside
+/// the mask, every voxel the same).
+inline std::vector<double> tissue_blocks(const Tensor<float, Cpu>& volume, VoxelMask mask, const PreprocessingContract& contract) {
+  const Extent3 n = contract.shape;
+  if (volume.size() != voxel_count(n) || mask.size() != static_cast<std::size_t>(volume.size()))
+    fail(ErrorKind::shape, "tissue.shape", "tissue blocks: ", volume.shape(), " voxels and a mask of ", mask.size(), ", expected ", describe(n));
+  const TissueThresholds thresholds = tissue_thresholds(volume, mask);
+  const auto each = [&](auto&& f) {
+    Index at = 0;
+    for (Index i = 0; i < n[0]; ++i)
+      for (Index j = 0; j < n[1]; ++j)
+        for (Index k = 0; k < n[2]; ++k, ++at)
+          if (mask[static_cast<std::size_t>(at)] != 0) f(static_cast<double>(volume.data()[at]), std::array<Index, 3>{i, j, k});
+  };
+  std::array<double, 3> mean{}, count{}, centre{};
+  each([&](double v, const std::array<Index, 3>& p) {
+    const std::size_t c = v < static_cast<double>(thresholds.fluid) ? 0 : v < static_cast<double>(thresholds.grey) ? 1 : 2;
+    mean[c] += v, count[c] += 1;
+    for (std::size_t a = 0; a < 3; ++a) centre[a] += static_cast<double>(p[a]);
+  });
+  const double inside = count[0] + count[1] + count[2];
+  for (std::size_t c = 0; c < 3; ++c) mean[c] /= std::max(1.0, count[c]), centre[c] /= inside;
+  const auto share = [](double v, double none, double all) { return std::clamp((v - none) / (all - none), 0.0, 1.0); };
+
+  std::array<double, 3> block{};
+  std::array<Index, 3> blocks{};
+  for (std::size_t a = 0; a < 3; ++a) {
+    block[a] = 16.0 / contract.spacing[a];
+    blocks[a] = std::max<Index>(1, static_cast<Index>(static_cast<double>(n[a]) / block[a] + 0.5));
+  }
+  const double ml = contract.spacing[0] * contract.spacing[1] * contract.spacing[2] / 1000.0;
+  const auto size = static_cast<std::size_t>(blocks[0] * blocks[1] * blocks[2]);
+  std::vector<double> out(3 * size, 0.0);
+  each([&](double v, const std::array<Index, 3>& p) {
+    std::size_t at = 0;
+    for (std::size_t a = 0; a < 3; ++a) {
+      const double q = std::floor((static_cast<double>(p[a]) - centre[a]) / block[a] + 0.5 * static_cast<double>(blocks[a]));
+      if (q < 0 || q >= static_cast<double>(blocks[a])) return;  // further out than any brain
+      at = at * static_cast<std::size_t>(blocks[a]) + static_cast<std::size_t>(q);
+    }
+    out[at] += ml * share(v, mean[1], mean[0]);
+    out[size + at] += ml * share(v, mean[1], mean[2]);
+    out[2 * size + at] += ml * share(v, mean[2], mean[0]);
+  });
+  return out;
+}
+
+/// Learns sizes from volumes whose truth is known. Read with it what is like those it learnt from: a reader of scans reads
+/// reconstructions, which are smoother, with a bias.
+class RegionReader {
+ public:
+  /// blocks: of tissue_blocks, of one contract throughout. Throws Error (shape).
+  void add(std::vector<double> blocks, const TissueVolumes& truth) {
+    if (!rows_.empty() && blocks.size() != rows_[0].size())
+      fail(ErrorKind::shape, "regions.blocks", "region reader: ", blocks.size(), " numbers, the volumes before had ", rows_[0].size());
+    rows_.push_back(std::move(blocks));
+    truth_.push_back(truth);
+  }
+  Index size() const { return static_cast<Index>(rows_.size()); }
+
+  /// Throws Error (state) with fewer than 10 volumes.
+  void fit(Context<Cpu>& ctx) {
+    const Index n = size();
+    if (n < 10) fail(ErrorKind::state, "regions.few", "region reader: ", n, " volumes with known sizes, expected at least 10");
+    mean_.assign(rows_[0].size(), 0.0);
+    for (const std::vector<double>& row : rows_)
+      for (std::size_t i = 0; i < row.size(); ++i) mean_[i] += row[i] / static_cast<double>(n);
+    for (std::vector<double>& row : rows_)
+      for (std::size_t i = 0; i < row.size(); ++i) row[i] -= mean_[i];
+    kernel_.resize(static_cast<std::size_t>(n * n));
+    double trace = 0;
+    for (Index i = 0; i < n; ++i) {
+      for (Index j = 0; j <= i; ++j) {
+        const std::vector<double>&a = rows_[static_cast<std::size_t>(i)], &b = rows_[static_cast<std::size_t>(j)];
+        double sum = 0;
+        for (std::size_t k = 0; k < a.size(); ++k) sum += a[k] * b[k];
+        kernel_[static_cast<std::size_t>(i * n + j)] = kernel_[static_cast<std::size_t>(j * n + i)] = sum;
+      }
+      trace += kernel_[static_cast<std::size_t>(i * n + i)];
+    }
+    if (!(trace > 0)) fail(ErrorKind::argument, "regions.equal", "region reader: all volumes have the same tissue");
+
+    std::array<double, regions> best{}, penalty{};
+    best.fill(std::numeric_limits<double>::infinity());
+    for (int step = -12; step <= 2; ++step) {
+      const double candidate = trace / static_cast<double>(n) * std::pow(10.0, 0.5 * step);
+      std::array<double, regions> error{};
+      for (Index fold = 0; fold < 5; ++fold) {
+        std::vector<Index> learn, test;
+        for (Index i = 0; i < n; ++i) (i % 5 == fold ? test : learn).push_back(i);
+        const Weights w = solve(ctx, learn, candidate);
+        for (const Index t : test) {
+          const TissueVolumes root = roots(w, learn, [&](Index i) { return kernel_[static_cast<std::size_t>(t * n + i)]; });
+          for (std::size_t r = 0; r < regions; ++r) error[r] += std::pow(root[r] - std::sqrt(truth_[static_cast<std::size_t>(t)][r]), 2);
+        }
+      }
+      for (std::size_t r = 0; r < regions; ++r)
+        if (error[r] < best[r]) best[r] = error[r], penalty[r] = candidate;
+    }
+    all_.resize(static_cast<std::size_t>(n));
+    for (Index i = 0; i < n; ++i) all_[static_cast<std::size_t>(i)] = i;
+    weights_.coefficients.assign(regions * static_cast<std::size_t>(n), 0.0);
+    for (std::size_t r = 0; r < regions; ++r) {
+      const Weights w = solve(ctx, all_, penalty[r]);
+      weights_.intercept[r] = w.intercept[r];
+      std::copy_n(w.coefficients.begin() + static_cast<std::ptrdiff_t>(r) * n, n, weights_.coefficients.begin() + static_cast<std::ptrdiff_t>(r) * n);
+    }
+  }
+
+  /// Sizes in ml, in the order of tissue_names. Throws Error: state (not fitted), shape.
+  TissueVolumes operator()(const std::vector<double>& blocks) const {
+    if (all_.empty()) fail(ErrorKind::state, "regions.fitted", "region reader: fit() comes first");
+    if (blocks.size() != mean_.size()) fail(ErrorKind::shape, "regions.blocks", "region reader: ", blocks.size(), " numbers, it learnt from ", mean_.size());
+    TissueVolumes out = roots(weights_, all_, [&](Index i) {
+      const std::vector<double>& row = rows_[static_cast<std::size_t>(i)];
+      double sum = 0;
+      for (std::size_t k = 0; k < row.size(); ++k) sum += row[k] * (blocks[k] - mean_[k]);
+      return sum;
+    });
+    for (double& v : out) v = std::max(0.0, v) * std::max(0.0, v);
+    return out;
+  }
+
+ private:
+  static constexpr std::size_t regions = std::tuple_size_v<TissueVolumes>;
+  struct Weights {
+    std::array<double, regions> intercept{};
+    std::vector<double> coefficients;  // (regions, people)
+  };
+
+  Weights solve(Context<Cpu>& ctx, const std::vector<Index>& people, double penalty) const {
+    const Index m = static_cast<Index>(people.size()), n = size();
+    Weights w;
+    w.coefficients.resize(regions * people.size());
+    std::vector<double> part(people.size() * people.size());
+    for (Index i = 0; i < m; ++i)
+      for (Index j = 0; j <= i; ++j)
+        part[static_cast<std::size_t>(i * m + j)] = kernel_[static_cast<std::size_t>(people[static_cast<std::size_t>(i)] * n + people[static_cast<std::size_t>(j)])];
+    for (std::size_t r = 0; r < regions; ++r) {
+      for (const Index i : people) w.intercept[r] += std::sqrt(truth_[static_cast<std::size_t>(i)][r]) / static_cast<double>(m);
+      for (Index i = 0; i < m; ++i)
+        w.coefficients[r * people.size() + static_cast<std::size_t>(i)] = std::sqrt(truth_[static_cast<std::size_t>(people[static_cast<std::size_t>(i)])][r]) - w.intercept[r];
+    }
+    Cholesky(ctx, m, part.data(), 1.0, penalty).solve(w.coefficients.data(), static_cast<Index>(regions));
+    return w;
+  }
+
+  template <class Product>
+  static TissueVolumes roots(const Weights& w, const std::vector<Index>& people, Product&& product) {
+    TissueVolumes out = w.intercept;
+    for (std::size_t i = 0; i < people.size(); ++i) {
+      const double k = product(people[i]);
+      for (std::size_t r = 0; r < regions; ++r) out[r] += w.coefficients[r * people.size() + i] * k;
+    }
+    return out;
+  }
+
+  std::vector<std::vector<double>> rows_;
+  std::vector<TissueVolumes> truth_;
+  std::vector<double> mean_, kernel_;
+  std::vector<Index> all_;
+  Weights weights_;
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI
