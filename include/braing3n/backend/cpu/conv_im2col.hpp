@@ -21,23 +21,40 @@ class Im2colConv {
 
   /// y = problem(x, w) [+ bias] [+ residual]; a residual only for forward problems.
   void run(const T* x, const T* w, const T* bias, const T* residual, T* y) {
-    for (const ConvPhase& phase : p_.phases) {
-      const Cut cut = choose(phase, false);
-      Tensor<T, Cpu> reordered;
-      const T* weights = phase_weights(phase, w, reordered);
-      const auto product = [&](Index row0, Index row1, T* buffer, bool parallel) {
-        block_forward(phase, cut, x, weights, bias, residual, y, row0, row1, buffer, parallel);
-      };
-      if (cut.blocks_in_parallel) {
-        ctx_.parallel_range(cut.rows, cut.block, [&](Index row0, Index row1) {
-          Tensor<T, Cpu> buffer(ctx_, Shape{std::max<Index>(1, cut.block * cut.chunk_k)});
-          product(row0, row1, buffer.data(), false);
-        });
-      } else {
+    for (const ConvPhase& phase : p_.phases) run(phase, x, w, bias, residual, y);
+  }
+  /// One phase of it.
+  void run(const ConvPhase& phase, const T* x, const T* w, const T* bias, const T* residual, T* y) {
+    const Cut cut = choose(phase, false);
+    Tensor<T, Cpu> reordered;
+    const T* weights = phase_weights(phase, w, reordered);
+    const auto product = [&](Index row0, Index row1, T* buffer, bool parallel) {
+      block_forward(phase, cut, x, weights, bias, residual, y, row0, row1, buffer, parallel);
+    };
+    if (cut.blocks_in_parallel) {
+      ctx_.parallel_range(cut.rows, cut.block, [&](Index row0, Index row1) {
         Tensor<T, Cpu> buffer(ctx_, Shape{std::max<Index>(1, cut.block * cut.chunk_k)});
-        for (Index row0 = 0; row0 < cut.rows; row0 += cut.block) product(row0, std::min(cut.rows, row0 + cut.block), buffer.data(), true);
-      }
+        product(row0, row1, buffer.data(), false);
+      });
+    } else {
+      Tensor<T, Cpu> buffer(ctx_, Shape{std::max<Index>(1, cut.block * cut.chunk_k)});
+      for (Index row0 = 0; row0 < cut.rows; row0 += cut.block) product(row0, std::min(cut.rows, row0 + cut.block), buffer.data(), true);
     }
+  }
+
+  /// The weights of a phase as (lines, tz, reduced) x columns: w where they lie like that, else a copy in `reordered`.
+  const T* phase_weights(const ConvPhase& phase, const T* w, Tensor<T, Cpu>& reordered) const {
+    if (p_.weights_in_order()) return w;
+    const Index taps = phase.lines() * phase.axis[2].taps;
+    reordered = Tensor<T, Cpu>(ctx_, Shape{std::max<Index>(1, taps * p_.tap_size())});
+    T* const to = reordered.data();
+    ctx_.parallel(taps, [&](Index t) {
+      const Index taps_y = phase.axis[1].taps, taps_z = phase.axis[2].taps;
+      const T* from = w + p_.weight_offset(phase, t / taps_z / taps_y, t / taps_z % taps_y, t % taps_z);
+      for (Index c = 0; c < p_.reduced; ++c)
+        for (Index j = 0; j < p_.columns; ++j) to[t * p_.tap_size() + c * p_.columns + j] = from[c * p_.w_reduced + j * p_.w_column];
+    });
+    return to;
   }
 
   /// dw += the gradient of forward_problem; x as in run, dy like y.
@@ -112,21 +129,6 @@ class Im2colConv {
     const Index buffer = c.blocks_in_parallel ? small_buffer : large_buffer;
     c.block = std::clamp<Index>(buffer / (bytes * c.chunk_lines), std::min<Index>(c.rows, 96), std::max<Index>(c.rows, 1));
     return c;
-  }
-
-  // (lines, tz, reduced) x columns.
-  const T* phase_weights(const ConvPhase& phase, const T* w, Tensor<T, Cpu>& reordered) const {
-    if (p_.weights_in_order()) return w;
-    const Index taps = phase.lines() * phase.axis[2].taps;
-    reordered = Tensor<T, Cpu>(ctx_, Shape{std::max<Index>(1, taps * p_.tap_size())});
-    T* const to = reordered.data();
-    ctx_.parallel(taps, [&](Index t) {
-      const Index taps_y = phase.axis[1].taps, taps_z = phase.axis[2].taps;
-      const T* from = w + p_.weight_offset(phase, t / taps_z / taps_y, t / taps_z % taps_y, t % taps_z);
-      for (Index c = 0; c < p_.reduced; ++c)
-        for (Index j = 0; j < p_.columns; ++j) to[t * p_.tap_size() + c * p_.columns + j] = from[c * p_.w_reduced + j * p_.w_column];
-    });
-    return to;
   }
 
   // Rows [row0, row1) of the buffer, (lines l0 .. l1, tz, reduced) each; zeros outside the volume.

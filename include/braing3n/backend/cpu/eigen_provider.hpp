@@ -4,43 +4,18 @@
 //
 // Eigen computes at the instruction set the translation unit is compiled for (g++ 12 on newer machines: -march=native
 // -mtune=skylake-avx512). It is always called single-threaded, on pieces of C cut by shape, so results do not depend on threads.
-// bfloat16 is converted to float and back. Convolutions fall back to im2col on this product.
+// bfloat16 is converted to float and back. Convolutions are sums of products too (eigen_conv.hpp).
 #pragma once
-
-#include <Eigen/Core>
 
 #include <algorithm>
 
 #include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu/eigen_conv.hpp"
 #include "braing3n/backend/cpu/gemm_epilogue.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
 namespace detail {
-
-template <class T, int order>
-using EigenOperand = Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, order>, 0, Eigen::OuterStride<>>;
-
-/// C [+]= A B on one piece; A and B column-major or row-major, C row-major.
-template <class T, int a_order, int b_order>
-void eigen_product(Index m, Index n, Index k, const T* a, Index a_outer, const T* b, Index b_outer, T* c, Index c_row, bool accumulate) {
-  const EigenOperand<T, a_order> lhs(a, m, k, Eigen::OuterStride<>(a_outer));
-  const EigenOperand<T, b_order> rhs(b, k, n, Eigen::OuterStride<>(b_outer));
-  Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>> out(c, m, n, Eigen::OuterStride<>(c_row));
-  if (!accumulate) out.setZero();
-  out.noalias() += lhs * rhs;
-}
-
-template <class T>
-void eigen_product(Index m, Index n, Index k, const T* a, Index a_row, Index a_col, const T* b, Index b_row, Index b_col, T* c, Index c_row,
-                   bool accumulate) {
-  constexpr int row = Eigen::RowMajor, col = Eigen::ColMajor;
-  const bool a_rows = a_col == 1, b_rows = b_col == 1;
-  const Index a_outer = a_rows ? a_row : a_col, b_outer = b_rows ? b_row : b_col;
-  const auto product = a_rows ? (b_rows ? &eigen_product<T, row, row> : &eigen_product<T, row, col>)
-                              : (b_rows ? &eigen_product<T, col, row> : &eigen_product<T, col, col>);
-  product(m, n, k, a, a_outer, b, b_outer, c, c_row, accumulate);
-}
 
 /// A strided matrix as contiguous rows of float.
 inline const float* eigen_rows(Context<Cpu>& ctx, Index rows, Index cols, const bfloat16* from, Index row, Index col, float* to) {
@@ -71,7 +46,8 @@ void eigen_gemm(Context<Cpu>& ctx, const GemmCall<T>& call) {
 
   // Eigen packs both operands of every piece: the pieces are large, unless there are few of them.
   Index rows = std::min<Index>(m, 320), cols = std::min<Index>(n, 1152);
-  while (cols > 256 && ((m + rows - 1) / rows) * ((n + cols - 1) / cols) < 8 && rows * cols > (Index{2} << 20) / std::max<Index>(1, k)) cols = (cols / 2 + 15) / 16 * 16;
+  const Index least_piece = (Index{2} << 20) / std::max<Index>(1, k);
+  while (cols > 256 && ((m + rows - 1) / rows) * ((n + cols - 1) / cols) < 8 && rows * cols > least_piece) cols = (cols / 2 + 15) / 16 * 16;
   const Index row_pieces = (m + rows - 1) / rows, col_pieces = (n + cols - 1) / cols;
   rows = (m + row_pieces - 1) / row_pieces;  // 360 rows are 2 x 180 and not 320 + 40: the threads end together
   ctx.parallel(row_pieces * col_pieces, [&](Index piece) {
@@ -89,7 +65,7 @@ void eigen_gemm(Context<Cpu>& ctx, const GemmCall<T>& call) {
 
 }  // namespace detail
 
-/// Eigen's product for float, double and bfloat16; no packed weights, no convolutions of its own.
+/// Eigen's product for float, double and bfloat16, and convolutions of float and double on it; no packed weights.
 inline const CpuProvider& eigen_cpu_provider() {
   static const CpuProvider table = [] {
     Eigen::setNbThreads(1);  // in a program built with OpenMP, Eigen would start its own threads inside ours
@@ -98,6 +74,8 @@ inline const CpuProvider& eigen_cpu_provider() {
     p.gemm_f32.run = &detail::eigen_gemm<float>;
     p.gemm_f64.run = &detail::eigen_gemm<double>;
     p.gemm_bf16.run = &detail::eigen_gemm<bfloat16>;
+    p.conv_f32 = detail::eigen_convolutions<float>();
+    p.conv_f64 = detail::eigen_convolutions<double>();
     return p;
   }();
   return table;
