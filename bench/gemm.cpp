@@ -17,7 +17,8 @@ namespace {
 struct Shape3 {
   Index m, k, n;
 };
-constexpr Shape3 layers[] = {{1200, 1152, 3456}, {1200, 1152, 1152}, {1200, 1152, 4608}, {1200, 4608, 1152}, {360, 1152, 4608}, {2400, 1152, 4608}};
+constexpr Shape3 layers[] = {{1200, 1152, 3456}, {1200, 1152, 1152}, {1200, 1152, 4608},
+                             {1200, 4608, 1152}, {360, 1152, 4608}, {2400, 1152, 4608}};
 
 template <class T>
 Tensor<T, Cpu> filled(Context<Cpu>& ctx, Index rows, Index cols, std::uint32_t id) {
@@ -54,7 +55,8 @@ void row(const Run& run, const char* what, const GemmCall<T>& call) {
   const double peak = 0.5 * (before + bench::fma_peak(detect_isa(), run.ctx.threads()));
   const double flop = 2.0 * static_cast<double>(call.m) * static_cast<double>(call.n) * static_cast<double>(call.k) * 1e-9;
   const double plain = flop / contest.seconds("plain");
-  std::printf("%-11s %-5s %-12s %5lld x %5lld x %5lld   %7.1f  %5.3f", run.ctx.provider().name, type_name<T>(), what, static_cast<long long>(call.m),
+  std::printf("%-11s %-5s %-12s %5lld x %5lld x %5lld   %7.1f  %5.3f", run.ctx.provider().name, type_name<T>(), what,
+              static_cast<long long>(call.m),
               static_cast<long long>(call.k), static_cast<long long>(call.n), plain, plain / peak);
   if (bytes > 0) std::printf("   packed %7.1f  %5.3f", flop / contest.seconds("packed"), flop / contest.seconds("packed") / peak);
   std::printf("   peak %.0f\n", peak);
@@ -99,7 +101,8 @@ int main(int argc, char** argv) {
   const int threads = std::atoi(bench::option(argc, argv, "--threads", "2").c_str());
   const int rounds = std::atoi(bench::option(argc, argv, "--rounds", "5").c_str());
   const std::string only = bench::option(argc, argv, "--only", "");
-  std::printf("%d threads; peak now: fp32 %.0f GFLOP/s, bf16 dot products %.0f\n", threads, bench::fma_peak(detect_isa(), threads), bench::bf16_peak(threads));
+  std::printf("%d threads; peak now: fp32 %.0f GFLOP/s, bf16 dot products %.0f\n", threads,
+              bench::fma_peak(detect_isa(), threads), bench::bf16_peak(threads));
   std::printf("provider    type  product           m       k       n    GFLOP/s  share of fp32 peak\n");
   std::istringstream names(bench::option(argc, argv, "--providers", "default,eigen"));
   for (std::string name; std::getline(names, name, ',');) {
@@ -113,7 +116,8 @@ int main(int argc, char** argv) {
       for (Index tokens : {1200, 2400}) backward<float>(run, {tokens, 1152, 4608});
     if (only.empty() || only == "double") forward<double>(run, {1200, 1152, 1152});
     if (only.empty() || only == "small") {
-      for (const Shape3& s : {Shape3{16, 16, 16}, {64, 64, 64}, {100, 100, 100}, {2, 1152, 6912}, {1200, 72, 1200}}) forward<float>(run, s, "small");
+      for (const Shape3& s : {Shape3{16, 16, 16}, {64, 64, 64}, {100, 100, 100}, {2, 1152, 6912}, {1200, 72, 1200}})
+        forward<float>(run, s, "small");
     }
   }
 }

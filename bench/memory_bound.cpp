@@ -48,7 +48,8 @@ int main(int argc, char** argv) {
   X a = full<float>(ctx, {n}, 0.5), b = full<float>(ctx, {n}, 0.25), c = full<float>(ctx, {n}, 0.1), d = full<float>(ctx, {n}, 0.1);
   const auto call = [&] { map(ctx, n, Triad{b.data(), c.data(), a.data()}); };
   const Report report{12e-9 * static_cast<double>(n) / bench::time_of(call, budget), budget};
-  std::printf("%d threads, %s, %ld million floats, triad %.1f GB/s\n", ctx.threads(), to_string(ctx.isa()), static_cast<long>(n / 1'000'000), report.triad);
+  std::printf("%d threads, %s, %ld million floats, triad %.1f GB/s\n", ctx.threads(), to_string(ctx.isa()),
+              static_cast<long>(n / 1'000'000), report.triad);
 
   report.line("adamw", n, 28, [&] { adamw_update(a, b, c, d, AdamWStep{}); });
   report.line("ema", n, 12, [&] { ema_update(a, b, 0.999); });

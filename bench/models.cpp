@@ -68,7 +68,8 @@ struct Bench {
   double peak;
 
   void report(const char* name, double flop, double seconds) const {
-    std::printf("%-28s %8.3f s  %7.1f GFLOP/s  %5.3f of the FMA peak\n", name, seconds, flop / seconds * 1e-9, flop / seconds * 1e-9 / peak);
+    std::printf("%-28s %8.3f s  %7.1f GFLOP/s  %5.3f of the FMA peak\n", name, seconds, flop / seconds * 1e-9,
+                flop / seconds * 1e-9 / peak);
     std::fflush(stdout);
   }
 };
@@ -106,7 +107,8 @@ void dit(const Bench& b) {
   const auto x = noise(b.ctx, {2, 1200, 32});
   ConditionBatch c;
   for (const ConditionField& f : model.config.conditions)
-    c.fields.push_back(f.kind == ConditionKind::categorical ? ConditionBatch::Field{{0, f.required ? 0 : -1}, {}} : ConditionBatch::Field{{}, {70.0, std::nan("")}});
+    c.fields.push_back(f.kind == ConditionKind::categorical ? ConditionBatch::Field{{0, f.required ? 0 : -1}, {}}
+                                                            : ConditionBatch::Field{{}, {70.0, std::nan("")}});
   Pass<Cpu> pass(b.ctx);
   const double seconds = median_seconds(b.repeats, [&] { model(pass, Var<float, Cpu>(x), {0.5, 0.5}, c); });
   b.report("DiT forward, batch 2", Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
@@ -152,7 +154,9 @@ double dit_sample(const Bench& b, int steps) {
   Model model(b.ctx, Dit3dConfig{});
   initialize(model, 1);
   if constexpr (std::is_same_v<P, BF16>)
-    for_each_parameter(model, [](const std::string&, auto& p) { p.adopt_compute(typename std::remove_cvref_t<decltype(p.compute())>(p.compute())); });
+    for_each_parameter(model, [](const std::string&, auto& p) {
+      p.adopt_compute(typename std::remove_cvref_t<decltype(p.compute())>(p.compute()));
+    });
   std::vector<ConditionRow> rows(1, ConditionRow(model.config.conditions.size()));
   rows[0][2].label = 0;
   rows[0][4].number = 70;
@@ -165,10 +169,13 @@ double dit_sample(const Bench& b, int steps) {
   const std::vector<std::uint32_t> ids = {0};
   const SamplingOptions options{.steps = steps, .guidance = {.scale = 2.0}};
   const auto start = Clock::now();
-  sample_latents(b.ctx, model, std::span<const std::uint32_t>(ids), rows, 1, options, [&] { calls.push_back(b.ctx.memory().stats().system_calls); });
+  sample_latents(b.ctx, model, std::span<const std::uint32_t>(ids), rows, 1, options,
+                 [&] { calls.push_back(b.ctx.memory().stats().system_calls); });
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  b.report(std::is_same_v<P, BF16> ? "DiT guided sample, bf16" : "DiT guided sample, fp32", steps * Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
-  std::printf("%-28s %8.3f of the time of its %d evaluations, %zu allocations after the first step\n", "", seconds / (steps * evaluation), 2 * steps,
+  b.report(std::is_same_v<P, BF16> ? "DiT guided sample, bf16" : "DiT guided sample, fp32",
+           steps * Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
+  std::printf("%-28s %8.3f of the time of its %d evaluations, %zu allocations after the first step\n", "",
+              seconds / (steps * evaluation), 2 * steps,
               b.ctx.memory().stats().system_calls - calls[1]);
   return seconds;
 }

@@ -45,8 +45,10 @@ Volume made_up(std::uint32_t id) {
     for (Index j = 0; j < 192; ++j)
       for (Index k = 0; k < 160; ++k, ++at) {
         const double x = static_cast<double>(i - 80) / 66, y = static_cast<double>(j - 96) / 82, z = static_cast<double>(k - 80) / 64;
-        const double texture = std::sin(0.31 * static_cast<double>(i)) * std::sin(0.27 * static_cast<double>(j)) * std::sin(0.23 * static_cast<double>(k));
-        v.data()[at] = x * x + y * y + z * z < 1 ? std::round(600 + 200 * static_cast<float>(texture) + 30 * rng.uniform(static_cast<std::uint64_t>(at))) : 0;
+        const double texture = std::sin(0.31 * static_cast<double>(i)) * std::sin(0.27 * static_cast<double>(j)) *
+                               std::sin(0.23 * static_cast<double>(k));
+        const auto noise = 30 * rng.uniform(static_cast<std::uint64_t>(at));
+        v.data()[at] = x * x + y * y + z * z < 1 ? std::round(600 + 200 * static_cast<float>(texture) + noise) : 0;
       }
   return v;
 }
@@ -103,12 +105,18 @@ int main(int argc, char** argv) {
   std::printf("%-46s %8.1f ms  %.2f x inflate\n", "read, checked, z-scored: model-ready tensor", ready, ready / bare);
   std::printf("%-46s %8.1f ms\n", "  of which preprocessing (with a copy)", prepare);
   contract = PreprocessingContract::small();
-  std::printf("%-46s %8.1f ms\n", "preprocessing to 2 mm, centre of mass", median_ms([&] { (void)preprocess(ctx, once.volume, contract); }));
+  std::printf("%-46s %8.1f ms\n", "preprocessing to 2 mm, centre of mass",
+              median_ms([&] { (void)preprocess(ctx, once.volume, contract); }));
   Grid turned = once.volume.grid();
   const double c = std::cos(0.1), s = std::sin(0.1);
   turned.affine = Affine{{{{c, -s, 0, 0}, {s, c, 0, 0}, {0, 0, 1, 0}}}} * turned.affine;
-  std::printf("%-46s %8.1f ms\n", "resampling to a rotated grid, same spacing", median_ms([&] { (void)resample(ctx, once.volume, turned); }, 5));
-  std::printf("%-46s %8.1f ms\n", "writing .nii.gz", median_ms([&] { NiftiWriteOptions o; o.file.overwrite = true, o.file.durable = false; write_nifti(ctx, folder / "out.nii.gz", once.volume, o); }, 3));
+  std::printf("%-46s %8.1f ms\n", "resampling to a rotated grid, same spacing",
+              median_ms([&] { (void)resample(ctx, once.volume, turned); }, 5));
+  std::printf("%-46s %8.1f ms\n", "writing .nii.gz", median_ms([&] {
+    NiftiWriteOptions o;
+    o.file.overwrite = true, o.file.durable = false;
+    write_nifti(ctx, folder / "out.nii.gz", once.volume, o);
+  }, 3));
 
   // A cohort on disk; the "training step" keeps all threads of a context busy. The loader's own thread shares the cores, as
   // it does in training.
@@ -145,7 +153,8 @@ int main(int argc, char** argv) {
         (void)loader.next();
       }
       const double all = since(begin), waited = loader.seconds_waited() - before;
-      std::printf("loader, %s, steps of %.2f s: waited %.1f ms of %.2f s (%.2f %%)\n", cached ? "packed cache" : ".nii.gz", seconds, 1e3 * waited, all, 100 * waited / all);
+      std::printf("loader, %s, steps of %.2f s: waited %.1f ms of %.2f s (%.2f %%)\n", cached ? "packed cache" : ".nii.gz", seconds,
+                  1e3 * waited, all, 100 * waited / all);
     }
   std::filesystem::remove_all(folder);
   return sink[0] == 42.0f;  // keeps the work from being optimised away

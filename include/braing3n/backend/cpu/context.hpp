@@ -14,8 +14,8 @@ inline Context<Cpu>::Context(const CpuOptions& options)
       provider_(options.provider != nullptr ? options.provider : &default_cpu_provider()), isa_(std::min(detect_isa(), Isa::avx512bf16)),
       packed_weights_(options.packed_weights) {
   if (provider_->isa > isa_)
-    fail(ErrorKind::environment, "provider.isa", "provider ", provider_->name, " needs ", to_string(provider_->isa), ", this processor has ",
-         to_string(isa_));
+    fail(ErrorKind::environment, "provider.isa", "provider ", provider_->name, " needs ", to_string(provider_->isa),
+         ", this processor has ", to_string(isa_));
   // A provider below the machine's instruction set was asked for on purpose (tests of the portable path, comparisons).
   if (provider_->isa < isa_ && options.provider != nullptr && provider_->limits_isa) isa_ = provider_->isa;
 }

@@ -41,7 +41,9 @@ struct OuterTileAvx512<T, std::integer_sequence<int, I...>, Narrow> {
           ((s = Z::broadcast(a + I, std::false_type()), x[I] = Z::fma(s, b0, x[I]), keep_order(x[I], s)), ...);
         } else {
           const V b1 = Z::load(m1, b + w);
-          ((s = Z::broadcast(a + I, std::false_type()), x[I] = Z::fma(s, b0, x[I]), y[I] = Z::fma(s, b1, y[I]), keep_order(x[I], y[I])), ...);
+          ((s = Z::broadcast(a + I, std::false_type()), x[I] = Z::fma(s, b0, x[I]), y[I] = Z::fma(s, b1, y[I]),
+            keep_order(x[I], y[I])),
+           ...);
         }
       }
     }

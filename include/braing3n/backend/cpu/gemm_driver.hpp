@@ -32,7 +32,8 @@ struct GemmOps {
 struct KBlocks {
   Index k, count, size;
   KBlocks(const GemmOps& ops, Index k_)
-      : k(k_), count(std::max<Index>(1, (k_ + largest(ops) - 1) / largest(ops))), size(std::max<Index>(8, ((k_ + count - 1) / count + 7) / 8 * 8)) {}
+      : k(k_), count(std::max<Index>(1, (k_ + largest(ops) - 1) / largest(ops))),
+        size(std::max<Index>(8, ((k_ + count - 1) / count + 7) / 8 * 8)) {}
   Index begin(Index block) const { return block * size; }
   Index length(Index block) const { return std::min(size, k - block * size); }
   // A panel of B and the rows of a chunk share the second-level cache.
@@ -44,7 +45,9 @@ struct PanelLayout {
   Index group, cols, count;  // rows that are interleaved, columns of a panel, panels
   PanelLayout(const GemmOps& ops, Index n) : group(ops.group), cols(ops.cols), count((n + ops.cols - 1) / ops.cols) {}
   Index size(Index k) const { return (k + group - 1) / group * group * cols; }
-  Index offset(const KBlocks& blocks, Index block, Index length, Index panel) const { return block * count * size(blocks.size) + panel * size(length); }
+  Index offset(const KBlocks& blocks, Index block, Index length, Index panel) const {
+    return block * count * size(blocks.size) + panel * size(length);
+  }
 };
 
 inline std::size_t packed_b_bytes(const GemmOps& ops, Index k, Index n) {
@@ -76,13 +79,15 @@ class GemmDriver {
     } else {
       // Pieces enough to keep many threads busy to the end, but none smaller than two pieces of `small` work.
       while (cols_ > ops.cols && chunks(m, n) < 64 && rows_ * cols_ > 2 * small / k) cols_ /= 2;
-      while (rows_ > 2 * ops.rows && chunks(m, n) < 32 && rows_ * cols_ > 2 * small / k) rows_ = (rows_ / 2 + ops.rows - 1) / ops.rows * ops.rows;
+      while (rows_ > 2 * ops.rows && chunks(m, n) < 32 && rows_ * cols_ > 2 * small / k)
+        rows_ = (rows_ / 2 + ops.rows - 1) / ops.rows * ops.rows;
     }
     row_step_ = rows_;
     // With many columns, and an A that stays in the last-level cache, each chunk takes all rows and packs the few panels it needs
     // just for itself: they never leave its own cache.
     const Index narrow = 3 * ops.cols;
-    if (call.packed_b == nullptr && blocks_.count == 1 && m > rows_ && (n + narrow - 1) / narrow >= 32 && m * k * ops.in <= (Index{16} << 20))
+    if (call.packed_b == nullptr && blocks_.count == 1 && m > rows_ && (n + narrow - 1) / narrow >= 32 &&
+        m * k * ops.in <= (Index{16} << 20))
       rows_ = m, cols_ = narrow;
     row_chunks_ = (m + rows_ - 1) / rows_;
     col_chunks_ = (n + cols_ - 1) / cols_;
@@ -135,7 +140,8 @@ class GemmDriver {
     const Storage scratch(ctx_.memory(), static_cast<std::size_t>(a_bytes + b_bytes + workers * worker_bytes));
     unsigned char* const base = static_cast<unsigned char*>(scratch.data());
 
-    Pass pass{first, last, sums, base, static_cast<const unsigned char*>(call_.packed_b), 0, base + a_bytes + b_bytes, worker_bytes, panel_bytes};
+    Pass pass{first, last, sums, base, static_cast<const unsigned char*>(call_.packed_b), 0, base + a_bytes + b_bytes,
+              worker_bytes, panel_bytes};
     if (copy_a_) copy_a(pass);
     if (pack_b_before_) {
       pack_b(ctx_, ops_, blocks_, first, last, call_.n, call_.b, call_.b_row, call_.b_col, base + a_bytes);
@@ -166,7 +172,8 @@ class GemmDriver {
           if (pack_b_inside_) {
             unsigned char* const panel = own + (panels_inside_ == 1 ? 0 : (j - j0) / ops_.cols * pass.panel_bytes);
             if (i0 == first_row)
-              ops_.pack_panel(call_.b + (blocks_.begin(block) * call_.b_row + j * call_.b_col) * ops_.element, call_.b_row, call_.b_col, length, cols, panel);
+              ops_.pack_panel(call_.b + (blocks_.begin(block) * call_.b_row + j * call_.b_col) * ops_.element, call_.b_row, call_.b_col,
+                              length, cols, panel);
             b = panel;
           } else {
             b = pass.packed + layout_.offset(blocks_, block - pass.packed_first, length, j / ops_.cols) * ops_.in;
@@ -174,7 +181,8 @@ class GemmDriver {
           for (Index i = i0; i < i1; i += ops_.rows) {
             const unsigned char* a = copy_a_ ? pass.a + ((block - pass.first) * call_.m + i) * a_row_ * ops_.in
                                              : call_.a + (i * call_.a_row + blocks_.begin(block)) * ops_.in;
-            ops_.tile(std::min(ops_.rows, i1 - i), cols, length, a, a_row_, b, c + ((i - i0) * c_row + (j - j0)) * ops_.acc, c_row, accumulate);
+            ops_.tile(std::min(ops_.rows, i1 - i), cols, length, a, a_row_, b, c + ((i - i0) * c_row + (j - j0)) * ops_.acc, c_row,
+                      accumulate);
           }
         }
         if (block == blocks_.count - 1 && (!sums_in_c_ || has_epilogue()))
@@ -189,7 +197,8 @@ class GemmDriver {
     ctx_.parallel((pass.last - pass.first) * pieces, [&](Index chunk) {
       const Index block = pass.first + chunk / pieces, i = chunk % pieces * grain;
       ops_.pack_rows(call_.a + (i * call_.a_row + blocks_.begin(block) * call_.a_col) * ops_.element, call_.a_row, call_.a_col,
-                     std::min(grain, call_.m - i), blocks_.length(block), pass.a + ((block - pass.first) * call_.m + i) * a_row_ * ops_.in, a_row_);
+                     std::min(grain, call_.m - i), blocks_.length(block),
+                     pass.a + ((block - pass.first) * call_.m + i) * a_row_ * ops_.in, a_row_);
     });
   }
 

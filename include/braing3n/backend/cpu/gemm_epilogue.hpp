@@ -72,7 +72,8 @@ void finish_tile(const GemmCall<T>& call, bool add, Index row, Index rows, Index
 
 /// The same for an instruction set known at run time.
 template <class T>
-void finish_tile(Isa isa, const GemmCall<T>& call, bool add, Index row, Index rows, Index col, Index cols, const accum_t<T>* tile, Index tile_row) {
+void finish_tile(Isa isa, const GemmCall<T>& call, bool add, Index row, Index rows, Index col, Index cols, const accum_t<T>* tile,
+                 Index tile_row) {
   const auto finish = isa >= Isa::avx512  ? &finish_tile<Isa::avx512, T>
                       : isa == Isa::avx2 ? &finish_tile<Isa::avx2, T>
                                          : &finish_tile<Isa::baseline, T>;

@@ -25,7 +25,8 @@ class PackedGemm {
 
   static void pack(Context<Cpu>& ctx, Index k, Index n, const T* b, Index b_row, Index b_col, void* packed) {
     const detail::KBlocks blocks(ops, k);
-    detail::pack_b(ctx, ops, blocks, 0, blocks.count, n, reinterpret_cast<const unsigned char*>(b), b_row, b_col, static_cast<unsigned char*>(packed));
+    detail::pack_b(ctx, ops, blocks, 0, blocks.count, n, reinterpret_cast<const unsigned char*>(b), b_row, b_col,
+                   static_cast<unsigned char*>(packed));
   }
 
  private:
@@ -39,7 +40,8 @@ class PackedGemm {
   static void pack_rows(const void* a, Index a_row, Index a_col, Index rows, Index k, void* out, Index out_row) {
     detail::pack_rows<Micro>(static_cast<const T*>(a), a_row, a_col, rows, k, static_cast<In*>(out), out_row);
   }
-  static void finish(const detail::AnyGemm& call, bool add, Index row, Index rows, Index col, Index cols, const void* sums, Index sums_row) {
+  static void finish(const detail::AnyGemm& call, bool add, Index row, Index rows, Index col, Index cols, const void* sums,
+                     Index sums_row) {
     constexpr Isa isa = std::min(Micro::isa, Isa::avx512);
     detail::finish_tile<isa>(std::bit_cast<GemmCall<T>>(call), add, row, rows, col, cols, static_cast<const Acc*>(sums), sums_row);
   }

@@ -86,8 +86,10 @@ BRAING3N_TARGET_AVX512 inline void transpose_16x16(const char* from, Index from_
       v[r] = _mm512_maskz_insertf32x4(all, v[r], _mm_loadu_ps(piece(2)), 2);
       v[r] = _mm512_maskz_insertf32x4(all, v[r], _mm_loadu_ps(piece(3)), 3);
     }
-    const __m512d lo01 = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(all, v[0], v[1])), hi01 = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(all, v[0], v[1]));
-    const __m512d lo23 = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(all, v[2], v[3])), hi23 = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(all, v[2], v[3]));
+    const __m512d lo01 = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(all, v[0], v[1]));
+    const __m512d hi01 = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(all, v[0], v[1]));
+    const __m512d lo23 = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(all, v[2], v[3]));
+    const __m512d hi23 = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(all, v[2], v[3]));
     char* out = to + 4 * quad * to_bytes;
     _mm512_storeu_pd(reinterpret_cast<double*>(out), _mm512_maskz_unpacklo_pd(0xff, lo01, lo23));
     _mm512_storeu_pd(reinterpret_cast<double*>(out + to_bytes), _mm512_maskz_unpackhi_pd(0xff, lo01, lo23));

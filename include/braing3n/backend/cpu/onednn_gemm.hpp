@@ -72,7 +72,8 @@ inline OnednnMatmul onednn_matmul(const OnednnKey& key) {
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
     const dnnl::matmul::primitive_desc pd(
-        dnnl::matmul::desc(memory::desc({key.m, key.k}, type, memory::dims{key.k, 1}), memory::desc({key.k, key.n}, type, memory::format_tag::any),
+        dnnl::matmul::desc(memory::desc({key.m, key.k}, type, memory::dims{key.k, 1}),
+                           memory::desc({key.k, key.n}, type, memory::format_tag::any),
                            memory::desc({key.m, key.n}, memory::data_type::f32, memory::dims{key.n, 1})),
         attributes, onednn_engine());
     return made[key] = {dnnl::matmul(pd), pd.src_desc(), pd.weights_desc(), pd.dst_desc(), pd.scratchpad_desc()};
@@ -178,7 +179,8 @@ class OnednnGemm {
         onednn_one_thread();
         dnnl::stream stream(onednn_engine());
         product.primitive.execute(stream, {{DNNL_ARG_SRC, memory(product.a, onednn_engine(), const_cast<T*>(a + i * k))},
-                                           {DNNL_ARG_WEIGHTS, memory(product.b, onednn_engine(), const_cast<T*>(b + j / 64 * packed.panel_elements))},
+                                           {DNNL_ARG_WEIGHTS,
+                                            memory(product.b, onednn_engine(), const_cast<T*>(b + j / 64 * packed.panel_elements))},
                                            {DNNL_ARG_DST, memory(product.c, onednn_engine(), c)},
                                            {DNNL_ARG_SCRATCHPAD, memory(product.scratchpad, onednn_engine(), scratchpad.data())}});
         stream.wait();
