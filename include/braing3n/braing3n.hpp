@@ -33,8 +33,6 @@
 #include "braing3n/backend/cpu/conv_pack.hpp"
 #include "braing3n/backend/cpu/conv_problem.hpp"
 #include "braing3n/backend/cpu/conv_weight.hpp"
-#include "braing3n/backend/cpu/eigen_conv.hpp"
-#include "braing3n/backend/cpu/eigen_product.hpp"
 #include "braing3n/backend/cpu/gemm_driver.hpp"
 #include "braing3n/backend/cpu/gemm_epilogue.hpp"
 #include "braing3n/backend/cpu/gemm_pack.hpp"
