@@ -139,6 +139,7 @@ int reconstruct(const Program& program, const Options& o) {
   ctx->memory().trim();
   const MemoryPlan plan = plan_memory(tokenizer.model, largest_scan(scans), o.max_memory > 0 ? std::optional(static_cast<std::size_t>(o.max_memory) * 1'000'000) : std::nullopt);
   if (!common.quiet) std::cerr << plan.str(tokenizer.model.config.decoder) << '\n';
+  if (!plan.decoder.tight) ctx->prefault(plan.decoding);
   log.event("memory_plan", {{"peak", plan.peak()}, {"model", plan.before}, {"decoder_first", plan.decoder.first}, {"decoder_slabs", plan.decoder.slabs}});
 
   const std::filesystem::path folder = o.out;

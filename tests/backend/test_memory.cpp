@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <malloc.h>
+#include <sys/mman.h>
 
 #include <cstdint>
 #include <cstring>
@@ -210,6 +211,52 @@ TEST_CASE("memory: changing sizes do not pile up") {
     const MemoryStats s = memory.stats();
     CHECK(s.reserved <= s.peak + s.peak / 8 + (std::size_t{64} << 20));
   }
+}
+
+TEST_CASE("memory: pages cleared in advance go to the next large blocks, each once") {
+  constexpr std::size_t mib = std::size_t{1} << 20;
+  CachingHostMemory memory;
+  const auto one_by_one = [](Index n, auto&& f) {
+    for (Index i = 0; i < n; ++i) f(i);
+  };
+  memory.prefault(1, one_by_one);  // no large block fits: nothing happens
+  CHECK(memory.stats().prefaulted == 0);
+  std::vector<Index> touched;
+  memory.prefault(15 * mib + 1, [&](Index n, auto&& f) {
+    for (Index i = n - 1; i >= 0; --i) f(i), touched.push_back(i);
+  });
+  CHECK(touched.size() == 8);
+  CHECK(memory.stats().prefaulted == 16 * mib);
+  CHECK(memory.stats().reserved == 0);
+  CHECK(memory.stats().live == 0);
+
+  void* small = memory.allocate(1000);  // leaves them
+  CHECK(memory.stats().prefaulted == 16 * mib);
+  const auto resident = [](void* p, std::size_t bytes) {  // 4 KiB pages that are there before anybody wrote to the block
+    std::vector<unsigned char> state(bytes / 4096);
+    CHECK(::mincore(p, bytes, state.data()) == 0);
+    std::size_t count = 0;
+    for (const unsigned char s : state) count += s & 1u;
+    return count;
+  };
+  auto* const a = static_cast<unsigned char*>(memory.allocate(10 * mib));
+  CHECK(memory.stats().prefaulted == 6 * mib);
+  CHECK(resident(a, 10 * mib) == 2560);
+  std::memset(a, 1, 10 * mib);
+  auto* const b = static_cast<unsigned char*>(memory.allocate(8 * mib));  // 6 of its 8 MiB are ready
+  CHECK(memory.stats().prefaulted == 0);
+  CHECK(resident(b, 8 * mib) >= 1536);
+  std::memset(b, 2, 8 * mib);
+  CHECK(a[0] == 1);
+  CHECK(a[10 * mib - 1] == 1);
+  CHECK(memory.stats().reserved == 18 * mib + 1024);
+  memory.deallocate(small, 1000);
+  memory.deallocate(a, 10 * mib);
+  memory.deallocate(b, 8 * mib);
+  memory.prefault(8 * mib, one_by_one);
+  memory.trim();
+  CHECK(memory.stats().prefaulted == 0);
+  CHECK(memory.stats().reserved == 0);
 }
 
 TEST_CASE("memory: more than the system has is an error, and nothing is lost") {

@@ -61,6 +61,11 @@ class Context<Cpu> {
     parallel(chunks, [&](Index chunk) { f(chunk * grain, std::min(n, (chunk + 1) * grain)); });
   }
 
+  /// Memory for the first run, cleared by all threads beforehand: the first run then takes as long as the next.
+  void prefault(std::size_t bytes) {
+    memory_.prefault(bytes, [&](Index pages, auto&& touch) { parallel(pages, touch); });
+  }
+
   /// The same for work on host data, whatever the backend.
   template <class F>
   void host_parallel_range(Index n, Index grain, F&& f) {

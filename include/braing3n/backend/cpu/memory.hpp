@@ -4,7 +4,8 @@
 // use, which is slower than the arithmetic of most element-wise ops. Blocks are therefore kept, in large pages where the system has
 // them, but never more than a little above the highest amount that was in use at once. Where that is not enough (a decoder, whose
 // volumes grow eightfold from level to level), the pages of kept blocks are moved to where the new block wants them (mremap), which
-// costs a few microseconds per 2 MiB instead of clearing them.
+// costs a few microseconds per 2 MiB instead of clearing them. A program that knows what it will need has it cleared by all threads
+// before the first run (prefault).
 #pragma once
 
 #include <malloc.h>
@@ -18,6 +19,8 @@
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 #include "braing3n/base/error.hpp"
 #include "braing3n/core/memory.hpp"
@@ -28,6 +31,7 @@ struct MemoryStats {
   std::size_t live = 0;         // bytes in use
   std::size_t peak = 0;         // highest `live` since reset_peak()
   std::size_t reserved = 0;     // bytes held from the system, in use or kept
+  std::size_t prefaulted = 0;   // bytes held besides, ready for new blocks
   std::size_t system_calls = 0; // allocations that went to the system
 };
 
@@ -53,7 +57,8 @@ class CachingHostMemory final : public MemoryResource {
     const std::size_t above = stats_.reserved + size > limit ? stats_.reserved + size - limit : 0;
     void* p = from_system(size);
     if (p != nullptr) {
-      reuse(above, p, size);
+      const std::size_t filled = reuse(above, p, size);
+      take_prefaulted(static_cast<unsigned char*>(p) + filled, size >= large ? size - filled : 0);
     } else {
       release_all();
       p = from_system(size);
@@ -93,6 +98,22 @@ class CachingHostMemory final : public MemoryResource {
     const std::lock_guard<std::mutex> lock(mutex_);
     stats_.peak = stats_.live;
   }
+  /// Takes `bytes` from the system now, in whole large pages; the next large blocks that are new get these pages. The system clears a page when it
+  /// is first touched: for_each_index(n, f) calls f(i) for every i below n, best from several threads at once.
+  template <class ForEachIndex>
+  void prefault(std::size_t bytes, ForEachIndex&& for_each_index) {
+    const std::size_t size = (bytes + huge_page - 1) / huge_page * huge_page;
+    if (size < large) return;
+    auto* const p = static_cast<unsigned char*>(from_system(size));
+    if (p == nullptr) return;  // whoever needs the memory will say that there is none
+    for_each_index(static_cast<Index>(size / huge_page), [&](Index i) {
+      for (std::size_t at = 0; at < huge_page; at += small_page) static_cast<volatile unsigned char*>(p)[static_cast<std::size_t>(i) * huge_page + at] = 0;
+    });
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stats_.prefaulted += size;
+    ++stats_.system_calls;
+    prefaulted_.emplace_back(p, size);
+  }
   /// What `reserved` stays below as long as `peak` is not higher.
   static constexpr std::size_t most_reserved(std::size_t peak) { return peak + peak / 8 + slack; }
   /// Gives every kept block back to the system.
@@ -106,7 +127,7 @@ class CachingHostMemory final : public MemoryResource {
 
  private:
   static constexpr std::size_t alignment = 64;
-  static constexpr std::size_t huge_page = std::size_t{2} << 20;
+  static constexpr std::size_t huge_page = std::size_t{2} << 20, small_page = 4096;
   static constexpr std::size_t large = std::size_t{4} << 20;
   static constexpr std::size_t slack = std::size_t{64} << 20;
 
@@ -136,8 +157,8 @@ class CachingHostMemory final : public MemoryResource {
   }
 
   // Lowers what is held by at least `bytes`, as far as blocks are kept: pages of large ones become the first pages of the new
-  // block at `to`, or go back to the system when that one is full.
-  void reuse(std::size_t bytes, void* to, std::size_t size) {
+  // block at `to`, or go back to the system when that one is full. Returns how many bytes of the new block that filled.
+  std::size_t reuse(std::size_t bytes, void* to, std::size_t size) {
     auto* next = static_cast<unsigned char*>(to);
     auto* const end = next + (size >= large ? size : 0);
     for (std::size_t done = 0; done < bytes && !kept_.empty();) {
@@ -158,6 +179,17 @@ class CachingHostMemory final : public MemoryResource {
       for (auto* const stop = from + moved; from < stop; from += huge_page, next += huge_page) move_page(from, next);
       if (take > moved) ::munmap(from, take - moved);
     }
+    return static_cast<std::size_t>(next - static_cast<unsigned char*>(to));
+  }
+
+  void take_prefaulted(unsigned char* to, std::size_t size) {
+    for (auto* const end = to + size; to < end && !prefaulted_.empty(); to += huge_page) {
+      auto& [p, left] = prefaulted_.back();
+      left -= huge_page;
+      move_page(p + left, to);
+      stats_.prefaulted -= huge_page;
+      if (left == 0) prefaulted_.pop_back();
+    }
   }
 
   // One huge page never crosses two mappings, which mremap would refuse.
@@ -174,10 +206,14 @@ class CachingHostMemory final : public MemoryResource {
       to_system(p, size);
     }
     kept_.clear();
+    for (const auto& [p, size] : prefaulted_) ::munmap(p, size);
+    stats_.prefaulted = 0;
+    prefaulted_.clear();
   }
 
   mutable std::mutex mutex_;
   std::multimap<std::size_t, void*> kept_;
+  std::vector<std::pair<unsigned char*, std::size_t>> prefaulted_;
   MemoryStats stats_;
 };
 
