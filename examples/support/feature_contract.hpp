@@ -9,9 +9,13 @@
 namespace braing3n::examples {
 
 /// kind, hash: of the model file. representation: encoder or projected tokens; pooling: mean, or none. precision: named unless it is f32.
-inline Json feature_contract(const PreprocessingContract& preprocessing, const std::string& kind, const std::string& hash, const std::string& representation, const std::string& pooling,
-                             const std::string& precision = "f32") {
-  Json json = {{"preprocessing", json_from(preprocessing)}, {"model", kind}, {"model_hash", hash}, {"representation", representation}, {"pooling", pooling}};
+inline Json feature_contract(const PreprocessingContract& preprocessing, const std::string& kind, const std::string& hash,
+                             const std::string& representation, const std::string& pooling, const std::string& precision = "f32") {
+  Json json = {{"preprocessing", json_from(preprocessing)},
+               {"model", kind},
+               {"model_hash", hash},
+               {"representation", representation},
+               {"pooling", pooling}};
   if (precision != "f32") json["precision"] = precision;  // rows of two precisions never share a file
   return json;
 }

@@ -3,14 +3,14 @@
 //   scan       preprocessing -> encode
 //   round trip preprocessing -> encode -> decode -> contract again -> encode
 //   sample     transformer -> decode -> contract again -> encode
-// Whoever compares samples with scans asks two things at once: is the generator right, and what does the tokenizer lose? A round trip has the
-// tokenizer's losses alone, so samples compare with round trips, and round trips with scans.
+// Whoever compares samples with scans asks two things at once: is the generator right, and what does the tokenizer lose? A round trip has
+// the tokenizer's losses alone, so samples compare with round trips, and round trips with scans.
 //
 // Why the contract again: an encoder has only ever seen a background of exactly 0 and a brain with mean 0 and deviation 1. A decoded volume
-// has neither: its background is a little off 0, and what blurs takes deviation away. Measured on phantoms at 4 mm (132 unseen scans, a tokenizer
-// trained for a minute) with probes fitted on scans and used on round trips, with the contract imposed again and without: age bias -1 and -25
-// years, age r 0.55 and 0.36, sex 0.77 and 0.49, but modality 0.64 and 0.80. Probes fitted on round trips do as well either way (age r 0.79 and
-// 0.80, sex 0.80 and 0.79). A sample that somebody writes and reads again passes the same normalisation.
+// has neither: its background is a little off 0, and what blurs takes deviation away. Measured on phantoms at 4 mm (132 unseen scans, a
+// tokenizer trained for a minute) with probes fitted on scans and used on round trips, with the contract imposed again and without: age
+// bias -1 and -25 years, age r 0.55 and 0.36, sex 0.77 and 0.49, but modality 0.64 and 0.80. Probes fitted on round trips do as well either
+// way (age r 0.79 and 0.80, sex 0.80 and 0.79). A sample that somebody writes and reads again passes the same normalisation.
 #pragma once
 
 #include <functional>
@@ -36,7 +36,8 @@ struct VolumeFeatures {
   PooledFeatures encoder, projected;
 };
 
-/// A group of samples: the conditions of the i-th of n, how they are guided, and the number of the first (noise belongs to seed and number).
+/// A group of samples: the conditions of the i-th of n, how they are guided, and the number of the first (noise belongs to seed and
+/// number).
 struct Arm {
   std::string name;
   std::function<ConditionRow(Index)> conditions;
@@ -59,7 +60,8 @@ struct ScanFeatures {
   VolumeFeatures scans, round_trips;
 };
 
-/// Called with each volume (X, Y, Z) that was made: the sample's place or the manifest's row, as decoded, and with the contract imposed again.
+/// Called with each volume (X, Y, Z) that was made: the sample's place or the manifest's row, as decoded, and with the contract imposed
+/// again.
 using VolumeVisitor = std::function<void(Index which, const Tensor<float, Cpu>& decoded, const Tensor<float, Cpu>& imposed)>;
 
 class SampleArms {
@@ -81,14 +83,16 @@ class SampleArms {
 
   /// What the features mean: 64 digits that differ for another tokenizer, contract or way of pooling.
   std::string recipe() const {
-    return sha256_hex(concat(tokenizer_.hash, '\n', json_text(tokenizer_.contract), "\nencoder tokens, mean and deviation over tokens; decoded volumes: contract imposed again"));
+    return sha256_hex(concat(tokenizer_.hash, '\n', json_text(tokenizer_.contract),
+                             "\nencoder tokens, mean and deviation over tokens; decoded volumes: contract imposed again"));
   }
 
   /// volumes (N, X, Y, Z, 1) on the contract: adds their features; returns their latents (N, tokens, channels).
   Tensor<float, Cpu> encode(const Tensor<float, Cpu>& volumes, VolumeFeatures& to) const {
     Pass<Cpu> pass(*ctx_);
     const Tensor<float, Cpu> tokens = tokenizer_.model.tokens(pass, volumes);
-    const Tensor<float, Cpu> z = tokenizer_.model.project(pass, tokens).value().reshape({volumes.dim(0), tokens.dim(1), tokenizer_.model.config.bottleneck});
+    const Tensor<float, Cpu> z =
+        tokenizer_.model.project(pass, tokens).value().reshape({volumes.dim(0), tokens.dim(1), tokenizer_.model.config.bottleneck});
     to.encoder.add(tokens);
     to.projected.add(z);
     return z;
@@ -112,7 +116,8 @@ class SampleArms {
 
   /// `progress` advances by a sample at a time. Throws Error: argument (conditions or guidance that the model does not take), numeric (a
   /// sample that is not finite); Interrupted.
-  ArmSamples sample(const Arm& arm, std::uint64_t seed, SamplingOptions options, const VolumeVisitor& visit = {}, Progress* progress = nullptr) const {
+  ArmSamples sample(const Arm& arm, std::uint64_t seed, SamplingOptions options, const VolumeVisitor& visit = {},
+                    Progress* progress = nullptr) const {
     options.guidance = arm.guidance;
     ArmSamples out;
     for (Index begin = 0; begin < arm.n; begin += batch()) {
@@ -124,14 +129,17 @@ class SampleArms {
         rows.push_back(arm.conditions(i));
         require_conditions(conditions(), rows.back());
       }
-      const Tensor<float, Cpu> z = dit_.latents.restore(sample_latents(*ctx_, dit_.model, std::span<const std::uint32_t>(ids), rows, seed, options, [] { stop_if_interrupted(); }));
+      const Tensor<float, Cpu> z = dit_.latents.restore(
+          sample_latents(*ctx_, dit_.model, std::span<const std::uint32_t>(ids), rows, seed, options, [] { stop_if_interrupted(); }));
       if (!all_finite(z))
-        fail(ErrorKind::numeric, "arm.finite", "arm ", arm.name, ": a sample has values that are not finite: a smaller guidance scale or more steps may help");
+        fail(ErrorKind::numeric, "arm.finite", "arm ", arm.name,
+             ": a sample has values that are not finite: a smaller guidance scale or more steps may help");
       out.conditions.insert(out.conditions.end(), rows.begin(), rows.end());
       out.latents.insert(out.latents.end(), z.data(), z.data() + z.size());
       out.generated.add(z);
       Tensor<float, Cpu> volumes;
-      out.empty += decode(z, volumes, !visit ? visit : [&](Index i, const auto& decoded, const auto& imposed) { visit(begin + i, decoded, imposed); });
+      out.empty += decode(
+          z, volumes, !visit ? visit : [&](Index i, const auto& decoded, const auto& imposed) { visit(begin + i, decoded, imposed); });
       (void)encode(volumes, out.features);
       if (progress != nullptr) progress->advance(end - begin, arm.name);
     }
@@ -140,8 +148,8 @@ class SampleArms {
 
   /// Scans of a manifest, and their round trips when asked for. What cannot be read goes to `failures`. visit sees the round trips.
   /// Throws Error when no scan can be read; Interrupted.
-  ScanFeatures scans(const VolumeSource& source, const std::vector<Index>& rows, bool round_trips, ScanFailures& failures, const VolumeVisitor& visit = {},
-                     Progress* progress = nullptr) const {
+  ScanFeatures scans(const VolumeSource& source, const std::vector<Index>& rows, bool round_trips, ScanFailures& failures,
+                     const VolumeVisitor& visit = {}, Progress* progress = nullptr) const {
     ScanFeatures out;
     const Extent3 n = tokenizer_.contract.shape;
     const Index most = std::min<Index>(batch(), static_cast<Index>(rows.size()));
@@ -155,7 +163,10 @@ class SampleArms {
       out.rows.insert(out.rows.end(), waiting.begin(), waiting.end());
       if (round_trips) {
         Tensor<float, Cpu> again;
-        (void)decode(z, again, !visit ? visit : [&](Index i, const auto& decoded, const auto& imposed) { visit(waiting[static_cast<std::size_t>(i)], decoded, imposed); });
+        (void)decode(
+            z, again, !visit ? visit : [&](Index i, const auto& decoded, const auto& imposed) {
+              visit(waiting[static_cast<std::size_t>(i)], decoded, imposed);
+            });
         (void)encode(again, out.round_trips);
       }
       if (progress != nullptr) progress->advance(static_cast<Index>(waiting.size()));

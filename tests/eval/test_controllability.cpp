@@ -79,7 +79,7 @@ TEST_CASE("numbers against what was asked") {
   CHECK(s.n == 3);
   CHECK(s.bias == doctest::Approx(2));
   CHECK(s.mae == doctest::Approx(2));
-  CHECK(s.slope == doctest::Approx(1.1));                          // of the reading on what was asked: 220 / 200
+  CHECK(s.slope == doctest::Approx(1.1));  // of the reading on what was asked: 220 / 200
   CHECK(s.r == doctest::Approx(220 / std::sqrt(248.0 * 200.0)));
   CHECK(s.mean == doctest::Approx(22));
   CHECK(s.deviation == doctest::Approx(std::sqrt(124.0)));
@@ -160,7 +160,8 @@ TEST_CASE("one penalty: the estimators' own fits") {
   }
   const GroupedReader reader(ctx, r.rows, label, 3, {.grid = {0.1}});
   const LogisticRegression<float, Cpu> logistic(ctx, r.rows.x, wide, {.C = 0.1});
-  for (std::size_t k = 0; k < logistic.fit().weights.size(); ++k) CHECK(reader.probe(0).weights[k] == doctest::Approx(logistic.fit().weights[k]).epsilon(1e-4));
+  for (std::size_t k = 0; k < logistic.fit().weights.size(); ++k)
+    CHECK(reader.probe(0).weights[k] == doctest::Approx(logistic.fit().weights[k]).epsilon(1e-4));
   const GroupedReader ridge(ctx, r.rows, target, {.grid = {0.1}});
   const Ridge<float, Cpu> other(ctx, r.rows.x, target, 1, {.alpha = 10});
   const auto expected = other.predict(r.rows.x), came = ridge.numbers(r.rows.x, r.rows.group);
@@ -185,8 +186,8 @@ TEST_CASE("one penalty: the estimators' own fits") {
 
 TEST_CASE("the penalty is chosen on people held out") {
   Context<Cpu> ctx({.threads = 2});
-  // Labels that go with nothing but the person, whose four rows are nearly equal. Were they parted between folds, the largest C would win by
-  // recognising people; on whole people the smallest does.
+  // Labels that go with nothing but the person, whose four rows are nearly equal. Were they parted between folds, the largest C would win
+  // by recognising people; on whole people the smallest does.
   Rows r(160, 30, 5);
   Rows plain(160, 3, 8);
   Labels noise, signal;

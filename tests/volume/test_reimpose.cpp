@@ -11,7 +11,8 @@ constexpr Index X = 17, Y = 20, Z = 15;
 /// A ball of grey and white with a shell at exactly the background's value between them, and a dent of the background on one side.
 /// part: 0 outside, 1 shell of the brain, 2 the surface that crosses 0, 3 core.
 int part(Index i, Index j, Index k) {
-  const double r = std::sqrt(std::pow(static_cast<double>(i) - 8, 2) + std::pow(static_cast<double>(j) - 9.5, 2) + std::pow(static_cast<double>(k) - 7, 2));
+  const double r = std::sqrt(std::pow(static_cast<double>(i) - 8, 2) + std::pow(static_cast<double>(j) - 9.5, 2) +
+                             std::pow(static_cast<double>(k) - 7, 2));
   return r > 6 ? 0 : r > 4.3 ? 1 : r > 3.5 ? 2 : 3;
 }
 
@@ -21,7 +22,8 @@ Tensor<float, Cpu> volume(Context<Cpu>& ctx, F&& value) {
   const Philox rng(3, Purpose::split, 1, 1);
   for (Index i = 0, at = 0; i < X; ++i)
     for (Index j = 0; j < Y; ++j)
-      for (Index k = 0; k < Z; ++k, ++at) v.data()[at] = static_cast<float>(value(part(i, j, k), rng.normal(static_cast<std::uint64_t>(at))));
+      for (Index k = 0; k < Z; ++k, ++at)
+        v.data()[at] = static_cast<float>(value(part(i, j, k), rng.normal(static_cast<std::uint64_t>(at))));
   return v;
 }
 
@@ -32,7 +34,9 @@ PreprocessingContract contract() {
 }
 
 /// As a decoder leaves it: deviation too small, background a little off its value.
-double decoded(int p, double noise, double background = 0) { return p == 0 ? background + 0.02 * noise : background + (p == 1 ? -0.7 : p == 2 ? 0.0 : 0.8) + 0.01 * noise; }
+double decoded(int p, double noise, double background = 0) {
+  return p == 0 ? background + 0.02 * noise : background + (p == 1 ? -0.7 : p == 2 ? 0.0 : 0.8) + 0.01 * noise;
+}
 
 struct Stats {
   Index nonzero = 0, outside = 0;  // outside: not 0 where no brain is
@@ -152,7 +156,8 @@ TEST_CASE("volumes without a brain, and refused ones") {
   CHECK_THROWS_WITH_AS(reimpose_contract(ctx, flat, contract()), doctest::Contains("expected (X, Y, Z)"), Error);
   // The same for any number of threads.
   Context<Cpu> three({.threads = 3});
-  Tensor<float, Cpu> a = volume(ctx, [](int p, double noise) { return decoded(p, noise); }), b = volume(three, [](int p, double noise) { return decoded(p, noise); });
+  Tensor<float, Cpu> a = volume(ctx, [](int p, double noise) { return decoded(p, noise); }),
+                     b = volume(three, [](int p, double noise) { return decoded(p, noise); });
   reimpose_contract(ctx, a, contract());
   reimpose_contract(three, b, contract());
   for (Index i = 0; i < a.size(); ++i) CHECK(a.data()[i] == b.data()[i]);

@@ -1,8 +1,8 @@
 // Are samples what was asked for? Readers of features, and the scores of what they read.
 //
-// A reader is a linear probe per group of volumes (the modality): intensities mean other things in other modalities, and one probe for all has
-// to find what they share. It is fitted on people that trained the generator, its penalty chosen by folds of whole people within them, and
-// applied to three things: unseen scans, their round trips through the tokenizer (the ceiling of any sample), and samples.
+// A reader is a linear probe per group of volumes (the modality): intensities mean other things in other modalities, and one probe for all
+// has to find what they share. It is fitted on people that trained the generator, its penalty chosen by folds of whole people within them,
+// and applied to three things: unseen scans, their round trips through the tokenizer (the ceiling of any sample), and samples.
 //   classes  recall of each class with Wilson's interval (Wilson 1927); balanced accuracy, the mean of the recalls, with the interval that
 //            joins theirs: limits at distance sqrt(sum (p_i - l_i)^2) / K (Zou and Donner 2008)
 //   numbers  r, slope (of the reading on what was asked: 1 is neither shrunk nor stretched), bias, MAE; mean and deviation of the readings
@@ -62,7 +62,8 @@ struct ClassScore {
 
 /// asked, read (n): classes from 0; -1 on either side leaves the row out. Throws Error (shape): lengths that differ.
 inline ClassScore score_classes(std::span<const std::int32_t> asked, std::span<const std::int32_t> read, Index classes) {
-  if (asked.size() != read.size()) fail(ErrorKind::shape, "controllability.length", "class score: ", asked.size(), " classes asked, ", read.size(), " read");
+  if (asked.size() != read.size())
+    fail(ErrorKind::shape, "controllability.length", "class score: ", asked.size(), " classes asked, ", read.size(), " read");
   ClassScore s{std::vector<Rate>(static_cast<std::size_t>(classes))};
   for (std::size_t i = 0; i < asked.size(); ++i) {
     if (asked[i] < 0 || read[i] < 0) continue;
@@ -117,7 +118,8 @@ inline NumberScore score_numbers(std::span<const double> asked, std::span<const 
 
 /// Weights of labelled rows under which every group counts the same: 1 / rows of its group, 0 for rows of other groups (group < 0 or not in
 /// `groups`) and without a label. group, labelled (n).
-inline std::vector<double> mix_weights(std::span<const std::int32_t> group, const std::vector<bool>& labelled, const std::set<std::int32_t>& groups) {
+inline std::vector<double> mix_weights(std::span<const std::int32_t> group, const std::vector<bool>& labelled,
+                                       const std::set<std::int32_t>& groups) {
   std::vector<double> count, weight(group.size(), 0.0);
   const auto counts = [&](std::size_t i) { return group[i] >= 0 && labelled[i] && groups.contains(group[i]); };
   for (std::size_t i = 0; i < group.size(); ++i)
@@ -164,27 +166,34 @@ struct ReaderOptions {
 
 /// Rows of features with what a fit must know about them. group < 0: the row takes no part.
 struct ReaderRows {
-  FeatureView<float> x;                   // (n, d)
-  std::vector<std::int32_t> group{};      // (n)
-  std::vector<std::int32_t> person{};     // (n), as codes
+  FeatureView<float> x;                // (n, d)
+  std::vector<std::int32_t> group{};   // (n)
+  std::vector<std::int32_t> person{};  // (n), as codes
 };
 
 class GroupedReader {
  public:
   /// label (n): classes from 0, -1: the row takes no part. Throws Error: shape (lengths), argument (no group has rows enough).
-  GroupedReader(Context<Cpu>& ctx, const ReaderRows& rows, std::span<const std::int32_t> label, Index classes, const ReaderOptions& options = {})
+  GroupedReader(Context<Cpu>& ctx, const ReaderRows& rows, std::span<const std::int32_t> label, Index classes,
+                const ReaderOptions& options = {})
       : classes_(classes) {
     if (classes < 2) fail(ErrorKind::argument, "reader.classes", "reader: ", classes, " classes, expected at least 2");
     check(rows, label.size());
-    fit(ctx, rows, options, [&](std::size_t i) { return label[i] >= 0; }, [&](std::size_t i, std::vector<std::int32_t>& y, std::vector<double>&) { y.push_back(label[i]); });
+    fit(
+        ctx, rows, options, [&](std::size_t i) { return label[i] >= 0; },
+        [&](std::size_t i, std::vector<std::int32_t>& y, std::vector<double>&) { y.push_back(label[i]); });
   }
   /// target (n): NaN: the row takes no part.
   GroupedReader(Context<Cpu>& ctx, const ReaderRows& rows, std::span<const double> target, const ReaderOptions& options = {}) {
     check(rows, target.size());
-    fit(ctx, rows, options, [&](std::size_t i) { return !std::isnan(target[i]); }, [&](std::size_t i, std::vector<std::int32_t>&, std::vector<double>& y) { y.push_back(target[i]); });
+    fit(
+        ctx, rows, options, [&](std::size_t i) { return !std::isnan(target[i]); },
+        [&](std::size_t i, std::vector<std::int32_t>&, std::vector<double>& y) { y.push_back(target[i]); });
   }
 
-  bool reads(std::int32_t group) const { return group >= 0 && static_cast<std::size_t>(group) < fits_.size() && fits_[static_cast<std::size_t>(group)].has_value(); }
+  bool reads(std::int32_t group) const {
+    return group >= 0 && static_cast<std::size_t>(group) < fits_.size() && fits_[static_cast<std::size_t>(group)].has_value();
+  }
   const LinearFit& probe(std::int32_t group) const { return fits_.at(static_cast<std::size_t>(group)).value(); }
   bool converged() const {
     return std::all_of(fits_.begin(), fits_.end(), [](const auto& f) { return !f || f->converged; });
@@ -213,7 +222,8 @@ class GroupedReader {
     for (const auto& f : fits_) {
       text += concat(f ? f->outputs : 0, '\n');
       if (!f) continue;
-      for (const auto* v : {&f->weights, &f->intercept, &f->mean, &f->scale}) text.append(reinterpret_cast<const char*>(v->data()), v->size() * sizeof(double));
+      for (const auto* v : {&f->weights, &f->intercept, &f->mean, &f->scale})
+        text.append(reinterpret_cast<const char*>(v->data()), v->size() * sizeof(double));
     }
     return sha256_hex(text);
   }
@@ -222,7 +232,8 @@ class GroupedReader {
   static void check(const ReaderRows& rows, std::size_t labels) {
     const auto n = static_cast<std::size_t>(rows.x.rows);
     if (labels != n || rows.group.size() != n || rows.person.size() != n)
-      fail(ErrorKind::shape, "reader.rows", "reader: ", n, " rows of features, ", labels, " labels, ", rows.group.size(), " groups, ", rows.person.size(), " people");
+      fail(ErrorKind::shape, "reader.rows", "reader: ", n, " rows of features, ", labels, " labels, ", rows.group.size(), " groups, ",
+           rows.person.size(), " people");
   }
 
   template <class Has, class Add>
@@ -246,7 +257,9 @@ class GroupedReader {
       fits_[static_cast<std::size_t>(g)] = fit_group(ctx, rows.x, selected, label, target, person, options);
       any = true;
     }
-    if (!any) fail(ErrorKind::argument, "reader.few", "reader: no group has ", options.fewest, " rows of ", classes_ > 0 ? "each class" : "known numbers");
+    if (!any)
+      fail(ErrorKind::argument, "reader.few", "reader: no group has ", options.fewest, " rows of ",
+           classes_ > 0 ? "each class" : "known numbers");
   }
 
   bool enough(const std::vector<std::int32_t>& label, Index fewest) const {
@@ -255,8 +268,8 @@ class GroupedReader {
     return true;
   }
 
-  LinearFit fit_group(Context<Cpu>& ctx, FeatureView<float> x, const std::vector<Index>& selected, const std::vector<std::int32_t>& label, const std::vector<double>& target,
-                      const std::vector<std::int64_t>& person, const ReaderOptions& options) const {
+  LinearFit fit_group(Context<Cpu>& ctx, FeatureView<float> x, const std::vector<Index>& selected, const std::vector<std::int32_t>& label,
+                      const std::vector<double>& target, const std::vector<std::int64_t>& person, const ReaderOptions& options) const {
     FitProblem whole;
     whole.loss = classes_ == 0 ? Loss::squared : classes_ == 2 ? Loss::logistic : Loss::softmax;
     whole.outputs = classes_ > 2 ? classes_ : 1;
@@ -270,13 +283,16 @@ class GroupedReader {
   }
 
   /// The C of the grid with the least loss on people held out; 1 when there are too few people for folds.
-  double choose(NewtonSolver<float, Cpu>& solver, const FitProblem& whole, const std::vector<std::int64_t>& person, const ReaderOptions& options) const {
+  double choose(NewtonSolver<float, Cpu>& solver, const FitProblem& whole, const std::vector<std::int64_t>& person,
+                const ReaderOptions& options) const {
     if (options.grid.size() == 1) return options.grid[0];
     const auto n = person.size(), outputs = static_cast<std::size_t>(whole.outputs);
     if (std::set<std::int64_t>(person.begin(), person.end()).size() < static_cast<std::size_t>(options.folds)) return 1;
     const FoldOptions folds{.folds = options.folds};
     const std::vector<std::int32_t> fold =
-        (classes_ > 0 ? stratified_group_kfold(std::vector<std::int64_t>(whole.label, whole.label + n), person, folds) : group_kfold(person, folds)).fold;
+        (classes_ > 0 ? stratified_group_kfold(std::vector<std::int64_t>(whole.label, whole.label + n), person, folds)
+                      : group_kfold(person, folds))
+            .fold;
     for (std::int32_t f = 0; f < options.folds; ++f)
       for (std::int32_t c = 0; c < static_cast<std::int32_t>(classes_); ++c) {
         bool trains = false;
@@ -314,7 +330,8 @@ class GroupedReader {
 
   template <class F>
   void each(FeatureView<float> x, std::span<const std::int32_t> group, F&& f) const {
-    if (static_cast<Index>(group.size()) != x.rows) fail(ErrorKind::shape, "reader.rows", "reader: ", x.rows, " rows of features, ", group.size(), " groups");
+    if (static_cast<Index>(group.size()) != x.rows)
+      fail(ErrorKind::shape, "reader.rows", "reader: ", x.rows, " rows of features, ", group.size(), " groups");
     std::vector<double> value(static_cast<std::size_t>(std::max<Index>(classes_, 1)));
     for (Index i = 0; i < x.rows; ++i) {
       const std::int32_t g = group[static_cast<std::size_t>(i)];
@@ -322,7 +339,8 @@ class GroupedReader {
         f(nullptr, 0);
         continue;
       }
-      if (x.features != probe(g).features) fail(ErrorKind::shape, "reader.width", "reader: fitted on ", probe(g).features, " features, came ", x.features);
+      if (x.features != probe(g).features)
+        fail(ErrorKind::shape, "reader.width", "reader: fitted on ", probe(g).features, " features, came ", x.features);
       probe(g).evaluate(x.data + i * x.features, value.data());
       f(value.data(), probe(g).outputs);
     }

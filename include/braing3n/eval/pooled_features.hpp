@@ -16,7 +16,8 @@ class PooledFeatures {
   /// tokens (N, L, C): adds N rows. Sums are in double and in order. Throws Error (shape) for another number of channels than before.
   void add(const Tensor<float, Cpu>& tokens) {
     if (tokens.rank() != 3 || tokens.size() == 0 || (width_ != 0 && tokens.dim(2) != width_))
-      fail(ErrorKind::shape, "pooled.shape", "pooled features: tokens ", tokens.shape(), ", expected (N, L, ", width_ != 0 ? concat(width_) : "C", ")");
+      fail(ErrorKind::shape, "pooled.shape", "pooled features: tokens ", tokens.shape(), ", expected (N, L, ",
+           width_ != 0 ? concat(width_) : "C", ")");
     width_ = tokens.dim(2);
     const Index n = tokens.dim(0), length = tokens.dim(1);
     std::vector<double> sum, squares;
@@ -38,8 +39,8 @@ class PooledFeatures {
   }
 
   Index rows() const { return width_ == 0 ? 0 : static_cast<Index>(values_.size()) / (2 * width_); }
-  Index width() const { return width_; }                           // channels of a token
-  const std::vector<float>& values() const { return values_; }     // (rows, 2 width): means, then deviations
+  Index width() const { return width_; }                        // channels of a token
+  const std::vector<float>& values() const { return values_; }  // (rows, 2 width): means, then deviations
   FeatureView<float> view() const { return {values_.data(), rows(), 2 * width_}; }
 
   /// The means alone: (rows, width).

@@ -41,7 +41,8 @@ inline float background_value(const Tensor<float, Cpu>& v, const PreprocessingCo
   for (Index i = 0; i < n[0]; ++i)
     for (Index j = 0; j < n[1]; ++j)
       for (Index k = 0; k < n[2]; ++k)
-        if (i == 0 || j == 0 || k == 0 || i + 1 == n[0] || j + 1 == n[1] || k + 1 == n[2]) faces.push_back(v.data()[(i * n[1] + j) * n[2] + k]);
+        if (i == 0 || j == 0 || k == 0 || i + 1 == n[0] || j + 1 == n[1] || k + 1 == n[2])
+          faces.push_back(v.data()[(i * n[1] + j) * n[2] + k]);
   const auto middle = faces.begin() + std::ssize(faces) / 2;
   std::nth_element(faces.begin(), middle, faces.end());
   return *middle;
@@ -51,8 +52,10 @@ inline float background_value(const Tensor<float, Cpu>& v, const PreprocessingCo
 
 /// volume (X, Y, Z) in the contract's intensities, changed in place. Returns the number of voxels of the brain; a volume without one
 /// becomes 0 throughout. Throws Error (shape) for another rank.
-inline Index reimpose_contract(Context<Cpu>& ctx, Tensor<float, Cpu>& volume, const PreprocessingContract& contract, const ReimposeOptions& options = {}) {
-  if (volume.rank() != 3 || volume.size() == 0) fail(ErrorKind::shape, "reimpose.shape", "reimpose: a volume of shape ", volume.shape(), ", expected (X, Y, Z)");
+inline Index reimpose_contract(Context<Cpu>& ctx, Tensor<float, Cpu>& volume, const PreprocessingContract& contract,
+                               const ReimposeOptions& options = {}) {
+  if (volume.rank() != 3 || volume.size() == 0)
+    fail(ErrorKind::shape, "reimpose.shape", "reimpose: a volume of shape ", volume.shape(), ", expected (X, Y, Z)");
   const Extent3 n = {volume.dim(0), volume.dim(1), volume.dim(2)};
   float* v = volume.data();
   const float background = detail::background_value(volume, contract);

@@ -1,0 +1,210 @@
+// The readers of `evaluate controllability`: fitted for every contrast, applied to scans, round trips and samples.
+#pragma once
+
+#include <array>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/probe/saved_probe.hpp"
+#include "examples/support/controllability_plan.hpp"
+#include "examples/support/sample_arms.hpp"
+
+namespace braing3n::examples::detail {
+
+/// Features of some volumes in the form one reader wants.
+struct ReaderFeatures {
+  std::vector<float> values;
+  Index rows = 0, width = 0;
+  FeatureView<float> view() const { return {values.data(), rows, width}; }
+
+  ReaderFeatures(const PooledFeatures& p, bool means_only)
+      : values(means_only ? p.means() : p.values()), rows(p.rows()), width(means_only ? p.width() : 2 * p.width()) {}
+};
+
+struct ContrastScores {
+  std::string hash;  // of the reader
+  bool converged = true;
+  ClassScore real, ceiling;
+  std::vector<Rate> everybody, null;
+  std::vector<double> prior;
+  std::vector<ClassScore> asked;  // per guidance scale
+  NumberScore real_number, ceiling_number, null_number;
+  std::array<double, 2> prior_number{};
+  std::vector<NumberScore> asked_number;
+};
+
+struct ReaderKind {
+  std::string name, text;
+  bool round_trips = false, means_only = false, grouped = true, latents = false, saved = false;
+};
+
+/// The task of saved probes that reads a contrast, if there is one.
+inline const SavedTask* saved_task(const SavedProbe& probe, const Contrast& c, const ControllabilityPlan& plan) {
+  for (const SavedTask& t : probe.tasks) {
+    if (t.column != c.field || t.classification == c.classes.empty() || c.balanced ||
+        c.classes == std::vector<std::string>{"absent", "present"})
+      continue;
+    if (t.classification &&
+        std::set<std::string>(t.classes.begin(), t.classes.end()) != std::set<std::string>(c.classes.begin(), c.classes.end()))
+      continue;
+    bool fits = true;
+    for (const auto& [column, value] : parse_task(t.name).where)
+      fits = fits && column == "modality" && c.groups.size() == 1 && plan.group_names[static_cast<std::size_t>(*c.groups.begin())] == value;
+    if (fits) return &t;
+  }
+  return nullptr;
+}
+
+/// Features of the training people, of the others and of the samples, and the scores of one reader after the other.
+class ControllabilityScores {
+ public:
+  ControllabilityScores(Context<Cpu>& ctx, const ControllabilityPlan& plan, const ScanFeatures& train, const ScanFeatures& test)
+      : ctx_(ctx), plan_(plan), train_(train), test_(test) {}
+
+  /// Fits the reader of every contrast.
+  std::vector<ContrastScores> fit(const ReaderKind& kind) {
+    std::vector<ContrastScores> all;
+    for (const Contrast& c : plan_.contrasts) {
+      const ReaderFeatures x = kind.round_trips ? round_trips(kind, train_) : scans(kind, train_);
+      ReaderRows rows{x.view(), {}, {}};
+      std::vector<std::int32_t> label;
+      std::vector<double> number;
+      for (const Index i : train_.rows) {
+        const auto at = static_cast<std::size_t>(i);
+        rows.group.push_back(group(kind, c, plan_.group[at]));
+        rows.person.push_back(plan_.person[at]);
+        if (c.classes.empty()) number.push_back(c.number[at]);
+        else label.push_back(c.label[at]);
+      }
+      ReaderOptions options;
+      if (c.balanced) options.class_weight = ClassWeight::balanced;
+      try {
+        readers_.insert_or_assign({kind.name, c.name},
+                                  c.classes.empty()
+                                      ? GroupedReader(ctx_, rows, std::span<const double>(number), options)
+                                      : GroupedReader(ctx_, rows, std::span<const std::int32_t>(label), std::ssize(c.classes), options));
+      } catch (const Error& e) {
+        throw Error(e.kind(), e.id(),
+                    concat("reader ", kind.name, ", ", c.name, ": ", e.text(), " among the ", train_.rows.size(),
+                           " scans that readers are fitted on (--reader-scans)"));
+      }
+      all.emplace_back();
+      all.back().hash = readers_.at({kind.name, c.name}).hash();
+      all.back().converged = readers_.at({kind.name, c.name}).converged();
+    }
+    return all;
+  }
+
+  void score_scans(const ReaderKind& kind, const SavedProbe* saved, std::vector<ContrastScores>& all) const {
+    const ReaderFeatures unseen = scans(kind, test_), trips = round_trips(kind, test_);
+    std::vector<std::int32_t> groups;
+    for (const Index i : test_.rows) groups.push_back(plan_.group[static_cast<std::size_t>(i)]);
+    for (std::size_t k = 0; k < all.size(); ++k) {
+      const Contrast& c = plan_.contrasts[k];
+      ContrastScores& s = all[k];
+      const auto weights = plan_.prior_weights(c);
+      if (c.classes.empty()) {
+        std::vector<double> truth;
+        for (const Index i : test_.rows) truth.push_back(c.number[static_cast<std::size_t>(i)]);
+        s.real_number = score_numbers(truth, numbers(kind, saved, c, unseen.view(), groups));
+        s.ceiling_number = score_numbers(truth, numbers(kind, saved, c, trips.view(), groups));
+        s.prior_number = prior_numbers(c.number, weights);
+        continue;
+      }
+      std::vector<std::int32_t> truth;
+      for (const Index i : test_.rows) truth.push_back(c.label[static_cast<std::size_t>(i)]);
+      const auto read = classes(kind, saved, c, trips.view(), groups);
+      s.real = score_classes(truth, classes(kind, saved, c, unseen.view(), groups), std::ssize(c.classes));
+      s.ceiling = score_classes(truth, read, std::ssize(c.classes));
+      s.everybody = class_shares(read, std::ssize(c.classes));
+      s.prior = prior_shares(c.label, weights, std::ssize(c.classes));
+    }
+  }
+
+  /// samples: of each arm under one guidance scale. Adds the scores of what was asked; those of the null arms when `null` is set.
+  void score_samples(const ReaderKind& kind, const SavedProbe* saved, const std::vector<const ArmSamples*>& samples, bool null,
+                     std::vector<ContrastScores>& all) const {
+    for (std::size_t k = 0; k < all.size(); ++k) {
+      const Contrast& c = plan_.contrasts[k];
+      std::vector<std::int32_t> asked, read;
+      std::vector<double> wanted, came;
+      const auto collect = [&](std::size_t arm, std::int32_t label) {
+        const ReaderFeatures x = samples_of(kind, *samples[arm]);
+        const PlannedArm& p = plan_.arms[arm];
+        if (c.classes.empty()) {
+          const auto values = numbers(kind, saved, c, x.view(), p.group);
+          came.insert(came.end(), values.begin(), values.end());
+          for (const ConditionRow& row : p.rows) wanted.push_back(row[c.condition].number);
+        } else {
+          const auto values = classes(kind, saved, c, x.view(), p.group);
+          read.insert(read.end(), values.begin(), values.end());
+          asked.insert(asked.end(), values.size(), label);
+        }
+      };
+      for (const auto& [arm, label] : c.arms) collect(arm, label);
+      if (c.classes.empty()) all[k].asked_number.push_back(score_numbers(wanted, came));
+      else all[k].asked.push_back(score_classes(asked, read, std::ssize(c.classes)));
+      if (!null || c.of_groups) continue;
+      asked.clear(), read.clear(), wanted.clear(), came.clear();
+      for (const std::size_t arm : plan_.null_arms) collect(arm, 0);
+      if (c.classes.empty()) all[k].null_number = score_numbers({}, came);
+      else all[k].null = class_shares(read, std::ssize(c.classes));
+    }
+  }
+
+ private:
+  static ReaderFeatures scans(const ReaderKind& kind, const ScanFeatures& s) {
+    return {kind.latents ? s.scans.projected : s.scans.encoder, kind.means_only};
+  }
+  static ReaderFeatures round_trips(const ReaderKind& kind, const ScanFeatures& s) {
+    return {kind.latents ? s.scans.projected : s.round_trips.encoder, kind.means_only};
+  }
+  static ReaderFeatures samples_of(const ReaderKind& kind, const ArmSamples& s) {
+    return {kind.latents ? s.generated : s.features.encoder, kind.means_only};
+  }
+
+  /// -1: the contrast is not asked in that modality.
+  static std::int32_t group(const ReaderKind& kind, const Contrast& c, std::int32_t g) {
+    return !c.groups.contains(g) ? -1 : kind.grouped && !c.of_groups ? g : 0;
+  }
+  static std::vector<std::int32_t> groups_of(const ReaderKind& kind, const Contrast& c, const std::vector<std::int32_t>& g) {
+    std::vector<std::int32_t> all;
+    for (const std::int32_t one : g) all.push_back(group(kind, c, one));
+    return all;
+  }
+
+  std::vector<std::int32_t> classes(const ReaderKind& kind, const SavedProbe* saved, const Contrast& c, FeatureView<float> x,
+                                    const std::vector<std::int32_t>& g) const {
+    const auto groups = groups_of(kind, c, g);
+    if (!kind.saved) return readers_.at({kind.name, c.name}).classes(x, groups);
+    const SavedTask* task = saved_task(*saved, c, plan_);
+    std::vector<std::int32_t> read(groups.size(), -1);
+    for (std::size_t i = 0; task != nullptr && i < read.size(); ++i) {
+      if (groups[i] < 0) continue;
+      const auto p = apply_probe(*task, x.data + static_cast<Index>(i) * x.features);
+      const std::string& name = task->classes[static_cast<std::size_t>(std::max_element(p.begin(), p.end()) - p.begin())];
+      read[i] = static_cast<std::int32_t>(std::find(c.classes.begin(), c.classes.end(), name) - c.classes.begin());
+    }
+    return read;
+  }
+  std::vector<double> numbers(const ReaderKind& kind, const SavedProbe* saved, const Contrast& c, FeatureView<float> x,
+                              const std::vector<std::int32_t>& g) const {
+    const auto groups = groups_of(kind, c, g);
+    if (!kind.saved) return readers_.at({kind.name, c.name}).numbers(x, groups);
+    const SavedTask* task = saved_task(*saved, c, plan_);
+    std::vector<double> read(groups.size(), not_a_number);
+    for (std::size_t i = 0; task != nullptr && i < read.size(); ++i)
+      if (groups[i] >= 0) read[i] = apply_probe(*task, x.data + static_cast<Index>(i) * x.features)[0];
+    return read;
+  }
+
+  Context<Cpu>& ctx_;
+  const ControllabilityPlan& plan_;
+  const ScanFeatures &train_, &test_;
+  std::map<std::pair<std::string, std::string>, GroupedReader> readers_;
+};
+
+}  // namespace braing3n::examples::detail
