@@ -104,14 +104,21 @@ class ConvWeightGradient {
     const Index block = std::clamp<Index>((160 + g_.out[2] - 1) / g_.out[2], 1, lines), blocks = (lines + block - 1) / block;
     Index groups = std::clamp<Index>((24 + slices - 1) / slices, 1, blocks);
     groups = std::clamp<Index>(partial_bytes / bytes, 1, groups);
+    // With a stride along z every tap visits some voxels of a line and leaves out others, which the processor does not fetch ahead.
+    // Where the taps visit every voxel twice or more, short lines are first read from end to end, into a copy that stays near.
+    constexpr Index copy_bytes = 128 << 10;
+    const bool copied = !joined_ && g_.stride[2] > 1 && g_.kernel[2] >= 2 * g_.stride[2] &&
+                        block * line_ * static_cast<Index>(sizeof(T)) <= copy_bytes;
     // One group adds to dw itself.
     Tensor<T, Cpu> partial = groups > 1 ? Tensor<T, Cpu>::zeros(ctx_, Shape{groups, size}) : Tensor<T, Cpu>();
     ctx_.parallel(groups * slices, [&](Index id) {
       const Index group = id / slices, slice = id % slices;
       const Index panel0 = slice / kx_groups * group_panels, kx0 = slice % kx_groups * group_kx;
       std::vector<TileTerm<T>> terms(static_cast<std::size_t>(block));
+      Tensor<T, Cpu> copies;
+      if (copied) copies = Tensor<T, Cpu>(ctx_, Shape{block * line_});
       for (Index b = group * blocks / groups; b < (group + 1) * blocks / groups; ++b)
-        lines_gradient(terms, b * block, std::min(lines, (b + 1) * block), kx0, kx0 + group_kx, panel0 * Outer::cols,
+        lines_gradient(terms, copies, b * block, std::min(lines, (b + 1) * block), kx0, kx0 + group_kx, panel0 * Outer::cols,
                        std::min(columns_, (panel0 + group_panels) * Outer::cols), groups > 1 ? partial.data() + group * size : dw);
     });
     if (groups == 1) return;
@@ -127,7 +134,9 @@ class ConvWeightGradient {
   }
 
   // Adds output lines [line0, line1) to the taps with kx in [kx0, kx1) and the columns [o0, o1) of dw.
-  void lines_gradient(std::vector<TileTerm<T>>& terms, Index line0, Index line1, Index kx0, Index kx1, Index o0, Index o1, T* dw) const {
+  // copies: room for the input lines, or empty.
+  void lines_gradient(std::vector<TileTerm<T>>& terms, Tensor<T, Cpu>& copies, Index line0, Index line1, Index kx0, Index kx1, Index o0,
+                      Index o1, T* dw) const {
     const Index co = g_.channels_out, ci = g_.channels_in;
     const bool swapped = g_.weight_swapped;
     OuterCall<T> call;
@@ -140,8 +149,14 @@ class ConvWeightGradient {
           const Index y = l % g_.out[1], x = l / g_.out[1] % g_.out[0], n = l / g_.out[1] / g_.out[0];
           const Index ix = x * g_.stride[0] - g_.pad_before[0] + kx, iy = y * g_.stride[1] - g_.pad_before[1] + ky;
           if (ix < 0 || ix >= g_.in[0] || iy < 0 || iy >= g_.in[1]) continue;
+          const T* from = x_ + ((n * g_.in[0] + ix) * g_.in[1] + iy) * line_;
+          if (!copies.empty()) {
+            T* const to = copies.data() + (l - line0) * line_;
+            std::memcpy(to, from, static_cast<std::size_t>(line_) * sizeof(T));
+            from = to;
+          }
           TileTerm<T>& term = terms[static_cast<std::size_t>(call.term_count++)];
-          term = {x_ + ((n * g_.in[0] + ix) * g_.in[1] + iy) * line_, dy_ + l * g_.out[2] * co};
+          term = {from, dy_ + l * g_.out[2] * co};
           if (swapped) std::swap(term.a, term.b);
         }
         if (call.term_count == 0) continue;
