@@ -1,0 +1,204 @@
+#include <doctest/doctest.h>
+
+#include <fstream>
+
+#include "examples/support/controllability_plan.hpp"
+#include "tests/support/scratch_folder.hpp"
+
+using namespace braing3n;
+using namespace braing3n::examples;
+using namespace braing3n::examples::detail;
+
+namespace {
+
+using K = ConditionKind;
+
+const std::vector<ConditionField> fields = {{"disease", K::categorical, {"HC", "AD", "GBM", "glioma", "SCZ"}},
+                                            {"sex", K::categorical, {"F", "M"}},
+                                            {"modality", K::categorical, {"T1", "T2"}, 0.0, true},
+                                            {"age", K::continuous, {}, 0.1, false, 0.0, 120.0},
+                                            {"idh1", K::categorical, {"wildtype", "mutant"}}};
+
+/// 40 people, each with T1 and T2 (and a PD scan that the model does not know); every fourth is unseen.
+struct Cohort {
+  Manifest manifest;
+  Split split;
+
+  Cohort() {
+    const test::ScratchFolder folder;
+    {
+      std::ofstream out(folder.path / "volumes.csv");
+      out << "volume_id,subject_id,modality,age,sex,disease,idh1\n";
+      for (int p = 0; p < 40; ++p) {
+        const std::string id = "sub-" + std::to_string(10 + p);
+        const char* disease[] = {"HC", "AD", "GBM", "glioma", "MCI"};
+        const std::string tumour = p % 5 == 2 ? "wildtype" : p % 5 == 3 ? "mutant" : "";
+        for (const char* m : {"T1", "T2", "PDw"})
+          out << id << '_' << m << ',' << id << ',' << m << ',' << 20 + p << ',' << (p % 2 == 0 ? 'F' : 'M') << ',' << disease[p % 5] << ','
+              << tumour << '\n';
+        split[id] = p / 5 % 4 == 3 ? "test" : "train";
+      }
+    }
+    manifest = read_manifest(folder.path / "volumes.csv", {.check_files = false, .need_paths = false});
+  }
+};
+
+ControllabilityArguments asking(std::vector<std::string> contrasts, Index n = 6) {
+  ControllabilityArguments a;
+  a.contrasts = std::move(contrasts);
+  a.n = n;
+  return a;
+}
+
+const Contrast& named(const ControllabilityPlan& plan, const std::string& name) {
+  for (const Contrast& c : plan.contrasts)
+    if (c.name == name) return c;
+  FAIL("no contrast ", name);
+  return plan.contrasts[0];
+}
+
+}  // namespace
+
+TEST_CASE("controllability: what is asked of samples is what scans are labelled with") {
+  const Cohort cohort;
+  const ControllabilityPlan plan(fields, cohort.manifest, cohort.split, asking({"HC-AD", "MCI-AD", "HC-PD", "sex", "modality", "tumour", "idh1", "age"}));
+  CHECK(plan.train.size() == 90);
+  CHECK(plan.test.size() == 30);
+  CHECK(plan.group[0] == 0);
+  CHECK(plan.group[1] == 1);
+  CHECK(plan.group[2] == -1);
+
+  const Contrast& ad = named(plan, "HC-AD");
+  CHECK(ad.label[0] == 0);   // HC
+  CHECK(ad.label[3] == 1);   // AD
+  CHECK(ad.label[12] == -1);  // MCI
+  REQUIRE(ad.arms.size() == 2);
+  for (const auto& [arm, asked] : ad.arms)
+    for (std::size_t i = 0; i < 6; ++i) {
+      const ConditionRow& row = plan.arms[arm].rows[i];
+      CHECK(row[0].label == asked);
+      CHECK(row[2].label == static_cast<std::int32_t>(i % 2));
+      CHECK(plan.arms[arm].group[i] == row[2].label);
+      CHECK(row[1].missing());
+      CHECK(row[3].missing());
+      CHECK(row[4].missing());
+    }
+
+  const Contrast& tumour = named(plan, "tumour");
+  CHECK(tumour.classes == std::vector<std::string>{"absent", "present"});
+  CHECK(tumour.label[0] == 0);
+  CHECK(tumour.label[6] == 1);   // GBM
+  CHECK(tumour.label[9] == 1);   // glioma
+  CHECK(tumour.label[12] == 0);  // MCI, which the model does not know
+  CHECK(tumour.arms[0].first == ad.arms[0].first);  // healthy samples are made once
+  std::set<std::pair<std::int32_t, std::int32_t>> pairs;
+  for (const ConditionRow& row : plan.arms[tumour.arms[1].first].rows) pairs.emplace(row[0].label, row[2].label);
+  CHECK(pairs == std::set<std::pair<std::int32_t, std::int32_t>>{{2, 0}, {2, 1}, {3, 0}, {3, 1}});
+
+  // IDH1: in each modality, each with a balanced reader, and all together.
+  const Contrast &t2 = named(plan, "idh1@T2"), &all = named(plan, "idh1, balanced");
+  CHECK(t2.groups == std::set<std::int32_t>{1});
+  CHECK_FALSE(t2.balanced);
+  CHECK(all.balanced);
+  CHECK(all.arms.size() == 4);
+  CHECK(named(plan, "idh1@T1, balanced").balanced);
+  for (const ConditionRow& row : plan.arms[t2.arms[1].first].rows) {
+    CHECK(row[4].label == 1);
+    CHECK(row[2].label == 1);
+    CHECK(row[0].missing());
+  }
+  CHECK(t2.label[6] == 0);
+  CHECK(t2.label[0] == -1);
+
+  // Ages evenly over those of the training people, the modalities in turn.
+  const PlannedArm& ages = plan.arms[named(plan, "age").arms[0].first];
+  for (std::size_t i = 0; i < 6; ++i) {
+    CHECK(ages.rows[i][3].number == doctest::Approx(20 + 34.0 * static_cast<double>(i) / 5));  // the oldest who trains is 54
+    CHECK(ages.group[i] == static_cast<std::int32_t>(i % 2));
+    CHECK(ages.rows[i][0].missing());
+  }
+
+  // The arms of the modalities know nothing else and serve as those without conditions; guidance cannot act on them.
+  const Contrast& modality = named(plan, "modality");
+  CHECK(modality.of_groups);
+  CHECK(modality.label[2] == -1);
+  for (std::size_t k = 0; k < 2; ++k) {
+    CHECK(modality.arms[k].first == plan.null_arms[k]);
+    CHECK_FALSE(plan.arms[plan.null_arms[k]].guided);
+    for (const ConditionRow& row : plan.arms[plan.null_arms[k]].rows) CHECK(row[2].label == static_cast<std::int32_t>(k));
+  }
+  for (std::size_t k = 2; k < plan.arms.size(); ++k) CHECK(plan.arms[k].guided);
+  // No noise is used twice.
+  std::set<std::uint32_t> numbers;
+  for (const PlannedArm& p : plan.arms)
+    for (std::uint32_t i = 0; i < p.rows.size(); ++i) CHECK(numbers.insert(p.first + i).second);
+
+  REQUIRE(plan.left_out.size() == 2);
+  CHECK(plan.left_out[0].first == "MCI-AD");
+  CHECK(plan.left_out[0].second == "the model does not know MCI");
+  CHECK(plan.left_out[1].first == "HC-PD");
+
+  // The prior is that of the training people.
+  const auto share = prior_shares(named(plan, "sex").label, plan.prior_weights(named(plan, "sex")), 2);
+  CHECK(share[0] == doctest::Approx(16.0 / 30));
+  CHECK(prior_numbers(named(plan, "age").number, plan.prior_weights(named(plan, "age")))[0] == doctest::Approx(37));  // 20-34 and 40-54
+}
+
+TEST_CASE("controllability: one modality only, and too few people") {
+  Cohort cohort;
+  const ControllabilityPlan plan(fields, cohort.manifest, cohort.split, asking({"sex@T1", "HC-SCZ", "HC-glioma"}));
+  for (const auto& [arm, asked] : named(plan, "sex@T1").arms)
+    for (const ConditionRow& row : plan.arms[arm].rows) {
+      CHECK(row[1].label == asked);
+      CHECK(row[2].label == 0);
+    }
+  bool told = false;
+  for (const auto& [what, why] : plan.left_out) told = told || (what == "HC-SCZ" && why.starts_with("0 scans of SCZ in T1"));
+  CHECK(told);
+  // A model without modalities: one group.
+  auto plain = fields;
+  plain.erase(plain.begin() + 2);
+  const ControllabilityPlan one(plain, cohort.manifest, cohort.split, asking({"sex", "age"}));
+  CHECK(one.group_names == std::vector<std::string>{""});
+  CHECK(one.null_arms.size() == 1);
+  CHECK(one.contrasts.size() == 2);
+
+  const auto refuse = [&](const ControllabilityArguments& a, const char* text) {
+    CHECK_THROWS_WITH_AS(ControllabilityPlan(fields, cohort.manifest, cohort.split, a), doctest::Contains(text), Error);
+  };
+  refuse(asking({"HC-XX"}), "there is no contrast \"HC-XX\"");
+  refuse(asking({"planet"}), "known: tumour, disease, sex, modality, age, idh1");
+  refuse(asking({"sex@CT"}), "there is no contrast \"sex@CT\"");
+  refuse(asking({"sex", "sex"}), "sex twice");
+  refuse(asking({"HC-MCI"}), "nothing can be asked: HC-MCI: the model does not know MCI");
+  ControllabilityArguments same = asking({"sex"});
+  same.test = "train";
+  refuse(same, "no reader may be fitted on it");
+  for (auto& [subject, set] : cohort.split) set = "train";
+  refuse(asking({"sex"}), "no scan is in the set \"test\"");
+}
+
+TEST_CASE("controllability: readers are fitted on whole people, and halves have nobody in common") {
+  const Cohort cohort;
+  ControllabilityArguments a = asking({"sex"});
+  const ControllabilityPlan plan(fields, cohort.manifest, cohort.split, a);
+  const auto people = [&](const std::vector<Index>& rows) {
+    std::map<std::int32_t, int> count;
+    for (const Index i : rows) ++count[plan.person[static_cast<std::size_t>(i)]];
+    for (const auto& [person, scans] : count) CHECK(scans == 3);
+    return count;
+  };
+  CHECK(reader_rows(plan, a) == plan.train);
+  a.half = "first";
+  const auto first = people(reader_rows(plan, a));
+  a.half = "second";
+  const auto second = people(reader_rows(plan, a));
+  CHECK(first.size() == 15);
+  CHECK(second.size() == 15);
+  for (const auto& [person, scans] : first) CHECK_FALSE(second.contains(person));
+  a.half = "all";
+  a.reader_scans = 20;
+  CHECK(people(reader_rows(plan, a)).size() == 6);
+  a.reader_scans = 2;
+  CHECK(reader_rows(plan, a).empty());
+}
