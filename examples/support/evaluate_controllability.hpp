@@ -21,6 +21,7 @@
 #include "examples/support/context.hpp"
 #include "examples/support/controllability_report.hpp"
 #include "examples/support/feature_contract.hpp"
+#include "examples/support/unseen_people.hpp"
 
 namespace braing3n::examples {
 
@@ -58,24 +59,6 @@ inline void require_fair_probe(const SavedProbe& probe, const std::string& path,
         concat("the probes were fitted on ", seen.size(), " of the people that should be unseen: ", braing3n::detail::some_of(seen)), path);
 }
 
-/// Nobody who trained the generator counts as unseen. The folder of a training says who did. Throws Error (argument).
-inline void require_unseen(const std::string& model, const ControllabilityPlan& plan, const Manifest& manifest) {
-  std::error_code ignored;
-  const std::filesystem::path path = std::filesystem::path(model) / "split.csv";
-  if (!std::filesystem::is_directory(model, ignored) || !std::filesystem::exists(path, ignored)) return;
-  const Split split = read_split(path);
-  std::set<std::string> seen;
-  for (const Index i : plan.test) {
-    const std::string& subject = manifest.scans[static_cast<std::size_t>(i)].subject_id;
-    if (const auto found = split.find(subject); found != split.end() && found->second == "train") seen.insert(subject);
-  }
-  if (!seen.empty())
-    throw Error(ErrorKind::argument, "evaluate.unseen",
-                concat(seen.size(),
-                       " of the people that should be unseen trained the model: ", braing3n::detail::some_of({seen.begin(), seen.end()})),
-                path.string());
-}
-
 }  // namespace detail
 
 inline int evaluate_controllability(const Program& program, const ControllabilityArguments& a) {
@@ -102,7 +85,7 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
   read.pattern = a.pattern;
   const Manifest manifest = read_manifest(std::filesystem::path(a.data), read);
   const ControllabilityPlan plan(models.conditions(), manifest, read_split(a.split), a);
-  require_unseen(a.model, plan, manifest);
+  require_unseen(a.model, plan.test, manifest);
   std::optional<SavedProbe> saved;
   std::string saved_hash;
   if (!a.probe.empty()) {

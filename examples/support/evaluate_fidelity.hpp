@@ -27,6 +27,7 @@
 #include "examples/support/report_svg.hpp"
 #include "examples/support/sample_arms.hpp"
 #include "examples/support/table.hpp"
+#include "examples/support/unseen_people.hpp"
 
 namespace braing3n::examples {
 
@@ -51,7 +52,8 @@ struct FidelityArguments {
     app.add_option("--steps", steps, "steps from noise to data");
     app.add_option("--conditions", conditions, "conditions whose values become arms (default: all that have classes)")->delimiter(',');
     app.add_option("--within", within, "name=value,...: what else every arm asks for (default: modality=T1 where the model knows it)");
-    app.add_option("--calibration", calibration, "round trips of training scans on which the reading of region volumes is calibrated")->check(CLI::Range(3, 100000));
+    app.add_option("--calibration", calibration, "round trips of training scans on which the reading of region volumes is calibrated")
+        ->check(CLI::Range(3, 100000));
     app.add_option("--frechet", frechet, "unseen scans for Frechet distances, at most; 0: none of these")->check(CLI::NonNegativeNumber);
     app.add_option("--reference", reference, "features.safetensors of another run: Frechet distance to its scans too");
     app.add_option("--seed", seed, "seed of the samples and of the halves");
@@ -133,7 +135,8 @@ class ScanConditions {
 /// Rows of a flat table (n, width).
 inline Tensor<float, Cpu> rows_tensor(Context<Cpu>& ctx, const std::vector<float>& values, Index width, const std::vector<Index>& rows) {
   Tensor<float, Cpu> t(ctx, {static_cast<Index>(rows.size()), width});
-  for (std::size_t i = 0; i < rows.size(); ++i) std::memcpy(t.data() + static_cast<Index>(i) * width, values.data() + rows[i] * width, static_cast<std::size_t>(width) * sizeof(float));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::memcpy(t.data() + static_cast<Index>(i) * width, values.data() + rows[i] * width, static_cast<std::size_t>(width) * sizeof(float));
   return t;
 }
 
@@ -145,9 +148,11 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
   const WriteOptions write{.overwrite = common.force};
-  if (!common.force && std::filesystem::exists(out / "fidelity.json")) throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (out / "fidelity.json").string());
+  if (!common.force && std::filesystem::exists(out / "fidelity.json"))
+    throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (out / "fidelity.json").string());
   if (a.steps < 1 || a.steps > 100000) fail(ErrorKind::argument, "sample.steps", "--steps ", a.steps, ": expected 1 to 100000");
-  if (a.train == a.test) fail(ErrorKind::argument, "evaluate.sets", "the set ", in_quotes(a.test), " is what the model learnt, nothing in it is unseen");
+  if (a.train == a.test)
+    fail(ErrorKind::argument, "evaluate.sets", "the set ", in_quotes(a.test), " is what the model learnt, nothing in it is unseen");
   const auto ctx = make_cpu_context(common);
   const SampleArms arms(*ctx, a.model, a.tokenizer);
   const std::vector<ConditionField>& fields = arms.conditions();
@@ -159,29 +164,46 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   const Manifest manifest = read_manifest(std::filesystem::path(a.data), read);
   const Split split = read_split(a.split);
   const std::vector<Index> test = rows_of(manifest, split, a.test), train = rows_of(manifest, split, a.train);
+  require_unseen(a.model, test, manifest);
   std::vector<std::filesystem::path> paths;
   for (const ScanRow& s : manifest.scans) paths.push_back(s.path);
   const VolumeSource source = scan_source(std::move(paths), contract, false);
   const detail::ScanConditions labels(fields, manifest);
   std::optional<RegionTruth> truth;
   if (!a.truth.empty()) truth.emplace(a.truth);
+  const std::string recipe = arms.recipe();
   std::optional<FeatureTable> reference;
-  if (!a.reference.empty()) reference = read_feature_file(a.reference);
+  std::string reference_recipe = "unknown";
+  if (!a.reference.empty()) {
+    reference = read_feature_file(a.reference);
+    if (!reference->contract.empty())
+      if (const Json said = parse_json(reference->contract, a.reference); said.is_object())
+        reference_recipe = said.value("recipe", reference_recipe);
+    if (reference_recipe != recipe)
+      throw Error(ErrorKind::argument, "frechet.recipe",
+                  concat("features of recipe ", reference_recipe, " and of ", recipe, " cannot be compared"), a.reference);
+    if (a.frechet == 0)
+      fail(ErrorKind::argument, "fidelity.reference", "--reference is for Frechet distances, of which --frechet 0 makes none");
+  }
 
   // The arms.
   const auto modality = std::find_if(fields.begin(), fields.end(), [](const ConditionField& f) { return f.name == "modality"; });
-  const bool knows_t1 = modality != fields.end() && std::find(modality->values.begin(), modality->values.end(), "T1") != modality->values.end();
+  const bool knows_t1 =
+      modality != fields.end() && std::find(modality->values.begin(), modality->values.end(), "T1") != modality->values.end();
   const ConditionRow within = parse_conditions(fields, a.within.empty() && knows_t1 ? "modality=T1" : a.within);
   require_conditions(fields, within);
   for (const std::string& name : a.conditions)
-    if (fields[find_condition(fields, name)].kind != ConditionKind::categorical) fail(ErrorKind::argument, "fidelity.condition", "--conditions: ", name, " has no classes");
+    if (fields[find_condition(fields, name)].kind != ConditionKind::categorical)
+      fail(ErrorKind::argument, "fidelity.condition", "--conditions: ", name, " has no classes");
   std::vector<FidelityArm> list;
   std::vector<std::string> left_out;
   const auto is_t1 = [&](const ConditionRow& row) {
     return modality == fields.end() || condition_text(*modality, row[static_cast<std::size_t>(modality - fields.begin())]) == "T1";
   };
   for (std::size_t f = 0; f < fields.size(); ++f) {
-    if (fields[f].kind != ConditionKind::categorical || (!a.conditions.empty() && std::find(a.conditions.begin(), a.conditions.end(), fields[f].name) == a.conditions.end())) continue;
+    if (fields[f].kind != ConditionKind::categorical ||
+        (!a.conditions.empty() && std::find(a.conditions.begin(), a.conditions.end(), fields[f].name) == a.conditions.end()))
+      continue;
     for (std::size_t v = 0; v < fields[f].values.size(); ++v) {
       FidelityArm arm;
       arm.row = within;
@@ -194,7 +216,13 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
       else list.push_back(std::move(arm));
     }
   }
-  if (list.empty()) fail(ErrorKind::argument, "fidelity.arms", "no arm: no training scan has a class of ", a.conditions.empty() ? "any condition" : a.conditions[0]);
+  if (truth)  // a scan without a row is found now and not after all the samples
+    for (const std::vector<Index>* scans : {&train, &test})
+      for (const Index i : *scans)
+        if (is_t1(labels[i])) (void)(*truth)(manifest.scans[static_cast<std::size_t>(i)].volume_id);
+  if (list.empty())
+    fail(ErrorKind::argument, "fidelity.arms", "no arm: no training scan has a class of ",
+         a.conditions.empty() ? "any condition" : a.conditions[0]);
 
   // Scans: the unseen with their round trips, and of the training those of the arms and of the calibration.
   ScanFailures failures;
@@ -228,7 +256,8 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   if (a.frechet > 0) {
     const auto [first, second] = disjoint_halves(std::ssize(people), a.seed);
     for (const Index i : test) {
-      const auto person = std::lower_bound(people.begin(), people.end(), manifest.scans[static_cast<std::size_t>(i)].subject_id) - people.begin();
+      const auto person =
+          std::lower_bound(people.begin(), people.end(), manifest.scans[static_cast<std::size_t>(i)].subject_id) - people.begin();
       bool complete = true;
       for (std::size_t f = 0; f < fields.size(); ++f) complete = complete && !(fields[f].required && labels[i][f].missing());
       if (!complete) continue;
@@ -236,18 +265,26 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
       else if (std::binary_search(second.begin(), second.end(), person)) halves[1].push_back(i);
     }
     const Index each = std::min({std::ssize(halves[0]), std::ssize(halves[1]), a.frechet / 2});
-    if (each < 2) fail(ErrorKind::argument, "fidelity.few", "Frechet distances: ", halves[0].size(), " and ", halves[1].size(), " unseen scans in two halves of the people, expected 2 in each");
+    if (each < 2)
+      fail(ErrorKind::argument, "fidelity.few", "Frechet distances: ", halves[0].size(), " and ", halves[1].size(),
+           " unseen scans in two halves of the people, expected 2 in each");
     for (auto& half : halves) half = some_rows(half, each);
   }
 
-  Progress progress("fidelity", std::ssize(test) + std::ssize(wanted) + std::ssize(train_t1) + std::ssize(list) * a.n + std::ssize(halves[0]) + std::ssize(halves[1]), common.quiet);
+  Progress progress(
+      "fidelity",
+      std::ssize(test) + std::ssize(wanted) + std::ssize(train_t1) + std::ssize(list) * a.n + std::ssize(halves[0]) + std::ssize(halves[1]),
+      common.quiet);
   const ScanFeatures unseen = arms.scans(source, test, true, failures, collect(unseen_regions), &progress);
   const ScanFeatures learnt = arms.scans(source, {wanted.begin(), wanted.end()}, false, failures, {}, &progress);
   VolumeCalibration calibration;
   if (truth) {
     (void)arms.scans(source, train_t1, true, failures, collect(train_regions), &progress);
-    for (const auto& [row, counted] : train_regions) calibration.add(counted, (*truth)(manifest.scans[static_cast<std::size_t>(row)].volume_id));
-    if (train_regions.size() < 3) fail(ErrorKind::argument, "fidelity.calibration", "region volumes: ", train_regions.size(), " T1-weighted training scans, expected at least 3");
+    for (const auto& [row, counted] : train_regions)
+      calibration.add(counted, (*truth)(manifest.scans[static_cast<std::size_t>(row)].volume_id));
+    if (train_regions.size() < 3)
+      fail(ErrorKind::argument, "fidelity.calibration", "region volumes: ", train_regions.size(),
+           " T1-weighted training scans, expected at least 3");
   }
 
   // Samples.
@@ -268,12 +305,14 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   Index empty = 0;
   for (FidelityArm& arm : list) {
     Tensor<float, Cpu> shown;
-    const ArmSamples made = arms.sample({arm.name, [&](Index) { return arm.row; }, a.n, sampling.guidance, next}, a.seed, sampling,
-                                        [&](Index i, const Tensor<float, Cpu>& decoded, const Tensor<float, Cpu>& imposed) {
-                                          if (i == 0) shown = decoded;
-                                          if (!truth || !arm.t1) return;
-                                          if (const auto found = reader(imposed)) arm.regions.push_back(calibration.keeping_spread(*found));
-                                        }, &progress);
+    const ArmSamples made = arms.sample(
+        {arm.name, [&](Index) { return arm.row; }, a.n, sampling.guidance, next}, a.seed, sampling,
+        [&](Index i, const Tensor<float, Cpu>& decoded, const Tensor<float, Cpu>& imposed) {
+          if (i == 0) shown = decoded;
+          if (!truth || !arm.t1) return;
+          if (const auto found = reader(imposed)) arm.regions.push_back(calibration.keeping_spread(*found));
+        },
+        &progress);
     next += static_cast<std::uint32_t>(a.n);
     arm.empty = made.empty;
     empty += made.empty;
@@ -299,8 +338,8 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   const auto ratio = [](double x, double y) { return y > 0 ? x / y : std::numeric_limits<double>::quiet_NaN(); };
   for (const FidelityArm& arm : list) {
     const double of_unseen = ratio(arm.made.mean, arm.of_unseen.mean), of_train = ratio(arm.made.mean, arm.of_train.mean);
-    diversity.row(arm.name, decimals(arm.made.mean, 2), arm.unseen.size(), decimals(arm.of_unseen.mean, 2), decimals(of_unseen, 2), arm.train.size(), decimals(arm.of_train.mean, 2),
-                  decimals(of_train, 2));
+    diversity.row(arm.name, decimals(arm.made.mean, 2), arm.unseen.size(), decimals(arm.of_unseen.mean, 2), decimals(of_unseen, 2),
+                  arm.train.size(), decimals(arm.of_train.mean, 2), decimals(of_train, 2));
     arms_json.push_back({{"arm", arm.name},
                          {"conditions", conditions_json(fields, arm.row)},
                          {"samples", a.n},
@@ -317,10 +356,12 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
 
   Json regions_json = Json::array();
   if (truth) {
-    text << "\nRegion volumes of T1-weighted arms in ml, mean +- deviation: the truth of everybody with these labels, unseen scans through the\ntokenizer, samples; read by "
+    text << "\nRegion volumes of T1-weighted arms in ml, mean +- deviation: the truth of everybody with these labels, unseen scans through "
+            "the\ntokenizer, samples; read by "
             "thresholds, calibrated on "
          << train_regions.size() << " round trips of training scans\n\n";
-    Table table({"arm", "region", "people", "truth", "unseen", "round trips", "mean off by", "sd off by", "samples", "mean off by", "sd off by"});
+    Table table(
+        {"arm", "region", "people", "truth", "unseen", "round trips", "mean off by", "sd off by", "samples", "mean off by", "sd off by"});
     for (const FidelityArm& arm : list) {
       if (!arm.t1) continue;
       std::vector<Index> everybody = labels.matching(train, arm.row);
@@ -329,23 +370,30 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
         std::vector<double> law, back, made;
         for (const Index i : everybody) law.push_back((*truth)(manifest.scans[static_cast<std::size_t>(i)].volume_id)[r]);
         for (const Index i : arm.unseen)
-          if (const auto found = unseen_regions.find(i); found != unseen_regions.end()) back.push_back(calibration.keeping_spread(found->second)[r]);
+          if (const auto found = unseen_regions.find(i); found != unseen_regions.end())
+            back.push_back(calibration.keeping_spread(found->second)[r]);
         for (const TissueVolumes& v : arm.regions) made.push_back(v[r]);
         const Spread is = Spread::of(law), through = Spread::of(back), sampled = Spread::of(made);
         const auto error = [&](const Spread& s) { return 100 * (s.mean - is.mean) / is.mean; };
         const auto percent = [](double v) { return std::isfinite(v) ? concat(v >= 0 ? "+" : "", decimals(v, 1), " %") : std::string("-"); };
-        table.row(r == 0 ? arm.name : "", tissue_names[r], is.n, is.str(), through.n, through.str(), percent(error(through)), percent(100 * ratio(through.deviation, is.deviation) - 100),
-                  sampled.str(), percent(error(sampled)), percent(100 * ratio(sampled.deviation, is.deviation) - 100));
-        regions_json.push_back({{"arm", arm.name}, {"region", tissue_names[r]}, {"truth", is.json()}, {"round_trips", through.json()}, {"samples", sampled.json()},
-                                {"mean_error", error(sampled) / 100}, {"sd_ratio", ratio(sampled.deviation, is.deviation)},
-                                {"round_trip_mean_error", error(through) / 100}, {"round_trip_sd_ratio", ratio(through.deviation, is.deviation)}});
+        table.row(r == 0 ? arm.name : "", tissue_names[r], is.n, is.str(), through.n, through.str(), percent(error(through)),
+                  percent(100 * ratio(through.deviation, is.deviation) - 100), sampled.str(), percent(error(sampled)),
+                  percent(100 * ratio(sampled.deviation, is.deviation) - 100));
+        regions_json.push_back({{"arm", arm.name},
+                                {"region", tissue_names[r]},
+                                {"truth", is.json()},
+                                {"round_trips", through.json()},
+                                {"samples", sampled.json()},
+                                {"mean_error", error(sampled) / 100},
+                                {"sd_ratio", ratio(sampled.deviation, is.deviation)},
+                                {"round_trip_mean_error", error(through) / 100},
+                                {"round_trip_sd_ratio", ratio(through.deviation, is.deviation)}});
       }
     }
     table.print(text);
   }
 
   Json frechet_json;
-  const std::string recipe = arms.recipe();
   std::filesystem::create_directories(out);
   if (a.frechet > 0) {
     const Index width = 2 * unseen.scans.encoder.width();
@@ -365,33 +413,42 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
       values.insert(values.end(), of_scans.data(), of_scans.data() + of_scans.size());
       real[h] = feature_moments(of_scans, recipe);
       back[h] = feature_moments(detail::rows_tensor(*ctx, unseen.round_trips.encoder.values(), width, rows), recipe);
-      const ArmSamples samples = arms.sample({concat("conditions of half ", h + 1), [&](Index i) { return labels[scans[static_cast<std::size_t>(i)]]; }, std::ssize(scans), sampling.guidance, next}, a.seed,
-                                             sampling, {}, &progress);
+      const ArmSamples samples =
+          arms.sample({concat("conditions of half ", h + 1), [&](Index i) { return labels[scans[static_cast<std::size_t>(i)]]; },
+                       std::ssize(scans), sampling.guidance, next},
+                      a.seed, sampling, {}, &progress);
       next += static_cast<std::uint32_t>(scans.size());
       made[h] = feature_moments(samples.features.encoder.tensor(*ctx), recipe);
     }
     const auto between = [&](const std::array<FeatureMoments, 2>& x, const std::array<FeatureMoments, 2>& y) {
       return 0.5 * (frechet_distance(*ctx, x[0], y[1]) + frechet_distance(*ctx, x[1], y[0]));
     };
-    const double gen_real = between(made, real), gen_back = between(made, back), back_real = between(back, real), real_halves = frechet_distance(*ctx, real[0], real[1]),
-                 back_halves = frechet_distance(*ctx, back[0], back[1]);
-    text << "\nFrechet distances of features (mean and deviation of the encoder's tokens, " << width << " numbers), " << made[0].rows << " against " << made[1].rows
-         << " of other people\nrecipe " << recipe << "\n\n";
-    if (made[0].rows <= width) text << "fewer scans than features: every distance here is too large, and they compare with one another only\n\n";
+    const double gen_real = between(made, real), gen_back = between(made, back), back_real = between(back, real),
+                 real_halves = frechet_distance(*ctx, real[0], real[1]), back_halves = frechet_distance(*ctx, back[0], back[1]);
+    text << "\nFrechet distances of features (mean and deviation of the encoder's tokens, " << width << " numbers), " << made[0].rows
+         << " against " << made[1].rows << " of other people\nrecipe " << recipe << "\n\n";
+    if (made[0].rows <= width)
+      text << "fewer scans than features: every distance here is too large, and they compare with one another only\n\n";
     Table table({"", "distance", "of two halves"});
     table.row("samples, scans", decimals(gen_real, 3), decimals(ratio(gen_real, real_halves), 2));
     table.row("samples, round trips", decimals(gen_back, 3), decimals(ratio(gen_back, back_halves), 2));
     table.row("round trips, scans", decimals(back_real, 3), decimals(ratio(back_real, real_halves), 2));
     table.row("two halves of the scans", decimals(real_halves, 3), "1");
     table.row("two halves of the round trips", decimals(back_halves, 3), "1");
-    frechet_json = {{"recipe", recipe}, {"features", width}, {"n", {made[0].rows, made[1].rows}}, {"gen_real", gen_real}, {"gen_recons", gen_back}, {"recons_real", back_real},
-                    {"real_halves", real_halves}, {"recons_halves", back_halves}, {"gen_recons_ratio", ratio(gen_back, back_halves)}};
+    frechet_json = {{"recipe", recipe},
+                    {"features", width},
+                    {"n", {made[0].rows, made[1].rows}},
+                    {"gen_real", gen_real},
+                    {"gen_recons", gen_back},
+                    {"recons_real", back_real},
+                    {"real_halves", real_halves},
+                    {"recons_halves", back_halves},
+                    {"gen_recons_ratio", ratio(gen_back, back_halves)}};
     if (reference) {
-      const Json said = reference->contract.empty() ? Json::object() : parse_json(reference->contract, a.reference);
       std::vector<Index> rows;
       for (Index i = 0; i < reference->rows; ++i) rows.push_back(i);
       const auto other = feature_moments(detail::rows_tensor(*ctx, reference->values, reference->columns, some_rows(rows, made[0].rows)),
-                                         said.is_object() ? said.value("recipe", std::string("unknown")) : std::string("unknown"));
+                                         reference_recipe);
       const double d = 0.5 * (frechet_distance(*ctx, made[0], other) + frechet_distance(*ctx, made[1], other));
       table.row(concat("samples, reference (", other.rows, " rows)"), decimals(d, 3), decimals(ratio(d, real_halves), 2));
       frechet_json["gen_reference"] = d;
@@ -407,10 +464,19 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   }
   progress.close();
   std::cout << text.str();
-  for (const auto& [row, reason] : failures) std::cerr << "evaluate: left out " << manifest.scans[static_cast<std::size_t>(row)].volume_id << ": " << reason << '\n';
+  for (const auto& [row, reason] : failures)
+    std::cerr << "evaluate: left out " << manifest.scans[static_cast<std::size_t>(row)].volume_id << ": " << reason << '\n';
 
-  const Json report = {{"kind", "braing3n fidelity"}, {"model", arms.dit().hash}, {"tokenizer", arms.tokenizer().hash}, {"cfg", a.cfg}, {"steps", a.steps}, {"seed", a.seed},
-                       {"arms", arms_json}, {"regions", regions_json}, {"frechet", frechet_json}, {"empty", empty}};
+  const Json report = {{"kind", "braing3n fidelity"},
+                       {"model", arms.dit().hash},
+                       {"tokenizer", arms.tokenizer().hash},
+                       {"cfg", a.cfg},
+                       {"steps", a.steps},
+                       {"seed", a.seed},
+                       {"arms", arms_json},
+                       {"regions", regions_json},
+                       {"frechet", frechet_json},
+                       {"empty", empty}};
   for (const auto& [name, content] : {std::pair{"fidelity.json", report.dump(2) + "\n"}, std::pair{"tables.txt", text.str()}}) {
     AtomicFile file(out / name, write);
     file.write(content);

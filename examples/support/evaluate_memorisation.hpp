@@ -42,8 +42,10 @@ struct MemorisationArguments {
     count = app.add_option("--n", n, "samples to make, under the conditions of training scans")->check(CLI::Range(1, 1000000));
     app.add_option("--cfg", cfg, "guidance of these samples, 1: none");
     app.add_option("--steps", steps, "steps from noise to data of these samples");
-    app.add_option("--plant", plant, "so many training scans, slightly changed, among the samples: are they found?")->check(CLI::Range(0, 100000));
-    app.add_option("--plant-noise", noise, "how much they are changed: normal numbers, in deviations of the latents' channels")->check(CLI::Range(0.0, 10.0));
+    app.add_option("--plant", plant, "so many training scans, slightly changed, among the samples: are they found?")
+        ->check(CLI::Range(0, 100000));
+    app.add_option("--plant-noise", noise, "how much they are changed: normal numbers, in deviations of the latents' channels")
+        ->check(CLI::Range(0.0, 10.0));
     app.add_option("--seed", seed, "seed of the samples and of what is planted");
     app.add_option("--pictures", pictures, "pairs in the picture")->check(CLI::Range(0, 100));
     app.add_option("--out", out, "folder for tables.txt, memorisation.json and montage.png")->required();
@@ -61,13 +63,15 @@ struct Suspect {
 };
 
 inline Json summary_json(const DistanceSummary& s) {
-  return {{"count", s.count}, {"mean", s.mean}, {"median", s.median}, {"fifth_percentile", s.fifth}, {"minimum", s.minimum}, {"maximum", s.maximum}};
+  return {{"count", s.count},     {"mean", s.mean},      {"median", s.median}, {"fifth_percentile", s.fifth},
+          {"minimum", s.minimum}, {"maximum", s.maximum}};
 }
 
 }  // namespace detail
 
 /// The sidecars of a folder of generate, by name. Throws Error (file, config): none, of other models.
-inline std::vector<SampleRecord> read_sample_records(const std::filesystem::path& folder, const std::string& model_hash, const std::string& tokenizer_hash) {
+inline std::vector<SampleRecord> read_sample_records(const std::filesystem::path& folder, const std::string& model_hash,
+                                                     const std::string& tokenizer_hash) {
   std::vector<std::filesystem::path> paths;
   std::error_code problem;
   for (const auto& entry : std::filesystem::directory_iterator(folder, problem))
@@ -78,8 +82,10 @@ inline std::vector<SampleRecord> read_sample_records(const std::filesystem::path
   for (const auto& path : paths) {
     records.push_back(read_sample_record(path));
     if (records.back().model.hash != model_hash || records.back().tokenizer.hash != tokenizer_hash)
-      throw Error(ErrorKind::config, "samples.model", concat("the sample was made by transformer ", records.back().model.hash, " and tokenizer ", records.back().tokenizer.hash, ", these are ",
-                                                             model_hash, " and ", tokenizer_hash), path.string());
+      throw Error(ErrorKind::config, "samples.model",
+                  concat("the sample was made by transformer ", records.back().model.hash, " and tokenizer ", records.back().tokenizer.hash,
+                         ", these are ", model_hash, " and ", tokenizer_hash),
+                  path.string());
   }
   return records;
 }
@@ -92,6 +98,7 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
   if (!common.force && std::filesystem::exists(out / "memorisation.json"))
     throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (out / "memorisation.json").string());
   if (!a.samples.empty() && a.count->count() > 0) fail(ErrorKind::argument, "memorisation.samples", "--samples and --n exclude each other");
+  require_guidance(a.cfg);
   if (a.steps < 1 || a.steps > 100000) fail(ErrorKind::argument, "sample.steps", "--steps ", a.steps, ": expected 1 to 100000");
   const auto ctx = make_cpu_context(common);
   const SampleArms arms(*ctx, a.model, a.tokenizer);
@@ -99,7 +106,8 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
   const LatentFile file(a.latents);
   if (file.channels() != arms.dit().model.config.channels || file.grid() != arms.dit().model.config.grid ||
       (!file.model_hash().empty() && file.model_hash() != arms.tokenizer().hash))
-    throw Error(ErrorKind::config, "memorisation.latents", concat("the latents were made by tokenizer ", file.model_hash(), ", this one is ", arms.tokenizer().hash), file.path());
+    throw Error(ErrorKind::config, "memorisation.latents",
+                concat("the latents were made by tokenizer ", file.model_hash(), ", this one is ", arms.tokenizer().hash), file.path());
 
   // The training scans.
   const Manifest manifest = read_manifest(std::filesystem::path(a.data), {.check_files = false, .need_paths = false});
@@ -115,9 +123,11 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
     ids.push_back(s.volume_id);
     people.push_back(s.subject_id);
     values.resize(values.size() + static_cast<std::size_t>(file.row_size()));
-    file.read(*row, std::span<float>(values.data() + values.size() - static_cast<std::size_t>(file.row_size()), static_cast<std::size_t>(file.row_size())));
+    file.read(*row, std::span<float>(values.data() + values.size() - static_cast<std::size_t>(file.row_size()),
+                                     static_cast<std::size_t>(file.row_size())));
   }
-  if (scans.empty()) throw Error(ErrorKind::format, "memorisation.none", concat("no row belongs to a scan of the set ", in_quotes(a.train)), file.path());
+  if (scans.empty())
+    throw Error(ErrorKind::format, "memorisation.none", concat("no row belongs to a scan of the set ", in_quotes(a.train)), file.path());
   const Index trained = std::ssize(scans), size = file.row_size();
   const auto training = Tensor<float, Cpu>::from_host(*ctx, {trained, size}, values);
 
@@ -152,13 +162,19 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
       // As many together as were made in the same way.
       const std::string way = concat(records[begin].seed, ' ', json_text(records[begin].sampling));
       std::vector<std::uint32_t> numbers;
-      for (end = begin; end < records.size() && static_cast<Index>(end - begin) < arms.batch() && concat(records[end].seed, ' ', json_text(records[end].sampling)) == way; ++end)
+      for (end = begin; end < records.size() && static_cast<Index>(end - begin) < arms.batch() &&
+                        concat(records[end].seed, ' ', json_text(records[end].sampling)) == way;
+           ++end)
         numbers.push_back(records[end].sample);
-      const std::vector<ConditionRow> some(rows.begin() + static_cast<std::ptrdiff_t>(begin), rows.begin() + static_cast<std::ptrdiff_t>(end));
+      const std::vector<ConditionRow> some(rows.begin() + static_cast<std::ptrdiff_t>(begin),
+                                           rows.begin() + static_cast<std::ptrdiff_t>(end));
       for (const ConditionRow& row : some) require_conditions(fields, row);
-      const auto z = arms.dit().latents.restore(sample_latents(*ctx, arms.dit().model, std::span<const std::uint32_t>(numbers), some, records[begin].seed, records[begin].sampling,
-                                                               [] { stop_if_interrupted(); }));
-      if (!all_finite(z)) fail(ErrorKind::numeric, "memorisation.finite", "a sample has values that are not finite: a smaller --cfg or more --steps may help");
+      const auto z =
+          arms.dit().latents.restore(sample_latents(*ctx, arms.dit().model, std::span<const std::uint32_t>(numbers), some,
+                                                    records[begin].seed, records[begin].sampling, [] { stop_if_interrupted(); }));
+      if (!all_finite(z))
+        fail(ErrorKind::numeric, "memorisation.finite",
+             "a sample has values that are not finite: a smaller --cfg or more --steps may help");
       latents.insert(latents.end(), z.data(), z.data() + z.size());
       progress.advance(static_cast<Index>(numbers.size()));
     }
@@ -170,7 +186,8 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
     suspects.push_back({concat("planted ", k), {}, row});
     for (Index i = 0; i < size; ++i)
       latents.push_back(values[static_cast<std::size_t>(row * size + i)] +
-                        static_cast<float>(a.noise * arms.dit().latents.deviation[static_cast<std::size_t>(i % file.channels())] * static_cast<double>(rng.normal(4 + static_cast<std::uint64_t>(i)))));
+                        static_cast<float>(a.noise * arms.dit().latents.deviation[static_cast<std::size_t>(i % file.channels())] *
+                                           static_cast<double>(rng.normal(4 + static_cast<std::uint64_t>(i)))));
   }
   const Index all = std::ssize(suspects);
   const auto samples = Tensor<float, Cpu>::from_host(*ctx, {all, size}, latents);
@@ -180,7 +197,8 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
 
   // Counts and distances of what the model made; planted copies stand apart.
   const auto split_at = audit.nearest.begin() + made;
-  const DistanceSummary of_samples = DistanceSummary::of({audit.nearest.begin(), split_at}), of_planted = DistanceSummary::of({split_at, audit.nearest.end()});
+  const DistanceSummary of_samples = DistanceSummary::of({audit.nearest.begin(), split_at}),
+                        of_planted = DistanceSummary::of({split_at, audit.nearest.end()});
   const auto is_in = [](const std::vector<Index>& list, Index i) { return std::binary_search(list.begin(), list.end(), i); };
   const auto below = [made](const std::vector<Index>& list) { return std::lower_bound(list.begin(), list.end(), made) - list.begin(); };
   const Index copies = below(audit.copies), copies_of_people = below(audit.copies_of_people);
@@ -193,23 +211,30 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
   text << "Distance to the nearest training scan, of " << trained << " with " << size << " numbers each (" << file.path() << ")\n\n";
   Table table({"", "count", "mean", "median", "5th percentile", "least", "largest"});
   const auto row = [&](const char* name, const DistanceSummary& s) {
-    table.row(name, s.count, decimals(s.mean, 2), decimals(s.median, 2), decimals(s.fifth, 2), decimals(s.minimum, 2), decimals(s.maximum, 2));
+    table.row(name, s.count, decimals(s.mean, 2), decimals(s.median, 2), decimals(s.fifth, 2), decimals(s.minimum, 2),
+              decimals(s.maximum, 2));
   };
   row("training scan to any other", audit.real);
   row("training scan to another person's", audit.real_other_people);
   row("sample", of_samples);
   if (a.plant > 0) row("planted copy", of_planted);
   table.print(text);
-  const auto share = [&](Index count) { return concat(count, " of ", made, " samples (", decimals(100.0 * static_cast<double>(count) / static_cast<double>(made), 1), " %)"); };
+  const auto share = [&](Index count) {
+    return concat(count, " of ", made, " samples (", decimals(100.0 * static_cast<double>(count) / static_cast<double>(made), 1), " %)");
+  };
   text << "\nCopies, nearer than the 5th percentile of any other scan, " << decimals(audit.real.fifth, 2) << ": " << share(copies)
-       << "\nNearer than the 5th percentile of another person's scan, " << decimals(audit.real_other_people.fifth, 2) << ": " << share(copies_of_people)
-       << "; about 5 % of scans of people who were never seen are\nMean distance of samples over that of training scans: " << decimals(ratio, 3) << '\n';
+       << "\nNearer than the 5th percentile of another person's scan, " << decimals(audit.real_other_people.fifth, 2) << ": "
+       << share(copies_of_people)
+       << "; about 5 % of scans of people who were never seen are\nMean distance of samples over that of training scans: "
+       << decimals(ratio, 3) << '\n';
   if (a.plant > 0) text << "Planted copies found: " << found << " of " << a.plant << '\n';
   text << '\n';
 
   std::vector<Index> order(static_cast<std::size_t>(all));
   std::iota(order.begin(), order.end(), Index{0});
-  std::stable_sort(order.begin(), order.end(), [&](Index i, Index j) { return audit.nearest[static_cast<std::size_t>(i)].distance < audit.nearest[static_cast<std::size_t>(j)].distance; });
+  std::stable_sort(order.begin(), order.end(), [&](Index i, Index j) {
+    return audit.nearest[static_cast<std::size_t>(i)].distance < audit.nearest[static_cast<std::size_t>(j)].distance;
+  });
   Table pairs({"nearest pairs", "distance", "training scan", "", "conditions of the sample"});
   Json rows = Json::array();
   for (std::size_t k = 0; k < order.size(); ++k) {
@@ -260,8 +285,9 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
       const Index i = order[k];
       const Neighbour& near = audit.nearest[static_cast<std::size_t>(i)];
       const auto scan = volume(training.slice(near.row, near.row + 1));
-      for (Image& image : preview_rows(*ctx, arms.contract(), scan, {volume(samples.slice(i, i + 1)), scan})) tiles.push_back(std::move(image));
-      captions.push_back(concat(suspects[static_cast<std::size_t>(i)].name, ", at ", decimals(near.distance, 2)));
+      for (Image& image : preview_rows(*ctx, arms.contract(), scan, {volume(samples.slice(i, i + 1)), scan}))
+        tiles.push_back(std::move(image));
+      captions.push_back(concat("SYNTHETIC ", suspects[static_cast<std::size_t>(i)].name, ", at ", decimals(near.distance, 2)));
       captions.push_back(concat(ids[static_cast<std::size_t>(near.row)], " through the tokenizer"));
     }
     write_png(out / "montage.png", montage(tiles, 2, captions), {.overwrite = true});

@@ -23,7 +23,8 @@ struct PairwiseDistance {
 template <class T>
 PairwiseDistance mean_pairwise_distance(const Tensor<T, Cpu>& x, const std::vector<std::string>& groups = {}) {
   if (x.rank() != 2 || x.size() == 0 || (!groups.empty() && static_cast<Index>(groups.size()) != x.dim(0)))
-    fail(ErrorKind::shape, "diversity.shape", "pairwise distance: rows of shape ", x.shape(), " in ", groups.size(), " groups, expected (n, d) and one group per row");
+    fail(ErrorKind::shape, "diversity.shape", "pairwise distance: rows of shape ", x.shape(), " in ", groups.size(),
+         " groups, expected (n, d) and one group per row");
   const Index n = x.dim(0), d = x.dim(1);
   // About the mean row, so that the squares that are subtracted are not much larger than the distances.
   auto centred = cast<double>(x);
@@ -40,7 +41,8 @@ PairwiseDistance mean_pairwise_distance(const Tensor<T, Cpu>& x, const std::vect
   for (Index i = 0; i < n; ++i)
     for (Index j = i + 1; j < n; ++j) {
       if (!groups.empty() && groups[static_cast<std::size_t>(i)] == groups[static_cast<std::size_t>(j)]) continue;
-      sum += std::sqrt(std::max(0.0, norm[static_cast<std::size_t>(i)] + norm[static_cast<std::size_t>(j)] - 2 * products.data()[i * n + j]));
+      sum +=
+          std::sqrt(std::max(0.0, norm[static_cast<std::size_t>(i)] + norm[static_cast<std::size_t>(j)] - 2 * products.data()[i * n + j]));
       ++out.pairs;
     }
   if (out.pairs > 0) out.mean = sum / static_cast<double>(out.pairs);

@@ -1,9 +1,10 @@
 // Frechet distance between two sets of features, each seen as a Gaussian (Heusel et al. 2017):
 //
 //   d^2 = |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^1/2)
-// S1 S2 has the eigenvalues of F S2 F^T with F^T F = S1, besides zeros: symmetric, so that nothing becomes complex, and as small as the rank of
-// S1, which may be far below the number of features. With n rows of d features and n not far above d the estimate is too large by an amount that depends on n, so distances compare at equal n only, and beside that of two disjoint halves of
-// the real data. Features of another recipe (encoder, preprocessing, pooling) have no common scale and are refused.
+// S1 S2 has the eigenvalues of F S2 F^T with F^T F = S1, besides zeros: symmetric, so that nothing becomes complex, and as small as the
+// rank of S1, which may be far below the number of features. With n rows of d features and n not far above d the estimate is too large by
+// an amount that depends on n, so distances compare at equal n only, and beside that of two disjoint halves of the real data. Features of
+// another recipe (encoder, preprocessing, pooling) have no common scale and are refused.
 #pragma once
 
 #include <algorithm>
@@ -29,16 +30,20 @@ struct FeatureMoments {
 template <class T>
 FeatureMoments feature_moments(const Tensor<T, Cpu>& features, std::string recipe) {
   if (features.rank() != 2 || features.dim(0) < 2 || features.dim(1) < 1)
-    fail(ErrorKind::shape, "frechet.rows", "Frechet distance: features of shape ", features.shape(), ", expected (rows, features) with at least 2 rows");
-  FeatureMoments m{features.dim(0), features.dim(1), std::vector<double>(static_cast<std::size_t>(features.dim(1)), 0.0), {}, std::move(recipe)};
+    fail(ErrorKind::shape, "frechet.rows", "Frechet distance: features of shape ", features.shape(),
+         ", expected (rows, features) with at least 2 rows");
+  FeatureMoments m{
+      features.dim(0), features.dim(1), std::vector<double>(static_cast<std::size_t>(features.dim(1)), 0.0), {}, std::move(recipe)};
   Tensor<double, Cpu> centred(features.context(), features.shape());
   for (Index i = 0; i < features.size(); ++i) {
     const double v = static_cast<double>(features.data()[i]);
-    if (!std::isfinite(v)) fail(ErrorKind::numeric, "frechet.finite", "Frechet distance: feature ", i % m.width, " of row ", i / m.width, " is ", v);
+    if (!std::isfinite(v))
+      fail(ErrorKind::numeric, "frechet.finite", "Frechet distance: feature ", i % m.width, " of row ", i / m.width, " is ", v);
     m.mean[static_cast<std::size_t>(i % m.width)] += v;
   }
   for (double& v : m.mean) v /= static_cast<double>(m.rows);
-  for (Index i = 0; i < features.size(); ++i) centred.data()[i] = static_cast<double>(features.data()[i]) - m.mean[static_cast<std::size_t>(i % m.width)];
+  for (Index i = 0; i < features.size(); ++i)
+    centred.data()[i] = static_cast<double>(features.data()[i]) - m.mean[static_cast<std::size_t>(i % m.width)];
   const auto gram = matmul_forward(centred, centred, {.transpose_a = true});
   m.covariance = gram.to_host();
   for (double& v : m.covariance) v /= static_cast<double>(m.rows - 1);
@@ -80,7 +85,8 @@ inline Tensor<double, Cpu> semidefinite_factor(Context<Cpu>& ctx, std::vector<do
 /// d^2 of two sets. Throws Error (argument): other recipes, another number of features.
 inline double frechet_distance(Context<Cpu>& ctx, const FeatureMoments& a, const FeatureMoments& b) {
   if (a.recipe != b.recipe)
-    fail(ErrorKind::argument, "frechet.recipe", "Frechet distance: features of recipe \"", a.recipe, "\" and of \"", b.recipe, "\" cannot be compared");
+    fail(ErrorKind::argument, "frechet.recipe", "Frechet distance: features of recipe \"", a.recipe, "\" and of \"", b.recipe,
+         "\" cannot be compared");
   if (a.width != b.width || a.width < 1)
     fail(ErrorKind::shape, "frechet.width", "Frechet distance: ", a.width, " and ", b.width, " features");
   const Index n = a.width;
@@ -92,10 +98,12 @@ inline double frechet_distance(Context<Cpu>& ctx, const FeatureMoments& a, const
   const auto factor = semidefinite_factor(ctx, a.covariance, n);
   const Index rank = factor.dim(0);
   if (rank == 0) return distance;
-  const auto inner = matmul_forward(matmul_forward(factor, Tensor<double, Cpu>::from_host(ctx, {n, n}, b.covariance)), factor, {.transpose_b = true});
+  const auto inner =
+      matmul_forward(matmul_forward(factor, Tensor<double, Cpu>::from_host(ctx, {n, n}, b.covariance)), factor, {.transpose_b = true});
   std::vector<double> symmetric(static_cast<std::size_t>(rank * rank));
   for (Index i = 0; i < rank; ++i)
-    for (Index j = 0; j < rank; ++j) symmetric[static_cast<std::size_t>(i * rank + j)] = 0.5 * (inner.data()[i * rank + j] + inner.data()[j * rank + i]);
+    for (Index j = 0; j < rank; ++j)
+      symmetric[static_cast<std::size_t>(i * rank + j)] = 0.5 * (inner.data()[i * rank + j] + inner.data()[j * rank + i]);
   for (const double value : symmetric_eigenvalues(std::move(symmetric), rank)) distance -= 2 * std::sqrt(std::max(0.0, value));
   return std::max(0.0, distance);
 }
@@ -107,7 +115,8 @@ inline std::pair<std::vector<Index>, std::vector<Index>> disjoint_halves(Index g
   for (Index i = 0; i < groups; ++i) keyed.emplace_back(Philox(seed, Purpose::split, 1, static_cast<std::uint32_t>(i)).integer(0), i);
   std::sort(keyed.begin(), keyed.end());
   std::pair<std::vector<Index>, std::vector<Index>> halves;
-  for (Index i = 0; i < groups / 2 * 2; ++i) (i % 2 == 0 ? halves.first : halves.second).push_back(keyed[static_cast<std::size_t>(i)].second);
+  for (Index i = 0; i < groups / 2 * 2; ++i)
+    (i % 2 == 0 ? halves.first : halves.second).push_back(keyed[static_cast<std::size_t>(i)].second);
   std::sort(halves.first.begin(), halves.first.end());
   std::sort(halves.second.begin(), halves.second.end());
   return halves;

@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Do samples spread as scans do, and are they copies? evaluate fidelity and memorisation, as a user would: check_fidelity.sh BIN_DIR
+# phantom_cohort -> mae_pretrain -> tokenizer_train -> encode -> dit_train -> evaluate, and what must be refused.
+set -euo pipefail
+checks="fidelity programs"
+source "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
+bin=$(realpath "$1")
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+
+same() { cmp "$1" "$2" || { echo "fidelity programs: $1 and $2 differ" >&2; exit 1; }; }
+
+expect 0 "" "$bin/phantom_cohort" --out cohort --subjects 16 --shape 40,48,40 --modalities T1,T2 --quiet
+data=cohort/volumes.csv
+{
+  echo subject_id,split
+  for i in $(seq 1 16); do printf 'sub-%04d,%s\n' "$i" "$([[ $i -le 8 ]] && echo train || { [[ $i -le 10 ]] && echo validation || echo test; })"; done
+} >split.csv
+cat >mae.json <<'END_JSON'
+{"model": {"encoder": {"image": [40, 48, 40], "patch": [8, 8, 8], "width": 48, "depth": 1, "heads": 4, "mlp": 96},
+           "decoder_width": 24, "decoder_depth": 1, "decoder_heads": 4, "decoder_mlp": 48},
+ "contract": {"shape": [40, 48, 40], "spacing": [4, 4, 4], "centring": "mass"},
+ "training": {"steps": 3, "batch": 2, "lr": 0.002, "validate_every": 3}}
+END_JSON
+cat >tokenizer.json <<'END_JSON'
+{"bottleneck": 8, "decoder": {"plan": "d1", "mid": 16, "widths": [16, 8, 8], "groups": 4},
+ "training": {"steps": 12, "batch": 4, "lr": 0.004, "validate_every": 12}}
+END_JSON
+cat >dit.json <<'END_JSON'
+{"model": {"width": 48, "depth": 2, "heads": 4, "mlp": 96,
+           "conditions": [{"name": "sex", "values": ["F", "M"]}, {"name": "modality", "values": ["T1", "T2"], "drop": 0, "required": true},
+                          {"name": "age", "kind": "continuous", "minimum": 0, "maximum": 120}]},
+ "training": {"steps": 12, "batch": 4, "lr": 0.002, "validate_every": 12}}
+END_JSON
+common=(--split split.csv --quiet --threads 2)
+expect 0 "" "$bin/mae_pretrain" --data $data --out mae --config mae.json "${common[@]}"
+expect 0 "" "$bin/tokenizer_train" --encoder mae --data $data --out tok --config tokenizer.json "${common[@]}"
+expect 0 "" "$bin/tokenizer_train" --encoder mae --data $data --out tok2 --config tokenizer.json --steps 1 --seed 3 "${common[@]}"
+expect 0 "" "$bin/encode" --model tok --data $data --latents z.safetensors --out features.safetensors --quiet
+expect 0 "" "$bin/dit_train" --latents z.safetensors --labels $data --config dit.json --tokenizer tok --out dit --preview-steps 1 "${common[@]}"
+expect 0 "" "$bin/dit_train" --latents z.safetensors --labels $data --config dit.json --tokenizer tok --out dit2 --preview-steps 1 --seed 3 "${common[@]}"
+
+# Fidelity: every class an arm, regions beside the truth, distances in one feature space; the same for any number of threads.
+fidelity=("$bin/evaluate" fidelity --model dit --tokenizer tok --data $data --split split.csv --quiet)
+few=(--n 3 --steps 2)
+expect 0 "two halves of the round trips" "${fidelity[@]}" "${few[@]}" --truth cohort/truth.csv --out fid --threads 2
+for text in "sex=F, modality=T1" "sex=M, modality=T1" "modality=T2" "white matter" "calibrated on 8 round trips" "recipe " "6 against 6 of other people"; do grep -qF -- "$text" fid/tables.txt; done
+[[ -s fid/montage.png ]]
+expect 0 "" "${fidelity[@]}" "${few[@]}" --truth cohort/truth.csv --out fid1 --threads 1
+for file in fidelity.json tables.txt features.safetensors; do same fid/$file fid1/$file; done
+expect 0 "samples, reference (6 rows)" "${fidelity[@]}" "${few[@]}" --conditions sex --reference fid/features.safetensors --out again
+! grep -qF "modality=T2" again/tables.txt
+! grep -qF "white matter" again/tables.txt
+expect 0 "modality=T2" "${fidelity[@]}" "${few[@]}" --within modality=T2 --frechet 0 --out plain
+! grep -qF "recipe" plain/tables.txt
+refuse() {  # TEXT options of evaluate fidelity...
+  local text=$1
+  shift
+  expect 2 "$text" "${fidelity[@]}" --out new "$@"
+}
+expect 2 "exists already" "${fidelity[@]}" --out fid
+refuse "cannot be compared" --reference features.safetensors
+refuse "--steps 0" --steps 0
+refuse "finite" --cfg nan
+refuse "--frechet 0 makes none" --frechet 0 --reference fid/features.safetensors
+refuse "has no classes" --conditions age
+refuse 'there is no condition "planet"' --conditions planet
+refuse "condition modality must be given" --within sex=F
+refuse "known: T1, T2" --within modality=T3
+refuse "nothing in it is unseen" --test train
+refuse "8 of the people that should be unseen trained the model" --train validation --test train
+refuse 'no scan is in the set "nobody"' --test nobody
+refuse "expected 2 in each" --frechet 3
+sed '/sub-0003/d' cohort/truth.csv >short.csv
+refuse "no row for" --truth short.csv
+refuse "no column" --truth $data
+expect 2 "the model learnt the latents of tokenizer" "$bin/evaluate" fidelity --model dit --tokenizer tok2 --data $data --split split.csv --out new --quiet
+sed '/sub-0012/d' split.csv >part.csv
+expect 2 "is in no set" "$bin/evaluate" fidelity --model dit --tokenizer tok --data $data --split part.csv --out new --quiet
+rm -rf new
+
+# Memorisation: planted copies are found, honest samples are not; sidecars are made again.
+audit=("$bin/evaluate" memorisation --model dit --tokenizer tok --latents z.safetensors --data $data --split split.csv --quiet)
+expect 0 "Planted copies found: 4 of 4" "${audit[@]}" --n 6 --steps 3 --plant 4 --out mem --threads 2
+grep -qF "0 of 6 samples" mem/tables.txt
+grep -qF '"training_scans": 16' mem/memorisation.json
+[[ $(grep -cF '"planted": "sub-' mem/memorisation.json) -eq 4 ]]
+[[ -s mem/montage.png ]]
+expect 0 "Planted copies found: 4 of 4" "${audit[@]}" --n 6 --steps 3 --plant 4 --out mem1 --threads 1
+same mem/memorisation.json mem1/memorisation.json
+expect 1 "planted copies were not found" "${audit[@]}" --n 2 --steps 1 --plant 3 --plant-noise 10 --pictures 0 --out noisy
+[[ ! -e noisy/montage.png ]]
+expect 0 "" "$bin/generate" --model dit --tokenizer tok --condition modality=T1 --sweep age=30,70 --n 2 --steps 2 --out samples --quiet
+expect 0 "SYNTHETIC_0001_age_70.nii.gz" "${audit[@]}" --samples samples --out side
+grep -qF "of 4 samples" side/tables.txt
+refuse() {  # TEXT options of evaluate memorisation...
+  local text=$1
+  shift
+  expect 2 "$text" "${audit[@]}" --out new "$@"
+}
+expect 2 "exists already" "${audit[@]}" --out mem
+refuse "exclude each other" --samples samples --n 3
+refuse "no sidecars" --samples cohort
+refuse "no sidecars" --samples nowhere
+refuse "--steps 0" --steps 0
+refuse "finite" --cfg inf
+refuse 'no scan is in the set "nobody"' --train nobody
+refuse "no tensor" --latents features.safetensors
+expect 2 "the sample was made by transformer" "$bin/evaluate" memorisation --model dit2 --tokenizer tok --latents z.safetensors --data $data --split split.csv --samples samples --out new --quiet
+expect 0 "" "$bin/encode" --model tok2 --data $data --latents z2.safetensors --quiet
+refuse "the latents were made by tokenizer" --latents z2.safetensors
+[[ ! -e new ]] || { echo "fidelity programs: a refused run left a folder" >&2; exit 1; }
+echo "fidelity programs: passed"
