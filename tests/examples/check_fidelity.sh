@@ -106,9 +106,10 @@ refuse "no sidecars" --samples nowhere
 refuse "--steps 0" --steps 0
 refuse "finite" --cfg inf
 refuse 'no scan is in the set "nobody"' --train nobody
-refuse "no tensor" --latents features.safetensors
+other=("$bin/evaluate" memorisation --model dit --tokenizer tok --data $data --split split.csv --out new --quiet --latents)
+expect 2 "no tensor" "${other[@]}" features.safetensors
 expect 2 "the sample was made by transformer" "$bin/evaluate" memorisation --model dit2 --tokenizer tok --latents z.safetensors --data $data --split split.csv --samples samples --out new --quiet
 expect 0 "" "$bin/encode" --model tok2 --data $data --latents z2.safetensors --quiet
-refuse "the latents were made by tokenizer" --latents z2.safetensors
+expect 2 "the latents were made by tokenizer" "${other[@]}" z2.safetensors
 [[ ! -e new ]] || { echo "fidelity programs: a refused run left a folder" >&2; exit 1; }
 echo "fidelity programs: passed"
