@@ -46,13 +46,21 @@ inline Isa detect_isa() {
   return avx512 ? Isa::avx512 : avx2 ? Isa::avx2 : Isa::baseline;
 }
 
+// With -O2 g++ vectorises only loops whose number of turns it knows; these are there to be vectorised. clang does it anyway, and does not
+// know the attribute.
+#if defined(__clang__)
+#define BRAING3N_VECTORIZE
+#else
+#define BRAING3N_VECTORIZE __attribute__((optimize("tree-vectorize", "vect-cost-model=dynamic")))
+#endif
+
 namespace detail {
 template <class F>
-BRAING3N_TARGET_AVX512 inline void call_avx512(F& f) { f(); }
+BRAING3N_TARGET_AVX512 BRAING3N_VECTORIZE inline void call_avx512(F& f) { f(); }
 template <class F>
-BRAING3N_TARGET_AVX2 inline void call_avx2(F& f) { f(); }
+BRAING3N_TARGET_AVX2 BRAING3N_VECTORIZE inline void call_avx2(F& f) { f(); }
 template <class F>
-inline void call_baseline(F& f) { f(); }
+BRAING3N_VECTORIZE inline void call_baseline(F& f) { f(); }
 }  // namespace detail
 
 /// Calls body() compiled for `isa`. Declare the body as `[&]() BRAING3N_LAMBDA_INLINE { ... }`; what it calls in its loop
