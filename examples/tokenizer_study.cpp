@@ -22,7 +22,7 @@ namespace {
 struct Options {
   std::string data, pattern, split, mae = "small", tokenizer = "small";
   std::filesystem::path out;
-  Index phantoms = 0, readers = 300, held_out = 6, validation = 2, mae_steps = 0, tokenizer_steps = 0;
+  Index phantoms = 0, readers = 1000, held_out = 6, validation = 2, mae_steps = 0, tokenizer_steps = 0;
 };
 
 /// Features of people whom nothing was trained on, from their scans and from what the tokenizer gives back, and the same probes on both.
