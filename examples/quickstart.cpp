@@ -1,10 +1,11 @@
 // The whole pipeline at a small size, on people who do not exist: a phantom cohort, a masked autoencoder, a tokenizer, features
-// and latents, reconstructions of people it has never seen, and a page that shows it all.
+// and latents, reconstructions of people it has never seen, probes, a diffusion transformer and its samples, and a page that shows it all.
 //
 //   quickstart --out DIR           minutes on two cores
 //   quickstart --out DIR --smoke   seconds: shows only that everything works
 // Every step is one of the other programs, run with the command that is printed: copy it to go on with scans of your own.
 #include <iostream>
+#include <optional>
 #include <sstream>
 
 #include "braing3n/data/split.hpp"
@@ -49,24 +50,44 @@ const char* tokenizer_config = R"({"bottleneck": 32, "decoder": {"plan": "d1", "
  "training": {"batch": 2, "lr": 0.002, "ema": {"decay": 0.99, "warmup": true}, "augment": {"flip": true, "shift": 1}}}
 )";
 
+const char* dit_config = R"({"model": {"width": 192, "depth": 6, "heads": 6, "mlp": 768,
+           "conditions": [{"name": "sex", "values": ["F", "M"]}, {"name": "disease"}, {"name": "age", "kind": "continuous", "minimum": 0, "maximum": 120}]},
+ "drop": {"all": 0.1, "all_but_one": 0.1},
+ "training": {"batch": 32, "lr": 0.001, "clip": 1.0, "ema": {"decay": 0.999, "warmup": true}}}
+)";
+
+/// What probes read from the features of everybody: one row per task.
+std::vector<std::vector<std::string>> probe_rows(const std::filesystem::path& panel) {
+  const CsvTable table(panel);
+  std::vector<std::vector<std::string>> rows;
+  for (std::size_t r = 0; r < table.rows(); ++r) {
+    rows.push_back({std::string(table.cell(r, table.column("task"))), std::string(table.cell(r, table.column("subjects")))});
+    for (const char* column : {"auc", "balanced_accuracy", "pearson", "mae"}) {
+      const std::optional<double> v = table.number(r, table.column(column));
+      rows.back().push_back(v ? decimals(*v, 3) : std::string());
+    }
+  }
+  return rows;
+}
+
 int quickstart(const Program& program, const std::filesystem::path& out, bool smoke) {
   const CommonOptions& common = program.common;
   const WriteOptions write{.overwrite = common.force};
   std::filesystem::create_directories(out);
   if (!write.overwrite && std::filesystem::exists(out / "cohort")) throw Error(ErrorKind::file, "quickstart.exists", "holds a quickstart already; --force replaces it", out.string());
-  for (const char* old : {"cohort", "mae", "tokenizer", "reconstructions", "features.safetensors", "latents.safetensors", "output.txt"}) std::filesystem::remove_all(out / old);
+  for (const char* old : {"cohort", "mae", "tokenizer", "reconstructions", "probes", "dit", "samples", "sweep", "features.safetensors", "latents.safetensors", "output.txt"}) std::filesystem::remove_all(out / old);
   const auto at = [&](const char* name) { return (out / name).string(); };
-  for (const auto& [name, text] : {std::pair{"mae.json", mae_config}, std::pair{"tokenizer.json", tokenizer_config}}) {
+  for (const auto& [name, text] : {std::pair{"mae.json", mae_config}, std::pair{"tokenizer.json", tokenizer_config}, std::pair{"dit.json", dit_config}}) {
     AtomicFile file(out / name, {.overwrite = true});
     file.write(text);
     file.commit();
   }
 
   Pipeline run(program, out / "output.txt");
-  run("Make people who do not exist", {"phantom_cohort", "--out", at("cohort"), "--subjects", smoke ? "8" : "72", "--shape", "40,48,40"});
+  run("Make people who do not exist", {"phantom_cohort", "--out", at("cohort"), "--subjects", smoke ? "24" : "240", "--shape", "40,48,40"});
   const std::string table = at("cohort") + "/volumes.csv";
   const Manifest cohort = read_manifest(std::filesystem::path(table));
-  const Split split = split_subjects(cohort, {{"train", 0.75}, {"validation", 0.125}, {"test", 0.125}}, common.seed);
+  const Split split = split_subjects(cohort, {{"train", 0.85}, {"validation", 0.05}, {"test", 0.1}}, common.seed);
   write_split(out / "split.csv", split, {.overwrite = true});
   const std::vector<Index> test = rows_of(cohort, split, "test");
   {
@@ -83,6 +104,19 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
                                            at("tokenizer.json"), "--steps", smoke ? "12" : "1000", "--validate-every", smoke ? "6" : "50"});
   run("Encode everyone", {"encode", "--model", at("tokenizer"), "--data", table, "--out", at("features.safetensors"), "--latents", at("latents.safetensors")});
   run("Reconstruct people it has never seen", {"reconstruct", "--model", at("tokenizer"), "--data", at("unseen.csv"), "--out", at("reconstructions"), "--pictures"});
+  run("Probes: what do the features know?", {"probe", "--features", at("features.safetensors"), "--labels", table, "--tasks", "sex,age", "--confounds", "none", "--permutations", "0",
+                                             "--out", at("probes")});
+  run("Learn what latents look like, under conditions", {"dit_train", "--latents", at("latents.safetensors"), "--labels", table, "--split", at("split.csv"), "--tokenizer", at("tokenizer"),
+                                                         "--out", at("dit"), "--config", at("dit.json"), "--steps", smoke ? "6" : "600", "--batch", smoke ? "3" : "32",
+                                                         "--validate-every", smoke ? "3" : "100"});
+  const std::vector<std::string> sampling = {"generate", "--model", at("dit"), "--tokenizer", at("tokenizer"), "--steps", smoke ? "3" : "25", "--cfg", "1.5"};
+  const auto generate = [&](const std::string& title, std::vector<std::string> more) {
+    std::vector<std::string> command = sampling;
+    command.insert(command.end(), more.begin(), more.end());
+    run(title, command);
+  };
+  generate("Make people who look like that", {"--condition", "sex=F,disease=HC,age=35", "--n", "4", "--out", at("samples")});
+  generate("The same people at other ages", {"--condition", "sex=F,disease=HC", "--sweep", "age=30,55,80", "--n", "2", "--out", at("sweep")});
 
   HtmlPage page("braing3n quickstart", concat(cohort.size(), " synthetic heads of 40 x 48 x 40 voxels of 4 mm; ", test.size(), " of them kept unseen; seed ", common.seed, smoke ? "; a smoke run, far too short to learn anything" : ""));
   page.note("Every head on this page is synthetic. Research use only: not a medical device.");
@@ -106,8 +140,14 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
   }
   page.table({"person", "PSNR (max-min), dB", "PSNR (99.5%), dB", "SSIM", "MAE", "brain: PSNR (max-min), dB", "PSNR (99.5%), dB", "SSIM", "MAE"}, rows);
   page.note("Scores are taken on the model's grid in z-scored intensities; docs/encode-my-scans.md defines them.");
+  page.heading("What the features know");
+  page.table({"task", "people", "AUC", "balanced accuracy", "r", "MAE"}, probe_rows(out / "probes" / "panel.csv"));
+  page.note("Linear probes under cross-validation that keeps people together; probes/report.html has intervals, curves and checks.");
+  page.heading("People who do not exist");
+  page.picture(content(out / "samples" / "montage.png"), "Four samples: healthy women of 35");
+  page.picture(content(out / "sweep" / "montage.png"), "Two of them at 30, 55 and 80: the noise is held, the age is not; below, what changes");
   page.heading("Training");
-  page.charts({curves(out / "mae", "Phase 1: error of removed patches"), curves(out / "tokenizer", "Phase 2: mean absolute error")});
+  page.charts({curves(out / "mae", "Phase 1: error of removed patches"), curves(out / "tokenizer", "Phase 2: mean absolute error"), curves(out / "dit", "Transformer: error of the velocity")});
   page.picture(content(out / "mae" / "preview.png"), "Phase 1: a validation head, what the encoder saw of it, and the prediction in the removed patches");
   page.heading("What was run");
   double total = 0;
