@@ -12,7 +12,7 @@
 #include "tests/support/nifti_bytes.hpp"
 
 using namespace braing3n;
-using test::TemporaryFolder;
+using test::ScratchFolder;
 
 namespace {
 
@@ -123,7 +123,7 @@ TEST_CASE("half precision: every half comes back, floats round to the nearest on
 }
 
 TEST_CASE("the packed cache gives back what was put in, and notices damage") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   PreprocessingContract contract;
   contract.shape = {2, 3, 4};
   const std::vector<std::string> ids{"a", "b", "c"};
@@ -197,7 +197,7 @@ TEST_CASE("the packed cache gives back what was put in, and notices damage") {
 
 TEST_CASE("scans from disk through the contract") {
   Context<Cpu> ctx({.threads = 2});
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   std::vector<std::filesystem::path> paths;
   for (int s = 0; s < 3; ++s) {
     Volume v(Grid{{12, 14, 10}, scaling({-1, 1, 1})});

@@ -8,7 +8,7 @@
 #include "tests/support/nifti_bytes.hpp"
 
 using namespace braing3n;
-using test::TemporaryFolder;
+using test::ScratchFolder;
 using test::write_bytes;
 
 namespace {
@@ -110,7 +110,7 @@ TEST_CASE("what is suspicious is found") {
   CHECK(m.findings.list()[0].sentence.find("alzheimer") != std::string::npos);
   CHECK(m.findings.list()[0].sentence.find("HC, MCI, AD") != std::string::npos);
   CHECK(m.findings.has("manifest.conflict"));
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_bytes(folder / "volumes.csv", "subject_id,path\na,here.nii\nb,gone.nii\n");
   write_bytes(folder / "here.nii", "x");
   const Manifest files = read_manifest(folder / "volumes.csv");
@@ -162,7 +162,7 @@ TEST_CASE("splits: people stay together, shares and strata hold, seeds matter, r
       ill += part == "train" && std::stoi(subject.substr(1)) % 4 == 1;
     CHECK(ill == 5);
   }
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_split(folder / "split.csv", two);
   CHECK(read_split(folder / "split.csv") == two);
   const std::vector<Index> first = rows_of(m, two, two.at("s1"));

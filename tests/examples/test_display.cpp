@@ -38,7 +38,7 @@ TEST_CASE("progress: the time left counts this run only") {
 }
 
 TEST_CASE("json log: one object per line") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   {
     JsonLog log((folder / "l").string());
     log.event("start");

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
@@ -14,30 +13,9 @@
 #include <vector>
 
 #include "braing3n/base/error.hpp"
+#include "tests/support/scratch_folder.hpp"
 
 namespace braing3n::test {
-
-/// A folder of its own that goes away with the object.
-struct TemporaryFolder {
-  std::filesystem::path path;
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "braing3n_test_XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path / name; }
-  std::size_t files() const {
-    std::size_t n = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(path)) n += entry.path().empty() ? 0 : 1;
-    return n;
-  }
-};
 
 inline std::string content_of(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);

@@ -34,7 +34,7 @@ int in_child(const std::function<int()>& f) {
 }  // namespace
 
 TEST_CASE("atomic file: nothing is there before commit, all of it after") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   {
     AtomicFile file(folder / "a");
     file.write("first ");
@@ -53,7 +53,7 @@ TEST_CASE("atomic file: nothing is there before commit, all of it after") {
 }
 
 TEST_CASE("atomic file: replacing only when told, checked again at the end") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   put_file(folder / "a", "old");
   CHECK(error_of([&] { AtomicFile(folder / "a"); }).id() == "file.exists");
   AtomicFile late(folder / "b");
@@ -78,7 +78,7 @@ TEST_CASE("atomic file: replacing only when told, checked again at the end") {
 }
 
 TEST_CASE("atomic file: places that cannot be written") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   CHECK(error_of([&] { AtomicFile(folder / "no" / "a"); }).kind() == ErrorKind::file);
   CHECK(error_of([&] { AtomicFile(folder.path); }).id() == "file.kind");
   CHECK(error_of([&] { AtomicFile(folder / "x/"); }).id() == "file.kind");
@@ -87,7 +87,7 @@ TEST_CASE("atomic file: places that cannot be written") {
 }
 
 TEST_CASE("atomic file: links stay links") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   put_file(folder / "real", "old");
   std::filesystem::create_symlink("real", folder / "link");
   AtomicFile file(folder / "link", {.overwrite = true});
@@ -98,7 +98,7 @@ TEST_CASE("atomic file: links stay links") {
 }
 
 TEST_CASE("atomic file: a full disk is an environment error and the old file stays") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   put_file(folder / "a", "old");
   const int code = in_child([&] {
     ::signal(SIGXFSZ, SIG_IGN);
@@ -119,7 +119,7 @@ TEST_CASE("atomic file: a full disk is an environment error and the old file sta
 }
 
 TEST_CASE("atomic file: a killed writer leaves the old file, and the next one cleans up") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   put_file(folder / "a", "old");
   CHECK(in_child([&]() -> int {
           AtomicFile file(folder / "a", {.overwrite = true});
@@ -143,7 +143,7 @@ TEST_CASE("atomic file: a killed writer leaves the old file, and the next one cl
 }
 
 TEST_CASE("mapped file: what is not a file") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   CHECK(error_of([&] { MappedFile(folder / "none"); }).id() == "file.open");
   CHECK(error_of([&] { MappedFile{folder.path}; }).id() == "file.kind");
   CHECK(error_of([&] { MappedFile("/dev/null"); }).id() == "file.kind");

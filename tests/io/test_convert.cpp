@@ -119,7 +119,7 @@ TEST_CASE("convert: shapes that hold the same values") {
 }
 
 TEST_CASE("convert: combined projections are cut, missing output projections become the identity") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   std::vector<float> qkv(3 * 2 * 2), bias{1, 2, 3, 4, 5, 6};
   for (std::size_t i = 0; i < qkv.size(); ++i) qkv[i] = static_cast<float>(i);
   const std::vector<NamedTensor> tensors{named_tensor<float>("decoder.blocks.0.attn.qkv.weight", {6, 2}, qkv),

@@ -92,7 +92,7 @@ TEST_CASE("csv: any text never crashes the reader") {
 }
 
 TEST_CASE("csv: written and read back") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   CsvWriter writer(folder / "t.tsv", {"name", "x", "n", "opt"});
   writer.row("plain", 0.1, 7, std::optional<double>());
   writer.row("tab\t, quote \" line\nend", 1.0f / 3, -1, std::optional<std::string>("x;y"));

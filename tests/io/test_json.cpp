@@ -129,7 +129,7 @@ TEST_CASE("json: numbers that JSON cannot hold") {
 }
 
 TEST_CASE("json: files") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_json(folder / "a.json", Inner{4, Colour::red});
   CHECK(content_of(folder / "a.json") == "{\n  \"size\": 4,\n  \"colour\": \"red\"\n}\n");
   CHECK(config_from_file<Inner>(folder / "a.json").size == 4);

@@ -17,7 +17,7 @@ struct SmallConfig {
 }  // namespace
 
 TEST_CASE("model file: everything about a model in one file") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::vector<float> w{1, 2, 3, 4};
   const std::vector<NamedTensor> tensors{named_tensor<float>("norm.weight", {4}, w)};
   ModelInfo info;

@@ -52,7 +52,7 @@ std::string refusal(const std::filesystem::path& path, const NiftiReadOptions& o
 
 TEST_CASE("every type, byte order, version, single file and pair, plain and compressed, slope; also as the C library reads it") {
   Context<Cpu> ctx({.threads = 2});
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   ::nifti_set_debug_level(0);
   for (const auto& [type, bits] : types)
     for (const bool big : {false, true})
@@ -113,7 +113,7 @@ TEST_CASE("every type, byte order, version, single file and pair, plain and comp
 
 TEST_CASE("big values keep their size, small ones their digits") {
   Context<Cpu> ctx({.threads = 1});
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   NiftiBytes f = some_file();
   f.dim = {3, 2, 1, 1, 1, 1, 1, 1};
   f.datatype = 1280, f.bitpix = 64;
@@ -130,7 +130,7 @@ TEST_CASE("big values keep their size, small ones their digits") {
 
 TEST_CASE("several volumes, two dimensions, trailing axes of length one") {
   Context<Cpu> ctx({.threads = 2});
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   NiftiBytes f = some_file();
   f.dim = {5, 4, 5, 6, 1, 3, 1, 1};
   f.datatype = 4, f.bitpix = 16;
@@ -152,7 +152,7 @@ TEST_CASE("several volumes, two dimensions, trailing axes of length one") {
 }
 
 TEST_CASE("damaged and lying files are refused in words, without memory for what they promise") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const auto refused = [&](const NiftiBytes& f, const std::string& voxels, const std::string& name = "bad.nii") {
     write_bytes(folder / name, f.header() + voxels);
     return refusal(folder / name);
@@ -245,7 +245,7 @@ TEST_CASE("damaged and lying files are refused in words, without memory for what
 
 TEST_CASE("gzip: cut off, damaged, wrong checksum, several members, misnamed, bombs") {
   Context<Cpu> ctx({.threads = 1});
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const auto path = folder / "scan.nii.gz";
   NiftiBytes f = some_file();
   f.dim = {3, 40, 41, 42, 1, 1, 1, 1};
@@ -307,7 +307,7 @@ TEST_CASE("gzip: cut off, damaged, wrong checksum, several members, misnamed, bo
 
 TEST_CASE("repairs are reported, geometry rules are followed") {
   Context<Cpu> ctx({.threads = 1});
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const auto path = folder / "odd.nii";
   const auto read = [&](const NiftiBytes& f) {
     write_bytes(path, f.header() + some_voxels(f));
@@ -361,7 +361,7 @@ TEST_CASE("repairs are reported, geometry rules are followed") {
 
 TEST_CASE("written scans read back: bits, types, both forms, versions, refusals") {
   Context<Cpu> ctx({.threads = 2});
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   Volume v(Grid{{9, 8, 21}, Affine{{{{-1.5, 0.2, 0, 30}, {0.2, 1.5, 0, -20}, {0, 0, 2.25, 5}}}}});
   const double z = std::sqrt(1.5 * 1.5 + 0.2 * 0.2);
   const Philox rng(1, Purpose::test);
@@ -470,7 +470,7 @@ TEST_CASE("written scans read back: bits, types, both forms, versions, refusals"
 
 TEST_CASE("a full disk leaves nothing behind") {
   Context<Cpu> ctx({.threads = 1});
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   Volume v(Grid{{64, 64, 64}, Affine{}});
   for (Index i = 0; i < v.size(); ++i) v.data()[i] = static_cast<float>(i);
   // A limit on the file size stands in for the full disk: the write fails in the middle.
@@ -488,5 +488,5 @@ TEST_CASE("a full disk leaves nothing behind") {
   }
   ::setrlimit(RLIMIT_FSIZE, &saved);
   CHECK(kind == ErrorKind::environment);
-  CHECK(std::filesystem::is_empty(folder.path()));
+  CHECK(std::filesystem::is_empty(folder.path));
 }

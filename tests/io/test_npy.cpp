@@ -151,7 +151,7 @@ TEST_CASE("npy: damage") {
 }
 
 TEST_CASE("npy: written and read back") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::vector<float> v{1, 2, 3, 4, 5, 6};
   write_npy<float>(folder / "a.npy", {3, 2}, v);
   const NpyArray a = read_npy(folder / "a.npy");

@@ -66,7 +66,7 @@ TEST_CASE("pixels come back, in colour and in grey") {
     for (std::size_t i = 0; i < pixels.size(); ++i) same = same && pixels[i] == image.pixels[colour ? i : 3 * i];
     CHECK(same);
   }
-  const test::TemporaryFolder folder;
+  const test::ScratchFolder folder;
   write_png(folder / "a.png", Image(2, 2));
   CHECK_THROWS_AS(write_png(folder / "a.png", Image(2, 2)), Error);
   write_png(folder / "a.png", Image(2, 2), {.overwrite = true});

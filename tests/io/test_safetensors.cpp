@@ -183,7 +183,7 @@ TEST_CASE("safetensors: every kind of damage has its own error") {
 }
 
 TEST_CASE("safetensors: thousands of mutations never crash and never pass unnoticed") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::vector<float> values{1, 2, 3, 4, 5, 6};
   const std::vector<std::int64_t> ids{7, 8};
   const std::vector<NamedTensor> tensors{named_tensor<float>("weight", {2, 3}, values), named_tensor<std::int64_t>("ids", {2}, ids)};
@@ -226,7 +226,7 @@ TEST_CASE("safetensors: thousands of mutations never crash and never pass unnoti
 }
 
 TEST_CASE("safetensors: what is written is read back, bit for bit") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::vector<double> d{1.0, -0.0, std::numeric_limits<double>::quiet_NaN(), 1e300};
   const std::vector<bfloat16> h{bfloat16(1.5f), bfloat16(-3.0f)};
   const std::vector<std::uint8_t> u{1, 2, 3};

@@ -42,7 +42,7 @@ Index resumed_step(const std::filesystem::path& path) {
 
 /// A child saves states 1, 2, 3, ... and is killed at a random moment, again and again.
 void kill_at_random_moments(int rounds) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::filesystem::path path = folder / "state";
   const Philox rng(1, Purpose::test);
   Index last = 0;
@@ -83,7 +83,7 @@ void kill_at_random_moments(int rounds) {
 }  // namespace
 
 TEST_CASE("training state: saved, found, read") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   CHECK_FALSE(newest_training_state(folder / "s").state.has_value());
   save(folder / "s", 1);
   save(folder / "s", 2);
@@ -108,7 +108,7 @@ TEST_CASE("training state: saved, found, read") {
 }
 
 TEST_CASE("training state: damage falls back to the state before, and says so") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   save(folder / "s", 1);
   save(folder / "s", 2);
   const std::string whole = content_of(folder / "s");
@@ -158,7 +158,7 @@ TEST_CASE("training state: damage falls back to the state before, and says so") 
 }
 
 TEST_CASE("training state: only the same run is resumed") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   save(folder / "s", 5);
   const TrainingStateFile state(folder / "s");
   TrainingInfo here = at_step(0);
@@ -182,7 +182,7 @@ TEST_CASE("training state: only the same run is resumed") {
 }
 
 TEST_CASE("training state: a full disk keeps both states") {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   save(folder / "s", 1);
   save(folder / "s", 2);
   const pid_t child = ::fork();

@@ -3,6 +3,7 @@
 #include "tests/support/saved_tokenizer.hpp"
 #include "tests/support/scratch_folder.hpp"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "braing3n/io/nifti.hpp"
@@ -19,6 +20,7 @@ namespace {
 /// A lopsided blob of 17 x 21 x 19 voxels, 2.5 x 2 x 2.25 mm, in RAS.
 Volume blob() {
   Volume v(Grid{{17, 21, 19}, translation({-20, -18, -25}) * scaling({2.5, 2, 2.25})});
+  std::fill_n(v.data(), v.size(), 0.0f);
   for (Index i = 0; i < 17; ++i)
     for (Index j = 0; j < 21; ++j)
       for (Index k = 0; k < 19; ++k) {

@@ -44,25 +44,9 @@ TEST_CASE("conv3d gradients agree with finite differences") {
 TEST_CASE("conv3d does not depend on the number of threads") {
   for (const CpuProvider* provider : usable_providers()) {
     CAPTURE(std::string(provider->name));
-    std::vector<std::unique_ptr<Context<Cpu>>> contexts;  // outlive the results
-    std::vector<Tensor<float, Cpu>> first;
-    for (int threads : {1, 2, 3}) {
-      contexts.push_back(std::make_unique<Context<Cpu>>(CpuOptions{.threads = threads, .provider = provider}));
-      Context<Cpu>& ctx = *contexts.back();
-      std::vector<Tensor<float, Cpu>> got;
-      for (const ConvCase& c : {ConvCase{{2, 5, 19, 33, 16}, {3, 3, 3, 16, 33}, Conv3dOptions::same(3)},
-                            ConvCase{{1, 6, 7, 9, 300}, {3, 3, 3, 300, 34}, Conv3dOptions::same(3)},
-                            ConvCase{{1, 12, 13, 40, 5}, {3, 3, 3, 5, 8}, conv_options({2, 2, 2}, {0, 0, 0}, {1, 1, 1})}}) {
-        const auto x = random<float>(ctx, c.x, 1), w = random<float>(ctx, c.w, 2), bias = random<float>(ctx, {c.w[4]}, 3);
-        got.push_back(conv3d_forward(x, w, bias, c.options));
-        const auto dy = random<float>(ctx, got.back().shape(), 4);
-        got.push_back(conv3d_backward_input(dy, w, c.x, c.options));
-        got.push_back(Tensor<float, Cpu>::zeros(ctx, c.w));
-        conv3d_backward_weight(x, dy, c.options, got.back());
-      }
-      if (first.empty()) first = got;
-      for (std::size_t i = 0; i < got.size(); ++i) CHECK_MESSAGE(same_bits(first[i], got[i]), "result ", i, " with ", threads, " threads");
-    }
+    check_threads_do_not_matter(*provider, {ConvCase{{2, 5, 19, 33, 16}, {3, 3, 3, 16, 33}, Conv3dOptions::same(3)},
+                                            ConvCase{{1, 6, 7, 9, 300}, {3, 3, 3, 300, 34}, Conv3dOptions::same(3)},
+                                            ConvCase{{1, 12, 13, 40, 5}, {3, 3, 3, 5, 8}, conv_options({2, 2, 2}, {0, 0, 0}, {1, 1, 1})}});
   }
 }
 

@@ -44,23 +44,7 @@ TEST_CASE("conv3d on Eigen keeps the right planes while it walks over x") {
 }
 
 TEST_CASE("conv3d on Eigen does not depend on the number of threads") {
-  std::vector<std::unique_ptr<Context<Cpu>>> contexts;  // outlive the results
-  std::vector<Tensor<float, Cpu>> first;
-  for (int threads : {1, 2, 3}) {
-    contexts.push_back(std::make_unique<Context<Cpu>>(CpuOptions{.threads = threads, .provider = &eigen_cpu_provider()}));
-    Context<Cpu>& ctx = *contexts.back();
-    std::vector<Tensor<float, Cpu>> got;
-    for (const ConvCase& c : {walks[0], walks[1], ConvCase{{1, 6, 7, 9, 100}, {3, 3, 3, 100, 70}, Conv3dOptions::same(3)}}) {
-      const auto x = random<float>(ctx, c.x, 1), w = random<float>(ctx, c.w, 2), bias = random<float>(ctx, {c.w[4]}, 3);
-      got.push_back(conv3d_forward(x, w, bias, c.options));
-      const auto dy = random<float>(ctx, got.back().shape(), 4);
-      got.push_back(conv3d_backward_input(dy, w, c.x, c.options));
-      got.push_back(Tensor<float, Cpu>::zeros(ctx, c.w));
-      conv3d_backward_weight(x, dy, c.options, got.back());
-    }
-    if (first.empty()) first = got;
-    for (std::size_t i = 0; i < got.size(); ++i) CHECK_MESSAGE(same_bits(first[i], got[i]), "result ", i, " with ", threads, " threads");
-  }
+  check_threads_do_not_matter(eigen_cpu_provider(), {walks[0], walks[1], ConvCase{{1, 6, 7, 9, 100}, {3, 3, 3, 100, 70}, Conv3dOptions::same(3)}});
 }
 
 // Their weights are (taps, result, summed) or change places between phases. The default kernels are compared with definitions elsewhere.

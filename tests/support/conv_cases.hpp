@@ -75,4 +75,25 @@ void compare_conv_with_definition(const CpuProvider& provider) {
   }
 }
 
+/// Forward and both gradients of all cases have the same bits with one, two and three threads.
+inline void check_threads_do_not_matter(const CpuProvider& provider, const std::vector<ConvCase>& cases) {
+  std::vector<std::unique_ptr<Context<Cpu>>> contexts;  // outlive the results
+  std::vector<Tensor<float, Cpu>> first;
+  for (int threads : {1, 2, 3}) {
+    contexts.push_back(std::make_unique<Context<Cpu>>(CpuOptions{.threads = threads, .provider = &provider}));
+    Context<Cpu>& ctx = *contexts.back();
+    std::vector<Tensor<float, Cpu>> got;
+    for (const ConvCase& c : cases) {
+      const auto x = random<float>(ctx, c.x, 1), w = random<float>(ctx, c.w, 2), bias = random<float>(ctx, {c.w[4]}, 3);
+      got.push_back(conv3d_forward(x, w, bias, c.options));
+      const auto dy = random<float>(ctx, got.back().shape(), 4);
+      got.push_back(conv3d_backward_input(dy, w, c.x, c.options));
+      got.push_back(Tensor<float, Cpu>::zeros(ctx, c.w));
+      conv3d_backward_weight(x, dy, c.options, got.back());
+    }
+    if (first.empty()) first = got;
+    for (std::size_t i = 0; i < got.size(); ++i) CHECK_MESSAGE(same_bits(first[i], got[i]), "result ", i, " with ", threads, " threads");
+  }
+}
+
 }  // namespace braing3n::test

@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
     seeds.push_back(f.header() + f.voxels([](auto i, auto j, auto k, auto) { return static_cast<double>(i + j + k); }));
   }
   Context<Cpu> ctx({.threads = 1});
-  const test::TemporaryFolder folder;
+  const test::ScratchFolder folder;
   std::map<std::string, int> outcomes;
   double slowest = 0;
   for (std::uint32_t r = 0; r < rounds; ++r) {

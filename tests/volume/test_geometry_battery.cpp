@@ -121,7 +121,7 @@ double distance(const Vec3& a, const std::array<double, 3>& b) {
 
 TEST_CASE("48 orientations x 8 geometries x 10 types: places and values, also after reorientation") {
   Context<Cpu> ctx({.threads = 2});
-  const test::TemporaryFolder folder;
+  const test::ScratchFolder folder;
   const std::filesystem::path path = folder / "scan.nii";
   const Orientation lps = parse_orientation("LPS");
   int files = 0;
@@ -180,7 +180,7 @@ TEST_CASE("48 orientations x 8 geometries: a ramp in the world stays that ramp o
   // value at its own place, whatever the header looked like. A mean over whole and partial voxels has its centre of weight up
   // to an eighth of a voxel beside its middle (test_resample.cpp computes such means exactly).
   Context<Cpu> ctx({.threads = 2});
-  const test::TemporaryFolder folder;
+  const test::ScratchFolder folder;
   const std::filesystem::path path = folder / "scan.nii";
   const auto ramp = [](const Vec3& p) { return 300 + 1.25 * p[0] - 2.5 * p[1] + 0.75 * p[2]; };
   for (const double mm : {1.0, 2.0, 3.0})

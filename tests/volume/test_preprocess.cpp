@@ -269,7 +269,7 @@ TEST_CASE("a real scan in 48 orientations, stored as NIfTI each time, gives the 
     return;
   }
   Context<Cpu> ctx({.threads = 2});
-  const test::TemporaryFolder folder;
+  const test::ScratchFolder folder;
   const NiftiVolume scan = read_nifti(ctx, path);
   PreprocessingContract c = PreprocessingContract::small();
   const Preprocessed p = preprocess(ctx, scan.volume, c);
