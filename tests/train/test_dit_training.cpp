@@ -204,13 +204,13 @@ TEST_CASE("a sample of the stream is the same in any batch: noise, time and what
   }
   CHECK(!test::same_bits(a.flow.x_t.slice(0, 2), b.flow.x_t));
   // Every scan once per epoch.
-  LatentStream stream(data, config.model.conditions, {}, 9, 5, 0);
+  LatentStream stream(data, config.model.conditions, {}, {}, 9, 5, 0);
   std::vector<Index> seen;
   for (int i = 0; i < 2; ++i)
     for (const Index s : stream.next().scans) seen.push_back(s);
   std::sort(seen.begin(), seen.end());
   CHECK(seen == data.scans.train);
-  test::check_error("loader.batch", {"99", "18"}, [&] { LatentStream(data, config.model.conditions, {}, 99, 5, 0); });
+  test::check_error("loader.batch", {"99", "18"}, [&] { LatentStream(data, config.model.conditions, {}, {}, 99, 5, 0); });
 }
 
 TEST_CASE("rare classes can be drawn as often as common ones") {
@@ -220,13 +220,19 @@ TEST_CASE("rare classes can be drawn as often as common ones") {
   DitTrainingConfig config = tiny();
   const LatentData data = open(ctx, scratch.path, config);
   const auto& fields = config.model.conditions;
-  const auto share = [&](const BalanceOptions& o) {  // of AD, row 0
-    LatentStream stream(data, fields, o, 10, 5, 0);
+  std::vector<ConditionField> shown = fields;
+  for (ConditionField& f : shown) {
+    f.drop = 0;
+    f.required = f.name == "modality" || f.name == "idh1";  // of which nobody has one: it cannot be the one that stays
+  }
+  const auto share_when = [&](const std::vector<ConditionField>& which, const BalanceOptions& o, const DropOptions& drop) {  // of AD, row 0
+    LatentStream stream(data, which, o, drop, 10, 5, 0);
     double ad = 0;
     for (int i = 0; i < 400; ++i)
       for (const Index s : stream.next().scans) ad += data.conditions[static_cast<std::size_t>(s)][0].label == 0 ? 1.0 / 4000 : 0.0;
     return ad;
   };
+  const auto share = [&](const BalanceOptions& o) { return share_when(shown, o, {}); };
   double there = 0;
   for (const Index s : data.scans.train) there += data.conditions[static_cast<std::size_t>(s)][0].label == 0 ? 1.0 / 18 : 0.0;
   REQUIRE(there > 0.05);
@@ -236,8 +242,33 @@ TEST_CASE("rare classes can be drawn as often as common ones") {
   CHECK(std::abs(share({.conditions = {"disease"}, .strength = 0}) - there) < 0.04);
   const double half = std::sqrt(there) / (std::sqrt(there) + std::sqrt(1 - there));
   CHECK(std::abs(share({.conditions = {"disease"}, .strength = 0.5}) - half) < 0.04);
+  // What is hidden is not balanced: samples without conditions come as people are.
+  CHECK(std::abs(share_when(shown, {.conditions = {"disease"}}, {.all = 1}) - there) < 0.04);
+  std::vector<ConditionField> hidden = shown;
+  hidden[0].drop = 1;
+  CHECK(std::abs(share_when(hidden, {.conditions = {"disease"}}, {}) - there) < 0.04);
+  // One alone: those who have it, balanced only where it is that one.
+  LatentStream alone(data, shown, {.conditions = {"disease"}}, {.all_but_one = 1}, 10, 5, 0);
+  std::map<std::size_t, std::array<double, 2>> by_field;  // samples, those of AD
+  for (int i = 0; i < 400; ++i) {
+    const LatentStream::Draw draw = alone.next();
+    for (std::size_t k = 0; k < draw.scans.size(); ++k)
+      for (std::size_t f = 0; f < shown.size(); ++f)
+        if (!shown[f].required && !draw.conditions[k][f].missing()) {
+          ++by_field[f][0];
+          by_field[f][1] += data.conditions[static_cast<std::size_t>(draw.scans[k])][0].label == 0 ? 1 : 0;
+        }
+  }
+  for (const auto& [f, n] : by_field) {
+    double known = 0, ad = 0;
+    for (const Index s : data.scans.train)
+      if (const ConditionRow& row = data.conditions[static_cast<std::size_t>(s)]; !row[f].missing()) ++known, ad += row[0].label == 0 ? 1 : 0;
+    CAPTURE(f);
+    REQUIRE(n[0] > 500);
+    CHECK(std::abs(n[1] / n[0] - (f == 0 ? 0.5 : ad / known)) < 0.07);
+  }
   // Two conditions: each of them is balanced where they are independent; here at least nobody is left out.
-  LatentStream both(data, fields, {.conditions = {"disease", "sex"}}, 10, 5, 0);
+  LatentStream both(data, fields, {.conditions = {"disease", "sex"}}, {}, 10, 5, 0);
   std::set<Index> seen;
   for (int i = 0; i < 100; ++i)
     for (const Index s : both.next().scans) seen.insert(s);

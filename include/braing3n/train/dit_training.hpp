@@ -91,7 +91,7 @@ class DitTask {
 
   DitTask(Context<Cpu>& context, const Dit3d<Cpu, F32>& model, const LatentData& data, const DitTrainingConfig& config, std::uint64_t seed, Index start)
       : context_(&context), model_(&model), data_(&data), config_(config), seed_(seed),
-        stream_(data, config.model.conditions, config.balance, config.training.batch, seed, start) {
+        stream_(data, config.model.conditions, config.balance, config.drop, config.training.batch, seed, start) {
     for (const Index s : data.scans.train) (void)data.conditions.at(static_cast<std::size_t>(s));
   }
 
@@ -99,10 +99,7 @@ class DitTask {
   Batch next() {
     const LatentStream::Draw draw = stream_.next();
     const std::span<const Index> positions(draw.positions);
-    std::vector<ConditionRow> rows;
-    for (std::size_t i = 0; i < draw.scans.size(); ++i)
-      rows.push_back(drop_conditions(model_->config.conditions, condition(draw.scans[i]), config_.drop, seed_, draw.positions[i]));
-    return make(draw.scans, draw_times(seed_, positions, config_.time_law), draw_noise<float>(*context_, seed_, positions, latent_shape()), rows);
+    return make(draw.scans, draw_times(seed_, positions, config_.time_law), draw_noise<float>(*context_, seed_, positions, latent_shape()), draw.conditions);
   }
   Var<double, Cpu> loss(Pass<Cpu>& pass, const Batch& b) const { return mse_loss((*model_)(pass, Var<float, Cpu>(b.flow.x_t), b.t, b.conditions), b.flow.velocity); }
   Index position() const { return stream_.position(); }

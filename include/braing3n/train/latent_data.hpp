@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -124,6 +125,9 @@ inline Tensor<float, Cpu> latent_batch(Context<Cpu>& ctx, const LatentData& d, s
 
 /// How often each training scan is drawn, so that the classes of some conditions come equally often (strength 1), or between that and as
 /// they are (strength 0): weights proportional to count^-strength, multiplied over the conditions. The null counts as a class.
+///
+/// A condition counts only where the sample shows it. Under conditions c a model learns p(x | c), which does not change when weights
+/// depend on c alone; weights by what is hidden would shift what it makes without conditions from how people are to how they were drawn.
 struct BalanceOptions {
   std::vector<std::string> conditions{};
   double strength = 1;
@@ -134,67 +138,109 @@ struct BalanceOptions {
   }
 };
 
-inline std::vector<double> balance_weights(const LatentData& d, const std::vector<ConditionField>& fields, const BalanceOptions& o) {
-  if (!(o.strength >= 0 && o.strength <= 1)) fail(ErrorKind::config, "balance.strength", "balance: a strength of ", o.strength, ", expected a number from 0 to 1");
-  std::vector<double> weights(d.scans.train.size(), 1.0);
-  for (const std::string& name : o.conditions) {
-    const std::size_t f = find_condition(fields, name);
-    if (fields[f].kind != ConditionKind::categorical) fail(ErrorKind::config, "balance.condition", "balance: condition ", name, " is continuous, only classes can be balanced");
-    std::map<std::int32_t, double> counts;
-    const auto label = [&](std::size_t i) { return d.conditions[static_cast<std::size_t>(d.scans.train[i])][f].label; };
-    for (std::size_t i = 0; i < weights.size(); ++i) ++counts[label(i)];
-    for (std::size_t i = 0; i < weights.size(); ++i) weights[i] *= std::pow(counts[label(i)], -o.strength);
+/// Draws training scans by weights that depend on what is shown.
+class BalancedDraw {
+ public:
+  /// Throws Error: config (strength, a condition that has no classes), argument (one that does not exist).
+  BalancedDraw(const LatentData& data, const std::vector<ConditionField>& fields, const BalanceOptions& o) : data_(&data) {
+    if (!(o.strength >= 0 && o.strength <= 1)) fail(ErrorKind::config, "balance.strength", "balance: a strength of ", o.strength, ", expected a number from 0 to 1");
+    const std::vector<Index>& train = data.scans.train;
+    for (const std::string& name : o.conditions) {
+      const std::size_t f = find_condition(fields, name);
+      if (fields[f].kind != ConditionKind::categorical) fail(ErrorKind::config, "balance.condition", "balance: condition ", name, " is continuous, only classes can be balanced");
+      std::map<std::int32_t, double> counts;
+      for (const Index s : train) ++counts[value(s, f).label];
+      Balanced b{.field = f, .required = fields[f].required, .weight = {}};
+      for (const Index s : train) b.weight.push_back(std::pow(counts[value(s, f).label], -o.strength));
+      balanced_.push_back(std::move(b));
+    }
   }
-  return weights;
-}
+  bool empty() const { return balanced_.empty(); }
 
-/// The endless stream of training samples, from any on: each scan once per epoch in a new order or, balanced, drawn by weight.
+  /// u in (0, 1) -> place among the training scans. Where one condition stays alone, among those that have it.
+  std::size_t operator()(const ShownConditions& shown, double u) {
+    std::vector<bool> key;
+    for (const Balanced& b : balanced_) key.push_back(b.required || (shown.alone ? b.field == *shown.alone : shown.fields[b.field]));
+    std::vector<double>& cumulative = tables_[{shown.alone, key}];
+    if (cumulative.empty()) fill(cumulative, shown.alone, key);
+    u *= cumulative.back();
+    return static_cast<std::size_t>(std::upper_bound(cumulative.begin(), cumulative.end() - 1, u) - cumulative.begin());
+  }
+
+ private:
+  struct Balanced {
+    std::size_t field;
+    bool required;
+    std::vector<double> weight;  // per training scan
+  };
+
+  const ConditionValue& value(Index scan, std::size_t field) const { return data_->conditions.at(static_cast<std::size_t>(scan))[field]; }
+  void fill(std::vector<double>& cumulative, std::optional<std::size_t> alone, const std::vector<bool>& key) const {
+    const std::vector<Index>& train = data_->scans.train;
+    const bool someone = alone && std::any_of(train.begin(), train.end(), [&](Index s) { return !value(s, *alone).missing(); });
+    double sum = 0;
+    for (std::size_t i = 0; i < train.size(); ++i) {
+      double weight = someone && value(train[i], *alone).missing() ? 0.0 : 1.0;
+      for (std::size_t b = 0; b < balanced_.size(); ++b)
+        if (key[b]) weight *= balanced_[b].weight[i];
+      cumulative.push_back(sum += weight);
+    }
+  }
+
+  const LatentData* data_;
+  std::vector<Balanced> balanced_;
+  std::map<std::pair<std::optional<std::size_t>, std::vector<bool>>, std::vector<double>> tables_;  // by what is shown
+};
+
+/// The endless stream of training samples with the conditions that training shows, from any on: each scan once per epoch in a new order
+/// or, balanced, drawn by weight.
 class LatentStream {
  public:
   /// Throws Error (argument) for a batch larger than the training scans.
-  LatentStream(const LatentData& data, const std::vector<ConditionField>& fields, const BalanceOptions& balance, Index batch, std::uint64_t seed, Index start)
-      : train_(data.scans.train), batch_(batch), seed_(seed), next_(start) {
+  LatentStream(const LatentData& data, const std::vector<ConditionField>& fields, const BalanceOptions& balance, const DropOptions& drop, Index batch, std::uint64_t seed, Index start)
+      : data_(&data), fields_(fields), balanced_(data, fields, balance), drop_(drop), batch_(batch), seed_(seed), next_(start) {
     if (batch < 1 || batch > scans()) fail(ErrorKind::argument, "loader.batch", "loader: a batch of ", batch, " from ", scans(), " scans, expected 1 to ", scans());
-    if (balance.conditions.empty()) return;
-    double sum = 0;
-    for (const double w : balance_weights(data, fields, balance)) cumulative_.push_back(sum += w);
   }
 
   struct Draw {
-    std::vector<Index> scans, positions;  // (N)
+    std::vector<Index> scans, positions;   // (N)
+    std::vector<ConditionRow> conditions;  // (N), the hidden ones null
   };
   Draw next() {
     Draw d;
-    for (Index i = 0; i < batch_; ++i) {
+    for (Index i = 0; i < batch_; ++i, ++next_) {
+      const ShownConditions shown = draw_shown(fields_, drop_, seed_, next_);
       d.positions.push_back(next_);
-      d.scans.push_back(scan_of(next_++));
+      d.scans.push_back(scan_of(next_, shown));
+      d.conditions.push_back(show_conditions(fields_, data_->conditions.at(static_cast<std::size_t>(d.scans.back())), shown));
     }
     return d;
   }
 
   Index position() const { return next_; }
-  Index scans() const { return static_cast<Index>(train_.size()); }
+  Index scans() const { return std::ssize(data_->scans.train); }
   const ScanFailures& failures() const { return failures_; }
   double seconds_waited() const { return 0; }
 
  private:
-  Index scan_of(Index position) {
-    if (!cumulative_.empty()) {
+  Index scan_of(Index position, const ShownConditions& shown) {
+    if (!balanced_.empty()) {
       const StreamCounter at(position);
       const Philox rng(seed_, Purpose::shuffle, at.step, at.sample);
-      const double u = (static_cast<double>(rng.integer(0)) + 0.5) * 0x1p-32 * cumulative_.back();
-      const auto place = std::upper_bound(cumulative_.begin(), cumulative_.end() - 1, u) - cumulative_.begin();
-      return train_[static_cast<std::size_t>(place)];
+      return data_->scans.train[balanced_(shown, (static_cast<double>(rng.integer(0)) + 0.5) * 0x1p-32)];
     }
     if (const Index epoch = position / scans(); epoch != epoch_ || order_.empty()) {
-      order_ = epoch_order(train_, true, seed_, epoch);
+      order_ = epoch_order(data_->scans.train, true, seed_, epoch);
       epoch_ = epoch;
     }
     return order_[static_cast<std::size_t>(position % scans())];
   }
 
-  std::vector<Index> train_, order_;
-  std::vector<double> cumulative_;
+  const LatentData* data_;
+  std::vector<ConditionField> fields_;
+  BalancedDraw balanced_;
+  DropOptions drop_;
+  std::vector<Index> order_;
   Index batch_, epoch_ = -1;
   std::uint64_t seed_;
   Index next_;
