@@ -19,6 +19,7 @@
 #include "braing3n/autograd/checkpoint.hpp"
 #include "braing3n/models/cnn_decoder3d.hpp"
 #include "braing3n/models/dit3d.hpp"
+#include "braing3n/models/dit_memory.hpp"
 #include "braing3n/models/mae3d.hpp"
 #include "braing3n/nn/flatten.hpp"
 #include "braing3n/nn/initialize.hpp"
@@ -143,7 +144,9 @@ void dit_step(const Bench& b) {
     average.update();
   });
   b.report("DiT training step, batch 2", 3 * Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
-  std::printf("%-28s %8.0f MB of tensors at most\n", "", static_cast<double>(b.ctx.memory().stats().peak) * 1e-6);
+  const double planned = static_cast<double>(5 * sizeof(float)) * static_cast<double>(count_parameters(model).learned) +
+                         static_cast<double>(plan_training_pass<F32>(model.config, 2, false));
+  std::printf("%-28s %8.0f MB of tensors at most, %.0f MB planned\n", "", static_cast<double>(b.ctx.memory().stats().peak) * 1e-6, planned * 1e-6);
 }
 
 /// A guided sample of `steps` steps against as many evaluations of the bare model on both halves; seconds of the sample.

@@ -8,6 +8,7 @@
 
 #include "braing3n/io/csv.hpp"
 #include "braing3n/io/saved_dit.hpp"
+#include "braing3n/models/dit_memory.hpp"
 #include "braing3n/train/dit_preview.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/latent_arguments.hpp"
@@ -122,6 +123,7 @@ int main(int argc, char** argv) {
       info.provenance = concat(provenance, "; latents ", data.file->checksum(), " of tokenizer ", run.tokenizer);
       save_dit(path, model, data.statistics, run.tokenizer, data.file->preprocessing(), info, {.overwrite = true});
     };
+    parts.step_bytes = plan_training_pass<F32>(run.dit.model, run.dit.training.batch, run.dit.training.recompute_blocks);
     parts.at_the_end = [&] {
       if (running->time_bins()[0] > 0) std::cout << table_of(running->time_bins()) << '\n';
     };

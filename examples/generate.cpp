@@ -7,11 +7,15 @@
 #include "braing3n/io/nifti_write.hpp"
 #include "braing3n/io/png.hpp"
 #include "braing3n/io/saved_dit.hpp"
+#include "braing3n/models/dit_memory.hpp"
+#include "braing3n/models/tiled_decode.hpp"
 #include "braing3n/train/previews.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
+#include "examples/support/resident_memory.hpp"
 #include "examples/support/sample_record.hpp"
+#include "examples/support/sampling_arguments.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -19,9 +23,10 @@ using namespace braing3n::examples;
 namespace {
 
 struct Options {
-  std::string model, tokenizer, condition, sweep, cfg = "1", redo, out, sampler = "euler";
+  std::string model, tokenizer, condition, sweep, cfg = "1", redo, out;
+  SamplerArguments sampler;
   std::optional<std::string> interval;
-  Index n = 1, steps = 50, batch = 0;
+  Index n = 1, batch = 0;
   std::uint32_t first = 0;
   bool no_pictures = false;
 };
@@ -134,6 +139,18 @@ Image picture(Context<Cpu>& ctx, const PreprocessingContract& contract, const st
   return montage(all, static_cast<Index>(variants), texts);
 }
 
+/// Bytes of the process once everything is loaded and at work: models, copies of their weights that the first run makes, and the larger of
+/// the two phases, whose blocks stay for the next sample as long as that is not much more than one phase needs.
+template <Precision P>
+std::size_t plan_memory(Context<Cpu>& ctx, const Dit3d<Cpu, P>& model, const CnnDecoder3d<Cpu, F32>& decoder, Index rows) {
+  ctx.memory().trim();
+  const std::size_t before = resident_bytes(), packed = std::is_same_v<P, BF16> ? static_cast<std::size_t>(count_parameters(model).learned) * sizeof(typename P::Compute) : 0,
+                    sampling = plan_evaluation<P>(model.config, rows);
+  const DecodePlan decoding = plan_decode(decoder);
+  const std::size_t live = ctx.memory().stats().live + packed, most = CachingHostMemory::most_reserved(live + std::max(sampling, decoding.bytes)) - live;
+  return before + packed + std::min(sampling + decoding.blocks, most);
+}
+
 template <Precision P>
 int generate(const Program& program, const Options& o, const SampleRecord* again) {
   const CommonOptions& common = program.common;
@@ -159,8 +176,7 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
     wanted.push_back(std::move(w));
   } else {
     common_record.seed = common.seed;
-    common_record.sampling.sampler = o.sampler == "heun" ? Sampler::heun : Sampler::euler;
-    common_record.sampling.steps = static_cast<int>(o.steps);
+    common_record.sampling = o.sampler.options();
     common_record.sampling.guidance = parse_guidance(o, fields);
     common_record.precision = common.precision;
     common_record.provider = ctx->provider().name;
@@ -188,6 +204,8 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
   // As many samples together as make a batch of about 1,200 tokens: it does not change them.
   const Index tokens = volume_of(dit.model.config.grid), count = std::ssize(wanted);
   const Index batch = std::clamp<Index>(o.batch > 0 ? o.batch : 1200 / tokens, 1, count);
+  const std::size_t planned = plan_memory(*ctx, dit.model, decoder.model, batch * sampling.guidance.most_copies());
+  if (!common.quiet) std::cerr << "memory: " << planned / 1'000'000 << " MB planned\n";
   const Extent3 g = dit.model.config.grid;
   const Grid grid = contract_grid(decoder.contract);
   Progress progress("generate", ((count + batch - 1) / batch) * evaluations(sampling.sampler, sampling.steps), common.quiet);
@@ -239,6 +257,8 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
     }
   }
   progress.close();
+  if (!common.quiet) std::cerr << "memory: " << peak_resident_bytes() / 1'000'000 << " MB at the most, " << planned / 1'000'000 << " MB planned\n";
+  log.event("memory", {{"peak", peak_resident_bytes()}, {"planned", planned}});
   if (!shown.empty()) {
     if (shown.size() < wanted.size()) shown.resize(shown.size() / variants * variants);
     if (!shown.empty()) {
@@ -264,8 +284,7 @@ int main(int argc, char** argv) {
   app.add_option("--sweep", o.sweep, "name=value,value,...: one condition varied, the noise held");
   app.add_option("--n", o.n, "samples (of each value of a sweep)")->check(CLI::Range(1, 1000000));
   app.add_option("--first", o.first, "number of the first sample");
-  app.add_option("--steps", o.steps, "steps from noise to data");
-  app.add_option("--sampler", o.sampler, "euler, or heun with two evaluations a step")->check(CLI::IsMember({"euler", "heun"}));
+  o.sampler.add_to(app);
   app.add_option("--cfg", o.cfg, "guidance: one scale for all conditions (1: none), or name=scale,... for each its own");
   app.add_option("--cfg-interval", o.interval, "LOW,HIGH: guide only for t between the two, 1 being noise");
   app.add_option("--batch", o.batch, "samples made together, 0: chosen; changes nothing but the time")->check(CLI::NonNegativeNumber);
@@ -286,7 +305,7 @@ int main(int argc, char** argv) {
       o.tokenizer = record->tokenizer.file;
     } else {
       if (o.model.empty() || o.tokenizer.empty()) fail(ErrorKind::argument, "generate.model", "expected --model and --tokenizer, or --redo");
-      if (o.steps < 1 || o.steps > 100000) fail(ErrorKind::argument, "sample.steps", "--steps ", o.steps, ": expected 1 to 100000");
+      (void)o.sampler.options();
     }
     const std::string& precision = record ? record->precision : program.common.precision;
     return precision == "bf16" ? generate<BF16>(program, o, record ? &*record : nullptr) : generate<F32>(program, o, record ? &*record : nullptr);

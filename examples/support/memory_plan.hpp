@@ -2,34 +2,16 @@
 // model is loaded. What is planned is printed, and compared with what the system saw.
 #pragma once
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
 #include <optional>
 #include <string>
 
 #include "braing3n/models/tiled_decode.hpp"
 #include "braing3n/models/tokenizer.hpp"
 #include "braing3n/volume/volume.hpp"
+#include "examples/support/resident_memory.hpp"
 
 namespace braing3n::examples {
-
-/// Bytes of this process that are in memory now.
-inline std::size_t resident_bytes() {
-  std::ifstream in("/proc/self/statm");
-  std::size_t total = 0, resident = 0;
-  in >> total >> resident;
-  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-}
-
-/// The most that were at any time.
-inline std::size_t peak_resident_bytes() {
-  struct rusage usage {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
-}
 
 struct MemoryPlan {
   std::size_t before = 0;                                        // held already: the program and the model

@@ -13,6 +13,7 @@
 #include "examples/support/json_log.hpp"
 #include "examples/support/program.hpp"
 #include "examples/support/progress.hpp"
+#include "examples/support/resident_memory.hpp"
 #include "examples/support/table.hpp"
 
 namespace braing3n::examples {
@@ -78,6 +79,7 @@ struct TrainingParts {
   std::function<std::unique_ptr<Task>(Index start)> make_task;           // from a sample of the stream on
   std::function<void(const std::filesystem::path&, const std::string& provenance)> save_model;
   std::function<void()> at_the_end;                                      // checks and numbers to print
+  std::size_t step_bytes = 0;  // of a step, parameters and what belongs to them not included; 0: not known beforehand
 };
 
 template <class Task, class Model>
@@ -87,18 +89,18 @@ int run_training(const Program& program, const TrainingArguments& a, Context<Cpu
   const std::string name = program.app.get_name();
   JsonLog log(common.json_log);
   const TrainingFolder folder{a.out};
+  // Values are there; gradients, two moments and the average come.
+  const std::size_t planned = parts.step_bytes == 0 ? 0 : resident_bytes() + parts.step_bytes +
+                                                             static_cast<std::size_t>(count_parameters(model).learned) * sizeof(float) * (options.ema ? 4 : 3);
   Trainer<Model, Cpu> trainer(ctx, model, options, common.seed);
   open_training_folder(folder, trainer, parts.identity, a.resume == "auto" ? ResumeMode::automatic : ResumeMode::never, common.force,
                        [&](const std::string& text) { std::cerr << name << ": " << text << '\n'; });
-  {
-    AtomicFile config(folder.path / "config.json", {.overwrite = true});
-    config.write(parse_json(parts.identity.config, "config").dump(2) + "\n");
-    config.commit();
-  }
+  write_text(folder.path / "config.json", parse_json(parts.identity.config, "config").dump(2) + "\n", {.overwrite = true});
   write_split(folder.path / "split.csv", data.split, {.overwrite = true});
   if (!common.quiet)
     std::cerr << data.train.size() << " scans to learn from, " << data.validation.size() << " for validation, " << options.steps << " steps of " << options.accumulate << " x "
               << options.batch << " scans, " << with_commas(count_parameters(model).learned) << " parameters\n";
+  if (!common.quiet && planned > 0) std::cerr << "memory: " << planned / 1'000'000 << " MB planned\n";
 
   const std::unique_ptr<Task> task = parts.make_task(trainer.progress().samples);
   using Clock = std::chrono::steady_clock;
@@ -132,6 +134,8 @@ int run_training(const Program& program, const TrainingArguments& a, Context<Cpu
   };
   const FitEnd end = fit(trainer, *task, folder, parts.identity, hooks);
   progress.close();
+  if (!common.quiet && planned > 0) std::cerr << "memory: " << peak_resident_bytes() / 1'000'000 << " MB at the most, " << planned / 1'000'000 << " MB planned\n";
+  if (planned > 0) log.event("memory", {{"peak", peak_resident_bytes()}, {"planned", planned}});
 
   failures.insert(task->stream().failures().begin(), task->stream().failures().end());
   for (const auto& [row, reason] : failures) std::cerr << name << ": left out " << data.ids[static_cast<std::size_t>(row)] << ": " << reason << '\n';

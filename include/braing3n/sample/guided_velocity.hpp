@@ -37,6 +37,9 @@ struct Guidance {
     v("high", self.high);
   }
 
+  /// Rows that the model evaluates together for one sample, at most.
+  Index most_copies() const { return composed.empty() ? (scale != 1 ? 2 : 1) : std::ssize(composed) + 1; }
+
   /// Throws Error (argument): scales that are not finite, an interval outside [0, 1], conditions that the model does not have, that
   /// are required (nothing stands without them) or named twice.
   void validate(const std::vector<ConditionField>& fields) const {

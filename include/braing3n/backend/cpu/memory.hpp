@@ -116,6 +116,12 @@ class CachingHostMemory final : public MemoryResource {
   }
   /// What `reserved` stays below as long as `peak` is not higher.
   static constexpr std::size_t most_reserved(std::size_t peak) { return peak + peak / 8 + slack; }
+  /// What a block of `bytes` takes. Blocks are reused at exactly this size, so rounding decides how often that happens: eight sizes per
+  /// octave below 4 MiB, whole huge pages above.
+  static constexpr std::size_t rounded(std::size_t bytes) {
+    const std::size_t unit = bytes >= large ? huge_page : std::max(alignment, std::bit_floor(std::max<std::size_t>(bytes, 1)) / 8);
+    return (std::max<std::size_t>(bytes, 1) + unit - 1) / unit * unit;
+  }
   /// Gives every kept block back to the system.
   void trim() {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -130,13 +136,6 @@ class CachingHostMemory final : public MemoryResource {
   static constexpr std::size_t huge_page = std::size_t{2} << 20, small_page = 4096;
   static constexpr std::size_t large = std::size_t{4} << 20;
   static constexpr std::size_t slack = std::size_t{64} << 20;
-
-  // Blocks are reused at exactly their rounded size, so rounding decides how often that happens: eight sizes per octave
-  // below 4 MiB, whole huge pages above.
-  static std::size_t rounded(std::size_t bytes) {
-    const std::size_t unit = bytes >= large ? huge_page : std::max(alignment, std::bit_floor(std::max<std::size_t>(bytes, 1)) / 8);
-    return (std::max<std::size_t>(bytes, 1) + unit - 1) / unit * unit;
-  }
 
   // Large blocks are mappings of their own, at whole huge pages; they have no memory before they are touched.
   static void* from_system(std::size_t size) {

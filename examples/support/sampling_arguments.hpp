@@ -1,0 +1,29 @@
+// How programs that sample go from noise to data.
+#pragma once
+
+#include <string>
+
+#include "braing3n/sample/generate.hpp"
+#include "examples/support/program.hpp"
+
+namespace braing3n::examples {
+
+struct SamplerArguments {
+  Index steps = 50;
+  std::string sampler = "euler";
+
+  void add_to(CLI::App& app) {
+    app.add_option("--steps", steps, "steps from noise to data");
+    app.add_option("--sampler", sampler, "euler, or heun with two evaluations a step")->check(CLI::IsMember({"euler", "heun"}));
+  }
+  /// Without guidance. Throws Error (argument) unless there are 1 to 100,000 steps.
+  SamplingOptions options() const {
+    if (steps < 1 || steps > 100000) fail(ErrorKind::argument, "sample.steps", "--steps ", steps, ": expected 1 to 100000");
+    SamplingOptions o;
+    o.sampler = sampler == "heun" ? Sampler::heun : Sampler::euler;
+    o.steps = static_cast<int>(steps);
+    return o;
+  }
+};
+
+}  // namespace braing3n::examples
