@@ -96,9 +96,7 @@ void write_tables(const Options& o, const PhantomCohortOptions& cohort, const st
                   {"modalities", o.modalities},
                   {"confound", o.confound},
                   {"volumes", scans.size()}};
-  AtomicFile file(o.out / "cohort.json", write);
-  file.write(sidecar.dump(2) + "\n");
-  file.commit();
+  write_text(o.out / "cohort.json", sidecar.dump(2) + "\n", write);
 }
 
 int make_cohort(Context<Cpu>& ctx, const Options& o, const CommonOptions& common) {

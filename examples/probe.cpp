@@ -125,12 +125,6 @@ std::optional<Task> confound_task(const std::string& column, const Encoded<std::
   return task;
 }
 
-void write_text(const std::filesystem::path& path, const std::string& text, const WriteOptions& options) {
-  AtomicFile file(path, options);
-  file.write(text);
-  file.commit();
-}
-
 void print_summary(const PanelReport& report) {
   Table table({"features", "task", "n", "subjects", "score", "mean", "sd", "interval", "p", "converged"});
   for (const PanelRun& run : report.runs)

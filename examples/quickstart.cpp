@@ -77,11 +77,8 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
   if (!write.overwrite && std::filesystem::exists(out / "cohort")) throw Error(ErrorKind::file, "quickstart.exists", "holds a quickstart already; --force replaces it", out.string());
   for (const char* old : {"cohort", "mae", "tokenizer", "reconstructions", "probes", "dit", "samples", "sweep", "features.safetensors", "latents.safetensors", "output.txt"}) std::filesystem::remove_all(out / old);
   const auto at = [&](const char* name) { return (out / name).string(); };
-  for (const auto& [name, text] : {std::pair{"mae.json", mae_config}, std::pair{"tokenizer.json", tokenizer_config}, std::pair{"dit.json", dit_config}}) {
-    AtomicFile file(out / name, {.overwrite = true});
-    file.write(text);
-    file.commit();
-  }
+  for (const auto& [name, text] : {std::pair{"mae.json", mae_config}, std::pair{"tokenizer.json", tokenizer_config}, std::pair{"dit.json", dit_config}})
+    write_text(out / name, text, {.overwrite = true});
 
   Pipeline run(program, out / "output.txt");
   run("Make people who do not exist", {"phantom_cohort", "--out", at("cohort"), "--subjects", smoke ? "24" : "240", "--shape", "40,48,40"});
@@ -157,9 +154,7 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
     total += t.seconds;
   }
   page.paragraph("Together " + clock_text(total) + ".");
-  AtomicFile file(out / "report.html", {.overwrite = true});
-  file.write(page.finish(concat("braing3n ", version(), " quickstart")));
-  file.commit();
+  write_text(out / "report.html", page.finish(concat("braing3n ", version(), " quickstart")), {.overwrite = true});
   std::cout << "unseen people: PSNR " << decimals(sums[0], 2) << " dB, SSIM " << decimals(sums[2], 3) << "; " << clock_text(total) << " in all\n"
             << "open " << (out / "report.html").string() << '\n';
   return exit_done;

@@ -13,25 +13,27 @@
 #include "braing3n/data/condition_labels.hpp"
 #include "braing3n/data/split.hpp"
 #include "braing3n/eval/controllability.hpp"
-#include "examples/support/program.hpp"
+#include "braing3n/eval/grouped_reader.hpp"
+#include "examples/support/cohort_arguments.hpp"
 #include "examples/support/report_svg.hpp"
+#include "examples/support/sampling_arguments.hpp"
 
 namespace braing3n::examples {
 
 struct ControllabilityArguments {
-  std::string model, tokenizer, data, pattern, split, train = "train", test = "test", half = "all", probe, sampler = "euler", out;
+  std::string model, tokenizer, train = "train", test = "test", half = "all", probe, out;
+  CohortArguments cohort;
+  SamplerArguments sampler{.steps = 25};
   std::vector<std::string> contrasts{"HC-AD", "MCI-AD", "HC-MCI", "HC-PD", "sex", "modality", "tumour", "idh1", "age"},
       readers{"round-trip", "real", "latents"}, chosen_with;
   std::vector<double> cfg{1, 1.5, 2, 3};
-  Index n = 64, steps = 25, reader_scans = 1600;
+  Index n = 64, reader_scans = 1600;
   std::uint64_t seed = 2025;
 
   void add_to(CLI::App& app) {
     app.add_option("--model", model, "a diffusion transformer: its file, or the folder of its training")->required();
     app.add_option("--tokenizer", tokenizer, "the tokenizer whose latents it learnt")->required();
-    app.add_option("--data", data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")->required();
-    app.add_option("--pattern", pattern, "paths for a table without them, for example {participant_id}_T1w.nii.gz");
-    app.add_option("--split", split, "table subject_id,split: that of the training")->required();
+    cohort.add_to(app);
     app.add_option("--train", train, "the set on which readers are fitted: people that trained the generator");
     app.add_option("--test", test, "the set of unseen people");
     app.add_option("--contrasts", contrasts,
@@ -39,11 +41,10 @@ struct ControllabilityArguments {
         ->delimiter(',');
     app.add_option("--n", n, "samples per class (idh1: and modality)");
     app.add_option("--cfg", cfg, "guidance scales, each with a table")->delimiter(',');
-    app.add_option("--steps", steps, "steps from noise to data");
-    app.add_option("--sampler", sampler, "euler, or heun with two evaluations a step")->check(CLI::IsMember({"euler", "heun"}));
-    app.add_option("--readers", readers, "round-trip, real, latents; both: the first two")
+    sampler.add_to(app);
+    app.add_option("--readers", readers, "round-trip, real, latents, tokens; both: the first two")
         ->delimiter(',')
-        ->check(CLI::IsMember({"round-trip", "real", "latents", "both"}));
+        ->check(CLI::IsMember({"round-trip", "real", "latents", "tokens", "both"}));
     app.add_option("--reader-scans", reader_scans, "scans on which readers are fitted, at most (whole people)");
     app.add_option("--reader-half", half, "people on whom readers are fitted: one half may choose the guidance, the other score")
         ->check(CLI::IsMember({"all", "first", "second"}));
@@ -98,8 +99,7 @@ class ControllabilityPlan {
       : fields_(fields), manifest_(manifest), n_(a.n) {
     train = rows_of(manifest, split, a.train);
     test = rows_of(manifest, split, a.test);
-    if (a.train == a.test)
-      fail(ErrorKind::argument, "evaluate.sets", "the set ", in_quotes(a.test), " is scored: no reader may be fitted on it");
+    require_other_set(a.train, a.test, "is scored: no reader may be fitted on it");
     std::map<std::string, std::int32_t> codes;
     for (const std::string& s : manifest.subjects()) codes.emplace(s, static_cast<std::int32_t>(codes.size()));
     for (const ScanRow& s : manifest.scans) person.push_back(codes.at(s.subject_id));
@@ -265,7 +265,7 @@ class ControllabilityPlan {
       }
       if (!enough(c)) return;
       for (std::int32_t k = 0; k < 2; ++k) c.arms.emplace_back(value_arm(*disease, values[static_cast<std::size_t>(k)], c.groups), k);
-      contrasts.push_back(std::move(c));
+      add_both(c);
       return;
     }
     const auto f = field(name);
@@ -301,8 +301,7 @@ class ControllabilityPlan {
       contrasts.push_back(std::move(c));
       return;
     }
-    // Modalities differ in what they show of it: each has arms of its own, and a table line, besides all together; rare classes need a
-    // reader that counts every class the same, shown beside the plain one.
+    // Modalities differ in what they show of it: each has arms of its own, and a table line, besides all together.
     Contrast all = c;
     all.groups.clear();
     for (const std::int32_t g : c.groups) {
@@ -319,6 +318,7 @@ class ControllabilityPlan {
     if (all.groups.size() > 1) add_both(all);
   }
 
+  /// Classes that are not as common as each other: beside the plain reader one that counts every class the same.
   void add_both(const Contrast& c) {
     contrasts.push_back(c);
     contrasts.push_back(c);

@@ -22,6 +22,7 @@ struct ReaderFeatures {
 
   ReaderFeatures(const PooledFeatures& p, bool means_only)
       : values(means_only ? p.means() : p.values()), rows(p.rows()), width(means_only ? p.width() : 2 * p.width()) {}
+  ReaderFeatures(const std::vector<float>& all, Index n) : values(all), rows(n), width(n > 0 ? std::ssize(all) / n : 0) {}
 };
 
 struct ContrastScores {
@@ -38,7 +39,7 @@ struct ContrastScores {
 
 struct ReaderKind {
   std::string name, text;
-  bool round_trips = false, means_only = false, grouped = true, latents = false, saved = false;
+  bool round_trips = false, means_only = false, grouped = true, latents = false, whole = false, saved = false;  // whole: every token's latents
 };
 
 /// The task of saved probes that reads a contrast, if there is one.
@@ -157,12 +158,15 @@ class ControllabilityScores {
 
  private:
   static ReaderFeatures scans(const ReaderKind& kind, const ScanFeatures& s) {
+    if (kind.whole) return {s.latents, std::ssize(s.rows)};
     return {kind.latents ? s.scans.projected : s.scans.encoder, kind.means_only};
   }
   static ReaderFeatures round_trips(const ReaderKind& kind, const ScanFeatures& s) {
+    if (kind.whole) return {s.latents, std::ssize(s.rows)};
     return {kind.latents ? s.scans.projected : s.round_trips.encoder, kind.means_only};
   }
   static ReaderFeatures samples_of(const ReaderKind& kind, const ArmSamples& s) {
+    if (kind.whole) return {s.latents, std::ssize(s.conditions)};
     return {kind.latents ? s.generated : s.features.encoder, kind.means_only};
   }
 

@@ -66,7 +66,7 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
   if (a.n < 2 || a.n > 100000) fail(ErrorKind::argument, "evaluate.n", "--n ", a.n, ": expected 2 to 100000");
-  if (a.steps < 1 || a.steps > 100000) fail(ErrorKind::argument, "sample.steps", "--steps ", a.steps, ": expected 1 to 100000");
+  const SamplingOptions sampling = a.sampler.options();
   if (a.cfg.empty()) fail(ErrorKind::argument, "guidance.scale", "--cfg has no scale");
   for (std::size_t k = 0; k < a.cfg.size(); ++k) {
     require_guidance(a.cfg[k]);
@@ -74,17 +74,14 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
         a.cfg.begin() + static_cast<std::ptrdiff_t>(k))
       fail(ErrorKind::argument, "guidance.scale", "--cfg has ", a.cfg[k], " twice");
   }
-  if (!common.force && std::filesystem::exists(out / "controllability.json"))
-    throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (out / "controllability.json").string());
+  require_new(out / "controllability.json", common);
   std::set<std::string> spent;
   for (const std::string& path : a.chosen_with) spent.merge(readers_of_report(path));
 
   const auto ctx = make_cpu_context(common);
   const SampleArms models(*ctx, a.model, a.tokenizer);
-  ManifestOptions read;
-  read.pattern = a.pattern;
-  const Manifest manifest = read_manifest(std::filesystem::path(a.data), read);
-  const ControllabilityPlan plan(models.conditions(), manifest, read_split(a.split), a);
+  const Manifest manifest = a.cohort.manifest();
+  const ControllabilityPlan plan(models.conditions(), manifest, read_split(a.cohort.split), a);
   require_unseen(a.model, plan.test, manifest);
   std::optional<SavedProbe> saved;
   std::string saved_hash;
@@ -102,9 +99,7 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
   const std::vector<Index> fit_rows = reader_rows(plan, a);
   if (fit_rows.empty()) fail(ErrorKind::argument, "evaluate.reader", "--reader-scans ", a.reader_scans, ": not even one person fits");
 
-  std::vector<std::filesystem::path> paths;
-  for (const ScanRow& s : manifest.scans) paths.push_back(s.path);
-  const VolumeSource source = scan_source(std::move(paths), models.contract(), false);
+  const VolumeSource source = scan_source(manifest, models.contract());
   ScanFailures failures;
   Progress reading("scans and round trips", static_cast<Index>(fit_rows.size() + plan.test.size()), common.quiet);
   const ScanFeatures train = models.scans(source, fit_rows, true, failures, {}, &reading),
@@ -131,6 +126,12 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
         {.name = "latents",
          .text = "a probe per modality on mean and deviation of the latents, before any decoding, fitted on those of training scans",
          .latents = true});
+  if (wanted.contains("tokens"))
+    kinds.push_back(
+        {.name = "tokens",
+         .text = "a probe per modality on the latents of every token, which knows places, before any decoding, fitted on those of training scans",
+         .latents = true,
+         .whole = true});
   ControllabilityScores scorer(*ctx, plan, train, test);
   std::vector<std::vector<ContrastScores>> scores;
   for (const ReaderKind& kind : kinds) scores.push_back(scorer.fit(kind));
@@ -151,9 +152,6 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
   for (std::size_t r = 0; r < kinds.size(); ++r) scorer.score_scans(kinds[r], saved ? &*saved : nullptr, scores[r]);
 
   // The arms, once per scale; those on which guidance has nothing to act once in all.
-  SamplingOptions sampling;
-  sampling.sampler = a.sampler == "heun" ? Sampler::heun : Sampler::euler;
-  sampling.steps = static_cast<int>(a.steps);
   const Index scales = std::ssize(a.cfg), columns = scales > 1 ? scales : std::min<Index>(4, a.n);
   Index total = 0, empty = 0;
   for (const PlannedArm& p : plan.arms) total += a.n * (p.guided ? scales : 1);
@@ -178,8 +176,10 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
             },
             &sampling_progress);
         empty += samples.empty;
-        samples.latents.clear();
-        samples.latents.shrink_to_fit();
+        if (!wanted.contains("tokens")) {
+          samples.latents.clear();
+          samples.latents.shrink_to_fit();
+        }
         (p.guided ? made[k] : fixed[k]) = std::move(samples);
       }
       all.push_back(p.guided ? &made[k] : &fixed[k]);
@@ -190,7 +190,7 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
 
   // Tables.
   std::ostringstream text;
-  text << a.n << " SYNTHETIC samples per class, " << a.steps << " steps (" << a.sampler << "), seed " << a.seed << "; readers fitted on "
+  text << a.n << " SYNTHETIC samples per class, " << a.sampler.steps << " steps (" << a.sampler.sampler << "), seed " << a.seed << "; readers fitted on "
        << train.rows.size() << " scans of the set " << in_quotes(a.train) << ", " << test.rows.size() << " unseen scans of the set "
        << in_quotes(a.test) << '\n';
   if (empty > 0) text << empty << " samples have no brain\n";
@@ -216,8 +216,8 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
                {"model", {{"file", a.model}, {"hash", models.dit().hash}}},
                {"tokenizer", {{"file", a.tokenizer}, {"hash", models.tokenizer().hash}}},
                {"n", a.n},
-               {"steps", a.steps},
-               {"sampler", a.sampler},
+               {"steps", a.sampler.steps},
+               {"sampler", a.sampler.sampler},
                {"seed", a.seed},
                {"cfg", a.cfg},
                {"reader_scans", train.rows.size()},
@@ -275,11 +275,8 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
     }
   }
   csv.finish();
-  for (const auto& [name, content] : {std::pair{"controllability.json", json.dump(2) + "\n"}, std::pair{"tables.txt", text.str()}}) {
-    AtomicFile file(out / name, write);
-    file.write(content);
-    file.commit();
-  }
+  write_text(out / "controllability.json", json.dump(2) + "\n", write);
+  write_text(out / "tables.txt", text.str(), write);
   std::vector<Image> tiles;
   std::vector<std::string> captions;
   for (std::size_t k = 0; k < shown.size(); ++k)

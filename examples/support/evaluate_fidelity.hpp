@@ -19,41 +19,44 @@
 #include "braing3n/eval/diversity.hpp"
 #include "braing3n/eval/frechet.hpp"
 #include "braing3n/eval/reconstruction.hpp"
+#include "braing3n/eval/region_reader.hpp"
 #include "braing3n/io/png.hpp"
 #include "braing3n/probe/feature_file.hpp"
 #include "braing3n/train/previews.hpp"
+#include "examples/support/cohort_arguments.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/region_truth.hpp"
 #include "examples/support/report_svg.hpp"
 #include "examples/support/sample_arms.hpp"
+#include "examples/support/sampling_arguments.hpp"
 #include "examples/support/table.hpp"
 #include "examples/support/unseen_people.hpp"
 
 namespace braing3n::examples {
 
 struct FidelityArguments {
-  std::string model, tokenizer, data, pattern, split, train = "train", test = "test", truth, within, reference, out;
+  std::string model, tokenizer, train = "train", test = "test", truth, within, reference, out;
+  CohortArguments cohort;
+  SamplerArguments sampler;
   std::vector<std::string> conditions;
-  Index n = 64, steps = 50, calibration = 200, frechet = 400, pictures = 12;
+  Index n = 64, calibration = 200, frechet = 400, pictures = 12;
   double cfg = 1.5;
   std::uint64_t seed = 2025;
 
   void add_to(CLI::App& app) {
     app.add_option("--model", model, "a diffusion transformer: its file, or the folder of its training")->required();
     app.add_option("--tokenizer", tokenizer, "the tokenizer whose latents it learnt")->required();
-    app.add_option("--data", data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")->required();
-    app.add_option("--pattern", pattern, "paths for a table without them, for example {participant_id}_T1w.nii.gz");
-    app.add_option("--split", split, "table subject_id,split of the training")->required();
+    cohort.add_to(app);
     app.add_option("--train", train, "the set that the model learnt");
     app.add_option("--test", test, "the set of unseen people");
     app.add_option("--truth", truth, "truth.csv of phantom_cohort: region volumes beside it");
     app.add_option("--n", n, "samples of each arm")->check(CLI::Range(2, 100000));
     app.add_option("--cfg", cfg, "guidance, 1: none");
-    app.add_option("--steps", steps, "steps from noise to data");
+    sampler.add_to(app);
     app.add_option("--conditions", conditions, "conditions whose values become arms (default: all that have classes)")->delimiter(',');
     app.add_option("--within", within, "name=value,...: what else every arm asks for (default: modality=T1 where the model knows it)");
-    app.add_option("--calibration", calibration, "round trips of training scans on which the reading of region volumes is calibrated")
-        ->check(CLI::Range(3, 100000));
+    app.add_option("--calibration", calibration, "round trips of training scans from which the reading of region volumes is learnt")
+        ->check(CLI::Range(10, 100000));
     app.add_option("--frechet", frechet, "unseen scans for Frechet distances, at most; 0: none of these")->check(CLI::NonNegativeNumber);
     app.add_option("--reference", reference, "features.safetensors of another run: Frechet distance to its scans too");
     app.add_option("--seed", seed, "seed of the samples and of the halves");
@@ -148,26 +151,20 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
   const WriteOptions write{.overwrite = common.force};
-  if (!common.force && std::filesystem::exists(out / "fidelity.json"))
-    throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (out / "fidelity.json").string());
-  if (a.steps < 1 || a.steps > 100000) fail(ErrorKind::argument, "sample.steps", "--steps ", a.steps, ": expected 1 to 100000");
-  if (a.train == a.test)
-    fail(ErrorKind::argument, "evaluate.sets", "the set ", in_quotes(a.test), " is what the model learnt, nothing in it is unseen");
+  require_new(out / "fidelity.json", common);
+  require_other_set(a.train, a.test, "is what the model learnt, nothing in it is unseen");
   const auto ctx = make_cpu_context(common);
   const SampleArms arms(*ctx, a.model, a.tokenizer);
   const std::vector<ConditionField>& fields = arms.conditions();
   const PreprocessingContract& contract = arms.contract();
-  SamplingOptions sampling{.steps = static_cast<int>(a.steps), .guidance = {.scale = a.cfg}};
+  SamplingOptions sampling = a.sampler.options();
+  sampling.guidance.scale = a.cfg;
   sampling.guidance.validate(fields);
-  ManifestOptions read;
-  read.pattern = a.pattern;
-  const Manifest manifest = read_manifest(std::filesystem::path(a.data), read);
-  const Split split = read_split(a.split);
+  const Manifest manifest = a.cohort.manifest();
+  const Split split = read_split(a.cohort.split);
   const std::vector<Index> test = rows_of(manifest, split, a.test), train = rows_of(manifest, split, a.train);
   require_unseen(a.model, test, manifest);
-  std::vector<std::filesystem::path> paths;
-  for (const ScanRow& s : manifest.scans) paths.push_back(s.path);
-  const VolumeSource source = scan_source(std::move(paths), contract, false);
+  const VolumeSource source = scan_source(manifest, contract);
   const detail::ScanConditions labels(fields, manifest);
   std::optional<RegionTruth> truth;
   if (!a.truth.empty()) truth.emplace(a.truth);
@@ -226,17 +223,17 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
 
   // Scans: the unseen with their round trips, and of the training those of the arms and of the calibration.
   ScanFailures failures;
-  std::map<Index, TissueVolumes> unseen_regions, train_regions;
-  const auto reader = [&](const Tensor<float, Cpu>& imposed) -> std::optional<TissueVolumes> {
+  std::map<Index, std::vector<double>> unseen_blocks, train_blocks;  // round trips of T1-weighted scans
+  const auto blocks = [&](const Tensor<float, Cpu>& imposed) -> std::optional<std::vector<double>> {
     const std::vector<std::uint8_t> mask = nonzero_mask(imposed);
     if (std::find(mask.begin(), mask.end(), std::uint8_t{1}) == mask.end()) return std::nullopt;
-    return tissue_volumes(imposed, mask, tissue_thresholds(imposed, mask), contract);
+    return tissue_blocks(imposed, mask, contract);
   };
-  const auto collect = [&](std::map<Index, TissueVolumes>& to) -> VolumeVisitor {
+  const auto collect = [&](std::map<Index, std::vector<double>>& to) -> VolumeVisitor {
     if (!truth) return {};
     return [&](Index row, const Tensor<float, Cpu>&, const Tensor<float, Cpu>& imposed) {
       if (!is_t1(labels[row])) return;
-      if (const auto found = reader(imposed)) to.emplace(row, *found);
+      if (auto found = blocks(imposed)) to.emplace(row, std::move(*found));
     };
   };
   std::set<Index> wanted;
@@ -275,16 +272,20 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
       "fidelity",
       std::ssize(test) + std::ssize(wanted) + std::ssize(train_t1) + std::ssize(list) * a.n + std::ssize(halves[0]) + std::ssize(halves[1]),
       common.quiet);
-  const ScanFeatures unseen = arms.scans(source, test, true, failures, collect(unseen_regions), &progress);
+  const ScanFeatures unseen = arms.scans(source, test, true, failures, collect(unseen_blocks), &progress);
   const ScanFeatures learnt = arms.scans(source, {wanted.begin(), wanted.end()}, false, failures, {}, &progress);
-  VolumeCalibration calibration;
+  // What is read of people that a reader has not seen spreads less than they do; groups are compared with the spread restored.
+  RegionReader reader;
+  VolumeCalibration spread;
+  const auto regions_of = [&](const std::vector<double>& b) { return spread.keeping_spread(reader(b)); };
   if (truth) {
-    (void)arms.scans(source, train_t1, true, failures, collect(train_regions), &progress);
-    for (const auto& [row, counted] : train_regions)
-      calibration.add(counted, (*truth)(manifest.scans[static_cast<std::size_t>(row)].volume_id));
-    if (train_regions.size() < 3)
-      fail(ErrorKind::argument, "fidelity.calibration", "region volumes: ", train_regions.size(),
-           " T1-weighted training scans, expected at least 3");
+    (void)arms.scans(source, train_t1, true, failures, collect(train_blocks), &progress);
+    if (train_blocks.size() < 10)
+      fail(ErrorKind::argument, "fidelity.calibration", "region volumes: ", train_blocks.size(),
+           " T1-weighted training scans, expected at least 10");
+    for (const auto& [row, b] : train_blocks) reader.add(b, (*truth)(manifest.scans[static_cast<std::size_t>(row)].volume_id));
+    reader.fit(*ctx);
+    for (std::size_t i = 0; i < reader.truth().size(); ++i) spread.add(reader.held_out()[i], reader.truth()[i]);
   }
 
   // Samples.
@@ -310,7 +311,7 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
         [&](Index i, const Tensor<float, Cpu>& decoded, const Tensor<float, Cpu>& imposed) {
           if (i == 0) shown = decoded;
           if (!truth || !arm.t1) return;
-          if (const auto found = reader(imposed)) arm.regions.push_back(calibration.keeping_spread(*found));
+          if (const auto found = blocks(imposed)) arm.regions.push_back(regions_of(*found));
         },
         &progress);
     next += static_cast<std::uint32_t>(a.n);
@@ -329,7 +330,7 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   }
 
   std::ostringstream text;
-  text << "Guidance " << decimals(a.cfg, 2) << ", " << a.steps << " steps, " << a.n << " samples of each arm, seed " << a.seed;
+  text << "Guidance " << decimals(a.cfg, 2) << ", " << a.sampler.steps << " steps (" << a.sampler.sampler << "), " << a.n << " samples of each arm, seed " << a.seed;
   if (empty > 0) text << "; in " << empty << " samples there is no brain";
   for (const std::string& name : left_out) text << "\nleft out, no training scan has it: " << name;
   text << "\n\nMean distance of latents (" << size << " numbers) within an arm, between different people\n\n";
@@ -357,9 +358,8 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   Json regions_json = Json::array();
   if (truth) {
     text << "\nRegion volumes of T1-weighted arms in ml, mean +- deviation: the truth of everybody with these labels, unseen scans through "
-            "the\ntokenizer, samples; read by "
-            "thresholds, calibrated on "
-         << train_regions.size() << " round trips of training scans\n\n";
+            "the\ntokenizer, samples; read from maps of tissue by what "
+         << reader.size() << " round trips of training scans taught\n\n";
     Table table(
         {"arm", "region", "people", "truth", "unseen", "round trips", "mean off by", "sd off by", "samples", "mean off by", "sd off by"});
     for (const FidelityArm& arm : list) {
@@ -370,8 +370,7 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
         std::vector<double> law, back, made;
         for (const Index i : everybody) law.push_back((*truth)(manifest.scans[static_cast<std::size_t>(i)].volume_id)[r]);
         for (const Index i : arm.unseen)
-          if (const auto found = unseen_regions.find(i); found != unseen_regions.end())
-            back.push_back(calibration.keeping_spread(found->second)[r]);
+          if (const auto found = unseen_blocks.find(i); found != unseen_blocks.end()) back.push_back(regions_of(found->second)[r]);
         for (const TissueVolumes& v : arm.regions) made.push_back(v[r]);
         const Spread is = Spread::of(law), through = Spread::of(back), sampled = Spread::of(made);
         const auto error = [&](const Spread& s) { return 100 * (s.mean - is.mean) / is.mean; };
@@ -471,17 +470,15 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
                        {"model", arms.dit().hash},
                        {"tokenizer", arms.tokenizer().hash},
                        {"cfg", a.cfg},
-                       {"steps", a.steps},
+                       {"steps", a.sampler.steps},
+                       {"sampler", a.sampler.sampler},
                        {"seed", a.seed},
                        {"arms", arms_json},
                        {"regions", regions_json},
                        {"frechet", frechet_json},
                        {"empty", empty}};
-  for (const auto& [name, content] : {std::pair{"fidelity.json", report.dump(2) + "\n"}, std::pair{"tables.txt", text.str()}}) {
-    AtomicFile file(out / name, write);
-    file.write(content);
-    file.commit();
-  }
+  write_text(out / "fidelity.json", report.dump(2) + "\n", write);
+  write_text(out / "tables.txt", text.str(), write);
   if (!tiles.empty()) write_png(out / "montage.png", montage(tiles, 2, captions), {.overwrite = true});
   return failures.empty() ? exit_done : exit_some_failed;
 }

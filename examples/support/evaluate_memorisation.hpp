@@ -16,17 +16,20 @@
 #include "braing3n/eval/memorisation.hpp"
 #include "braing3n/io/png.hpp"
 #include "braing3n/train/previews.hpp"
+#include "examples/support/cohort_arguments.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/report_svg.hpp"
 #include "examples/support/sample_arms.hpp"
 #include "examples/support/sample_record.hpp"
+#include "examples/support/sampling_arguments.hpp"
 #include "examples/support/table.hpp"
 
 namespace braing3n::examples {
 
 struct MemorisationArguments {
   std::string model, tokenizer, latents, data, split, train = "train", samples, out;
-  Index n = 256, steps = 50, plant = 0, pictures = 6;
+  SamplerArguments sampler;
+  Index n = 256, plant = 0, pictures = 6;
   double cfg = 1, noise = 0.05;
   std::uint64_t seed = 2025;
   CLI::Option* count = nullptr;
@@ -41,7 +44,7 @@ struct MemorisationArguments {
     app.add_option("--samples", samples, "a folder of generate: its samples are looked for, made again from their sidecars");
     count = app.add_option("--n", n, "samples to make, under the conditions of training scans")->check(CLI::Range(1, 1000000));
     app.add_option("--cfg", cfg, "guidance of these samples, 1: none");
-    app.add_option("--steps", steps, "steps from noise to data of these samples");
+    sampler.add_to(app);
     app.add_option("--plant", plant, "so many training scans, slightly changed, among the samples: are they found?")
         ->check(CLI::Range(0, 100000));
     app.add_option("--plant-noise", noise, "how much they are changed: normal numbers, in deviations of the latents' channels")
@@ -95,11 +98,9 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
   const WriteOptions write{.overwrite = common.force};
-  if (!common.force && std::filesystem::exists(out / "memorisation.json"))
-    throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (out / "memorisation.json").string());
+  require_new(out / "memorisation.json", common);
   if (!a.samples.empty() && a.count->count() > 0) fail(ErrorKind::argument, "memorisation.samples", "--samples and --n exclude each other");
   require_guidance(a.cfg);
-  if (a.steps < 1 || a.steps > 100000) fail(ErrorKind::argument, "sample.steps", "--steps ", a.steps, ": expected 1 to 100000");
   const auto ctx = make_cpu_context(common);
   const SampleArms arms(*ctx, a.model, a.tokenizer);
   const std::vector<ConditionField>& fields = arms.conditions();
@@ -149,7 +150,7 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
       rows = condition_rows(fields, manifest, chosen);
       SampleRecord r;
       r.seed = a.seed;
-      r.sampling.steps = static_cast<int>(a.steps);
+      r.sampling = a.sampler.options();
       r.sampling.guidance.scale = a.cfg;
       for (Index i = 0; i < a.n; ++i) {
         r.sample = static_cast<std::uint32_t>(i);
@@ -168,13 +169,7 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
         numbers.push_back(records[end].sample);
       const std::vector<ConditionRow> some(rows.begin() + static_cast<std::ptrdiff_t>(begin),
                                            rows.begin() + static_cast<std::ptrdiff_t>(end));
-      for (const ConditionRow& row : some) require_conditions(fields, row);
-      const auto z =
-          arms.dit().latents.restore(sample_latents(*ctx, arms.dit().model, std::span<const std::uint32_t>(numbers), some,
-                                                    records[begin].seed, records[begin].sampling, [] { stop_if_interrupted(); }));
-      if (!all_finite(z))
-        fail(ErrorKind::numeric, "memorisation.finite",
-             "a sample has values that are not finite: a smaller --cfg or more --steps may help");
+      const Tensor<float, Cpu> z = arms.latents(numbers, some, records[begin].seed, records[begin].sampling, "memorisation");
       latents.insert(latents.end(), z.data(), z.data() + z.size());
       progress.advance(static_cast<Index>(numbers.size()));
     }
@@ -266,12 +261,9 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
                  {"planted", a.plant},
                  {"planted_found", found},
                  {"nearest", rows}};
-  if (a.samples.empty()) report["sampling"] = {{"cfg", a.cfg}, {"steps", a.steps}, {"seed", a.seed}};
-  for (const auto& [name, content] : {std::pair{"memorisation.json", report.dump(2) + "\n"}, std::pair{"tables.txt", text.str()}}) {
-    AtomicFile to(out / name, write);
-    to.write(content);
-    to.commit();
-  }
+  if (a.samples.empty()) report["sampling"] = {{"cfg", a.cfg}, {"steps", a.sampler.steps}, {"sampler", a.sampler.sampler}, {"seed", a.seed}};
+  write_text(out / "memorisation.json", report.dump(2) + "\n", write);
+  write_text(out / "tables.txt", text.str(), write);
   if (a.pictures > 0) {
     const Extent3 g = file.grid();
     std::vector<Image> tiles;

@@ -22,6 +22,7 @@
 #include "braing3n/train/previews.hpp"
 #include "braing3n/train/token_readout.hpp"
 #include "braing3n/train/volumes.hpp"
+#include "examples/support/cohort_arguments.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/region_truth.hpp"
@@ -31,16 +32,15 @@
 namespace braing3n::examples {
 
 struct ReconstructionArguments {
-  std::string model, data, pattern, split, test = "test", truth, out;
+  std::string model, test = "test", truth, out;
+  CohortArguments cohort;
   std::vector<std::string> beside, baseline_sets = {"train", "validation"};
   Index pictures = 3;
 
   void add_to(CLI::App& app) {
     app.add_option("--model", model, "a tokenizer: its file, or the folder of its training")->required();
     app.add_option("--beside", beside, "NAME=TOKENIZER: another tokenizer for the same scans");
-    app.add_option("--data", data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")->required();
-    app.add_option("--pattern", pattern, "paths for a table without them, for example {participant_id}_T1w.nii.gz");
-    app.add_option("--split", split, "table subject_id,split")->required();
+    cohort.add_to(app);
     app.add_option("--test", test, "the set that is scored");
     app.add_option("--baselines", baseline_sets, "the sets on which components, mean and readout are fitted");
     app.add_option("--truth", truth, "truth.csv of phantom_cohort (T1 only): are the sizes of brain, grey and white matter and ventricles kept?");
@@ -88,7 +88,7 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
   using detail::Method;
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
-  if (!common.force && std::filesystem::exists(out / "scores.csv")) throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (out / "scores.csv").string());
+  require_new(out / "scores.csv", common);
   const auto ctx = make_cpu_context(common);
   const auto tokenizer = load_tokenizer<F32>(*ctx, a.model);
   const Vit3dConfig& encoder = tokenizer.model.config.encoder;
@@ -100,20 +100,16 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
     if (!(others.back().second.contract == tokenizer.contract))
       fail(ErrorKind::config, "evaluate.contract", "--beside ", others.back().first, ": was trained with another contract: ", describe(others.back().second.contract));
   }
-  ManifestOptions read;
-  read.pattern = a.pattern;
-  const Manifest manifest = read_manifest(std::filesystem::path(a.data), read);
-  const Split split = read_split(a.split);
+  const Manifest manifest = a.cohort.manifest();
+  const Split split = read_split(a.cohort.split);
   const std::vector<Index> test = rows_of(manifest, split, a.test);
   std::vector<Index> fit;
   for (const std::string& set : a.baseline_sets) {
-    if (set == a.test) fail(ErrorKind::argument, "evaluate.sets", "the set ", in_quotes(set), " is scored: nothing may be fitted on it");
+    require_other_set(set, a.test, "is scored: nothing may be fitted on it");
     const std::vector<Index> rows = rows_of(manifest, split, set);
     fit.insert(fit.end(), rows.begin(), rows.end());
   }
-  std::vector<std::filesystem::path> paths;
-  for (const ScanRow& s : manifest.scans) paths.push_back(s.path);
-  const VolumeSource source = scan_source(std::move(paths), tokenizer.contract, false);
+  const VolumeSource source = scan_source(manifest, tokenizer.contract);
   std::filesystem::create_directories(out);
 
   const Extent3 n = tokenizer.contract.shape, coarse = coarse_grid(n, encoder.tokens() * tokenizer.model.config.bottleneck);
@@ -283,11 +279,8 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
     summary["region_volume_errors"][tissue_names[r]] = {{"scans", errors(scan_error[r])}, {"tokenizer", errors(tokenizer_error[r])}};
   }
   csv.finish();
-  for (const auto& [name, content] : {std::pair{"summary.json", summary.dump(2) + "\n"}, std::pair{"tables.txt", text.str()}}) {
-    AtomicFile file(out / name, write);
-    file.write(content);
-    file.commit();
-  }
+  write_text(out / "summary.json", summary.dump(2) + "\n", write);
+  write_text(out / "tables.txt", text.str(), write);
   const std::array<const char*, 4> columns = {"scan", "tokenizer", "trilinear", "components of patches"};
   std::vector<std::string> captions;
   for (std::size_t i = 0; i < pictures.size(); ++i) captions.push_back(concat(ids[i / columns.size()], " ", columns[i % columns.size()]));

@@ -114,8 +114,19 @@ class SampleArms {
     return empty;
   }
 
-  /// `progress` advances by a sample at a time. Throws Error: argument (conditions or guidance that the model does not take), numeric (a
-  /// sample that is not finite); Interrupted.
+  /// Latents (N, tokens, channels) as the decoder takes them, of the samples with these numbers. `what` names them in errors. Throws
+  /// Error: argument (conditions or guidance that the model does not take), numeric (a sample that is not finite); Interrupted.
+  Tensor<float, Cpu> latents(std::span<const std::uint32_t> ids, const std::vector<ConditionRow>& rows, std::uint64_t seed,
+                             const SamplingOptions& options, const std::string& what) const {
+    for (const ConditionRow& row : rows) require_conditions(conditions(), row);
+    Tensor<float, Cpu> z =
+        dit_.latents.restore(sample_latents(*ctx_, dit_.model, ids, rows, seed, options, [] { stop_if_interrupted(); }));
+    if (!all_finite(z))
+      fail(ErrorKind::numeric, "sample.finite", what, ": a sample has values that are not finite: a smaller guidance scale or more steps may help");
+    return z;
+  }
+
+  /// `progress` advances by a sample at a time. Throws what latents() throws.
   ArmSamples sample(const Arm& arm, std::uint64_t seed, SamplingOptions options, const VolumeVisitor& visit = {},
                     Progress* progress = nullptr) const {
     options.guidance = arm.guidance;
@@ -127,13 +138,8 @@ class SampleArms {
       for (Index i = begin; i < end; ++i) {
         ids.push_back(arm.first + static_cast<std::uint32_t>(i));
         rows.push_back(arm.conditions(i));
-        require_conditions(conditions(), rows.back());
       }
-      const Tensor<float, Cpu> z = dit_.latents.restore(
-          sample_latents(*ctx_, dit_.model, std::span<const std::uint32_t>(ids), rows, seed, options, [] { stop_if_interrupted(); }));
-      if (!all_finite(z))
-        fail(ErrorKind::numeric, "arm.finite", "arm ", arm.name,
-             ": a sample has values that are not finite: a smaller guidance scale or more steps may help");
+      const Tensor<float, Cpu> z = latents(ids, rows, seed, options, "arm " + arm.name);
       out.conditions.insert(out.conditions.end(), rows.begin(), rows.end());
       out.latents.insert(out.latents.end(), z.data(), z.data() + z.size());
       out.generated.add(z);

@@ -10,4 +10,5 @@
 #include "braing3n/eval/controllability.hpp"
 #include "braing3n/eval/diversity.hpp"
 #include "braing3n/eval/frechet.hpp"
+#include "braing3n/eval/grouped_reader.hpp"
 #include "braing3n/eval/memorisation.hpp"

@@ -1,6 +1,8 @@
 #include "tests/support/check.hpp"
 
 #include "braing3n/eval/controllability.hpp"
+
+#include "braing3n/eval/grouped_reader.hpp"
 #include "braing3n/eval/pooled_features.hpp"
 
 using namespace braing3n;

@@ -3,30 +3,14 @@
 # phantom_cohort -> mae_pretrain -> tokenizer_train -> encode -> dit_train -> evaluate, and what must be refused.
 set -euo pipefail
 checks="fidelity programs"
-source "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
-bin=$(realpath "$1")
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch"
+source "$(dirname "${BASH_SOURCE[0]}")/small_models.sh"
 
-same() { cmp "$1" "$2" || { echo "fidelity programs: $1 and $2 differ" >&2; exit 1; }; }
-
-expect 0 "" "$bin/phantom_cohort" --out cohort --subjects 16 --shape 40,48,40 --modalities T1,T2 --quiet
+expect 0 "" "$bin/phantom_cohort" --out cohort --subjects 18 --shape 40,48,40 --modalities T1,T2 --quiet
 data=cohort/volumes.csv
 {
   echo subject_id,split
-  for i in $(seq 1 16); do printf 'sub-%04d,%s\n' "$i" "$([[ $i -le 8 ]] && echo train || { [[ $i -le 10 ]] && echo validation || echo test; })"; done
+  for i in $(seq 1 18); do printf 'sub-%04d,%s\n' "$i" "$([[ $i -le 10 ]] && echo train || { [[ $i -le 12 ]] && echo validation || echo test; })"; done
 } >split.csv
-cat >mae.json <<'END_JSON'
-{"model": {"encoder": {"image": [40, 48, 40], "patch": [8, 8, 8], "width": 48, "depth": 1, "heads": 4, "mlp": 96},
-           "decoder_width": 24, "decoder_depth": 1, "decoder_heads": 4, "decoder_mlp": 48},
- "contract": {"shape": [40, 48, 40], "spacing": [4, 4, 4], "centring": "mass"},
- "training": {"steps": 3, "batch": 2, "lr": 0.002, "validate_every": 3}}
-END_JSON
-cat >tokenizer.json <<'END_JSON'
-{"bottleneck": 8, "decoder": {"plan": "d1", "mid": 16, "widths": [16, 8, 8], "groups": 4},
- "training": {"steps": 12, "batch": 4, "lr": 0.004, "validate_every": 12}}
-END_JSON
 cat >dit.json <<'END_JSON'
 {"model": {"width": 48, "depth": 2, "heads": 4, "mlp": 96,
            "conditions": [{"name": "sex", "values": ["F", "M"]}, {"name": "modality", "values": ["T1", "T2"], "drop": 0, "required": true},
@@ -45,7 +29,7 @@ expect 0 "" "$bin/dit_train" --latents z.safetensors --labels $data --config dit
 fidelity=("$bin/evaluate" fidelity --model dit --tokenizer tok --data $data --split split.csv --quiet)
 few=(--n 3 --steps 2)
 expect 0 "two halves of the round trips" "${fidelity[@]}" "${few[@]}" --truth cohort/truth.csv --out fid --threads 2
-for text in "sex=F, modality=T1" "sex=M, modality=T1" "modality=T2" "white matter" "calibrated on 8 round trips" "recipe " "6 against 6 of other people"; do grep -qF -- "$text" fid/tables.txt; done
+for text in "sex=F, modality=T1" "sex=M, modality=T1" "modality=T2" "white matter" "what 10 round trips of training scans taught" "recipe " "6 against 6 of other people"; do grep -qF -- "$text" fid/tables.txt; done
 [[ -s fid/montage.png ]]
 expect 0 "" "${fidelity[@]}" "${few[@]}" --truth cohort/truth.csv --out fid1 --threads 1
 for file in fidelity.json tables.txt features.safetensors; do same fid/$file fid1/$file; done
@@ -69,7 +53,7 @@ refuse 'there is no condition "planet"' --conditions planet
 refuse "condition modality must be given" --within sex=F
 refuse "known: T1, T2" --within modality=T3
 refuse "nothing in it is unseen" --test train
-refuse "8 of the people that should be unseen trained the model" --train validation --test train
+refuse "10 of the people that should be unseen trained the model" --train validation --test train
 refuse 'no scan is in the set "nobody"' --test nobody
 refuse "expected 2 in each" --frechet 3
 sed '/sub-0003/d' cohort/truth.csv >short.csv
@@ -84,7 +68,7 @@ rm -rf new
 audit=("$bin/evaluate" memorisation --model dit --tokenizer tok --latents z.safetensors --data $data --split split.csv --quiet)
 expect 0 "Planted copies found: 4 of 4" "${audit[@]}" --n 6 --steps 3 --plant 4 --out mem --threads 2
 grep -qF "0 of 6 samples" mem/tables.txt
-grep -qF '"training_scans": 16' mem/memorisation.json
+grep -qF '"training_scans": 20' mem/memorisation.json
 [[ $(grep -cF '"planted": "sub-' mem/memorisation.json) -eq 4 ]]
 [[ -s mem/montage.png ]]
 expect 0 "Planted copies found: 4 of 4" "${audit[@]}" --n 6 --steps 3 --plant 4 --out mem1 --threads 1

@@ -3,27 +3,10 @@
 # phantom_cohort -> mae_pretrain -> tokenizer_train -> encode --latents -> dit_train -> generate -> --redo, and what must be refused.
 set -euo pipefail
 checks="generation programs"
-source "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
-bin=$(realpath "$1")
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch"
-
-same() { cmp "$1" "$2" || { echo "generation programs: $1 and $2 differ" >&2; exit 1; }; }
-differ() { ! cmp -s "$1" "$2" || { echo "generation programs: $1 and $2 are the same" >&2; exit 1; }; }
+source "$(dirname "${BASH_SOURCE[0]}")/small_models.sh"
 
 expect 0 "" "$bin/phantom_cohort" --out cohort --subjects 8 --shape 40,48,40 --modalities T1,T2 --quiet
 data=cohort/volumes.csv
-cat >mae.json <<'END_JSON'
-{"model": {"encoder": {"image": [40, 48, 40], "patch": [8, 8, 8], "width": 48, "depth": 1, "heads": 4, "mlp": 96},
-           "decoder_width": 24, "decoder_depth": 1, "decoder_heads": 4, "decoder_mlp": 48},
- "contract": {"shape": [40, 48, 40], "spacing": [4, 4, 4], "centring": "mass"},
- "training": {"steps": 3, "batch": 2, "lr": 0.002, "validate_every": 3}}
-END_JSON
-cat >tokenizer.json <<'END_JSON'
-{"bottleneck": 8, "decoder": {"plan": "d1", "mid": 16, "widths": [16, 8, 8], "groups": 4},
- "training": {"steps": 3, "batch": 2, "lr": 0.004, "validate_every": 3}}
-END_JSON
 cat >dit.json <<'END_JSON'
 {"model": {"width": 48, "depth": 2, "heads": 4, "mlp": 96,
            "conditions": [{"name": "disease"}, {"name": "sex", "values": ["F", "M"]}, {"name": "modality", "values": ["T1", "T2"], "drop": 0, "required": true},
@@ -115,12 +98,12 @@ expect 2 "is not the one that made the sample" "$bin/generate" --redo low/SYNTHE
 # Is it what was asked for? The people on whom the trainings were validated are unseen.
 evaluate=("$bin/evaluate" controllability --model dit --tokenizer tok --data $data --split tok/split.csv --quiet)
 ask=("${evaluate[@]}" --test validation --n 4 --steps 2)
-expect 0 "left out: HC-AD: the model does not know AD" "${ask[@]}" --cfg 1,2 --out asked --threads 2
+expect 0 "left out: HC-AD: the model does not know AD" "${ask[@]}" --cfg 1,2 --readers round-trip,real,latents,tokens --out asked --threads 2
 cmp out asked/tables.txt
-expect 0 "Reader round-trip" "${ask[@]}" --cfg 1,2 --out asked1 --threads 1
+expect 0 "Reader round-trip" "${ask[@]}" --cfg 1,2 --readers round-trip,real,latents,tokens --out asked1 --threads 1
 for file in tables.txt controllability.csv controllability.json montage.png; do [[ -s asked/$file ]]; same asked/$file asked1/$file; done
 scores() { grep "^$1," asked/controllability.csv | cut -d, -f5-; }
-for reader in round-trip real latents; do
+for reader in round-trip real latents tokens; do
   grep -q "^$reader,modality,cond,1,recall,T2,4," asked/controllability.csv
   grep -q "^$reader,age,null,,mean,,8," asked/controllability.csv                # both modalities
   grep -qE "^$reader,modality,prior,,share,T1,,0\.(5,|4999999|5000000)" asked/controllability.csv

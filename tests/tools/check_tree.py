@@ -46,7 +46,7 @@ ON_REQUEST = re.compile(r"braing3n/(backend/cpu/(onednn|eigen)|backend/cuda/|int
 WRITTEN = "Written by tests/tools/check_tree.py --write-umbrella."
 UMBRELLAS = [
     ("probe.hpp", r"probe/", f"// Everything about probes on tables of features. {WRITTEN}\n"),
-    ("generate.hpp", r"sample/|objective/|io/saved_dit|eval/(controllability|diversity|frechet|memorisation)",
+    ("generate.hpp", r"sample/|objective/|io/saved_dit|eval/(controllability|diversity|frechet|grouped_reader|memorisation)",
      f"// Flow matching, samplers and guidance, diffusion transformers in files, measures of samples. {WRITTEN}\n"),
     ("train.hpp", r"train/|data/|optim/|io/(training_state|volume_model|convert)|eval/(downsampling|patch_pca|region_reader|tissue_volumes)",
      f"// Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. {WRITTEN}\n"),

@@ -37,6 +37,12 @@ inline VolumeSource scan_source(std::vector<std::filesystem::path> paths, const 
   };
 }
 
+inline VolumeSource scan_source(const Manifest& manifest, const PreprocessingContract& contract, bool strict = false) {
+  std::vector<std::filesystem::path> paths;
+  for (const ScanRow& scan : manifest.scans) paths.push_back(scan.path);
+  return scan_source(std::move(paths), contract, strict);
+}
+
 /// Rows of a packed cache; the cache stays open as long as the source.
 inline VolumeSource cache_source(std::shared_ptr<const PackedCache> cache) {
   return [cache = std::move(cache)](Context<Cpu>& ctx, Index row) {

@@ -11,6 +11,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -102,8 +103,12 @@ class RegionReader {
     }
     if (!(trace > 0)) fail(ErrorKind::argument, "regions.equal", "region reader: all volumes have the same tissue");
 
+    std::vector<Index> everybody(rows_.size());
+    std::iota(everybody.begin(), everybody.end(), Index{0});
     std::array<double, regions> best{}, penalty{};
     best.fill(std::numeric_limits<double>::infinity());
+    held_out_.assign(rows_.size(), {});
+    std::vector<TissueVolumes> read(rows_.size());
     for (int step = -12; step <= 2; ++step) {
       const double candidate = trace / static_cast<double>(n) * std::pow(10.0, 0.5 * step);
       std::array<double, regions> error{};
@@ -111,39 +116,50 @@ class RegionReader {
         std::vector<Index> learn, test;
         for (Index i = 0; i < n; ++i) (i % 5 == fold ? test : learn).push_back(i);
         const Weights w = solve(ctx, learn, candidate);
-        for (const Index t : test) {
-          const TissueVolumes root = roots(w, learn, [&](Index i) { return kernel_[static_cast<std::size_t>(t * n + i)]; });
-          for (std::size_t r = 0; r < regions; ++r) error[r] += std::pow(root[r] - std::sqrt(truth_[static_cast<std::size_t>(t)][r]), 2);
-        }
+        for (const Index t : test)
+          for (std::size_t r = 0; r < regions; ++r) {
+            double root = w.intercept[r];
+            for (std::size_t i = 0; i < learn.size(); ++i) root += w.coefficients[r * learn.size() + i] * kernel_[static_cast<std::size_t>(t * n + learn[i])];
+            error[r] += std::pow(root - std::sqrt(truth_[static_cast<std::size_t>(t)][r]), 2);
+            read[static_cast<std::size_t>(t)][r] = squared(root);
+          }
       }
-      for (std::size_t r = 0; r < regions; ++r)
-        if (error[r] < best[r]) best[r] = error[r], penalty[r] = candidate;
+      for (std::size_t r = 0; r < regions; ++r) {
+        if (error[r] >= best[r]) continue;
+        best[r] = error[r], penalty[r] = candidate;
+        for (std::size_t i = 0; i < read.size(); ++i) held_out_[i][r] = read[i][r];
+      }
     }
-    all_.resize(static_cast<std::size_t>(n));
-    for (Index i = 0; i < n; ++i) all_[static_cast<std::size_t>(i)] = i;
-    weights_.coefficients.assign(regions * static_cast<std::size_t>(n), 0.0);
     for (std::size_t r = 0; r < regions; ++r) {
-      const Weights w = solve(ctx, all_, penalty[r]);
-      weights_.intercept[r] = w.intercept[r];
-      std::copy_n(w.coefficients.begin() + static_cast<std::ptrdiff_t>(r) * n, n, weights_.coefficients.begin() + static_cast<std::ptrdiff_t>(r) * n);
+      const Weights w = solve(ctx, everybody, penalty[r]);
+      intercept_[r] = w.intercept[r];
+      coefficients_[r].assign(mean_.size(), 0.0);
+      for (std::size_t i = 0; i < rows_.size(); ++i)
+        for (std::size_t k = 0; k < mean_.size(); ++k) coefficients_[r][k] += w.coefficients[r * rows_.size() + i] * rows_[i][k];
     }
   }
 
   /// Sizes in ml, in the order of tissue_names. Throws Error: state (not fitted), shape.
   TissueVolumes operator()(const std::vector<double>& blocks) const {
-    if (all_.empty()) fail(ErrorKind::state, "regions.fitted", "region reader: fit() comes first");
+    if (coefficients_[0].empty()) fail(ErrorKind::state, "regions.fitted", "region reader: fit() comes first");
     if (blocks.size() != mean_.size()) fail(ErrorKind::shape, "regions.blocks", "region reader: ", blocks.size(), " numbers, it learnt from ", mean_.size());
-    TissueVolumes out = roots(weights_, all_, [&](Index i) {
-      const std::vector<double>& row = rows_[static_cast<std::size_t>(i)];
-      double sum = 0;
-      for (std::size_t k = 0; k < row.size(); ++k) sum += row[k] * (blocks[k] - mean_[k]);
-      return sum;
-    });
-    for (double& v : out) v = std::max(0.0, v) * std::max(0.0, v);
+    TissueVolumes out{};
+    for (std::size_t r = 0; r < regions; ++r) {
+      double root = intercept_[r];
+      for (std::size_t k = 0; k < blocks.size(); ++k) root += coefficients_[r][k] * (blocks[k] - mean_[k]);
+      out[r] = squared(root);
+    }
     return out;
   }
 
+  /// What the folds that had not learnt from them read of the volumes, in the order of add(): how readings of other volumes compare with the
+  /// truth.
+  const std::vector<TissueVolumes>& held_out() const { return held_out_; }
+  const std::vector<TissueVolumes>& truth() const { return truth_; }
+
  private:
+  static double squared(double root) { return std::max(0.0, root) * std::max(0.0, root); }
+
   static constexpr std::size_t regions = std::tuple_size_v<TissueVolumes>;
   struct Weights {
     std::array<double, regions> intercept{};
@@ -167,21 +183,11 @@ class RegionReader {
     return w;
   }
 
-  template <class Product>
-  static TissueVolumes roots(const Weights& w, const std::vector<Index>& people, Product&& product) {
-    TissueVolumes out = w.intercept;
-    for (std::size_t i = 0; i < people.size(); ++i) {
-      const double k = product(people[i]);
-      for (std::size_t r = 0; r < regions; ++r) out[r] += w.coefficients[r * people.size() + i] * k;
-    }
-    return out;
-  }
-
   std::vector<std::vector<double>> rows_;
-  std::vector<TissueVolumes> truth_;
+  std::vector<TissueVolumes> truth_, held_out_;
   std::vector<double> mean_, kernel_;
-  std::vector<Index> all_;
-  Weights weights_;
+  TissueVolumes intercept_{};
+  std::array<std::vector<double>, regions> coefficients_;  // (regions, blocks)
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -223,4 +223,11 @@ class AtomicFile {
   int fd_ = -1;
 };
 
+/// A whole file at once. Throws what AtomicFile throws.
+inline void write_text(const std::filesystem::path& path, std::string_view text, const WriteOptions& options = {}) {
+  AtomicFile file(path, options);
+  file.write(text);
+  file.commit();
+}
+
 }  // namespace braing3n::inline BRAING3N_ABI

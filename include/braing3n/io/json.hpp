@@ -240,9 +240,7 @@ T config_from_file(const std::filesystem::path& path) {
 
 template <class T>
 void write_json(const std::filesystem::path& path, const T& value, const WriteOptions& options = {}) {
-  AtomicFile file(path, options);
-  file.write(json_text(value, 2) + "\n");
-  file.commit();
+  write_text(path, json_text(value, 2) + "\n", options);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

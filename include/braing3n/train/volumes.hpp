@@ -75,18 +75,16 @@ inline TrainingData open_training_data(const TrainingDataOptions& o, const Prepr
   d.split = o.split.empty() ? split_subjects(m, {{"train", 1 - o.validation}, {"validation", o.validation}}, seed) : read_split(o.split);
   d.train = rows_of(m, d.split, "train");
   d.validation = rows_of(m, d.split, "validation");
-  std::vector<std::filesystem::path> paths;
   std::string described;
   for (const ScanRow& s : m.scans) {
     d.ids.push_back(s.volume_id);
-    paths.push_back(s.path);
     described += concat(s.volume_id, '\n', s.subject_id, '\n', d.split.at(s.subject_id), '\n');
   }
   Crc32 crc;
   crc.update(std::as_bytes(std::span<const char>(described.data(), described.size())));
   d.hash = crc.hex();
   if (o.cache.empty()) {
-    d.source = scan_source(std::move(paths), contract, o.strict);
+    d.source = scan_source(m, contract, o.strict);
   } else {
     auto cache = std::make_shared<const PackedCache>(o.cache);
     if (!(cache->contract() == contract)) throw Error(ErrorKind::config, "cache.contract", "the cache was made with another contract: " + describe(cache->contract()), o.cache.string());

@@ -1,0 +1,37 @@
+// The people that `evaluate` looks at: a table of scans and who of them belongs to which set.
+#pragma once
+
+#include <string>
+
+#include "braing3n/data/split.hpp"
+#include "examples/support/program.hpp"
+
+namespace braing3n::examples {
+
+struct CohortArguments {
+  std::string data, pattern, split;
+
+  void add_to(CLI::App& app) {
+    app.add_option("--data", data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")->required();
+    app.add_option("--pattern", pattern, "paths for a table without them, for example {participant_id}_T1w.nii.gz");
+    app.add_option("--split", split, "table subject_id,split of the training")->required();
+  }
+  Manifest manifest() const {
+    ManifestOptions read;
+    read.pattern = pattern;
+    return read_manifest(std::filesystem::path(data), read);
+  }
+};
+
+/// Nobody may learn from the set that is scored. Throws Error (argument) when `fitted` is that set; `why` ends its sentence.
+inline void require_other_set(const std::string& fitted, const std::string& scored, const char* why) {
+  if (fitted == scored) fail(ErrorKind::argument, "evaluate.sets", "the set ", in_quotes(scored), ' ', why);
+}
+
+/// Throws Error (file) when `path` is there and may not be replaced.
+inline void require_new(const std::filesystem::path& path, const CommonOptions& common) {
+  if (!common.force && std::filesystem::exists(path))
+    throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", path.string());
+}
+
+}  // namespace braing3n::examples
