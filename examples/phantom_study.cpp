@@ -257,7 +257,7 @@ int study(const Program& program, Options o) {
                {small}));
   }
   const std::string steps = std::to_string(o.steps), n = std::to_string(o.n);
-  const std::vector<std::string> sampling = {"--sampler", "heun", "--steps", steps, "--seed", std::to_string(common.seed)};
+  const std::vector<std::string> sampling = {"--sampler", "heun", "--shift", "3", "--steps", steps, "--seed", std::to_string(common.seed)};
   run("Four people at three ages", joined({"generate", "--condition", "modality=T1,disease=HC", "--sweep", "age=30,50,70", "--n",
                                            o.smoke ? "1" : "4", "--cfg", o.cfg, "--out", at("sweep")},
                                           {models, sampling}));

@@ -10,10 +10,12 @@ namespace braing3n::examples {
 
 struct SamplerArguments {
   Index steps = 50;
+  double shift = 1;
   std::string sampler = "euler";
 
   void add_to(CLI::App& app) {
     app.add_option("--steps", steps, "steps from noise to data");
+    app.add_option("--shift", shift, "of the steps: above 1 they are shorter near the noise");
     app.add_option("--sampler", sampler, "euler, or heun with two evaluations a step")->check(CLI::IsMember({"euler", "heun"}));
   }
   /// Without guidance. Throws Error (argument) unless there are 1 to 100,000 steps.
@@ -22,6 +24,8 @@ struct SamplerArguments {
     SamplingOptions o;
     o.sampler = sampler == "heun" ? Sampler::heun : Sampler::euler;
     o.steps = static_cast<int>(steps);
+    o.shift = shift;
+    (void)TimeGrid(o.steps, o.shift);  // says what is wrong with it before anything is loaded
     return o;
   }
 };

@@ -129,3 +129,31 @@ TEST_CASE("the grid of times: 1 down to, and for Euler without, 0; one step too 
   for (const Sampler s : {Sampler::euler, Sampler::heun})
     test::check_error("sample.steps", {"got 0"}, [&] { integrate(s, x, 0, constant); });
 }
+
+TEST_CASE("a shifted grid has its short steps near the noise, and keeps the deviation of wide directions") {
+  Context<Cpu> ctx({.threads = 1});
+  const TimeGrid grid(4, 3);
+  for (int i = 0; i <= 4; ++i) CHECK(grid.at(i) == doctest::Approx(std::array{1.0, 0.9, 0.75, 0.5, 0.0}[static_cast<std::size_t>(i)]));
+  double sum = 0;
+  for (int i = 0; i < 4; ++i) sum += grid.length(i);
+  CHECK(sum == doctest::Approx(1));
+  for (int i = 0; i <= 7; ++i) CHECK(TimeGrid(7).at(i) == 1.0 - i * (1.0 / 7));
+  // Normal data with 450 times the variance of the noise: the exact flow multiplies by its deviation.
+  const double variance = 450;
+  const auto kept = [&](Sampler sampler, double shift) {
+    const auto velocity = [&](const Tensor<double, Cpu>& x, double t) {
+      Tensor<double, Cpu> v = x.clone();
+      const double u = 1 - t, rate = (t - u * variance) / (t * t + u * u * variance);
+      for (Index i = 0; i < v.size(); ++i) v.data()[i] *= rate;
+      return v;
+    };
+    const double one = 1;
+    return integrate(sampler, Tensor<double, Cpu>::from_host(ctx, {1}, {&one, 1}), TimeGrid(25, shift), velocity).data()[0] / std::sqrt(variance);
+  };
+  CHECK(kept(Sampler::euler, 1) == doctest::Approx(0.689).epsilon(0.002));
+  CHECK(kept(Sampler::euler, 3) == doctest::Approx(0.874).epsilon(0.002));
+  CHECK(kept(Sampler::heun, 1) == doctest::Approx(0.896).epsilon(0.002));
+  CHECK(kept(Sampler::heun, 3) == doctest::Approx(0.985).epsilon(0.002));
+  for (const double wrong : {0.0, -1.0, std::nan(""), std::numeric_limits<double>::infinity()})
+    test::check_error("sample.shift", {"expected a positive number"}, [&] { TimeGrid(4, wrong); });
+}

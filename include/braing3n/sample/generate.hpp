@@ -18,11 +18,13 @@ namespace braing3n::inline BRAING3N_ABI {
 struct SamplingOptions {
   Sampler sampler = Sampler::euler;
   int steps = 50;
+  double shift = 1;  // of the time grid; above 1: shorter steps near the noise
   Guidance guidance{};
 
   static void visit(auto& self, auto&& v) {
     v("sampler", self.sampler);
     v("steps", self.steps);
+    v("shift", self.shift);
     v("guidance", self.guidance);
   }
 };
@@ -43,7 +45,7 @@ Tensor<typename Model::T, B> sample_latents(Context<B>& context, const Model& mo
   };
   const GuidedVelocity velocity(network, model.config.conditions, rows, options.guidance);
   const Shape shape = {volume_of(model.config.grid), model.config.channels};
-  return integrate(options.sampler, draw_noise<T>(context, seed, generation_step, ids, shape), options.steps, velocity);
+  return integrate(options.sampler, draw_noise<T>(context, seed, generation_step, ids, shape), TimeGrid(options.steps, options.shift), velocity);
 }
 
 template <class Model, Backend B>
