@@ -10,6 +10,7 @@
 #include "braing3n/io/saved_dit.hpp"
 #include "braing3n/models/dit_memory.hpp"
 #include "braing3n/train/dit_preview.hpp"
+#include "braing3n/train/latent_gaussian.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/latent_arguments.hpp"
 
@@ -103,6 +104,7 @@ int main(int argc, char** argv) {
     }
     Dit3d<Cpu, F32> model(*ctx, run.dit.model);
     initialize(model, program.common.seed);
+    if (run.dit.model.gaussian_rank > 0) measure_gaussian(*ctx, data, model);
     const LatentPicture picture = decoder ? decoded_picture(*ctx, data, decoder->contract, [&](const Tensor<float, Cpu>& z) { return (*decoder)(z); }) : channel_picture(*ctx, data);
 
     std::optional<TimeBinFile> bins;

@@ -42,11 +42,7 @@ Guidance parse_guidance(const Options& o, const std::vector<ConditionField>& fie
   if (o.cfg.find('=') == std::string::npos) {
     g.scale = number("--cfg", o.cfg);
   } else {
-    for (const Assignment& a : parse_assignments(o.cfg)) {
-      if (a.values.size() != 1) fail(ErrorKind::argument, "guidance.scale", "--cfg: ", a.name, " has ", a.values.size(), " scales, expected one");
-      (void)find_condition(fields, a.name);
-      g.composed.push_back({a.name, number("--cfg " + a.name, a.values[0])});
-    }
+    g.composed = parse_scales("--cfg", o.cfg, fields);
   }
   if (o.interval) {
     const std::size_t comma = o.interval->find(',');

@@ -6,6 +6,7 @@
 //   phantom_study --out DIR --evaluate --cfg 2      the models that are there, measured again
 // People are split once. The masked autoencoder, the tokenizer, the transformer and the readers learn from the train people; what is
 // reported comes from the test people. Every step is one of the other programs, run with the command that is printed.
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <iostream>
@@ -30,7 +31,7 @@ struct Options {
   std::filesystem::path out;
   bool smoke = false, evaluate = false;
   Index subjects = 1800, mae_steps = 2600, tokenizer_steps = 1000, dit_steps = 6000, n = 64, steps = 25;
-  std::string cfg = "1.4", mae, tokenizer, dit;
+  std::string cfg = "1.4", cfg_of = "disease=3,sex=1.6,idh1=3", mae, tokenizer, dit;
 };
 
 // 32 x 40 x 32 voxels of 5 mm in patches of 8: 80 tokens, of which the tokenizer keeps 32 numbers each.
@@ -213,6 +214,11 @@ int study(const Program& program, Options o) {
          {std::tuple{"mae.json", &o.mae, mae_config}, std::tuple{"tokenizer.json", &o.tokenizer, tokenizer_config},
           std::tuple{"dit.json", &o.dit, dit_config}})
       write_text(o.out / name, given->empty() ? text : content(*given), {.overwrite = true});
+    if (o.dit.empty()) {  // as many directions as the scans can show
+      Json config = read_json(o.out / "dit.json");
+      config["model"]["gaussian_rank"] = std::min<Index>(512, o.subjects / 2);
+      write_text(o.out / "dit.json", config.dump(1) + "\n", {.overwrite = true});
+    }
   }
   remove({"sweep", "controllability", "guidance", "fidelity", "memorisation"});
 
@@ -264,14 +270,14 @@ int study(const Program& program, Options o) {
   run("Are samples what was asked for?",
       joined({"evaluate", "controllability", "--contrasts",
               "HC-AD,MCI-AD,HC-MCI,HC-PD,sex,modality,tumour,idh1,age", "--n", n, "--cfg", o.cfg,
-              "--readers", "both", "--reader-scans", "6000", "--out", at("controllability")},
+              "--cfg-of", o.cfg_of, "--readers", "both", "--reader-scans", "6000", "--out", at("controllability")},
              {models, scans, sampling}));
   run("The same with other guidance, on half as many",
       joined({"evaluate", "controllability", "--contrasts", "HC-AD,sex,tumour,idh1@T1c,age", "--n",
               std::to_string(std::max<Index>(2, o.n / 2)), "--cfg", o.smoke ? "2" : "1,2,3", "--readers", "both", "--out", at("guidance")},
              {models, scans, sampling}));
   run("Do they spread as people do?", joined({"evaluate", "fidelity", "--truth", at("cohort/truth.csv"), "--conditions",
-                                              "disease,sex,modality", "--n", n, "--cfg", o.cfg, "--out", at("fidelity")},
+                                              "disease,sex,modality", "--n", n, "--cfg", o.cfg, "--cfg-of", o.cfg_of, "--out", at("fidelity")},
                                              {models, scans, sampling}));
   run("Are they copies?", joined({"evaluate", "memorisation", "--latents", at("latents.safetensors"), "--n", o.smoke ? "8" : "256", "--cfg",
                                   o.cfg, "--plant", o.smoke ? "2" : "20", "--out", at("memorisation")},
@@ -281,7 +287,7 @@ int study(const Program& program, Options o) {
   for (const auto& [title, step] : times.items()) total += number_at(step, {"seconds"});
 
   std::ostringstream text;
-  text << "Guidance " << o.cfg << ", " << o.n << " samples per class, " << o.steps
+  text << "Guidance " << o.cfg << (o.cfg_of.empty() ? "" : " (" + o.cfg_of + ")") << ", " << o.n << " samples per class, " << o.steps
        << " steps of Heun; readers fitted on round trips of train people, their ceiling: round trips of\n"
        << "unseen people; the published reader is fitted on scans" << (o.smoke ? ". A smoke run, far too short to learn anything" : "")
        << "\n\n";
@@ -297,6 +303,7 @@ int study(const Program& program, Options o) {
                                           {"smoke", o.smoke},
                                           {"seed", common.seed},
                                           {"cfg", o.cfg},
+                                          {"cfg_of", o.cfg_of},
                                           {"n", o.n},
                                           {"sampling_steps", o.steps},
                                           {"figures", verdicts.json()},
@@ -326,6 +333,7 @@ int main(int argc, char** argv) {
   app.add_option("--tokenizer-config", o.tokenizer, "the same of tokenizer_train");
   app.add_option("--dit-config", o.dit, "the same of dit_train");
   app.add_option("--cfg", o.cfg, "guidance of the samples that are judged, chosen beforehand");
+  app.add_option("--cfg-of", o.cfg_of, "NAME=SCALE,...: conditions with a scale of their own, chosen beforehand");
   CLI::Option* n = app.add_option("--n", o.n, "samples per class")->check(CLI::Range(2, 100000));
   CLI::Option* steps = app.add_option("--sampling-steps", o.steps, "from noise to data")->check(CLI::Range(1, 100000));
   program.without({"--device", "--precision"});

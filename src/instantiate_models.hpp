@@ -24,5 +24,6 @@
   template struct Vit3d<Cpu, P>;                   \
   template struct Mae3d<Cpu, P>;                   \
   template struct CnnDecoder3d<Cpu, P>;            \
+  template struct GaussianVelocity<Cpu, P>;        \
   template struct Dit3d<Cpu, P>;                   \
   template struct Tokenizer<Cpu, P>;

@@ -21,7 +21,7 @@
 namespace braing3n::examples {
 
 struct ControllabilityArguments {
-  std::string model, tokenizer, train = "train", test = "test", half = "all", probe, out;
+  std::string model, tokenizer, train = "train", test = "test", half = "all", probe, own_scales, out;
   CohortArguments cohort;
   SamplerArguments sampler{.steps = 25};
   std::vector<std::string> contrasts{"HC-AD", "MCI-AD", "HC-MCI", "HC-PD", "sex", "modality", "tumour", "idh1", "age"},
@@ -41,6 +41,7 @@ struct ControllabilityArguments {
         ->delimiter(',');
     app.add_option("--n", n, "samples per class (idh1: and modality)");
     app.add_option("--cfg", cfg, "guidance scales, each with a table")->delimiter(',');
+    app.add_option("--cfg-of", own_scales, "NAME=SCALE,...: conditions that are guided with a scale of their own in every table");
     sampler.add_to(app);
     app.add_option("--readers", readers, "round-trip, real, latents, tokens; both: the first two")
         ->delimiter(',')

@@ -81,6 +81,7 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
   const auto ctx = make_cpu_context(common);
   const SampleArms models(*ctx, a.model, a.tokenizer);
   const Manifest manifest = a.cohort.manifest();
+  const std::vector<ConditionScale> own = parse_scales("--cfg-of", a.own_scales, models.conditions());
   const ControllabilityPlan plan(models.conditions(), manifest, read_split(a.cohort.split), a);
   require_unseen(a.model, plan.test, manifest);
   std::optional<SavedProbe> saved;
@@ -167,7 +168,7 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
         const Arm arm{.name = p.name,
                       .conditions = [&p](Index i) { return p.rows[static_cast<std::size_t>(i)]; },
                       .n = std::ssize(p.rows),
-                      .guidance = {.scale = a.cfg[s]},
+                      .guidance = guidance_of(models.conditions(), p.rows.front(), a.cfg[s], own),
                       .first = p.first};
         ArmSamples samples = models.sample(
             arm, a.seed, sampling,
@@ -203,7 +204,7 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
           "class.\n";
   for (std::size_t r = 0; r < kinds.size(); ++r)
     for (std::size_t s = 0; s < a.cfg.size(); ++s) {
-      text << "\nReader " << kinds[r].name << " (" << kinds[r].text << "), guidance " << a.cfg[s] << "\n\n";
+      text << "\nReader " << kinds[r].name << " (" << kinds[r].text << "), guidance " << a.cfg[s] << (a.own_scales.empty() ? "" : ", " + a.own_scales) << "\n\n";
       print_scores(text, plan.contrasts, scores[r], s, !kinds[r].latents);
     }
   std::cout << text.str();
@@ -220,6 +221,7 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
                {"sampler", a.sampler.sampler},
                {"seed", a.seed},
                {"cfg", a.cfg},
+               {"cfg_of", a.own_scales},
                {"reader_scans", train.rows.size()},
                {"unseen_scans", test.rows.size()},
                {"reader_half", a.half},

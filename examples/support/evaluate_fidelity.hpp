@@ -35,7 +35,7 @@
 namespace braing3n::examples {
 
 struct FidelityArguments {
-  std::string model, tokenizer, train = "train", test = "test", truth, within, reference, out;
+  std::string model, tokenizer, train = "train", test = "test", truth, within, reference, own_scales, out;
   CohortArguments cohort;
   SamplerArguments sampler;
   std::vector<std::string> conditions;
@@ -52,6 +52,7 @@ struct FidelityArguments {
     app.add_option("--truth", truth, "truth.csv of phantom_cohort: region volumes beside it");
     app.add_option("--n", n, "samples of each arm")->check(CLI::Range(2, 100000));
     app.add_option("--cfg", cfg, "guidance, 1: none");
+    app.add_option("--cfg-of", own_scales, "NAME=SCALE,...: conditions that are guided with a scale of their own");
     sampler.add_to(app);
     app.add_option("--conditions", conditions, "conditions whose values become arms (default: all that have classes)")->delimiter(',');
     app.add_option("--within", within, "name=value,...: what else every arm asks for (default: modality=T1 where the model knows it)");
@@ -160,6 +161,7 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   SamplingOptions sampling = a.sampler.options();
   sampling.guidance.scale = a.cfg;
   sampling.guidance.validate(fields);
+  const std::vector<ConditionScale> own = parse_scales("--cfg-of", a.own_scales, fields);
   const Manifest manifest = a.cohort.manifest();
   const Split split = read_split(a.cohort.split);
   const std::vector<Index> test = rows_of(manifest, split, a.test), train = rows_of(manifest, split, a.train);
@@ -307,7 +309,7 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   for (FidelityArm& arm : list) {
     Tensor<float, Cpu> shown;
     const ArmSamples made = arms.sample(
-        {arm.name, [&](Index) { return arm.row; }, a.n, sampling.guidance, next}, a.seed, sampling,
+        {arm.name, [&](Index) { return arm.row; }, a.n, guidance_of(fields, arm.row, a.cfg, own), next}, a.seed, sampling,
         [&](Index i, const Tensor<float, Cpu>& decoded, const Tensor<float, Cpu>& imposed) {
           if (i == 0) shown = decoded;
           if (!truth || !arm.t1) return;
@@ -330,7 +332,7 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   }
 
   std::ostringstream text;
-  text << "Guidance " << decimals(a.cfg, 2) << ", " << a.sampler.steps << " steps (" << a.sampler.sampler << "), " << a.n << " samples of each arm, seed " << a.seed;
+  text << "Guidance " << decimals(a.cfg, 2) << (a.own_scales.empty() ? "" : " (" + a.own_scales + ")") << ", " << a.sampler.steps << " steps (" << a.sampler.sampler << "), " << a.n << " samples of each arm, seed " << a.seed;
   if (empty > 0) text << "; in " << empty << " samples there is no brain";
   for (const std::string& name : left_out) text << "\nleft out, no training scan has it: " << name;
   text << "\n\nMean distance of latents (" << size << " numbers) within an arm, between different people\n\n";
@@ -470,6 +472,7 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
                        {"model", arms.dit().hash},
                        {"tokenizer", arms.tokenizer().hash},
                        {"cfg", a.cfg},
+                       {"cfg_of", a.own_scales},
                        {"steps", a.sampler.steps},
                        {"sampler", a.sampler.sampler},
                        {"seed", a.seed},

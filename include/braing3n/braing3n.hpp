@@ -103,6 +103,7 @@
 #include "braing3n/models/decoder_slabs.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/models/dit_memory.hpp"
+#include "braing3n/models/gaussian_velocity.hpp"
 #include "braing3n/models/mae3d.hpp"
 #include "braing3n/models/tiled_decode.hpp"
 #include "braing3n/models/tokenizer.hpp"

@@ -47,6 +47,7 @@
 #include "braing3n/train/dit_preview.hpp"
 #include "braing3n/train/dit_training.hpp"
 #include "braing3n/train/latent_data.hpp"
+#include "braing3n/train/latent_gaussian.hpp"
 #include "braing3n/train/mae_training.hpp"
 #include "braing3n/train/tokenizer_training.hpp"
 #include "braing3n/train/volumes.hpp"

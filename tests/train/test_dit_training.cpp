@@ -5,6 +5,7 @@
 #include "braing3n/sample/generate.hpp"
 #include "braing3n/train/dit_training.hpp"
 #include "braing3n/train/fit.hpp"
+#include "braing3n/train/latent_gaussian.hpp"
 
 using namespace braing3n;
 
@@ -383,4 +384,73 @@ TEST_CASE("the model learns what its conditions say, and a saved one samples the
     CHECK(std::abs(mean_of("modality=T1,sex=F") - 1.0) < 0.15);
     CHECK(std::abs(mean_of("modality=T1,sex=M") + 1.0) < 0.15);
   });
+}
+
+TEST_CASE("the normal law of the latents: what conditions change, and what stays open when they are hidden") {
+  const test::ScratchFolder scratch;
+  write_latents(scratch.path, 60);
+  std::vector<std::vector<float>> measured;
+  for (const int threads : {1, 3}) {
+    Context<Cpu> ctx({.threads = threads});
+    DitTrainingConfig config = tiny();
+    config.model.gaussian_rank = 2;
+    const LatentData data = open(ctx, scratch.path, config);
+    Dit3d<Cpu, F32> model(ctx, config.model);
+    initialize(model, 5);
+    measure_gaussian(ctx, data, model);
+    std::vector<float> values;
+    for_each_parameter(model.gaussian, [&](const std::string&, const auto& p) {
+      const auto part = p.value().to_host();
+      values.insert(values.end(), part.begin(), part.end());
+    });
+    measured.push_back(std::move(values));
+    if (threads == 1) continue;
+
+    // All values of a scan are +1 or -1, by sex, and a little noise. An untrained model samples the normal law itself.
+    std::vector<std::uint32_t> ids(256);
+    std::iota(ids.begin(), ids.end(), 0u);
+    const auto law_of = [&](const char* text) {  // mean and deviation of what the samples' first channel is on average
+      const std::vector<ConditionRow> rows(ids.size(), parse_conditions(config.model.conditions, text));
+      const auto z = data.statistics.restore(sample_latents(ctx, model, std::span<const std::uint32_t>(ids), rows, 9, {.sampler = Sampler::heun, .steps = 40, .shift = 3}));
+      double sum = 0, square = 0;
+      const auto n = static_cast<double>(ids.size());
+      for (Index i = 0; i < static_cast<Index>(ids.size()); ++i) {
+        double mean = 0;
+        for (Index k = 0; k < row_size; k += channels) mean += static_cast<double>(z.data()[i * row_size + k]) * channels / row_size;
+        sum += mean / n, square += mean * mean / n;
+      }
+      return std::pair{sum, std::sqrt(square - sum * sum)};
+    };
+    const auto [women, women_sd] = law_of("modality=T1,sex=F");
+    const auto [men, men_sd] = law_of("modality=T2,sex=M");
+    const auto [all, all_sd] = law_of("modality=T1");
+    CHECK(std::abs(women - 1) < 0.15);
+    CHECK(std::abs(men + 1) < 0.15);
+    CHECK(std::abs(all) < 0.2);
+    CHECK(women_sd < 0.2);
+    CHECK(men_sd < 0.2);
+    CHECK(std::abs(all_sd - 1) < 0.15);
+    test::check_error("dit3d.gaussian_rank", {"46 directions", "at least 92", "there are 90"}, [&] {
+      Dit3dConfig wide = config.model;
+      wide.gaussian_rank = 46;
+      Dit3d<Cpu, F32> refused(ctx, wide);
+      initialize(refused, 5);
+      measure_gaussian(ctx, data, refused);
+    });
+    // The law is part of the model; a file without it is not the model.
+    const auto file = scratch.path / "model.safetensors";
+    save_dit(file, model, data.statistics, "", "", {}, {.overwrite = true});
+    const auto loaded = load_dit<F32>(ctx, file);
+    CHECK(test::same_bits(loaded.model.gaussian.effects.compute(), model.gaussian.effects.compute()));
+    Dit3dConfig plain = config.model;
+    plain.gaussian_rank = 0;
+    Dit3d<Cpu, F32> without(ctx, plain);
+    initialize(without, 5);
+    std::vector<NamedTensor> tensors = state_tensors(without);
+    Dit3d<Cpu, F32> incomplete(ctx, config.model);
+    const ModelInfo info{.kind = "dit3d", .config = json_text(config.model)};
+    write_model(file, info, tensors, {.overwrite = true});
+    test::check_error("model.weights", {"missing", "gaussian.mean"}, [&] { (void)load_model<Dit3d<Cpu, F32>>(ctx, ModelFile(file), "dit3d"); });
+  }
+  CHECK(measured[0] == measured[1]);
 }

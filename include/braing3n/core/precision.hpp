@@ -32,6 +32,10 @@ struct BF16 {
 template <class P>
 concept Precision = std::same_as<P, F64> || std::same_as<P, F32> || std::same_as<P, BF16>;
 
+/// The policy for parts that stay in fp32 or better.
+template <Precision P>
+using wide_t = std::conditional_t<std::is_same_v<P, BF16>, F32, P>;
+
 /// The type in which values of type T are summed.
 template <class T>
 struct AccumOf {

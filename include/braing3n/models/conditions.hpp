@@ -116,6 +116,60 @@ inline ConditionBatch condition_batch(const std::vector<ConditionField>& fields,
   return batch;
 }
 
+/// How many combinations the values of the required categorical fields have: 1 without such fields.
+inline Index required_classes(const std::vector<ConditionField>& fields) {
+  Index classes = 1;
+  for (const ConditionField& f : fields)
+    if (f.required && f.kind == ConditionKind::categorical) classes *= f.classes();
+  return classes;
+}
+
+/// The combination that each of n samples has, the last field running fastest. Throws Error (argument) where one is missing.
+inline std::vector<std::int32_t> required_class(const std::vector<ConditionField>& fields, const ConditionBatch& batch, std::size_t n) {
+  std::vector<std::int32_t> classes(n, 0);
+  for (std::size_t f = 0; f < fields.size(); ++f) {
+    if (!fields[f].required || fields[f].kind != ConditionKind::categorical) continue;
+    const std::vector<std::int32_t>& labels = batch.fields[f].labels;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (i >= labels.size() || labels[i] < 0) fail(ErrorKind::argument, "conditions.required", "condition ", fields[f].name, " must be given, sample ", i, " has none");
+      classes[i] = classes[i] * static_cast<std::int32_t>(fields[f].classes()) + labels[i];
+    }
+  }
+  return classes;
+}
+
+/// The other conditions as numbers, for linear models: a categorical field one per class (1 for the sample's own, 0 for the rest), a continuous
+/// one z and z^2, z running from -1 to 1 over its range.
+inline Index feature_count(const std::vector<ConditionField>& fields) {
+  Index count = 0;
+  for (const ConditionField& f : fields) count += f.kind == ConditionKind::continuous ? 2 : f.required ? 0 : f.classes();
+  return count;
+}
+
+/// (n feature_count), NaN where nothing is known.
+inline std::vector<double> condition_features(const std::vector<ConditionField>& fields, const ConditionBatch& batch, std::size_t n) {
+  const auto width = static_cast<std::size_t>(feature_count(fields));
+  std::vector<double> features(n * width);
+  std::size_t at = 0;
+  for (std::size_t f = 0; f < fields.size(); ++f) {
+    const ConditionField& field = fields[f];
+    if (field.kind == ConditionKind::categorical && field.required) continue;
+    const auto columns = static_cast<std::size_t>(field.kind == ConditionKind::continuous ? 2 : field.classes());
+    for (std::size_t i = 0; i < n; ++i) {
+      double* to = features.data() + i * width + at;
+      if (field.kind == ConditionKind::continuous) {
+        to[0] = (2 * batch.fields[f].values.at(i) - field.minimum - field.maximum) / (field.maximum - field.minimum);
+        to[1] = to[0] * to[0];
+      } else {
+        const std::int32_t label = batch.fields[f].labels.at(i);
+        for (std::size_t c = 0; c < columns; ++c) to[c] = label < 0 ? std::numeric_limits<double>::quiet_NaN() : static_cast<std::size_t>(label) == c ? 1.0 : 0.0;
+      }
+    }
+    at += columns;
+  }
+  return features;
+}
+
 /// The fields for which keep(f) is true, and the required ones; the others are null.
 template <class Keep>
 ConditionRow keep_conditions(const std::vector<ConditionField>& fields, ConditionRow row, Keep&& keep) {

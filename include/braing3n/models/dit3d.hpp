@@ -14,6 +14,7 @@
 #include "braing3n/autograd/checkpoint.hpp"
 #include "braing3n/autograd/compiled.hpp"
 #include "braing3n/models/conditions.hpp"
+#include "braing3n/models/gaussian_velocity.hpp"
 #include "braing3n/nn/embedding.hpp"
 #include "braing3n/nn/transformer.hpp"
 
@@ -25,6 +26,7 @@ struct Dit3dConfig {
   Index width = 1152, depth = 12, heads = 18, mlp = 4608;
   double layer_norm_eps = 1e-6;
   double time_scale = 1000.0;  // the time in [0, 1] is multiplied by this before its sinusoidal embedding
+  Index gaussian_rank = 0;     // above 0: the network adds to the velocity of a normal law with so many directions (gaussian_velocity.hpp)
   std::vector<ConditionField> conditions = paper_conditions();
 
   static void visit(auto& self, auto&& v) {
@@ -36,6 +38,7 @@ struct Dit3dConfig {
     v("mlp", self.mlp);
     v("layer_norm_eps", self.layer_norm_eps);
     v("time_scale", self.time_scale);
+    v("gaussian_rank", self.gaussian_rank);
     v("conditions", self.conditions);
   }
 
@@ -46,6 +49,8 @@ struct Dit3dConfig {
     if (channels < 1 || volume_of(grid) < 1 || depth < 0 || mlp < 1)
       fail(ErrorKind::config, "dit3d.sizes", "dit3d: ", channels, " channels on ", volume_of(grid), " tokens, depth ", depth, ", mlp ", mlp);
     if (!(time_scale > 0)) fail(ErrorKind::config, "dit3d.time_scale", "dit3d: a time scale of ", time_scale, ", expected a positive number");
+    if (gaussian_rank < 0 || gaussian_rank > channels * volume_of(grid))
+      fail(ErrorKind::config, "dit3d.gaussian_rank", "dit3d: a normal law with ", gaussian_rank, " directions, a sample has ", channels * volume_of(grid), " values");
     validate_conditions(conditions);
   }
 };
@@ -72,6 +77,7 @@ struct Dit3d {
   std::vector<DitBlock<B, P>> blocks;
   LayerNorm<B, P> norm_final;
   Linear<B, P> final_modulation, final_linear;
+  GaussianVelocity<B, P> gaussian;  // absent without a rank; its classes are those of the required conditions, its features the others
   std::string path;
 
   Dit3d() = default;
@@ -95,6 +101,8 @@ struct Dit3d {
     norm_final = LayerNorm<B, P>(context, c.width, c.layer_norm_eps, false);
     final_modulation = Linear<B, P>(context, c.width, 2 * c.width, {.weight_init = zeros()});
     final_linear = Linear<B, P>(context, c.width, c.channels, {.weight_init = zeros()});
+    if (c.gaussian_rank > 0)
+      gaussian = GaussianVelocity<B, P>(context, required_classes(c.conditions), volume_of(c.grid) * c.channels, c.gaussian_rank, feature_count(c.conditions));
   }
 
   /// x (N, L, C) at times t (N) in [0, 1] (1 = noise, 0 = data) under the conditions -> velocity (N, L, C).
@@ -109,7 +117,9 @@ struct Dit3d {
         h = pass.recompute_blocks ? checkpoint(pass, [&block](Pass<B>& p, const Act& a, const Act& b) { return block(p, a, b); }, h, c)
                                   : block(pass, std::move(h), c);
       const auto [shift, scale] = chunk<2>(final_modulation(pass, c));
-      return final_linear(pass, modulate(norm_final(pass, h), shift, scale));
+      h = modulate(norm_final(pass, h), shift, scale);
+      if (!gaussian.exists()) return final_linear(pass, h);
+      return final_linear.add_to(pass, gaussian(pass, x, t, required_class(config.conditions, condition, t.size()), condition_features(config.conditions, condition, t.size())), h);
     });
   }
 
@@ -147,6 +157,7 @@ struct Dit3d {
     v("blocks", self.blocks);
     v("final_layer.adaLN_modulation.1", self.final_modulation);
     v("final_layer.linear", self.final_linear);
+    if (self.gaussian.exists()) v("gaussian", self.gaussian);
   }
 
  private:

@@ -11,10 +11,6 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// The policy for parts that stay in fp32 or better.
-template <Precision P>
-using wide_t = std::conditional_t<std::is_same_v<P, BF16>, F32, P>;
-
 /// A scalar per sample -> (N, width): sinusoidal features (256), then Linear - SiLU - Linear (Peebles and Xie 2023).
 template <Backend B, Precision P>
 struct ScalarEmbedding {

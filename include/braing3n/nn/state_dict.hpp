@@ -111,7 +111,7 @@ struct LoadReport {
 
 /// Fills the model from a source of named tensors in file order, such as SafetensorsFile. The source offers tensors() (a range
 /// of entries with a `name`), contains(name), info(name).shape and read<V>(name) -> std::vector<V>. Every name and shape is checked before the first
-/// value is taken; a fixed table that the file lacks is computed from its law.
+/// value is taken; a fixed table that the file lacks is computed from its law, if it has one.
 template <class Model, class Source>
 LoadReport load_state(Model& model, const Source& source, const LoadOptions& options = {}) {
   bind_names(model);
@@ -120,7 +120,7 @@ LoadReport load_state(Model& model, const Source& source, const LoadOptions& opt
   for_each_parameter(model, [&](const std::string& path, const auto& p) {
     wanted.push_back(path);
     if (!source.contains(path)) {
-      if (!p.spec().fixed) report.missing.push_back(path);
+      if (!p.spec().fixed || p.spec().init.kind != Init::Kind::table) report.missing.push_back(path);
       return;
     }
     const std::vector<Index>& found = source.info(path).shape;

@@ -42,10 +42,17 @@ inline void orthonormalize_rows(Tensor<double, Cpu>& q) {
 
 }  // namespace detail
 
-/// a (n, n) symmetric, positive semi-definite; 1 <= k <= n. Errors: shape, k out of range.
-inline LeadingEigen leading_eigen(Context<Cpu>& ctx, const Tensor<double, Cpu>& a, Index k) {
-  if (a.rank() != 2 || a.dim(0) != a.dim(1)) fail(ErrorKind::shape, "leading_eigen.shape", "leading eigenvectors: the matrix has shape ", a.shape());
-  const Index n = a.dim(0);
+/// Until no value changes by more than the tolerance, a share of the largest one; a tolerance of 0 does all iterations and turns the
+/// vectors into eigenvectors only at the end.
+struct SubspaceOptions {
+  double tolerance = 1e-10;
+  int iterations = 300;
+};
+
+/// The k largest of a symmetric, positive semi-definite matrix a of n rows that is known by its products: apply(q) for q (rows, n) -> q a.
+/// Errors: k out of range.
+template <class Apply>
+LeadingEigen leading_eigen(Context<Cpu>& ctx, Index n, Index k, Apply&& apply, const SubspaceOptions& options = {}) {
   if (k < 1 || k > n) fail(ErrorKind::argument, "leading_eigen.count", "leading eigenvectors: ", k, " of ", n);
   // The vectors beyond k make the k-th converge as fast as the gap to the last of them, not to its neighbour.
   const Index block = std::min(n, k + std::max<Index>(8, k / 4));
@@ -55,39 +62,48 @@ inline LeadingEigen leading_eigen(Context<Cpu>& ctx, const Tensor<double, Cpu>& 
   detail::orthonormalize_rows(q);
   LeadingEigen out;
   std::vector<double> last;
-  for (int iteration = 0; iteration < 300; ++iteration) {
-    Tensor<double, Cpu> y = matmul_forward(q, a);
-    const Tensor<double, Cpu> small = matmul_forward(y, q, {.transpose_b = true});
-    std::vector<double> ritz(static_cast<std::size_t>(block * block));
-    for (Index i = 0; i < block; ++i)
-      for (Index j = 0; j < block; ++j) ritz[static_cast<std::size_t>(i * block + j)] = 0.5 * (small.data()[i * block + j] + small.data()[j * block + i]);
-    const SymmetricEigen e = symmetric_eigen(std::move(ritz), block);
-    Tensor<double, Cpu> turn(ctx, {block, block});
-    for (Index r = 0; r < block; ++r)
-      for (Index c = 0; c < block; ++c) turn.data()[r * block + c] = e.vectors[static_cast<std::size_t>(c * block + block - 1 - r)];
-    std::vector<double> values;
-    for (Index r = 0; r < k; ++r) values.push_back(e.values[static_cast<std::size_t>(block - 1 - r)]);
-    double change = 0;
-    for (std::size_t r = 0; r < values.size() && !last.empty(); ++r) change = std::max(change, std::abs(values[r] - last[r]));
-    const bool settled = !last.empty() && change <= 1e-10 * std::max(values.front(), 1e-300);
-    last = values;
-    if (settled || block == n || iteration == 299) {
-      const Tensor<double, Cpu> vectors = matmul_forward(turn, q);
-      out.values = std::move(values);
-      out.vectors = Tensor<double, Cpu>(ctx, {k, n});
-      for (Index r = 0; r < k; ++r) {
-        const double* from = vectors.data() + r * n;
-        double largest = 0;
-        for (Index c = 0; c < n; ++c)
-          if (std::abs(from[c]) > std::abs(largest)) largest = from[c];
-        for (Index c = 0; c < n; ++c) out.vectors.data()[r * n + c] = largest < 0 ? -from[c] : from[c];
+  for (int iteration = 1;; ++iteration) {
+    Tensor<double, Cpu> y = apply(std::as_const(q));
+    const bool final = iteration >= options.iterations;
+    if (options.tolerance > 0 || final) {
+      const Tensor<double, Cpu> small = matmul_forward(y, q, {.transpose_b = true});
+      std::vector<double> ritz(static_cast<std::size_t>(block * block));
+      for (Index i = 0; i < block; ++i)
+        for (Index j = 0; j < block; ++j) ritz[static_cast<std::size_t>(i * block + j)] = 0.5 * (small.data()[i * block + j] + small.data()[j * block + i]);
+      const SymmetricEigen e = symmetric_eigen(std::move(ritz), block);
+      Tensor<double, Cpu> turn(ctx, {block, block});
+      for (Index r = 0; r < block; ++r)
+        for (Index c = 0; c < block; ++c) turn.data()[r * block + c] = e.vectors[static_cast<std::size_t>(c * block + block - 1 - r)];
+      std::vector<double> values;
+      for (Index r = 0; r < k; ++r) values.push_back(e.values[static_cast<std::size_t>(block - 1 - r)]);
+      double change = 0;
+      for (std::size_t r = 0; r < values.size() && !last.empty(); ++r) change = std::max(change, std::abs(values[r] - last[r]));
+      const bool settled = !last.empty() && change <= options.tolerance * std::max(values.front(), 1e-300);
+      last = values;
+      if (settled || block == n || final) {
+        const Tensor<double, Cpu> vectors = matmul_forward(turn, q);
+        out.values = std::move(values);
+        out.vectors = Tensor<double, Cpu>(ctx, {k, n});
+        for (Index r = 0; r < k; ++r) {
+          const double* from = vectors.data() + r * n;
+          double largest = 0;
+          for (Index c = 0; c < n; ++c)
+            if (std::abs(from[c]) > std::abs(largest)) largest = from[c];
+          for (Index c = 0; c < n; ++c) out.vectors.data()[r * n + c] = largest < 0 ? -from[c] : from[c];
+        }
+        return out;
       }
-      return out;
+      y = matmul_forward(turn, y);
     }
-    q = matmul_forward(turn, y);
+    q = std::move(y);
     detail::orthonormalize_rows(q);
   }
-  return out;
+}
+
+/// a (n, n) symmetric, positive semi-definite; 1 <= k <= n. Errors: shape, k out of range.
+inline LeadingEigen leading_eigen(Context<Cpu>& ctx, const Tensor<double, Cpu>& a, Index k) {
+  if (a.rank() != 2 || a.dim(0) != a.dim(1)) fail(ErrorKind::shape, "leading_eigen.shape", "leading eigenvectors: the matrix has shape ", a.shape());
+  return leading_eigen(ctx, a.dim(0), k, [&](const Tensor<double, Cpu>& q) { return matmul_forward(q, a); });
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

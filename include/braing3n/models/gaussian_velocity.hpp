@@ -1,0 +1,295 @@
+// The velocity that is best where data and conditions follow a joint normal law, in closed form.
+//
+// Data x of mean m and covariance S has, under the flow of objective/flow_matching.hpp, the expected velocity
+//   E[eps - x | x_t] = H (x_t - a m) - m,   H = (t - a S) (a^2 S + t^2)^-1,   a = 1 - t,
+// from the joint normal law of x and x_t. Conditions are numbers f (models/conditions.hpp), normal themselves, and x = m_c + B^T (f - f_mean) + e: what is shown
+// moves the mean; what is hidden is inferred from what is shown, and what stays unknown of it widens the covariance,
+//   m = m_c + B^T (E[f | shown] - f_mean),   S = W + B^T Cov[f | shown] B.
+// W is diagonal in k orthonormal directions U and has one variance r outside of them; each class c has its own m_c, W and B, and B acts along U.
+// With D = a^2 W + t^2 and C C^T = B^T Cov B, Woodbury's identity gives H from a matrix as small as f.
+// A network that adds to this velocity need not learn how all tokens vary together, which transformers of tokens find hard. (Karras et
+// al. 2022, arXiv 2206.00364, spare a network the scale of its input in the same way.) train/latent_gaussian.hpp measures the law.
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/autograd/compiled.hpp"
+#include "braing3n/autograd/ops.hpp"
+#include "braing3n/autograd/parameter.hpp"
+#include "braing3n/ops/linear.hpp"
+#include "braing3n/ops/matmul.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+/// The eigenvalue of H in a direction of variance w, for any t in [0, 1] and w > 0.
+template <class A>
+BRAING3N_HD BRAING3N_INLINE A gaussian_gain(A w, A t) {
+  const A a = A{1} - t;
+  return (t - a * w) / (a * a * w + t * t);
+}
+
+/// A normal law of q numbers, of which some become known one after the other.
+class ConditionedLaw {
+ public:
+  /// covariance (q, q).
+  ConditionedLaw(std::vector<double> mean, std::vector<double> covariance) : mean_(std::move(mean)), covariance_(std::move(covariance)) {}
+
+  /// A number that the others already determine is taken as they give it.
+  void observe(std::size_t i, double value) {
+    const std::size_t q = mean_.size();
+    const double variance = covariance_[i * q + i];
+    if (variance <= smallest) return;
+    const double off = (value - mean_[i]) / variance;
+    std::vector<double> column(q);
+    for (std::size_t j = 0; j < q; ++j) column[j] = covariance_[j * q + i];
+    for (std::size_t j = 0; j < q; ++j) {
+      mean_[j] += column[j] * off;
+      for (std::size_t l = 0; l < q; ++l) covariance_[j * q + l] -= column[j] * column[l] / variance;
+    }
+  }
+  const std::vector<double>& mean() const { return mean_; }
+  /// L (q, q), lower triangular, with L L^T the covariance; columns of what is known are 0.
+  std::vector<double> root() const {
+    const std::size_t q = mean_.size();
+    std::vector<double> l(q * q, 0.0);
+    for (std::size_t j = 0; j < q; ++j) {
+      double pivot = covariance_[j * q + j];
+      for (std::size_t k = 0; k < j; ++k) pivot -= l[j * q + k] * l[j * q + k];
+      if (pivot <= smallest) continue;
+      l[j * q + j] = std::sqrt(pivot);
+      for (std::size_t i = j + 1; i < q; ++i) {
+        double sum = covariance_[i * q + j];
+        for (std::size_t k = 0; k < j; ++k) sum -= l[i * q + k] * l[j * q + k];
+        l[i * q + j] = sum / l[j * q + j];
+      }
+    }
+    return l;
+  }
+
+ private:
+  static constexpr double smallest = 1e-9;  // conditions are of the order of 1
+  std::vector<double> mean_, covariance_;
+};
+
+namespace detail {
+
+/// x - (1 - t) mean of the sample's class.
+template <class T>
+struct GaussianOffset {
+  const T* x;
+  const T* mean;
+  const std::int32_t* classes;
+  const accum_t<T>* t;
+  T* y;
+  Index width;
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
+    const Index n = i / width;
+    const accum_t<T> m = static_cast<accum_t<T>>(mean[classes[n] * width + i % width]);
+    y[i] = convert<T>(static_cast<accum_t<T>>(x[i]) - (accum_t<T>{1} - t[n]) * m);
+  }
+};
+
+/// y + gain outside the directions * offset - mean; the mean is left out where there is none.
+template <class T>
+struct GaussianSum {
+  const T* offset;
+  const T* mean;
+  const std::int32_t* classes;
+  const accum_t<T>* gain;  // per sample
+  T* y;
+  Index width;
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
+    const Index n = i / width;
+    accum_t<T> v = static_cast<accum_t<T>>(y[i]) + gain[n] * static_cast<accum_t<T>>(offset[i]);
+    if (mean != nullptr) v -= static_cast<accum_t<T>>(mean[classes[n] * width + i % width]);
+    y[i] = convert<T>(v);
+  }
+};
+
+}  // namespace detail
+
+template <Backend B, Precision P>
+struct GaussianVelocity {
+  using T = typename P::Compute;
+  using Act = Var<T, B>;
+  using W = wide_t<P>;
+
+  Parameter<B, P> mean;       // (classes, D)
+  Parameter<B, P> basis;      // (k, D), orthonormal rows
+  Parameter<B, W> variances;  // (classes, k + 1); the last is that of every direction outside the basis
+  // Absent without features.
+  Parameter<B, W> effects;             // (classes, q, k)
+  Parameter<B, W> feature_mean;        // (q)
+  Parameter<B, W> feature_covariance;  // (q, q)
+  std::string path;
+
+  GaussianVelocity() = default;
+  /// Without a measured law: the standard normal one.
+  GaussianVelocity(Context<B>& context, Index classes, Index width, Index rank, Index features) {
+    if (classes < 1 || rank < 1 || rank > width || features < 0)
+      fail(ErrorKind::config, "gaussian.rank", "gaussian velocity: ", rank, " directions of ", width, " for ", classes, " classes and ", features, " features");
+    const auto table = [&](auto& parameter, const Shape& shape, const Init& init) {
+      parameter = std::remove_cvref_t<decltype(parameter)>(context, {.shape = shape, .init = init, .decay = false, .fixed = true});
+    };
+    table(mean, {classes, width}, zeros());
+    table(basis, {rank, width}, zeros());
+    table(variances, {classes, rank + 1}, ones());
+    if (features == 0) return;
+    table(effects, {classes, features, rank}, zeros());
+    table(feature_mean, {features}, zeros());
+    table(feature_covariance, {features, features}, zeros());
+  }
+  bool exists() const { return basis.exists(); }
+  Index features() const { return feature_mean.exists() ? feature_mean.shape()[0] : 0; }
+
+  /// x (N, L, C) with L C = D at times t (N), classes (N), features (N q) with NaN for what is hidden -> velocity (N, L, C).
+  Act operator()(Pass<B>& pass, const Act& x, const std::vector<double>& t, const std::vector<std::int32_t>& classes, const std::vector<double>& given) const {
+    return pass.at(path, [&] {
+      const Index n = static_cast<Index>(t.size()), width = mean.shape()[1], known = mean.shape()[0];
+      if (x.value().size() != n * width || std::ssize(classes) != n || std::ssize(given) != n * features())
+        fail(ErrorKind::shape, "gaussian.input", "gaussian velocity: input ", x.shape(), ", ", classes.size(), " classes and ", given.size(), " features for ", n, " times, ",
+             width, " values and ", features(), " features a sample");
+      for (const std::int32_t c : classes)
+        if (c < 0 || c >= known) fail(ErrorKind::argument, "gaussian.class", "gaussian velocity: class ", c, " of ", known);
+      Context<B>& context = pass.context();
+      const At at = place(context, t, classes, given);
+      const Tensor<A, B> times = Tensor<A, B>::from_host(context, {n}, std::vector<A>(t.begin(), t.end()));
+      Tensor<T, B> offset(context, {n, width});
+      map(context, offset.size(), detail::GaussianOffset<T>{x.value().data(), mean.compute().data(), at.classes.data(), times.data(), offset.data(), width});
+      Tensor<T, B> v = spread(offset, at, true).reshape(x.shape());
+      return record(std::move(v), [this, sx = x.slot(), at, n, width](const auto& dy) {
+        // H is symmetric, so it is its own backward.
+        if (sx) accumulate(sx, spread(dy.reshape({n, width}), at, false).reshape(dy.shape()));
+      }, x);
+    });
+  }
+
+  static void visit(auto& self, auto&& v) {
+    v("mean", self.mean);
+    v("basis", self.basis);
+    v("variances", self.variances);
+    if (!self.feature_mean.exists()) return;
+    v("effects", self.effects);
+    v("feature_mean", self.feature_mean);
+    v("feature_covariance", self.feature_covariance);
+  }
+
+ private:
+  using A = accum_t<T>;
+  /// What the velocities of a batch need of the law: for coordinates y along the directions, H y = gain y - R (t a R^T y), with R = D^-1 C G^-T, G G^T = 1 + a^2 C^T D^-1 C.
+  struct At {
+    Tensor<std::int32_t, B> classes;
+    Tensor<A, B> outside;         // (N) gain outside the directions
+    std::vector<double> factor;   // (N) t a
+    std::vector<double> gain;     // (N, k) less that outside
+    std::vector<double> reduced;  // (N, q, k) R^T
+    std::vector<double> shift;    // (N, k) what the moved mean adds
+  };
+
+  At place(Context<B>& context, const std::vector<double>& t, const std::vector<std::int32_t>& classes, const std::vector<double>& given) const {
+    const auto n = t.size(), k = static_cast<std::size_t>(basis.shape()[0]), q = static_cast<std::size_t>(features());
+    const auto host = [](const auto& parameter) {
+      const auto values = parameter.compute().to_host();
+      return std::vector<double>(values.begin(), values.end());
+    };
+    const std::vector<double> w = host(variances);
+    const std::vector<double> b = q > 0 ? host(effects) : std::vector<double>(), f_mean = q > 0 ? host(feature_mean) : b, f_covariance = q > 0 ? host(feature_covariance) : b;
+    At at{Tensor<std::int32_t, B>::from_host(context, {static_cast<Index>(n)}, classes), {}, std::vector<double>(n), std::vector<double>(n * k),
+          std::vector<double>(n * q * k), std::vector<double>(n * k, 0.0)};
+    std::vector<A> outside(n);
+    context.host_parallel_range(static_cast<Index>(n), 1, [&](Index first, Index last) {
+      for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) {
+        const auto c = static_cast<std::size_t>(classes[i]);
+        const double *wi = w.data() + c * (k + 1), a = 1 - t[i], rest = gaussian_gain(wi[k], t[i]);
+        outside[i] = static_cast<A>(rest);
+        at.factor[i] = t[i] * a;
+        for (std::size_t j = 0; j < k; ++j) at.gain[i * k + j] = gaussian_gain(wi[j], t[i]) - rest;
+        if (q > 0) place_features(at, i, t[i], wi, b.data() + c * q * k, ConditionedLaw(f_mean, f_covariance), given.data() + i * q, f_mean);
+      }
+    });
+    at.outside = Tensor<A, B>::from_host(context, {static_cast<Index>(n)}, outside);
+    return at;
+  }
+
+  void place_features(At& at, std::size_t i, double t, const double* w, const double* b, ConditionedLaw law, const double* given, const std::vector<double>& f_mean) const {
+    const std::size_t k = static_cast<std::size_t>(basis.shape()[0]), q = f_mean.size();
+    for (std::size_t f = 0; f < q; ++f)
+      if (!std::isnan(given[f])) law.observe(f, given[f]);
+    const double a = 1 - t;
+    std::vector<double> inverse(k);  // of D
+    for (std::size_t j = 0; j < k; ++j) inverse[j] = 1 / (a * a * w[j] + t * t);
+    // C^T = L^T B, one row per number that is not known
+    const std::vector<double> root = law.root();
+    std::vector<std::size_t> open;
+    for (std::size_t f = 0; f < q; ++f)
+      if (root[f * q + f] > 0) open.push_back(f);
+    const std::size_t p = open.size();
+    std::vector<double> c(p * k, 0.0);
+    for (std::size_t r = 0; r < p; ++r)
+      for (std::size_t f = open[r]; f < q; ++f)
+        for (std::size_t j = 0; j < k; ++j) c[r * k + j] += root[f * q + open[r]] * b[f * k + j];
+    // R^T = G^-1 C^T D^-1 by the rows of G, whose own are found on the way
+    double* reduced = at.reduced.data() + i * q * k;
+    std::vector<double> g(p * p, 0.0);
+    for (std::size_t r = 0; r < p; ++r) {
+      double* row = reduced + r * k;
+      for (std::size_t j = 0; j < k; ++j) row[j] = c[r * k + j] * inverse[j];
+      for (std::size_t s = 0; s <= r; ++s) {
+        double dot = 0;
+        for (std::size_t j = 0; j < k; ++j) dot += c[r * k + j] * inverse[j] * c[s * k + j];
+        double value = (r == s ? 1.0 : 0.0) + a * a * dot;
+        for (std::size_t m = 0; m < s; ++m) value -= g[r * p + m] * g[s * p + m];
+        g[r * p + s] = r == s ? std::sqrt(value) : value / g[s * p + s];
+      }
+      for (std::size_t s = 0; s < r; ++s)
+        for (std::size_t j = 0; j < k; ++j) row[j] -= g[r * p + s] * reduced[s * k + j];
+      for (std::size_t j = 0; j < k; ++j) row[j] /= g[r * p + r];
+    }
+    // -t (a^2 S + t^2)^-1 d = -t (D^-1 d - a^2 R R^T d)
+    std::vector<double> d(k, 0.0);
+    for (std::size_t f = 0; f < q; ++f) {
+      const double off = law.mean()[f] - f_mean[f];
+      for (std::size_t j = 0; j < k; ++j) d[j] += off * b[f * k + j];
+    }
+    double* shift = at.shift.data() + i * k;
+    for (std::size_t j = 0; j < k; ++j) shift[j] = -t * inverse[j] * d[j];
+    for (std::size_t r = 0; r < p; ++r) {
+      double dot = 0;
+      for (std::size_t j = 0; j < k; ++j) dot += reduced[r * k + j] * d[j];
+      for (std::size_t j = 0; j < k; ++j) shift[j] += t * a * a * dot * reduced[r * k + j];
+    }
+  }
+
+  /// H offset; with_mean: also what the moved mean adds, less the class's mean.
+  Tensor<T, B> spread(const Tensor<T, B>& offset, const At& at, bool with_mean) const {
+    const Tensor<T, B>& u = basis.compute();
+    const Index rank = u.dim(0), width = u.dim(1), n = offset.dim(0);
+    const auto k = static_cast<std::size_t>(rank), q = static_cast<std::size_t>(features());
+    std::vector<T> y = linear_forward(offset, u, Tensor<T, B>(), LinearOptions<T, B>{}).y.to_host();
+    offset.context().host_parallel_range(n, 1, [&](Index first, Index last) {
+      std::vector<double> out(k);
+      for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) {
+        T* row = y.data() + i * k;
+        for (std::size_t j = 0; j < k; ++j) out[j] = at.gain[i * k + j] * static_cast<double>(row[j]) + (with_mean ? at.shift[i * k + j] : 0.0);
+        for (std::size_t f = 0; f < q; ++f) {
+          const double* reduced = at.reduced.data() + (i * q + f) * k;
+          double dot = 0;
+          for (std::size_t j = 0; j < k; ++j) dot += reduced[j] * static_cast<double>(row[j]);
+          for (std::size_t j = 0; j < k; ++j) out[j] -= at.factor[i] * dot * reduced[j];
+        }
+        for (std::size_t j = 0; j < k; ++j) row[j] = static_cast<T>(static_cast<A>(out[j]));
+      }
+    });
+    Tensor<T, B> v = matmul_forward(Tensor<T, B>::from_host(offset.context(), {n, rank}, y), u);
+    map(offset.context(), v.size(),
+        detail::GaussianSum<T>{offset.data(), with_mean ? mean.compute().data() : nullptr, at.classes.data(), at.outside.data(), v.data(), width});
+    return v;
+  }
+};
+
+BRAING3N_COMPILED_LAYER(GaussianVelocity)
+
+}  // namespace braing3n::inline BRAING3N_ABI
