@@ -144,346 +144,375 @@ inline Tensor<float, Cpu> rows_tensor(Context<Cpu>& ctx, const std::vector<float
   return t;
 }
 
-}  // namespace detail
+inline double share_of(double x, double y) { return y > 0 ? x / y : std::numeric_limits<double>::quiet_NaN(); }
 
-inline int evaluate_fidelity(const Program& program, const FidelityArguments& a) {
-  using detail::FidelityArm;
-  using detail::Spread;
-  const CommonOptions& common = program.common;
-  const std::filesystem::path out = a.out;
-  const WriteOptions write{.overwrite = common.force};
-  require_new(out / "fidelity.json", common);
-  require_other_set(a.train, a.test, "is what the model learnt, nothing in it is unseen");
-  const auto ctx = make_cpu_context(common);
-  const SampleArms arms(*ctx, a.model, a.tokenizer);
-  const std::vector<ConditionField>& fields = arms.conditions();
-  const PreprocessingContract& contract = arms.contract();
-  SamplingOptions sampling = a.sampler.options();
-  sampling.guidance.scale = a.cfg;
-  sampling.guidance.validate(fields);
-  const std::vector<ConditionScale> own = parse_scales("--cfg-of", a.own_scales, fields);
-  const Manifest manifest = a.cohort.manifest();
-  const Split split = read_split(a.cohort.split);
-  const std::vector<Index> test = rows_of(manifest, split, a.test), train = rows_of(manifest, split, a.train);
-  require_unseen(a.model, test, manifest);
-  const VolumeSource source = scan_source(manifest, contract);
-  const detail::ScanConditions labels(fields, manifest);
-  std::optional<RegionTruth> truth;
-  if (!a.truth.empty()) truth.emplace(a.truth);
-  const std::string recipe = arms.recipe();
-  std::optional<FeatureTable> reference;
-  std::string reference_recipe = "unknown";
-  if (!a.reference.empty()) {
-    reference = read_feature_file(a.reference);
-    if (!reference->contract.empty())
-      if (const Json said = parse_json(reference->contract, a.reference); said.is_object())
-        reference_recipe = said.value("recipe", reference_recipe);
-    if (reference_recipe != recipe)
-      throw Error(ErrorKind::argument, "frechet.recipe",
-                  concat("features of recipe ", reference_recipe, " and of ", recipe, " cannot be compared"), a.reference);
-    if (a.frechet == 0)
-      fail(ErrorKind::argument, "fidelity.reference", "--reference is for Frechet distances, of which --frechet 0 makes none");
+/// One run: people and arms are found first, then scans are read and samples made, then each table is written.
+class FidelityEvaluation {
+ public:
+  /// Throws what reading models, tables and truth throws, and Error (argument) where nothing can be compared.
+  FidelityEvaluation(Context<Cpu>& ctx, const FidelityArguments& a, bool quiet)
+      : ctx_(&ctx), a_(a), arms_(ctx, a.model, a.tokenizer), fields_(arms_.conditions()), sampling_(a.sampler.options()), manifest_(prepared(a)),
+        source_(scan_source(manifest_, arms_.contract())), labels_(fields_, manifest_), recipe_(arms_.recipe()) {
+    const Split split = read_split(a.cohort.split);
+    test_ = rows_of(manifest_, split, a.test);
+    train_ = rows_of(manifest_, split, a.train);
+    require_unseen(a.model, test_, manifest_);
+    if (!a.truth.empty()) truth_.emplace(a.truth);
+    load_reference();
+    plan_arms();
+    if (a.frechet > 0) plan_halves();
+    for (const FidelityArm& arm : list_) wanted_.insert(arm.train.begin(), arm.train.end());
+    if (truth_)
+      for (const Index i : train_)
+        if (is_t1(labels_[i])) train_t1_.push_back(i);
+    train_t1_ = some_rows(train_t1_, a.calibration);
+    progress_.emplace("fidelity", std::ssize(test_) + std::ssize(wanted_) + std::ssize(train_t1_) + std::ssize(list_) * a.n + std::ssize(halves_[0]) + std::ssize(halves_[1]),
+                      quiet);
   }
 
-  // The arms.
-  const auto modality = std::find_if(fields.begin(), fields.end(), [](const ConditionField& f) { return f.name == "modality"; });
-  const bool knows_t1 =
-      modality != fields.end() && std::find(modality->values.begin(), modality->values.end(), "T1") != modality->values.end();
-  const ConditionRow within = parse_conditions(fields, a.within.empty() && knows_t1 ? "modality=T1" : a.within);
-  require_conditions(fields, within);
-  for (const std::string& name : a.conditions)
-    if (fields[find_condition(fields, name)].kind != ConditionKind::categorical)
-      fail(ErrorKind::argument, "fidelity.condition", "--conditions: ", name, " has no classes");
-  std::vector<FidelityArm> list;
-  std::vector<std::string> left_out;
-  const auto is_t1 = [&](const ConditionRow& row) {
-    return modality == fields.end() || condition_text(*modality, row[static_cast<std::size_t>(modality - fields.begin())]) == "T1";
-  };
-  for (std::size_t f = 0; f < fields.size(); ++f) {
-    if (fields[f].kind != ConditionKind::categorical ||
-        (!a.conditions.empty() && std::find(a.conditions.begin(), a.conditions.end(), fields[f].name) == a.conditions.end()))
-      continue;
-    for (std::size_t v = 0; v < fields[f].values.size(); ++v) {
-      FidelityArm arm;
-      arm.row = within;
-      arm.row[f] = {.label = static_cast<std::int32_t>(v)};
-      arm.name = describe_conditions(fields, arm.row);
-      arm.t1 = is_t1(arm.row);
-      arm.unseen = labels.matching(test, arm.row);
-      arm.train = some_rows(labels.matching(train, arm.row), a.n);
-      if (arm.train.empty()) left_out.push_back(arm.name);
-      else list.push_back(std::move(arm));
+  /// Everything into the folder. Returns an exit status.
+  int run(const std::filesystem::path& out, const WriteOptions& write) {
+    read_scans();
+    for (FidelityArm& arm : list_) sample(arm);
+    std::ostringstream text;
+    text << "Guidance " << decimals(a_.cfg, 2) << (a_.own_scales.empty() ? "" : " (" + a_.own_scales + ")") << ", " << a_.sampler.steps << " steps ("
+         << a_.sampler.sampler << "), " << a_.n << " samples of each arm, seed " << a_.seed;
+    if (empty_ > 0) text << "; in " << empty_ << " samples there is no brain";
+    for (const std::string& name : left_out_) text << "\nleft out, no training scan has it: " << name;
+    Json report = {{"kind", "braing3n fidelity"},
+                   {"model", arms_.dit().hash},
+                   {"tokenizer", arms_.tokenizer().hash},
+                   {"cfg", a_.cfg},
+                   {"cfg_of", a_.own_scales},
+                   {"steps", a_.sampler.steps},
+                   {"sampler", a_.sampler.sampler},
+                   {"seed", a_.seed},
+                   {"empty", empty_}};
+    report["arms"] = diversity(text);
+    report["regions"] = truth_ ? regions(text) : Json::array();
+    std::filesystem::create_directories(out);
+    report["frechet"] = a_.frechet > 0 ? frechet(text, out / "features.safetensors", write) : Json();
+    progress_->close();
+    std::cout << text.str();
+    for (const auto& [row, reason] : failures_) std::cerr << "evaluate: left out " << id_of(row) << ": " << reason << '\n';
+    write_text(out / "fidelity.json", report.dump(2) + "\n", write);
+    write_text(out / "tables.txt", text.str(), write);
+    if (!tiles_.empty()) write_png(out / "montage.png", montage(tiles_, 2, captions_), {.overwrite = true});
+    return failures_.empty() ? exit_done : exit_some_failed;
+  }
+
+ private:
+  Manifest prepared(const FidelityArguments& a) {
+    sampling_.guidance.scale = a.cfg;
+    sampling_.guidance.validate(fields_);
+    own_ = parse_scales("--cfg-of", a.own_scales, fields_);
+    return a.cohort.manifest();
+  }
+  const std::string& id_of(Index scan) const { return manifest_.scans[static_cast<std::size_t>(scan)].volume_id; }
+  const std::string& person_of(Index scan) const { return manifest_.scans[static_cast<std::size_t>(scan)].subject_id; }
+
+  void load_reference() {
+    if (a_.reference.empty()) return;
+    reference_ = read_feature_file(a_.reference);
+    if (!reference_->contract.empty())
+      if (const Json said = parse_json(reference_->contract, a_.reference); said.is_object()) reference_recipe_ = said.value("recipe", reference_recipe_);
+    if (reference_recipe_ != recipe_)
+      throw Error(ErrorKind::argument, "frechet.recipe", concat("features of recipe ", reference_recipe_, " and of ", recipe_, " cannot be compared"), a_.reference);
+    if (a_.frechet == 0) fail(ErrorKind::argument, "fidelity.reference", "--reference is for Frechet distances, of which --frechet 0 makes none");
+  }
+
+  const ConditionField* modality() const {
+    for (const ConditionField& f : fields_)
+      if (f.name == "modality") return &f;
+    return nullptr;
+  }
+  /// Region volumes are read in T1-weighted scans; a model without modalities is taken for one of these.
+  bool is_t1(const ConditionRow& row) const {
+    const ConditionField* m = modality();
+    return m == nullptr || condition_text(*m, row[static_cast<std::size_t>(m - fields_.data())]) == "T1";
+  }
+
+  void plan_arms() {
+    const ConditionField* m = modality();
+    const bool knows_t1 = m != nullptr && std::find(m->values.begin(), m->values.end(), "T1") != m->values.end();
+    const ConditionRow within = parse_conditions(fields_, a_.within.empty() && knows_t1 ? "modality=T1" : a_.within);
+    require_conditions(fields_, within);
+    for (const std::string& name : a_.conditions)
+      if (fields_[find_condition(fields_, name)].kind != ConditionKind::categorical)
+        fail(ErrorKind::argument, "fidelity.condition", "--conditions: ", name, " has no classes");
+    for (std::size_t f = 0; f < fields_.size(); ++f) {
+      if (fields_[f].kind != ConditionKind::categorical ||
+          (!a_.conditions.empty() && std::find(a_.conditions.begin(), a_.conditions.end(), fields_[f].name) == a_.conditions.end()))
+        continue;
+      for (std::size_t v = 0; v < fields_[f].values.size(); ++v) {
+        FidelityArm arm;
+        arm.row = within;
+        arm.row[f] = {.label = static_cast<std::int32_t>(v)};
+        arm.name = describe_conditions(fields_, arm.row);
+        arm.t1 = is_t1(arm.row);
+        arm.unseen = labels_.matching(test_, arm.row);
+        arm.train = some_rows(labels_.matching(train_, arm.row), a_.n);
+        if (arm.train.empty()) left_out_.push_back(arm.name);
+        else list_.push_back(std::move(arm));
+      }
     }
+    if (truth_)  // a scan without a row is found now and not after all the samples
+      for (const std::vector<Index>* scans : {&train_, &test_})
+        for (const Index i : *scans)
+          if (is_t1(labels_[i])) (void)(*truth_)(id_of(i));
+    if (list_.empty())
+      fail(ErrorKind::argument, "fidelity.arms", "no arm: no training scan has a class of ", a_.conditions.empty() ? "any condition" : a_.conditions[0]);
   }
-  if (truth)  // a scan without a row is found now and not after all the samples
-    for (const std::vector<Index>* scans : {&train, &test})
-      for (const Index i : *scans)
-        if (is_t1(labels[i])) (void)(*truth)(manifest.scans[static_cast<std::size_t>(i)].volume_id);
-  if (list.empty())
-    fail(ErrorKind::argument, "fidelity.arms", "no arm: no training scan has a class of ",
-         a.conditions.empty() ? "any condition" : a.conditions[0]);
 
-  // Scans: the unseen with their round trips, and of the training those of the arms and of the calibration.
-  ScanFailures failures;
-  std::map<Index, std::vector<double>> unseen_blocks, train_blocks;  // round trips of T1-weighted scans
-  const auto blocks = [&](const Tensor<float, Cpu>& imposed) -> std::optional<std::vector<double>> {
+  /// Two halves of the unseen people, equally many scans of each.
+  void plan_halves() {
+    std::vector<std::string> people;
+    for (const Index i : test_) people.push_back(person_of(i));
+    std::sort(people.begin(), people.end());
+    people.erase(std::unique(people.begin(), people.end()), people.end());
+    const auto [first, second] = disjoint_halves(std::ssize(people), a_.seed);
+    for (const Index i : test_) {
+      const auto person = std::lower_bound(people.begin(), people.end(), person_of(i)) - people.begin();
+      bool complete = true;
+      for (std::size_t f = 0; f < fields_.size(); ++f) complete = complete && !(fields_[f].required && labels_[i][f].missing());
+      if (!complete) continue;
+      if (std::binary_search(first.begin(), first.end(), person)) halves_[0].push_back(i);
+      else if (std::binary_search(second.begin(), second.end(), person)) halves_[1].push_back(i);
+    }
+    const Index each = std::min({std::ssize(halves_[0]), std::ssize(halves_[1]), a_.frechet / 2});
+    if (each < 2)
+      fail(ErrorKind::argument, "fidelity.few", "Frechet distances: ", halves_[0].size(), " and ", halves_[1].size(),
+           " unseen scans in two halves of the people, expected 2 in each");
+    for (auto& half : halves_) half = some_rows(half, each);
+  }
+
+  std::optional<std::vector<double>> blocks(const Tensor<float, Cpu>& imposed) const {
     const std::vector<std::uint8_t> mask = nonzero_mask(imposed);
     if (std::find(mask.begin(), mask.end(), std::uint8_t{1}) == mask.end()) return std::nullopt;
-    return tissue_blocks(imposed, mask, contract);
-  };
-  const auto collect = [&](std::map<Index, std::vector<double>>& to) -> VolumeVisitor {
-    if (!truth) return {};
-    return [&](Index row, const Tensor<float, Cpu>&, const Tensor<float, Cpu>& imposed) {
-      if (!is_t1(labels[row])) return;
-      if (auto found = blocks(imposed)) to.emplace(row, std::move(*found));
+    return tissue_blocks(imposed, mask, arms_.contract());
+  }
+  /// What is read of people that a reader has not seen spreads less than they do; groups are compared with the spread restored.
+  TissueVolumes regions_of(const std::vector<double>& b) const { return spread_.keeping_spread(reader_(b)); }
+
+  /// The unseen with their round trips, and of the training those of the arms and of the calibration.
+  void read_scans() {
+    const auto collect = [&](std::map<Index, std::vector<double>>& to) -> VolumeVisitor {
+      if (!truth_) return {};
+      return [&](Index row, const Tensor<float, Cpu>&, const Tensor<float, Cpu>& imposed) {
+        if (!is_t1(labels_[row])) return;
+        if (auto found = blocks(imposed)) to.emplace(row, std::move(*found));
+      };
     };
-  };
-  std::set<Index> wanted;
-  for (const FidelityArm& arm : list) wanted.insert(arm.train.begin(), arm.train.end());
-  std::vector<Index> train_t1;
-  if (truth)
-    for (const Index i : train)
-      if (is_t1(labels[i])) train_t1.push_back(i);
-  train_t1 = some_rows(train_t1, a.calibration);
-
-  // Frechet: two halves of the unseen people, equally many scans of each.
-  std::vector<std::string> people;
-  for (const Index i : test) people.push_back(manifest.scans[static_cast<std::size_t>(i)].subject_id);
-  std::sort(people.begin(), people.end());
-  people.erase(std::unique(people.begin(), people.end()), people.end());
-  std::array<std::vector<Index>, 2> halves;
-  if (a.frechet > 0) {
-    const auto [first, second] = disjoint_halves(std::ssize(people), a.seed);
-    for (const Index i : test) {
-      const auto person =
-          std::lower_bound(people.begin(), people.end(), manifest.scans[static_cast<std::size_t>(i)].subject_id) - people.begin();
-      bool complete = true;
-      for (std::size_t f = 0; f < fields.size(); ++f) complete = complete && !(fields[f].required && labels[i][f].missing());
-      if (!complete) continue;
-      if (std::binary_search(first.begin(), first.end(), person)) halves[0].push_back(i);
-      else if (std::binary_search(second.begin(), second.end(), person)) halves[1].push_back(i);
-    }
-    const Index each = std::min({std::ssize(halves[0]), std::ssize(halves[1]), a.frechet / 2});
-    if (each < 2)
-      fail(ErrorKind::argument, "fidelity.few", "Frechet distances: ", halves[0].size(), " and ", halves[1].size(),
-           " unseen scans in two halves of the people, expected 2 in each");
-    for (auto& half : halves) half = some_rows(half, each);
-  }
-
-  Progress progress(
-      "fidelity",
-      std::ssize(test) + std::ssize(wanted) + std::ssize(train_t1) + std::ssize(list) * a.n + std::ssize(halves[0]) + std::ssize(halves[1]),
-      common.quiet);
-  const ScanFeatures unseen = arms.scans(source, test, true, failures, collect(unseen_blocks), &progress);
-  const ScanFeatures learnt = arms.scans(source, {wanted.begin(), wanted.end()}, false, failures, {}, &progress);
-  // What is read of people that a reader has not seen spreads less than they do; groups are compared with the spread restored.
-  RegionReader reader;
-  VolumeCalibration spread;
-  const auto regions_of = [&](const std::vector<double>& b) { return spread.keeping_spread(reader(b)); };
-  if (truth) {
-    (void)arms.scans(source, train_t1, true, failures, collect(train_blocks), &progress);
+    unseen_ = arms_.scans(source_, test_, true, failures_, collect(unseen_blocks_), &*progress_);
+    learnt_ = arms_.scans(source_, {wanted_.begin(), wanted_.end()}, false, failures_, {}, &*progress_);
+    if (!truth_) return;
+    std::map<Index, std::vector<double>> train_blocks;
+    (void)arms_.scans(source_, train_t1_, true, failures_, collect(train_blocks), &*progress_);
     if (train_blocks.size() < 10)
-      fail(ErrorKind::argument, "fidelity.calibration", "region volumes: ", train_blocks.size(),
-           " T1-weighted training scans, expected at least 10");
-    for (const auto& [row, b] : train_blocks) reader.add(b, (*truth)(manifest.scans[static_cast<std::size_t>(row)].volume_id));
-    reader.fit(*ctx);
-    for (std::size_t i = 0; i < reader.truth().size(); ++i) spread.add(reader.held_out()[i], reader.truth()[i]);
+      fail(ErrorKind::argument, "fidelity.calibration", "region volumes: ", train_blocks.size(), " T1-weighted training scans, expected at least 10");
+    for (const auto& [row, b] : train_blocks) reader_.add(b, (*truth_)(id_of(row)));
+    reader_.fit(*ctx_);
+    for (std::size_t i = 0; i < reader_.truth().size(); ++i) spread_.add(reader_.held_out()[i], reader_.truth()[i]);
   }
 
-  // Samples.
-  const Index size = arms.latent_size();
-  const auto distance_of = [&](const ScanFeatures& from, const std::vector<Index>& scans) {
+  PairwiseDistance distance_of(const ScanFeatures& from, const std::vector<Index>& scans) const {
     std::vector<Index> rows;
     std::vector<std::string> groups;
     for (const Index i : scans)
       if (const auto found = std::find(from.rows.begin(), from.rows.end(), i); found != from.rows.end()) {
         rows.push_back(found - from.rows.begin());
-        groups.push_back(manifest.scans[static_cast<std::size_t>(i)].subject_id);
+        groups.push_back(person_of(i));
       }
-    return rows.empty() ? PairwiseDistance{} : mean_pairwise_distance(detail::rows_tensor(*ctx, from.latents, size, rows), groups);
-  };
-  std::vector<Image> tiles;
-  std::vector<std::string> captions;
-  std::uint32_t next = 0;
-  Index empty = 0;
-  for (FidelityArm& arm : list) {
+    return rows.empty() ? PairwiseDistance{} : mean_pairwise_distance(rows_tensor(*ctx_, from.latents, arms_.latent_size(), rows), groups);
+  }
+
+  void sample(FidelityArm& arm) {
     Tensor<float, Cpu> shown;
-    const ArmSamples made = arms.sample(
-        {arm.name, [&](Index) { return arm.row; }, a.n, guidance_of(fields, arm.row, a.cfg, own), next}, a.seed, sampling,
+    const ArmSamples made = arms_.sample(
+        {arm.name, [&](Index) { return arm.row; }, a_.n, guidance_of(fields_, arm.row, a_.cfg, own_), next_}, a_.seed, sampling_,
         [&](Index i, const Tensor<float, Cpu>& decoded, const Tensor<float, Cpu>& imposed) {
           if (i == 0) shown = decoded;
-          if (!truth || !arm.t1) return;
+          if (!truth_ || !arm.t1) return;
           if (const auto found = blocks(imposed)) arm.regions.push_back(regions_of(*found));
         },
-        &progress);
-    next += static_cast<std::uint32_t>(a.n);
+        &*progress_);
+    next_ += static_cast<std::uint32_t>(a_.n);
     arm.empty = made.empty;
-    empty += made.empty;
-    arm.made = mean_pairwise_distance(Tensor<float, Cpu>::from_host(*ctx, {a.n, size}, made.latents));
-    arm.of_unseen = distance_of(unseen, arm.unseen);
-    arm.of_train = distance_of(learnt, arm.train);
-    const auto real = std::find_if(arm.unseen.begin(), arm.unseen.end(), [&](Index i) { return !failures.contains(i); });
-    if (static_cast<Index>(tiles.size()) < 2 * a.pictures && real != arm.unseen.end()) {
-      const Tensor<float, Cpu> scan = source(*ctx, *real);
-      for (Image& image : preview_rows(*ctx, contract, scan, {shown, scan})) tiles.push_back(std::move(image));
-      captions.push_back(concat("SYNTHETIC ", arm.name));
-      captions.push_back(manifest.scans[static_cast<std::size_t>(*real)].volume_id);
+    empty_ += made.empty;
+    arm.made = mean_pairwise_distance(Tensor<float, Cpu>::from_host(*ctx_, {a_.n, arms_.latent_size()}, made.latents));
+    arm.of_unseen = distance_of(unseen_, arm.unseen);
+    arm.of_train = distance_of(learnt_, arm.train);
+    const auto real = std::find_if(arm.unseen.begin(), arm.unseen.end(), [&](Index i) { return !failures_.contains(i); });
+    if (static_cast<Index>(tiles_.size()) >= 2 * a_.pictures || real == arm.unseen.end()) return;
+    const Tensor<float, Cpu> scan = source_(*ctx_, *real);
+    for (Image& image : preview_rows(*ctx_, arms_.contract(), scan, {shown, scan})) tiles_.push_back(std::move(image));
+    captions_.push_back(concat("SYNTHETIC ", arm.name));
+    captions_.push_back(id_of(*real));
+  }
+
+  Json diversity(std::ostream& text) const {
+    text << "\n\nMean distance of latents (" << arms_.latent_size() << " numbers) within an arm, between different people\n\n";
+    Table table({"arm", "samples", "unseen scans", "", "of unseen", "training scans", "", "of training"});
+    Json json = Json::array();
+    for (const FidelityArm& arm : list_) {
+      const double of_unseen = share_of(arm.made.mean, arm.of_unseen.mean), of_train = share_of(arm.made.mean, arm.of_train.mean);
+      table.row(arm.name, decimals(arm.made.mean, 2), arm.unseen.size(), decimals(arm.of_unseen.mean, 2), decimals(of_unseen, 2), arm.train.size(),
+                decimals(arm.of_train.mean, 2), decimals(of_train, 2));
+      json.push_back({{"arm", arm.name},
+                      {"conditions", conditions_json(fields_, arm.row)},
+                      {"samples", a_.n},
+                      {"empty", arm.empty},
+                      {"distance", arm.made.mean},
+                      {"unseen_scans", arm.unseen.size()},
+                      {"unseen_distance", arm.of_unseen.mean},
+                      {"ratio", of_unseen},
+                      {"training_scans", arm.train.size()},
+                      {"training_distance", arm.of_train.mean},
+                      {"ratio_training", of_train}});
     }
+    table.print(text);
+    return json;
   }
 
-  std::ostringstream text;
-  text << "Guidance " << decimals(a.cfg, 2) << (a.own_scales.empty() ? "" : " (" + a.own_scales + ")") << ", " << a.sampler.steps << " steps (" << a.sampler.sampler << "), " << a.n << " samples of each arm, seed " << a.seed;
-  if (empty > 0) text << "; in " << empty << " samples there is no brain";
-  for (const std::string& name : left_out) text << "\nleft out, no training scan has it: " << name;
-  text << "\n\nMean distance of latents (" << size << " numbers) within an arm, between different people\n\n";
-  Table diversity({"arm", "samples", "unseen scans", "", "of unseen", "training scans", "", "of training"});
-  Json arms_json = Json::array();
-  const auto ratio = [](double x, double y) { return y > 0 ? x / y : std::numeric_limits<double>::quiet_NaN(); };
-  for (const FidelityArm& arm : list) {
-    const double of_unseen = ratio(arm.made.mean, arm.of_unseen.mean), of_train = ratio(arm.made.mean, arm.of_train.mean);
-    diversity.row(arm.name, decimals(arm.made.mean, 2), arm.unseen.size(), decimals(arm.of_unseen.mean, 2), decimals(of_unseen, 2),
-                  arm.train.size(), decimals(arm.of_train.mean, 2), decimals(of_train, 2));
-    arms_json.push_back({{"arm", arm.name},
-                         {"conditions", conditions_json(fields, arm.row)},
-                         {"samples", a.n},
-                         {"empty", arm.empty},
-                         {"distance", arm.made.mean},
-                         {"unseen_scans", arm.unseen.size()},
-                         {"unseen_distance", arm.of_unseen.mean},
-                         {"ratio", of_unseen},
-                         {"training_scans", arm.train.size()},
-                         {"training_distance", arm.of_train.mean},
-                         {"ratio_training", of_train}});
-  }
-  diversity.print(text);
-
-  Json regions_json = Json::array();
-  if (truth) {
+  Json regions(std::ostream& text) const {
     text << "\nRegion volumes of T1-weighted arms in ml, mean +- deviation: the truth of everybody with these labels, unseen scans through "
             "the\ntokenizer, samples; read from maps of tissue by what "
-         << reader.size() << " round trips of training scans taught\n\n";
-    Table table(
-        {"arm", "region", "people", "truth", "unseen", "round trips", "mean off by", "sd off by", "samples", "mean off by", "sd off by"});
-    for (const FidelityArm& arm : list) {
+         << reader_.size() << " round trips of training scans taught\n\n";
+    Table table({"arm", "region", "people", "truth", "unseen", "round trips", "mean off by", "sd off by", "samples", "mean off by", "sd off by"});
+    Json json = Json::array();
+    for (const FidelityArm& arm : list_) {
       if (!arm.t1) continue;
-      std::vector<Index> everybody = labels.matching(train, arm.row);
+      std::vector<Index> everybody = labels_.matching(train_, arm.row);
       everybody.insert(everybody.end(), arm.unseen.begin(), arm.unseen.end());
       for (std::size_t r = 0; r < tissue_names.size(); ++r) {
         std::vector<double> law, back, made;
-        for (const Index i : everybody) law.push_back((*truth)(manifest.scans[static_cast<std::size_t>(i)].volume_id)[r]);
+        for (const Index i : everybody) law.push_back((*truth_)(id_of(i))[r]);
         for (const Index i : arm.unseen)
-          if (const auto found = unseen_blocks.find(i); found != unseen_blocks.end()) back.push_back(regions_of(found->second)[r]);
+          if (const auto found = unseen_blocks_.find(i); found != unseen_blocks_.end()) back.push_back(regions_of(found->second)[r]);
         for (const TissueVolumes& v : arm.regions) made.push_back(v[r]);
         const Spread is = Spread::of(law), through = Spread::of(back), sampled = Spread::of(made);
         const auto error = [&](const Spread& s) { return 100 * (s.mean - is.mean) / is.mean; };
         const auto percent = [](double v) { return std::isfinite(v) ? concat(v >= 0 ? "+" : "", decimals(v, 1), " %") : std::string("-"); };
-        table.row(r == 0 ? arm.name : "", tissue_names[r], is.n, is.str(), through.n, through.str(), percent(error(through)),
-                  percent(100 * ratio(through.deviation, is.deviation) - 100), sampled.str(), percent(error(sampled)),
-                  percent(100 * ratio(sampled.deviation, is.deviation) - 100));
-        regions_json.push_back({{"arm", arm.name},
-                                {"region", tissue_names[r]},
-                                {"truth", is.json()},
-                                {"round_trips", through.json()},
-                                {"samples", sampled.json()},
-                                {"mean_error", error(sampled) / 100},
-                                {"sd_ratio", ratio(sampled.deviation, is.deviation)},
-                                {"round_trip_mean_error", error(through) / 100},
-                                {"round_trip_sd_ratio", ratio(through.deviation, is.deviation)}});
+        const double sd_ratio = share_of(sampled.deviation, is.deviation), through_ratio = share_of(through.deviation, is.deviation);
+        table.row(r == 0 ? arm.name : "", tissue_names[r], is.n, is.str(), through.n, through.str(), percent(error(through)), percent(100 * through_ratio - 100),
+                  sampled.str(), percent(error(sampled)), percent(100 * sd_ratio - 100));
+        json.push_back({{"arm", arm.name},
+                        {"region", tissue_names[r]},
+                        {"truth", is.json()},
+                        {"round_trips", through.json()},
+                        {"samples", sampled.json()},
+                        {"mean_error", error(sampled) / 100},
+                        {"sd_ratio", sd_ratio},
+                        {"round_trip_mean_error", error(through) / 100},
+                        {"round_trip_sd_ratio", through_ratio}});
       }
     }
     table.print(text);
+    return json;
   }
 
-  Json frechet_json;
-  std::filesystem::create_directories(out);
-  if (a.frechet > 0) {
-    const Index width = 2 * unseen.scans.encoder.width();
+  Json frechet(std::ostream& text, const std::filesystem::path& features_file, const WriteOptions& write) {
+    const Index width = 2 * unseen_.scans.encoder.width();
     // Half h: scans, round trips, and samples under the conditions of the scans of this half.
     std::array<FeatureMoments, 2> real, back, made;
-    std::vector<std::string> ids;
-    std::vector<float> values;
+    FeatureTable features;
+    features.columns = width;
     for (std::size_t h = 0; h < 2; ++h) {
       std::vector<Index> rows, scans;
-      for (const Index i : halves[h])
-        if (const auto found = std::find(unseen.rows.begin(), unseen.rows.end(), i); found != unseen.rows.end()) {
-          rows.push_back(found - unseen.rows.begin());
+      for (const Index i : halves_[h])
+        if (const auto found = std::find(unseen_.rows.begin(), unseen_.rows.end(), i); found != unseen_.rows.end()) {
+          rows.push_back(found - unseen_.rows.begin());
           scans.push_back(i);
-          ids.push_back(manifest.scans[static_cast<std::size_t>(i)].volume_id);
+          features.ids.push_back(id_of(i));
         }
-      const Tensor<float, Cpu> of_scans = detail::rows_tensor(*ctx, unseen.scans.encoder.values(), width, rows);
-      values.insert(values.end(), of_scans.data(), of_scans.data() + of_scans.size());
-      real[h] = feature_moments(of_scans, recipe);
-      back[h] = feature_moments(detail::rows_tensor(*ctx, unseen.round_trips.encoder.values(), width, rows), recipe);
+      const Tensor<float, Cpu> of_scans = rows_tensor(*ctx_, unseen_.scans.encoder.values(), width, rows);
+      features.values.insert(features.values.end(), of_scans.data(), of_scans.data() + of_scans.size());
+      real[h] = feature_moments(of_scans, recipe_);
+      back[h] = feature_moments(rows_tensor(*ctx_, unseen_.round_trips.encoder.values(), width, rows), recipe_);
       const ArmSamples samples =
-          arms.sample({concat("conditions of half ", h + 1), [&](Index i) { return labels[scans[static_cast<std::size_t>(i)]]; },
-                       std::ssize(scans), sampling.guidance, next},
-                      a.seed, sampling, {}, &progress);
-      next += static_cast<std::uint32_t>(scans.size());
-      made[h] = feature_moments(samples.features.encoder.tensor(*ctx), recipe);
+          arms_.sample({concat("conditions of half ", h + 1), [&](Index i) { return labels_[scans[static_cast<std::size_t>(i)]]; }, std::ssize(scans),
+                        sampling_.guidance, next_},
+                       a_.seed, sampling_, {}, &*progress_);
+      next_ += static_cast<std::uint32_t>(scans.size());
+      made[h] = feature_moments(samples.features.encoder.tensor(*ctx_), recipe_);
     }
     const auto between = [&](const std::array<FeatureMoments, 2>& x, const std::array<FeatureMoments, 2>& y) {
-      return 0.5 * (frechet_distance(*ctx, x[0], y[1]) + frechet_distance(*ctx, x[1], y[0]));
+      return 0.5 * (frechet_distance(*ctx_, x[0], y[1]) + frechet_distance(*ctx_, x[1], y[0]));
     };
     const double gen_real = between(made, real), gen_back = between(made, back), back_real = between(back, real),
-                 real_halves = frechet_distance(*ctx, real[0], real[1]), back_halves = frechet_distance(*ctx, back[0], back[1]);
-    text << "\nFrechet distances of features (mean and deviation of the encoder's tokens, " << width << " numbers), " << made[0].rows
-         << " against " << made[1].rows << " of other people\nrecipe " << recipe << "\n\n";
-    if (made[0].rows <= width)
-      text << "fewer scans than features: every distance here is too large, and they compare with one another only\n\n";
+                 real_halves = frechet_distance(*ctx_, real[0], real[1]), back_halves = frechet_distance(*ctx_, back[0], back[1]);
+    text << "\nFrechet distances of features (mean and deviation of the encoder's tokens, " << width << " numbers), " << made[0].rows << " against "
+         << made[1].rows << " of other people\nrecipe " << recipe_ << "\n\n";
+    if (made[0].rows <= width) text << "fewer scans than features: every distance here is too large, and they compare with one another only\n\n";
     Table table({"", "distance", "of two halves"});
-    table.row("samples, scans", decimals(gen_real, 3), decimals(ratio(gen_real, real_halves), 2));
-    table.row("samples, round trips", decimals(gen_back, 3), decimals(ratio(gen_back, back_halves), 2));
-    table.row("round trips, scans", decimals(back_real, 3), decimals(ratio(back_real, real_halves), 2));
+    table.row("samples, scans", decimals(gen_real, 3), decimals(share_of(gen_real, real_halves), 2));
+    table.row("samples, round trips", decimals(gen_back, 3), decimals(share_of(gen_back, back_halves), 2));
+    table.row("round trips, scans", decimals(back_real, 3), decimals(share_of(back_real, real_halves), 2));
     table.row("two halves of the scans", decimals(real_halves, 3), "1");
     table.row("two halves of the round trips", decimals(back_halves, 3), "1");
-    frechet_json = {{"recipe", recipe},
-                    {"features", width},
-                    {"n", {made[0].rows, made[1].rows}},
-                    {"gen_real", gen_real},
-                    {"gen_recons", gen_back},
-                    {"recons_real", back_real},
-                    {"real_halves", real_halves},
-                    {"recons_halves", back_halves},
-                    {"gen_recons_ratio", ratio(gen_back, back_halves)}};
-    if (reference) {
+    Json json = {{"recipe", recipe_},
+                 {"features", width},
+                 {"n", {made[0].rows, made[1].rows}},
+                 {"gen_real", gen_real},
+                 {"gen_recons", gen_back},
+                 {"recons_real", back_real},
+                 {"real_halves", real_halves},
+                 {"recons_halves", back_halves},
+                 {"gen_recons_ratio", share_of(gen_back, back_halves)}};
+    if (reference_) {
       std::vector<Index> rows;
-      for (Index i = 0; i < reference->rows; ++i) rows.push_back(i);
-      const auto other = feature_moments(detail::rows_tensor(*ctx, reference->values, reference->columns, some_rows(rows, made[0].rows)),
-                                         reference_recipe);
-      const double d = 0.5 * (frechet_distance(*ctx, made[0], other) + frechet_distance(*ctx, made[1], other));
-      table.row(concat("samples, reference (", other.rows, " rows)"), decimals(d, 3), decimals(ratio(d, real_halves), 2));
-      frechet_json["gen_reference"] = d;
+      for (Index i = 0; i < reference_->rows; ++i) rows.push_back(i);
+      const auto other =
+          feature_moments(rows_tensor(*ctx_, reference_->values, reference_->columns, some_rows(rows, made[0].rows)), reference_recipe_);
+      const double d = 0.5 * (frechet_distance(*ctx_, made[0], other) + frechet_distance(*ctx_, made[1], other));
+      table.row(concat("samples, reference (", other.rows, " rows)"), decimals(d, 3), decimals(share_of(d, real_halves), 2));
+      json["gen_reference"] = d;
     }
     table.print(text);
-    FeatureTable features;
-    features.rows = std::ssize(ids);
-    features.columns = width;
-    features.values = std::move(values);
-    features.ids = std::move(ids);
-    features.set_contract(Json{{"recipe", recipe}}.dump());
-    write_feature_file(out / "features.safetensors", features, write);
+    features.rows = std::ssize(features.ids);
+    features.set_contract(Json{{"recipe", recipe_}}.dump());
+    write_feature_file(features_file, features, write);
+    return json;
   }
-  progress.close();
-  std::cout << text.str();
-  for (const auto& [row, reason] : failures)
-    std::cerr << "evaluate: left out " << manifest.scans[static_cast<std::size_t>(row)].volume_id << ": " << reason << '\n';
 
-  const Json report = {{"kind", "braing3n fidelity"},
-                       {"model", arms.dit().hash},
-                       {"tokenizer", arms.tokenizer().hash},
-                       {"cfg", a.cfg},
-                       {"cfg_of", a.own_scales},
-                       {"steps", a.sampler.steps},
-                       {"sampler", a.sampler.sampler},
-                       {"seed", a.seed},
-                       {"arms", arms_json},
-                       {"regions", regions_json},
-                       {"frechet", frechet_json},
-                       {"empty", empty}};
-  write_text(out / "fidelity.json", report.dump(2) + "\n", write);
-  write_text(out / "tables.txt", text.str(), write);
-  if (!tiles.empty()) write_png(out / "montage.png", montage(tiles, 2, captions), {.overwrite = true});
-  return failures.empty() ? exit_done : exit_some_failed;
+  Context<Cpu>* ctx_;
+  const FidelityArguments& a_;
+  SampleArms arms_;
+  const std::vector<ConditionField>& fields_;
+  SamplingOptions sampling_;
+  std::vector<ConditionScale> own_;
+  Manifest manifest_;
+  VolumeSource source_;
+  ScanConditions labels_;
+  std::string recipe_, reference_recipe_ = "unknown";
+  std::vector<Index> test_, train_, train_t1_;
+  std::set<Index> wanted_;  // training scans of the arms
+  std::optional<RegionTruth> truth_;
+  std::optional<FeatureTable> reference_;
+  std::vector<FidelityArm> list_;
+  std::vector<std::string> left_out_;
+  std::array<std::vector<Index>, 2> halves_;
+  std::optional<Progress> progress_;
+  ScanFailures failures_;
+  ScanFeatures unseen_, learnt_;
+  std::map<Index, std::vector<double>> unseen_blocks_;  // round trips of T1-weighted scans
+  RegionReader reader_;
+  VolumeCalibration spread_;
+  std::uint32_t next_ = 0;  // number of the next sample
+  Index empty_ = 0;
+  std::vector<Image> tiles_;
+  std::vector<std::string> captions_;
+};
+
+}  // namespace detail
+
+inline int evaluate_fidelity(const Program& program, const FidelityArguments& a) {
+  const CommonOptions& common = program.common;
+  const std::filesystem::path out = a.out;
+  require_new(out / "fidelity.json", common);
+  require_other_set(a.train, a.test, "is what the model learnt, nothing in it is unseen");
+  const auto ctx = make_cpu_context(common);
+  return detail::FidelityEvaluation(*ctx, a, common.quiet).run(out, {.overwrite = common.force});
 }
 
 }  // namespace braing3n::examples

@@ -47,6 +47,7 @@ expect 2 "exists already" "${fidelity[@]}" --out fid
 refuse "cannot be compared" --reference features.safetensors
 refuse "--steps 0" --steps 0
 refuse "finite" --cfg nan
+refuse 'there is no condition "planet"' --cfg-of planet=2
 refuse "--frechet 0 makes none" --frechet 0 --reference fid/features.safetensors
 refuse "has no classes" --conditions age
 refuse 'there is no condition "planet"' --conditions planet

@@ -110,6 +110,10 @@ for reader in round-trip real latents tokens; do
   [[ $(scores $reader,modality,cond,1) == "$(scores $reader,modality,cond,2)" ]]  # guidance has nothing to act on
   [[ $(scores $reader,age,cond,1) != "$(scores $reader,age,cond,2)" ]]
 done
+# A condition with a scale of its own is guided by that one, all else by --cfg's.
+expect 0 "guidance 1, age=2" "${ask[@]}" --cfg 1 --cfg-of age=2 --readers latents --out own
+[[ $(grep "^latents,age,cond,1," own/controllability.csv | cut -d, -f5-) == "$(scores latents,age,cond,2)" ]]
+[[ $(grep "^latents,modality,cond,1," own/controllability.csv | cut -d, -f5-) == "$(scores latents,modality,cond,1)" ]]
 refuse_ask() {  # TEXT options...
   local text=$1
   shift
@@ -120,6 +124,9 @@ refuse_ask "nothing can be asked: sex" --test validation --contrasts sex
 refuse_ask "expected 2 to 100000" --test validation --n 1
 refuse_ask "--steps 0" --test validation --steps 0
 refuse_ask "must be a finite number" --test validation --cfg nan
+refuse_ask 'there is no condition "planet"' --test validation --cfg-of planet=2
+refuse_ask "expected a finite number" --test validation --cfg-of age=old
+refuse_ask "there is no condition modality that can be left out" --test validation --cfg-of modality=2
 refuse_ask 'no scan is in the set "test"' --contrasts age
 refuse_ask "of the people that should be unseen trained the model" --train validation --test train --contrasts age
 refuse_ask "not even one person fits" --test validation --reader-scans 1

@@ -14,8 +14,9 @@ namespace {
 constexpr Extent3 grid = {2, 3, 2};
 constexpr Index channels = 4, row_size = 48;
 
-/// Latents of `people`, two scans each: channel c is 3 c + (c + 1) (s + small noise), s = +1 for women and -1 for men.
-void write_latents(const std::filesystem::path& folder, Index people, Index extra_latents = 0, Index extra_labels = 0) {
+/// Latents of `people`, two scans each: channel c is 3 c + (c + 1) (s + small noise), s = +1 for women and -1 for men. In the first half of
+/// the tokens comes what is a scan's own, of deviation `own`.
+void write_latents(const std::filesystem::path& folder, Index people, Index extra_latents = 0, Index extra_labels = 0, double own = 0) {
   EmbeddingFile e;
   e.tensor = "latents";
   e.shape = {grid[0], grid[1], grid[2], channels};
@@ -33,7 +34,8 @@ void write_latents(const std::filesystem::path& folder, Index people, Index extr
     std::vector<float> values;
     for (Index k = 0; k < row_size; ++k) {
       const auto c = static_cast<double>(k % channels);
-      values.push_back(static_cast<float>(3 * c + (c + 1) * ((i / 2 % 2 == 0 ? 1.0 : -1.0) + 0.2 * rng.normal(static_cast<std::uint64_t>(k)))));
+      const double common = (i / 2 % 2 == 0 ? 1.0 : -1.0) + (k < row_size / 2 ? own * rng.normal(1000) : 0.0);
+      values.push_back(static_cast<float>(3 * c + (c + 1) * (common + 0.2 * rng.normal(static_cast<std::uint64_t>(k)))));
     }
     const Index id = i < 2 * people ? i : i + 1000;
     e.add(concat("v", id), "hash", values);
@@ -448,9 +450,38 @@ TEST_CASE("the normal law of the latents: what conditions change, and what stays
     initialize(without, 5);
     std::vector<NamedTensor> tensors = state_tensors(without);
     Dit3d<Cpu, F32> incomplete(ctx, config.model);
-    const ModelInfo info{.kind = "dit3d", .config = json_text(config.model)};
+    ModelInfo info;
+    info.kind = "dit3d";
+    info.config = json_text(config.model);
     write_model(file, info, tensors, {.overwrite = true});
     test::check_error("model.weights", {"missing", "gaussian.mean"}, [&] { (void)load_model<Dit3d<Cpu, F32>>(ctx, ModelFile(file), "dit3d"); });
   }
   CHECK(measured[0] == measured[1]);
+}
+
+TEST_CASE("what a condition explains does not stay open where scans also differ in a direction near its own") {
+  const test::ScratchFolder scratch;
+  write_latents(scratch.path, 75, 0, 0, 1.0);
+  Context<Cpu> ctx({.threads = 2});
+  DitTrainingConfig config = tiny();
+  config.model.gaussian_rank = 2;
+  const LatentData data = open(ctx, scratch.path, config);
+  Dit3d<Cpu, F32> model(ctx, config.model);
+  initialize(model, 5);
+  measure_gaussian(ctx, data, model);
+  std::vector<std::uint32_t> ids(256);
+  std::iota(ids.begin(), ids.end(), 0u);
+  const std::vector<ConditionRow> rows(ids.size(), parse_conditions(config.model.conditions, "modality=T1,sex=F"));
+  const auto z = data.statistics.restore(sample_latents(ctx, model, std::span<const std::uint32_t>(ids), rows, 9, {.sampler = Sampler::heun, .steps = 40, .shift = 3}));
+  double sums[2] = {}, squares[2] = {};
+  for (Index i = 0; i < 256; ++i)
+    for (Index half = 0; half < 2; ++half) {
+      double mean = 0;
+      for (Index k = half * row_size / 2; k < (half + 1) * row_size / 2; k += channels) mean += static_cast<double>(z.data()[i * row_size + k]) * channels * 2 / row_size;
+      sums[half] += mean / 256, squares[half] += mean * mean / 256;
+    }
+  const double own = std::sqrt(squares[0] - sums[0] * sums[0]), fixed = std::sqrt(squares[1] - sums[1] * sums[1]);
+  CHECK(std::abs(own - 1) < 0.15);
+  CHECK(fixed < 0.2);  // the noise of six tokens and what a ridge leaves; near 0.5 along the directions in which scans differ most
+  CHECK(std::abs(sums[1] - 1) < 0.15);
 }
