@@ -31,7 +31,7 @@ struct Options {
   std::filesystem::path out;
   bool smoke = false, evaluate = false;
   Index subjects = 1800, mae_steps = 2600, tokenizer_steps = 1000, dit_steps = 5500, n = 64, steps = 25;
-  std::string cfg = "1.4", cfg_of = "age=1.8,disease=3,sex=1.6,idh1=3", mae, tokenizer, dit;
+  std::string cfg = "1.4", cfg_of = "age=2.5,disease=3.5,sex=2,idh1=4", mae, tokenizer, dit;
 };
 
 // 32 x 40 x 32 voxels of 5 mm in patches of 8: 80 tokens, of which the tokenizer keeps 32 numbers each.
