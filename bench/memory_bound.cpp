@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "bench/support/timing.hpp"
-#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/ops/concat.hpp"
 #include "braing3n/ops/gather.hpp"
 #include "braing3n/ops/modulate.hpp"

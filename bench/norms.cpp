@@ -6,7 +6,7 @@
 #include <string>
 
 #include "bench/support/timing.hpp"
-#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/base/philox.hpp"
 #include "braing3n/ops/elementwise.hpp"
 #include "braing3n/ops/group_norm.hpp"

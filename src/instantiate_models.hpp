@@ -1,6 +1,7 @@
 // Layers and models of one precision. Each precision is a translation unit of its own, so that they compile side by side.
 #pragma once
 
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/models/cnn_decoder3d.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/models/mae3d.hpp"

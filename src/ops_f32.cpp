@@ -1,5 +1,6 @@
 // Recorded ops in float, compiled once.
 #include "braing3n/autograd/ops.hpp"
+#include "braing3n/backend/cpu.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

@@ -1,4 +1,4 @@
-#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/backend/cpu/providers.hpp"
 #include "examples/support/program.hpp"
 

@@ -1,6 +1,5 @@
-#include "braing3n/backend/cpu/map.hpp"
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/backend/cpu/providers.hpp"
-#include "braing3n/backend/cpu/reduce.hpp"
 #include "tests/support/check.hpp"
 
 using namespace braing3n;

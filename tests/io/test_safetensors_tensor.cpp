@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/io/safetensors.hpp"
 #include "tests/io/damage.hpp"
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/base/philox.hpp"
 #include "braing3n/core/tensor.hpp"
 

@@ -22,7 +22,7 @@ constexpr bool launches_here = false;
 
 #define BRAING3N_REQUIRE_LAUNCH(B, ...)                              \
   static_assert(::braing3n::detail::launches_here<B, __VA_ARGS__>, \
-                "the cuda backend is launched from a .cu file: include braing3n/cuda.cuh (target braing3n::cuda)")
+                "include braing3n/backend/cpu.hpp to launch on the CPU, braing3n/cuda.cuh from a .cu file to launch on a GPU (target braing3n::cuda)")
 
 /// One run of `pieces` copies of `width` elements; steps are in elements. A null source means zeros.
 template <class T>

@@ -65,13 +65,20 @@ struct NormKernel {
   static void layer_norm_backward(Context<B>&, const LayerNormCall<T>&, const LayerNormGradients<T>&) { missing<T>(); }
   template <class T>
   static void group_norm(Context<B>&, const GroupNormCall<T>&) { missing<T>(); }
+  /// The parts of group_norm: sums (batch, groups, 2) of x and x^2; mean and rstd from them over `count` elements; y from those.
+  template <class T>
+  static void group_norm_sums(Context<B>&, const GroupNormCall<T>&, double*) { missing<T>(); }
+  template <class T>
+  static void group_norm_statistics(Context<B>&, const GroupNormCall<T>&, double, const double*) { missing<T>(); }
+  template <class T>
+  static void group_norm_apply(Context<B>&, const GroupNormCall<T>&) { missing<T>(); }
   template <class T>
   static void group_norm_backward(Context<B>&, const GroupNormCall<T>&, const GroupNormGradients<T>&) { missing<T>(); }
 
  private:
   template <class T>
   static void missing() {
-    static_assert(sizeof(T) == 0, "norms on the cuda backend are launched from a .cu file: include braing3n/cuda.cuh");
+    static_assert(sizeof(T) == 0, "include braing3n/backend/cpu.hpp for norms on the CPU, braing3n/cuda.cuh from a .cu file for a GPU");
   }
 };
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/ops/elementwise.hpp"
 #include "braing3n/ops/matmul.hpp"
 

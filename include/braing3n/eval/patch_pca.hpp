@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/eval/reconstruction.hpp"
 #include "braing3n/ops/elementwise.hpp"
 #include "braing3n/ops/patch.hpp"

@@ -11,7 +11,7 @@
 
 #include <cmath>
 
-#include "braing3n/backend/cpu/attention.hpp"
+#include "braing3n/backend/attention.hpp"
 #include "braing3n/ops/check.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

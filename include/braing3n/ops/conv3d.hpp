@@ -8,7 +8,7 @@
 
 #include <array>
 
-#include "braing3n/backend/cpu/conv.hpp"
+#include "braing3n/backend/conv.hpp"
 #include "braing3n/ops/elementwise.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

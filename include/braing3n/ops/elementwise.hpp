@@ -10,9 +10,8 @@
 
 #include <utility>
 
-#include "braing3n/backend/cpu/map.hpp"
-#include "braing3n/backend/cpu/provider.hpp"
-#include "braing3n/backend/cpu/reduce.hpp"
+#include "braing3n/backend/activation.hpp"
+#include "braing3n/backend/kernels.hpp"
 #include "braing3n/base/functors.hpp"
 #include "braing3n/ops/check.hpp"
 

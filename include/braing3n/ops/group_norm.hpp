@@ -6,7 +6,7 @@
 
 #include <utility>
 
-#include "braing3n/backend/cpu/norm.hpp"
+#include "braing3n/backend/norm.hpp"
 #include "braing3n/ops/check.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -72,17 +72,17 @@ Tensor<double, B> group_norm_sums(const Tensor<T, B>& x, const Tensor<T, B>& wei
 }
 
 /// sums (N, groups, 2) over `count` elements per group. A tensor that is moved in and that nobody else holds is overwritten.
-template <class T>
-Tensor<T, Cpu> group_norm_apply(Tensor<T, Cpu> x, const Tensor<double, Cpu>& sums, double count, const Tensor<T, Cpu>& weight,
-                                const Tensor<T, Cpu>& bias, const GroupNormOptions& options) {
+template <class T, Backend B>
+Tensor<T, B> group_norm_apply(Tensor<T, B> x, const Tensor<double, B>& sums, double count, const Tensor<T, B>& weight,
+                              const Tensor<T, B>& bias, const GroupNormOptions& options) {
   auto c = detail::group_norm_call("group_norm_apply", x, weight, bias, options);
   require_shape("group_norm_apply", "sums", sums, Shape{c.batch, c.groups, 2});
-  Context<Cpu>& ctx = x.context();
-  Tensor<accum_t<T>, Cpu> mean(ctx, Shape{c.batch, c.groups}), rstd(ctx, Shape{c.batch, c.groups});
-  detail::group_norm_statistics(c.batch * c.groups, count, c.eps, sums.data(), mean.data(), rstd.data());
-  Tensor<T, Cpu> y = x.unique() ? x : Tensor<T, Cpu>(ctx, x.shape());
+  Context<B>& ctx = x.context();
+  Tensor<accum_t<T>, B> mean(ctx, Shape{c.batch, c.groups}), rstd(ctx, Shape{c.batch, c.groups});
+  Tensor<T, B> y = x.unique() ? x : Tensor<T, B>(ctx, x.shape());
   c.y = y.data(), c.mean = mean.data(), c.rstd = rstd.data();
-  NormKernel<Cpu>::group_norm_apply(ctx, c);
+  NormKernel<B>::group_norm_statistics(ctx, c, count, sums.data());
+  NormKernel<B>::group_norm_apply(ctx, c);
   return y;
 }
 

@@ -5,7 +5,7 @@
 // it with the modulation xhat (1 + scale) + shift of one pass over memory.
 #pragma once
 
-#include "braing3n/backend/cpu/norm.hpp"
+#include "braing3n/backend/norm.hpp"
 #include "braing3n/ops/check.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "braing3n/backend/cpu/product.hpp"
+#include "braing3n/backend/gemm.hpp"
 #include "braing3n/ops/elementwise.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

@@ -4,7 +4,7 @@
 // A weight shared by the whole batch is a linear layer (ops/linear.hpp), not this.
 #pragma once
 
-#include "braing3n/backend/cpu/product.hpp"
+#include "braing3n/backend/gemm.hpp"
 #include "braing3n/ops/check.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

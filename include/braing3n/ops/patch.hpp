@@ -8,7 +8,7 @@
 
 #include <array>
 
-#include "braing3n/backend/cpu/map.hpp"
+#include "braing3n/backend/kernels.hpp"
 #include "braing3n/ops/check.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

@@ -2,7 +2,7 @@
 // An entry of -infinity gives 0 (a row of nothing else gives NaN).
 #pragma once
 
-#include "braing3n/backend/cpu/norm.hpp"
+#include "braing3n/backend/norm.hpp"
 #include "braing3n/ops/check.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

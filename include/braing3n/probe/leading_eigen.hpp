@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/base/philox.hpp"
 #include "braing3n/ops/matmul.hpp"
 #include "braing3n/probe/symmetric_eigen.hpp"

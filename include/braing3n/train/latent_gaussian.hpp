@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/probe/leading_eigen.hpp"
 #include "braing3n/train/latent_data.hpp"

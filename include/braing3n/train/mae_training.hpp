@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/models/mae3d.hpp"
 #include "braing3n/train/curves.hpp"
 #include "braing3n/train/previews.hpp"

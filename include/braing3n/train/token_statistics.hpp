@@ -9,6 +9,7 @@
 #include <cmath>
 #include <vector>
 
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/core/tensor.hpp"
 #include "braing3n/ops/elementwise.hpp"
 #include "braing3n/ops/matmul.hpp"

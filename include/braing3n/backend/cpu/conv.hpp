@@ -1,20 +1,10 @@
-// Convolutions of a backend, as ops call them. On the CPU: a matrix product for 1^3 kernels, the context's own convolution where
+// Convolutions on the CPU: a matrix product for 1^3 kernels, the context's own convolution where
 // it has one, im2col and the context's matrix product otherwise.
 #pragma once
 
 #include "braing3n/backend/cpu/conv_im2col.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-template <Backend B>
-struct ConvolutionKernel {
-  template <class T>
-  static void forward(Context<B>&, const ConvGeometry&, const T*, const T*, const T*, const T*, T*) { BRAING3N_REQUIRE_LAUNCH(B, T); }
-  template <class T>
-  static void backward_input(Context<B>&, const ConvGeometry&, const T*, const T*, const T*, T*) { BRAING3N_REQUIRE_LAUNCH(B, T); }
-  template <class T>
-  static void backward_weight(Context<B>&, const ConvGeometry&, const T*, const T*, accum_t<T>*) { BRAING3N_REQUIRE_LAUNCH(B, T); }
-};
 
 template <>
 struct ConvolutionKernel<Cpu> {

@@ -100,6 +100,11 @@ void NormKernel<Cpu>::group_norm_sums(Context<Cpu>& ctx, const GroupNormCall<T>&
 }
 
 template <class T>
+void NormKernel<Cpu>::group_norm_statistics(Context<Cpu>&, const GroupNormCall<T>& c, double count, const double* sums) {
+  detail::group_norm_statistics(c.batch * c.groups, count, c.eps, sums, c.mean, c.rstd);
+}
+
+template <class T>
 void NormKernel<Cpu>::group_norm_apply(Context<Cpu>& ctx, const GroupNormCall<T>& c) {
   using A = accum_t<T>;
   const detail::GroupNormPlan<A> plan(c.voxels, c.channels);

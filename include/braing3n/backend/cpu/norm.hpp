@@ -149,6 +149,9 @@ struct NormKernel<Cpu> {
   /// The first half of group_norm: sums (batch, groups, 2) of x and x^2.
   template <class T>
   static void group_norm_sums(Context<Cpu>& ctx, const GroupNormCall<T>& c, double* sums);
+  /// mean and rstd of the call from those sums, over `count` elements per group.
+  template <class T>
+  static void group_norm_statistics(Context<Cpu>& ctx, const GroupNormCall<T>& c, double count, const double* sums);
   /// The second half: y from x and the mean and rstd that are given.
   template <class T>
   static void group_norm_apply(Context<Cpu>& ctx, const GroupNormCall<T>& c);

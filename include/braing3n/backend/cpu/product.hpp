@@ -1,25 +1,10 @@
-// Matrix products of a backend, as ops call them. On the CPU: the context's table of kernels.
+// Matrix products on the CPU: the context's table of kernels.
 #pragma once
 
 #include "braing3n/backend/cpu/context.hpp"
-#include "braing3n/backend/kernels.hpp"
+#include "braing3n/backend/gemm.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-template <Backend B>
-struct ProductKernel {
-  /// C = [C +] A B with its epilogue, see GemmCall.
-  template <class T>
-  static void run(Context<B>&, const GemmCall<T>&) { BRAING3N_REQUIRE_LAUNCH(B, T); }
-  /// The same for `batch` triples of matrices, each `*_step` elements after the one before.
-  template <class T>
-  static void run_batch(Context<B>&, const GemmCall<T>&, Index, const T*, Index, const T*, Index, T*, Index) {
-    BRAING3N_REQUIRE_LAUNCH(B, T);
-  }
-  /// B (k, n) in the order run() reads it; empty when there is no such order.
-  template <class T>
-  static Tensor<std::uint8_t, B> pack(Context<B>&, Index, Index, const T*, Index, Index) { BRAING3N_REQUIRE_LAUNCH(B, T); return {}; }
-};
 
 template <>
 struct ProductKernel<Cpu> {

@@ -5,7 +5,7 @@
 #error "braing3n/backend/cuda/product.cuh needs nvcc: include it from a .cu file and link braing3n::cuda"
 #endif
 
-#include "braing3n/backend/cpu/product.hpp"
+#include "braing3n/backend/gemm.hpp"
 #include "braing3n/backend/cuda/map.cuh"
 #include "braing3n/base/functors.hpp"
 
