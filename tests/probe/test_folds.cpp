@@ -113,6 +113,26 @@ TEST_CASE("group folds: balanced sizes, subjects whole, a permutation cut evenly
   }
 }
 
+TEST_CASE("legacy group folds: equal sizes come in the order of numpy's quicksort") {
+  const auto key = [](std::size_t n) {
+    std::vector<Index> k;
+    for (std::size_t i = 0; i < n; ++i) k.push_back(static_cast<Index>((i * i * 7 + 3 * i) % 5));
+    return k;
+  };
+  // numpy 1.26.4 and 2.4.6, argsort without vector instructions: insertion sort up to 16 elements.
+  using Order = std::vector<std::size_t>;
+  CHECK(braing3n::detail::numpy_quicksort_order(key(16)) == Order{0, 1, 5, 6, 10, 11, 15, 3, 8, 13, 2, 4, 7, 9, 12, 14});
+  CHECK(braing3n::detail::numpy_quicksort_order(key(17)) == Order{0, 11, 10, 15, 6, 16, 1, 5, 3, 13, 8, 4, 7, 9, 2, 12, 14});
+  CHECK(braing3n::detail::numpy_quicksort_order(key(34)) == Order{0,  31, 30, 26, 25, 21, 20, 15, 11, 10, 16, 1, 5,  6, 8,  28, 3,
+                                                        23, 33, 13, 18, 19, 17, 32, 9,  7,  24, 4,  14, 27, 29, 2, 12, 22});
+  std::uint64_t hash = 0;  // of all orders of 1 to 300 elements
+  for (std::size_t n = 1; n <= 300; ++n) {
+    const Order order = braing3n::detail::numpy_quicksort_order(key(n));
+    for (std::size_t i = 0; i < n; ++i) hash = (hash * 31 + order[i] * (i + 1)) % 1000000007;
+  }
+  CHECK(hash == 832346298);
+}
+
 TEST_CASE("quantile bins split continuous targets evenly and never split equal values") {
   std::vector<double> v;
   for (int i = 0; i < 100; ++i) v.push_back((i * 37) % 100);

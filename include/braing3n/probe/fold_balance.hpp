@@ -104,18 +104,19 @@ class FoldBalancer {
 };
 
 /// Ascending order of keys as numpy's argsort leaves it by default (without vector instructions): quicksort with the median of
-/// three, insertion sort up to 17 elements, the smaller part first. The order of equal keys is what counts here.
+/// three, insertion sort up to 16 elements, the smaller part first. The order of equal keys is what counts here.
 inline std::vector<std::size_t> numpy_quicksort_order(const std::vector<Index>& key) {
   std::vector<std::size_t> order(key.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   if (order.empty()) return order;
   const auto at = [&](std::ptrdiff_t i) -> std::size_t& { return order[static_cast<std::size_t>(i)]; };
   const auto value = [&](std::ptrdiff_t i) { return key[at(i)]; };
+  constexpr std::ptrdiff_t small_quicksort = 15;  // numpy's name and value: last - first, so up to 16 elements
   std::vector<std::pair<std::ptrdiff_t, std::ptrdiff_t>> parts{{0, std::ssize(order) - 1}};
   while (!parts.empty()) {
     auto [left, right] = parts.back();
     parts.pop_back();
-    while (right - left > 16) {
+    while (right - left > small_quicksort) {
       const std::ptrdiff_t middle = left + (right - left) / 2;
       if (value(middle) < value(left)) std::swap(at(middle), at(left));
       if (value(right) < value(middle)) std::swap(at(right), at(middle));
