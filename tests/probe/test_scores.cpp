@@ -1,6 +1,8 @@
 // Scores and what is said about their uncertainty.
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "braing3n/backend/cpu/providers.hpp"
 #include "braing3n/probe/uncertainty.hpp"
 
@@ -145,4 +147,82 @@ TEST_CASE("the p-value of a perfect probe is the smallest there is, that of a pr
     const double value = score_predictions(ctx, p, {.replicates = 0, .permutations = 99}).p_value;
     CHECK(value == doctest::Approx(right ? 0.01 : 1.0));
   }
+}
+
+namespace {
+
+/// Subjects with scans_of(s) scans; label_of(subject, scan); the score of a scan is its label or not, plus noise.
+template <class Scans, class LabelOf>
+Predictions scans_of_subjects(std::int32_t subjects, std::int32_t folds, Scans&& scans_of, LabelOf&& label_of, double signal, std::uint32_t seed) {
+  Predictions p;
+  p.classes = 2;
+  const Philox rng(seed, Purpose::test, 77);
+  std::uint64_t draw = 0;
+  for (std::int32_t s = 0; s < subjects; ++s)
+    for (std::int32_t scan = 0; scan < scans_of(s); ++scan) {
+      p.subject.push_back(s);
+      p.fold.push_back(s % folds);
+      p.label.push_back(label_of(s, scan));
+      const double v = 1 / (1 + std::exp(-(signal * (p.label.back() - 0.5) + static_cast<double>(rng.normal(draw++)))));
+      p.values.insert(p.values.end(), {1 - v, v});
+    }
+  return p;
+}
+
+}  // namespace
+
+TEST_CASE("permutations exchange what may be exchanged: subjects, or blocks and the scans within them") {
+  Context<Cpu> ctx({.threads = 2});
+  const UncertaintyOptions options{.replicates = 0, .permutations = 999};
+  // Every subject has another number of scans: their labels are exchanged all the same.
+  const auto one_label = [](std::int32_t s, std::int32_t) { return s / 2 % 2; };
+  const ScoreTable sizes = score_predictions(ctx, scans_of_subjects(40, 2, [](std::int32_t s) { return 1 + s / 2; }, one_label, 2.0, 1), options);
+  CHECK(sizes.exchange == LabelExchange::subjects);
+  CHECK(sizes["auc"].mean > 0.85);
+  CHECK(sizes.p_value == doctest::Approx(0.001));
+  // Every subject has the same labels, one scan of each class: whole blocks alone would change nothing.
+  const auto both_labels = [](std::int32_t, std::int32_t scan) { return scan; };
+  const auto two = [](std::int32_t) { return 2; };
+  const ScoreTable within = score_predictions(ctx, scans_of_subjects(40, 5, two, both_labels, 2.0, 2), options);
+  CHECK(within.exchange == LabelExchange::blocks);
+  CHECK(within["auc"].mean > 0.85);
+  CHECK(within.p_value <= 0.002);
+  // Too few subjects to say anything: no p-value instead of 1.
+  const auto few = scans_of_subjects(4, 2, [](std::int32_t) { return 3; }, [](std::int32_t s, std::int32_t) { return s / 2; }, 3.0, 3);
+  const ScoreTable none = score_predictions(ctx, few, options);
+  CHECK(std::isnan(none.p_value));
+  CHECK(none.warning.find("in 4 ways") != std::string::npos);
+}
+
+TEST_CASE("p-values of a useless probe are uniform where labels vary within subjects") {
+  Context<Cpu> ctx({.threads = 2});
+  double sum = 0;
+  int small = 0;
+  for (std::uint32_t trial = 0; trial < 100; ++trial) {
+    const Philox rng(trial, Purpose::test, 78);
+    Predictions p;
+    p.classes = 2;
+    for (std::int32_t s = 0; s < 50; ++s)
+      for (std::int32_t scan = 0; scan < 1 + s % 3; ++scan) {
+        const auto at = static_cast<std::uint64_t>(4 * s + scan);
+        p.subject.push_back(s);
+        p.fold.push_back(s % 5);
+        p.label.push_back(static_cast<std::int32_t>(rng.integer(at) % 4 == 0 ? rng.integer(500 + at) % 2 : rng.integer(1000 + static_cast<std::uint64_t>(s)) % 2));
+        // A subject's scans are alike.
+        const double v = 0.8 * static_cast<double>(rng.uniform(2000 + static_cast<std::uint64_t>(s))) + 0.2 * static_cast<double>(rng.uniform(3000 + at));
+        p.values.insert(p.values.end(), {1 - v, v});
+      }
+    const double value = score_predictions(ctx, p, {.replicates = 0, .permutations = 99, .seed = trial}).p_value;
+    sum += value;
+    small += value <= 0.05;
+  }
+  CHECK(std::abs(sum / 100 - 0.5) < 0.1);
+  CHECK(small <= 12);
+}
+
+TEST_CASE("the number of ways to exchange labels") {
+  const std::vector<std::int32_t> begin{0, 2, 4, 5}, label{0, 1, 1, 1, 0};
+  using braing3n::detail::LabelDealer;
+  CHECK(std::exp(LabelDealer(begin, LabelExchange::blocks).log_ways(label)) == doctest::Approx(4));      // 2 blocks of 2, times 2 orders of one
+  CHECK(std::exp(LabelDealer(begin, LabelExchange::subjects).log_ways(label)) == doctest::Approx(3));    // 0, 1, 0 on three subjects
 }

@@ -81,7 +81,10 @@ std::vector<TaskResult> Panel::run(Context<Cpu>& ctx, FeatureView<T> features, s
   for (const std::vector<std::size_t>& group : detail::tasks_that_share_passes(prepared_, subject_.size()))
     run_group(ctx, features, row, group, results);
   for (TaskResult& r : results)
-    if (r.ok()) r.scores = score_predictions(ctx, r.predictions, options_.uncertainty);
+    if (r.ok()) {
+      r.scores = score_predictions(ctx, r.predictions, options_.uncertainty);
+      if (!r.scores.warning.empty()) r.warnings.push_back(r.scores.warning);
+    }
   return results;
 }
 

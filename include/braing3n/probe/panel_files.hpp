@@ -54,6 +54,7 @@ inline Json to_json(const TaskResult& r, const std::vector<ConfoundScore>& confo
                     {"interval", {json_number(s.low), json_number(s.high)}}};
   }
   json["p_value"] = json_number(r.scores.p_value);
+  json["permutations_exchange"] = to_string(r.scores.exchange);
   json["converged"] = r.converged();
   json["fits"] = Json::array();
   for (const FoldFit& f : r.fits)

@@ -2,9 +2,9 @@
 //
 // A score is the mean over folds of the score within the fold. The bootstrap draws subjects with replacement within each fold
 // (scans of one person stay together) and gives percentile intervals; it takes the fitted probes as given, so it does not
-// contain the variation between training sets, which the deviation over folds shows. The permutation test exchanges the labels
-// of subjects with equally many scans within a fold, again with the predictions as given: the p-value says whether the
-// predictions go with the labels more than chance would have it, (1 + #{permuted >= observed}) / (1 + permutations).
+// contain the variation between training sets, which the deviation over folds shows. The permutation test exchanges labels
+// within a fold by the rules of label_exchange.hpp, again with the predictions as given: the p-value says whether the predictions
+// go with the labels more than chance would have it, (1 + #{permuted >= observed}) / (1 + permutations).
 // Random numbers are counter-based (base/philox.hpp), so results are the same on any number of threads.
 #pragma once
 
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/probe/label_exchange.hpp"
 #include "braing3n/probe/replicates.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -28,6 +29,9 @@ struct UncertaintyOptions {
   std::uint64_t seed = 2025;
 };
 
+/// With fewer ways to exchange labels no p-value could be 0.05 or less.
+inline constexpr int least_label_sets = 20;
+
 struct Score {
   std::string name;
   std::vector<double> folds;                      // NaN: not defined in that fold
@@ -37,7 +41,9 @@ struct Score {
 
 struct ScoreTable {
   std::vector<Score> scores;      // in the order of score_names
-  double p_value = not_a_number;  // of the primary score
+  double p_value = not_a_number;  // of the primary score; NaN: not asked for, or too few ways to exchange labels
+  LabelExchange exchange = LabelExchange::subjects;
+  std::string warning;  // why there is no p-value
   const Score& operator[](std::string_view name) const {
     for (const Score& s : scores)
       if (s.name == name) return s;
@@ -115,35 +121,25 @@ inline std::vector<double> fold_mean(const std::vector<std::vector<double>>& per
   return mean;
 }
 
-/// Deals the labels of the subjects of a fold out anew, among subjects with equally many samples.
-class SubjectDealer {
- public:
-  explicit SubjectDealer(const FoldSamples& fold) : fold_(&fold), order_(static_cast<std::size_t>(fold.subjects())) {
-    std::iota(order_.begin(), order_.end(), std::size_t{0});
-    std::stable_sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) { return size(a) < size(b); });
-  }
-  /// values: one per sample of the fold -> dealt, of the same size.
-  template <class T>
-  void deal(const Philox& rng, const std::vector<T>& values, std::vector<T>& dealt) const {
-    std::vector<std::size_t> from = order_;
-    IntegerStream draw(rng);
-    for (std::size_t begin = 0; begin < order_.size();) {
-      std::size_t end = begin;
-      while (end < order_.size() && size(order_[end]) == size(order_[begin])) ++end;
-      for (std::size_t i = end - begin; i-- > 1;) std::swap(from[begin + i], from[begin + draw.next(i + 1)]);
-      begin = end;
-    }
-    dealt.resize(values.size());
-    for (std::size_t k = 0; k < order_.size(); ++k)
-      std::copy_n(values.begin() + fold_->subject_begin[from[k]], size(order_[k]), dealt.begin() + fold_->subject_begin[order_[k]]);
-  }
+/// One label per subject, in all folds?
+inline LabelExchange exchange_rule(const std::vector<FoldSamples>& folds) {
+  for (const FoldSamples& f : folds)
+    if (!(f.scorer ? constant_within_subjects<std::int32_t>(f.label, f.subject_begin)
+                   : constant_within_subjects<double>(f.target, f.subject_begin)))
+      return LabelExchange::blocks;
+  return LabelExchange::subjects;
+}
 
- private:
-  std::int32_t size(std::size_t s) const { return fold_->subject_begin[s + 1] - fold_->subject_begin[s]; }
-
-  const FoldSamples* fold_;
-  std::vector<std::size_t> order_;  // subjects by number of samples
-};
+/// Natural logarithm of the number of different sets of labels that permutations can give.
+inline double log_label_sets(const std::vector<FoldSamples>& folds, LabelExchange rule) {
+  double ways = 0;
+  for (const FoldSamples& f : folds) {
+    if (f.subjects() == 0) continue;
+    const LabelDealer dealer(f.subject_begin, rule);
+    ways += f.scorer ? dealer.log_ways(f.label) : dealer.log_ways(f.target);
+  }
+  return ways;
+}
 
 /// Scores of bootstrap replicates (replicates, scores): means over the folds in which they are defined.
 inline std::vector<std::vector<double>> bootstrap(Context<Cpu>& ctx, const std::vector<FoldSamples>& folds,
@@ -178,11 +174,12 @@ inline std::vector<std::vector<double>> bootstrap(Context<Cpu>& ctx, const std::
 }
 
 /// The primary score of permuted labels.
-inline std::vector<double> permuted_scores(Context<Cpu>& ctx, const std::vector<FoldSamples>& folds, const UncertaintyOptions& options) {
-  std::vector<SubjectDealer> dealer;
+inline std::vector<double> permuted_scores(Context<Cpu>& ctx, const std::vector<FoldSamples>& folds, LabelExchange rule,
+                                           const UncertaintyOptions& options) {
+  std::vector<LabelDealer> dealer;
   std::vector<std::unique_ptr<RankSums>> ranks;
   for (const FoldSamples& f : folds) {
-    dealer.emplace_back(f);
+    dealer.emplace_back(f.subject_begin, rule);
     ranks.push_back(f.scorer && f.subjects() > 0 ? std::make_unique<RankSums>(*f.scorer) : nullptr);
   }
   std::vector<double> out(static_cast<std::size_t>(options.permutations));
@@ -261,8 +258,15 @@ inline ScoreTable score_predictions(Context<Cpu>& ctx, const Predictions& predic
   }
 
   if (options.permutations > 0 && std::isfinite(mean[0])) {
-    double as_good = 1;
-    for (double p : detail::permuted_scores(ctx, folds, options)) as_good += p >= mean[0] - 1e-12;
+    table.exchange = detail::exchange_rule(folds);
+    const double ways = std::exp(detail::log_label_sets(folds, table.exchange));
+    if (ways < least_label_sets - 0.5) {
+      table.warning = concat("no p-value: the labels can be exchanged in ", std::llround(ways), " ways, at least ", least_label_sets,
+                             " are needed for p = 0.05");
+      return table;
+    }
+    double as_good = 1;  // the labels as they are; an undefined score counts against the probe
+    for (double p : detail::permuted_scores(ctx, folds, table.exchange, options)) as_good += !(p < mean[0] - 1e-12);
     table.p_value = as_good / (1 + static_cast<double>(options.permutations));
   }
   return table;
