@@ -1,9 +1,13 @@
 // Linear probes on a table of features: a panel of tasks with folds, intervals, confounds and a report; or a saved probe applied.
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <optional>
+#include <set>
 
+#include "braing3n/data/manifest_cells.hpp"
 #include "braing3n/probe/fold_file.hpp"
 #include "braing3n/probe/panel_files.hpp"
 #include "braing3n/probe/row_pairing.hpp"
@@ -312,7 +316,8 @@ int fit(const Settings& s, const CommonOptions& common) {
   write_text(out / "report.html", panel_html(report), writing);
   if (!s.folds_to.empty()) write_folds(s.folds_to, pairing.ids, panel.tasks(), s.salt, writing);
   if (!s.save.empty()) {
-    SavedProbe saved = make_saved_probe(tables[0], raw[0], panel.fit_all(*context, tables[0].view(), pairing.feature_row[0], raw[0]));
+    SavedProbe saved = make_saved_probe(tables[0], raw[0], panel.fit_all(*context, tables[0].view(), pairing.feature_row[0], raw[0]),
+                                        pairing.feature_row[0]);
     if (subject_column)
       for (const std::string& person : subject.values) saved.people.push_back(person_key(person));
     std::sort(saved.people.begin(), saved.people.end());
@@ -342,6 +347,32 @@ int fit(const Settings& s, const CommonOptions& common) {
   return lost > 0 || complaint ? exit_some_failed : exit_done;
 }
 
+/// What is far outside in a row of the table, in words.
+std::string outside_text(const SavedTask& t, const FeatureTable& table, Index i, double prediction) {
+  const float* row = table.values.data() + i * table.columns;
+  if (const auto j = feature_outside(t.range, row)) {
+    const auto f = static_cast<std::size_t>(*j);
+    return concat(table.id(i), ", where ", table.column(*j), " is ", row[f], ", in training ", t.range.low[f], " to ", t.range.high[f]);
+  }
+  return concat(table.id(i), ", predicted ", prediction, ", in training ", t.range.target_low, " to ", t.range.target_high);
+}
+
+/// Predictions of people on whom the probe was fitted are better than those of others, and so are their gaps.
+void warn_of_known_people(const SavedProbe& probe, const Settings& s, const std::optional<CsvTable>& labels, const std::vector<Index>& label_row) {
+  if (!labels || probe.people.empty()) return;
+  const auto column = s.subject_column.empty() ? first_column_of(*labels, usual_subject_columns()) : std::optional(s.subject_column);
+  if (!column) return;
+  std::set<std::string> known;
+  for (const Index r : label_row) {
+    if (r < 0) continue;
+    const std::string person = canonical_value(*column, labels->cell(static_cast<std::size_t>(r), labels->column(*column)));
+    if (std::binary_search(probe.people.begin(), probe.people.end(), person_key(person))) known.insert(person);
+  }
+  if (!known.empty())
+    std::cerr << "probe: warning: the probes were fitted on " << known.size() << " of these people, whose gaps are too small: "
+              << braing3n::detail::some_of({known.begin(), known.end()}) << '\n';
+}
+
 int apply(const Settings& s, const CommonOptions& common) {
   if (s.features.size() != 1) fail(ErrorKind::argument, "probe.features", "--apply reads one feature file, got ", s.features.size());
   const SavedProbe probe = read_saved_probe(s.apply);
@@ -361,13 +392,20 @@ int apply(const Settings& s, const CommonOptions& common) {
     for (std::size_t i = 0; i < pairing.label_row.size(); ++i)
       label_row[static_cast<std::size_t>(pairing.feature_row[0][i])] = pairing.label_row[i];
   }
+  warn_of_known_people(probe, s, labels, label_row);
   const auto has_truth = [&](const SavedTask& t) { return !t.classification && labels && labels->has_column(t.column); };
   std::vector<std::string> header{"id"};
   for (const SavedTask& t : probe.tasks) {
     header.push_back(t.name);
     for (const std::string& c : t.classes) header.push_back(concat(t.name, ':', c));
+    header.push_back(t.name + ":range");
     if (has_truth(t)) header.insert(header.end(), {t.name + ":gap", t.name + ":gap_corrected"});
   }
+  for (const SavedTask& t : probe.tasks)
+    if (!t.range.known())
+      std::cerr << "probe: " << t.name << ": the file does not say what the probe was fitted on; rows far from that cannot be told (range: unknown)\n";
+  std::vector<Index> outside(probe.tasks.size(), 0);
+  std::vector<std::string> first_outside(probe.tasks.size());
   CsvWriter writer(s.out, header, {.overwrite = common.force});
   Index unreadable = 0;
   for (Index i = 0; i < table.rows; ++i) {
@@ -381,7 +419,8 @@ int apply(const Settings& s, const CommonOptions& common) {
       writer.cells(cells);
       continue;
     }
-    for (const SavedTask& t : probe.tasks) {
+    for (std::size_t k = 0; k < probe.tasks.size(); ++k) {
+      const SavedTask& t = probe.tasks[k];
       const std::vector<double> value = apply_probe(t, row, !s.uncalibrated);
       if (t.classification) {
         cells.push_back(t.classes[static_cast<std::size_t>(std::max_element(value.begin(), value.end()) - value.begin())]);
@@ -389,6 +428,9 @@ int apply(const Settings& s, const CommonOptions& common) {
       } else {
         cells.push_back(Json(value[0]).dump());
       }
+      const RangeVerdict verdict = judge_range(t.range, row, t.classification ? std::nullopt : std::optional(value[0]));
+      cells.emplace_back(to_string(verdict));
+      if (verdict > RangeVerdict::inside && outside[k]++ == 0) first_outside[k] = outside_text(t, table, i, value[0]);
       if (!has_truth(t)) continue;
       const Index r = label_row[static_cast<std::size_t>(i)];
       const auto truth = r < 0 ? std::nullopt : labels->number(static_cast<std::size_t>(r), labels->column(t.column));
@@ -398,6 +440,10 @@ int apply(const Settings& s, const CommonOptions& common) {
     writer.cells(cells);
   }
   writer.finish();
+  for (std::size_t k = 0; k < outside.size(); ++k)
+    if (outside[k] > 0)
+      std::cerr << "probe: warning: " << probe.tasks[k].name << ": " << outside[k] << " of " << table.rows
+                << " rows lie far outside of what the probe was fitted on, the first: " << first_outside[k] << '\n';
   if (!common.quiet) std::cerr << "probe: " << table.rows - unreadable << " rows, " << probe.tasks.size() << " tasks -> " << s.out << '\n';
   return unreadable == 0 ? exit_done : unreadable == table.rows ? exit_not_started : exit_some_failed;
 }

@@ -203,6 +203,14 @@ if not abs(float(applied[3]["age:gap"]) - (float(applied[3]["age"]) - truth[3]))
     fail("age:gap is not prediction - truth")
 if not abs(slope("age:gap_corrected")) < 0.3 * abs(slope("age:gap")):
     fail("the corrected gap still goes with age")
+if {r["age:range"] for r in applied} != {"inside"} or {r["sex:range"] for r in applied} != {"inside"}:
+    fail("rows of the fit are outside of its range")
+wild = [list(row) for row in features]
+wild[7][4] = 1e4
+write_safetensors("wild.safetensors", wild, {"volume_ids": json.dumps(ids), "braing3n.contract": '{"encoder": "a"}'})
+run(0, "1 of 160 rows lie far outside", "--apply", "p.safetensors", "--features", "wild.safetensors", "--out", "wild.csv")
+if [r["sex:range"] for r in rows_of("wild.csv")].index("features") != 7:
+    fail("the row that is outside is not marked")
 # A CSV with more columns, in another order, serves as well; one that lacks a column does not.
 run(0, "12 columns are taken as features", "--features", "features.csv", "--labels", "labels.csv", "--tasks", "sex", "--out", "named", "--save", "named.safetensors", *QUICK)
 order = [f"f{j}" for j in (3, 1, 0, 2, *range(4, 12))]

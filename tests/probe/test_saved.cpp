@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -87,6 +89,27 @@ TEST_CASE("saved probes give the fitted predictions again, and refuse foreign fe
   }
   CHECK(raw < -1000);
   CHECK(std::abs(corrected) < 1e-6 * std::abs(raw));
+
+  // What lies far outside of the training rows is told; a file without ranges says that it cannot tell.
+  const SavedTask& of_age = read.tasks[2];
+  REQUIRE(of_age.range.known());
+  CHECK(of_age.range.low == made.tasks[2].range.low);
+  CHECK(of_age.range.target_high == *std::max_element(age.target.begin(), age.target.end()));
+  for (Index i = 0; i < c.n; ++i) {
+    const float* row = c.x.data() + i * c.d;
+    CHECK(judge_range(of_age.range, row, apply_probe(of_age, row)[0]) == RangeVerdict::inside);
+  }
+  std::vector<float> far(c.x.data(), c.x.data() + c.d);
+  far[5] = 60.0f;
+  CHECK(judge_range(of_age.range, far.data(), std::nullopt) == RangeVerdict::features);
+  CHECK(feature_outside(of_age.range, far.data()) == Index{5});
+  CHECK(judge_range(of_age.range, c.x.data(), 400.0) == RangeVerdict::prediction);
+  CHECK(judge_range(of_age.range, far.data(), -400.0) == RangeVerdict::both);
+  CHECK(std::isnan(read.tasks[0].range.target_low));
+  SavedProbe old = made;
+  for (SavedTask& task : old.tasks) task.range = {};
+  write_saved_probe(folder.path / "old.safetensors", old);
+  CHECK(judge_range(read_saved_probe(folder.path / "old.safetensors").tasks[2].range, far.data(), 400.0) == RangeVerdict::unknown);
 
   FeatureTable other = table;
   other.set_contract("2 mm");

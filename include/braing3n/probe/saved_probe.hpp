@@ -5,7 +5,8 @@
 //   calibration   two classes: Platt's sigmoid a v + b; more: one temperature; on the linear values
 //   age bias      regressions shrink to the mean, so prediction - truth falls with truth; gap = c0 + c1 truth is fitted on the
 //                 held-out predictions and taken off: the corrected gap is uncorrelated with the truth (the brain-age gap)
-// File: safetensors with the tensors task.I.{weights, intercept, mean, scale} and the metadata "braing3n.type" = "probe",
+//   range         of the features and targets it was fitted on (training_range.hpp); files written before there were ranges have none
+// File: safetensors with the tensors task.I.{weights, intercept, mean, scale, low, high} and the metadata "braing3n.type" = "probe",
 // "braing3n.probe" = JSON.
 #pragma once
 
@@ -17,7 +18,9 @@
 #include "braing3n/io/safetensors.hpp"
 #include "braing3n/probe/feature_table.hpp"
 #include "braing3n/probe/panel.hpp"
+#include "braing3n/probe/person_key.hpp"
 #include "braing3n/probe/sha256.hpp"
+#include "braing3n/probe/training_range.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -29,6 +32,7 @@ struct SavedTask {
   double calibration_slope = 1.0, calibration_offset = 0.0;  // on the linear values
   double gap_offset = 0.0, gap_slope = 0.0;                  // regression: c0, c1
   double cross_validated = not_a_number;                     // primary score
+  TrainingRange range;
 };
 
 struct SavedProbe {
@@ -38,9 +42,6 @@ struct SavedProbe {
   std::vector<std::string> people;  // on whom it was fitted: person_key of each, sorted; empty: unknown
   std::vector<SavedTask> tasks;
 };
-
-/// Sixteen digits in place of a subject's identifier, to tell the same person again. Not a secret: who has a list of identifiers can find them.
-inline std::string person_key(std::string_view subject) { return sha256_hex(subject).substr(0, 16); }
 
 /// What the features are, in 64 digits: the hash of their contract, their number and their names.
 inline std::string feature_fingerprint(const FeatureTable& table) {
@@ -114,8 +115,9 @@ inline void calibrate(SavedTask& saved, const TaskResult& r) {
 
 }  // namespace detail
 
-/// Probes of all tasks that could be fitted. Confound tasks are left out.
-inline SavedProbe make_saved_probe(const FeatureTable& table, const std::vector<TaskResult>& results, const std::vector<LinearFit>& fits) {
+/// Probes of all tasks that could be fitted. Confound tasks are left out. row: where row i of the panel lies in the table; empty: at i.
+inline SavedProbe make_saved_probe(const FeatureTable& table, const std::vector<TaskResult>& results, const std::vector<LinearFit>& fits,
+                                   std::span<const Index> row = {}) {
   SavedProbe out;
   out.features = table.columns;
   out.feature_names = table.column_names;
@@ -131,10 +133,19 @@ inline SavedProbe make_saved_probe(const FeatureTable& table, const std::vector<
     saved.fit = fits[t];
     saved.cross_validated = r.scores.scores[0].mean;
     detail::calibrate(saved, r);
+    for (const Index i : r.sample) {
+      const Index at = row.empty() ? i : row[static_cast<std::size_t>(i)];
+      saved.range.add({table.values.data() + at * table.columns, static_cast<std::size_t>(table.columns)});
+    }
+    for (const double target : r.predictions.target) saved.range.add_target(target);
     out.tasks.push_back(std::move(saved));
   }
   return out;
 }
+
+namespace detail {
+inline Json json_number_or_null(double v) { return std::isfinite(v) ? Json(v) : Json(nullptr); }
+}  // namespace detail
 
 inline void write_saved_probe(const std::filesystem::path& path, const SavedProbe& probe, const WriteOptions& options = {}) {
   std::vector<NamedTensor> tensors;
@@ -148,6 +159,10 @@ inline void write_saved_probe(const std::filesystem::path& path, const SavedProb
     add("intercept", {s.fit.outputs}, s.fit.intercept);
     add("mean", {s.fit.features}, s.fit.mean);
     add("scale", {s.fit.features}, s.fit.scale);
+    if (s.range.known()) {
+      add("low", {s.fit.features}, s.range.low);
+      add("high", {s.fit.features}, s.range.high);
+    }
     tasks.push_back({{"name", s.name},
                      {"column", s.column},
                      {"kind", s.classification ? "classification" : "regression"},
@@ -158,7 +173,9 @@ inline void write_saved_probe(const std::filesystem::path& path, const SavedProb
                      {"calibration_offset", s.calibration_offset},
                      {"gap_offset", s.gap_offset},
                      {"gap_slope", s.gap_slope},
-                     {"cross_validated", std::isfinite(s.cross_validated) ? Json(s.cross_validated) : Json(nullptr)}});
+                     {"target_low", detail::json_number_or_null(s.range.target_low)},
+                     {"target_high", detail::json_number_or_null(s.range.target_high)},
+                     {"cross_validated", detail::json_number_or_null(s.cross_validated)}});
   }
   const Json json{
       {"features", probe.features}, {"feature_names", probe.feature_names}, {"fingerprint", probe.fingerprint}, {"people", probe.people}, {"tasks", tasks}};
@@ -201,12 +218,18 @@ inline SavedProbe read_saved_probe(const std::filesystem::path& path) {
       s.fit.intercept = file.read<double>(prefix + "intercept");
       s.fit.mean = file.read<double>(prefix + "mean");
       s.fit.scale = file.read<double>(prefix + "scale");
+      if (file.contains(prefix + "low") && file.contains(prefix + "high")) {
+        s.range.low = file.read<double>(prefix + "low");
+        s.range.high = file.read<double>(prefix + "high");
+        if (task.contains("target_low") && task.at("target_low").is_number()) s.range.target_low = task.at("target_low").get<double>();
+        if (task.contains("target_high") && task.at("target_high").is_number()) s.range.target_high = task.at("target_high").get<double>();
+      }
       s.fit.features = out.features;
       s.fit.outputs = static_cast<Index>(s.fit.intercept.size());
       const Index outputs = !s.classification || s.classes.size() == 2 ? 1 : static_cast<Index>(s.classes.size());
       const auto width = static_cast<std::size_t>(out.features);
       if (s.fit.outputs != outputs || s.fit.weights.size() != static_cast<std::size_t>(outputs) * width || s.fit.mean.size() != width ||
-          s.fit.scale.size() != width)
+          s.fit.scale.size() != width || (s.range.known() && (s.range.low.size() != width || s.range.high.size() != width)))
         throw Error(ErrorKind::format, "probe.shape",
                     concat("task ", in_quotes(s.name), ": the tensors do not fit its classes and features"), file.path());
       out.tasks.push_back(std::move(s));
