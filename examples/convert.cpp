@@ -6,7 +6,7 @@
 // What the source model was trained on stands in no state dict: --contract, --shape, --spacing and so on say it (docs/encode-my-scans.md),
 // here once and for all, or to encode each time.
 // cfg.json holds the constructor arguments of the source model under their own names. A table shows every tensor that is
-// ignored, missing, unexpected or mis-shaped with the nearest candidates; if anything is missing or mis-shaped the exit code is 1
+// ignored, missing, unexpected, unused or mis-shaped with the nearest candidates; if anything is missing, unused or mis-shaped the exit code is 1
 // and nothing is written.
 #include <iostream>
 #include <map>
@@ -87,10 +87,11 @@ int convert(const Options& o, const CommonOptions& common, const PeerConfig<Conf
                      {"ignored", plan.ignored.size()},
                      {"missing", plan.missing.size()},
                      {"unexpected", plan.unexpected.size()},
+                     {"unused", plan.unused()},
                      {"wrong_shape", plan.wrong_shape.size()}});
   if (!plan.complete()) {
-    std::cerr << "convert: " << plan.missing.size() << " tensors are missing and " << plan.wrong_shape.size()
-              << " have another shape; nothing was written\n";
+    std::cerr << "convert: " << plan.missing.size() << " tensors are missing, " << plan.wrong_shape.size() << " have another shape and "
+              << plan.unused() << " of the model's own parts are unused; nothing was written\n";
     return exit_some_failed;
   }
   ModelInfo info;

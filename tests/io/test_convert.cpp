@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include "braing3n/io/safetensors_writer.hpp"
 #include "tests/io/damage.hpp"
 
@@ -96,7 +98,7 @@ TEST_CASE("convert: every tensor is accounted for") {
   CHECK(text.find("mis-shaped  \"module.backbone.blocks.0.mlp.linear2.weight\" (8, 4) for blocks.0.mlp.fc2.weight (4, 8)\n") !=
         std::string::npos);
   CHECK(text.find("prefix \"module.\" dropped") != std::string::npos);
-  CHECK(text.find("3 matched, 1 ignored, 1 missing, 3 unexpected, 1 mis-shaped") != std::string::npos);
+  CHECK(text.find("3 matched, 1 ignored, 1 missing, 2 unexpected, 1 unused, 1 mis-shaped") != std::string::npos);
   CHECK(text.find('\x1b') == std::string::npos);
   const std::string bytes = safetensors_text("{}", "");
   CHECK(error_of([&] { converted_tensors(plan, SafetensorsFile(bytes_of(bytes), "x")); }).kind() == ErrorKind::state);
@@ -141,4 +143,43 @@ TEST_CASE("convert: combined projections are cut, missing output projections bec
   CHECK(out.read<float>("blocks.0.out.weight") == std::vector<float>{1, 0, 0, 1});
   CHECK(out.read<float>("blocks.0.out.bias") == std::vector<float>{0, 0});
   CHECK(out.info("blocks.0.q.weight").shape == std::vector<Index>{2, 2, 1, 1, 1});
+}
+
+TEST_CASE("convert: a part of the model's own blocks must not stay unused") {
+  const std::vector<ExpectedTensor> expected{{"blocks.0.norm1.weight", {4}}, {"blocks.0.attn.qkv.weight", {12, 4}}, {"norm.weight", {4}}};
+  const std::vector<NamedTensor> whole{entry("blocks.0.norm1.weight", {4}), entry("blocks.0.attn.qkv.weight", {12, 4}), entry("norm.weight", {4})};
+  const auto plan_with = [&](const char* more) {
+    std::vector<NamedTensor> source = whole;
+    source.push_back(entry(more, {4}));
+    return plan_conversion(source, WeightSource::timm, WeightTarget::encoder, expected);
+  };
+  CHECK(plan_with("head.weight").complete());
+  CHECK(plan_with("decoder_blocks.0.norm1.weight").complete());  // another model of the same file
+  for (const char* more : {"blocks.1.norm1.weight", "module.blocks.11.mlp.fc1.bias", "blocks.0.attn.qkv.bias", "blocks.0.ls1.gamma", "norm.bias"}) {
+    const ConversionPlan plan = plan_with(more);
+    CHECK_MESSAGE(!plan.complete(), more);
+    CHECK(plan.unused() == 1);
+    CHECK(conversion_text(plan).find(concat("unused      \"", more)) != std::string::npos);
+  }
+}
+
+TEST_CASE("convert: weights that are not finite are refused by name") {
+  const ScratchFolder folder;
+  const std::vector<ExpectedTensor> expected{{"norm.weight", {4}}, {"norm.bias", {4}}};
+  const auto refused = [&](NamedTensor bias) {
+    write_safetensors(folder / "in", std::vector<NamedTensor>{entry("norm.weight", {4}), std::move(bias)}, {}, {.overwrite = true});
+    const SafetensorsFile file(folder / "in");
+    const ConversionPlan plan = plan_conversion(file.tensors(), WeightSource::timm, WeightTarget::encoder, expected);
+    return error_of([&] { converted_tensors(plan, file); });
+  };
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const Error e = refused(named_tensor<float>("norm.bias", {4}, std::vector<float>{1, 2, nan, nan}));
+  CHECK(e.kind() == ErrorKind::numeric);
+  CHECK(std::string(e.what()).find("element 2 of \"norm.bias\" is nan") != std::string::npos);
+  CHECK(refused(named_tensor<float>("norm.bias", {4}, std::vector<float>{1, -std::numeric_limits<float>::infinity(), 0, 0})).id() == "weights.finite");
+  CHECK(refused(named_tensor<double>("norm.bias", {4}, std::vector<double>{0, 0, 0, 1e300})).id() == "weights.finite");  // infinite as float32
+  std::vector<bfloat16> half(4, bfloat16(1.0f));
+  half[3] = bfloat16(nan);
+  CHECK(refused(named_tensor<bfloat16>("norm.bias", {4}, half)).id() == "weights.finite");
+  CHECK_FALSE(first_non_finite(named_tensor<std::int64_t>("steps", {1}, std::vector<std::int64_t>{-1})).has_value());
 }

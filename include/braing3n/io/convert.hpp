@@ -1,8 +1,9 @@
 // Weights of other programs under our names: name maps, and an account of every tensor.
 //
 // A conversion is planned first: each source tensor is renamed, and the result is compared with what the model expects. The
-// plan lists matched, ignored (with the reason), missing, unexpected and mis-shaped names with the nearest candidates;
-// nothing is written unless it is complete. Sources:
+// plan lists matched, ignored (with the reason), missing, unexpected, unused and mis-shaped names with the nearest candidates;
+// nothing is written unless it is complete. Unused are tensors of parts that the model has (a twelfth block beside a depth of 6, a
+// bias of a layer without one): leaving them out would make another model. Sources:
 //   monai  MaskedAutoEncoderViT of MONAI 1.3 (Sequential: the final norm is blocks.N), 1.4 and 1.5 (unused cross-attention
 //          tensors in every block) and later (norm); the decoder of AutoencoderKL, of MONAI and of GenerativeModels
 //   timm   facebookresearch/mae and timm; our own names are theirs
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +21,7 @@
 #include <vector>
 
 #include "braing3n/io/convert_names.hpp"
+#include "braing3n/io/finite_weights.hpp"
 #include "braing3n/io/safetensors_reader.hpp"
 #include "braing3n/io/text.hpp"
 
@@ -44,6 +47,7 @@ struct ConversionPlan {
     std::string name;
     std::vector<Index> shape;
     std::vector<std::string> candidates;
+    bool own = false;  // unexpected: it belongs to a part that the model has, so the model would compute something else than its source
   };
   struct WrongShape {
     std::string source, target;
@@ -55,11 +59,16 @@ struct ConversionPlan {
   std::vector<WrongShape> wrong_shape;
   std::vector<std::string> notes;
 
-  /// Everything the model needs is there. Unexpected tensors do not stand in the way, but they are shown.
-  bool complete() const { return missing.empty() && wrong_shape.empty(); }
+  /// Unexpected tensors of the model's own parts: a block more than the config has, a bias of a layer without one.
+  Index unused() const { return std::count_if(unexpected.begin(), unexpected.end(), [](const Lost& u) { return u.own; }); }
+  /// Everything the model needs is there, and everything of its own parts is used. Other unexpected tensors (a head) do not stand in
+  /// the way, but they are shown.
+  bool complete() const { return missing.empty() && wrong_shape.empty() && unused() == 0; }
 };
 
 namespace detail {
+
+inline std::string first_part(const std::string& name) { return name.substr(0, name.find('.')); }
 
 /// Equal, or equal but for trailing extents of 1 (a linear layer that is a 1^3 convolution with us), or a patch embedding of one
 /// channel stored as a linear layer.
@@ -122,7 +131,7 @@ inline ConversionPlan plan_conversion(const std::vector<NamedTensor>& source, We
       if (const auto [earlier, fresh] = taken.emplace(to, t.name); !fresh) {
         plan.notes.push_back(
             concat(in_quotes(t.name), " and ", in_quotes(earlier->second), " both become ", in_quotes(to), "; the first is taken"));
-        plan.unexpected.push_back({t.name, t.shape, {to}});
+        plan.unexpected.push_back({t.name, t.shape, {to}, true});
         continue;
       }
       std::vector<Index> piece = t.shape;
@@ -163,16 +172,19 @@ inline ConversionPlan plan_conversion(const std::vector<NamedTensor>& source, We
       }
       plan.missing.push_back(std::move(lost));
     }
-  for (const auto& [tensor, name] : unexpected) plan.unexpected.push_back({tensor->name, tensor->shape, nearest_names(name, open, 3)});
+  std::set<std::string, std::less<>> parts;  // "blocks" of blocks.0.norm1.weight
+  for (const ExpectedTensor& e : expected) parts.insert(detail::first_part(e.name));
+  for (const auto& [tensor, name] : unexpected)
+    plan.unexpected.push_back({tensor->name, tensor->shape, nearest_names(name, open, 3), parts.contains(detail::first_part(name))});
   return plan;
 }
 
 /// The tensors of a complete plan under their new names. Throws Error (state) for an incomplete plan. The data of `source`, which
-/// must stay, is not copied.
+/// must stay, is not copied. Throws Error (numeric) for a tensor with a value that is not finite.
 inline std::vector<NamedTensor> converted_tensors(const ConversionPlan& plan, const SafetensorsFile& source) {
   if (!plan.complete())
     fail(ErrorKind::state, "convert.incomplete", "convert: ", plan.missing.size(), " tensors are missing, ", plan.wrong_shape.size(),
-         " have another shape");
+         " have another shape, ", plan.unused(), " of the model's own parts are unused");
   std::vector<NamedTensor> result;
   for (const ConversionPlan::Match& m : plan.matched) {
     if (m.source.empty()) {
@@ -186,6 +198,7 @@ inline std::vector<NamedTensor> converted_tensors(const ConversionPlan& plan, co
       continue;
     }
     NamedTensor t = source.info(m.source);
+    require_finite_weights({&t, 1}, source.path());
     const std::size_t piece = t.bytes.size() / static_cast<std::size_t>(m.parts);
     t.bytes = t.bytes.subspan(piece * static_cast<std::size_t>(m.part), piece);
     t.name = m.target;
@@ -206,10 +219,10 @@ inline std::string conversion_text(const ConversionPlan& plan) {
   for (const auto& m : plan.missing) text += concat("missing     ", m.name, " ", shape_text(m.shape), candidates(m), "\n");
   for (const auto& w : plan.wrong_shape)
     text += concat("mis-shaped  ", in_quotes(w.source), " ", shape_text(w.came), " for ", w.target, " ", shape_text(w.expected), "\n");
-  for (const auto& u : plan.unexpected) text += concat("unexpected  ", in_quotes(u.name), " ", shape_text(u.shape), candidates(u), "\n");
+  for (const auto& u : plan.unexpected) text += concat(u.own ? "unused      " : "unexpected  ", in_quotes(u.name), " ", shape_text(u.shape), candidates(u), "\n");
   for (const std::string& note : plan.notes) text += "note        " + note + "\n";
   return text + concat(plan.matched.size(), " matched, ", plan.ignored.size(), " ignored, ", plan.missing.size(), " missing, ",
-                       plan.unexpected.size(), " unexpected, ", plan.wrong_shape.size(), " mis-shaped\n");
+                       std::ssize(plan.unexpected) - plan.unused(), " unexpected, ", plan.unused(), " unused, ", plan.wrong_shape.size(), " mis-shaped\n");
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/io/finite_weights.hpp"
 #include "braing3n/io/json.hpp"
 #include "braing3n/io/safetensors.hpp"
 
@@ -81,8 +82,10 @@ inline Metadata model_metadata(const ModelInfo& info) {
   return metadata;
 }
 
+/// Throws Error (numeric) for weights that are not finite, naming the tensor; nothing is written then.
 inline void write_model(const std::filesystem::path& path, const ModelInfo& info, std::span<const NamedTensor> tensors,
                         const WriteOptions& options = {}) {
+  require_finite_weights(tensors, path.string());
   write_safetensors(path, tensors, model_metadata(info), options, true);
 }
 

@@ -53,10 +53,13 @@ class FilePart {
 };
 
 /// Fills a model, or a part of one from the tensors under `prefix`. Throws Error (format) naming the first tensors that are missing
-/// or of another shape; tensors that the model does not have are left alone.
+/// or of another shape, and Error (numeric) naming a tensor with a value that is not finite; tensors that the model does not have are
+/// left alone.
 template <class Model>
 void load_weights(Model& model, const ModelFile& file, const std::string& prefix = {}, const LoadOptions& options = {}) {
-  const LoadReport report = load_state(model, FilePart(file, prefix), options);
+  const FilePart part(file, prefix);
+  require_finite_weights(part.tensors(), file.path());
+  const LoadReport report = load_state(model, part, options);
   if (!report.complete())
     throw Error(ErrorKind::format, "model.weights",
                 concat("the weights do not fit the model: ", report.missing.size(), " missing, ", report.wrong_shape.size(), " of another shape\n", report.str()), file.path());
