@@ -53,6 +53,12 @@ Json inspect_safetensors(const std::string& path, bool verify) {
   report["checksum"] = !verify ? "not read" : file.verify_checksum() ? "good" : "none";
   Json metadata = Json::object(), tensors = Json::array();
   for (const auto& [key, value] : file.metadata()) metadata[key] = as_json(value);
+  if (verify)
+    for (const NamedTensor& t : file.tensors())
+      if (const auto found = first_non_finite(t)) {
+        report["not_finite"] = concat("element ", found->at, " of ", in_quotes(t.name), " is ", found->value);
+        break;
+      }
   Index elements = 0;
   for (const NamedTensor& t : file.tensors()) {
     tensors.push_back({{"name", t.name}, {"dtype", to_string(t.dtype)}, {"shape", t.shape}, {"elements", t.elements()}});
@@ -151,7 +157,7 @@ void print_file(const Json& report) {
   }
   if (report.contains("metadata"))
     for (const auto& [key, value] : report["metadata"].items())
-      std::cout << "  " << plain(key) << ": " << plain(value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
+      std::cout << "  " << plain(key) << ": " << plain(key == "people" && value.is_array() ? concat(value.size(), " trained the model, as keys") : value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
   Table table(report.contains("columns") ? std::vector<std::string>{"column", "missing", "different", "values"}
                                          : std::vector<std::string>{"tensor", "type", "shape", "elements"});
   if (report.contains("columns"))

@@ -74,9 +74,11 @@ inline Json inspect_volume(Context<Cpu>& ctx, const std::string& path, const Vol
   report["affine_source"] = scan.info.affine_source;
   report["affine"] = affine_json(scan.info.affine);
   if (h.qform_code > 0 && h.sform_code > 0) report["sform_qform_differ_mm"] = number_json(scan.info.forms_differ_mm);
-  const MeanAndDeviation m = s.non_finite == 0 ? mean_and_deviation(ctx, scan.volume.data(), scan.volume.size(), true) : MeanAndDeviation{};
-  report["values"] = {{"min", s.min}, {"max", s.max}, {"nonzero", s.nonzero}, {"negative", s.negative}, {"non_finite", s.non_finite},
-                      {"whole_numbers", s.whole_numbers}, {"nonzero_mean", m.mean}, {"nonzero_sd", m.deviation},
+  const MeanAndDeviation m = s.non_finite == 0 ? mean_and_deviation(ctx, scan.volume.data(), scan.volume.size(), true)
+                                              : finite_mean_and_deviation(ctx, scan.volume.data(), scan.volume.size());
+  const bool some_finite = s.non_finite < s.voxels, some_nonzero = m.count > 0 || s.non_finite == 0;
+  report["values"] = {{"min", some_finite ? Json(s.min) : Json()}, {"max", some_finite ? Json(s.max) : Json()}, {"nonzero", s.nonzero}, {"negative", s.negative}, {"non_finite", s.non_finite},
+                      {"whole_numbers", s.whole_numbers}, {"nonzero_mean", some_nonzero ? Json(m.mean) : Json()}, {"nonzero_sd", some_nonzero ? Json(m.deviation) : Json()},
                       {"nonzero_litres", number_json(static_cast<double>(s.nonzero) * std::abs(scan.info.affine.determinant()) * 1e-6)}};
   report["content_hash"] = content_hash(scan.volume);
   WriteOptions write;
@@ -126,9 +128,11 @@ inline void print_volume(const Json& r) {
             << r["affine_source"].get<std::string>();
   if (r["tilt_degrees"].is_number() && r["tilt_degrees"].get<double>() > 0.05) std::cout << ", tilted by " << braing3n::detail::rounded(r["tilt_degrees"], 3) << " degrees";
   const Json& v = r["values"];
-  std::cout << "\n  values " << braing3n::detail::rounded(v["min"]) << " to " << braing3n::detail::rounded(v["max"], 6) << ", "
-            << (v["nonzero_litres"].is_null() ? "unknown" : braing3n::detail::rounded(v["nonzero_litres"], 3)) << " litres not zero, mean "
-            << braing3n::detail::rounded(v["nonzero_mean"]) << " sd " << braing3n::detail::rounded(v["nonzero_sd"]) << " of these\n"
+  const auto number = [](const Json& value, int digits) { return value.is_null() ? std::string("unknown") : braing3n::detail::rounded(value.get<double>(), digits); };
+  std::cout << "\n  values " << number(v["min"], 4) << " to " << number(v["max"], 6) << ", " << number(v["nonzero_litres"], 3) << " litres not zero, mean "
+            << number(v["nonzero_mean"], 4) << " sd " << number(v["nonzero_sd"], 4) << " of these";
+  if (const Index lost = v["non_finite"].get<Index>(); lost > 0) std::cout << "; " << lost << (lost == 1 ? " voxel is" : " voxels are") << " not finite and left out here";
+  std::cout << '\n'
             << "  content hash " << r["content_hash"].get<std::string>() << '\n';
   if (r.contains("fit")) std::cout << "  against " << r["fit"]["contract"].get<std::string>() << ": " << (r["fit"]["fits"].get<bool>() ? "fits" : r["fit"]["usable"].get<bool>() ? "usable, with the warnings below" : "cannot be used") << '\n';
   print_findings(r["findings"]);

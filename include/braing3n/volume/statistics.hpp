@@ -159,4 +159,12 @@ inline Vec3 centre_of_mass(Context<Cpu>& ctx, const Volume& volume) {
   return {t.i / t.mass, t.j / t.mass, t.k / t.mass};
 }
 
+/// The same of the finite voxels that are not zero, whatever the others are.
+inline MeanAndDeviation finite_mean_and_deviation(Context<Cpu>& ctx, const float* v, Index n) {
+  std::vector<float> finite(v, v + n);
+  for (float& x : finite)
+    if (!std::isfinite(x)) x = 0.0f;
+  return mean_and_deviation(ctx, finite.data(), n, true);
+}
+
 }  // namespace braing3n::inline BRAING3N_ABI
