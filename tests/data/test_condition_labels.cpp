@@ -76,6 +76,22 @@ TEST_CASE("values may come from the data; numbers as classes are text") {
   test::check_error("condition.value", {"scan d", "\"PD\"", "AD, HC"}, [&] { condition_rows(fields, m, {3}); });
 }
 
+TEST_CASE("conditions without any label are refused by name, or removed") {
+  using K = ConditionKind;
+  const Manifest m = table("subject_id,path,disease,age,sex\na,a.nii,HC,30,\nb,b.nii,AD,,\nc,c.nii,AD,50,F\n");
+  std::vector<ConditionField> fields = {{"disease", K::categorical, {"HC", "AD", "PD"}}, {"sex", K::categorical, {"F", "M"}}, {"age", K::continuous, {}, 0.1, false, 0, 120}};
+  CHECK(absent_conditions(fields, m, {0, 1, 2}, AbsentConditions::refuse).empty());
+  test::check_error("condition.absent", {"condition sex", "no value in any of the 2 training scans", "columns with labels: ", "disease", "labels.csv"},
+                    [&] { absent_conditions(fields, m, {0, 1}, AbsentConditions::refuse); });
+  std::vector<ConditionField> planet = {{"planet", K::continuous, {}, 0.1, false, 0, 9}};
+  test::check_error("condition.absent", {"condition planet", "no such column", "columns with labels: ", "disease"}, [&] { absent_conditions(planet, m, {0, 1, 2}, AbsentConditions::refuse); });
+  std::vector<ConditionField> required = {{"idh1", K::categorical, {"wildtype"}, 0.0, true}};
+  test::check_error("condition.absent", {"condition idh1"}, [&] { absent_conditions(required, m, {0, 1, 2}, AbsentConditions::remove); });
+  CHECK(absent_conditions(fields, m, {0, 1}, AbsentConditions::remove) == std::vector<std::string>{"sex"});
+  REQUIRE(fields.size() == 2);
+  CHECK(absent_values(fields, condition_rows(fields, m, {0, 1, 2}), {0, 1, 2}) == std::vector<std::string>{"disease=PD"});
+}
+
 TEST_CASE("a table of labels needs no paths where none are asked for")  {
   const std::string text = "subject_id,volume_id,modality,age\na,a_1,T1,3\n";
   CHECK(table(text).scans[0].path.empty());

@@ -55,7 +55,7 @@ LatentData open(Context<Cpu>& ctx, const std::filesystem::path& folder, DitTrain
                                      [&](const std::string& text) {
                                        if (told != nullptr) told->push_back(text);
                                      });
-  config.complete(data);
+  config.complete(data, AbsentConditions::remove);
   take_conditions(data, config.model.conditions);
   config.training = config.training.resolved(static_cast<Index>(data.scans.train.size()));
   return data;

@@ -173,6 +173,45 @@ inline std::vector<std::string> complete_conditions(std::vector<ConditionField>&
   return removed;
 }
 
+/// What becomes of a condition of which no scan has a value.
+enum class AbsentConditions { refuse, remove };
+
+/// Conditions of which none of the given scans has a value: a model would have them and know nothing about them. Removed, and named in
+/// the result, or refused. Required ones are always refused. Throws Error (config) naming the condition and the columns there are.
+inline std::vector<std::string> absent_conditions(std::vector<ConditionField>& fields, const Manifest& manifest, const std::vector<Index>& scans,
+                                                  AbsentConditions what) {
+  std::vector<std::string> removed;
+  std::erase_if(fields, [&](const ConditionField& field) {
+    const auto column = manifest.find_field(field.name);
+    const auto has_value = [&](Index s) {
+      const Label& l = manifest.scans.at(static_cast<std::size_t>(s)).labels[*column];
+      return l.text || l.number;
+    };
+    if (column && std::any_of(scans.begin(), scans.end(), has_value)) return false;
+    if (what == AbsentConditions::remove && !field.required) {
+      removed.push_back(field.name);
+      return true;
+    }
+    std::string names;
+    for (const LabelField& f : manifest.fields) names += (names.empty() ? "" : ", ") + f.name;
+    throw Error(ErrorKind::config, "condition.absent",
+                concat("condition ", field.name, ": expected labels, got ", column ? concat("no value in any of the ", scans.size(), " training scans") : "no such column",
+                       "; columns with labels: ", names.empty() ? "none" : names),
+                manifest.path.string());
+  });
+  return removed;
+}
+
+/// Classes that no given row has: "site=OASIS-1". What a model makes under them was not learnt.
+inline std::vector<std::string> absent_values(const std::vector<ConditionField>& fields, const std::vector<ConditionRow>& rows, const std::vector<Index>& scans) {
+  std::vector<std::string> absent;
+  for (std::size_t f = 0; f < fields.size(); ++f)
+    for (std::size_t v = 0; v < fields[f].values.size(); ++v)
+      if (std::none_of(scans.begin(), scans.end(), [&](Index s) { return rows.at(static_cast<std::size_t>(s))[f].label == static_cast<std::int32_t>(v); }))
+        absent.push_back(concat(fields[f].name, "=", fields[f].values[v]));
+  return absent;
+}
+
 /// The conditions of some scans of a table. Throws Error (format) that names the scan: an unknown value, a required one that is
 /// missing, a number out of range.
 inline std::vector<ConditionRow> condition_rows(const std::vector<ConditionField>& fields, const Manifest& manifest, const std::vector<Index>& scans) {

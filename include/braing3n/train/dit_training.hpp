@@ -58,16 +58,17 @@ struct DitTrainingConfig {
     return c;
   }
 
-  /// Fills what the data decides; the names of conditions that the labels know nothing of are returned, and the conditions removed.
-  /// Throws Error: shape (latents of another shape), config.
-  std::vector<std::string> complete(const LatentData& data) {
+  /// Fills what the data decides. Conditions of which no training scan has a value are refused or, where that is asked for, removed and
+  /// named in the result. Throws Error: shape (latents of another shape), config.
+  std::vector<std::string> complete(const LatentData& data, AbsentConditions absent = AbsentConditions::refuse) {
     const LatentFile& f = *data.file;
     if (model.channels == 0) model.channels = f.channels();
     if (model.grid == Extent3{0, 0, 0}) model.grid = f.grid();
     if (model.channels != f.channels() || model.grid != f.grid())
       throw Error(ErrorKind::shape, "dit3d.latents", concat("latents of ", f.channels(), " channels on a grid of ", Shape(std::span<const Index>(f.grid())), ", the model wants ", model.channels,
                                                             " on ", Shape(std::span<const Index>(model.grid))), f.path());
-    std::vector<std::string> removed = complete_conditions(model.conditions, data.labels, data.used());
+    std::vector<std::string> removed = absent_conditions(model.conditions, data.labels, data.scans.train, absent);
+    for (std::string& name : complete_conditions(model.conditions, data.labels, data.used())) removed.push_back(std::move(name));
     model.validate();
     if (!(drop.all >= 0 && drop.all_but_one >= 0 && drop.all + drop.all_but_one <= 1))
       fail(ErrorKind::config, "dit3d.drop", "dit3d: probabilities ", drop.all, " and ", drop.all_but_one, " of hiding all conditions and all but one");
