@@ -13,6 +13,7 @@
 #include "braing3n/train/latent_gaussian.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/latent_arguments.hpp"
+#include "examples/support/unseen_people.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -89,9 +90,13 @@ int main(int argc, char** argv) {
     run.dit = arguments.training.load<DitTrainingConfig>();
     LatentData data = open_latent_data(*ctx, arguments.data, program.common.seed, [&](const std::string& text) { std::cerr << name << ": " << text << '\n'; });
     run.tokenizer = data.file->model_hash();
-    const std::vector<std::string> removed = run.dit.complete(data);
+    // The configurations with a name have all conditions of the paper; who writes a file means the conditions in it.
+    const bool named = arguments.training.config == "small" || arguments.training.config == "paper";
+    const std::vector<std::string> removed = run.dit.complete(data, named ? AbsentConditions::remove : AbsentConditions::refuse);
     for (const std::string& condition : removed) std::cerr << name << ": no scan has a " << condition << "; the model is made without this condition\n";
     take_conditions(data, run.dit.model.conditions);
+    if (const std::vector<std::string> lacking = absent_values(run.dit.model.conditions, data.conditions, data.scans.train); !lacking.empty())
+      std::cerr << name << ": warning: no training scan has " << braing3n::detail::some_of(lacking, 8) << "; samples under " << (lacking.size() == 1 ? "it" : "them") << " are not learnt\n";
     run.dit.training = run.dit.training.resolved(static_cast<Index>(data.scans.train.size()));
 
     std::optional<LoadedDecoder<Cpu>> decoder;
@@ -107,6 +112,7 @@ int main(int argc, char** argv) {
     if (run.dit.model.gaussian_rank > 0) measure_gaussian(*ctx, data, model);
     const LatentPicture picture = decoder ? decoded_picture(*ctx, data, decoder->contract, [&](const Tensor<float, Cpu>& z) { return (*decoder)(z); }) : channel_picture(*ctx, data);
 
+    const std::string people = people_of_training(name, data.scans.split, tokenizer_path.empty() ? TrainedPeople{} : trained_people(std::filesystem::path(tokenizer_path)));
     std::optional<TimeBinFile> bins;
     DitTask* running = nullptr;
     TrainingParts<DitTask> parts;
@@ -123,6 +129,7 @@ int main(int argc, char** argv) {
     parts.save_model = [&](const std::filesystem::path& path, const std::string& provenance) {
       ModelInfo info;
       info.provenance = concat(provenance, "; latents ", data.file->checksum(), " of tokenizer ", run.tokenizer);
+      info.extra["people"] = people;
       save_dit(path, model, data.statistics, run.tokenizer, data.file->preprocessing(), info, {.overwrite = true});
     };
     parts.step_bytes = plan_training_pass<F32>(run.dit.model, run.dit.training.batch, run.dit.training.recompute_blocks);

@@ -7,6 +7,7 @@
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/training_program.hpp"
+#include "examples/support/unseen_people.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -35,6 +36,7 @@ int main(int argc, char** argv) {
     ScanFailures failures;
     start_prediction(model, mean_patch(*ctx, model, data, failures));
 
+    const std::string people = people_of_training(program.app.get_name(), data.split, {});
     TrainingParts<MaeTask> parts;
     parts.identity = {.kind = "mae3d", .config = json_text(config), .manifest_hash = data.hash, .progress = {}, .extra = {}};
     parts.make_task = [&](Index start) { return std::make_unique<MaeTask>(*ctx, model, data, config.training, program.common.seed, start, config.visible_weight); };
@@ -43,6 +45,7 @@ int main(int argc, char** argv) {
       info.kind = "mae3d";
       info.contract = json_text(config.contract);
       info.provenance = provenance;
+      info.extra["people"] = people;
       save_model(path, model, info, {.overwrite = true});
     };
     parts.at_the_end = [&] {

@@ -7,6 +7,7 @@
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/training_program.hpp"
+#include "examples/support/unseen_people.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -70,6 +71,7 @@ int main(int argc, char** argv) {
     const CollapseReport collapse = check_collapse(*ctx, model.encoder, data.source, some_rows(data.train, 16), failures);
     if (!program.common.quiet || collapse.collapsed()) std::cerr << collapse.str() << '\n';
 
+    const std::string people = people_of_training(program.app.get_name(), data.split, untrained ? TrainedPeople{} : trained_people(std::filesystem::path(encoder_path)));
     TrainingParts<TokenizerTask> parts;
     parts.identity = {.kind = "tokenizer", .config = json_text(run), .manifest_hash = data.hash, .progress = {}, .extra = {}};
     parts.make_task = [&](Index start) { return std::make_unique<TokenizerTask>(*ctx, model, data, run.tokenizer, program.common.seed, start); };
@@ -77,6 +79,7 @@ int main(int argc, char** argv) {
       ModelInfo info;
       info.provenance = concat(provenance, "; encoder ", untrained ? std::string("untrained, as in ") : std::string(), run.encoder_file, ": ", file.info().provenance);
       info.licence = file.info().licence;
+      info.extra["people"] = people;
       save_tokenizer(path, model, run.contract, latents_of(model.projection, tokens), info, {.overwrite = true});
     };
     return run_training(program, arguments, *ctx, model, data, run.tokenizer.training, parts, failures);

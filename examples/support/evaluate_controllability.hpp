@@ -83,7 +83,7 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
   const Manifest manifest = a.cohort.manifest();
   const std::vector<ConditionScale> own = parse_scales("--cfg-of", a.own_scales, models.conditions());
   const ControllabilityPlan plan(models.conditions(), manifest, read_split(a.cohort.split), a);
-  require_unseen(a.model, plan.test, manifest);
+  require_unseen({{"model", a.model}, {"tokenizer", a.tokenizer}}, plan.test, manifest);
   std::optional<SavedProbe> saved;
   std::string saved_hash;
   if (!a.probe.empty()) {

@@ -156,7 +156,7 @@ class FidelityEvaluation {
     const Split split = read_split(a.cohort.split);
     test_ = rows_of(manifest_, split, a.test);
     train_ = rows_of(manifest_, split, a.train);
-    require_unseen(a.model, test_, manifest_);
+    require_unseen({{"model", a.model}, {"tokenizer", a.tokenizer}}, test_, manifest_);
     if (!a.truth.empty()) truth_.emplace(a.truth);
     load_reference();
     plan_arms();

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <map>
 #include <numeric>
+#include <set>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -23,6 +24,7 @@
 #include "examples/support/sample_record.hpp"
 #include "examples/support/sampling_arguments.hpp"
 #include "examples/support/table.hpp"
+#include "examples/support/unseen_people.hpp"
 
 namespace braing3n::examples {
 
@@ -68,6 +70,16 @@ struct Suspect {
 inline Json summary_json(const DistanceSummary& s) {
   return {{"count", s.count},     {"mean", s.mean},      {"median", s.median}, {"fifth_percentile", s.fifth},
           {"minimum", s.minimum}, {"maximum", s.maximum}};
+}
+
+/// Copies can only be found among the people that trained the transformer. Throws Error (argument) where nobody of them did.
+inline void require_trained(const std::string& model, const std::set<std::string>& people, const std::string& set) {
+  const std::vector<std::string> strangers = people_not_trained(model, people);
+  if (strangers.empty()) return;
+  const std::string text =
+      concat(strangers.size(), " of the ", people.size(), " people of the set ", in_quotes(set), " did not train the model: ", braing3n::detail::some_of(strangers));
+  if (strangers.size() == people.size()) throw Error(ErrorKind::argument, "memorisation.people", text, model);
+  std::cerr << "evaluate: warning: " << text << '\n';
 }
 
 }  // namespace detail
@@ -129,6 +141,7 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
   }
   if (scans.empty())
     throw Error(ErrorKind::format, "memorisation.none", concat("no row belongs to a scan of the set ", in_quotes(a.train)), file.path());
+  detail::require_trained(a.model, {people.begin(), people.end()}, a.train);
   const Index trained = std::ssize(scans), size = file.row_size();
   const auto training = Tensor<float, Cpu>::from_host(*ctx, {trained, size}, values);
 

@@ -28,6 +28,7 @@
 #include "examples/support/region_truth.hpp"
 #include "examples/support/report_svg.hpp"
 #include "examples/support/table.hpp"
+#include "examples/support/unseen_people.hpp"
 
 namespace braing3n::examples {
 
@@ -67,14 +68,14 @@ struct Difference {
 inline Difference paired(const Method& a, const Method& b, double RegionScore::* field, RegionScore ReconstructionScore::* region) {
   Difference d;
   const double n = static_cast<double>(a.scores.size());
-  double squares = 0;
+  const auto difference = [&](std::size_t i) { return a.scores[i].*region.*field - b.scores[i].*region.*field; };
   for (std::size_t i = 0; i < a.scores.size(); ++i) {
-    const double x = a.scores[i].*region.*field - b.scores[i].*region.*field;
-    d.mean += x / n;
-    squares += x * x / n;
-    d.better += x > 0;
+    d.mean += difference(i) / n;
+    d.better += difference(i) > 0;
   }
-  if (a.scores.size() > 1) d.error = 2 * std::sqrt(std::max(0.0, squares - d.mean * d.mean) / (n - 1));
+  double squares = 0;  // about the mean: a method that is always better by the same has an error of 0
+  for (std::size_t i = 0; i < a.scores.size(); ++i) squares += (difference(i) - d.mean) * (difference(i) - d.mean) / n;
+  if (a.scores.size() > 1) d.error = 2 * std::sqrt(squares / (n - 1));
   return d;
 }
 
@@ -91,6 +92,9 @@ class ReconstructionEvaluation {
         manifest_(a.cohort.manifest()), source_(scan_source(manifest_, tokenizer_.contract)), patch_{encoder_.patch[0], encoder_.patch[1], encoder_.patch[2]}, pca_(patch_) {
     const Split split = read_split(a.cohort.split);
     test_ = rows_of(manifest_, split, a.test);
+    std::vector<ModelBehind> models = {{"tokenizer", a.model}};
+    for (const std::string& text : a.beside) models.push_back({"tokenizer", text.substr(text.find('=') + 1)});
+    require_unseen(models, test_, manifest_);
     for (const std::string& set : a.baseline_sets) {
       require_other_set(set, a.test, "is scored: nothing may be fitted on it");
       const std::vector<Index> rows = rows_of(manifest_, split, set);

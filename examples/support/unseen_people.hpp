@@ -1,32 +1,30 @@
-// Who may be called unseen.
+// Who may be called unseen, on standard error where nothing is known.
 #pragma once
 
-#include <filesystem>
-#include <set>
+#include <initializer_list>
+#include <iostream>
 #include <string>
 #include <vector>
 
-#include "braing3n/data/split.hpp"
+#include "braing3n/eval/unseen_people.hpp"
 
 namespace braing3n::examples {
 
-/// Nobody who trained the model counts as unseen: the folder of a training says who did (a model file alone says nothing). Throws Error
-/// (argument) that names the people.
-inline void require_unseen(const std::string& model, const std::vector<Index>& test, const Manifest& manifest) {
-  std::error_code ignored;
-  const std::filesystem::path path = std::filesystem::path(model) / "split.csv";
-  if (!std::filesystem::is_directory(model, ignored) || !std::filesystem::exists(path, ignored)) return;
-  const Split split = read_split(path);
-  std::set<std::string> seen;
-  for (const Index i : test) {
-    const std::string& subject = manifest.scans[static_cast<std::size_t>(i)].subject_id;
-    if (const auto found = split.find(subject); found != split.end() && found->second == "train") seen.insert(subject);
-  }
-  if (!seen.empty())
-    throw Error(ErrorKind::argument, "evaluate.unseen",
-                concat(seen.size(),
-                       " of the people that should be unseen trained the model: ", braing3n::detail::some_of({seen.begin(), seen.end()})),
-                path.string());
+/// Throws what braing3n::require_unseen() throws.
+inline void require_unseen(const std::vector<ModelBehind>& models, const std::vector<Index>& test, const Manifest& manifest) {
+  for (const std::string& sentence : braing3n::require_unseen(std::span<const ModelBehind>(models), test, manifest))
+    std::cerr << "evaluate: warning: " << sentence << '\n';
+}
+
+/// What a model file says about its people: those of its training and of the model under it. A warning where people of the validation
+/// trained the model under it, or nothing says who did.
+inline std::string people_of_training(const std::string& program, const Split& split, const TrainedPeople& under) {
+  TrainedPeople people = trained_people(split);
+  people.add(under);
+  if (const std::vector<std::string> seen = validation_people_seen(under, split); !seen.empty())
+    std::cerr << program << ": warning: " << seen.size() << " of the people of the validation trained the model under this one, the validation loss is too good: "
+              << braing3n::detail::some_of(seen) << '\n';
+  return people_text(people);
 }
 
 }  // namespace braing3n::examples

@@ -10,7 +10,7 @@ data=cohort/volumes.csv
 cat >dit.json <<'END_JSON'
 {"model": {"width": 48, "depth": 2, "heads": 4, "mlp": 96,
            "conditions": [{"name": "disease"}, {"name": "sex", "values": ["F", "M"]}, {"name": "modality", "values": ["T1", "T2"], "drop": 0, "required": true},
-                          {"name": "age", "kind": "continuous", "minimum": 0, "maximum": 120}, {"name": "planet"}]},
+                          {"name": "age", "kind": "continuous", "minimum": 0, "maximum": 120}]},
  "drop": {"all": 0.1, "all_but_one": 0.1}, "balance": {"conditions": ["sex"]},
  "training": {"steps": 12, "batch": 4, "lr": 0.002, "validate_every": 4, "ema": {"decay": 0.9999, "warmup": true}}}
 END_JSON
@@ -22,7 +22,8 @@ expect 0 "latents of 16 scans" "$bin/encode" --model tok --data $data --latents 
 # Training: whole, and in two parts with other numbers of threads.
 train=("$bin/dit_train" --latents z.safetensors --labels $data --config dit.json --split tok/split.csv --tokenizer tok --preview-steps 3 --quiet)
 expect 0 "validation loss by t" "${train[@]}" --out dit --threads 2
-grep -qF "no scan has a planet" out
+sed 's/"conditions": \[{"name": "disease"}/"conditions": [{"name": "disease"}, {"name": "planet"}/' dit.json >planet.json
+expect 2 "condition planet: expected labels, got no such column; columns with labels: " "$bin/dit_train" --latents z.safetensors --labels $data --config planet.json --out new --quiet
 expect 0 "stopped after step 5 of 12" "${train[@]}" --out parts --threads 1 --stop-at 5
 expect 0 "best validation loss" "${train[@]}" --out parts --threads 2 --resume auto
 for file in {model,last,state}.safetensors log.jsonl time_bins.csv preview.png; do same dit/$file parts/$file; done
@@ -132,6 +133,12 @@ refuse_ask "of the people that should be unseen trained the model" --train valid
 refuse_ask "not even one person fits" --test validation --reader-scans 1
 expect 2 "exists already" "${ask[@]}" --out asked
 expect 2 "the model learnt the latents of tokenizer" "$bin/evaluate" controllability --model dit --tokenizer tok2 --data $data --split tok/split.csv --test validation --out new --quiet
+# Whoever trained the tokenizer, or the encoder under it, is not unseen either.
+expect 2 "of the people that should be unseen trained the tokenizer" "$bin/evaluate" reconstruction --model tok --data $data --split tok/split.csv --test train --baselines validation --out new --quiet
+sed 's/train/other/; s/validation/train/' tok/split.csv >other.csv
+expect 2 "did not train the model" "$bin/evaluate" memorisation --model dit --tokenizer tok --latents z.safetensors --data $data --split other.csv --n 2 --steps 2 --out new --quiet
+cp tok/model.safetensors alone.safetensors
+expect 2 "trained the tokenizer" "$bin/evaluate" reconstruction --model alone.safetensors --data $data --split tok/split.csv --test train --baselines validation --out new --quiet
 # Readers that chose the guidance may not score; those of the other half of the people may.
 expect 0 "" "${ask[@]}" --contrasts age --cfg 1 --reader-half first --out chosen
 expect 2 "chose the guidance" "${ask[@]}" --contrasts age --cfg 1 --reader-half first --chosen-with chosen/controllability.json --out new
