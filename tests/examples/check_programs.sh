@@ -27,6 +27,8 @@ sed 's/"mlp_dim": 96/"mlp_dim": 95/' "$monai/config.json" >other.json
 expect 1 "6 mis-shaped" "$bin/convert" --from monai --config other.json "$monai/weights.safetensors" bad
 absent bad
 # Nothing can start: exit 2.
+sed 's/"num_layers": *[0-9]*/"num_layers": 1/' "$monai/config.json" >shallow.json
+expect 1 "of the model's own parts are unused; nothing was written" "$bin/convert" --from monai --config shallow.json "$monai/weights.safetensors" bad
 expect 2 "--from is required" "$bin/convert" --config other.json a b
 expect 2 "No such file" "$bin/convert" --from monai --config none.json "$monai/weights.safetensors" bad
 head -c 1000 "$monai/weights.safetensors" >cut

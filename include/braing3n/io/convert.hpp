@@ -222,7 +222,8 @@ inline std::string conversion_text(const ConversionPlan& plan) {
   for (const auto& u : plan.unexpected) text += concat(u.own ? "unused      " : "unexpected  ", in_quotes(u.name), " ", shape_text(u.shape), candidates(u), "\n");
   for (const std::string& note : plan.notes) text += "note        " + note + "\n";
   return text + concat(plan.matched.size(), " matched, ", plan.ignored.size(), " ignored, ", plan.missing.size(), " missing, ",
-                       std::ssize(plan.unexpected) - plan.unused(), " unexpected, ", plan.unused(), " unused, ", plan.wrong_shape.size(), " mis-shaped\n");
+                       plan.unexpected.size(), " unexpected, ", plan.wrong_shape.size(), " mis-shaped",
+                       plan.unused() > 0 ? concat(", ", plan.unused(), " unused\n") : "\n");
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI
