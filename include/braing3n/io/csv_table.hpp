@@ -2,13 +2,13 @@
 //
 // The delimiter is found in the first line; quoted fields may hold delimiters, line breaks and doubled quotes; a
 // byte-order mark and CR LF are accepted; a row with another number of fields than the header is an error with its line.
-// Cells stay text until a column is read with a type; an empty cell and "n/a" are missing.
+// Text that is not UTF-8 is refused (encoding.hpp). Blanks around names of columns do not count. Cells stay text until a column
+// is read with a type; cell.hpp has what is missing and what is a number.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <concepts>
 #include <filesystem>
 #include <optional>
@@ -16,38 +16,15 @@
 #include <string_view>
 #include <system_error>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "braing3n/io/cell.hpp"
+#include "braing3n/io/encoding.hpp"
 #include "braing3n/io/mapped_file.hpp"
 #include "braing3n/io/text.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-namespace detail {
-
-inline bool equal_ignoring_case(std::string_view a, std::string_view lower) {
-  return std::equal(a.begin(), a.end(), lower.begin(), lower.end(),
-                    [](char x, char y) { return (x >= 'A' && x <= 'Z' ? static_cast<char>(x - 'A' + 'a') : x) == y; });
-}
-
-inline std::string_view trimmed(std::string_view s) {
-  const std::size_t first = s.find_first_not_of(" \t\r\n");
-  return first == std::string_view::npos ? std::string_view{} : s.substr(first, s.find_last_not_of(" \t\r\n") - first + 1);
-}
-
-}  // namespace detail
-
-/// Empty or "n/a".
-inline bool is_missing(std::string_view cell) {
-  const std::string_view text = detail::trimmed(cell);
-  return text.empty() || detail::equal_ignoring_case(text, "n/a");
-}
-
-/// Missing as a number: also "na" and "nan", which other programs write.
-inline bool is_missing_number(std::string_view cell) {
-  const std::string_view text = detail::trimmed(cell);
-  return is_missing(text) || detail::equal_ignoring_case(text, "nan") || detail::equal_ignoring_case(text, "na");
-}
 
 struct CsvOptions {
   char delimiter = '\0';  // '\0': found in the first line
@@ -118,6 +95,31 @@ class CsvTable {
     return collect<Index>(name, [this](std::size_t r, std::size_t c) { return integer(r, c); });
   }
 
+  /// The sentence about a cell that is no number: its line, its column, what stands there and, where it is known, why.
+  std::string number_sentence(std::size_t row, std::size_t column, const char* expected = "a number") const {
+    const std::string_view value = detail::trimmed(cell(row, column));
+    const std::string reason = number_fault(value).reason;
+    return concat("line ", line(row), ": column ", in_quotes(header_[column]), ": expected ", expected, ", got ", in_quotes(value, 40),
+                  reason.empty() ? "" : concat(" (", reason, ")"));
+  }
+  Error number_error(std::size_t row, std::size_t column, const char* expected = "a number") const {
+    return Error(ErrorKind::format, "csv.value", number_sentence(row, column, expected), path_);
+  }
+
+  /// Empties the cells for which f(column, cell) is true.
+  template <class F>
+  void clear_cells_if(F&& f) {
+    std::string kept;
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < ends_.size(); ++i) {
+      const std::string_view value = std::string_view(text_).substr(begin, ends_[i] - begin);
+      begin = ends_[i];
+      if (!f(i % columns(), value)) kept += value;
+      ends_[i] = kept.size();
+    }
+    text_ = std::move(kept);
+  }
+
   /// An error about one row, with its line.
   Error error_at(std::size_t row, const char* id, const std::string& sentence) const {
     return Error(ErrorKind::format, id, concat("line ", line(row), ": ", sentence), path_);
@@ -139,14 +141,14 @@ class CsvTable {
   std::optional<T> parsed(std::size_t row, std::size_t column, const char* expected) const {
     const std::string_view value = detail::trimmed(cell(row, column));
     if (is_missing_number(value)) return std::nullopt;
+    if constexpr (std::floating_point<T>) {
+      if (const auto number = cell_number(value)) return *number;
+      throw number_error(row, column, expected);
+    }
     const std::string_view digits = value.starts_with('+') && value.size() > 1 && value[1] != '-' ? value.substr(1) : value;
     T result{};
     const auto [end, status] = std::from_chars(digits.data(), digits.data() + digits.size(), result);
-    bool good = status == std::errc() && end == digits.data() + digits.size();
-    if constexpr (std::floating_point<T>) good = good && std::isfinite(result);
-    if (!good)
-      throw error_at(row, "csv.value",
-                     concat("column ", in_quotes(header_[column]), ": expected ", expected, ", came ", in_quotes(value, 40)));
+    if (status != std::errc() || end != digits.data() + digits.size()) throw number_error(row, column, expected);
     return result;
   }
 
@@ -170,8 +172,9 @@ class CsvTable {
 
   void parse(std::string_view text, const CsvOptions& options) {
     if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-    if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff"))
-      throw Error(ErrorKind::format, "csv.encoding", "the table is UTF-16, expected UTF-8", path_);
+    if (text.starts_with("PK\x03\x04"))
+      throw Error(ErrorKind::format, "csv.workbook", "expected a table of text, got a workbook or archive (zip); save the sheet as CSV in UTF-8", path_);
+    require_utf8(text, path_);
     delimiter_ = options.delimiter != '\0' ? options.delimiter : detect_delimiter(text);
     text_.reserve(text.size());
     std::size_t at = 0, line = 1;
@@ -237,7 +240,7 @@ class CsvTable {
   void take_header(std::size_t fields, std::size_t line) {
     std::size_t begin = 0;
     for (std::size_t i = 0; i < fields; ++i) {
-      std::string name = text_.substr(begin, ends_[i] - begin);
+      std::string name(detail::trimmed(std::string_view(text_).substr(begin, ends_[i] - begin)));
       begin = ends_[i];
       if (!name.empty() && std::find(header_.begin(), header_.end(), name) != header_.end())
         throw bad(line, "csv.duplicate", concat("column ", in_quotes(name), " appears twice"));

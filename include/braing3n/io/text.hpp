@@ -13,10 +13,13 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// Text for a message: control characters and quotes escaped, long texts cut. File contents never reach a terminal raw.
+/// Text for a message: control characters and quotes escaped, long texts cut, never within a character of UTF-8. File contents
+/// never reach a terminal raw.
 inline std::string in_quotes(std::string_view text, std::size_t longest = 120) {
+  std::size_t end = std::min(longest, text.size());
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
   std::string out = "\"";
-  for (const char c : text.substr(0, longest)) {
+  for (const char c : text.substr(0, end)) {
     const auto u = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') {
       out += '\\';
@@ -29,7 +32,7 @@ inline std::string in_quotes(std::string_view text, std::size_t longest = 120) {
       out += c;
     }
   }
-  return out + (text.size() > longest ? "...\"" : "\"");
+  return out + (text.size() > end ? "...\"" : "\"");
 }
 
 /// Fewest single-character insertions, deletions, replacements and swaps of neighbours that turn a into b
