@@ -8,6 +8,7 @@
 #include <set>
 
 #include "braing3n/data/manifest_cells.hpp"
+#include "braing3n/io/stated_missing.hpp"
 #include "braing3n/probe/fold_file.hpp"
 #include "braing3n/probe/panel_files.hpp"
 #include "braing3n/probe/row_pairing.hpp"
@@ -23,7 +24,7 @@ using namespace braing3n::examples;
 namespace {
 
 struct Settings {
-  std::vector<std::string> features, feature_columns;
+  std::vector<std::string> features, feature_columns, missing;
   std::string labels, tasks, tasks_file, out, id_column, subject_column, confounds = "auto", folds_from, folds_to, salt, save, apply;
   bool legacy_folds = false, group_folds = false, raw = false, balanced = false, uncalibrated = false, no_leakage = false;
   PanelOptions panel;
@@ -31,7 +32,9 @@ struct Settings {
 
 std::string read_text(const std::string& path) {
   const MappedFile file(path);
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+  std::string text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  require_utf8(text, path);
+  return text;
 }
 
 /// File names without folder and ending, or whole paths where these are not distinct.
@@ -84,7 +87,7 @@ std::vector<std::string> column_of(const CsvTable& labels, const Pairing& pairin
   const std::size_t c = labels.column(name);
   for (Index r : pairing.label_row) {
     const std::string_view cell = labels.cell(static_cast<std::size_t>(r), c);
-    out.push_back(is_missing(cell) ? std::string() : canonical_value(name, cell));
+    out.push_back(is_missing_label(cell) ? std::string() : canonical_value(name, cell));
   }
   return out;
 }
@@ -180,7 +183,8 @@ int fit(const Settings& s, const CommonOptions& common) {
       throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (out / name).string());
 
   // Labels, features and which belong together.
-  const CsvTable labels(s.labels);
+  CsvTable labels(s.labels);
+  clear_stated_missing(labels, s.missing);
   FeatureOptions reading = feature_options(s, s.feature_columns);
   for (const Task& task : tasks) {
     reading.not_features.insert(task.column);
@@ -388,6 +392,7 @@ int apply(const Settings& s, const CommonOptions& common) {
   std::vector<Index> label_row(static_cast<std::size_t>(table.rows), -1);
   if (!s.labels.empty()) {
     labels.emplace(s.labels);
+    clear_stated_missing(*labels, s.missing);
     const Pairing pairing = pair_rows(*labels, {&table, 1}, s.id_column);
     for (std::size_t i = 0; i < pairing.label_row.size(); ++i)
       label_row[static_cast<std::size_t>(pairing.feature_row[0][i])] = pairing.label_row[i];
@@ -465,6 +470,10 @@ int main(int argc, char** argv) {
       ->group("Tables");
   app.add_option("--feature-columns", s.feature_columns,
                  "columns of a CSV that are features, * for any text (default: all columns of numbers but labels)")
+      ->delimiter(',')
+      ->default_str("")
+      ->group("Tables");
+  app.add_option("--missing", s.missing, "values of labels that stand for missing ones: -999 or age=-1, separated by commas")
       ->delimiter(',')
       ->default_str("")
       ->group("Tables");

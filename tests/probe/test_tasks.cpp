@@ -73,6 +73,53 @@ TEST_CASE("labels: kinds, spellings, conditions, and what cannot be a task") {
   says("age@sex=X", "task.empty");
 }
 
+TEST_CASE("cells of a task: numbers that are none, sentinels, ages, too many classes") {
+  std::string text = "id,age,score,marker,band,code,months,when,constant\n";
+  for (int i = 0; i < 40; ++i)
+    text += concat(i, ',', i == 9 ? "89+" : std::to_string(20 + i), ",\"", i % 3, ',', i, "\",", i % 2 == 0 ? "+" : "-", ',', i % 3 == 0 ? "<30" : i % 3 == 1 ? "30-60" : ">60", ",c", i, ',',
+                   i == 5 ? -999 : 100 + i, ",2019-05-", 10 + i % 20, ",1\n");
+  const CsvTable table = CsvTable::from_text(text, "people.csv");
+  std::vector<Index> rows;
+  for (Index i = 0; i < 40; ++i) rows.push_back(i);
+  const auto says = [&](const CsvTable& t, const char* task, const char* id, const char* part) {
+    try {
+      (void)resolve_task(parse_task(task), t, std::span<const Index>(rows).first(t.rows()));
+      FAIL_CHECK(task);
+    } catch (const Error& e) {
+      CHECK_MESSAGE(e.id() == id, task, ": ", e.what());
+      CHECK_MESSAGE(e.text().find(part) != std::string::npos, e.text());
+    }
+  };
+  says(table, "age", "task.number", "line 11: column \"age\": expected a number, got \"89+\" (an open end");
+  says(table, "age=reg", "task.type", "line 11: column \"age\": expected a number, got \"89+\"");
+  says(table, "score", "task.number", "line 2: column \"score\": expected a number, got \"0,0\" (a decimal comma: write 0.0); 40 cells are no numbers");
+  says(table, "when", "task.number", "(a date)");
+  says(table, "months", "labels.sentinel", "line 7: column \"months\": got -999 (1 cell)");
+  says(table, "code", "task.many_classes", "40 distinct values in 40 rows");
+  says(table, "id=class", "task.many_classes", "ask for a regression (id=reg)");
+  const auto resolve = [&](const char* task) { return resolve_task(parse_task(task), table, rows); };
+  CHECK(resolve("marker").classes == std::vector<std::string>{"+", "-"});
+  CHECK(resolve("marker").rows == 40);
+  CHECK(resolve("band").classes.size() == 3);
+  const auto ages = [&](const char* a, const char* b) { return CsvTable::from_text(concat("id,Age,interview_age\na,20,240\nb,64.5,774\nc,", a, ',', b, "\nd,+33,400\n"), "people.csv"); };
+  const auto age = [&](const char* cell) { return resolve_task(parse_task("Age"), ages(cell, "500"), std::span<const Index>(rows).first(4)); };
+  for (const char* cell : {"NULL", "NA", ".", "-", "None", "?", "#N/A"}) {
+    CHECK_MESSAGE(age(cell).rows == 3, cell);
+    CHECK_FALSE(age(cell).classification);
+  }
+  CHECK(age("NULL").target[3] == 33);
+  says(ages("-999", "1"), "Age", "labels.sentinel", "got -999");
+  says(ages("999", "1"), "Age", "labels.sentinel", "got 999");
+  says(ages("-1", "1"), "Age", "labels.age", "line 4: column \"Age\": expected an age in years from 0 to 130, got -1");
+  says(ages("131", "1"), "Age", "labels.age", "got 131");
+  says(ages("034Y", "1"), "Age", "task.number", "got \"034Y\" (an age with its unit: write 34)");
+  CHECK(age("99").rows == 4);  // an age that a person can have
+  CHECK(resolve_task(parse_task("interview_age"), ages("3", "500"), std::span<const Index>(rows).first(4)).rows == 4);
+  CHECK_FALSE(find_sentinel(std::vector<double>{-3, -1, 0, 2}).has_value());
+  CHECK_FALSE(find_sentinel(std::vector<double>{5000, 9999, 12000}).has_value());
+  CHECK(find_sentinel(std::vector<double>{20, 25, 30, -9}) == 3);
+}
+
 TEST_CASE("features and labels find each other, or the sentence says who is missing") {
   const Folder folder;
   const std::string features = folder.write("f.csv", "id,f1,f2\nb,1,2\na,3,4\nc,5,nan\nz,0,0\n");

@@ -4,9 +4,11 @@
 //   disease:HC|AD            rows whose value is HC or AD, classified
 //   idh1@modality=T1c        rows whose column "modality" says T1c
 //   cdr=class                numbers taken as classes
-// Text or two distinct values make a classification, anything else a regression, unless the task says which.
+// Text or two distinct values make a classification, anything else a regression, unless the task says which. A column of numbers in
+// which some cells are none, numbers that stand for missing ones and text of nearly as many values as rows are refused (label_cells.hpp).
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <map>
@@ -18,6 +20,7 @@
 #include <vector>
 
 #include "braing3n/io/csv.hpp"
+#include "braing3n/probe/label_cells.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -109,13 +112,7 @@ struct ResolvedTask {
 };
 
 /// A cell as a finite number, if it is one.
-inline std::optional<double> as_number(std::string_view cell) {
-  const std::string_view text = detail::trimmed(cell);
-  double value = 0;
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (status != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return std::nullopt;
-  return value;
-}
+inline std::optional<double> as_number(std::string_view cell) { return cell_number(cell); }
 
 /// Values as people write them: sex as F / M, numbers in one form ("1.0" and "1" are the same class).
 inline std::string canonical_value(std::string_view column, std::string_view cell) {
@@ -130,6 +127,36 @@ inline std::string canonical_value(std::string_view column, std::string_view cel
   }
   return text;
 }
+
+namespace detail {
+
+/// Whether a task's cells are numbers; empties those that are missing as numbers ("-", "None"). rows: of the table, those whose cell is
+/// not empty, in order. Throws Error (format) for a cell that is no number where the task or the column asks for numbers.
+inline bool settle_numbers(const Task& task, const CsvTable& table, std::size_t column, const std::vector<std::size_t>& rows, std::vector<std::string>& cells) {
+  using Kind = Task::Kind;
+  std::vector<std::size_t> wrong;
+  for (const std::size_t row : rows)
+    if (!is_missing_number(table.cell(row, column)) && !as_number(table.cell(row, column))) wrong.push_back(row);
+  if (!wrong.empty()) {
+    const bool automatic = task.kind == Kind::automatic && task.values.empty();
+    if (automatic) wrong = cells_that_are_no_number(table, column, rows);
+    if (!(automatic && wrong.empty()) && (automatic || task.kind == Kind::regression)) {
+      const std::string more = wrong.size() > 1 ? concat("; ", wrong.size(), " cells are no numbers") : std::string();
+      throw Error(ErrorKind::format, task.kind == Kind::regression ? "task.type" : "task.number",
+                  concat(table.number_sentence(wrong[0], column), more, automatic ? concat("; ", task.column, "=class takes all values as classes") : std::string()),
+                  concat("task ", task.text));
+    }
+    return false;
+  }
+  bool any = false;
+  for (const std::string& cell : cells) any = any || as_number(cell);
+  if (!any && task.kind != Kind::regression) return false;  // a column of "-" and "?" alone
+  for (std::string& cell : cells)
+    if (is_missing_number(cell)) cell.clear();
+  return true;
+}
+
+}  // namespace detail
 
 /// Labels of a task for the given rows of a table. Errors (format): unknown columns; a column of the wrong type for the kind;
 /// a listed value that no row has; fewer than two classes; a target that is constant or nowhere given.
@@ -146,27 +173,24 @@ inline ResolvedTask resolve_task(const Task& task, const CsvTable& table, std::s
   ResolvedTask out;
   out.task = task;
   std::vector<std::string> cells(rows.size());
-  std::map<std::string, Index> count;
-  bool numeric = true;
-  std::string not_a_number_cell;
+  std::vector<std::size_t> kept_rows;  // of the table
   std::set<std::string> wanted;
   for (const std::string& v : task.values) wanted.insert(canonical_value(task.column, v));
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto row = static_cast<std::size_t>(rows[i]);
     const std::string_view cell = table.cell(row, column);
-    if (is_missing_number(cell)) continue;
+    if (is_missing_label(cell)) continue;
     bool kept = true;
     for (const auto& [c, value] : where) kept = kept && canonical_value(table.header()[c], table.cell(row, c)) == value;
     std::string value = canonical_value(task.column, cell);
     if (!kept || (!wanted.empty() && !wanted.contains(value))) continue;
-    if (numeric && !as_number(value)) {
-      numeric = false;
-      not_a_number_cell = concat("line ", table.line(row), " says ", in_quotes(cell, 40));
-    }
-    ++count[value];
-    ++out.rows;
+    kept_rows.push_back(row);
     cells[i] = std::move(value);
   }
+  const bool numeric = detail::settle_numbers(task, table, column, kept_rows, cells);
+  std::map<std::string, Index> count;
+  for (const std::string& value : cells)
+    if (!value.empty()) ++count[value], ++out.rows;
   if (out.rows == 0) throw bad("task.empty", task.where.empty() ? "no row has a value" : "no row meets the conditions and has a value");
   out.classification = task.kind == Task::Kind::classification || !task.values.empty() ||
                        (task.kind == Task::Kind::automatic && (!numeric || count.size() <= 2));
@@ -183,19 +207,28 @@ inline ResolvedTask resolve_task(const Task& task, const CsvTable& table, std::s
     if (out.classes.size() < 2)
       throw bad("task.one_class",
                 concat("all ", out.rows, " rows have the value ", in_quotes(out.classes[0]), ": there is nothing to tell apart"));
-    if (out.classes.size() > 200)
-      throw bad(
-          "task.many_classes",
-          concat(out.classes.size(), " distinct values are too many classes; is this an identifier, or a number (", task.column, "=reg)?"));
+    if (out.classes.size() > 200 || (task.values.empty() && out.classes.size() > 20 && 2 * static_cast<Index>(out.classes.size()) > out.rows))
+      throw bad("task.many_classes",
+                concat(out.classes.size(), " distinct values in ", out.rows, " rows are too many classes; ",
+                       numeric ? concat("ask for a regression (", task.column, "=reg)") : std::string("is this an identifier, or are these numbers written as text?")));
     std::map<std::string, std::int32_t> code;
     for (std::size_t k = 0; k < out.classes.size(); ++k) code[out.classes[k]] = static_cast<std::int32_t>(k);
     for (const std::string& cell : cells) out.label.push_back(cell.empty() ? -1 : code.at(cell));
   } else {
-    if (!numeric) throw bad("task.type", concat("a regression needs numbers, but ", not_a_number_cell));
     if (count.size() < 2)
       throw bad("task.constant",
                 concat("all ", out.rows, " rows have the value ", count.begin()->first, ": a constant target cannot be predicted"));
-    for (const std::string& cell : cells) out.target.push_back(cell.empty() ? std::nan("") : *as_number(cell));
+    std::vector<double> targets;
+    for (const std::string& cell : cells) {
+      out.target.push_back(cell.empty() ? std::nan("") : *as_number(cell));
+      if (!cell.empty()) targets.push_back(out.target.back());
+    }
+    std::erase_if(kept_rows, [&](std::size_t row) { return is_missing_number(table.cell(row, column)); });
+    try {
+      check_targets(table, column, kept_rows, targets);
+    } catch (const Error& e) {
+      throw bad(e.id().c_str(), e.text());
+    }
   }
   return out;
 }
