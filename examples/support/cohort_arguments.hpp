@@ -1,7 +1,9 @@
 // The people that `evaluate` looks at: a table of scans and who of them belongs to which set.
 #pragma once
 
+#include <iostream>
 #include <string>
+#include <vector>
 
 #include "braing3n/data/split.hpp"
 #include "examples/support/program.hpp"
@@ -10,16 +12,22 @@ namespace braing3n::examples {
 
 struct CohortArguments {
   std::string data, pattern, split;
+  std::vector<std::string> missing;
 
   void add_to(CLI::App& app) {
     app.add_option("--data", data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")->required();
     app.add_option("--pattern", pattern, "paths for a table without them, for example {participant_id}_T1w.nii.gz");
+    app.add_option("--missing", missing, "values of the table that stand for missing ones: -999 or age=-1, separated by commas")->delimiter(',')->default_str("");
     app.add_option("--split", split, "table subject_id,split of the training")->required();
   }
   Manifest manifest() const {
     ManifestOptions read;
     read.pattern = pattern;
-    return read_manifest(std::filesystem::path(data), read);
+    read.missing = missing;
+    Manifest m = read_manifest(std::filesystem::path(data), read);
+    for (const Finding& f : m.findings)
+      if (f.id == "manifest.value") std::cerr << data << ": " << f.sentence << '\n';
+    return m;
   }
 };
 

@@ -53,7 +53,13 @@ TEST_CASE("labels that do not fit are errors that name the scan and list what is
   test::check_error("condition.value", {"scan a_T1", "disease", "\"ADHD\"", "HC, MCI, AD, PD, GBM, glioma, SCZ, ASD", "labels.csv"},
                     [&] { rows_of_text("subject_id,path,modality,disease\na,a.nii,T1,ADHD\n"); });
   test::check_error("condition.required", {"scan a", "modality", "T1, T2, FLAIR, T1c"}, [&] { rows_of_text("subject_id,path,disease\na,a.nii,AD\n"); });
-  test::check_error("manifest.range", {"age", "250"}, [&] { rows_of_text("subject_id,path,modality,age\na,a.nii,T1,250\n"); });
+  test::check_error("condition.value", {"scan b_T1", "line 3: column \"sex\"", "\"O\"", "F, M"}, [&] { rows_of_text("subject_id,path,modality,sex\na,a.nii,T1,F\nb,b.nii,T1,O\n"); });
+  test::check_error("condition.value", {"scan a_T1", "line 2: column \"age\"", "\"034Y\"", "write 34"}, [&] { rows_of_text("subject_id,path,modality,age\na,a.nii,T1,034Y\n"); });
+  auto wide = fields;
+  for (ConditionField& f : wide)
+    if (f.name == "sex") f.values.push_back("O");
+  CHECK(condition_rows(wide, table("subject_id,path,modality,sex\na,a.nii,T1,O\n"), {0})[0][1].label == 2);
+  test::check_error("condition.value", {"age", "250"}, [&] { rows_of_text("subject_id,path,modality,age\na,a.nii,T1,250\n"); });
   auto narrow = fields;
   narrow[4].maximum = 90;
   const Manifest old = table("subject_id,path,modality,age\na,a.nii,T1,91\n");

@@ -81,14 +81,6 @@ TEST_CASE("tables that cannot be used are refused with line and reason") {
   CHECK(refusal("subject_id,path\n") == "manifest.empty");
   CHECK(refusal("volume_id,subject_id,path\nv,a,1\nw,b,2\nv,c,3\n", {}, "line 4") == "manifest.duplicate");
   CHECK(refusal("subject_id,path\na,1\na,2\n", {}, "add a volume_id") == "manifest.duplicate");
-  CHECK(refusal("subject_id,path,age\na,1,seventy\n", {}, "line 2: age is \"seventy\"") == "manifest.number");
-  CHECK(refusal("subject_id,path,age\na,1,\"70,5\"\n") == "manifest.number");
-  CHECK(refusal("subject_id,path,age\na,1,inf\n") == "manifest.number");
-  CHECK(refusal("subject_id,path,age\na,1,89+\n", {}, "write 89, or n/a") == "manifest.number");
-  CHECK(refusal("subject_id,path,age\na,1,700\n", {}, "0 to 120") == "manifest.range");
-  CHECK(refusal("subject_id,path,age\na,1,-1\n") == "manifest.range");
-  CHECK(refusal("subject_id,path,sex\na,1,x\n", {}, "known: F, M") == "manifest.value");
-  CHECK(refusal("subject_id,path,idh1\na,1,maybe\n", {}, "wildtype, mutant") == "manifest.value");
   CHECK(refusal("subject_id,path\n,1\n") == "manifest.id");
   CHECK(refusal("subject_id,path\n../../etc,1\n") == "manifest.id");
   CHECK(refusal("subject_id,path\n.hidden,1\n") == "manifest.id");
@@ -96,11 +88,53 @@ TEST_CASE("tables that cannot be used are refused with line and reason") {
   ManifestOptions pattern;
   pattern.pattern = "{participant_id}.nii";
   CHECK(refusal("participant_id\n../../x\n", pattern) == "manifest.id");
-  CHECK(refusal("participant\nx\n", pattern) == "csv.column");
+  CHECK(refusal("person of interest\nx\n", pattern) == "csv.column");
   pattern.pattern = "{subject.nii";
   CHECK(refusal("subject_id\nx\n", pattern) == "manifest.pattern");
   pattern.pattern = "{sub}.nii";
   CHECK(refusal("subject_id\nx\n", pattern) == "csv.column");
+}
+
+TEST_CASE("a label that cannot be used is missing, and named with line, column and cell") {
+  const auto one = [](const char* column, const char* cell) {
+    const Manifest m = from(concat("volume_id,subject_id,path,", column, "\nv,a,1,\nw,b,2,", cell, "\n"));
+    const Label& label = m.label(1, m.fields[0].name);
+    CHECK(label.missing());
+    CHECK(m.findings.has("manifest.value"));
+    return label.fault;
+  };
+  CHECK(one("age", "89+") == "line 3: column \"age\": expected a number, got \"89+\" (an open end is no number: write 89, or leave the cell empty)");
+  CHECK(one("Age", "\"70,5\"") == "line 3: column \"Age\": expected a number, got \"70,5\" (a decimal comma: write 70.5)");
+  CHECK(one("age", "P034Y") == "line 3: column \"age\": expected a number, got \"P034Y\" (an age with its unit: write 34)");
+  CHECK(one("age", "seventy") == "line 3: column \"age\": expected a number, got \"seventy\"");
+  CHECK(one("age", "inf").find("infinite") != std::string::npos);
+  CHECK(one("age", "-999") == "line 3: column \"age\": expected 0 to 130, got -999");
+  CHECK(one("age", "700").find("got 700") != std::string::npos);
+  CHECK(one("sex", "O") == "line 3: column \"sex\": expected one of F, M, got \"O\"");
+  CHECK(one("idh1", "maybe").find("wildtype, mutant") != std::string::npos);
+  // Nothing is wrong with what is missing, however it is written, or stated to be.
+  CHECK(from("subject_id,path,age,sex\na,1,NULL,NA\nb,2,.,<NA>\nc,3,#N/A,n/a\nd,4,-,\n").findings.empty());
+  const ScratchFolder folder;
+  write_bytes(folder / "volumes.csv", "subject_id,path,age,sex\n-999,1.nii,-999,O\n");
+  const Manifest stated = read_manifest(folder / "volumes.csv", {.check_files = false, .missing = {"-999", "sex=O"}});
+  CHECK(stated.findings.empty());
+  CHECK(stated.scans[0].subject_id == "-999");
+  CHECK(stated.label(0, "age").missing());
+  // Whoever needs the label hears of it.
+  const Manifest m = from("subject_id,path,sex\na,1,F\nb,2,O\nc,3,M\n");
+  CHECK_THROWS_WITH_AS(split_subjects(m, {{"train", 0.5}, {"test", 0.5}}, 1, "sex"), doctest::Contains("line 3: column \"sex\""), Error);
+  CHECK(split_subjects(m, {{"train", 0.5}, {"test", 0.5}}, 1).size() == 3);
+}
+
+TEST_CASE("columns of a manifest are found under their usual names, blanks around them do not count") {
+  const Manifest m = from("PTID ; Path; Age at scan ;PTGENDER;SITE_ID\ns1;1.nii;41,5;Male;7\ns2;2.nii;+42;Female;7\n");
+  CHECK(m.subjects() == std::vector<std::string>{"s1", "s2"});
+  CHECK(m.label(0, "age").fault.find("decimal comma") != std::string::npos);
+  CHECK(m.number(1, "age") == 42);
+  CHECK(m.text(0, "sex") == "M");
+  CHECK(m.text(0, "site") == "7");
+  CHECK(from("ID,path\ns,1.nii\n").scans[0].subject_id == "s");
+  CHECK(from("Subject ID,path\ns,1.nii\n").scans[0].subject_id == "s");
 }
 
 TEST_CASE("what is suspicious is found") {

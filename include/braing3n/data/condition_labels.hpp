@@ -58,7 +58,7 @@ inline ConditionValue condition_number(const ConditionField& field, double value
 /// From text; "", "n/a" and "null" are the null. Throws Error (argument).
 inline ConditionValue condition_value(const ConditionField& field, std::string_view text) {
   text = detail::trimmed(text);
-  if (is_missing(text) || detail::equal_ignoring_case(text, "null")) return {};
+  if (is_missing_label(text) && !detail::equal_ignoring_case(text, "nan")) return {};  // a typed nan is a mistake
   if (field.kind == ConditionKind::continuous) {
     const auto number = detail::parse_label_number(text);
     if (!number)
@@ -225,7 +225,11 @@ inline std::vector<ConditionRow> condition_rows(const std::vector<ConditionField
       for (std::size_t f = 0; f < fields.size(); ++f) {
         if (!columns[f]) continue;
         const Label& l = scan.labels[*columns[f]];
-        if (l.number && fields[f].kind == ConditionKind::continuous) row[f] = condition_number(fields[f], *l.number);
+        // A value that the table's schema does not know may be one of this condition's.
+        if (!l.fault.empty() && std::find(fields[f].values.begin(), fields[f].values.end(), l.cell) == fields[f].values.end())
+          fail(ErrorKind::format, "condition.value", l.fault, "; leave the cell empty where it is not known (condition ", fields[f].name, ')');
+        if (!l.fault.empty()) row[f] = condition_value(fields[f], l.cell);
+        else if (l.number && fields[f].kind == ConditionKind::continuous) row[f] = condition_number(fields[f], *l.number);
         else if (l.number) row[f] = condition_value(fields[f], detail::number_text(*l.number));
         else if (l.text) row[f] = condition_value(fields[f], *l.text);
       }

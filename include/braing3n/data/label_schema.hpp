@@ -52,7 +52,7 @@ struct LabelSchema {
          .values = {"T1", "T2", "FLAIR", "T1c"},
          .spellings = {{"t1w", "T1"}, {"t2w", "T2"}, {"flairw", "FLAIR"}, {"t2flair", "FLAIR"}, {"t2-flair", "FLAIR"}, {"t1ce", "T1c"},
                        {"t1gd", "T1c"}, {"t1post", "T1c"}}},
-        {.name = "age", .kind = LabelKind::continuous, .low = 0, .high = 120},
+        {.name = "age", .kind = LabelKind::continuous, .low = 0, .high = 130},
         {.name = "sex", .values = {"F", "M"}, .spellings = {{"female", "F"}, {"male", "M"}, {"woman", "F"}, {"man", "M"}}, .closed = true},
         {.name = "disease", .values = {"HC", "MCI", "AD", "PD", "GBM", "glioma", "ASD", "ADHD", "SCZ"}},
         {.name = "site"},

@@ -1,10 +1,10 @@
 // The table of scans: volumes.csv, or a BIDS participants.tsv with a pattern for the paths.
 //
 // Columns: volume_id, subject_id, session_id, path, modality, age, sex, disease, site, idh1, cohort, cdr, days and any further
-// label columns, in any case (Age is age). Needed are subject_id and path (or --pattern); a missing volume_id is made from subject,
-// session and modality. participant_id counts as subject_id, gender as sex when there is no sex. Empty and "n/a" are missing. Paths are
-// relative to the table. Numbers that are none, doubled ids, unknown closed values and ids that would leave the folder are
-// errors with their line; what is only suspicious is a finding.
+// label columns, in any case and under their usual names (column_names.hpp: PTID, Age at scan, gender, SITE_ID). Needed are subject_id
+// and path (or a pattern); a missing volume_id is made from subject, session and modality. cell.hpp has what is missing. Paths are
+// relative to the table. Doubled ids and ids that would leave the folder are errors with their line. A label that cannot be used (an age
+// of "89+", a sex of "O", a CDR of 7) is missing, and a finding names it with its line; whoever needs that label asks Label::fault.
 #pragma once
 
 #include <filesystem>
@@ -17,14 +17,16 @@
 
 #include "braing3n/data/label_schema.hpp"
 #include "braing3n/data/manifest_cells.hpp"
+#include "braing3n/io/stated_missing.hpp"
 #include "braing3n/volume/findings.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// One value of one scan: text for categorical columns, a number for continuous ones; neither when it is missing.
+/// One value of one scan: text for categorical columns, a number for continuous ones; neither when it is missing or cannot be used.
 struct Label {
   std::optional<std::string> text;
   std::optional<double> number;
+  std::string cell{}, fault{};  // of a value that cannot be used: what stands there, and the sentence about it
   bool missing() const { return !text && !number; }
 };
 
@@ -40,6 +42,7 @@ struct ManifestOptions {
   std::string modality{};   // for tables without that column
   bool check_files = true;  // every path must exist
   bool need_paths = true;   // false: a table of labels alone will do
+  std::vector<std::string> missing{};  // values that stand for missing ones (stated_missing.hpp)
 };
 
 struct Manifest {
@@ -120,15 +123,11 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
   Manifest m;
   m.path = table.path();
   if (table.rows() == 0) throw Error(ErrorKind::format, "manifest.empty", "the table has no rows", table.path());
-  const auto column = [&](const char* name, const char* other) {
-    const auto c = detail::find_column_ignoring_case(table, name);
-    return c || other == nullptr ? c : detail::find_column_ignoring_case(table, other);
-  };
-  const auto subject = column("subject_id", "participant_id"), session = column("session_id", nullptr), volume = column("volume_id", nullptr),
-             path = column("path", nullptr);
+  const auto subject = detail::manifest_subject(table), session = detail::manifest_column(table, "session_id"), volume = detail::manifest_column(table, "volume_id"),
+             path = detail::manifest_column(table, "path");
   if (!subject) (void)table.column("subject_id");  // says which name comes near
   if (options.need_paths && !path && options.pattern.empty())
-    throw Error(ErrorKind::format, "manifest.path", "no column \"path\"; for a table without paths give --pattern, for example \"sub-{participant_id}_T1w.nii.gz\"",
+    throw Error(ErrorKind::format, "manifest.path", "no column \"path\"; a table without paths needs a pattern, for example \"sub-{participant_id}_T1w.nii.gz\"",
                 table.path());
 
   // Which columns are labels, and of what kind. Columns the schema does not know are numbers when every value is one.
@@ -137,8 +136,8 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
   for (const auto& c : {session, volume, path})
     if (c) used.insert(*c);
   for (const LabelField& f : options.schema.fields) {
-    const auto c = column(f.name.c_str(), f.name == "sex" ? "gender" : nullptr);
-    if (!c) continue;
+    const auto c = detail::manifest_column(table, f.name);
+    if (!c || used.contains(*c)) continue;
     used.insert(*c);
     m.fields.push_back(f);
     source.push_back(*c);
@@ -150,7 +149,7 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
     for (std::size_t r = 0; numbers && r < table.rows(); ++r) {
       if (is_missing_number(table.cell(r, c))) continue;
       any = true;
-      numbers = detail::parse_label_number(table.cell(r, c)).has_value();
+      numbers = cell_number(table.cell(r, c)).has_value();
     }
     f.kind = numbers && any ? LabelKind::continuous : LabelKind::categorical;
     m.fields.push_back(std::move(f));
@@ -162,6 +161,7 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
   const std::filesystem::path folder = std::filesystem::path(table.path()).parent_path();
   std::map<std::string, std::size_t> seen;
   std::map<std::string, std::set<std::string>> unknown;
+  std::map<std::string, std::vector<std::string>> faults;
   std::vector<std::string> absent;
   for (std::size_t r = 0; r < table.rows(); ++r) {
     ScanRow s;
@@ -178,23 +178,26 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
       Label label;
       if (field.kind == LabelKind::continuous) {
         if (!is_missing_number(cell)) {
-          label.number = detail::parse_label_number(cell);
-          if (!label.number)
-            throw wrong(r, "manifest.number", field.name, " is ", in_quotes(cell), ", expected a number",
-                        cell.ends_with('+') ? " (an open end like 89+ is not an age: write 89, or n/a)" : "");
-          if (*label.number < field.low || *label.number > field.high)
-            throw wrong(r, "manifest.range", field.name, " is ", *label.number, ", expected ", field.low, " to ", field.high);
+          label.number = cell_number(cell);
+          if (!label.number) label.fault = table.number_sentence(r, source[f]);
+          else if (*label.number < field.low || *label.number > field.high)
+            label.fault = concat("line ", table.line(r), ": column ", in_quotes(table.header()[source[f]]), ": expected ", field.low, " to ", field.high, ", got ", *label.number);
         }
-      } else if (!is_missing(cell)) {
+      } else if (!is_missing_label(cell)) {
         label.text = standard_spelling(field, cell);
         if (!is_known(field, *label.text)) {
-          if (field.closed) throw wrong(r, "manifest.value", field.name, " is ", in_quotes(cell), "; known: ", field.known_values());
-          unknown[field.name].insert(*label.text);
+          if (field.closed)
+            label.fault = concat("line ", table.line(r), ": column ", in_quotes(table.header()[source[f]]), ": expected one of ", field.known_values(), ", got ", in_quotes(cell, 40));
+          else unknown[field.name].insert(*label.text);
         }
+      }
+      if (!label.fault.empty()) {
+        label = {.text = std::nullopt, .number = std::nullopt, .cell = std::string(cell), .fault = std::move(label.fault)};
+        faults[field.name].push_back(label.fault);
       }
       s.labels.push_back(std::move(label));
     }
-    if (add_modality) s.labels.push_back({standard_spelling(m.fields.back(), options.modality), std::nullopt});
+    if (add_modality) s.labels.push_back({.text = standard_spelling(m.fields.back(), options.modality), .number = std::nullopt});
 
     std::filesystem::path file;
     if (path && options.pattern.empty()) file = std::string(detail::trimmed(table.cell(r, *path)));
@@ -217,6 +220,9 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
     if (options.check_files && options.need_paths && !std::filesystem::exists(s.path, ignored)) absent.push_back(file.string());
     m.scans.push_back(std::move(s));
   }
+  for (const auto& [name, sentences] : faults)
+    m.findings.add(Severity::warning, "manifest.value", name, ": ", sentences.size(), sentences.size() == 1 ? " cell cannot be used and counts" : " cells cannot be used and count",
+                   " as missing: ", detail::some_of(sentences, 3));
   for (const auto& [name, values] : unknown)
     m.findings.add(Severity::warning, "manifest.unknown", name, " has values outside the known ones: ", detail::some_of({values.begin(), values.end()}, 8),
                    " (known: ", options.schema.find(name)->known_values(), ")");
@@ -227,6 +233,10 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
   return m;
 }
 
-inline Manifest read_manifest(const std::filesystem::path& path, const ManifestOptions& options = {}) { return read_manifest(CsvTable(path), options); }
+inline Manifest read_manifest(const std::filesystem::path& path, const ManifestOptions& options = {}) {
+  CsvTable table(path);
+  clear_stated_missing(table, options.missing);
+  return read_manifest(table, options);
+}
 
 }  // namespace braing3n::inline BRAING3N_ABI

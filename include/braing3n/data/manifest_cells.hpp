@@ -2,13 +2,12 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "braing3n/io/column_names.hpp"
 #include "braing3n/io/csv.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -25,6 +24,26 @@ inline std::optional<std::size_t> find_column_ignoring_case(const CsvTable& tabl
     found = c;
   }
   return found;
+}
+
+/// The column of a manifest under its own name in any case, else under a usual one.
+inline std::optional<std::size_t> manifest_column(const CsvTable& table, std::string_view name) {
+  if (const auto c = find_column_ignoring_case(table, name)) return c;
+  for (std::size_t i = 0, same = 0; i < table.columns(); ++i)
+    if (equal_ignoring_case(table.header()[i], name) && ++same > 1) return std::nullopt;  // Age and AGE: neither is known to be meant
+  if (const auto c = find_named_column(table, name)) return c;
+  if (name == "session_id") return find_session_column(table);
+  if (name == "sex") return find_sex_column(table);
+  if (name == "age") return find_age_column(table);
+  if (name == "site") return find_site_column(table);
+  return std::nullopt;
+}
+/// The column of subjects; in a table without one, a column of identifiers that is no volume_id.
+inline std::optional<std::size_t> manifest_subject(const CsvTable& table) {
+  for (const char* name : {"subject_id", "participant_id"})
+    if (const auto c = find_column_ignoring_case(table, name)) return c;
+  if (const auto c = find_subject_column(table)) return c;
+  return find_named_column(table, "id");
 }
 
 /// Ids become parts of paths and file names: no separators, no "..", nothing that hides.
@@ -47,7 +66,8 @@ inline std::string fill_pattern(const CsvTable& table, std::size_t row, const st
     }
     out += pattern.substr(at, open - at);
     const std::string name = pattern.substr(open + 1, close - open - 1);
-    std::string value(trimmed(table.cell(row, name)));
+    const auto column = find_column_ignoring_case(table, name);
+    std::string value(trimmed(table.cell(row, column ? *column : table.column(name))));
     require_plain_id(table, row, name.c_str(), value);
     const std::size_t dash = value.find('-');
     if (dash != std::string::npos && out.ends_with(value.substr(0, dash + 1))) value.erase(0, dash + 1);
@@ -57,14 +77,7 @@ inline std::string fill_pattern(const CsvTable& table, std::size_t row, const st
   return out;
 }
 
-inline std::optional<double> parse_label_number(std::string_view cell) {
-  cell = trimmed(cell);
-  if (cell.starts_with('+')) cell.remove_prefix(1);
-  double value = 0;
-  const auto [end, status] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-  if (status != std::errc{} || end != cell.data() + cell.size() || !std::isfinite(value)) return std::nullopt;
-  return value;
-}
+inline std::optional<double> parse_label_number(std::string_view cell) { return cell_number(cell); }
 
 /// "a, b, c and 4 more"
 inline std::string some_of(const std::vector<std::string>& all, std::size_t most = 5) {

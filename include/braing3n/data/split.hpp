@@ -74,6 +74,7 @@ inline Split split_subjects(const Manifest& manifest, const std::vector<SplitPar
     std::string stratum;
     if (!label.empty()) {
       const Label& l = manifest.label(i, label);
+      if (!l.fault.empty()) throw Error(ErrorKind::format, "split.label", l.fault, manifest.path.string());
       stratum = l.text ? *l.text : l.number ? concat(std::floor(*l.number / 10)) : "";  // numbers by tens
     }
     std::string& kept = subjects.emplace(s.subject_id, stratum).first->second;
@@ -91,7 +92,8 @@ inline void write_split(const std::filesystem::path& path, const Split& split, c
 /// Throws Error (format) when a subject stands in two sets.
 inline Split read_split(const std::filesystem::path& path) {
   const CsvTable table(path);
-  const std::size_t subject = table.column("subject_id"), part = table.column("split");
+  const auto named = find_subject_column(table), set = find_named_column(table, "split");
+  const std::size_t subject = named ? *named : table.column("subject_id"), part = set ? *set : table.column("split");
   Split split;
   for (std::size_t r = 0; r < table.rows(); ++r) {
     const std::string s(detail::trimmed(table.cell(r, subject))), p(detail::trimmed(table.cell(r, part)));

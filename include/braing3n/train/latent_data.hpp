@@ -21,6 +21,7 @@ struct LatentDataOptions {
   std::filesystem::path latents{}, labels{};
   std::filesystem::path split{};  // subject_id,split with the sets train and validation (others are left out); empty: drawn from the seed
   double validation = 0.1;        // share of the people
+  std::vector<std::string> missing{};  // values of labels that stand for missing ones
   bool strict = false;            // latents without labels and labels without latents are errors
 };
 
@@ -46,7 +47,9 @@ struct LatentData {
 inline LatentData open_latent_data(Context<Cpu>& ctx, const LatentDataOptions& o, std::uint64_t seed, const std::function<void(const std::string&)>& tell) {
   LatentData d;
   d.file = std::make_shared<const LatentFile>(o.latents);
-  Manifest m = read_manifest(o.labels, {.check_files = false, .need_paths = false});
+  Manifest m = read_manifest(o.labels, {.check_files = false, .need_paths = false, .missing = o.missing});
+  for (const Finding& f : m.findings)
+    if (f.severity != Severity::note) tell(concat(o.labels.string(), ": ", f.sentence));
   if (!(o.validation > 0 && o.validation < 1))
     fail(ErrorKind::argument, "training.validation", "training: a share of ", o.validation, " for validation, expected a number in (0, 1)");
   std::vector<std::string> no_latents, no_labels;
