@@ -90,7 +90,7 @@ Json inspect_table(const std::string& path) {
     std::vector<double> numbers;
     bool numeric = true;
     for (std::size_t r = 0; r < table.rows(); ++r) {
-      if (is_missing(table.cell(r, c))) {
+      if (is_missing_label(table.cell(r, c))) {
         ++missing;
         continue;
       }

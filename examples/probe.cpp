@@ -248,6 +248,10 @@ int fit(const Settings& s, const CommonOptions& common) {
     }
   }
   const std::size_t asked = resolved.size();
+  if (asked == 0) {  // nothing to write
+    for (const TaskResult& r : failed) std::cerr << "probe: " << r.task.task.text << ": " << r.error << '\n';
+    return exit_not_started;
+  }
   std::vector<std::pair<std::string, Encoded<std::string>>> confounds;
   for (const std::string& column : confound_columns(s, labels)) {
     Encoded<std::string> values = encode_column(column_of(labels, pairing, column));

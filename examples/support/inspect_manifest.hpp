@@ -20,8 +20,7 @@ namespace braing3n::examples {
 
 /// A table with a subject column is a manifest if it has paths or a pattern makes them.
 inline bool is_manifest(const CsvTable& table, const std::string& pattern) {
-  const auto has = [&](const char* name) { return braing3n::detail::find_column_ignoring_case(table, name).has_value(); };
-  return (has("subject_id") || has("participant_id")) && (has("path") || !pattern.empty());
+  return braing3n::detail::manifest_subject(table) && (braing3n::detail::manifest_column(table, "path") || !pattern.empty());
 }
 
 /// `read_scans`: read every scan for copies and damage (threads: that many at a time).

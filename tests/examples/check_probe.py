@@ -267,7 +267,7 @@ extra = [r + [7, "x", "only", i % 3 if i > 1 else "", "A" if i >= 2 else "B"] fo
 write_table("extra.csv", HEADER + ["constant", "text", "one", "gappy", "rare"], extra)
 shown = run(1, ["constant=reg: all 160 rows have the value 7: a constant target cannot be predicted",
                 'one: all 160 rows have the value "only": there is nothing to tell apart',
-                "sex=reg: a regression needs numbers, but line 2 says",
+                "sex=reg: line 2: column \"sex\": expected a number, got",
                 'rare: class "B" has all its 2 rows in fold',
                 'no column "sexx"; did you mean "sex"?',
                 'sex:F|X: no row has the value "X"',
@@ -297,6 +297,17 @@ write_bytes("infinite.npy", npy_bytes(infinite))
 run(1, "(column 4 is inf)", "--features", "infinite.npy", "--labels", "labels.csv", "--tasks", "sex", "--out", "infinite", *QUICK)
 write_bytes("hollow.npy", npy_bytes([[float("nan")] * 3] * 160))
 run(2, "no row is left", "--features", "hollow.npy", "--labels", "labels.csv", "--tasks", "sex", "--out", "no")
+age = HEADER.index("age")
+for cell, text in [("89+", 'line 6: column "age": expected a number, got "89+"'), (-999, 'line 6: column "age": got -999'), ("034Y", "write 34"), (140, "from 0 to 130, got 140")]:
+    odd = [list(r) for r in labels]
+    odd[4][age] = cell
+    write_table("odd.csv", HEADER, odd)
+    run(2, text, "--features", "features.csv", "--labels", "odd.csv", "--tasks", "age", "--out", "no")
+    run(0, "age", "--features", "features.csv", "--labels", "odd.csv", "--tasks", "age", "--missing", f"age={cell}", "--out", "stated", "--force", *QUICK)
+    if task("stated", "age")["n"] != 159:
+        fail(f"an age of {cell}, stated as missing, was not left out")
+write_bytes("latin.csv", open("labels.csv", "rb").read().replace(b"v003", b"v\xfc03"))
+run(2, "looks like Windows-1252", "--features", "features.csv", "--labels", "latin.csv", "--tasks", "sex", "--out", "no")
 few = [[r[0], f"p{i % 3}", *r[2:]] for i, r in enumerate(labels)]
 write_table("few.csv", HEADER, few)
 run(2, "3 subjects cannot fill 5 folds", "--features", "features.csv", "--labels", "few.csv", "--tasks", "sex", "--out", "few", *QUICK)
