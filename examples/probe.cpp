@@ -8,8 +8,11 @@
 #include <set>
 
 #include "braing3n/data/manifest_cells.hpp"
+#include "braing3n/io/column_names.hpp"
 #include "braing3n/io/stated_missing.hpp"
+#include "braing3n/probe/finite_rows.hpp"
 #include "braing3n/probe/fold_file.hpp"
+#include "braing3n/probe/join_features.hpp"
 #include "braing3n/probe/panel_files.hpp"
 #include "braing3n/probe/row_pairing.hpp"
 #include "braing3n/probe/saved_probe.hpp"
@@ -26,7 +29,7 @@ namespace {
 struct Settings {
   std::vector<std::string> features, feature_columns, missing;
   std::string labels, tasks, tasks_file, out, id_column, subject_column, confounds = "auto", folds_from, folds_to, salt, save, apply;
-  bool legacy_folds = false, group_folds = false, raw = false, balanced = false, uncalibrated = false, no_leakage = false;
+  bool by_order = false, legacy_folds = false, group_folds = false, raw = false, balanced = false, uncalibrated = false, no_leakage = false;
   PanelOptions panel;
 };
 
@@ -37,49 +40,45 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
-/// File names without folder and ending, or whole paths where these are not distinct.
-std::vector<std::string> short_names(const std::vector<FeatureTable>& tables) {
+/// File names without folder and ending ("a+b" for files side by side), or whole paths where these are not distinct.
+std::vector<std::string> short_names(const std::vector<std::string>& features) {
   std::vector<std::string> names;
-  for (const FeatureTable& t : tables) names.push_back(std::filesystem::path(t.path).stem().string());
-  if (std::set<std::string>(names.begin(), names.end()).size() < names.size())
-    for (std::size_t i = 0; i < names.size(); ++i) names[i] = tables[i].path;
-  return names;
+  for (const std::string& text : features) {
+    std::string name;
+    for (const std::string& part : feature_parts(text)) name += (name.empty() ? "" : "+") + std::filesystem::path(part).stem().string();
+    names.push_back(name);
+  }
+  return std::set<std::string>(names.begin(), names.end()).size() < names.size() ? features : names;
 }
 
-/// Takes out rows with a feature that is no number in any of the tables; names the first of them.
-void drop_non_finite(Pairing& pairing, const std::vector<FeatureTable>& tables, std::vector<std::string>& warnings) {
-  std::vector<char> bad(pairing.ids.size(), 0);
-  for (std::size_t t = 0; t < tables.size(); ++t) {
-    std::vector<std::string> named;
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < bad.size(); ++i) {
-      const float* row = tables[t].values.data() + pairing.feature_row[t][i] * tables[t].columns;
-      const float* found = std::find_if(row, row + tables[t].columns, [](float v) { return !std::isfinite(v); });
-      if (found == row + tables[t].columns) continue;
-      bad[i] = 1;
-      if (++count <= 3) named.push_back(concat(pairing.ids[i], " (", tables[t].column(found - row), " is ", *found, ")"));
-    }
-    std::string list;
-    for (const std::string& n : named) list += (list.empty() ? "" : ", ") + n;
-    if (count > 0)
-      warnings.push_back(
-          concat(tables[t].path, ": ", count,
-                 count == 1 ? " row has features that are not numbers and is" : " rows have features that are not numbers and are",
-                 " left out: ", list, count > 3 ? ", ..." : ""));
+/// The names of --id-column for the features and for the labels: NAME or FEATURES=LABELS.
+std::pair<std::string, std::string> id_columns(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos) return {text, text};
+  if (equals == 0 || equals + 1 == text.size())
+    fail(ErrorKind::argument, "probe.id_column", "--id-column: expected NAME or FEATURES=LABELS, got ", in_quotes(text));
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+/// Does what f does; an error about tables that do not meet also says which option would help.
+template <class F>
+auto with_advice(F&& f) {
+  try {
+    return f();
+  } catch (const Error& e) {
+    std::string advice;
+    if (e.id() == "pair.order") advice = " (--id-column names it; --pair-by-order takes row i for row i)";
+    if (e.id() == "pair.column") advice = " (--id-column FEATURES=LABELS names the columns; --pair-by-order takes row i for row i)";
+    if (e.id() == "features.columns" || e.id() == "features.value" || e.id() == "features.range") advice = " (--feature-columns chooses the columns)";
+    throw Error(e.kind(), e.id(), e.text() + advice, e.path());
   }
-  const auto keep = [&](auto& items) {
-    std::size_t to = 0;
-    for (std::size_t i = 0; i < bad.size(); ++i)
-      if (bad[i] == 0) {
-        if (to != i) items[to] = std::move(items[i]);
-        ++to;
-      }
-    items.resize(to);
-  };
-  keep(pairing.ids);
-  keep(pairing.label_row);
-  for (auto& rows : pairing.feature_row) keep(rows);
-  if (pairing.ids.empty()) fail(ErrorKind::format, "probe.nonfinite", "no row is left: every row has a feature that is not a number");
+}
+
+/// The table of one entry of --features, of one file or several side by side.
+FeatureTable features_of(const std::string& text, const FeatureOptions& reading, const JoinOptions& joining) {
+  std::vector<FeatureTable> parts;
+  for (const std::string& part : feature_parts(text)) parts.push_back(read_features(part, reading));
+  return join_features(parts, joining);
 }
 
 std::vector<std::string> column_of(const CsvTable& labels, const Pairing& pairing, const std::string& name) {
@@ -106,8 +105,10 @@ std::vector<std::string> confound_columns(const Settings& s, const CsvTable& lab
   if (s.confounds == "none") return {};
   std::vector<std::string> out;
   if (s.confounds == "auto") {
+    const auto site = find_site_column(labels);
+    if (site) out.push_back(labels.header()[*site]);
     for (const std::string& name : usual_confounds())
-      if (labels.has_column(name)) out.push_back(name);
+      if (const auto c = find_named_column(labels, name); c && c != site) out.push_back(labels.header()[*c]);
     return out;
   }
   for (const Task& task : parse_tasks(s.confounds)) {
@@ -154,11 +155,22 @@ void print_summary(const PanelReport& report) {
 }
 
 FeatureOptions feature_options(const Settings& s, const std::vector<std::string>& columns) {
-  FeatureOptions out{.id_column = s.id_column, .columns = columns, .not_features = {}};
-  for (const auto& names : {usual_id_columns(), usual_subject_columns(), usual_confounds()})
-    out.not_features.insert(names.begin(), names.end());
-  for (const char* name : {"age", "sex", "session_id", "path", "disease", "days"}) out.not_features.insert(name);
-  return out;
+  return {.id_column = id_columns(s.id_column).first, .columns = columns, .not_features = {usual_confounds().begin(), usual_confounds().end()}};
+}
+
+/// The header of the labels' column that names the person.
+std::optional<std::string> subject_column_of(const CsvTable& labels, const std::string& wanted) {
+  if (!wanted.empty()) return labels.header()[braing3n::detail::named_column(labels, wanted)];
+  const auto found = find_subject_column(labels);
+  return found ? std::optional(labels.header()[*found]) : std::nullopt;
+}
+
+/// Subjects that the features name, row by row, or null.
+const std::vector<std::string>* subjects_of(const FeatureTable& table) {
+  if (table.ids_are_subjects && !table.ids.empty()) return &table.ids;
+  for (const IdentifierColumn& other : table.other_ids)
+    if (other.subjects) return &other.values;
+  return nullptr;
 }
 
 /// Which columns of a CSV came to be features, so that no label hides among them.
@@ -190,25 +202,24 @@ int fit(const Settings& s, const CommonOptions& common) {
     reading.not_features.insert(task.column);
     for (const auto& [column, value] : task.where) reading.not_features.insert(column);
   }
+  for (const std::string& column : confound_columns(s, labels)) reading.not_features.insert(column);
   std::vector<FeatureTable> tables;
-  for (const std::string& path : s.features) tables.push_back(read_features(path, reading));
+  Pairing pairing = with_advice([&] {
+    for (const std::string& text : s.features) tables.push_back(features_of(text, reading, {.by_order = s.by_order}));
+    return pair_rows(labels, tables, {.id_column = id_columns(s.id_column).second, .by_order = s.by_order});
+  });
+  drop_non_finite(pairing, tables);
   PanelReport report;
-  // A person measured twice has one identifier in two rows. Labels with the same rows in the same order still say which is which.
-  for (FeatureTable& table : tables)
-    if (const auto twice = duplicate_id(table)) {
-      if (!same_identifiers(labels, table)) throw *twice;
-      table.ids.clear();
-    }
-  Pairing pairing = pair_rows(labels, tables, s.id_column);
   report.warnings = pairing.warnings;
-  drop_non_finite(pairing, tables, report.warnings);
   bool complaint = !report.warnings.empty();
   if (s.feature_columns.empty())
-    for (const FeatureTable& t : tables)
+    for (const FeatureTable& t : tables) {
+      report.warnings.insert(report.warnings.end(), t.notes.begin(), t.notes.end());
       if (!t.column_names.empty()) report.warnings.push_back(columns_sentence(t));
+    }
 
   // People.
-  const auto subject_column = s.subject_column.empty() ? first_column_of(labels, usual_subject_columns()) : std::optional(s.subject_column);
+  const auto subject_column = subject_column_of(labels, s.subject_column);
   std::vector<std::string> people;
   if (subject_column) {
     people = column_of(labels, pairing, *subject_column);
@@ -216,10 +227,15 @@ int fit(const Settings& s, const CommonOptions& common) {
       if (people[i].empty())
         throw labels.error_at(static_cast<std::size_t>(pairing.label_row[i]), "probe.subject",
                               concat("the subject in column ", in_quotes(*subject_column), " is missing"));
+  } else if (const std::vector<std::string>* subjects = subjects_of(tables[0])) {
+    for (const Index row : pairing.feature_row[0]) people.push_back((*subjects)[static_cast<std::size_t>(row)]);
   } else {
-    people = pairing.ids;
+    for (const Index row : pairing.label_row) people.push_back(concat(row));
+    std::map<Index, std::size_t> rows_of_label;
+    for (const Index row : pairing.label_row) ++rows_of_label[row];
+    if (rows_of_label.size() == pairing.ids.size()) people = pairing.ids;
     report.warnings.push_back(
-        "the labels have no subject column, so every row counts as a person of its own; repeated scans would leak between folds");
+        "the labels have no subject column, so every row of labels counts as a person of its own; repeated scans would leak between folds");
   }
   const Encoded<std::string> subject = encode_column(people);
   report.ids = pairing.ids;
@@ -269,7 +285,7 @@ int fit(const Settings& s, const CommonOptions& common) {
   log.event("tasks", {{"asked", tasks.size()}, {"rows", pairing.ids.size()}, {"subjects", subject.values.size()}});
 
   // One run per table on identical folds.
-  const std::vector<std::string> names = short_names(tables);
+  const std::vector<std::string> names = short_names(s.features);
   std::vector<std::vector<TaskResult>> raw(tables.size());
   for (std::size_t t = 0; t < tables.size(); ++t) {
     stop_if_interrupted();
@@ -306,8 +322,8 @@ int fit(const Settings& s, const CommonOptions& common) {
     LeakageRows rows{pairing.ids, subject.codes, subject.values, {}, {}};
     for (const char* name : {"hash", "sha256", "md5", "checksum"})
       if (labels.has_column(name) && rows.hash.empty()) rows.hash = column_of(labels, pairing, name);
-    if (const auto cohort = first_column_of(labels, {"cohort", "site"}))
-      rows.cohort = encode_column(column_of(labels, pairing, *cohort)).codes;
+    if (const auto cohort = labels.has_column("cohort") ? labels.find_column("cohort") : find_site_column(labels))
+      rows.cohort = encode_column(column_of(labels, pairing, labels.header()[*cohort])).codes;
     for (std::size_t t = 0; t < tables.size(); ++t) {
       add(check_leakage(*context, tables[t].view(), pairing.feature_row[t], rows, t == 0 ? asked_tasks : std::span<const TaskResult>()));
       rows.hash.clear();
@@ -386,9 +402,14 @@ int apply(const Settings& s, const CommonOptions& common) {
   const SavedProbe probe = read_saved_probe(s.apply);
   // The probe knows the columns it wants: a CSV may hold others, in any order.
   const bool named = s.feature_columns.empty() && !probe.feature_names.empty();
-  FeatureOptions reading = feature_options(s, named ? probe.feature_names : s.feature_columns);
+  FeatureOptions reading = feature_options(s, s.feature_columns);
+  if (named)
+    for (const std::string& name : probe.feature_names) {
+      reading.columns.push_back(name);
+      if (const std::string original = original_column_name(name); original != name) reading.columns.push_back(original);
+    }
   for (const SavedTask& task : probe.tasks) reading.not_features.insert(task.column);
-  FeatureTable table = read_features(s.features[0], reading);
+  FeatureTable table = with_advice([&] { return features_of(s.features[0], reading, {.by_order = s.by_order, .keep_equal = true}); });
   if (named && !table.column_names.empty()) table = select_columns(table, probe.feature_names);
   require_same_features(probe, table);
   // Truth, where it is known, for gaps.
@@ -397,7 +418,9 @@ int apply(const Settings& s, const CommonOptions& common) {
   if (!s.labels.empty()) {
     labels.emplace(s.labels);
     clear_stated_missing(*labels, s.missing);
-    const Pairing pairing = pair_rows(*labels, {&table, 1}, s.id_column);
+    const Pairing pairing =
+        with_advice([&] { return pair_rows(*labels, {&table, 1}, {.id_column = id_columns(s.id_column).second, .by_order = s.by_order}); });
+    for (const std::string& w : pairing.warnings) std::cerr << "probe: " << w << '\n';
     for (std::size_t i = 0; i < pairing.label_row.size(); ++i)
       label_row[static_cast<std::size_t>(pairing.feature_row[0][i])] = pairing.label_row[i];
   }
@@ -418,11 +441,11 @@ int apply(const Settings& s, const CommonOptions& common) {
   CsvWriter writer(s.out, header, {.overwrite = common.force});
   Index unreadable = 0;
   for (Index i = 0; i < table.rows; ++i) {
-    const float* row = table.values.data() + i * table.columns;
+    const std::vector<double> row = table.row_values(i);
     std::vector<std::string> cells{table.id(i)};
-    const float* bad = std::find_if(row, row + table.columns, [](float v) { return !std::isfinite(v); });
-    if (bad != row + table.columns) {
-      std::cerr << "probe: " << table.id(i) << ": " << table.column(bad - row) << " is " << *bad << "; the row is left empty\n";
+    const auto bad = std::find_if(row.begin(), row.end(), [](double v) { return !std::isfinite(v); });
+    if (bad != row.end()) {
+      std::cerr << "probe: " << table.id(i) << ": " << table.column(bad - row.begin()) << " is " << *bad << "; the row is left empty\n";
       ++unreadable;
       cells.resize(header.size());
       writer.cells(cells);
@@ -430,7 +453,7 @@ int apply(const Settings& s, const CommonOptions& common) {
     }
     for (std::size_t k = 0; k < probe.tasks.size(); ++k) {
       const SavedTask& t = probe.tasks[k];
-      const std::vector<double> value = apply_probe(t, row, !s.uncalibrated);
+      const std::vector<double> value = apply_probe(t, row.data(), !s.uncalibrated);
       if (t.classification) {
         cells.push_back(t.classes[static_cast<std::size_t>(std::max_element(value.begin(), value.end()) - value.begin())]);
         for (double p : value) cells.push_back(Json(p).dump());
@@ -466,7 +489,8 @@ int main(int argc, char** argv) {
   PanelOptions& p = s.panel;
   CLI::App& app = program.app;
   app.add_option("--features", s.features,
-                 "one or more tables of features: .csv, .tsv, .npy, .npz, .safetensors; several are compared on identical folds")
+                 "one or more tables of features: .csv, .tsv, .npy, .npz, .safetensors; several are compared on identical folds; A+B: the "
+                 "columns of both, joined by identifiers")
       ->required()
       ->default_str("")
       ->group("Tables");
@@ -481,7 +505,11 @@ int main(int argc, char** argv) {
       ->delimiter(',')
       ->default_str("")
       ->group("Tables");
-  app.add_option("--id-column", s.id_column, "column that names the rows (default: volume_id, id, participant_id, ...)")->group("Tables");
+  app.add_option("--id-column", s.id_column,
+                 "column that names the rows, NAME in all tables or FEATURES=LABELS (default: volume_id, ID, participant_id, ... in any spelling)")
+      ->group("Tables");
+  app.add_flag("--pair-by-order", s.by_order, "features that identifiers do not pair: row i of the features is row i of the labels")
+      ->group("Tables");
   app.add_option("--subject-column", s.subject_column, "column that names the person (default: subject_id, participant_id, ...)")
       ->group("Tables");
   app.add_option("--tasks", s.tasks, "what to predict: NAME[:A|B...][=class|reg][@column=value], separated by commas")->group("Tasks");

@@ -135,7 +135,7 @@ TEST_CASE("npy: damage") {
   CHECK(id_of(good + "x") == "npy.size");
   CHECK(id_of("PK\x03\x04 not this one") == "npy.magic");
   CHECK(id_of(npy(header("<f4", "(2,)"), "12345678", 4)) == "npy.version");
-  for (const char* descr : {"|O", "<U5", "|S3", "<c8", "<f16", "<f3", "f4", "", "<M8[ns]", "<f4 "})
+  for (const char* descr : {"|O", "<U", "<U5x", "<U99999999999", "<c8", "<f16", "<f3", "f4", "", "<M8[ns]", "<f4 "})
     CHECK_MESSAGE(id_of(npy(header(descr, "(0,)"), "")) == "npy.dtype", descr);
   CHECK(id_of(npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", "")) == "npy.dtype");
   for (const char* shape : {"(-1,)", "2", "(2", "(2,,)", "(2 3)", "(99999999999999999999,)", "('2',)", "(2.0,)"})

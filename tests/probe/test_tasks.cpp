@@ -137,22 +137,25 @@ TEST_CASE("features and labels find each other, or the sentence says who is miss
   CHECK(pairing.warnings[2].find("1 row has no labels: \"z\"") != std::string::npos);
   // The same identifier with two different labels cannot be believed.
   CHECK(pair_rows(CsvTable::from_text("id,sex\na,F\nb,M\na,M\n", "l"), {&table, 1}).ids == std::vector<std::string>{"b"});
-  // Repeated identifiers are an error, unless the labels repeat them row by row; then rows pair in order.
+  // Repeated identifiers of scans are an error; rows pair in order only when asked.
   FeatureTable twice = read_features(folder.write("twice.csv", "id,f\na,1\na,2\n"));
   REQUIRE(duplicate_id(twice).has_value());
   CHECK_THROWS_AS(pair_rows(labels, {&twice, 1}), Error);
-  CHECK_FALSE(same_identifiers(labels, twice));
   const CsvTable visits = CsvTable::from_text("id,age\na,60\na,62\n", "l");
-  CHECK(same_identifiers(visits, twice));
+  CHECK_THROWS_AS(pair_rows(visits, {&twice, 1}), Error);
   twice.ids.clear();
-  CHECK(pair_rows(visits, {&twice, 1}).ids == std::vector<std::string>{"a", "a#2"});
+  CHECK_THROWS_WITH_AS(pair_rows(visits, {&twice, 1}),
+                       (twice.path + ": the features have no identifiers, so nothing tells which row belongs to which of the 2 rows of l; "
+                                     "expected a column (or an array, or metadata) of identifiers").c_str(),
+                       Error);
+  CHECK(pair_rows(visits, {&twice, 1}, {.by_order = true}).ids == std::vector<std::string>{"a", "a#2"});
   CHECK_THROWS_AS(read_features(folder.write("text.csv", "id,f\na,x\n")), Error);
   FeatureTable plain;
   plain.rows = 2;
   plain.columns = 1;
   plain.values = {1, 2};
   plain.path = "plain.npy";
-  CHECK_THROWS_WITH_AS(pair_rows(labels, {&plain, 1}),
+  CHECK_THROWS_WITH_AS(pair_rows(labels, {&plain, 1}, {.by_order = true}),
                        "plain.npy: 2 rows of features without identifiers, but 5 rows of labels in labels.csv", Error);
   CHECK_THROWS_AS(pair_rows(CsvTable::from_text("id,sex\nx,F\n", "l"), {&table, 1}), Error);
   FeatureTable wide;

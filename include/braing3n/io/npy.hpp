@@ -1,7 +1,7 @@
 // NumPy arrays: .npy, format versions 1 to 3.
 //
-// Read: bool, integers, f2, f4, f8 of either byte order; column-major arrays are transposed to row-major. Structured types,
-// pickled objects and texts are refused. Every size is checked before memory is asked for.
+// Read: bool, integers, f2, f4, f8 of either byte order, and texts (U, S); column-major arrays are transposed to row-major. Structured
+// types and pickled objects are refused. Every size is checked before memory is asked for.
 // Write: row-major, little-endian, version 1.
 // Format: numpy/lib/format.py (NEP 1).
 #pragma once
@@ -32,13 +32,17 @@ class NpyArray {
     parse(bytes);
   }
 
+  /// Of numbers; meaningless for an array of texts.
   DType dtype() const { return dtype_; }
+  /// The elements are texts (NumPy's U or S), read by texts().
+  bool is_text() const { return text_kind_ != '\0'; }
   const std::vector<Index>& shape() const { return shape_; }
-  Index elements() const { return static_cast<Index>(data_.size() / size_of(dtype_)); }
+  Index elements() const { return elements_; }
 
   /// The elements in row-major order, converted by the rules of dtype.hpp.
   template <class T>
   std::vector<T> read() const {
+    if (is_text()) throw bad("npy.dtype", "expected numbers, got texts");
     std::vector<T> values(static_cast<std::size_t>(elements()));
     try {
       if (!swapped_) {
@@ -56,7 +60,46 @@ class NpyArray {
     return fortran_ && shape_.size() > 1 ? transposed(values) : values;
   }
 
+  /// The elements of an array of texts as UTF-8, without NumPy's padding. Throws Error (format): numbers, a code point that does not exist.
+  std::vector<std::string> texts() const {
+    if (!is_text()) throw bad("npy.dtype", "expected texts, got numbers");
+    std::vector<std::string> out;
+    out.reserve(static_cast<std::size_t>(elements_));
+    for (Index i = 0; i < elements_; ++i) {
+      const std::span<const std::byte> element = data_.subspan(static_cast<std::size_t>(i) * item_bytes_, item_bytes_);
+      out.push_back(text_kind_ == 'U' ? from_utf32(element) : std::string(reinterpret_cast<const char*>(element.data()), element.size()));
+      while (!out.back().empty() && out.back().back() == '\0') out.back().pop_back();
+    }
+    return fortran_ && shape_.size() > 1 ? transposed(out) : out;
+  }
+
  private:
+  std::string from_utf32(std::span<const std::byte> element) const {
+    std::string out;
+    for (std::size_t at = 0; at < element.size(); at += 4) {
+      std::uint32_t c = 0;
+      for (std::size_t b = 0; b < 4; ++b) c = c << 8 | std::to_integer<std::uint32_t>(element[at + (swapped_ ? b : 3 - b)]);
+      if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) throw bad("npy.text", "a text holds a code point that does not exist");
+      const auto tail = [&](unsigned shift) { out += static_cast<char>(0x80 | (c >> shift & 0x3f)); };
+      if (c < 0x80) {
+        out += static_cast<char>(c);
+      } else if (c < 0x800) {
+        out += static_cast<char>(0xc0 | c >> 6);
+        tail(0);
+      } else if (c < 0x10000) {
+        out += static_cast<char>(0xe0 | c >> 12);
+        tail(6);
+        tail(0);
+      } else {
+        out += static_cast<char>(0xf0 | c >> 18);
+        tail(12);
+        tail(6);
+        tail(0);
+      }
+    }
+    return out;
+  }
+
   Error bad(const char* id, const std::string& text) const { return Error(ErrorKind::format, id, "npy: " + text, label_); }
 
   void parse(std::span<const std::byte> bytes) {
@@ -79,9 +122,11 @@ class NpyArray {
       elements *= n;
     }
     data_ = bytes.subspan(prefix + header);
-    if (elements * size_of(dtype_) != data_.size())
-      throw bad("npy.size",
-                concat("the shape needs ", elements * size_of(dtype_), " bytes of ", to_string(dtype_), ", the file holds ", data_.size()));
+    if (item_bytes_ == 0 ? !data_.empty() : data_.size() % item_bytes_ != 0 || elements != data_.size() / item_bytes_)
+      throw bad("npy.size", concat("the shape needs ", elements * item_bytes_, " bytes of ", is_text() ? "text" : to_string(dtype_),
+                                   ", the file holds ", data_.size()));
+    if (item_bytes_ == 0 && elements > (std::uint64_t{1} << 24)) throw bad("npy.shape", "the shape has too many elements");
+    elements_ = static_cast<Index>(elements);
   }
 
   /// A Python dictionary literal with exactly the keys descr, fortran_order and shape.
@@ -157,10 +202,21 @@ class NpyArray {
     for (const auto& [name, type] : known)
       if (descr.size() == 3 && descr.substr(1) == name && (order == '<' || order == '>' || order == '|' || order == '=')) {
         dtype_ = type;
+        item_bytes_ = size_of(type);
         swapped_ = order == '>' && size_of(type) > 1;
         return;
       }
-    throw bad("npy.dtype", concat("element type ", in_quotes(descr, 20), "; expected bool, an integer or f2, f4, f8"));
+    if (descr.size() > 2 && (descr[1] == 'U' || descr[1] == 'S')) {
+      std::size_t length = 0;
+      const auto [end, status] = std::from_chars(descr.data() + 2, descr.data() + descr.size(), length);
+      if (status == std::errc() && end == descr.data() + descr.size() && length <= (std::size_t{1} << 24)) {
+        text_kind_ = descr[1];
+        item_bytes_ = descr[1] == 'U' ? 4 * length : length;
+        swapped_ = order == '>';
+        return;
+      }
+    }
+    throw bad("npy.dtype", concat("element type ", in_quotes(descr, 20), "; expected bool, an integer, f2, f4, f8 or a text"));
   }
 
   /// From first-axis-fastest to last-axis-fastest.
@@ -187,6 +243,9 @@ class NpyArray {
   std::span<const std::byte> data_;
   std::vector<Index> shape_;
   DType dtype_ = DType::f32;
+  std::size_t item_bytes_ = 4;  // of one element
+  Index elements_ = 0;
+  char text_kind_ = '\0';  // U, S; '\0': numbers
   bool fortran_ = false, swapped_ = false;
 };
 

@@ -6,7 +6,7 @@
 //   braing3n.type            "features";  braing3n.format  "1";  braing3n.version;  braing3n.crc32
 //   braing3n.contract        JSON: what the numbers mean: preprocessing, encoder and its checksum, pooling; may be absent
 //   braing3n.contract_hash   SHA-256 of that text in hexadecimal; a saved probe reads features of the same hash only
-// Files of other programs need the tensor alone; without volume_ids rows pair with the label table in order.
+// Files of other programs need the tensor alone; without volume_ids rows pair with the label table only in order, and only when asked.
 #pragma once
 
 #include <filesystem>
@@ -26,7 +26,9 @@ inline FeatureTable read_feature_file(const std::filesystem::path& path) {
   FeatureTable out;
   out.path = path.string();
   detail::set_shape(out, file.info("features").shape);
-  out.values = file.read<float>("features");
+  const DType type = file.info("features").dtype;
+  const bool wide = type == DType::f64 || type == DType::i32 || type == DType::i64 || type == DType::u32 || type == DType::u64;
+  if (!wide) out.values = file.read<float>("features");
   const auto text = [&](const char* key) {
     const auto found = file.metadata().find(key);
     return found == file.metadata().end() ? std::string() : found->second;
@@ -48,6 +50,7 @@ inline FeatureTable read_feature_file(const std::filesystem::path& path) {
   };
   out.ids = list("volume_ids", out.rows, "rows");
   out.column_names = list("feature_names", out.columns, "features");
+  if (wide) detail::set_values(out, file.read<double>("features"));
   out.set_contract(text("braing3n.contract"));
   const std::string hash = text("braing3n.contract_hash");
   if (!out.contract.empty() && !hash.empty() && hash != out.contract_hash)
@@ -97,7 +100,11 @@ inline void write_feature_file(const std::filesystem::path& path, const FeatureT
                 path.string());
   Metadata names;
   if (!table.column_names.empty()) names["feature_names"] = Json(table.column_names).dump();
-  detail::write_rows(path, "features", {table.rows, table.columns}, table.values, table.ids, table.contract, table.contract_hash, std::move(names), options);
+  std::vector<float> whole;  // with the offsets, which the file does not know
+  if (!table.offset.empty())
+    for (Index i = 0; i < table.rows; ++i)
+      for (const double v : table.row_values(i)) whole.push_back(static_cast<float>(v));
+  detail::write_rows(path, "features", {table.rows, table.columns}, whole.empty() ? table.values : whole, table.ids, table.contract, table.contract_hash, std::move(names), options);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

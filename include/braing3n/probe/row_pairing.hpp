@@ -1,144 +1,278 @@
-// Which row of the labels belongs to which row of the features: by identifier, or in order where the features have none.
+// Which row of the labels belongs to which row of the features: by identifiers, or in order where that is asked for.
+//
+// The identifiers of a table are held against every column of the labels that may hold identifiers, and the best match is taken: scans
+// against scans, else subjects against subjects. One row of labels of a subject serves all scans of that subject. Where the labels have
+// several rows per subject too, the session tells them apart. What cannot be told by identifiers is refused, unless order was asked for.
 #pragma once
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "braing3n/probe/id_hints.hpp"
 #include "braing3n/probe/read_features.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// Some identifier column of the labels holds exactly the identifiers of the features, row by row.
-inline bool same_identifiers(const CsvTable& labels, const FeatureTable& table) {
-  if (labels.rows() != table.ids.size()) return false;
-  for (std::size_t c = 0; c < labels.columns(); ++c) {
-    std::size_t r = 0;
-    while (r < labels.rows() && detail::trimmed(labels.cell(r, c)) == table.ids[r]) ++r;
-    if (r == labels.rows()) return true;
-  }
-  return false;
-}
+struct PairingOptions {
+  std::string id_column = {};  // of the labels; empty: found by its name and content
+  bool by_order = false;  // tables that identifiers do not pair: row i with row i, the numbers of rows must agree
+};
 
 /// Which row of the labels belongs to which row of every feature table.
 struct Pairing {
   std::vector<Index> label_row;                 // per sample
   std::vector<std::vector<Index>> feature_row;  // per table, per sample
-  std::vector<std::string> ids;                 // per sample
+  std::vector<std::string> ids;                 // per sample, all different
   std::vector<std::string> warnings;            // rows that found no partner
-  std::string id_column;                        // empty: paired in order
+  std::string id_column;                        // of the labels; empty: paired in order
 };
 
-/// Samples are the label rows that every feature table has. Tables without identifiers pair in order and must have as many rows.
-/// Identifiers that appear twice are named in the warnings. Throws Error: row counts that differ, no common row.
-inline Pairing pair_rows(const CsvTable& labels, std::span<const FeatureTable> tables, const std::string& wanted_id_column = {}) {
-  Pairing out;
-  if (!wanted_id_column.empty()) (void)labels.column(wanted_id_column);
-  const bool any_ids = std::any_of(tables.begin(), tables.end(), [](const FeatureTable& t) { return !t.ids.empty(); });
-  const auto overlap = [&](const std::string& column) {  // label rows whose cell is an identifier of the first table that has any
-    const auto table = std::find_if(tables.begin(), tables.end(), [](const FeatureTable& t) { return !t.ids.empty(); });
-    const std::set<std::string_view> known(table->ids.begin(), table->ids.end());
-    std::size_t n = 0;
-    for (std::size_t r = 0; r < labels.rows(); ++r) n += known.contains(detail::trimmed(labels.cell(r, column)));
-    return n;
-  };
-  std::string column = wanted_id_column;
-  if (column.empty()) {
-    std::size_t best = 0;
-    for (const std::string& name : usual_id_columns()) {
-      if (!labels.has_column(name)) continue;
-      const std::size_t n = any_ids ? overlap(name) : 1;
-      if (n > best) {
-        best = n;
-        column = name;
-      }
+namespace detail {
+
+/// How one table meets the labels.
+struct TablePairing {
+  bool in_order = false;
+  std::size_t label_column = 0;
+  const std::vector<std::string>* ids = nullptr;  // of the table: its ids, or other ones
+  bool subjects = false;                          // they name subjects
+  bool with_session = false;
+  std::unordered_map<std::string, std::vector<Index>> rows;  // by key
+};
+
+inline std::vector<std::string> column_cells(const CsvTable& labels, std::size_t column) {
+  std::vector<std::string> out;
+  for (std::size_t r = 0; r < labels.rows(); ++r) out.emplace_back(trimmed(labels.cell(r, column)));
+  return out;
+}
+
+inline bool has_repeats(const std::vector<std::string>& items) { return std::set<std::string_view>(items.begin(), items.end()).size() < items.size(); }
+
+/// The features and labels are rows of one file.
+inline bool one_file(const CsvTable& labels, const FeatureTable& table) {
+  return table.path == labels.path() && table.rows == static_cast<Index>(labels.rows());
+}
+
+/// Throws Error (shape) unless the rows of the table can pair with those of the labels one by one.
+inline void require_equal_rows(const CsvTable& labels, const FeatureTable& t) {
+  if (t.rows != static_cast<Index>(labels.rows()))
+    throw Error(ErrorKind::shape, "pair.rows",
+                concat(t.rows, " rows of features without identifiers, but ", labels.rows(), " rows of labels in ", labels.path()), t.path);
+}
+
+/// The identifiers of the table and the column of the labels that match best. Throws Error: nothing matches and order was not asked for.
+inline TablePairing match_table(const CsvTable& labels, const FeatureTable& t, const PairingOptions& options) {
+  TablePairing out;
+  if (one_file(labels, t) && (t.ids.empty() || has_repeats(t.ids))) {
+    out.in_order = true;
+    return out;
+  }
+  if (t.ids.empty()) {
+    if (!options.by_order)
+      throw Error(ErrorKind::format, "pair.order",
+                  concat("the features have no identifiers, so nothing tells which row belongs to which of the ", labels.rows(), " rows of ", labels.path(),
+                         "; expected a column (or an array, or metadata) of identifiers"),
+                  t.path);
+    require_equal_rows(labels, t);
+    out.in_order = true;
+    return out;
+  }
+  std::vector<std::size_t> columns;
+  if (options.id_column.empty()) columns = find_id_columns(labels);
+  else columns.push_back(named_column(labels, options.id_column));
+  std::size_t best = 0;
+  const auto consider = [&](const std::vector<std::string>& ids, const std::string& name, bool subjects, bool prefer) {
+    const std::set<std::string_view> known(ids.begin(), ids.end());
+    for (const std::size_t c : columns) {
+      std::size_t n = 0;
+      for (std::size_t r = 0; r < labels.rows(); ++r) n += known.contains(trimmed(labels.cell(r, c)));
+      const bool same_name = plain_column_name(name) == plain_column_name(labels.header()[c]);
+      if (n == 0 || (prefer ? n <= best : n < 2 * best + 1) || (!prefer && best > 0 && !same_name)) continue;
+      best = n;
+      out.label_column = c;
+      out.ids = &ids;
+      out.subjects = subjects || names_subjects(labels.header()[c]);
     }
+  };
+  consider(t.ids, t.id_column, t.ids_are_subjects, true);
+  for (const IdentifierColumn& other : t.other_ids) consider(other.values, other.name, other.subjects, false);
+  if (out.ids != nullptr) return out;
+  if (options.by_order) {
+    require_equal_rows(labels, t);
+    out.in_order = true;
+    return out;
   }
+  std::string hint;
+  for (const std::size_t c : columns)
+    if (hint.empty()) hint = identifier_hint(t.ids, column_cells(labels, c));
+  for (std::size_t c = 0; c < labels.columns() && hint.empty() && options.id_column.empty(); ++c) {
+    const std::vector<std::string> cells = column_cells(labels, c);
+    const std::set<std::string_view> known(t.ids.begin(), t.ids.end());
+    const auto n = std::count_if(cells.begin(), cells.end(), [&](const std::string& cell) { return known.contains(cell); });
+    if (2 * n > t.rows) hint = concat("; column ", in_quotes(labels.header()[c]), " of the labels holds ", n, " of them");
+  }
+  throw Error(ErrorKind::format, "pair.column",
+              concat(options.id_column.empty() ? std::string("no column") : concat("column ", in_quotes(options.id_column)), " of ", labels.path(),
+                     options.id_column.empty() ? " holds the identifiers of the features (" : " holds none of the identifiers of the features (",
+                     t.id_column.empty() ? std::string() : concat("column ", in_quotes(t.id_column), ", "), "the first is ", in_quotes(t.ids[0], 60), ')', hint),
+              t.path);
+}
+
+inline std::string session_key(const std::string& id, std::string_view session) { return concat(id, '\n', trimmed(session)); }
+
+/// Fills in the rows by key; the session becomes part of the key where both sides repeat and have one.
+inline void index_rows(const CsvTable& labels, const FeatureTable& t, TablePairing& p) {
+  if (p.in_order) return;
+  const bool features_repeat = has_repeats(*p.ids);
+  const auto session = find_session_column(labels);
+  const std::vector<std::string> cells = column_cells(labels, p.label_column);
+  p.with_session = session && !t.sessions.empty() && has_repeats(cells);
+  for (std::size_t i = 0; i < p.ids->size(); ++i)
+    p.rows[p.with_session ? session_key((*p.ids)[i], t.sessions[i]) : (*p.ids)[i]].push_back(static_cast<Index>(i));
+  if (!features_repeat || (p.subjects && !has_repeats(cells)) || (p.with_session && p.rows.size() == p.ids->size())) return;
+  auto twice = duplicate_id(*p.ids, t.path);
+  if (!p.subjects || !twice) throw *twice;
+  // Labels of one subject that are equal in every cell are one row of labels.
+  std::unordered_map<std::string_view, std::size_t> first;
+  for (std::size_t r = 0; r < labels.rows(); ++r) {
+    const auto [place, fresh] = first.emplace(cells[r], r);
+    for (std::size_t c = 0; !fresh && c < labels.columns(); ++c)
+      if (labels.cell(r, c) != labels.cell(place->second, c))
+        throw Error(ErrorKind::format, "features.duplicate",
+                    concat(twice->text(), ", and ", labels.path(), " has several rows of ", in_quotes(cells[r], 60),
+                           " too: expected identifiers of scans, or a session column in both tables"),
+                    t.path);
+  }
+}
+
+inline std::string some_names(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 3); ++i) text += concat(i > 0 ? ", " : "", in_quotes(names[i], 60));
+  return names.size() > 3 ? text + ", ..." : text;
+}
+
+}  // namespace detail
+
+/// Samples are the rows of every feature table that one label row belongs to. Identifiers that appear twice are named in the warnings.
+/// Throws Error: a table without identifiers, or none of whose identifiers the labels have, unless order is asked for; numbers of rows
+/// that differ (in order); identifiers of scans that repeat; an id column that the labels lack; no common row.
+inline Pairing pair_rows(const CsvTable& labels, std::span<const FeatureTable> tables, const PairingOptions& options = {}) {
+  Pairing out;
+  if (!options.id_column.empty()) (void)detail::named_column(labels, options.id_column);
+  std::vector<detail::TablePairing> pairs;
   for (const FeatureTable& t : tables) {
-    if (!t.ids.empty() && column.empty())
-      throw Error(ErrorKind::format, "pair.column",
-                  concat("no column of ", labels.path(), " holds the identifiers of the features (the first is ", in_quotes(t.ids[0]), ")"),
-                  t.path);
-    if (t.ids.empty() && t.rows != static_cast<Index>(labels.rows()))
-      throw Error(ErrorKind::shape, "pair.rows",
-                  concat(t.rows, " rows of features without identifiers, but ", labels.rows(), " rows of labels in ", labels.path()),
-                  t.path);
+    pairs.push_back(detail::match_table(labels, t, options));
+    detail::index_rows(labels, t, pairs.back());
   }
-  out.id_column = any_ids ? column : std::string();
-  std::vector<std::unordered_map<std::string_view, Index>> row_of(tables.size());
-  for (const FeatureTable& t : tables)
-    if (const auto twice = duplicate_id(t)) throw *twice;
-  for (std::size_t t = 0; t < tables.size(); ++t)
-    for (std::size_t i = 0; i < tables[t].ids.size(); ++i) row_of[t][tables[t].ids[i]] = static_cast<Index>(i);
-  std::unordered_map<std::string_view, std::size_t> seen;
-  std::vector<std::string> lost, doubled;
-  std::unordered_map<std::string, std::size_t> named;
+  const auto keyed = std::find_if(pairs.begin(), pairs.end(), [](const detail::TablePairing& p) { return !p.in_order; });
+  const bool any_ids = keyed != pairs.end();
+  const auto usual = any_ids ? std::optional(keyed->label_column) : options.id_column.empty() ? find_id_column(labels) : std::optional(detail::named_column(labels, options.id_column));
+  if (any_ids) out.id_column = labels.header()[keyed->label_column];
+  const auto session = find_session_column(labels);
+  const auto key_of = [&](const detail::TablePairing& p, std::size_t r) {
+    const std::string id(detail::trimmed(labels.cell(r, p.label_column)));
+    return p.with_session ? detail::session_key(id, labels.cell(r, *session)) : id;
+  };
   // An identifier whose rows agree in every cell is kept once; one whose rows differ cannot be paired.
-  std::set<std::string_view> ambiguous;
+  std::set<std::size_t> skipped;
+  std::vector<std::string> doubled;
   if (any_ids) {
-    std::unordered_map<std::string_view, std::size_t> first;
+    std::unordered_map<std::string, std::size_t> first;
+    std::set<std::string> ambiguous;
     for (std::size_t r = 0; r < labels.rows(); ++r) {
-      const std::string_view id = detail::trimmed(labels.cell(r, column));
-      const auto [place, fresh] = first.emplace(id, r);
-      if (fresh || is_missing(id)) continue;
+      if (is_missing(labels.cell(r, keyed->label_column)))
+        throw labels.error_at(r, "pair.id", concat("the identifier in column ", in_quotes(out.id_column), " is missing"));
+      const std::string key = key_of(*keyed, r);
+      const auto [place, fresh] = first.emplace(key, r);
+      if (fresh) continue;
       bool same = true;
       for (std::size_t c = 0; c < labels.columns(); ++c) same = same && labels.cell(r, c) == labels.cell(place->second, c);
-      if (!same) ambiguous.insert(id);
-      doubled.push_back(concat(in_quotes(id, 60), " (lines ", labels.line(place->second), " and ", labels.line(r),
+      if (!same) ambiguous.insert(key);
+      skipped.insert(r);
+      doubled.push_back(concat(in_quotes(detail::trimmed(labels.cell(r, keyed->label_column)), 60), " (lines ", labels.line(place->second), " and ", labels.line(r),
                                same ? ", equal)" : ", which differ: left out)"));
     }
+    for (const std::string& key : ambiguous) skipped.insert(first.at(key));
   }
   out.feature_row.resize(tables.size());
-  for (std::size_t r = 0; r < labels.rows(); ++r) {
-    const std::string_view id = column.empty() ? std::string_view() : detail::trimmed(labels.cell(r, column));
-    if (any_ids) {
-      if (is_missing(id)) throw labels.error_at(r, "pair.id", concat("the identifier in column ", in_quotes(column), " is missing"));
-      if (const auto [place, fresh] = seen.emplace(id, r); !fresh) continue;  // told below
-    }
-    if (ambiguous.contains(id)) continue;
-    std::vector<Index> at;
-    for (std::size_t t = 0; t < tables.size(); ++t) {
-      if (tables[t].ids.empty()) {
-        at.push_back(static_cast<Index>(r));
-      } else if (const auto found = row_of[t].find(id); found != row_of[t].end()) {
-        at.push_back(found->second);
-      }
-    }
-    if (at.size() < tables.size()) {
-      lost.push_back(in_quotes(id, 60));
-      continue;
-    }
+  std::unordered_map<std::string, std::size_t> named;
+  std::vector<std::string> lost;
+  std::vector<std::set<Index>> used(tables.size());
+  const auto add_sample = [&](std::size_t r, const std::vector<Index>& at, std::string name) {
     for (std::size_t t = 0; t < tables.size(); ++t) out.feature_row[t].push_back(at[t]);
     out.label_row.push_back(static_cast<Index>(r));
-    std::string name = id.empty() ? concat("row ", r) : std::string(id);
-    if (const std::size_t count = ++named[name]; count > 1) name += concat('#', count);  // in-order pairing allows one name in several rows
+    if (const std::size_t count = ++named[name]; count > 1) name += concat('#', count);
     out.ids.push_back(std::move(name));
+  };
+  for (std::size_t r = 0; r < labels.rows(); ++r) {
+    const std::string id = usual ? std::string(detail::trimmed(labels.cell(r, *usual))) : std::string();
+    std::vector<std::vector<Index>> found(tables.size());
+    std::size_t anchor = 0;  // the table with several scans
+    bool all = true;
+    for (std::size_t t = 0; t < tables.size(); ++t) {
+      if (pairs[t].in_order) {
+        found[t] = {static_cast<Index>(r)};
+      } else if (const auto place = pairs[t].rows.find(key_of(pairs[t], r)); place != pairs[t].rows.end()) {
+        found[t] = place->second;
+        used[t].insert(found[t].begin(), found[t].end());
+      }
+      all = all && !found[t].empty();
+      if (found[t].size() > 1 && found[anchor].size() < 2) anchor = t;
+    }
+    if (skipped.contains(r)) continue;
+    if (!all) {
+      lost.push_back(id);
+      continue;
+    }
+    const FeatureTable& scans = tables[anchor];
+    for (const Index row : found[anchor]) {
+      const auto scan = static_cast<std::size_t>(row);
+      const bool several = found[anchor].size() > 1;
+      std::vector<Index> at;
+      for (std::size_t t = 0; t < tables.size(); ++t) {
+        Index mine = t == anchor ? row : found[t][0];
+        if (t != anchor && found[t].size() > 1) {  // scans of two tables meet by the identifiers of scans
+          const auto same = std::find_if(found[t].begin(), found[t].end(), [&](Index i) { return tables[t].ids[static_cast<std::size_t>(i)] == scans.ids[scan]; });
+          const auto again = same == found[t].end() ? same : std::find_if(same + 1, found[t].end(), [&](Index i) { return tables[t].ids[static_cast<std::size_t>(i)] == scans.ids[scan]; });
+          if (again != found[t].end())
+            throw Error(ErrorKind::format, "pair.scans",
+                        concat("which scan of ", in_quotes(id, 60), " is which in ", scans.path, "? Expected identifiers of scans in both files"), tables[t].path);
+          if (same == found[t].end()) {
+            lost.push_back(scans.ids[scan]);
+            break;
+          }
+          mine = *same;
+        }
+        at.push_back(mine);
+      }
+      if (at.size() < tables.size()) continue;
+      add_sample(r, at, several ? scans.ids[scan] : id.empty() ? concat("row ", r) : id);
+    }
   }
   if (out.label_row.empty()) throw Error(ErrorKind::format, "pair.none", "no row has both labels and features", labels.path());
-  const auto name_some = [](const std::vector<std::string>& names) {
-    std::string text;
-    for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 3); ++i) text += concat(i > 0 ? ", " : "", names[i]);
-    return names.size() > 3 ? text + ", ..." : text;
-  };
-  if (!doubled.empty())
-    out.warnings.push_back(
-        concat(labels.path(), ": ", doubled.size(),
-               doubled.size() == 1 ? " identifier appears twice: " : " identifiers appear more than once: ", name_some(doubled)));
+  if (!doubled.empty()) {
+    std::string list;
+    for (std::size_t i = 0; i < std::min<std::size_t>(doubled.size(), 3); ++i) list += concat(i > 0 ? ", " : "", doubled[i]);
+    out.warnings.push_back(concat(labels.path(), ": ", doubled.size(),
+                                  doubled.size() == 1 ? " identifier appears twice: " : " identifiers appear more than once: ", list, doubled.size() > 3 ? ", ..." : ""));
+  }
   if (!lost.empty())
-    out.warnings.push_back(
-        concat(lost.size(), lost.size() == 1 ? " row of labels has" : " rows of labels have", " no features: ", name_some(lost)));
+    out.warnings.push_back(concat(lost.size(), lost.size() == 1 ? " row of labels has" : " rows of labels have", " no features: ", detail::some_names(lost)));
   for (std::size_t t = 0; t < tables.size(); ++t) {
+    if (pairs[t].in_order) continue;
     std::vector<std::string> unused;
-    for (const std::string& id : tables[t].ids)
-      if (!seen.contains(id)) unused.push_back(in_quotes(id, 60));
+    for (std::size_t i = 0; i < pairs[t].ids->size(); ++i)
+      if (!used[t].contains(static_cast<Index>(i))) unused.push_back((*pairs[t].ids)[i]);
     if (!unused.empty())
-      out.warnings.push_back(
-          concat(tables[t].path, ": ", unused.size(), unused.size() == 1 ? " row has" : " rows have", " no labels: ", name_some(unused)));
+      out.warnings.push_back(concat(tables[t].path, ": ", unused.size(), unused.size() == 1 ? " row has" : " rows have", " no labels: ", detail::some_names(unused),
+                                    identifier_hint(unused, lost)));
   }
   return out;
 }

@@ -131,6 +131,7 @@ inline SavedProbe make_saved_probe(const FeatureTable& table, const std::vector<
     saved.classification = r.task.classification;
     saved.classes = r.task.classes;
     saved.fit = fits[t];
+    for (std::size_t j = 0; j < table.offset.size() && j < saved.fit.mean.size(); ++j) saved.fit.mean[j] += table.offset[j];
     saved.cross_validated = r.scores.scores[0].mean;
     detail::calibrate(saved, r);
     for (const Index i : r.sample) {
@@ -254,8 +255,9 @@ inline void require_same_features(const SavedProbe& probe, const FeatureTable& t
                 table.path);
 }
 
-/// One row read by one task: probabilities (calibrated), or one prediction.
-inline std::vector<double> apply_probe(const SavedTask& task, const float* features, bool calibrated = true) {
+/// One row (features, float or double, offsets added) read by one task: probabilities (calibrated), or one prediction.
+template <class T>
+std::vector<double> apply_probe(const SavedTask& task, const T* features, bool calibrated = true) {
   std::vector<double> value(static_cast<std::size_t>(task.fit.outputs));
   task.fit.evaluate(features, value.data());
   if (!task.classification) return value;
