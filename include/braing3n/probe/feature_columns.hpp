@@ -81,7 +81,7 @@ inline std::string not_a_feature(const CsvTable& csv, std::size_t c, const std::
   if (labels.contains(plain_column_name(name))) return "a label";
   // Eight rows that count by chance are no chance; a column without a name has nothing else to say.
   if ((csv.rows() >= 8 || is_nameless_column(name) || plain_column_name(name) == "index") && counts_rows(csv, c)) return "it counts the rows";
-  if (is_label_column(name)) return "it says who or what was scanned";
+  if (is_label_column(name)) return "it describes the subject or the scan";
   if (bad > 0) {
     const std::string cell = concat("line ", csv.line(first_bad), ": expected a number, got ", in_quotes(csv.cell(first_bad, c), 40));
     return numbers == 0 ? cell : concat(cell, "; ", numbers, " of ", csv.rows(), " cells are numbers");

@@ -127,6 +127,21 @@ inline TablePairing match_table(const CsvTable& labels, const FeatureTable& t, c
 
 inline std::string session_key(const std::string& id, std::string_view session) { return concat(id, '\n', trimmed(session)); }
 
+inline bool equal_rows(const CsvTable& labels, std::size_t a, std::size_t b) {
+  bool same = true;
+  for (std::size_t c = 0; c < labels.columns(); ++c) same = same && labels.cell(a, c) == labels.cell(b, c);
+  return same;
+}
+
+/// Keys of label rows (one per row) that stand in rows which differ.
+inline std::set<std::string> contradicting_keys(const CsvTable& labels, const std::vector<std::string>& keys) {
+  std::set<std::string> out;
+  std::unordered_map<std::string_view, std::size_t> first;
+  for (std::size_t r = 0; r < keys.size(); ++r)
+    if (const auto [place, fresh] = first.emplace(keys[r], r); !fresh && !equal_rows(labels, place->second, r)) out.insert(keys[r]);
+  return out;
+}
+
 /// Fills in the rows by key; the session becomes part of the key where both sides repeat and have one.
 inline void index_rows(const CsvTable& labels, const FeatureTable& t, TablePairing& p) {
   if (p.in_order) return;
@@ -139,23 +154,80 @@ inline void index_rows(const CsvTable& labels, const FeatureTable& t, TablePairi
   if (!features_repeat || (p.subjects && !has_repeats(cells)) || (p.with_session && p.rows.size() == p.ids->size())) return;
   auto twice = duplicate_id(*p.ids, t.path);
   if (!p.subjects || !twice) throw *twice;
-  // Labels of one subject that are equal in every cell are one row of labels.
-  std::unordered_map<std::string_view, std::size_t> first;
-  for (std::size_t r = 0; r < labels.rows(); ++r) {
-    const auto [place, fresh] = first.emplace(cells[r], r);
-    for (std::size_t c = 0; !fresh && c < labels.columns(); ++c)
-      if (labels.cell(r, c) != labels.cell(place->second, c))
-        throw Error(ErrorKind::format, "features.duplicate",
-                    concat(twice->text(), ", and ", labels.path(), " has several rows of ", in_quotes(cells[r], 60),
-                           " too: expected identifiers of scans, or a session column in both tables"),
-                    t.path);
-  }
+  // Single subjects whose labels contradict each other are left out later. Where most have several rows, the rows are visits.
+  if (2 * contradicting_keys(labels, cells).size() > std::set<std::string>(cells.begin(), cells.end()).size())
+    throw Error(ErrorKind::format, "features.duplicate",
+                concat(twice->text(), ", and most subjects have several rows in ", labels.path(),
+                       " too: expected identifiers of scans, or a session column in both tables"),
+                t.path);
 }
 
 inline std::string some_names(const std::vector<std::string>& names) {
   std::string text;
   for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 3); ++i) text += concat(i > 0 ? ", " : "", in_quotes(names[i], 60));
   return names.size() > 3 ? text + ", ..." : text;
+}
+
+inline std::string label_key(const CsvTable& labels, const TablePairing& p, std::size_t row) {
+  const std::string id(trimmed(labels.cell(row, p.label_column)));
+  return p.with_session ? session_key(id, labels.cell(row, *find_session_column(labels))) : id;
+}
+
+/// Rows of labels that are not used: all but the first of equal ones, and all that contradict each other. Names them in the warnings.
+inline std::set<std::size_t> repeated_labels(const CsvTable& labels, const TablePairing& p, std::vector<std::string>& warnings) {
+  std::vector<std::string> keys;
+  for (std::size_t r = 0; r < labels.rows(); ++r) {
+    if (is_missing(labels.cell(r, p.label_column)))
+      throw labels.error_at(r, "pair.id", concat("the identifier in column ", in_quotes(labels.header()[p.label_column]), " is missing"));
+    keys.push_back(label_key(labels, p, r));
+  }
+  const std::set<std::string> contradicting = contradicting_keys(labels, keys);
+  std::unordered_map<std::string_view, std::size_t> first;
+  std::set<std::size_t> out;
+  std::size_t count = 0;
+  std::string list;
+  for (std::size_t r = 0; r < keys.size(); ++r) {
+    const auto [place, fresh] = first.emplace(keys[r], r);
+    if (contradicting.contains(keys[r])) out.insert(r);
+    if (fresh) continue;
+    out.insert(r);
+    if (++count <= 3)
+      list += concat(count > 1 ? ", " : "", in_quotes(trimmed(labels.cell(r, p.label_column)), 60), " (lines ", labels.line(place->second), " and ",
+                     labels.line(r), equal_rows(labels, place->second, r) ? ", equal)" : ", which differ: left out)");
+  }
+  if (count > 0)
+    warnings.push_back(concat(labels.path(), ": ", count, count == 1 ? " identifier appears twice: " : " identifiers appear more than once: ", list,
+                              count > 3 ? ", ..." : ""));
+  return out;
+}
+
+/// The row among `rows` of table t with the scan identifier `scan`, -1 for none. Throws Error (format) for several.
+inline Index scan_row(const FeatureTable& t, const std::vector<Index>& rows, const std::string& scan) {
+  Index found = -1;
+  for (const Index i : rows) {
+    if (t.ids[static_cast<std::size_t>(i)] != scan) continue;
+    if (found >= 0)
+      throw Error(ErrorKind::format, "pair.scans",
+                  concat("which scan of ", in_quotes(scan, 60), " is which row of the other features? Expected identifiers of scans in all files"), t.path);
+    found = i;
+  }
+  return found;
+}
+
+/// Rows of every table that belong to one row of labels: one entry per scan, (rows per table, scan identifier).
+inline std::vector<std::pair<std::vector<Index>, std::string>> scans_of_label(std::span<const FeatureTable> tables,
+                                                                              const std::vector<std::vector<Index>>& found) {
+  std::size_t anchor = 0;  // a table with several scans
+  for (std::size_t t = 0; t < found.size(); ++t)
+    if (found[t].size() > found[anchor].size()) anchor = t;
+  std::vector<std::pair<std::vector<Index>, std::string>> out;
+  for (const Index row : found[anchor]) {
+    const std::string scan = found[anchor].size() > 1 ? tables[anchor].ids[static_cast<std::size_t>(row)] : std::string();
+    std::vector<Index> at;
+    for (std::size_t t = 0; t < tables.size(); ++t) at.push_back(t == anchor ? row : found[t].size() > 1 ? scan_row(tables[t], found[t], scan) : found[t][0]);
+    out.emplace_back(std::move(at), scan);
+  }
+  return out;
 }
 
 }  // namespace detail
@@ -165,104 +237,49 @@ inline std::string some_names(const std::vector<std::string>& names) {
 /// that differ (in order); identifiers of scans that repeat; an id column that the labels lack; no common row.
 inline Pairing pair_rows(const CsvTable& labels, std::span<const FeatureTable> tables, const PairingOptions& options = {}) {
   Pairing out;
-  if (!options.id_column.empty()) (void)detail::named_column(labels, options.id_column);
+  auto usual = options.id_column.empty() ? find_id_column(labels) : std::optional(detail::named_column(labels, options.id_column));
   std::vector<detail::TablePairing> pairs;
   for (const FeatureTable& t : tables) {
     pairs.push_back(detail::match_table(labels, t, options));
     detail::index_rows(labels, t, pairs.back());
   }
   const auto keyed = std::find_if(pairs.begin(), pairs.end(), [](const detail::TablePairing& p) { return !p.in_order; });
-  const bool any_ids = keyed != pairs.end();
-  const auto usual = any_ids ? std::optional(keyed->label_column) : options.id_column.empty() ? find_id_column(labels) : std::optional(detail::named_column(labels, options.id_column));
-  if (any_ids) out.id_column = labels.header()[keyed->label_column];
-  const auto session = find_session_column(labels);
-  const auto key_of = [&](const detail::TablePairing& p, std::size_t r) {
-    const std::string id(detail::trimmed(labels.cell(r, p.label_column)));
-    return p.with_session ? detail::session_key(id, labels.cell(r, *session)) : id;
-  };
-  // An identifier whose rows agree in every cell is kept once; one whose rows differ cannot be paired.
   std::set<std::size_t> skipped;
-  std::vector<std::string> doubled;
-  if (any_ids) {
-    std::unordered_map<std::string, std::size_t> first;
-    std::set<std::string> ambiguous;
-    for (std::size_t r = 0; r < labels.rows(); ++r) {
-      if (is_missing(labels.cell(r, keyed->label_column)))
-        throw labels.error_at(r, "pair.id", concat("the identifier in column ", in_quotes(out.id_column), " is missing"));
-      const std::string key = key_of(*keyed, r);
-      const auto [place, fresh] = first.emplace(key, r);
-      if (fresh) continue;
-      bool same = true;
-      for (std::size_t c = 0; c < labels.columns(); ++c) same = same && labels.cell(r, c) == labels.cell(place->second, c);
-      if (!same) ambiguous.insert(key);
-      skipped.insert(r);
-      doubled.push_back(concat(in_quotes(detail::trimmed(labels.cell(r, keyed->label_column)), 60), " (lines ", labels.line(place->second), " and ", labels.line(r),
-                               same ? ", equal)" : ", which differ: left out)"));
-    }
-    for (const std::string& key : ambiguous) skipped.insert(first.at(key));
+  if (keyed != pairs.end()) {
+    usual = keyed->label_column;
+    out.id_column = labels.header()[*usual];
+    skipped = detail::repeated_labels(labels, *keyed, out.warnings);
   }
   out.feature_row.resize(tables.size());
   std::unordered_map<std::string, std::size_t> named;
   std::vector<std::string> lost;
   std::vector<std::set<Index>> used(tables.size());
-  const auto add_sample = [&](std::size_t r, const std::vector<Index>& at, std::string name) {
-    for (std::size_t t = 0; t < tables.size(); ++t) out.feature_row[t].push_back(at[t]);
-    out.label_row.push_back(static_cast<Index>(r));
-    if (const std::size_t count = ++named[name]; count > 1) name += concat('#', count);
-    out.ids.push_back(std::move(name));
-  };
   for (std::size_t r = 0; r < labels.rows(); ++r) {
     const std::string id = usual ? std::string(detail::trimmed(labels.cell(r, *usual))) : std::string();
     std::vector<std::vector<Index>> found(tables.size());
-    std::size_t anchor = 0;  // the table with several scans
-    bool all = true;
     for (std::size_t t = 0; t < tables.size(); ++t) {
-      if (pairs[t].in_order) {
-        found[t] = {static_cast<Index>(r)};
-      } else if (const auto place = pairs[t].rows.find(key_of(pairs[t], r)); place != pairs[t].rows.end()) {
-        found[t] = place->second;
-        used[t].insert(found[t].begin(), found[t].end());
-      }
-      all = all && !found[t].empty();
-      if (found[t].size() > 1 && found[anchor].size() < 2) anchor = t;
+      if (pairs[t].in_order) found[t] = {static_cast<Index>(r)};
+      else if (const auto place = pairs[t].rows.find(detail::label_key(labels, pairs[t], r)); place != pairs[t].rows.end()) found[t] = place->second;
+      used[t].insert(found[t].begin(), found[t].end());
     }
     if (skipped.contains(r)) continue;
-    if (!all) {
+    if (std::any_of(found.begin(), found.end(), [](const auto& rows) { return rows.empty(); })) {
       lost.push_back(id);
       continue;
     }
-    const FeatureTable& scans = tables[anchor];
-    for (const Index row : found[anchor]) {
-      const auto scan = static_cast<std::size_t>(row);
-      const bool several = found[anchor].size() > 1;
-      std::vector<Index> at;
-      for (std::size_t t = 0; t < tables.size(); ++t) {
-        Index mine = t == anchor ? row : found[t][0];
-        if (t != anchor && found[t].size() > 1) {  // scans of two tables meet by the identifiers of scans
-          const auto same = std::find_if(found[t].begin(), found[t].end(), [&](Index i) { return tables[t].ids[static_cast<std::size_t>(i)] == scans.ids[scan]; });
-          const auto again = same == found[t].end() ? same : std::find_if(same + 1, found[t].end(), [&](Index i) { return tables[t].ids[static_cast<std::size_t>(i)] == scans.ids[scan]; });
-          if (again != found[t].end())
-            throw Error(ErrorKind::format, "pair.scans",
-                        concat("which scan of ", in_quotes(id, 60), " is which in ", scans.path, "? Expected identifiers of scans in both files"), tables[t].path);
-          if (same == found[t].end()) {
-            lost.push_back(scans.ids[scan]);
-            break;
-          }
-          mine = *same;
-        }
-        at.push_back(mine);
+    for (const auto& [at, scan] : detail::scans_of_label(tables, found)) {
+      std::string name = !scan.empty() ? scan : id.empty() ? concat("row ", r) : id;
+      if (std::find(at.begin(), at.end(), Index{-1}) != at.end()) {
+        lost.push_back(name);
+        continue;
       }
-      if (at.size() < tables.size()) continue;
-      add_sample(r, at, several ? scans.ids[scan] : id.empty() ? concat("row ", r) : id);
+      for (std::size_t t = 0; t < tables.size(); ++t) out.feature_row[t].push_back(at[t]);
+      out.label_row.push_back(static_cast<Index>(r));
+      if (const std::size_t count = ++named[name]; count > 1) name += concat('#', count);
+      out.ids.push_back(std::move(name));
     }
   }
   if (out.label_row.empty()) throw Error(ErrorKind::format, "pair.none", "no row has both labels and features", labels.path());
-  if (!doubled.empty()) {
-    std::string list;
-    for (std::size_t i = 0; i < std::min<std::size_t>(doubled.size(), 3); ++i) list += concat(i > 0 ? ", " : "", doubled[i]);
-    out.warnings.push_back(concat(labels.path(), ": ", doubled.size(),
-                                  doubled.size() == 1 ? " identifier appears twice: " : " identifiers appear more than once: ", list, doubled.size() > 3 ? ", ..." : ""));
-  }
   if (!lost.empty())
     out.warnings.push_back(concat(lost.size(), lost.size() == 1 ? " row of labels has" : " rows of labels have", " no features: ", detail::some_names(lost)));
   for (std::size_t t = 0; t < tables.size(); ++t) {
