@@ -159,6 +159,55 @@ run(0, "12 columns are taken as features", "--features", "everything.csv", "--ta
 if without_names("of_everything") != without_names("csv"):
     fail("one CSV with features and labels gives other results than two")
 
+# Arrays of names beside the features of an .npz, texts of 4 or 1 bytes per character, in another order.
+def text_npy(texts, kind):
+    width = max(map(len, texts))
+    header = f"{{'descr': '{'<U' if kind == 'U' else '|S'}{width}', 'fortran_order': False, 'shape': ({len(texts)},), }}"
+    header += " " * (63 - (10 + len(header)) % 64) + "\n"
+    code = (lambda t: t.ljust(width, "\0").encode("utf-32-le")) if kind == "U" else (lambda t: t.encode().ljust(width, b"\0"))
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + b"".join(map(code, texts))
+for kind in "US":
+    with zipfile.ZipFile(f"named{kind}.npz", "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("features.npy", npy_bytes([features[i] for i in shuffled]))
+        z.writestr("ids.npy", text_npy([ids[i] for i in shuffled], kind))
+    run(0, "sex", "--features", f"named{kind}.npz", "--labels", "labels.csv", "--tasks", "sex,age", "--out", f"of_named{kind}", *QUICK)
+    if re.sub(r'"features": "[a-zA-Z]+"', "", json.dumps(panel(f"of_named{kind}")["tasks"])) != without_names("csv"):
+        fail(f"names of kind {kind} in an .npz pair other rows")
+object_array = "{'descr': '|O', 'fortran_order': False, 'shape': (160,), }".ljust(117) + "\n"
+with zipfile.ZipFile("objects.npz", "w") as z:
+    z.writestr("features.npy", npy_bytes(features))
+    z.writestr("ids.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + object_array.encode() + b"pickle")
+run(2, ['array "ids" should name the rows', "dtype=str"], "--features", "objects.npz", "--labels", "labels.csv", "--tasks", "sex", "--out", "no")
+
+# Identifier columns of other names, in every table its own; a target, a counter and a date among the features; files side by side.
+mixed_labels = [labels[i] for i in shuffled]
+write_table("clinic.csv", ["SUB_ID", "Person", *HEADER[2:]], mixed_labels)
+write_table("fs.csv", ["lh.aparc.thickness", *NAMES[:5], "Age", "scan_date", "eTIV"], [[ids[i], *map(repr, f[:5]), labels[i][3], "2020-05-12", i] for i, f in enumerate(features)])
+write_table("fs2.csv", ["", *NAMES[5:], "eTIV"], [[ids[i], *map(repr, features[i][5:]), i] for i in shuffled])
+run(0, ['"Age" (a label)', '"scan_date" (it describes', "13 columns are taken as features"], "--features", "fs.csv+fs2.csv", "--labels", "clinic.csv", "--tasks", "sex,age",
+    "--out", "fs", "--save", "fs.probe", *QUICK)
+if not (task("fs", "sex")["auc"]["mean"] > 0.97 and 0.6 < task("fs", "age")["r2"]["mean"] < 0.999):
+    fail("files side by side, paired by identifiers of other names")
+run(0, "160 rows", "--apply", "fs.probe", "--features", "fs.csv+fs2.csv", "--labels", "clinic.csv", "--out", "fs_applied.csv")
+if sum(r["sex"] == l[2] for r, l in zip(rows_of("fs_applied.csv"), labels)) < 150:
+    fail("a probe of files side by side does not apply to them")
+run(0, "sex", "--features", "fs.csv", "--labels", "clinic.csv", "--id-column", "lh.aparc.thickness=SUB_ID", "--tasks", "sex", "--out", "pair_of_columns", *QUICK)
+run(2, 'no column "SUB_ID"', "--features", "fs.csv", "--labels", "clinic.csv", "--id-column", "SUB_ID", "--tasks", "sex", "--out", "no")
+run(2, ["without prefix", "--pair-by-order"], "--features", "fs.csv", "--labels", "prefixed.csv", "--tasks", "sex", "--out", "no") if not write_table(
+    "prefixed.csv", HEADER, [["sub-" + r[0], *r[1:]] for r in labels]) else None
+
+# Differences of ones around 1e8 are read, and by a saved probe too.
+write_table("far.csv", ["volume_id", *NAMES], [[ids[i], *(f"{1e8 + v:.4f}" for v in row)] for i, row in enumerate(features)])
+run(0, "sex", "--features", "far.csv", "--labels", "labels.csv", "--tasks", "sex,age", "--out", "far", "--save", "far.probe", *QUICK)
+if not (task("far", "sex")["auc"]["mean"] > 0.97 and task("far", "age")["r2"]["mean"] > 0.7):
+    fail("features of large offset lose their differences")
+write_table("far_few.csv", ["volume_id", *NAMES], [[ids[i], *(f"{1e8 + v:.4f}" for v in features[i])] for i in range(40)])
+for name, count in (("far.csv", 160), ("far_few.csv", 40)):
+    run(0, f"{count} rows", "--apply", "far.probe", "--features", name, "--out", "of_" + name)
+for a, b in zip(rows_of("of_far.csv"), rows_of("of_far_few.csv")):
+    if a["sex"] != b["sex"] or abs(float(a["age"]) - float(b["age"])) > 1e-3:
+        fail(f"what a probe says of {a['id']} depends on the other rows: {a} {b}")
+
 # --- Threads.
 for threads in (1, 2, 3):
     run(0, "", "--features", "features.csv", "--labels", "labels.csv", "--tasks", "sex,age,site", "--out", f"t{threads}", "--threads", threads, *QUICK)
