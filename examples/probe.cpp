@@ -373,8 +373,8 @@ int fit(const Settings& s, const CommonOptions& common) {
 
 /// What is far outside in a row of the table, in words.
 std::string outside_text(const SavedTask& t, const FeatureTable& table, Index i, double prediction) {
-  const float* row = table.values.data() + i * table.columns;
-  if (const auto j = feature_outside(t.range, row)) {
+  const std::vector<double> row = table.row_values(i);
+  if (const auto j = feature_outside(t.range, row.data())) {
     const auto f = static_cast<std::size_t>(*j);
     return concat(table.id(i), ", where ", table.column(*j), " is ", row[f], ", in training ", t.range.low[f], " to ", t.range.high[f]);
   }
@@ -384,12 +384,13 @@ std::string outside_text(const SavedTask& t, const FeatureTable& table, Index i,
 /// Predictions of people on whom the probe was fitted are better than those of others, and so are their gaps.
 void warn_of_known_people(const SavedProbe& probe, const Settings& s, const std::optional<CsvTable>& labels, const std::vector<Index>& label_row) {
   if (!labels || probe.people.empty()) return;
-  const auto column = s.subject_column.empty() ? first_column_of(*labels, usual_subject_columns()) : std::optional(s.subject_column);
-  if (!column) return;
+  const auto found = s.subject_column.empty() ? find_subject_column(*labels) : std::optional(labels->column(s.subject_column));
+  if (!found) return;
+  const std::string& column = labels->header()[*found];
   std::set<std::string> known;
   for (const Index r : label_row) {
     if (r < 0) continue;
-    const std::string person = canonical_value(*column, labels->cell(static_cast<std::size_t>(r), labels->column(*column)));
+    const std::string person = canonical_value(column, labels->cell(static_cast<std::size_t>(r), *found));
     if (std::binary_search(probe.people.begin(), probe.people.end(), person_key(person))) known.insert(person);
   }
   if (!known.empty())
@@ -460,7 +461,7 @@ int apply(const Settings& s, const CommonOptions& common) {
       } else {
         cells.push_back(Json(value[0]).dump());
       }
-      const RangeVerdict verdict = judge_range(t.range, row, t.classification ? std::nullopt : std::optional(value[0]));
+      const RangeVerdict verdict = judge_range(t.range, row.data(), t.classification ? std::nullopt : std::optional(value[0]));
       cells.emplace_back(to_string(verdict));
       if (verdict > RangeVerdict::inside && outside[k]++ == 0) first_outside[k] = outside_text(t, table, i, value[0]);
       if (!has_truth(t)) continue;

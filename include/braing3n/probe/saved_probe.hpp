@@ -138,6 +138,10 @@ inline SavedProbe make_saved_probe(const FeatureTable& table, const std::vector<
       const Index at = row.empty() ? i : row[static_cast<std::size_t>(i)];
       saved.range.add({table.values.data() + at * table.columns, static_cast<std::size_t>(table.columns)});
     }
+    for (std::size_t j = 0; j < table.offset.size() && j < saved.range.low.size(); ++j) {
+      saved.range.low[j] += table.offset[j];
+      saved.range.high[j] += table.offset[j];
+    }
     for (const double target : r.predictions.target) saved.range.add_target(target);
     out.tasks.push_back(std::move(saved));
   }

@@ -55,8 +55,9 @@ inline const char* to_string(RangeVerdict v) {
   return "both";
 }
 
-/// The feature furthest outside, measured in widths of its range, where one is further than a width. features: one row.
-inline std::optional<Index> feature_outside(const TrainingRange& range, const float* features) {
+/// The feature furthest outside, measured in widths of its range, where one is further than a width. features: one row, offsets added.
+template <class T>
+std::optional<Index> feature_outside(const TrainingRange& range, const T* features) {
   std::optional<Index> worst;
   double furthest = 1;
   for (std::size_t j = 0; j < range.low.size(); ++j) {
@@ -75,7 +76,8 @@ inline bool prediction_outside(const TrainingRange& range, double prediction) {
 }
 
 /// prediction: of a regression; nothing for classifications.
-inline RangeVerdict judge_range(const TrainingRange& range, const float* features, std::optional<double> prediction) {
+template <class T>
+RangeVerdict judge_range(const TrainingRange& range, const T* features, std::optional<double> prediction) {
   if (!range.known()) return RangeVerdict::unknown;
   const bool far = feature_outside(range, features).has_value(), wild = prediction && prediction_outside(range, *prediction);
   return far && wild ? RangeVerdict::both : far ? RangeVerdict::features : wild ? RangeVerdict::prediction : RangeVerdict::inside;
