@@ -3,7 +3,7 @@
 // Bytes go to a temporary file in the same folder; commit() flushes it to the disk, renames it and flushes the folder. What
 // was under the name before stays until then. An object that is destroyed without commit() removes its temporary file. A
 // killed process cannot, so every temporary file is locked by its writer, and the next writer of the same name removes
-// those whose lock is free.
+// those whose lock is free. What is no regular file, a pipe or /dev/stdout, has no name to protect: bytes go there as they come.
 #pragma once
 
 #include <dirent.h>
@@ -46,14 +46,25 @@ class AtomicFile {
   /// Throws Error (file) when the folder is missing, not writable, or the name exists and options forbid to replace it.
   explicit AtomicFile(const std::filesystem::path& path, const WriteOptions& options = {}) : path_(path), options_(options) {
     std::error_code ignored;
-    if (std::filesystem::is_symlink(path_, ignored)) path_ = std::filesystem::weakly_canonical(path_);  // write through links
+    if (path_.empty()) throw Error(ErrorKind::argument, "file.name", "an empty file name, expected the name of a file to write");
+    buffer_.reserve(buffer_bytes);
+    if (is_stream()) {
+      direct_ = true;
+      fd_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+      if (fd_ < 0) detail::fail_errno(errno, "file.create", path_, "open for writing");
+      return;
+    }
+    if (std::filesystem::is_symlink(path_, ignored)) {  // write through links
+      const std::filesystem::path target = std::filesystem::weakly_canonical(path_, ignored);
+      if (ignored) throw Error(ErrorKind::file, "file.link", "a link that cannot be followed: " + ignored.message(), path_.string());
+      path_ = target;
+    }
     folder_ = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
     if (path_.filename().empty() || std::filesystem::is_directory(path_, ignored))
       throw Error(ErrorKind::file, "file.kind", "is a folder, expected the name of a file to write", path_.string());
     if (!replaces()) require_absent();
     remove_abandoned();
     open_temporary();
-    buffer_.reserve(buffer_bytes);
   }
   ~AtomicFile() { discard(); }
   AtomicFile(const AtomicFile&) = delete;
@@ -78,6 +89,8 @@ class AtomicFile {
   /// Replaces bytes written before (a checksum that is known only at the end).
   void rewrite(std::size_t offset, std::string_view text) {
     if (offset + text.size() > size_) fail(ErrorKind::argument, "file.rewrite", path_.string(), ": rewrite beyond the bytes written");
+    if (direct_)
+      throw Error(ErrorKind::argument, "file.stream", "this format goes back to bytes that are written already, which a pipe or device cannot; expected a file name", path_.string());
     flush();
     write_all(std::as_bytes(std::span<const char>(text.data(), text.size())), static_cast<off_t>(offset));
   }
@@ -86,6 +99,11 @@ class AtomicFile {
   void commit() {
     if (fd_ < 0) fail(ErrorKind::state, "file.committed", path_.string(), ": committed twice");
     flush();
+    if (direct_) {
+      ::close(fd_);
+      fd_ = -1;
+      return;
+    }
     if (options_.durable && ::fsync(fd_) != 0) detail::fail_errno(errno, "file.write", path_, "write");
     if (options_.keep_previous) rotate();
     if (replaces()) {
@@ -105,6 +123,14 @@ class AtomicFile {
 
   bool replaces() const { return options_.overwrite || options_.keep_previous; }
 
+  /// Standard output by name, pipes and devices.
+  bool is_stream() const {
+    const std::string name = path_.string();
+    if (name == "/dev/stdout" || name == "/dev/stderr" || name.starts_with("/dev/fd/") || name.starts_with("/proc/self/fd/")) return true;
+    struct stat status {};
+    return ::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+  }
+
   void require_absent() const {
     struct stat status {};
     if (::lstat(path_.c_str(), &status) == 0)
@@ -122,7 +148,7 @@ class AtomicFile {
       if (fd_ < 0) {
         const int code = errno;
         temporary_.clear();
-        detail::fail_errno(code, "file.create", path_, "create");
+        detail::fail_create(code, "file.create", path_, "create");
       }
       // Between creation and lock another writer may take the file for an abandoned one; then there is a next name.
       struct stat status {};
@@ -221,7 +247,24 @@ class AtomicFile {
   std::vector<std::byte> buffer_;
   std::size_t size_ = 0;
   int fd_ = -1;
+  bool direct_ = false;  // into a pipe or device
 };
+
+/// Makes a folder and those above it. Throws Error: file (permission denied, a file is in the way), environment (read-only file system).
+inline void make_folder(const std::filesystem::path& folder) {
+  if (folder.empty()) throw Error(ErrorKind::argument, "folder.name", "an empty folder name, expected the name of a folder");
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (!error && std::filesystem::is_directory(folder, error)) return;
+  if (!error || error == std::errc::not_a_directory || error == std::errc::file_exists)
+    throw Error(ErrorKind::file, "folder.create", "cannot make the folder: a file is in the way", folder.string());
+  const int code = error.value() == EPERM ? EACCES : error.value();  // kernel file systems say it so
+  detail::fail_errno(code, "folder.create", folder, "make the folder");
+}
+/// The folder in which a file is to be written.
+inline void make_folder_of(const std::filesystem::path& file) {
+  if (file.has_parent_path()) make_folder(file.parent_path());
+}
 
 /// A whole file at once. Throws what AtomicFile throws.
 inline void write_text(const std::filesystem::path& path, std::string_view text, const WriteOptions& options = {}) {

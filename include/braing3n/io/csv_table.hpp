@@ -21,6 +21,7 @@
 
 #include "braing3n/io/cell.hpp"
 #include "braing3n/io/encoding.hpp"
+#include "braing3n/io/foreign_content.hpp"
 #include "braing3n/io/mapped_file.hpp"
 #include "braing3n/io/text.hpp"
 
@@ -35,6 +36,8 @@ class CsvTable {
   /// Throws Error: file (unreadable), format (not a table; the message has the line).
   explicit CsvTable(const std::filesystem::path& path, const CsvOptions& options = {}) : path_(path.string()) {
     const MappedFile file(path);
+    if (const std::string foreign = describe_foreign_content(file.bytes(), false); !foreign.empty())
+      throw Error(ErrorKind::format, "csv.foreign", concat(foreign, "; expected a table of text"), path_);
     parse({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, options);
   }
   /// From text in memory; `label` takes the place of the path in messages.

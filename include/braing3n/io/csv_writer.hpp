@@ -12,14 +12,15 @@
 #include <vector>
 
 #include "braing3n/io/atomic_file.hpp"
+#include "braing3n/io/output_guard.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
 class CsvWriter {
  public:
-  /// Tab-separated when the name ends in .tsv, else comma-separated.
+  /// Tab-separated when the name ends in .tsv (in any case), else comma-separated.
   CsvWriter(const std::filesystem::path& path, std::vector<std::string> header, const WriteOptions& options = {})
-      : file_(path, options), delimiter_(path.extension() == ".tsv" ? '\t' : ','), columns_(header.size()) {
+      : file_(path, options), delimiter_(file_ending(path) == ".tsv" ? '\t' : ','), columns_(header.size()) {
     if (header.empty()) fail(ErrorKind::argument, "csv.empty", path.string(), ": a table needs at least one column");
     cells(header);
   }

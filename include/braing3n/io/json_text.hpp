@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "braing3n/base/error.hpp"
+#include "braing3n/io/foreign_content.hpp"
 #include "braing3n/io/mapped_file.hpp"
 #include "braing3n/io/text.hpp"
 
@@ -41,6 +42,9 @@ inline std::string plain_json_message(const char* what) {
 inline Json parse_json(std::string_view text, const std::string& where, const JsonLimits& limits = {}) {
   if (text.size() > limits.bytes)
     throw Error(ErrorKind::format, "json.size", concat("JSON of ", text.size(), " bytes, the limit is ", limits.bytes), where);
+  // The parser takes a zero byte for the end of its input.
+  if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos)
+    throw Error(ErrorKind::format, "json.syntax", concat("a zero byte at byte ", zero + 1, "; JSON is text, and nothing may follow its value"), where);
   std::vector<std::set<std::string, std::less<>>> keys;
   const auto check = [&](int depth, nlohmann::json::parse_event_t event, Json& parsed) {
     using Event = nlohmann::json::parse_event_t;
@@ -66,6 +70,8 @@ inline Json parse_json(std::string_view text, const std::string& where, const Js
 
 inline Json read_json(const std::filesystem::path& path, const JsonLimits& limits = {}) {
   const MappedFile file(path);
+  if (const std::string foreign = describe_foreign_content(file.bytes(), false); !foreign.empty())
+    throw Error(ErrorKind::format, "json.foreign", concat(foreign, "; expected JSON"), path.string());
   return parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path.string(), limits);
 }
 

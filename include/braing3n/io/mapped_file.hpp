@@ -35,6 +35,27 @@ inline ErrorKind kind_of_errno(int code) {
   throw Error(kind_of_errno(code), id, concat("cannot ", what, ": ", std::strerror(code)), path.string());
 }
 
+/// What cannot be made anew at `path`; a folder that is missing is named, since the file itself is expected to be absent.
+[[noreturn]] inline void fail_create(int code, const char* id, const std::filesystem::path& path, const char* what) {
+  if (code == ENOENT && path.has_parent_path())
+    throw Error(ErrorKind::file, id, concat("cannot ", what, ": no such folder: ", path.parent_path().string()), path.string());
+  fail_errno(code, id, path, what);
+}
+
+/// A file that cannot be opened. A link to nothing is what git-annex leaves of a file that was never downloaded.
+[[noreturn]] inline void fail_open(int code, const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (code == ENOENT && std::filesystem::is_symlink(path, ignored)) {
+    const std::string target = std::filesystem::read_symlink(path, ignored).string();
+    throw Error(ErrorKind::file, "file.link",
+                target.find("annex/objects/") != std::string::npos
+                    ? std::string("a git-annex link whose content was not downloaded (git annex get or datalad get does that)")
+                    : concat("a link to ", target, ": No such file or directory"),
+                path.string());
+  }
+  fail_errno(code, "file.open", path, "open");
+}
+
 }  // namespace detail
 
 class MappedFile {
@@ -42,7 +63,8 @@ class MappedFile {
   /// Throws Error (file) when `path` is not a readable regular file.
   explicit MappedFile(const std::filesystem::path& path) {
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // non-blocking: a pipe must not hang the program
-    if (fd < 0) detail::fail_errno(errno, "file.open", path, "open");
+    if (path.empty()) throw Error(ErrorKind::argument, "file.name", "an empty file name, expected the path of a file");
+    if (fd < 0) detail::fail_open(errno, path);
     struct stat status {};
     const int stat_result = ::fstat(fd, &status);
     const int stat_errno = errno;

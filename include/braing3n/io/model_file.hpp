@@ -89,11 +89,25 @@ inline void write_model(const std::filesystem::path& path, const ModelInfo& info
   write_safetensors(path, tensors, model_metadata(info), options, true);
 }
 
+/// A model file, or the folder of a training that holds one. Throws Error (file) for a folder without.
+inline std::filesystem::path model_path(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(path, ignored)) return path;
+  const std::filesystem::path inside = path / "model.safetensors";
+  if (!std::filesystem::exists(inside, ignored) && !ignored)
+    throw Error(ErrorKind::file, "model.folder",
+                std::filesystem::exists(path / "state.safetensors", ignored) ? "a training that has written no model.safetensors yet: it does so with its first validation"
+                                                                             : "a folder without model.safetensors; expected a model file or the folder of a training",
+                path.string());
+  return inside;
+}
+
 /// An open model file. It offers what load_state() of nn/state_dict.hpp reads from.
 class ModelFile {
  public:
-  /// verify: read the whole file once and compare its checksum. Throws Error (format) for damaged and foreign files.
-  explicit ModelFile(const std::filesystem::path& path, bool verify = true) : file_(path) {
+  /// path: the file, or the folder of a training. verify: read the whole file once and compare its checksum. Throws Error: file, format
+  /// (damaged and foreign files).
+  explicit ModelFile(const std::filesystem::path& path, bool verify = true) : file_(model_path(path)) {
     detail::require_own_file(file_, "model");
     if (verify && !file_.verify_checksum()) throw file_.error(ErrorKind::format, "model.checksum", "the model file carries no checksum");
     const Metadata& m = file_.metadata();

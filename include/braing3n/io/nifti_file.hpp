@@ -62,6 +62,11 @@ inline void require_name_fits(const ByteStream& stream) {
   const bool named = ends_with_ignoring_case(stream.path().string(), ".gz") || ends_with_ignoring_case(stream.path().string(), ".mgz");
   if (stream.compressed() && !named)
     fail(ErrorKind::format, "nifti.name", "a gzip-compressed file whose name does not end in .gz; rename it");
+  if (!stream.compressed() && named) {
+    const std::string foreign = describe_foreign_content(stream.bytes());
+    if (!foreign.empty() && foreign_format(stream.bytes()) == "; it is " + foreign && foreign != "a NIfTI file")
+      fail(ErrorKind::format, "nifti.foreign", foreign, "; expected a NIfTI file");
+  }
   if (!stream.compressed() && named && stream.file_bytes() > 0)
     fail(ErrorKind::format, "nifti.name", "not gzip-compressed although its name ends in .gz; rename it");
 }

@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 
+#include "braing3n/io/foreign_content.hpp"
 #include "braing3n/io/text.hpp"
 #include "braing3n/volume/findings.hpp"
 #include "braing3n/volume/volume.hpp"
@@ -98,7 +99,8 @@ inline std::string foreign_format(std::span<const std::byte> b) {
   if (has(128, "DICM")) return "; it is a DICOM file (convert the series with dcm2niix)";
   if (has(0, "NRRD")) return "; it is an NRRD file (convert it to NIfTI)";
   if (has(0, "\x89HDF") || has(0, "CDF\1")) return "; it looks like a MINC or HDF5 file (convert it to NIfTI)";
-  return "";
+  const std::string foreign = describe_foreign_content(b);
+  return foreign.empty() ? foreign : "; it is " + foreign;
 }
 
 }  // namespace detail

@@ -18,6 +18,7 @@
 
 #include "braing3n/io/atomic_file.hpp"
 #include "braing3n/io/dtype.hpp"
+#include "braing3n/io/foreign_content.hpp"
 #include "braing3n/io/mapped_file.hpp"
 #include "braing3n/io/text.hpp"
 
@@ -104,7 +105,10 @@ class NpyArray {
 
   void parse(std::span<const std::byte> bytes) {
     constexpr std::string_view magic("\x93NUMPY", 6);
-    if (bytes.size() < 10 || std::memcmp(bytes.data(), magic.data(), magic.size()) != 0) throw bad("npy.magic", "not a NumPy array file");
+    if (bytes.size() < 10 || std::memcmp(bytes.data(), magic.data(), magic.size()) != 0) {
+      const std::string foreign = describe_foreign_content(bytes);
+      throw bad("npy.magic", concat("not a NumPy array file", foreign.empty() ? "" : ": it is ", foreign));
+    }
     const int major = std::to_integer<int>(bytes[6]);
     if (major < 1 || major > 3) throw bad("npy.version", concat("format version ", major, ", expected 1, 2 or 3"));
     const std::size_t prefix = major == 1 ? 10 : 12;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "braing3n/io/checksum.hpp"
+#include "braing3n/io/foreign_content.hpp"
 #include "braing3n/io/mapped_file.hpp"
 #include "braing3n/io/npy.hpp"
 #include "braing3n/io/text.hpp"
@@ -78,13 +79,18 @@ class NpzFile {
     return value;
   }
 
+  Error not_a_zip() const {
+    const std::string foreign = describe_foreign_content(bytes_);
+    return bad("npz.magic", concat("not a whole zip file", foreign.empty() ? "" : ": it is ", foreign));
+  }
+
   void parse(const NpzLimits& limits) {
-    if (bytes_.size() < 22) throw bad("npz.magic", "not a zip file");
+    if (bytes_.size() < 22) throw not_a_zip();
     // The end record is followed by a comment of at most 65535 bytes.
     std::uint64_t end = bytes_.size() - 22;
     const std::uint64_t first = end > 65535 ? end - 65535 : 0;
     while (number(end, 4) != 0x06054b50 || number(end + 20, 2) != bytes_.size() - end - 22) {
-      if (end == first) throw bad("npz.magic", "not a zip file");
+      if (end == first) throw not_a_zip();
       --end;
     }
     std::uint64_t count = number(end + 10, 2), size = number(end + 12, 4), start = number(end + 16, 4);

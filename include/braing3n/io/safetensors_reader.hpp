@@ -16,6 +16,7 @@
 
 #include "braing3n/core/tensor.hpp"
 #include "braing3n/io/checksum.hpp"
+#include "braing3n/io/foreign_content.hpp"
 #include "braing3n/io/mapped_file.hpp"
 #include "braing3n/io/safetensors_header.hpp"
 
@@ -128,6 +129,8 @@ class SafetensorsFile {
 
   void parse(const SafetensorsLimits& limits) {
     const auto bad = [this](const char* id, const std::string& text) { return error(ErrorKind::format, id, text); };
+    const std::string foreign = bytes_.size() > 8 && bytes_[8] == std::byte{'{'} ? std::string() : describe_foreign_content(bytes_);
+    if (!foreign.empty()) throw bad("safetensors.foreign", concat(foreign, "; expected a safetensors file"));
     if (bytes_.size() < 8) throw bad("safetensors.truncated", concat("the file has ", bytes_.size(), " bytes, a header needs at least 8"));
     std::uint64_t header_size = 0;
     std::memcpy(&header_size, bytes_.data(), 8);
@@ -138,6 +141,8 @@ class SafetensorsFile {
       throw bad("safetensors.truncated", concat("a header of ", header_size, " bytes, but only ", bytes_.size() - 8, " bytes follow"));
     header_end_ = 8 + static_cast<std::size_t>(header_size);
     const auto* text = reinterpret_cast<const char*>(bytes_.data()) + 8;
+    if (std::find(text, text + header_size, '\0') != text + header_size)  // the parser takes it for the end
+      throw bad("safetensors.json", "a zero byte in the header, which must be JSON");
     if (header_size == 0 || *text != '{') throw bad("safetensors.json", "the header does not start with '{' (not a safetensors file?)");
     detail::SafetensorsHeader header(limits);
     if (!Json::sax_parse(text, text + header_size, &header)) throw bad(header.error_id.c_str(), header.error_text);

@@ -81,10 +81,4 @@ inline std::string model_hash(const ModelFile& file) {
   return hash;
 }
 
-/// A model file, or the folder of a training that holds one.
-inline std::filesystem::path model_path(const std::filesystem::path& path) {
-  std::error_code ignored;
-  return std::filesystem::is_directory(path, ignored) ? path / "model.safetensors" : path;
-}
-
 }  // namespace braing3n::inline BRAING3N_ABI

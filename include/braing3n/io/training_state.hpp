@@ -146,38 +146,57 @@ inline ResumeChoice newest_training_state(const std::filesystem::path& path) {
 
 namespace detail {
 
-/// "encoder.depth (12 there, 8 here)" for the first place where two JSON values differ.
-inline std::string first_difference(const Json& there, const Json& here, const std::string& at = {}) {
+/// "encoder.depth (12 there, 8 here)" for every place where two JSON values differ.
+inline void collect_differences(const Json& there, const Json& here, const std::string& at, std::vector<std::string>& found) {
   if (there.is_object() && here.is_object()) {
     for (const auto& [key, value] : there.items()) {
       const std::string place = at.empty() ? key : at + "." + key;
-      const auto found = here.find(key);
-      if (found == here.end()) return place + " (only there)";
-      if (std::string text = first_difference(value, *found, place); !text.empty()) return text;
+      if (const auto other = here.find(key); other == here.end()) found.push_back(concat(place, " (", value.dump(), " there, nothing here)"));
+      else collect_differences(value, *other, place, found);
     }
     for (const auto& [key, value] : here.items())
-      if (!there.contains(key)) return (at.empty() ? key : at + "." + key) + " (only here)";
-    return {};
+      if (!there.contains(key)) found.push_back(concat(at.empty() ? key : at + "." + key, " (nothing there, ", value.dump(), " here)"));
+  } else if (there != here) {
+    found.push_back(concat(at.empty() ? "the value" : at, " (", there.dump(), " there, ", here.dump(), " here)"));
   }
-  return there == here ? std::string() : concat(at.empty() ? "the value" : at, " (", there.dump(), " there, ", here.dump(), " here)");
+}
+
+/// The first of them, empty when the two are equal.
+inline std::string first_difference(const Json& there, const Json& here) {
+  std::vector<std::string> found;
+  collect_differences(there, here, {}, found);
+  return found.empty() ? std::string() : found.front();
 }
 
 }  // namespace detail
 
-/// Throws Error (config) that says what differs when a state belongs to another run: kind, config or data.
+/// Throws Error (config) that says everything that differs when a state belongs to another run: kind, seed, config or data.
 inline void require_same_run(const TrainingStateFile& state, const TrainingInfo& here) {
+  const TrainingInfo& there = state.info();
   const auto refuse = [&](const std::string& text) {
     throw Error(ErrorKind::config, "training_state.run", "the state belongs to another run: " + text, state.file().path());
   };
-  if (state.info().kind != here.kind)
-    refuse(concat("kind ", in_quotes(state.info().kind, 60), " there, ", in_quotes(here.kind, 60), " here"));
-  const std::string difference =
-      detail::first_difference(parse_json(state.info().config, state.file().path()), parse_json(here.config, "config"));
-  if (!difference.empty()) refuse("config differs at " + difference);
-  if (state.info().manifest_hash != here.manifest_hash)
-    refuse(concat("data manifest ", in_quotes(state.info().manifest_hash, 80), " there, ", in_quotes(here.manifest_hash, 80), " here"));
-  if (state.info().progress.seed != here.progress.seed)
-    refuse(concat("seed ", state.info().progress.seed, " there, ", here.progress.seed, " here"));
+  if (there.kind != here.kind) refuse(concat("kind ", in_quotes(there.kind, 60), " there, ", in_quotes(here.kind, 60), " here"));
+  std::vector<std::string> differences;
+  if (there.progress.seed != here.progress.seed) differences.push_back(concat("seed ", there.progress.seed, " there, ", here.progress.seed, " here"));
+  std::vector<std::string> settings;
+  detail::collect_differences(parse_json(there.config, state.file().path()), parse_json(here.config, "config"), {}, settings);
+  constexpr std::size_t most = 8;
+  if (!settings.empty()) {
+    std::string list;
+    for (std::size_t i = 0; i < std::min(most, settings.size()); ++i) list += (i > 0 ? ", " : "") + settings[i];
+    differences.push_back(concat("config differs at ", list, settings.size() > most ? concat(" and ", settings.size() - most, " more") : std::string()));
+  }
+  if (there.manifest_hash != here.manifest_hash)
+    differences.push_back(concat("data manifest ", in_quotes(there.manifest_hash, 80), " there, ", in_quotes(here.manifest_hash, 80), " here",
+                                 there.progress.seed != here.progress.seed ? " (a split that is drawn follows the seed)" : ""));
+  const auto before = there.extra.find("scan_files"), now = here.extra.find("scan_files");  // states of older versions do not say
+  if (there.manifest_hash == here.manifest_hash && before != there.extra.end() && now != here.extra.end() && before->second != now->second)
+    differences.push_back("the files of scans have other sizes than when the training began: they were made again");
+  if (differences.empty()) return;
+  std::string all;
+  for (const std::string& d : differences) all += (all.empty() ? "" : "; ") + d;
+  refuse(all);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI
