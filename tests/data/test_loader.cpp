@@ -217,3 +217,43 @@ TEST_CASE("scans from disk through the contract") {
   REQUIRE(loader.failures().size() == 1);
   CHECK(loader.failures().at(3).find("gone.nii.gz") != std::string::npos);
 }
+
+TEST_CASE("packed cache: knows when the file of a scan has changed") {
+  const ScratchFolder folder;
+  const PreprocessingContract contract = [] {
+    PreprocessingContract c;
+    c.shape = {2, 3, 4};
+    return c;
+  }();
+  const auto put = [](const std::filesystem::path& path, const std::string& text) { write_text(path, text, {.overwrite = true}); };
+  PackedCacheOptions o;
+  for (const char* name : {"a.nii", "b.nii", "c.hdr"}) put(o.scans.emplace_back(folder / name), name);
+  put(folder / "c.img", "voxels");
+  write_packed_cache(folder / "new.cache", {"a", "b", "c"}, contract, numbered(), o);
+  const PackedCache cache(folder / "new.cache");
+  for (Index r = 0; r < 3; ++r) CHECK(cache.change(r, o.scans[static_cast<std::size_t>(r)]) == FileChange::unchanged);
+  const auto later = std::filesystem::last_write_time(o.scans[0]) + std::chrono::seconds(5);
+  std::filesystem::last_write_time(o.scans[0], later);
+  CHECK(cache.change(0, o.scans[0]) == FileChange::unchanged);  // touched
+  put(o.scans[0], "A.nii");                                     // the same size
+  std::filesystem::last_write_time(o.scans[0], later);
+  CHECK(cache.change(0, o.scans[0]) == FileChange::changed);
+  put(o.scans[1], "longer than before");
+  CHECK(cache.change(1, o.scans[1]) == FileChange::changed);
+  put(folder / "c.img", "VOXELS");  // the other half of a pair
+  std::filesystem::last_write_time(folder / "c.img", later);
+  CHECK(cache.change(2, o.scans[2]) == FileChange::changed);
+  std::filesystem::remove(o.scans[1]);
+  CHECK(cache.change(1, o.scans[1]) == FileChange::gone);
+
+  // Caches of earlier versions have no such tensor.
+  const SafetensorsFile file(folder / "new.cache");
+  std::vector<NamedTensor> tensors = file.tensors();
+  std::erase_if(tensors, [](const NamedTensor& t) { return t.name == "scans"; });
+  write_safetensors(folder / "old.cache", tensors, file.metadata());
+  const PackedCache old(folder / "old.cache");
+  CHECK(old.size() == 3);
+  CHECK_FALSE(old.change(0, o.scans[0]).has_value());
+  o.scans.pop_back();
+  CHECK_THROWS_AS(write_packed_cache(folder / "few.cache", {"a", "b", "c"}, contract, numbered(), o), Error);
+}

@@ -1,8 +1,8 @@
 // Preprocessed volumes of a cohort in one memory-mapped file: reading one costs a copy.
 //
 // A safetensors file with the tensors volumes [n, X, Y, Z] (F16 or F32), checksums [n] (CRC-32 of each volume's bytes) and
-// usable [n] (0: the scan could not be read; its volume is zeros), and the metadata braing3n.ids, braing3n.contract (JSON) and
-// braing3n.source (what it was made from). Every volume is checked against its checksum when it is first read. F16 rounds to
+// usable [n] (0: the scan could not be read; its volume is zeros), scans [n, 3] (I64; size, time of change and CRC-32 of each scan's file,
+// -1 where unknown; older caches have none), and the metadata braing3n.ids, braing3n.contract (JSON) and braing3n.source (what it was made from). Every volume is checked against its checksum when it is first read. F16 rounds to
 // 11 significant bits: for z-scored volumes at most 0.002 at 4 standard deviations.
 #pragma once
 
@@ -14,10 +14,12 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "braing3n/data/file_stamp.hpp"
 #include "braing3n/data/prefetch.hpp"
 #include "braing3n/io/dtype.hpp"
 #include "braing3n/io/json.hpp"
@@ -44,6 +46,7 @@ struct PackedCacheOptions {
   DType dtype = DType::f16;    // or f32
   bool skip_failed = false;    // a scan that cannot be read becomes an unusable row instead of an error
   std::string source{};        // what the cache was made from, for example a hash of the manifest
+  std::vector<std::filesystem::path> scans{};  // the files that the volumes are made from, n or none: the cache then notices when they change
   PrefetchOptions prefetch{};  // threads that read
   WriteOptions file{};
 };
@@ -61,12 +64,15 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
   if (options.dtype != DType::f16 && options.dtype != DType::f32)
     fail(ErrorKind::dtype, "cache.dtype", "cache: element type ", to_string(options.dtype), ", expected F16 or F32");
   require_valid(contract);
+  if (!options.scans.empty() && static_cast<Index>(options.scans.size()) != n)
+    fail(ErrorKind::argument, "cache.scans", "cache: ", options.scans.size(), " scan files for ", n, " volumes, expected one each or none");
   if (const std::set<std::string> different(ids.begin(), ids.end()); static_cast<Index>(different.size()) != n)
     fail(ErrorKind::argument, "cache.ids", "cache: ", n, " volumes have ", different.size(), " different ids, expected one each");
   const Shape shape{contract.shape[0], contract.shape[1], contract.shape[2]};
   const std::vector<NamedTensor> tensors{{"volumes", options.dtype, {n, shape[0], shape[1], shape[2]}, {}, {}},
                                          {"checksums", DType::u32, {n}, {}, {}},
-                                         {"usable", DType::u8, {n}, {}, {}}};
+                                         {"usable", DType::u8, {n}, {}, {}},
+                                         {"scans", DType::i64, {n, 3}, {}, {}}};
   SafetensorsWriter out(path, tensors,
                         {{"braing3n.kind", "packed cache"}, {"braing3n.ids", Json(ids).dump()}, {"braing3n.contract", json_text(contract)},
                          {"braing3n.source", options.source}},
@@ -74,9 +80,12 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
   PackedCacheReport report;
   std::vector<std::uint32_t> checksums;
   std::vector<std::uint8_t> usable;
+  std::vector<FileStamp> stamps(static_cast<std::size_t>(n));  // each written by the one thread that makes its volume
   const std::size_t bytes = static_cast<std::size_t>(shape.size()) * size_of(options.dtype);
   Prefetcher<std::vector<std::byte>> packed(
       [&](Context<Cpu>& ctx, Index row) {
+        const auto at = static_cast<std::size_t>(row);
+        if (!options.scans.empty()) stamps[at] = file_stamp(options.scans[at]);  // before the scan is read: a change in between is noticed later
         const Tensor<float, Cpu> t = make(ctx, row);
         if (!(t.shape() == shape)) fail(ErrorKind::shape, "cache.shape", "cache: ", ids[static_cast<std::size_t>(row)], " is ", t.shape(), ", the contract says ", shape);
         std::vector<std::byte> raw(bytes);
@@ -112,6 +121,9 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
   }
   out.append(std::as_bytes(std::span<const std::uint32_t>(checksums)));
   out.append(std::as_bytes(std::span<const std::uint8_t>(usable)));
+  std::vector<std::int64_t> scans;
+  for (const FileStamp& s : stamps) scans.insert(scans.end(), {s.bytes, s.time_ns, s.checksum});
+  out.append(std::as_bytes(std::span<const std::int64_t>(scans)));
   out.finish();
   return report;
 }
@@ -133,6 +145,11 @@ class PackedCache {
     require(volumes_->shape.size() == 4 && (volumes_->dtype == DType::f16 || volumes_->dtype == DType::f32), "volumes are not [n, X, Y, Z] of F16 or F32");
     checksums_ = file_.read<std::uint32_t>("checksums");
     usable_ = file_.read<std::uint8_t>("usable");
+    if (file_.contains("scans")) {
+      const std::vector<std::int64_t> scans = file_.read<std::int64_t>("scans");
+      require(scans.size() == 3 * usable_.size(), "scans are not [n, 3]");
+      for (std::size_t i = 0; i < scans.size(); i += 3) stamps_.push_back({scans[i], scans[i + 1], scans[i + 2]});
+    }
     source_ = text("braing3n.source");
     contract_ = config_from_text<PreprocessingContract>(text("braing3n.contract"), path.string());
     const Json ids = parse_json(text("braing3n.ids"), path.string());
@@ -160,6 +177,12 @@ class PackedCache {
     if (found == rows_.end())
       throw Error(ErrorKind::argument, "cache.id", concat("holds no volume ", in_quotes(id), "; make the cache again from the present manifest"), file_.path());
     return found->second;
+  }
+
+  /// Whether the scan at `path` still has the content that row was made from; nothing in caches that do not know (older versions).
+  std::optional<FileChange> change(Index row, const std::filesystem::path& path) const {
+    if (stamps_.empty() || !stamps_.at(static_cast<std::size_t>(row)).known()) return std::nullopt;
+    return file_change(path, stamps_[static_cast<std::size_t>(row)]);
   }
 
   /// Volume `row` as float32 (X, Y, Z) into `to`. From several threads at once if need be. Throws Error (format) when its
@@ -196,6 +219,7 @@ class PackedCache {
   std::map<std::string, Index> rows_;
   std::vector<std::uint32_t> checksums_;
   std::vector<std::uint8_t> usable_;
+  std::vector<FileStamp> stamps_;
   mutable std::vector<std::atomic<bool>> checked_;
 };
 

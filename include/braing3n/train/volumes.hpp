@@ -62,9 +62,46 @@ struct TrainingData {
   std::vector<Index> train, validation;  // rows
   Split split;
   std::string hash;  // of the scans' ids, their people and sets
+  std::string files;  // of the sizes of the scans' files, empty where one is not there
+  std::vector<std::string> warnings;
 };
 
-/// Throws Error: format (the table, the split: a person in two sets, an empty set), config (a cache of another contract).
+/// A hash of ids and file sizes: another one shows that scans were made again (the times of files do not count, copies have others).
+inline std::string hash_of_sizes(const Manifest& m) {
+  Crc32 crc;
+  for (const ScanRow& s : m.scans) {
+    const auto stamp = detail::size_and_time(s.path);
+    if (!stamp) return {};
+    const std::string line = concat(s.volume_id, '\n', stamp->bytes, '\n');
+    crc.update(std::as_bytes(std::span<const char>(line.data(), line.size())));
+  }
+  return crc.hex();
+}
+
+/// The row of each scan in the cache. Throws Error: argument (a scan that it does not hold), format (scans that have changed since).
+inline std::vector<Index> cache_rows(const PackedCache& cache, const Manifest& m, const std::filesystem::path& path, std::vector<std::string>& warnings) {
+  std::vector<Index> rows;
+  std::vector<std::string> changed, unknown, gone;
+  for (const ScanRow& s : m.scans) {
+    const Index row = rows.emplace_back(cache.row_of(s.volume_id));
+    if (!cache.usable(row)) continue;
+    const auto change = cache.change(row, s.path);
+    if (!change) unknown.push_back(s.volume_id);
+    else if (*change == FileChange::changed) changed.push_back(s.volume_id);
+    else if (*change == FileChange::gone) gone.push_back(s.volume_id);
+  }
+  if (!changed.empty())
+    throw Error(ErrorKind::format, "cache.stale",
+                concat("older than ", changed.size(), changed.size() == 1 ? " scan" : " scans", " whose file has changed since: ", detail::some_of(changed), "; make the cache again"),
+                path.string());
+  if (!unknown.empty()) warnings.push_back(concat(path.string(), ": made by an older version, which did not record the scans' files: whether they have changed since cannot be checked"));
+  if (!gone.empty())
+    warnings.push_back(concat(path.string(), ": ", gone.size(), gone.size() == 1 ? " scan is" : " scans are", " no longer there, the cache cannot be held against them: ", detail::some_of(gone)));
+  return rows;
+}
+
+/// Throws Error: format (the table, the split: a person in two sets, an empty set; a cache that is older than a scan), config (a cache of
+/// another contract).
 inline TrainingData open_training_data(const TrainingDataOptions& o, const PreprocessingContract& contract, std::uint64_t seed) {
   const Manifest m = read_manifest(o.manifest, o.read);
   if (o.strict) m.findings.require_usable(true, o.manifest.string());
@@ -83,13 +120,13 @@ inline TrainingData open_training_data(const TrainingDataOptions& o, const Prepr
   Crc32 crc;
   crc.update(std::as_bytes(std::span<const char>(described.data(), described.size())));
   d.hash = crc.hex();
+  d.files = hash_of_sizes(m);
   if (o.cache.empty()) {
     d.source = scan_source(m, contract, o.strict);
   } else {
     auto cache = std::make_shared<const PackedCache>(o.cache);
     if (!(cache->contract() == contract)) throw Error(ErrorKind::config, "cache.contract", "the cache was made with another contract: " + describe(cache->contract()), o.cache.string());
-    std::vector<Index> rows;
-    for (const std::string& id : d.ids) rows.push_back(cache->row_of(id));
+    std::vector<Index> rows = cache_rows(*cache, m, o.cache, d.warnings);
     d.source = [rows = std::move(rows), source = cache_source(std::move(cache))](Context<Cpu>& ctx, Index row) { return source(ctx, rows.at(static_cast<std::size_t>(row))); };
   }
   if (o.memory > 0) d.source = kept_in_memory(std::move(d.source), o.memory);
