@@ -13,6 +13,7 @@
 
 #include "braing3n/backend/cpu/providers.hpp"
 #include "braing3n/io/model_file.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "braing3n/io/peer_config.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/json_log.hpp"
@@ -124,6 +125,13 @@ int main(int argc, char** argv) {
   program.app.add_option("OUT", o.out, "model file to write")->required();
   o.contract.add_to(program.app);
   return program.run(argc, argv, [&]() -> int {
+    require_ending(o.out, {".safetensors", ""});
+    OutputGuard guard;
+    guard.input(o.in);
+    guard.input(o.config);
+    guard.input(o.contract.file());
+    guard.output(o.out);
+    guard.output(program.common.json_log);
     if (!program.common.force && std::filesystem::exists(o.out))
       throw Error(ErrorKind::file, "file.exists", "exists already (--force replaces it)", o.out);
     JsonLog log(program.common.json_log);

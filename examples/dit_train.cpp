@@ -2,9 +2,8 @@
 //
 //   dit_train --latents latents.safetensors --labels volumes.csv --tokenizer TOKENIZER --out DIT --config small
 // In the folder, beside what every training leaves there: time_bins.csv, the validation losses by t.
-#include <charconv>
 #include <cstdio>
-#include <fstream>
+#include <optional>
 
 #include "braing3n/io/csv.hpp"
 #include "braing3n/io/saved_dit.hpp"
@@ -35,29 +34,31 @@ struct RunConfig {
 class TimeBinFile {
  public:
   TimeBinFile(std::filesystem::path path, Index first_step) : path_(std::move(path)) {
-    std::ifstream in(path_);
-    std::string line;
-    std::getline(in, line);  // the header
-    while (first_step > 0 && std::getline(in, line)) {
-      Index step = 0;
-      const auto [end, status] = std::from_chars(line.data(), line.data() + line.size(), step);
-      if (status == std::errc{} && *end == ',' && step <= first_step) lines_ += line + '\n';
+    std::error_code ignored;
+    if (first_step == 0 || !std::filesystem::exists(path_, ignored)) return;
+    const CsvTable table(path_);
+    for (std::size_t r = 0; r < table.rows(); ++r) {
+      const std::optional<Index> step = table.integer(r, 0);
+      if (!step || *step > first_step) continue;
+      std::vector<std::string>& cells = rows_.emplace_back();
+      for (std::size_t c = 0; c < table.columns(); ++c) cells.emplace_back(table.cell(r, c));
     }
   }
   void add(Index step, const TimeBins& bins) {
-    lines_ += std::to_string(step);
-    for (const double b : bins) lines_ += ',' + Json(b).dump();
-    lines_ += '\n';
-    std::string header = "step";
-    for (std::size_t b = 0; b < bins.size(); ++b) header += concat(",t_", static_cast<double>(b) / 10.0);
-    AtomicFile file(path_, {.overwrite = true, .durable = false});
-    file.write(header + '\n' + lines_);
-    file.commit();
+    std::vector<std::string> header = {"step"};
+    std::vector<std::string>& cells = rows_.emplace_back(1, std::to_string(step));
+    for (std::size_t b = 0; b < bins.size(); ++b) {
+      header.push_back(concat("t_", static_cast<double>(b) / 10.0));
+      cells.push_back(Json(bins[b]).dump());
+    }
+    CsvWriter file(path_, header, {.overwrite = true, .durable = false});
+    for (const auto& row : rows_) file.cells(row);
+    file.finish();
   }
 
  private:
   std::filesystem::path path_;
-  std::string lines_;
+  std::vector<std::vector<std::string>> rows_;
 };
 
 std::string table_of(const TimeBins& bins) {
@@ -85,6 +86,10 @@ int main(int argc, char** argv) {
   program.without({"--precision"});
   return program.run(argc, argv, [&]() -> int {
     const std::string name = program.app.get_name();
+    OutputGuard guard;
+    for (const auto& input : {arguments.data.latents, arguments.data.labels, arguments.data.split}) guard.input(input);
+    if (!tokenizer_path.empty()) guard.input(model_path(tokenizer_path));
+    guard_training(guard, arguments.training, program.common);
     const auto ctx = make_cpu_context(program.common);
     RunConfig run;
     run.dit = arguments.training.load<DitTrainingConfig>();

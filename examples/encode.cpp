@@ -6,8 +6,8 @@
 #include <chrono>
 #include <set>
 
-#include "braing3n/io/csv.hpp"
-#include "braing3n/io/npy.hpp"
+#include "braing3n/io/file_lock.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "braing3n/io/volume_model.hpp"
 #include "braing3n/ops/reduce.hpp"
 #include "braing3n/probe/embedding_file.hpp"
@@ -49,7 +49,7 @@ struct Output {
     const auto refuse = [&](const std::string& why) {
       throw Error(ErrorKind::file, "encode.exists", concat("exists already and cannot be continued (", why, "); --force replaces it"), path.string());
     };
-    if (path.extension() != ".safetensors") refuse("only .safetensors files can");
+    if (file_ending(path) != ".safetensors" && !file_ending(path).empty()) refuse("only .safetensors files can");
     try {
       before = read_embeddings(path, tensor);
     } catch (const Error& e) {
@@ -73,28 +73,7 @@ struct Output {
     }
   }
 
-  void write() const {
-    const WriteOptions replace{.overwrite = true};
-    if (path.extension() == ".npy") {
-      std::vector<Index> shape = {now.rows()};
-      shape.insert(shape.end(), now.shape.begin(), now.shape.end());
-      write_npy<float>(path, shape, now.values, replace);
-    } else if (path.extension() == ".csv") {
-      std::vector<std::string> header = {"volume_id"};
-      for (Index i = 0; i < now.row_size(); ++i) header.push_back(concat("f", i));
-      AtomicFile file(path, replace);
-      std::string text;
-      for (std::size_t c = 0; c < header.size(); ++c) text += (c > 0 ? "," : "") + header[c];
-      for (Index r = 0; r < now.rows(); ++r) {
-        text += "\n" + now.ids[static_cast<std::size_t>(r)];
-        for (const float v : now.row(r)) text += "," + Json(braing3n::detail::shortest_double(v)).dump();
-      }
-      file.write(text + "\n");
-      file.commit();
-    } else {
-      write_embeddings(path, now, replace);
-    }
-  }
+  void write() const { write_embeddings_as_named(path, now, {.overwrite = true}); }
 };
 
 template <class From>
@@ -107,9 +86,22 @@ template <Precision P>
 int encode(const Program& program, const Options& o) {
   using T = typename P::Compute;
   const CommonOptions& common = program.common;
+  if (o.out.empty() && o.latents.empty() && o.tokens.empty()) fail(ErrorKind::argument, "encode.output", "expected --out, --latents or --tokens");
+  if (!o.out.empty()) require_ending(o.out, {".safetensors", ".csv", ".tsv", ".npy", ""});
+  for (const std::string& path : {o.latents, o.tokens})
+    if (!path.empty()) require_ending(path, {".safetensors", ".npy", ""});
+  const std::vector<NamedScan> scans = o.scans.scans(common.quiet);
+  OutputGuard guard;
+  guard.input(model_path(o.model));
+  guard.input(o.contract.file());
+  guard_inputs(guard, o.scans, scans);
+  for (const std::string& path : {o.out, o.latents, o.tokens, common.json_log}) guard.output(path);
+  // Held from before the old rows are read until the new ones are there: two jobs that add to one file would each lose the other's rows.
+  std::vector<FileLock> locks;
+  for (const std::string& path : {o.out, o.latents, o.tokens})
+    if (!path.empty()) locks.push_back(lock_file(path));
   JsonLog log(common.json_log);
   const auto ctx = make_cpu_context(common);
-  const std::vector<NamedScan> scans = o.scans.scans(common.quiet);
   const VolumeEncoder<Cpu, P> encoder(*ctx, o.model, o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt);
   if (!common.quiet) std::cerr << encoder.kind << ": " << describe(encoder.contract) << '\n';
   const bool projected = o.features == "projected";
@@ -127,9 +119,6 @@ int encode(const Program& program, const Options& o) {
   if (!o.latents.empty())
     outputs.emplace_back(o.latents, "latents", std::vector<Index>{grid[0], grid[1], grid[2], encoder.projection->out}, contract("projected", "none"),
                          Metadata{{"latent_mean", json_text(encoder.latents->mean)}, {"latent_std", json_text(encoder.latents->deviation)}}, common.force);
-  if (outputs.empty()) fail(ErrorKind::argument, "encode.output", "expected --out, --latents or --tokens");
-  for (const Output& output : outputs)
-    if (output.path.has_parent_path()) std::filesystem::create_directories(output.path.parent_path());
 
   // Finished scans keep their rows; the others go through the model, in the order of the table.
   std::vector<std::string> hashes;
@@ -207,7 +196,7 @@ int main(int argc, char** argv) {
   Program program("encode", "Turns scans into features for probes and latents for generative models.");
   program.app.add_option("--model", o.model, "a tokenizer, masked autoencoder or encoder: a file, or the folder of a training")->required();
   o.scans.add_to(program.app);
-  program.app.add_option("--out", o.out, "features, one row per scan: the mean over tokens (.safetensors, .csv, .npy)");
+  program.app.add_option("--out", o.out, "features, one row per scan: the mean over tokens (.safetensors, .csv, .tsv, .npy)");
   program.app.add_option("--features", o.features, "which tokens: the encoder's, or projected to the latents' channels")->check(CLI::IsMember({"encoder", "projected"}));
   program.app.add_option("--latents", o.latents, "latents on their grid (.safetensors, .npy)");
   program.app.add_option("--tokens", o.tokens, "every token of every scan (.safetensors, .npy)");

@@ -5,6 +5,7 @@
 //   generate --redo DIR/SYNTHETIC_0000.json --out AGAIN                                                   the same bytes
 // Every volume has a sidecar with all that made it. Intensities are those of the model: z-scores over the brain.
 #include "braing3n/io/nifti_write.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "braing3n/io/png.hpp"
 #include "braing3n/io/saved_dit.hpp"
 #include "braing3n/models/dit_memory.hpp"
@@ -92,7 +93,7 @@ std::vector<Wanted> plan(const Options& o, const std::vector<ConditionField>& fi
       const auto id = static_cast<std::uint32_t>(o.first + i);
       std::snprintf(number, sizeof number, "%04u", static_cast<unsigned>(id));
       Wanted w{id, conditions, concat("SYNTHETIC_", number, variant.empty() ? "" : "_", file_part(variant)), variant.empty() ? describe_conditions(fields, conditions) : variant};
-      if (!names.insert(w.name).second) fail(ErrorKind::argument, "generate.sweep", "--sweep gives ", in_quotes(variant, 60), " twice");
+      if (!names.insert(w.name).second) fail(ErrorKind::argument, "generate.sweep", "--sweep gives ", in_quotes(variant, 60), " twice, or two values that differ only in characters that no file name has");
       all.push_back(std::move(w));
     }
   return all;
@@ -150,7 +151,6 @@ std::size_t plan_memory(Context<Cpu>& ctx, const Dit3d<Cpu, P>& model, const Cnn
 template <Precision P>
 int generate(const Program& program, const Options& o, const SampleRecord* again) {
   const CommonOptions& common = program.common;
-  JsonLog log(common.json_log);
   CommonOptions machine = common;
   if (again != nullptr && machine.provider.empty()) machine.provider = again->provider;
   const auto ctx = make_cpu_context(machine);
@@ -191,11 +191,21 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
 
   const std::filesystem::path folder = o.out;
   const WriteOptions write{.overwrite = common.force};
-  std::filesystem::create_directories(folder);
+  OutputGuard guard;
+  guard.input(model_path(o.model));
+  guard.input(model_path(o.tokenizer));
+  guard.input(o.redo);
+  for (const Wanted& w : wanted)
+    for (const char* ending : {".nii.gz", ".json"}) guard.output(folder / (w.name + ending));
+  if (!o.no_pictures && again == nullptr) guard.output(folder / "montage.png");
+  guard.output(common.json_log);
+  make_folder(folder);
   if (!write.overwrite)
     for (const Wanted& w : wanted)
       for (const char* ending : {".nii.gz", ".json"})
         if (const auto path = folder / (w.name + ending); std::filesystem::exists(path)) throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", path.string());
+
+  JsonLog log(common.json_log);
 
   // As many samples together as make a batch of about 1,200 tokens: it does not change them.
   const Index tokens = volume_of(dit.model.config.grid), count = std::ssize(wanted);

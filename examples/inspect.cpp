@@ -11,6 +11,7 @@
 #include "braing3n/backend/cpu/providers.hpp"
 #include "braing3n/io/csv.hpp"
 #include "braing3n/io/npz.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "braing3n/io/training_state.hpp"
 #include "braing3n/models/cnn_decoder3d.hpp"
 #include "braing3n/models/dit3d.hpp"
@@ -121,7 +122,7 @@ struct InspectOptions {
 
 Json inspect_file(Context<Cpu>& context, const std::string& path, const InspectOptions& options) {
   if (is_scan_name(path)) return inspect_volume(context, path, options.volume);
-  const std::string name = std::filesystem::path(path).extension().string();
+  const std::string name = file_ending(path);
   if (name == ".npy") return {{"file", path}, {"type", "npy"}, {"tensors", Json::array({array_entry("", read_npy(path))})}};
   if (name == ".npz") return inspect_npz(path);
   if (name == ".csv" || name == ".tsv") {
@@ -129,7 +130,7 @@ Json inspect_file(Context<Cpu>& context, const std::string& path, const InspectO
     return is_manifest(table, options.manifest.pattern) ? inspect_manifest(table, options.manifest, options.read_scans, options.threads, options.quiet)
                                                         : inspect_table(path);
   }
-  return inspect_safetensors(path, options.verify);
+  return inspect_safetensors(model_path(path).string(), options.verify);
 }
 
 std::string shape_of(const Json& shape) { return shape_text(shape.get<std::vector<Index>>()); }
@@ -226,7 +227,7 @@ int main(int argc, char** argv) {
   program.app.add_flag("--no-checksum", fast, "do not read whole files for their checksum");
   program.app.add_option("--config", config, "paper, or a JSON file with any of mae, decoder, dit: print parameter counts");
   program.app.add_option("FILE", files, "scans (.nii, .nii.gz, .hdr), manifests and tables (.csv, .tsv), safetensors, npy, npz");
-  program.app.add_option("--model", model, "check scans against the contract of this model file");
+  program.app.add_option("--model", model, "check scans against the contract of this model: a file, or the folder of a training");
   program.app.add_flag("--strict", strict, "warnings count as refusals (exit code 2)");
   program.app.add_option("--index", options.volume.index, "which volume of a scan file with several");
   program.app.add_option("--png", options.volume.png, "three planes of the scan as a picture (one scan)");
@@ -247,6 +248,13 @@ int main(int argc, char** argv) {
     if (!model.empty() || contract.given(program.app)) options.volume.contract = contract.contract();
     if (files.size() > 1 && !(options.volume.png.empty() && options.volume.npy.empty()))
       fail(ErrorKind::argument, "inspect.input", "--png and --npy take one scan");
+    OutputGuard guard;
+    for (const std::string& path : files) guard.input(path);
+    guard.input(config);
+    if (!model.empty()) guard.input(model_path(model));
+    if (!options.volume.png.empty()) require_ending(options.volume.png, {".png"});
+    if (!options.volume.npy.empty()) require_ending(options.volume.npy, {".npy"});
+    for (const std::string& path : {options.volume.png, options.volume.npy, program.common.json_log}) guard.output(path);
     options.verify = !fast;
     options.read_scans = !no_scans;
     options.quiet = program.common.quiet || json;

@@ -20,6 +20,8 @@ int main(int argc, char** argv) {
   contract.add_to(program.app);
   program.without({"--precision"});
   return program.run(argc, argv, [&]() -> int {
+    OutputGuard guard;
+    guard_training(guard, arguments, program.common);
     auto config = arguments.load<MaeTrainingConfig>();
     if (contract.given(program.app)) {  // the model takes the volumes that the contract makes
       config.contract = contract.contract();

@@ -7,8 +7,10 @@
 
 #include "braing3n/data/phantom_cohort.hpp"
 #include "braing3n/io/csv_writer.hpp"
+#include "braing3n/io/file_lock.hpp"
 #include "braing3n/io/json.hpp"
 #include "braing3n/io/nifti_write.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "braing3n/io/png.hpp"
 #include "braing3n/volume/planes.hpp"
 #include "examples/support/context.hpp"
@@ -111,10 +113,8 @@ int make_cohort(Context<Cpu>& ctx, const Options& o, const CommonOptions& common
       if (std::filesystem::exists(path))
         throw Error(ErrorKind::file, "phantom.exists", "exists already; --force replaces it", path.string());
   }
-  std::error_code problem;
-  std::filesystem::create_directories(o.out / "volumes", problem);
-  if (problem)
-    throw Error(ErrorKind::file, "phantom.folder", concat("cannot make the folder: ", problem.message()), (o.out / "volumes").string());
+  const FileLock lock = lock_folder(o.out);
+  make_folder(o.out / "volumes");
 
   JsonLog log(common.json_log);
   std::vector<PhantomTruth> truths;
@@ -214,6 +214,14 @@ int main(int argc, char** argv) {
     for (const std::string& m : sorted) (void)phantom_modality(m);
     if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
       fail(ErrorKind::argument, "phantom.modality", "--modalities names one twice");
+    OutputGuard guard;
+    for (const auto& picture : {o.montage, o.gallery}) {
+      if (!picture.empty()) require_ending(picture, {".png"});
+      guard.output(picture);
+    }
+    if (!o.out.empty())
+      for (const char* table : {"volumes.csv", "truth.csv", "cohort.json"}) guard.output(o.out / table);
+    guard.output(program.common.json_log);
     const auto ctx = make_cpu_context(program.common);
     if (!o.gallery.empty()) draw_gallery(*ctx, o, program.common);
     return o.out.empty() ? static_cast<int>(exit_done) : make_cohort(*ctx, o, program.common);

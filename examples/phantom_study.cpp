@@ -16,7 +16,9 @@
 
 #include "braing3n/data/condition_labels.hpp"
 #include "braing3n/data/split.hpp"
+#include "braing3n/io/file_lock.hpp"
 #include "braing3n/io/json.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "examples/support/pipeline.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/report_svg.hpp"
@@ -202,7 +204,12 @@ int study(const Program& program, Options o) {
   const auto remove = [&](std::initializer_list<const char*> names) {
     for (const char* name : names) std::filesystem::remove_all(o.out / name);
   };
-  std::filesystem::create_directories(o.out);
+  OutputGuard guard;
+  for (const std::string& config : {o.mae, o.tokenizer, o.dit}) guard.input(config);
+  for (const char* file : {"mae.json", "tokenizer.json", "dit.json", "steps.json", "output.txt", "summary.txt", "summary.json"})
+    if (!o.evaluate) guard.output(o.out / file);
+  require_kept(o.out, {"cohort", "mae", "tokenizer", "dit", "sweep", "controllability", "guidance", "fidelity", "memorisation"}, {o.mae, o.tokenizer, o.dit});
+  const FileLock lock = lock_folder(o.out);
   if (o.evaluate) {
     for (const char* needed :
          {"cohort/volumes.csv", "split.csv", "latents.safetensors", "tokenizer/model.safetensors", "dit/model.safetensors"})

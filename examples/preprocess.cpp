@@ -7,7 +7,9 @@
 #include <map>
 
 #include "braing3n/data/loader.hpp"
+#include "braing3n/io/file_lock.hpp"
 #include "braing3n/io/nifti_write.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "braing3n/io/png.hpp"
 #include "braing3n/volume/planes.hpp"
 #include "examples/support/context.hpp"
@@ -47,29 +49,32 @@ struct Summary {
   }
 };
 
-std::filesystem::path output_of(const Options& o, const std::string& name) { return std::filesystem::path(o.out) / (name + ".nii.gz"); }
+std::filesystem::path output_of(const Options& o, const std::string& name, const char* ending) { return std::filesystem::path(o.out) / (file_name_part(name) + ending); }
 
 /// Before anything is written: no two scans may share an output, and no scan may be replaced by its own result.
-void require_own_outputs(const Options& o, const std::vector<std::pair<std::string, std::filesystem::path>>& scans) {
+void require_own_outputs(const Options& o, const std::vector<std::pair<std::string, std::filesystem::path>>& scans, const CommonOptions& common) {
+  OutputGuard guard;
+  guard.input(o.contract.file());
+  guard.input(o.data);
+  for (const auto& [name, path] : scans)
+    for (const auto& file : braing3n::detail::files_of_scan(path)) guard.input(file);
+  guard.output(o.cache);
+  guard.output(common.json_log);
+  if (!o.cache.empty()) return;
   std::map<std::string, std::filesystem::path> seen;
   for (const auto& [name, path] : scans) {
-    const auto [place, fresh] = seen.emplace(name, path);
+    const auto [place, fresh] = seen.emplace(file_name_part(name), path);
     if (!fresh)
       fail(ErrorKind::argument, "preprocess.names", place->second.string(), " and ", path.string(), " would both be written as ",
-           output_of(o, name).string(), "; use --data, where every scan has an id");
-    std::error_code ignored;
-    for (const auto& [other, input] : scans)
-      if (std::filesystem::equivalent(output_of(o, name), input, ignored))
-        fail(ErrorKind::argument, "preprocess.names", "the result of ", path.string(), " would replace the scan ", input.string(), "; choose another --out");
+           output_of(o, name, ".nii.gz").string(), o.data.empty() ? "; use --data, where every scan has an id" : "; their ids differ only in characters that no file name has");
+    guard.output(output_of(o, name, ".nii.gz"));
+    if (o.png) guard.output(output_of(o, name, ".png"));
   }
 }
 
 int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract& contract, const std::vector<std::pair<std::string, std::filesystem::path>>& scans,
                const CommonOptions& common) {
-  require_own_outputs(o, scans);
-  std::error_code why;
-  std::filesystem::create_directories(o.out, why);
-  if (why) throw Error(ErrorKind::file, "preprocess.out", concat("cannot make the folder: ", why.message()), o.out);
+  make_folder(o.out);
   std::size_t failed = 0;
   Summary summary;
   JsonLog log(common.json_log);
@@ -94,11 +99,11 @@ int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract&
       NiftiWriteOptions write;
       write.description = concat("braing3n ", version(), " model input, ", contract.normalise);
       write.file.overwrite = common.force;
-      const std::filesystem::path base = std::filesystem::path(o.out) / name;
+      const std::filesystem::path out = output_of(o, name, ".nii.gz");
       const Volume result = as_volume(p.data, p.record);
-      write_nifti(ctx, base.string() + ".nii.gz", result, write);
-      if (o.png) write_png(base.string() + ".png", draw_planes(ctx, result), write.file);
-      log.event("scan", {{"file", path.string()}, {"out", base.string() + ".nii.gz"}, {"mean", p.record.intensity.mean},
+      write_nifti(ctx, out, result, write);
+      if (o.png) write_png(output_of(o, name, ".png"), draw_planes(ctx, result), write.file);
+      log.event("scan", {{"file", path.string()}, {"out", out.string()}, {"mean", p.record.intensity.mean},
                          {"deviation", p.record.intensity.deviation}, {"findings", findings_json(all)}});
     } catch (const Error& e) {
       if (e.kind() == ErrorKind::environment || scans.size() == 1) throw;
@@ -116,6 +121,8 @@ int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract&
 
 int write_cache(const Options& o, const PreprocessingContract& contract, const std::vector<std::pair<std::string, std::filesystem::path>>& scans,
                 const CommonOptions& common) {
+  require_ending(o.cache, {".cache", ".safetensors", ""});
+  const FileLock lock = lock_file(o.cache);
   std::vector<std::string> ids;
   std::vector<std::filesystem::path> paths;
   for (const auto& [name, path] : scans) ids.push_back(name), paths.push_back(path);
@@ -123,6 +130,7 @@ int write_cache(const Options& o, const PreprocessingContract& contract, const s
   options.dtype = o.f32 ? DType::f32 : DType::f16;
   options.skip_failed = true;
   options.source = o.data;
+  options.scans = paths;
   options.file.overwrite = common.force;
   const int threads = common.threads > 0 ? common.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   options.prefetch = {threads, 2 * threads};
@@ -147,7 +155,7 @@ int main(int argc, char** argv) {
   program.app.add_option("SCAN", o.scans, "scans (.nii, .nii.gz, .hdr)");
   program.app.add_option("--data", o.data, "a manifest instead of single scans");
   program.app.add_option("--pattern", o.manifest.pattern, "paths for a manifest without them, for example sub-{participant_id}_T1w.nii.gz");
-  program.app.add_option("--model", o.model, "use the contract of this model file");
+  program.app.add_option("--model", o.model, "use the contract of this model: a file, or the folder of a training");
   program.app.add_option("--out", o.out, "folder for one NIfTI file per scan");
   program.app.add_option("--cache", o.cache, "one packed file for the whole cohort");
   program.app.add_option("--index", o.index, "which volume of files with several");
@@ -175,6 +183,7 @@ int main(int argc, char** argv) {
     } else {
       for (const std::string& s : o.scans) scans.emplace_back(scan_name(s), s);
     }
+    require_own_outputs(o, scans, program.common);
     if (!program.common.quiet) std::cerr << describe(contract) << '\n';
     const auto ctx = make_cpu_context(program.common);
     return o.cache.empty() ? write_each(*ctx, o, contract, scans, program.common) : write_cache(o, contract, scans, program.common);

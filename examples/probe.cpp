@@ -11,6 +11,8 @@
 #include "braing3n/io/column_names.hpp"
 #include "braing3n/io/stated_missing.hpp"
 #include "braing3n/probe/finite_rows.hpp"
+#include "braing3n/io/file_lock.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "braing3n/probe/fold_file.hpp"
 #include "braing3n/probe/join_features.hpp"
 #include "braing3n/probe/panel_files.hpp"
@@ -182,17 +184,33 @@ std::string columns_sentence(const FeatureTable& t) {
                 " (--feature-columns chooses)");
 }
 
+/// What is read, against every result. Throws Error (argument).
+void guard_files(const Settings& s, const CommonOptions& common, std::initializer_list<std::filesystem::path> results) {
+  OutputGuard guard;
+  for (const std::string& path : s.features) guard.input(path);
+  for (const std::string& path : {s.labels, s.tasks_file, s.folds_from, s.apply}) guard.input(path);
+  for (const auto& path : results) guard.output(path);
+  guard.output(common.json_log);
+}
+
 int fit(const Settings& s, const CommonOptions& common) {
+  const std::filesystem::path out(s.out);
+  if (!s.save.empty()) require_ending(s.save, {".safetensors", ""});
+  if (!s.folds_to.empty()) require_ending(s.folds_to, {".csv", ".tsv", ""});
+  guard_files(s, common, {out / "panel.csv", out / "panel.json", out / "predictions.csv", out / "report.html", s.save, s.folds_to});
   const auto context = make_cpu_context(common);
   JsonLog log(common.json_log);
   if (!s.tasks.empty() && !s.tasks_file.empty()) fail(ErrorKind::argument, "probe.tasks", "--tasks and --tasks-file exclude each other");
   const std::vector<Task> tasks = parse_tasks(s.tasks_file.empty() ? s.tasks : read_text(s.tasks_file));
   if (tasks.empty()) fail(ErrorKind::argument, "probe.tasks", "no tasks: give --tasks \"sex,age\" or --tasks-file FILE");
-  const std::filesystem::path out(s.out);
   const WriteOptions writing{.overwrite = common.force};
   for (const char* name : {"panel.csv", "panel.json", "predictions.csv", "report.html"})
     if (!common.force && std::filesystem::exists(out / name))
       throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (out / name).string());
+
+  const FileLock lock = lock_folder(out);
+  for (const std::string& path : {s.save, s.folds_to})
+    if (!path.empty()) make_folder_of(path);
 
   // Labels, features and which belong together.
   CsvTable labels(s.labels);
@@ -332,8 +350,6 @@ int fit(const Settings& s, const CommonOptions& common) {
   log.event("leaks", {{"found", report.leaks.size()}});
 
   // Files.
-  std::error_code ignored;
-  std::filesystem::create_directories(out, ignored);
   write_panel_csv(out / "panel.csv", report, writing);
   write_text(out / "panel.json", to_json(report).dump(1) + "\n", writing);
   write_predictions_csv(out / "predictions.csv", report, writing);
@@ -400,6 +416,9 @@ void warn_of_known_people(const SavedProbe& probe, const Settings& s, const std:
 
 int apply(const Settings& s, const CommonOptions& common) {
   if (s.features.size() != 1) fail(ErrorKind::argument, "probe.features", "--apply reads one feature file, got ", s.features.size());
+  require_ending(s.out, {".csv", ".tsv", ""});
+  guard_files(s, common, {s.out});
+  const FileLock lock = lock_file(s.out);
   const SavedProbe probe = read_saved_probe(s.apply);
   // The probe knows the columns it wants: a CSV may hold others, in any order.
   const bool named = s.feature_columns.empty() && !probe.feature_names.empty();
@@ -563,7 +582,7 @@ int main(int argc, char** argv) {
       fail(ErrorKind::argument, "probe.precision", "--precision: probes read float32 features, got ", program.common.precision);
     if (!s.apply.empty()) return apply(s, program.common);
     if (s.labels.empty()) {  // one CSV may hold both
-      const std::string ending = s.features.size() == 1 ? std::filesystem::path(s.features[0]).extension().string() : std::string();
+      const std::string ending = s.features.size() == 1 ? file_ending(s.features[0]) : std::string();
       if (ending != ".csv" && ending != ".tsv")
         fail(ErrorKind::argument, "probe.labels", "--labels is required, unless one CSV holds features and labels, or --apply is given");
       s.labels = s.features[0];

@@ -10,6 +10,7 @@
 
 #include "braing3n/data/split.hpp"
 #include "braing3n/io/csv.hpp"
+#include "braing3n/io/file_lock.hpp"
 #include "braing3n/io/json.hpp"
 #include "examples/support/pipeline.hpp"
 #include "examples/support/progress.hpp"
@@ -73,7 +74,7 @@ std::vector<std::vector<std::string>> probe_rows(const std::filesystem::path& pa
 int quickstart(const Program& program, const std::filesystem::path& out, bool smoke) {
   const CommonOptions& common = program.common;
   const WriteOptions write{.overwrite = common.force};
-  std::filesystem::create_directories(out);
+  const FileLock lock = lock_folder(out);
   if (!write.overwrite && std::filesystem::exists(out / "cohort")) throw Error(ErrorKind::file, "quickstart.exists", "holds a quickstart already; --force replaces it", out.string());
   for (const char* old : {"cohort", "mae", "tokenizer", "reconstructions", "probes", "dit", "samples", "sweep", "features.safetensors", "latents.safetensors", "output.txt"}) std::filesystem::remove_all(out / old);
   const auto at = [&](const char* name) { return (out / name).string(); };

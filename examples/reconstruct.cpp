@@ -8,8 +8,10 @@
 
 #include "braing3n/eval/reconstruction.hpp"
 #include "braing3n/io/csv.hpp"
+#include "braing3n/io/file_lock.hpp"
 #include "braing3n/io/nifti.hpp"
 #include "braing3n/io/nifti_write.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "braing3n/io/png.hpp"
 #include "braing3n/io/volume_model.hpp"
 #include "braing3n/volume/planes.hpp"
@@ -129,10 +131,32 @@ Index largest_scan(const std::vector<NamedScan>& scans) {
 template <Precision P>
 int reconstruct(const Program& program, const Options& o) {
   const CommonOptions& common = program.common;
-  JsonLog log(common.json_log);
   const WriteOptions write{.overwrite = common.force};
-  const std::vector<NamedScan> scans = o.scans.scans(common.quiet);
   const bool single = !o.scans.in.empty();
+  if (!o.scans.in.empty() && o.scans.data.empty()) require_ending(o.out, {".nii.gz", ".nii"});
+  if (!o.png.empty()) require_ending(o.png, {".png"});
+  if (!o.png.empty() && !single) fail(ErrorKind::argument, "reconstruct.png", "--png is for one scan; with --data, --pictures draws one beside each result");
+  const std::vector<NamedScan> scans = o.scans.scans(common.quiet);
+  const std::filesystem::path folder = o.out, csv = folder / "scores.csv";
+  const auto output_of = [&](const NamedScan& s) { return single ? folder : folder / (file_name_part(s.id) + "_RECONSTRUCTION.nii.gz"); };
+  const auto picture_of = [&](const NamedScan& s) {
+    return single ? std::filesystem::path(o.png) : o.pictures ? folder / (file_name_part(s.id) + "_RECONSTRUCTION.png") : std::filesystem::path();
+  };
+  OutputGuard guard;
+  guard.input(model_path(o.model));
+  guard.input(o.contract.file());
+  guard_inputs(guard, o.scans, scans);
+  for (const NamedScan& s : scans) {
+    guard.output(output_of(s));
+    guard.output(picture_of(s));
+  }
+  if (!single) guard.output(csv);
+  guard.output(common.json_log);
+  const FileLock lock = lock_file(single ? folder : csv);
+  make_folder_of(o.png);
+  if (!write.overwrite && std::filesystem::exists(single ? folder : csv))
+    throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (single ? folder : csv).string());
+  JsonLog log(common.json_log);
   const auto ctx = make_cpu_context(common);
   const auto tokenizer = load_tokenizer<P>(*ctx, o.model, o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt);
   if (!common.quiet) std::cerr << describe(tokenizer.contract) << '\n';
@@ -142,13 +166,6 @@ int reconstruct(const Program& program, const Options& o) {
   if (!plan.decoder.tight) ctx->prefault(plan.decoding);
   log.event("memory_plan", {{"peak", plan.peak()}, {"model", plan.before}, {"decoder_first", plan.decoder.first}, {"decoder_slabs", plan.decoder.slabs}});
 
-  const std::filesystem::path folder = o.out;
-  if (!single) std::filesystem::create_directories(folder);
-  else if (folder.has_parent_path()) std::filesystem::create_directories(folder.parent_path());
-  const std::filesystem::path csv = folder / "scores.csv";
-  if (!write.overwrite && std::filesystem::exists(single ? folder : csv))
-    throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (single ? folder : csv).string());
-
   std::vector<ReconstructionScore> scores;
   std::vector<std::string> ids;
   std::size_t failed = 0;
@@ -156,8 +173,7 @@ int reconstruct(const Program& program, const Options& o) {
   Progress progress("reconstruct", static_cast<Index>(scans.size()), common.quiet);
   for (const NamedScan& scan : scans) {
     try {
-      const std::filesystem::path out = single ? folder : folder / (scan.id + "_RECONSTRUCTION.nii.gz");
-      const std::filesystem::path png = single ? std::filesystem::path(o.png) : o.pictures ? folder / (scan.id + "_RECONSTRUCTION.png") : std::filesystem::path();
+      const std::filesystem::path out = output_of(scan), png = picture_of(scan);
       const Reconstructed r = reconstruct_one(*ctx, tokenizer, plan.decoder, scan, o.scans.strict, out, png, write);
       scores.push_back(r.score);
       ids.push_back(scan.id);

@@ -9,6 +9,8 @@
 
 #include "braing3n/data/split.hpp"
 #include "braing3n/io/csv.hpp"
+#include "braing3n/io/file_lock.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "examples/support/pipeline.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/report_svg.hpp"
@@ -47,8 +49,15 @@ void read_round_trips(Pipeline& run, const Options& o, const CommonOptions& comm
 int study(const Program& program, const Options& o) {
   const CommonOptions& common = program.common;
   if (o.data.empty() == (o.phantoms == 0)) fail(ErrorKind::argument, "study.data", "expected --data TABLE or --phantoms N");
-  std::filesystem::create_directories(o.out);
   const auto at = [&](const char* name) { return (o.out / name).string(); };
+  OutputGuard guard;
+  guard.input(o.data);
+  guard.input(o.split);
+  for (const std::string& config : {o.mae, o.tokenizer})
+    if (config != "small" && config != "paper") guard.input(config);
+  for (const char* file : {"split.csv", "output.txt"}) guard.output(o.out / file);
+  require_kept(o.out, {"cohort", "mae", "tokenizer", "untrained", "evaluation", "readers", "round_trips", "probes"}, {o.data, o.split, o.mae, o.tokenizer});
+  const FileLock lock = lock_folder(o.out);
   if (!common.force && std::filesystem::exists(at("mae"))) throw Error(ErrorKind::file, "study.exists", "holds a study already; --force replaces it", o.out.string());
   for (const char* old : {"cohort", "mae", "tokenizer", "untrained", "evaluation", "readers", "round_trips", "probes", "output.txt"}) std::filesystem::remove_all(o.out / old);
 

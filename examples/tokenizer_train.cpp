@@ -47,6 +47,9 @@ int main(int argc, char** argv) {
   contract.add_to(program.app);
   program.without({"--precision"});
   return program.run(argc, argv, [&]() -> int {
+    OutputGuard guard;
+    guard.input(model_path(encoder_path));
+    guard_training(guard, arguments, program.common);
     RunConfig run;
     run.tokenizer = arguments.load<TokenizerTrainingConfig>();
     if (bottleneck) run.tokenizer.bottleneck = *bottleneck;

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "braing3n/data/split.hpp"
+#include "braing3n/io/file_lock.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "examples/support/program.hpp"
 
 namespace braing3n::examples {
@@ -34,6 +36,18 @@ struct CohortArguments {
 /// Nobody may learn from the set that is scored. Throws Error (argument) when `fitted` is that set; `why` ends its sentence.
 inline void require_other_set(const std::string& fitted, const std::string& scored, const char* why) {
   if (fitted == scored) fail(ErrorKind::argument, "evaluate.sets", "the set ", in_quotes(scored), ' ', why);
+}
+
+/// The folder of an evaluation, made and locked as long as what is returned lives. `names`: the files that go there; `inputs`: what is read
+/// besides table and split. Throws Error: file (a result is there and may not be replaced, another process writes there), argument
+/// (a result would replace an input).
+inline FileLock open_results(const std::filesystem::path& folder, const CommonOptions& common, std::initializer_list<const char*> names,
+                             std::initializer_list<std::filesystem::path> inputs) {
+  OutputGuard guard;
+  for (const auto& input : inputs) guard.input(input);
+  for (const char* name : names) guard.output(folder / name);
+  guard.output(common.json_log);
+  return lock_folder(folder);
 }
 
 /// Throws Error (file) when `path` is there and may not be replaced.

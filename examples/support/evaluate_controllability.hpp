@@ -75,6 +75,8 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
       fail(ErrorKind::argument, "guidance.scale", "--cfg has ", a.cfg[k], " twice");
   }
   require_new(out / "controllability.json", common);
+  const FileLock lock = open_results(out, common, {"controllability.json", "controllability.csv", "tables.txt", "montage.png"},
+                                     {model_path(a.model), model_path(a.tokenizer), a.cohort.data, a.cohort.split, a.probe});
   std::set<std::string> spent;
   for (const std::string& path : a.chosen_with) spent.merge(readers_of_report(path));
 
@@ -209,7 +211,6 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
     }
   std::cout << text.str();
 
-  std::filesystem::create_directories(out);
   const WriteOptions write{.overwrite = common.force};
   ControllabilityCsv csv(out / "controllability.csv", write);
   Json json = {{"kind", "braing3n controllability"},

@@ -190,7 +190,6 @@ class FidelityEvaluation {
                    {"empty", empty_}};
     report["arms"] = diversity(text);
     report["regions"] = truth_ ? regions(text) : Json::array();
-    std::filesystem::create_directories(out);
     report["frechet"] = a_.frechet > 0 ? frechet(text, out / "features.safetensors", write) : Json();
     progress_->close();
     std::cout << text.str();
@@ -510,6 +509,8 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
   require_new(out / "fidelity.json", common);
+  const FileLock lock = open_results(out, common, {"fidelity.json", "tables.txt", "features.safetensors", "montage.png"},
+                                     {model_path(a.model), model_path(a.tokenizer), a.cohort.data, a.cohort.split, a.truth, a.reference});
   require_other_set(a.train, a.test, "is what the model learnt, nothing in it is unseen");
   const auto ctx = make_cpu_context(common);
   return detail::FidelityEvaluation(*ctx, a, common.quiet).run(out, {.overwrite = common.force});

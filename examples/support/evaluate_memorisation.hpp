@@ -111,6 +111,8 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
   const std::filesystem::path out = a.out;
   const WriteOptions write{.overwrite = common.force};
   require_new(out / "memorisation.json", common);
+  const FileLock lock = open_results(out, common, {"memorisation.json", "tables.txt", "montage.png"},
+                                     {model_path(a.model), model_path(a.tokenizer), a.latents, a.data, a.split});
   if (!a.samples.empty() && a.count->count() > 0) fail(ErrorKind::argument, "memorisation.samples", "--samples and --n exclude each other");
   require_guidance(a.cfg);
   const auto ctx = make_cpu_context(common);
@@ -259,7 +261,6 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
   pairs.print(text);
   std::cout << text.str();
 
-  std::filesystem::create_directories(out);
   Json report = {{"kind", "braing3n memorisation audit"},
                  {"model", arms.dit().hash},
                  {"tokenizer", arms.tokenizer().hash},

@@ -105,7 +105,6 @@ class ReconstructionEvaluation {
 
   /// Everything into the folder. Returns an exit status.
   int run(const std::filesystem::path& out, const WriteOptions& write) {
-    std::filesystem::create_directories(out);
     fit_baselines();
     name_methods();
     score();
@@ -351,6 +350,7 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
   require_new(out / "scores.csv", common);
+  const FileLock lock = open_results(out, common, {"scores.csv", "summary.json", "tables.txt", "montage.png"}, {model_path(a.model), a.cohort.data, a.cohort.split, a.truth});
   const auto ctx = make_cpu_context(common);
   return detail::ReconstructionEvaluation(*ctx, a, common.quiet).run(out, {.overwrite = common.force});
 }

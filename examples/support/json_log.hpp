@@ -1,6 +1,7 @@
 // One JSON object per line for machines that read along: {"event": "step", "time": 12.345, "step": 100, "loss": 0.21}
 #pragma once
 
+#include <cerrno>
 #include <chrono>
 #include <fstream>
 #include <string>
@@ -15,7 +16,7 @@ class JsonLog {
   explicit JsonLog(const std::string& path) : path_(path), begin_(std::chrono::steady_clock::now()) {
     if (path.empty()) return;
     out_.open(path, std::ios::app);
-    if (!out_) throw Error(ErrorKind::file, "json_log.open", "cannot open the log for appending", path);
+    if (!out_) braing3n::detail::fail_create(errno, "json_log.open", path, "open the log for appending");
   }
 
   /// Fields are JSON values; "time" is in seconds since the start. Throws Error (environment) when the log cannot be written.

@@ -101,6 +101,8 @@ class Program {
       if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
       return report(exit_not_started, e.what(), " (see --help)");
     }
+    if (const std::string name = empty_option(app); !name.empty())
+      return report(exit_not_started, name, ": an empty value (a variable of a script that is not set?), expected a text");
     catch_interrupts();
     try {
       const int code = body();
@@ -119,6 +121,19 @@ class Program {
   }
 
  private:
+  /// The first option that was given an empty text and means nothing by it, empty when there is none.
+  static std::string empty_option(const CLI::App& part) {
+    for (const CLI::Option* option : part.get_options()) {
+      const std::string name = option->get_name();
+      if (name == "--condition" || name == "--conditions" || name == "--cfg-of" || name == "--within" || name == "--salt" || name == "--licence" || name == "--provenance") continue;
+      for (const std::string& value : option->results())
+        if (value.empty()) return name;
+    }
+    for (const CLI::App* sub : part.get_subcommands())
+      if (std::string name = empty_option(*sub); !name.empty()) return name;
+    return {};
+  }
+
   template <class... Parts>
   int report(ExitCode code, const Parts&... parts) const {
     std::cerr << app.get_name() << ": " << concat(parts...) << std::endl;

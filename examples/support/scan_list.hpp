@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/data/file_stamp.hpp"
 #include "braing3n/data/manifest.hpp"
 #include "braing3n/io/mapped_file.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "examples/support/program.hpp"
 
 namespace braing3n::examples {
@@ -51,13 +53,24 @@ struct ScanArguments {
   }
 };
 
-/// Tells one file's content from another's: CRC-32 and size. Empty when it cannot be read.
+/// What the program reads of them.
+inline void guard_inputs(OutputGuard& guard, const ScanArguments& arguments, const std::vector<NamedScan>& scans) {
+  guard.input(arguments.data);
+  for (const NamedScan& s : scans)
+    for (const auto& file : braing3n::detail::files_of_scan(s.path)) guard.input(file);
+}
+
+/// Tells one scan's content from another's, both files of a pair: CRC-32 and size. Empty when it cannot be read.
 inline std::string file_hash(const std::filesystem::path& path) {
   try {
-    const MappedFile file(path);
     Crc32 crc;
-    crc.update(file.bytes());
-    return concat(crc.hex(), "-", file.bytes().size());
+    std::size_t bytes = 0;
+    for (const auto& part : braing3n::detail::files_of_scan(path)) {
+      const MappedFile file(part);
+      crc.update(file.bytes());
+      bytes += file.bytes().size();
+    }
+    return concat(crc.hex(), "-", bytes);
   } catch (const Error&) {
     return {};
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "braing3n/data/split.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "braing3n/train/fit.hpp"
 #include "braing3n/train/volumes.hpp"
 #include "examples/support/json_log.hpp"
@@ -72,6 +73,20 @@ struct TrainingArguments {
   }
 };
 
+/// The files of a training against what it reads, which `guard` has been told. Throws Error (argument).
+inline void guard_training(OutputGuard& guard, const TrainingArguments& a, const CommonOptions& common) {
+  guard.input(a.data.manifest);
+  guard.input(a.data.split);
+  guard.input(a.data.cache);
+  if (a.config != "small" && a.config != "paper") guard.input(a.config);
+  const TrainingFolder folder{a.out};
+  for (const auto& path : {folder.model(), folder.last(), folder.state(), folder.log(), folder.curves(), folder.preview(), folder.path / "config.json", folder.path / "split.csv",
+                           folder.path / "time_bins.csv"})
+    // A run that goes on is given the configuration and the split that it has written itself.
+    if (a.resume != "auto" || (path.filename() != "config.json" && path.filename() != "split.csv")) guard.output(path);
+  guard.output(common.json_log);
+}
+
 /// The parts of a run that differ from program to program.
 template <class Task>
 struct TrainingParts {
@@ -88,13 +103,22 @@ int run_training(const Program& program, const TrainingArguments& a, Context<Cpu
   const CommonOptions& common = program.common;
   const std::string name = program.app.get_name();
   JsonLog log(common.json_log);
+  for (const std::string& w : data.warnings) std::cerr << name << ": " << w << '\n';
+  if (!data.files.empty()) parts.identity.extra["scan_files"] = data.files;
   const TrainingFolder folder{a.out};
   // Values are there; gradients, two moments and the average come.
   const std::size_t planned = parts.step_bytes == 0 ? 0 : resident_bytes() + parts.step_bytes +
                                                              static_cast<std::size_t>(count_parameters(model).learned) * sizeof(float) * (options.ema ? 4 : 3);
   Trainer<Model, Cpu> trainer(ctx, model, options, common.seed);
-  open_training_folder(folder, trainer, parts.identity, a.resume == "auto" ? ResumeMode::automatic : ResumeMode::never, common.force,
-                       [&](const std::string& text) { std::cerr << name << ": " << text << '\n'; });
+  const FileLock lock = [&] {
+    try {
+      return open_training_folder(folder, trainer, parts.identity, a.resume == "auto" ? ResumeMode::automatic : ResumeMode::never, common.force,
+                                  [&](const std::string& text) { std::cerr << name << ": " << text << '\n'; });
+    } catch (const Error& e) {
+      if (e.id() != "training.exists") throw;
+      throw Error(e.kind(), e.id(), e.text() + "; --resume auto goes on with it, --force begins anew", e.path());
+    }
+  }();
   write_text(folder.path / "config.json", parse_json(parts.identity.config, "config").dump(2) + "\n", {.overwrite = true});
   write_split(folder.path / "split.csv", data.split, {.overwrite = true});
   if (!common.quiet)

@@ -83,6 +83,44 @@ expect 2 "a decoder sees no scans" "$bin/convert" --from monai --model autoencod
 expect 2 'kind "cnn_decoder3d"' "$bin/encode" --model decoder.safetensors --data $data --out new.csv --quiet
 [[ ! -e no.safetensors && ! -e new.csv && ! -e new.nii.gz ]]
 
+# Results never take the place of what is read, whatever is forced; names say what is written.
+before=$(cksum "$scan" tok/model.safetensors)
+expect 2 "is an input" "$bin/reconstruct" --model tok --in "$scan" --out "$scan" --force --quiet
+expect 2 "is an input" "$bin/encode" --model tok --in "$scan" --out tok/model.safetensors --force --quiet
+expect 2 "two results" "$bin/encode" --model tok --in "$scan" --out new.safetensors --latents ./new.safetensors --quiet
+expect 2 "is an input" "$bin/tokenizer_train" --encoder tok --data $data --out tok --config tokenizer.json "${common[@]}" --force
+[[ $(cksum "$scan" tok/model.safetensors) == "$before" ]]
+for name in f.npz f.json f.nii.gz; do expect 2 "expected a name in .safetensors, .csv" "$bin/encode" --model tok --in "$scan" --out $name --quiet; done
+expect 2 "expected a name in .nii.gz, .nii" "$bin/reconstruct" --model tok --in "$scan" --out r.mgz --quiet
+expect 2 "expected a name in .png" "$bin/reconstruct" --model tok --in "$scan" --out r.nii.gz --png r.jpg --quiet
+expect 2 "--out: an empty value" "$bin/encode" --model tok --in "$scan" --out "" --quiet
+[[ -z $(ls -A | grep -E '^(f|r|new)[.]') ]]
+printf 'volume_id,subject_id,path\n"one, two",s1,%s\n' "$(realpath "$scan")" >cohort/quoted.csv
+expect 0 "features of 1 scans" "$bin/encode" --model tok --data cohort/quoted.csv --out quoted.CSV --quiet
+expect 0 "features of 1 scans" "$bin/encode" --model tok --data cohort/quoted.csv --out quoted.tsv --quiet
+[[ $(sed -n 2p quoted.CSV) == '"one, two",'* && $(sed -n 2p quoted.tsv) == '"one, two"'$'\t'* ]]
+expect 0 "voxels" "$bin/inspect" --model tok "$scan"
+expect 0 '"centring": "mass"' "$bin/preprocess" --model tok --print-contract
+expect 0 "tensor" "$bin/inspect" tok
+
+# One process at a time writes a file or folder; what a killed one leaves is taken over, another host's lock is named.
+(exec 9>.features.safetensors.lock; flock 9; printf 'host %s\npid 1\n' "$(uname -n)" >&9; expect 2 "process 1 of this host" "$bin/encode" --model tok --data $data --out features.safetensors --quiet)
+(exec 9>tok/.braing3n.lock; flock 9; printf 'host %s\npid 1\n' "$(uname -n)" >&9; expect 2 "process 1 of this host" "$bin/tokenizer_train" --encoder mae --data $data --out tok --config tokenizer.json "${common[@]}" --resume auto)
+expect 0 "features of 8 scans" "$bin/encode" --model tok --data $data --out features.safetensors --quiet
+printf 'host far-away\npid 77\n' >.features.safetensors.lock
+expect 2 "process 77 of host far-away" "$bin/encode" --model tok --data $data --out features.safetensors --quiet
+rm .features.safetensors.lock
+
+# A cache notices that a scan was made again; a copy with another time is the same scan.
+echo '{"shape": [40, 48, 40], "spacing": [4, 4, 4], "centring": "mass"}' >contract.json
+expect 0 "8 of 8 scans" "$bin/preprocess" --contract contract.json --data $data --cache c.cache --quiet
+touch "$scan"
+expect 0 "stopped after step 1" "$bin/mae_pretrain" --data $data --out cached --config mae.json "${common[@]}" --cache c.cache --stop-at 1
+cp "$scan" kept.nii.gz
+cp "$(find cohort -name '*.nii.gz' | sort | tail -1)" "$scan"
+expect 2 "older than 1 scan whose file has changed since: sub-0001" "$bin/mae_pretrain" --data $data --out new --config mae.json "${common[@]}" --cache c.cache
+cp kept.nii.gz "$scan"
+
 # A scan that fails in the middle of a cohort: the others go on, exit 1.
 head -4 $data >cohort/broken.csv
 broken=cohort/$(sed -n 3p $data | tr ',' '\n' | grep 'nii')
@@ -115,7 +153,8 @@ rm tokparts/state.safetensors.previous
 expect 2 "the file holds a features, expected a braing3n training_state" "$bin/tokenizer_train" --encoder mae --data $data --out tokparts --config tokenizer.json "${common[@]}" --resume auto
 cp mae/state.safetensors tokparts/
 expect 2 'kind "mae3d" there, "tokenizer" here' "$bin/tokenizer_train" --encoder mae --data $data --out tokparts --config tokenizer.json "${common[@]}" --resume auto
-expect 2 "belongs to another run" "$bin/mae_pretrain" --data $data --out mae --config mae.json "${common[@]}" --resume auto --seed 5
+expect 2 "belongs to another run: seed 2025 there, 5 here" "$bin/mae_pretrain" --data $data --out mae --config mae.json "${common[@]}" --resume auto --seed 5
+expect 2 "config differs at training.steps (12 there, 13 here), training.lr (0.002 there, 0.5 here)" "$bin/mae_pretrain" --data $data --out mae --config mae.json "${common[@]}" --resume auto --steps 13 --lr 0.5
 head -4 $data >cohort/fewer.csv
 expect 2 "data manifest" "$bin/mae_pretrain" --data cohort/fewer.csv --out mae --config mae.json "${common[@]}" --resume auto
 cp tok/model.safetensors damaged.safetensors
@@ -142,5 +181,5 @@ printf '#!/usr/bin/env bash\nulimit -f "$1"; trap "" XFSZ; shift; exec "$@"\n' >
 expect 3 "File too large" ./limited 2 "$bin/encode" --model tok --data $data --out latents.npy --latents new.safetensors --force --quiet
 expect 3 "File too large" ./limited 2 "$bin/reconstruct" --model tok --in "$scan" --out back.nii.gz --force --quiet
 expect 0 "voxels" "$bin/inspect" back.nii.gz
-[[ ! -e new.safetensors && -z $(find . -name '*.part') ]]
+[[ ! -e new.safetensors && -z $(find . -name '*.part' -o -name '*.lock') ]]
 echo "tokenizer programs: passed"

@@ -122,16 +122,39 @@ before=$(cksum done/good.nii.gz)
 expect 2 "exists already; nothing was overwritten" "$bin/preprocess" "${small[@]}" --out done good.nii
 [[ $(cksum done/good.nii.gz) == "$before" ]]
 expect 0 "1 of 1" "$bin/preprocess" "${small[@]}" --force --out done good.nii
-expect 2 "exists already; nothing was overwritten" "$bin/inspect" --png text.nii good.nii
+expect 2 "expected a name in .png" "$bin/inspect" --png text.nii good.nii
+cp text.nii text.png
+expect 2 "exists already; nothing was overwritten" "$bin/inspect" --png text.png good.nii
 expect 2 "exists already; nothing was overwritten" "$bin/preprocess" "${small[@]}" --data good.csv --cache c.cache
 expect 2 "cannot make the folder" "$bin/preprocess" "${small[@]}" --out text.nii/ready good.nii
-expect 2 "No such file or directory" "$bin/inspect" --png no/such/folder/x.png good.nii
+expect 2 "no such folder: no/such/folder" "$bin/inspect" --png no/such/folder/x.png good.nii
 mkdir other && cp good.nii other/good.nii
 expect 2 "would both be written as ready/good.nii.gz" "$bin/preprocess" "${small[@]}" --force --out ready good.nii other/good.nii
 empty ready
 mkdir inplace && gzip -c good.nii >inplace/good.nii.gz && before=$(cksum inplace/good.nii.gz)
-expect 2 "would replace the scan" "$bin/preprocess" "${small[@]}" --force --out inplace inplace/good.nii.gz
+expect 2 "is an input" "$bin/preprocess" "${small[@]}" --force --out inplace inplace/good.nii.gz
 [[ $(cksum inplace/good.nii.gz) == "$before" ]]
+ln inplace/good.nii.gz inplace/hard.png && ln -s good.nii.gz inplace/soft.npy
+expect 2 "is an input" "$bin/inspect" --force --png inplace/hard.png inplace/good.nii.gz
+expect 2 "is an input" "$bin/inspect" --force --npy inplace/soft.npy inplace/good.nii.gz
+expect 2 "is an input" "$bin/inspect" --json-log inplace/good.nii.gz inplace/good.nii.gz
+expect 2 "is an input" "$bin/preprocess" "${small[@]}" --force --data good.csv --cache good.csv --json-log good.csv
+[[ $(cksum inplace/good.nii.gz) == "$before" ]]
+# Empty names, names that say another format.
+expect 2 "--out: an empty value" "$bin/preprocess" "${small[@]}" --out "" good.nii
+expect 2 "--png: an empty value" "$bin/inspect" --png "" good.nii
+expect 2 "expected a name in .cache, .safetensors" "$bin/preprocess" "${small[@]}" --data good.csv --cache c.nii.gz
+# What was never downloaded, and what is something else.
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n' >pointer.nii.gz
+cp pointer.nii.gz pointer.safetensors && cp pointer.nii.gz pointer.csv && cp pointer.nii.gz pointer.npz && cp pointer.nii.gz pointer.npy
+for file in pointer.*; do expect 2 "Git LFS pointer" "$bin/inspect" "$file"; done
+expect 2 "Git LFS pointer" "$bin/preprocess" --model pointer.safetensors --out ready good.nii
+ln -s ../.git/annex/objects/a/b/c.nii.gz annexed.nii.gz
+expect 2 "git-annex link" "$bin/inspect" annexed.nii.gz
+printf '<!DOCTYPE html><html>sign in</html>' >page.nii.gz
+expect 2 "an HTML page" "$bin/inspect" page.nii.gz
+printf '{"shape": [1, 1, 1]} {"shape": [2, 2, 2]}' >two.json
+expect 2 "two.json" "$bin/preprocess" --contract two.json --print-contract
 if [[ $(id -u) -ne 0 ]]; then
   mkdir locked && chmod a-w locked
   expect 2 "Permission denied" "$bin/preprocess" "${small[@]}" --out locked good.nii

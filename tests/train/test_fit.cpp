@@ -110,7 +110,7 @@ TEST_CASE("a training is neither overwritten nor continued by another one") {
   const test::ScratchFolder scratch;
   train(scratch.path, test::tiny_mae(), 4, ResumeMode::never);
   const std::string before = test::bytes_of(scratch.path / "state.safetensors");
-  test::check_error("training.exists", {"--resume auto", "--force"}, [&] { train(scratch.path, test::tiny_mae(), 4, ResumeMode::never); });
+  test::check_error("training.exists", {"a training is there already"}, [&] { train(scratch.path, test::tiny_mae(), 4, ResumeMode::never); });
   MaeTrainingConfig other = test::tiny_mae();
   other.training.lr = 1e-3;
   test::check_error("training_state.run", {"training.lr"}, [&] { train(scratch.path, other, 0, ResumeMode::automatic); });

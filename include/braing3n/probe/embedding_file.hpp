@@ -12,7 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/io/csv_writer.hpp"
 #include "braing3n/io/json.hpp"
+#include "braing3n/io/npy.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "braing3n/probe/feature_file.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -52,6 +55,28 @@ inline void write_embeddings(const std::filesystem::path& path, const EmbeddingF
   Metadata metadata = e.metadata;
   metadata["source_hashes"] = Json(e.sources).dump();
   detail::write_rows(path, e.tensor, shape, e.values, e.ids, e.contract, e.contract.empty() ? std::string() : sha256_hex(e.contract), std::move(metadata), options);
+}
+
+/// As the name says: .npy (n, shape...), .csv or .tsv (volume_id, f0, f1, ...), otherwise safetensors.
+inline void write_embeddings_as_named(const std::filesystem::path& path, const EmbeddingFile& e, const WriteOptions& options = {}) {
+  const std::string ending = file_ending(path);
+  if (ending == ".npy") {
+    std::vector<Index> shape = {e.rows()};
+    shape.insert(shape.end(), e.shape.begin(), e.shape.end());
+    write_npy<float>(path, shape, e.values, options);
+  } else if (ending == ".csv" || ending == ".tsv") {
+    std::vector<std::string> cells = {"volume_id"};
+    for (Index i = 0; i < e.row_size(); ++i) cells.push_back(concat("f", i));
+    CsvWriter table(path, cells, options);
+    for (Index r = 0; r < e.rows(); ++r) {
+      cells = {e.ids[static_cast<std::size_t>(r)]};
+      for (const float v : e.row(r)) cells.push_back(Json(detail::shortest_double(v)).dump());
+      table.cells(cells);
+    }
+    table.finish();
+  } else {
+    write_embeddings(path, e, options);
+  }
 }
 
 /// Throws Error (format) for a file without this tensor, ids or matching counts; the checksum is compared where there is one.

@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "braing3n/io/file_lock.hpp"
 #include "braing3n/train/trainer.hpp"
 #include "braing3n/train/training_log.hpp"
 
@@ -30,27 +31,28 @@ struct TrainingFolder {
 enum class ResumeMode { never, automatic };  // automatic: goes on when there is a state, begins otherwise
 
 /// Opens the folder: takes the newest whole state into the trainer when asked to. Throws Error: file (a training is there and is neither
-/// to be resumed nor replaced), config (the state belongs to another run), format (no state is whole).
+/// to be resumed nor replaced; another process trains there), config (the state belongs to another run), format (no state is whole).
+/// Returns the folder's lock, to be held as long as the training writes.
 template <class Model, Backend B, class T>
-void open_training_folder(const TrainingFolder& folder, Trainer<Model, B, T>& trainer, const TrainingInfo& identity, ResumeMode resume, bool replace,
+FileLock open_training_folder(const TrainingFolder& folder, Trainer<Model, B, T>& trainer, const TrainingInfo& identity, ResumeMode resume, bool replace,
                           const std::function<void(const std::string&)>& tell) {
   std::error_code error;
-  std::filesystem::create_directories(folder.path, error);
-  if (error) throw Error(ErrorKind::file, "training.folder", "cannot make the folder: " + error.message(), folder.path.string());
+  FileLock lock = lock_folder(folder.path);
   if (resume == ResumeMode::automatic) {
     const ResumeChoice choice = newest_training_state(folder.state());
     for (const std::string& reason : choice.rejected) tell("passed over: " + reason);
-    if (!choice.state) return;
+    if (!choice.state) return lock;
     trainer.restore(*choice.state, identity);
     tell(concat("resumed after step ", trainer.progress().step, " of ", trainer.options().steps));
-    return;
+    return lock;
   }
   for (const auto& path : {folder.state(), folder.model(), folder.last()})
     if (std::filesystem::exists(path, error)) {
-      if (!replace) throw Error(ErrorKind::file, "training.exists", "a training is there already; --resume auto goes on with it, --force begins anew", path.string());
+      if (!replace) throw Error(ErrorKind::file, "training.exists", "a training is there already; expected to resume or to replace it", path.string());
       std::filesystem::remove(path, error);
       std::filesystem::remove(previous_path(path), error);
     }
+  return lock;
 }
 
 enum class FitEnd { complete, out_of_patience, interrupted };
