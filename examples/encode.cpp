@@ -90,6 +90,8 @@ int encode(const Program& program, const Options& o) {
   if (!o.out.empty()) require_ending(o.out, {".safetensors", ".csv", ".tsv", ".npy", ""});
   for (const std::string& path : {o.latents, o.tokens})
     if (!path.empty()) require_ending(path, {".safetensors", ".npy", ""});
+  for (const std::string& path : {o.out, o.latents, o.tokens})
+    if (!path.empty() && is_stream(path)) throw Error(ErrorKind::argument, "encode.output", "is a stream or device, but results are saved several times; expected the name of a file", path);
   const std::vector<NamedScan> scans = o.scans.scans(common.quiet);
   OutputGuard guard;
   guard.input(model_path(o.model));

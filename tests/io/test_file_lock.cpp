@@ -115,6 +115,11 @@ TEST_CASE("lock: folders, links, and what was made for nothing") {
     const FileLock lock(folder / "link");
     CHECK(error_of([&] { FileLock{deep / "result"}; }).id() == "lock.held");
   }
+  {  // also while the file is not there yet
+    std::filesystem::create_symlink("new", folder / "early");
+    const FileLock lock(folder / "new");
+    CHECK(error_of([&] { FileLock{folder / "early"}; }).id() == "lock.held");
+  }
   CHECK_FALSE(FileLock{"/dev/null"}.held());
   CHECK(says(error_of([&] { FileLock{folder / "missing/file"}; }).what(), "no such folder"));
 }

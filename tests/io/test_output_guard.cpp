@@ -36,6 +36,8 @@ TEST_CASE("outputs: none is an input, by any of its names") {
   CHECK(error_of([&] { guard.output(folder / "sub/../new.nii.gz"); }).id() == "output.twice");
   CHECK_NOTHROW(guard.output(folder / "sub/new.nii.gz"));
   CHECK(error_of([&] { guard.output(folder / "linked/new.nii.gz"); }).id() == "output.twice");
+  std::filesystem::create_symlink("new.nii.gz", folder / "early.nii.gz");  // a link to what is not there yet
+  CHECK(error_of([&] { guard.output(folder / "early.nii.gz"); }).id() == "output.twice");
   CHECK_NOTHROW(guard.output(""));
   for (int i = 0; i < 2; ++i) CHECK_NOTHROW(guard.output("/dev/null"));
 }

@@ -41,6 +41,14 @@ inline std::filesystem::path previous_path(const std::filesystem::path& path) {
   return previous;
 }
 
+/// Standard output by name, pipes and devices: what is written there cannot be replaced or read back.
+inline bool is_stream(const std::filesystem::path& path) {
+  const std::string name = path.string();
+  if (name == "/dev/stdout" || name == "/dev/stderr" || name.starts_with("/dev/fd/") || name.starts_with("/proc/self/fd/")) return true;
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+}
+
 class AtomicFile {
  public:
   /// Throws Error (file) when the folder is missing, not writable, or the name exists and options forbid to replace it.
@@ -48,17 +56,13 @@ class AtomicFile {
     std::error_code ignored;
     if (path_.empty()) throw Error(ErrorKind::argument, "file.name", "an empty file name, expected the name of a file to write");
     buffer_.reserve(buffer_bytes);
-    if (is_stream()) {
+    if (is_stream(path_)) {
       direct_ = true;
       fd_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
       if (fd_ < 0) detail::fail_errno(errno, "file.create", path_, "open for writing");
       return;
     }
-    if (std::filesystem::is_symlink(path_, ignored)) {  // write through links
-      const std::filesystem::path target = std::filesystem::weakly_canonical(path_, ignored);
-      if (ignored) throw Error(ErrorKind::file, "file.link", "a link that cannot be followed: " + ignored.message(), path_.string());
-      path_ = target;
-    }
+    path_ = link_target(path_);  // write through links
     folder_ = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
     if (path_.filename().empty() || std::filesystem::is_directory(path_, ignored))
       throw Error(ErrorKind::file, "file.kind", "is a folder, expected the name of a file to write", path_.string());
@@ -122,14 +126,6 @@ class AtomicFile {
   static constexpr std::string_view suffix = ".part";
 
   bool replaces() const { return options_.overwrite || options_.keep_previous; }
-
-  /// Standard output by name, pipes and devices.
-  bool is_stream() const {
-    const std::string name = path_.string();
-    if (name == "/dev/stdout" || name == "/dev/stderr" || name.starts_with("/dev/fd/") || name.starts_with("/proc/self/fd/")) return true;
-    struct stat status {};
-    return ::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
-  }
 
   void require_absent() const {
     struct stat status {};

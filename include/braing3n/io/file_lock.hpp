@@ -41,9 +41,7 @@ inline std::string host_name() {
 inline std::filesystem::path lock_path(const std::filesystem::path& path) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return path / ".braing3n.lock";
-  std::filesystem::path target = path;
-  if (std::filesystem::is_symlink(path, ignored))  // all names of a file have one lock
-    if (auto real = std::filesystem::weakly_canonical(path, ignored); !ignored) target = std::move(real);
+  const std::filesystem::path target = link_target(path);  // all names of a file have one lock
   return target.parent_path() / ("." + target.filename().string() + ".lock");
 }
 

@@ -58,6 +58,18 @@ inline ErrorKind kind_of_errno(int code) {
 
 }  // namespace detail
 
+/// The path that a chain of links leads to, whether anything is there or not; links among its folders stay.
+inline std::filesystem::path link_target(const std::filesystem::path& path) {
+  std::filesystem::path at = path;
+  std::error_code error;
+  for (int links = 0; links < 40 && std::filesystem::is_symlink(at, error); ++links) {
+    const std::filesystem::path next = std::filesystem::read_symlink(at, error);
+    if (error) break;
+    at = at.parent_path() / next;  // an absolute target replaces the folder
+  }
+  return at;
+}
+
 class MappedFile {
  public:
   /// Throws Error (file) when `path` is not a readable regular file.

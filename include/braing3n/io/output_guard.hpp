@@ -22,7 +22,7 @@ namespace braing3n::inline BRAING3N_ABI {
 /// The path with links resolved as far as it exists, without "." and "..".
 inline std::filesystem::path resolved_path(const std::filesystem::path& path) {
   std::error_code error;
-  std::filesystem::path whole = std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
+  std::filesystem::path whole = std::filesystem::weakly_canonical(std::filesystem::absolute(link_target(path), error), error);
   return error || whole.empty() ? path.lexically_normal() : whole;
 }
 
