@@ -187,7 +187,8 @@ std::string columns_sentence(const FeatureTable& t) {
 /// What is read, against every result. Throws Error (argument).
 void guard_files(const Settings& s, const CommonOptions& common, std::initializer_list<std::filesystem::path> results) {
   OutputGuard guard;
-  for (const std::string& path : s.features) guard.input(path);
+  for (const std::string& text : s.features)
+    for (const std::string& path : feature_parts(text)) guard.input(path);
   for (const std::string& path : {s.labels, s.tasks_file, s.folds_from, s.apply}) guard.input(path);
   for (const auto& path : results) guard.output(path);
   guard.output(common.json_log);

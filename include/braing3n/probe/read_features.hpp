@@ -14,6 +14,7 @@
 
 #include "braing3n/io/csv.hpp"
 #include "braing3n/io/npz.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "braing3n/probe/feature_columns.hpp"
 #include "braing3n/probe/feature_file.hpp"
 
