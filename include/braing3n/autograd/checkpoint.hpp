@@ -61,14 +61,14 @@ auto checkpoint(Pass<B>& pass, F f, const Vars&... x) -> decltype(f(pass, x...))
   }
   // Parameters inside f want gradients even when no input does, so the result is recorded on the pass's tape in any case.
   const Var<T, B> anchor = pass.tape()->leaf(y);
-  auto backward = [&context, f = std::move(f), values = std::make_tuple(x.value()...), slots = std::make_tuple(x.slot()...)](const Tensor<T, B>& dy) {
+  auto backward = [&context, f = std::move(f), values = std::make_tuple(x.value()...), input_slots = std::make_tuple(x.slot()...)](const Tensor<T, B>& dy) {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       Tape<B> inner;
       Pass<B> again(context, inner);
-      auto leaves = std::make_tuple(detail::leaf_for(inner, std::get<I>(values), std::get<I>(slots))...);
+      auto leaves = std::make_tuple(detail::leaf_for(inner, std::get<I>(values), std::get<I>(input_slots))...);
       const Result recomputed = f(again, std::get<I>(leaves)...);
       if (recomputed.wants_gradient()) inner.backward(recomputed, dy);
-      (detail::return_gradient(std::get<I>(slots), std::get<I>(leaves)), ...);
+      (detail::return_gradient(std::get<I>(input_slots), std::get<I>(leaves)), ...);
     }(std::index_sequence_for<Vars...>{});
   };
   return record(std::move(y), std::move(backward), anchor, x...);

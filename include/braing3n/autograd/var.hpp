@@ -121,23 +121,23 @@ template <std::size_t K, class T, Backend B, class Backward, class... Inputs>
 std::array<Var<T, B>, K> record(std::array<Tensor<T, B>, K> ys, Backward backward, const Inputs&... inputs) {
   const std::shared_ptr<TapeState> tape = detail::tape_of(inputs...);
   std::array<Var<T, B>, K> results;
-  std::array<Slot<T, B>, K> slots;
+  std::array<Slot<T, B>, K> result_slots;
   std::array<Shape, K> shapes;
   for (std::size_t i = 0; i < K; ++i) {
     shapes[i] = ys[i].shape();
-    if (tape != nullptr) slots[i] = detail::new_slot<T, B>(tape);
-    results[i] = Var<T, B>(std::move(ys[i]), slots[i]);
+    if (tape != nullptr) result_slots[i] = detail::new_slot<T, B>(tape);
+    results[i] = Var<T, B>(std::move(ys[i]), result_slots[i]);
   }
   if (tape == nullptr) return results;
   if constexpr (records_v<T, B>) {
-    tape->entries.emplace_back([slots, shapes, backward = std::move(backward)] {
+    tape->entries.emplace_back([result_slots, shapes, backward = std::move(backward)] {
       Context<B>* context = nullptr;
-      for (const Slot<T, B>& slot : slots)
+      for (const Slot<T, B>& slot : result_slots)
         if (!slot->gradient.empty()) context = &slot->gradient.context();
       if (context == nullptr) return;
       std::array<Tensor<T, B>, K> dys;
       for (std::size_t i = 0; i < K; ++i)
-        dys[i] = slots[i]->gradient.empty() ? Tensor<T, B>::zeros(*context, shapes[i]) : detail::take_gradient(slots[i]);
+        dys[i] = result_slots[i]->gradient.empty() ? Tensor<T, B>::zeros(*context, shapes[i]) : detail::take_gradient(result_slots[i]);
       backward(dys);
     });
     return results;
