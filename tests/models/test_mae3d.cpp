@@ -143,6 +143,32 @@ TEST_CASE("a frozen encoder records nothing, and taps show what is asked for") {
   CHECK(seen == 1);
 }
 
+TEST_CASE("every path has its own handler, for float and for double") {
+  Context<Cpu> ctx({.threads = 1});
+  Taps<Cpu> taps;
+  std::vector<std::string> calls;
+  const auto handler32 = [&calls](const char* name) {
+    return Taps<Cpu>::Handler32([&calls, name](const std::string& path, const Tensor<float, Cpu>&) { calls.push_back(name + (":" + path)); });
+  };
+  taps.on("a", handler32("first"));
+  taps.on("b", handler32("second"));
+  taps.on("b", Taps<Cpu>::Handler64([&calls](const std::string& path, const D&) { calls.push_back("double:" + path); }));
+  const auto f = Tensor<float, Cpu>::zeros(ctx, {1});
+  taps.give("a", f);
+  taps.give("b", f);
+  taps.give("b", D::zeros(ctx, {1}));
+  taps.give("a", D::zeros(ctx, {1}));  // nobody asked for doubles here
+  taps.give("c", f);
+  taps.give("a", Tensor<bfloat16, Cpu>::zeros(ctx, {1}));
+  CHECK(calls == std::vector<std::string>{"first:a", "second:b", "double:b", "first:a"});
+  taps.on("a", handler32("third"));
+  calls.clear();
+  taps.give("a", f);
+  CHECK(calls == std::vector<std::string>{"third:a"});
+  CHECK(taps.wants("b"));
+  CHECK(!taps.wants("c"));
+}
+
 TEST_CASE("the first tensor that is not finite is named") {
   Context<Cpu> ctx({.threads = 1});
   Mae3d<Cpu, F64> mae(ctx, timm_config());

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <functional>
-#include <set>
+#include <map>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "braing3n/autograd/var.hpp"
@@ -19,27 +20,32 @@ class Taps {
   using Handler32 = std::function<void(const std::string& path, const Tensor<float, B>&)>;
   using Handler64 = std::function<void(const std::string& path, const Tensor<double, B>&)>;
 
-  /// Calls the handler each time the value at `path` is made. Values of lower precision arrive as float.
-  void on(const std::string& path, Handler32 handler) { paths_.insert(path), handler32_ = std::move(handler); }
-  void on(const std::string& path, Handler64 handler) { paths_.insert(path), handler64_ = std::move(handler); }
-  bool wants(const std::string& path) const { return paths_.count(path) != 0; }
+  /// Calls the handler each time the value at `path` is made; values of lower precision than double arrive as float. A path has one
+  /// handler for float and one for double; registering it again replaces that handler.
+  void on(const std::string& path, Handler32 handler) { handlers_[path].f32 = std::move(handler); }
+  void on(const std::string& path, Handler64 handler) { handlers_[path].f64 = std::move(handler); }
+  bool wants(const std::string& path) const { return handlers_.count(path) != 0; }
 
   template <class T>
   void give(const std::string& path, const Tensor<T, B>& value) const {
-    if (!wants(path)) return;
+    const auto found = handlers_.find(path);
+    if (found == handlers_.end()) return;
+    const Handlers& handlers = found->second;
     if constexpr (std::is_same_v<T, double>) {
-      if (handler64_) handler64_(path, value);
+      if (handlers.f64) handlers.f64(path, value);
     } else if constexpr (std::is_same_v<T, float>) {
-      if (handler32_) handler32_(path, value);
+      if (handlers.f32) handlers.f32(path, value);
     } else {
-      if (handler32_) handler32_(path, cast<float>(value));
+      if (handlers.f32) handlers.f32(path, cast<float>(value));
     }
   }
 
  private:
-  std::set<std::string> paths_;
-  Handler32 handler32_;
-  Handler64 handler64_;
+  struct Handlers {
+    Handler32 f32;
+    Handler64 f64;
+  };
+  std::map<std::string, Handlers> handlers_;
 };
 
 template <Backend B>
