@@ -152,6 +152,7 @@
 #include "braing3n/io/safetensors_writer.hpp"
 #include "braing3n/io/saved_model.hpp"
 #include "braing3n/io/text.hpp"
+#include "braing3n/io/volume_model.hpp"
 #if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
 #include "braing3n/io/nifti.hpp"
 #include "braing3n/io/nifti_clib.hpp"

@@ -8,7 +8,6 @@
 #include "braing3n/io/convert.hpp"
 #include "braing3n/io/convert_names.hpp"
 #include "braing3n/io/training_state.hpp"
-#include "braing3n/io/volume_model.hpp"
 #include "braing3n/data/condition_labels.hpp"
 #include "braing3n/data/content_hash.hpp"
 #include "braing3n/data/label_schema.hpp"

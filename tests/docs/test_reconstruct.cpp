@@ -1,20 +1,9 @@
 // The code of README.md: a scan through a tokenizer and back.
-#include "tests/support/check.hpp"
-#include "tests/support/saved_tokenizer.hpp"
-#include "tests/support/scratch_folder.hpp"
-
-#include <filesystem>
+// [reconstruct]
 #include <iostream>
 
-#include "braing3n/eval/reconstruction.hpp"
-#include "braing3n/io/nifti.hpp"
-#include "braing3n/io/nifti_write.hpp"
-#include "braing3n/io/volume_model.hpp"
-#include "braing3n/volume/preprocess.hpp"
+#include <braing3n/braing3n.hpp>
 
-namespace {
-
-// [reconstruct]
 using namespace braing3n;
 
 /// A scan through a tokenizer and back: the result lies on the scan's own voxels, in its own intensities.
@@ -35,7 +24,11 @@ void reconstruct(const char* model, const char* scan, const char* result) {
 }
 // [reconstruct]
 
-}  // namespace
+#include <filesystem>
+
+#include "tests/support/check.hpp"
+#include "tests/support/saved_tokenizer.hpp"
+#include "tests/support/scratch_folder.hpp"
 
 TEST_CASE("README: a scan goes through a tokenizer and comes back on its own voxels") {
   Context<Cpu> ctx({.threads = 2});

@@ -48,7 +48,7 @@ UMBRELLAS = [
     ("probe.hpp", r"probe/", f"// Everything about probes on tables of features. {WRITTEN}\n"),
     ("generate.hpp", r"sample/|objective/|io/saved_dit|eval/(controllability|diversity|frechet|grouped_reader|memorisation)",
      f"// Flow matching, samplers and guidance, diffusion transformers in files, measures of samples. {WRITTEN}\n"),
-    ("train.hpp", r"train/|data/|optim/|io/(training_state|volume_model|convert)|eval/(downsampling|patch_pca|region_reader|tissue_volumes)",
+    ("train.hpp", r"train/|data/|optim/|io/(training_state|convert)|eval/(downsampling|patch_pca|region_reader|tissue_volumes)",
      f"// Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. {WRITTEN}\n"),
     ("braing3n.hpp", r"", f"""// Tensors, models, volumes and files on the CPU: what it takes to use a model. {WRITTEN}
 // On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), the Eigen and oneDNN providers, interop/, and the
