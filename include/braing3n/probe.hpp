@@ -1,6 +1,7 @@
 // Everything about probes on tables of features. Written by tests/tools/check_tree.py --write-umbrella.
 #pragma once
 
+#include "braing3n/linalg/symmetric_eigen.hpp"
 #include "braing3n/probe/cholesky.hpp"
 #include "braing3n/probe/confound.hpp"
 #include "braing3n/probe/design.hpp"
@@ -35,6 +36,5 @@
 #include "braing3n/probe/saved_probe.hpp"
 #include "braing3n/probe/scores.hpp"
 #include "braing3n/probe/sha256.hpp"
-#include "braing3n/probe/symmetric_eigen.hpp"
 #include "braing3n/probe/task.hpp"
 #include "braing3n/probe/uncertainty.hpp"

@@ -16,7 +16,7 @@
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/base/philox.hpp"
 #include "braing3n/ops/matmul.hpp"
-#include "braing3n/probe/symmetric_eigen.hpp"
+#include "braing3n/linalg/symmetric_eigen.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -105,7 +105,7 @@ inline double frechet_distance(Context<Cpu>& ctx, const FeatureMoments& a, const
   for (Index i = 0; i < rank; ++i)
     for (Index j = 0; j < rank; ++j)
       symmetric[static_cast<std::size_t>(i * rank + j)] = 0.5 * (inner.data()[i * rank + j] + inner.data()[j * rank + i]);
-  for (const double value : symmetric_eigenvalues(std::move(symmetric), rank)) distance -= 2 * std::sqrt(std::max(0.0, value));
+  for (const double value : symmetric_eigenvalues(symmetric, rank)) distance -= 2 * std::sqrt(std::max(0.0, value));
   return std::max(0.0, distance);
 }
 

@@ -9,7 +9,7 @@
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/base/philox.hpp"
 #include "braing3n/ops/matmul.hpp"
-#include "braing3n/probe/symmetric_eigen.hpp"
+#include "braing3n/linalg/symmetric_eigen.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -71,7 +71,7 @@ LeadingEigen leading_eigen(Context<Cpu>& ctx, Index n, Index k, Apply&& apply, c
       std::vector<double> ritz(static_cast<std::size_t>(block * block));
       for (Index i = 0; i < block; ++i)
         for (Index j = 0; j < block; ++j) ritz[static_cast<std::size_t>(i * block + j)] = 0.5 * (small.data()[i * block + j] + small.data()[j * block + i]);
-      const SymmetricEigen e = symmetric_eigen(std::move(ritz), block);
+      const SymmetricEigen e = symmetric_eigen(ritz, block);
       Tensor<double, Cpu> turn(ctx, {block, block});
       for (Index r = 0; r < block; ++r)
         for (Index c = 0; c < block; ++c) turn.data()[r * block + c] = e.vectors[static_cast<std::size_t>(c * block + block - 1 - r)];

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "braing3n/probe/fit_moments.hpp"
-#include "braing3n/probe/symmetric_eigen.hpp"
+#include "braing3n/linalg/symmetric_eigen.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::detail {
 

@@ -1,0 +1,64 @@
+// The bodies of linalg/symmetric_eigen.hpp: the only place that includes Eigen for them, and on dynamic matrices only, whose layout no
+// compiler flag changes.
+#pragma once
+
+#if !__has_include(<Eigen/Eigenvalues>)
+#error "braing3n: linalg/ needs Eigen 3.4 (Debian: libeigen3-dev and -I/usr/include/eigen3), or link braing3n::compiled"
+#endif
+#if defined(_OPENMP) && !defined(EIGEN_DONT_PARALLELIZE)
+#error "braing3n: results must not depend on threads: define EIGEN_DONT_PARALLELIZE with -fopenmp, or link braing3n::compiled"
+#endif
+#include <Eigen/Eigenvalues>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+#include "braing3n/linalg/symmetric_eigen.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+namespace detail {
+
+/// With vectors or without. Throws Error: shape, numeric.
+template <class T>
+SymmetricEigen eigen_decomposition(const std::vector<T>& a, Index n, bool with_vectors) {
+  static_assert(std::is_same_v<T, double>, "eigenvalues are computed in double");
+  using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const auto size = static_cast<std::size_t>(n);
+  if (n < 0 || a.size() != size * size)
+    fail(ErrorKind::shape, "symmetric_eigen.shape", "eigenvalues: expected ", n, " x ", n, " values, got ", a.size());
+  SymmetricEigen out;
+  if (n == 0) return out;
+  if (!std::all_of(a.begin(), a.end(), [](double v) { return std::isfinite(v); })) {
+    constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+    out.values.assign(size, nan);
+    if (with_vectors) out.vectors.assign(size * size, nan);
+    return out;
+  }
+  const Eigen::SelfAdjointEigenSolver<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic>> solver(
+      Eigen::Map<const Matrix>(a.data(), n, n), with_vectors ? Eigen::ComputeEigenvectors : Eigen::EigenvaluesOnly);
+  if (solver.info() != Eigen::Success)
+    fail(ErrorKind::numeric, "symmetric_eigen.steps", "eigenvalues: no convergence for a matrix of ", n, " rows");
+  out.values.assign(solver.eigenvalues().data(), solver.eigenvalues().data() + n);
+  if (!with_vectors) return out;
+  out.vectors.resize(size * size);
+  Eigen::Map<Matrix>(out.vectors.data(), n, n) = solver.eigenvectors();
+  return out;
+}
+
+}  // namespace detail
+
+template <class T>
+SymmetricEigen symmetric_eigen(const std::vector<T>& a, Index n) {
+  return detail::eigen_decomposition(a, n, true);
+}
+
+template <class T>
+std::vector<double> symmetric_eigenvalues(const std::vector<T>& a, Index n) {
+  return detail::eigen_decomposition(a, n, false).values;
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI
