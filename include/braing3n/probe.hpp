@@ -1,6 +1,7 @@
 // Everything about probes on tables of features. Written by tests/tools/check_tree.py --write-umbrella.
 #pragma once
 
+#include "braing3n/linalg/ldlt.hpp"
 #include "braing3n/linalg/symmetric_eigen.hpp"
 #include "braing3n/probe/cholesky.hpp"
 #include "braing3n/probe/confound.hpp"

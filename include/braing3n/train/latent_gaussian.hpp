@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "braing3n/backend/cpu.hpp"
+#include "braing3n/linalg/ldlt.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/probe/leading_eigen.hpp"
 #include "braing3n/train/latent_data.hpp"
@@ -49,22 +50,6 @@ class TrainingLatents {
   std::vector<std::int32_t> classes_;
   std::vector<double> features_;
 };
-
-/// a (q, q) <- its inverse times b (q, n), a symmetric and positive definite.
-inline void solve_in_place(std::vector<double> a, std::size_t q, double* b, std::size_t n) {
-  for (std::size_t p = 0; p < q; ++p) {
-    const double pivot = a[p * q + p];
-    for (std::size_t i = 0; i < q; ++i) {
-      if (i == p) continue;
-      const double share = a[i * q + p] / pivot;
-      if (share == 0) continue;
-      for (std::size_t j = p; j < q; ++j) a[i * q + j] -= share * a[p * q + j];
-      for (std::size_t j = 0; j < n; ++j) b[i * n + j] -= share * b[p * n + j];
-    }
-  }
-  for (std::size_t p = 0; p < q; ++p)
-    for (std::size_t j = 0; j < n; ++j) b[p * n + j] /= a[p * q + p];
-}
 
 /// Steps of measure_gaussian(), each of which needs those before.
 class GaussianFit {
@@ -123,7 +108,7 @@ class GaussianFit {
         for (std::size_t i = 0; i < width_; ++i) b[j * width_ + i] -= f_sums[c * q_ + j] * mean_[c * width_ + i];
         normal_[c][j * q_ + j] += effect_prior * f_covariance_[j * q_ + j] + 1e-6 * static_cast<double>(scans());
       }
-      solve_in_place(normal_[c], q_, b, width_);
+      ldlt_solve<double>(normal_[c], static_cast<Index>(q_), {b, q_ * width_}, static_cast<Index>(width_));
     }
   }
 
