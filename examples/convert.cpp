@@ -15,10 +15,10 @@
 #include "braing3n/io/model_file.hpp"
 #include "braing3n/io/output_guard.hpp"
 #include "braing3n/io/peer_config.hpp"
+#include "braing3n/report/table.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/program.hpp"
-#include "examples/support/table.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;

@@ -4,13 +4,14 @@
 //   generate --model DIT --tokenizer T --condition modality=T1,sex=F --sweep age=30,50,70 --out DIR     one noise, one attribute
 //   generate --redo DIR/SYNTHETIC_0000.json --out AGAIN                                                   the same bytes
 // Every volume has a sidecar with all that made it. Intensities are those of the model: z-scores over the brain.
+#include "braing3n/base/text.hpp"
 #include "braing3n/io/nifti_write.hpp"
 #include "braing3n/io/output_guard.hpp"
-#include "braing3n/io/png.hpp"
 #include "braing3n/io/saved_dit.hpp"
 #include "braing3n/models/dit_memory.hpp"
 #include "braing3n/models/tiled_decode.hpp"
-#include "braing3n/train/previews.hpp"
+#include "braing3n/report/png.hpp"
+#include "braing3n/report/previews.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
@@ -130,7 +131,7 @@ Image picture(Context<Cpu>& ctx, const PreprocessingContract& contract, const st
     for (std::size_t k = 0; k < variants; ++k) all.push_back(std::move(tiles[row + k])), texts.push_back(captions[row + k]);
     for (std::size_t k = 0; k < variants; ++k) {
       all.push_back(draw_planes(ctx, differences[row + k], signs));
-      texts.push_back(concat("minus ", captions[row], ", full at ", braing3n::detail::number_text(std::round(100 * static_cast<double>(signs.high)) / 100)));
+      texts.push_back(concat("minus ", captions[row], ", full at ", number_text(std::round(100 * static_cast<double>(signs.high)) / 100)));
     }
   }
   return montage(all, static_cast<Index>(variants), texts);

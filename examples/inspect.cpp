@@ -9,6 +9,7 @@
 #include <map>
 
 #include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/base/text.hpp"
 #include "braing3n/io/csv.hpp"
 #include "braing3n/io/npz.hpp"
 #include "braing3n/io/output_guard.hpp"
@@ -17,12 +18,12 @@
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/models/mae3d.hpp"
 #include "braing3n/nn/visit.hpp"
+#include "braing3n/report/table.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/inspect_manifest.hpp"
 #include "examples/support/inspect_volume.hpp"
 #include "examples/support/program.hpp"
-#include "examples/support/table.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -143,7 +144,6 @@ bool refused(const Json& report, bool strict) {
   return false;
 }
 
-std::string number_text(const Json& value) { return braing3n::detail::rounded(value.get<double>(), 6); }
 
 void print_file(const Json& report) {
   if (report["type"] == "volume") return print_volume(report);
@@ -166,7 +166,7 @@ void print_file(const Json& report) {
       std::string what;
       if (c.contains("values"))
         for (const auto& [value, n] : c["values"].items()) what += (what.empty() ? "" : ", ") + value + " (" + n.dump() + ")";
-      else if (c.contains("min")) what = number_text(c["min"]) + " to " + number_text(c["max"]);
+      else if (c.contains("min")) what = significant(c["min"], 6) + " to " + significant(c["max"], 6);
       table.row(plain(c["name"]), c["missing"].dump(), c["different"].dump(), plain(what));
     }
   else

@@ -14,15 +14,16 @@
 #include <map>
 #include <sstream>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/data/condition_labels.hpp"
 #include "braing3n/data/split.hpp"
 #include "braing3n/io/file_lock.hpp"
 #include "braing3n/io/json.hpp"
 #include "braing3n/io/output_guard.hpp"
+#include "braing3n/report/chart.hpp"
+#include "braing3n/report/table.hpp"
 #include "examples/support/pipeline.hpp"
 #include "examples/support/progress.hpp"
-#include "examples/support/report_svg.hpp"
-#include "examples/support/table.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -101,7 +102,7 @@ Verdicts judge(const Options& o, double seconds) {
   // As the reports spell the scale.
   std::string scale = o.cfg;
   if (control.contains("cfg") && control["cfg"].is_array() && !control["cfg"].empty())
-    scale = braing3n::detail::number_text(control["cfg"][0].get<double>());
+    scale = number_text(control["cfg"][0].get<double>());
   const auto read = [&](const std::string& reader, const std::string& contrast, std::initializer_list<std::string> rest) {
     const Json* at = &control;
     for (const std::string& key : {std::string("readers"), reader, contrast}) {

@@ -10,15 +10,15 @@
 #include "braing3n/io/file_lock.hpp"
 #include "braing3n/io/nifti_write.hpp"
 #include "braing3n/io/output_guard.hpp"
-#include "braing3n/io/png.hpp"
-#include "braing3n/volume/planes.hpp"
+#include "braing3n/report/planes.hpp"
+#include "braing3n/report/png.hpp"
+#include "braing3n/report/table.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/inspect_volume.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/scan_list.hpp"
-#include "examples/support/table.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;

@@ -7,21 +7,22 @@
 #include <optional>
 #include <set>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/data/manifest_cells.hpp"
 #include "braing3n/io/column_names.hpp"
-#include "braing3n/io/stated_missing.hpp"
-#include "braing3n/probe/finite_rows.hpp"
 #include "braing3n/io/file_lock.hpp"
 #include "braing3n/io/output_guard.hpp"
+#include "braing3n/io/stated_missing.hpp"
+#include "braing3n/probe/finite_rows.hpp"
 #include "braing3n/probe/fold_file.hpp"
 #include "braing3n/probe/join_features.hpp"
 #include "braing3n/probe/panel_files.hpp"
 #include "braing3n/probe/row_pairing.hpp"
 #include "braing3n/probe/saved_probe.hpp"
+#include "braing3n/report/table.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/report_panel.hpp"
-#include "examples/support/table.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;

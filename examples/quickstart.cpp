@@ -12,9 +12,10 @@
 #include "braing3n/io/csv.hpp"
 #include "braing3n/io/file_lock.hpp"
 #include "braing3n/io/json.hpp"
+#include "braing3n/report/curves.hpp"
+#include "braing3n/report/html_page.hpp"
 #include "examples/support/pipeline.hpp"
 #include "examples/support/progress.hpp"
-#include "examples/support/report_html.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -23,23 +24,14 @@ namespace {
 
 /// The losses of a training folder.
 Chart curves(const std::filesystem::path& folder, const std::string& title) {
-  std::vector<Chart::Point> training, validation;
+  Curve training{"training", series_colour(5), {}}, validation{"validation", series_colour(1), {}};
   std::istringstream lines(content(folder / "log.jsonl"));
-  double last = 1, low = 1e300, high = 0;
   for (std::string line; std::getline(lines, line);) {
     const Json json = parse_json(line, "log.jsonl");
     if (!json.contains("loss") || !json["loss"].is_number()) continue;
-    const Chart::Point p = {json["step"].get<double>(), json["loss"].get<double>()};
-    (json["event"] == "step" ? training : validation).push_back(p);
-    last = std::max(last, p[0]), low = std::min(low, p[1]), high = std::max(high, p[1]);
+    (json["event"] == "step" ? training : validation).points.push_back({json["step"].get<double>(), json["loss"].get<double>()});
   }
-  // Room below the curves for the legend.
-  Chart chart(title, "step", "loss", {0, last}, {std::max(0.0, low - 0.3 * (high - low)), high + 0.05 * (high - low)});
-  chart.line(training, series_colour(5), false, 1.0);
-  chart.line(validation, series_colour(1));
-  chart.legend("training", series_colour(5));
-  chart.legend("validation", series_colour(1));
-  return chart;
+  return curve_chart(title, {training, validation});
 }
 
 const char* mae_config = R"({"model": {"encoder": {"image": [40, 48, 40], "patch": [8, 8, 8], "width": 192, "depth": 4, "heads": 4, "mlp": 768},

@@ -12,18 +12,18 @@
 #include "braing3n/io/nifti.hpp"
 #include "braing3n/io/nifti_write.hpp"
 #include "braing3n/io/output_guard.hpp"
-#include "braing3n/io/png.hpp"
 #include "braing3n/io/volume_model.hpp"
-#include "braing3n/volume/planes.hpp"
+#include "braing3n/report/chart.hpp"
+#include "braing3n/report/planes.hpp"
+#include "braing3n/report/png.hpp"
+#include "braing3n/report/table.hpp"
 #include "braing3n/volume/preprocess.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/memory_plan.hpp"
 #include "examples/support/progress.hpp"
-#include "examples/support/report_svg.hpp"
 #include "examples/support/scan_list.hpp"
-#include "examples/support/table.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;

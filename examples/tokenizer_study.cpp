@@ -11,10 +11,10 @@
 #include "braing3n/io/csv.hpp"
 #include "braing3n/io/file_lock.hpp"
 #include "braing3n/io/output_guard.hpp"
+#include "braing3n/report/chart.hpp"
+#include "braing3n/report/table.hpp"
 #include "examples/support/pipeline.hpp"
 #include "examples/support/progress.hpp"
-#include "examples/support/report_svg.hpp"
-#include "examples/support/table.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;

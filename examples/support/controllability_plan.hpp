@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "braing3n/base/philox.hpp"
+#include "braing3n/base/text.hpp"
 #include "braing3n/data/condition_labels.hpp"
 #include "braing3n/data/split.hpp"
 #include "braing3n/eval/controllability.hpp"
 #include "braing3n/eval/grouped_reader.hpp"
+#include "braing3n/report/chart.hpp"
 #include "examples/support/cohort_arguments.hpp"
-#include "examples/support/report_svg.hpp"
 #include "examples/support/sampling_arguments.hpp"
 
 namespace braing3n::examples {
@@ -113,9 +114,8 @@ class ControllabilityPlan {
                                 {base()}, {g}));
     for (const std::string& name : a.contrasts) add(name);
     if (contrasts.empty()) {
-      std::string why;
-      for (const auto& [what, reason] : left_out) why += concat(why.empty() ? "" : "; ", what, ": ", reason);
-      fail(ErrorKind::argument, "evaluate.contrasts", "nothing can be asked: ", why);
+      fail(ErrorKind::argument, "evaluate.contrasts", "nothing can be asked: ",
+           joined(left_out, "; ", [](const auto& item) { return concat(item.first, ": ", item.second); }));
     }
     std::uint32_t next = 0;
     for (PlannedArm& p : arms) {

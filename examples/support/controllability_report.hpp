@@ -9,8 +9,8 @@
 
 #include "braing3n/io/csv.hpp"
 #include "braing3n/io/json.hpp"
+#include "braing3n/report/table.hpp"
 #include "examples/support/controllability_scores.hpp"
-#include "examples/support/table.hpp"
 
 namespace braing3n::examples::detail {
 

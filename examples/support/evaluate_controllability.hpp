@@ -16,8 +16,9 @@
 #include <utility>
 #include <vector>
 
-#include "braing3n/io/png.hpp"
-#include "braing3n/train/previews.hpp"
+#include "braing3n/base/text.hpp"
+#include "braing3n/report/png.hpp"
+#include "braing3n/report/previews.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/controllability_report.hpp"
 #include "examples/support/feature_contract.hpp"
@@ -265,7 +266,7 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
         csv.prior(reader, c, s.prior);
       }
       for (std::size_t g = 0; g < a.cfg.size(); ++g) {
-        const std::string scale = braing3n::detail::number_text(a.cfg[g]);
+        const std::string scale = number_text(a.cfg[g]);
         if (c.classes.empty()) {
           entry["cond"][scale] = number_json(s.asked_number[g]);
           csv.number(reader, c, "cond", a.cfg[g], s.asked_number[g]);

@@ -15,21 +15,22 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/data/split.hpp"
 #include "braing3n/eval/diversity.hpp"
 #include "braing3n/eval/frechet.hpp"
 #include "braing3n/eval/reconstruction.hpp"
 #include "braing3n/eval/region_reader.hpp"
-#include "braing3n/io/png.hpp"
 #include "braing3n/probe/feature_file.hpp"
-#include "braing3n/train/previews.hpp"
+#include "braing3n/report/chart.hpp"
+#include "braing3n/report/png.hpp"
+#include "braing3n/report/previews.hpp"
+#include "braing3n/report/table.hpp"
 #include "examples/support/cohort_arguments.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/region_truth.hpp"
-#include "examples/support/report_svg.hpp"
 #include "examples/support/sample_arms.hpp"
 #include "examples/support/sampling_arguments.hpp"
-#include "examples/support/table.hpp"
 #include "examples/support/unseen_people.hpp"
 
 namespace braing3n::examples {
@@ -112,7 +113,7 @@ class ScanConditions {
           if (number && *number >= fields[f].minimum && *number <= fields[f].maximum) row[f].number = *number;
           continue;
         }
-        const std::string value = text ? *text : number ? braing3n::detail::number_text(*number) : std::string();
+        const std::string value = text ? *text : number ? number_text(*number) : std::string();
         const auto found = std::find(fields[f].values.begin(), fields[f].values.end(), value);
         if (found != fields[f].values.end()) row[f].label = static_cast<std::int32_t>(found - fields[f].values.begin());
       }

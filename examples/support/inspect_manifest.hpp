@@ -7,14 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/data/content_hash.hpp"
 #include "braing3n/data/manifest.hpp"
 #include "braing3n/data/prefetch.hpp"
 #include "braing3n/io/json.hpp"
 #include "braing3n/io/nifti.hpp"
+#include "braing3n/report/table.hpp"
 #include "examples/support/inspect_volume.hpp"
 #include "examples/support/progress.hpp"
-#include "examples/support/table.hpp"
 
 namespace braing3n::examples {
 
@@ -132,7 +133,7 @@ inline void print_manifest(const Json& r) {
   std::cout << r["file"].get<std::string>() << ": " << with_commas(r["volumes"].get<Index>()) << " volumes of " << with_commas(r["subjects"].get<Index>())
             << (r["subjects"] == 1 ? " subject, " : " subjects, ") << (r["subjects_with_repeats"] == 0 ? "none" : r["subjects_with_repeats"].dump() + " of them") << " with several\n\n";
   const auto text = [](const Json& row, const char* key, int digits = 3) {
-    return row.contains(key) ? row[key].is_string() ? row[key].get<std::string>() : braing3n::detail::rounded(row[key].get<double>(), digits) : std::string();
+    return row.contains(key) ? row[key].is_string() ? row[key].get<std::string>() : significant(row[key].get<double>(), digits) : std::string();
   };
   Table cohorts({"cohort", "volumes", "subjects", "with age", "mean age", "sd", "from", "to"});
   for (const Json& c : r["cohorts"])

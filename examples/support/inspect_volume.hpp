@@ -5,12 +5,13 @@
 #include <optional>
 #include <string>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/data/content_hash.hpp"
 #include "braing3n/io/json.hpp"
 #include "braing3n/io/nifti.hpp"
 #include "braing3n/io/npy.hpp"
-#include "braing3n/io/png.hpp"
-#include "braing3n/volume/planes.hpp"
+#include "braing3n/report/planes.hpp"
+#include "braing3n/report/png.hpp"
 #include "braing3n/volume/preprocess.hpp"
 
 namespace braing3n::examples {
@@ -114,21 +115,21 @@ inline void print_findings(const Json& list) {
 inline void print_volume(const Json& r) {
   const auto join = [](const Json& list) {
     std::string text;
-    for (const Json& v : list) text += (text.empty() ? "" : " x ") + (v.is_number_float() ? braing3n::detail::rounded(v.get<double>()) : v.dump());
+    for (const Json& v : list) text += (text.empty() ? "" : " x ") + (v.is_number_float() ? significant(v.get<double>()) : v.dump());
     return text;
   };
   std::cout << r["file"].get<std::string>() << '\n'
             << "  " << r["format"].get<std::string>() << ", " << join(r["dims"]) << " voxels of " << r["element"].get<std::string>();
   if (r.contains("slope")) {
-    std::cout << ", value = " << braing3n::detail::rounded(r["slope"].get<double>(), 6) << " * stored";
-    if (const double b = r["intercept"].get<double>(); b != 0) std::cout << (b < 0 ? " - " : " + ") << braing3n::detail::rounded(std::abs(b), 6);
+    std::cout << ", value = " << significant(r["slope"].get<double>(), 6) << " * stored";
+    if (const double b = r["intercept"].get<double>(); b != 0) std::cout << (b < 0 ? " - " : " + ") << significant(std::abs(b), 6);
   }
   if (r.contains("mark")) std::cout << ", marked " << r["mark"].get<std::string>();
   std::cout << "\n  " << join(r["spacing_mm"]) << " mm, orientation " << (r["orientation"].is_null() ? "unknown" : r["orientation"].get<std::string>()) << " from "
             << r["affine_source"].get<std::string>();
-  if (r["tilt_degrees"].is_number() && r["tilt_degrees"].get<double>() > 0.05) std::cout << ", tilted by " << braing3n::detail::rounded(r["tilt_degrees"], 3) << " degrees";
+  if (r["tilt_degrees"].is_number() && r["tilt_degrees"].get<double>() > 0.05) std::cout << ", tilted by " << significant(r["tilt_degrees"], 3) << " degrees";
   const Json& v = r["values"];
-  const auto number = [](const Json& value, int digits) { return value.is_null() ? std::string("unknown") : braing3n::detail::rounded(value.get<double>(), digits); };
+  const auto number = [](const Json& value, int digits) { return value.is_null() ? std::string("unknown") : significant(value.get<double>(), digits); };
   std::cout << "\n  values " << number(v["min"], 4) << " to " << number(v["max"], 6) << ", " << number(v["nonzero_litres"], 3) << " litres not zero, mean "
             << number(v["nonzero_mean"], 4) << " sd " << number(v["nonzero_sd"], 4) << " of these";
   if (const Index lost = v["non_finite"].get<Index>(); lost > 0) std::cout << "; " << lost << (lost == 1 ? " voxel is" : " voxels are") << " not finite and left out here";

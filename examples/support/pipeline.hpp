@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/program.hpp"
 
@@ -46,11 +47,10 @@ class Pipeline {
   /// environment) when it does not end well, Interrupted after Ctrl-C.
   void operator()(const std::string& title, std::vector<std::string> command) {
     stop_if_interrupted();
-    std::string shown;
-    for (const std::string& word : command) {
+    const std::string shown = joined(command, " ", [](const std::string& word) {
       const bool plain = !word.empty() && word.find_first_of(" '\"{}()*?$&;|<>\\") == std::string::npos;
-      shown += (shown.empty() ? "" : " ") + (plain ? word : "'" + word + "'");
-    }
+      return plain ? word : "'" + word + "'";
+    });
     if (!common_.quiet) std::cerr << "\n" << title << "\n$ " << shown << "\n";
     const std::string name = command[0];
     command[0] = (folder_ / name).string();

@@ -5,8 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/probe/panel_files.hpp"
-#include "examples/support/report_html.hpp"
+#include "braing3n/report/html_page.hpp"
 
 namespace braing3n::examples {
 
@@ -108,9 +109,8 @@ inline std::vector<Chart> regression_charts(const TaskResult& r) {
 
 inline std::string panel_html(const PanelReport& report) {
   const PanelOptions& o = report.options;
-  std::string sources;
-  for (const PanelRun& run : report.runs)
-    sources += concat(sources.empty() ? "" : "; ", run.features, " (", run.rows, " rows, ", run.columns, " features)");
+  const std::string sources =
+      joined(report.runs, "; ", [](const PanelRun& run) { return concat(run.features, " (", run.rows, " rows, ", run.columns, " features)"); });
   HtmlPage page("Linear probes", concat(sources, ". ", o.folds.folds, " folds with whole subjects, seed ", o.folds.seed,
                                         o.standardize ? ", standardised inside the fold" : "",
                                         o.select ? ", penalty chosen by inner folds" : concat(", C = ", o.C, ", alpha = ", o.alpha), "."));

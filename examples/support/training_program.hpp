@@ -9,13 +9,14 @@
 
 #include "braing3n/data/split.hpp"
 #include "braing3n/io/output_guard.hpp"
+#include "braing3n/report/png.hpp"
+#include "braing3n/report/table.hpp"
 #include "braing3n/train/fit.hpp"
 #include "braing3n/train/volumes.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/program.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/resident_memory.hpp"
-#include "examples/support/table.hpp"
 
 namespace braing3n::examples {
 

@@ -1,5 +1,5 @@
 // Tensors, models, volumes and files on the CPU: what it takes to use a model. Written by tests/tools/check_tree.py --write-umbrella.
-// On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), the Eigen and oneDNN providers, interop/, and the
+// On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), the Eigen and oneDNN providers, interop/, and the
 // CUDA side (cuda.cuh).
 #pragma once
 
@@ -11,6 +11,7 @@
 #include "braing3n/base/philox.hpp"
 #include "braing3n/base/shape.hpp"
 #include "braing3n/base/stream.hpp"
+#include "braing3n/base/text.hpp"
 #include "braing3n/core/memory.hpp"
 #include "braing3n/core/parameter_view.hpp"
 #include "braing3n/core/precision.hpp"
@@ -115,11 +116,9 @@
 #include "braing3n/volume/affine.hpp"
 #include "braing3n/volume/contract.hpp"
 #include "braing3n/volume/findings.hpp"
-#include "braing3n/volume/image.hpp"
 #include "braing3n/volume/input_checks.hpp"
 #include "braing3n/volume/model_grid.hpp"
 #include "braing3n/volume/orientation.hpp"
-#include "braing3n/volume/planes.hpp"
 #include "braing3n/volume/preprocess.hpp"
 #include "braing3n/volume/reimpose.hpp"
 #include "braing3n/volume/resample.hpp"
@@ -128,12 +127,18 @@
 #include "braing3n/volume/volume.hpp"
 #include "braing3n/volume/xtensor.hpp"
 #include "braing3n/io/atomic_file.hpp"
+#include "braing3n/io/cell.hpp"
 #include "braing3n/io/checksum.hpp"
+#include "braing3n/io/column_names.hpp"
 #include "braing3n/io/csv.hpp"
 #include "braing3n/io/csv_table.hpp"
 #include "braing3n/io/csv_writer.hpp"
 #include "braing3n/io/dtype.hpp"
+#include "braing3n/io/encoding.hpp"
 #include "braing3n/io/enum_names.hpp"
+#include "braing3n/io/file_lock.hpp"
+#include "braing3n/io/finite_weights.hpp"
+#include "braing3n/io/foreign_content.hpp"
 #include "braing3n/io/gzip.hpp"
 #include "braing3n/io/json.hpp"
 #include "braing3n/io/json_text.hpp"
@@ -144,13 +149,14 @@
 #include "braing3n/io/nifti_voxels.hpp"
 #include "braing3n/io/npy.hpp"
 #include "braing3n/io/npz.hpp"
+#include "braing3n/io/output_guard.hpp"
 #include "braing3n/io/peer_config.hpp"
-#include "braing3n/io/png.hpp"
 #include "braing3n/io/safetensors.hpp"
 #include "braing3n/io/safetensors_header.hpp"
 #include "braing3n/io/safetensors_reader.hpp"
 #include "braing3n/io/safetensors_writer.hpp"
 #include "braing3n/io/saved_model.hpp"
+#include "braing3n/io/stated_missing.hpp"
 #include "braing3n/io/text.hpp"
 #include "braing3n/io/volume_model.hpp"
 #if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
@@ -164,3 +170,4 @@
 #include "braing3n/eval/psnr.hpp"
 #include "braing3n/eval/reconstruction.hpp"
 #include "braing3n/eval/ssim3d.hpp"
+#include "braing3n/eval/unseen_people.hpp"

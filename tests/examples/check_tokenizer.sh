@@ -44,7 +44,7 @@ expect 0 "best validation loss" "$bin/tokenizer_train" --encoder mae --data $dat
 expect 0 "stopped after step 3 of 8" "$bin/tokenizer_train" --encoder mae --data $data --out tokparts --config tokenizer.json "${common[@]}" --stop-at 3
 expect 0 "best validation loss" "$bin/tokenizer_train" --encoder mae --data $data --out tokparts --config tokenizer.json "${common[@]}" --resume auto
 same tok tokparts
-for file in curves.png preview.png config.json split.csv; do [[ -s tok/$file ]] || { echo "tokenizer programs: no tok/$file" >&2; exit 1; }; done
+for file in curves.svg preview.png config.json split.csv; do [[ -s tok/$file ]] || { echo "tokenizer programs: no tok/$file" >&2; exit 1; }; done
 
 # Features and latents of all; a second call finds everything finished; another model does not continue the file.
 expect 0 "features of 8 scans" "$bin/encode" --model tok --data $data --out features.safetensors --latents latents.safetensors --quiet

@@ -4,27 +4,11 @@
 
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
-#include "examples/support/table.hpp"
 #include "tests/io/damage.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
 using namespace braing3n::test;
-
-TEST_CASE("table: texts left, numbers right") {
-  Table table({"name", "count", "note"});
-  CHECK(table.empty());
-  table.row("é", with_commas(1234567), "a1");
-  table.row("longer", 7, "");
-  std::ostringstream out;
-  table.print(out);
-  CHECK(out.str() == "name        count  note\n-----------------------\né       1,234,567  a1\nlonger          7\n");
-  CHECK(with_commas(0) == "0");
-  CHECK(with_commas(999) == "999");
-  CHECK(with_commas(-196005888) == "-196,005,888");
-  CHECK(byte_text(1536) == "1.5 KiB");
-  CHECK(byte_text(17) == "17 B");
-}
 
 TEST_CASE("progress: the time left counts this run only") {
   Progress p("x", 100, true, 40);

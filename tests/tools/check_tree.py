@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 INCLUDE = ROOT / "include"
 FOLDERS = ["base", "core", "backend", "linalg", "ops", "autograd", "nn", "models", "objective", "sample", "optim", "volume", "io", "data",
-           "probe", "eval", "train", "interop"]
+           "probe", "eval", "report", "train", "interop"]
 # header prefix of the third party -> places that may include it
 THIRD_PARTIES = {
     "Eigen/": ["backend/cpu/", "linalg/", "interop/"],
@@ -25,8 +25,7 @@ THIRD_PARTIES = {
     "xtl/": ["volume/", "io/", "data/", "eval/", "interop/"],
     "nlohmann/": ["io/"],
     "nifti": ["io/"],
-    "stb/": ["io/"],
-    "zlib.h": ["io/"],
+    "zlib.h": ["io/", "report/"],
     "oneapi/": ["backend/cpu/"],
     "dnnl": ["backend/cpu/"],
     "CLI/": [],
@@ -46,12 +45,13 @@ ON_REQUEST = re.compile(r"braing3n/(backend/cpu/(onednn|eigen)|backend/cuda/|int
 WRITTEN = "Written by tests/tools/check_tree.py --write-umbrella."
 UMBRELLAS = [
     ("probe.hpp", r"probe/|linalg/", f"// Everything about probes on tables of features. {WRITTEN}\n"),
+    ("report.hpp", r"report/", f"// Pictures of volumes, charts, tables and pages. {WRITTEN}\n"),
     ("generate.hpp", r"sample/|objective/|io/saved_dit|eval/(controllability|diversity|frechet|grouped_reader|memorisation)",
      f"// Flow matching, samplers and guidance, diffusion transformers in files, measures of samples. {WRITTEN}\n"),
     ("train.hpp", r"train/|data/|optim/|io/(training_state|convert)|eval/(downsampling|patch_pca|region_reader|tissue_volumes)",
      f"// Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. {WRITTEN}\n"),
     ("braing3n.hpp", r"", f"""// Tensors, models, volumes and files on the CPU: what it takes to use a model. {WRITTEN}
-// On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), the Eigen and oneDNN providers, interop/, and the
+// On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), the Eigen and oneDNN providers, interop/, and the
 // CUDA side (cuda.cuh).
 """),
 ]

@@ -61,7 +61,7 @@ TEST_CASE("a training that is stopped and resumed ends in the bytes of one that 
     CHECK(run.steps == stop);
   }
   CHECK(train(parts.path, test::tiny_mae(), 0, ResumeMode::automatic).end == FitEnd::complete);
-  for (const char* name : {"model.safetensors", "last.safetensors", "state.safetensors", "log.jsonl", "curves.png"}) {
+  for (const char* name : {"model.safetensors", "last.safetensors", "state.safetensors", "log.jsonl", "curves.svg"}) {
     CAPTURE(name);
     CHECK(test::bytes_of(whole.path / name).size() > 100);
     CHECK(test::bytes_of(whole.path / name) == test::bytes_of(parts.path / name));

@@ -346,22 +346,3 @@ TEST_CASE("scans that fail are left out and named; a source in memory reads each
   CHECK(reads == 6);
   test::check_error("test.broken", {"broken"}, [&] { for_each_volume(ctx, broken, {2}, failures, [](Index, const Tensor<float, Cpu>&) {}); });
 }
-
-TEST_CASE("curves are drawn from what there is") {
-  const Image empty = draw_curves("nothing", {{"a", {1, 2, 3}, {}}});
-  CHECK(empty.width == 720);
-  Curve curve{"a", {255, 0, 0}, {}};
-  for (int i = 1; i <= 1000; ++i) curve.points.emplace_back(i, 1.0 / i);
-  const Image image = draw_curves("loss", {curve});
-  Index red = 0, falls = 0, last = -1;
-  for (Index x = 70; x < 704; ++x)
-    for (Index y = 30; y < 366; ++y)
-      if (image.at(x, y)[0] == 255 && image.at(x, y)[1] == 0) {
-        ++red;
-        falls += y >= last;
-        last = y;
-        break;
-      }
-  CHECK(red > 600);
-  CHECK(falls > red - 5);
-}

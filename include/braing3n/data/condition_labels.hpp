@@ -6,12 +6,12 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/data/manifest.hpp"
 #include "braing3n/io/json.hpp"
 #include "braing3n/models/conditions.hpp"
@@ -21,22 +21,12 @@ namespace braing3n::inline BRAING3N_ABI {
 namespace detail {
 
 inline std::string condition_names(const std::vector<ConditionField>& fields) {
-  std::string names;
-  for (const ConditionField& f : fields) names += (names.empty() ? "" : ", ") + f.name;
+  const std::string names = joined(fields, ", ", [](const ConditionField& f) { return f.name; });
   return names.empty() ? "none" : names;
 }
 inline std::string condition_choices(const ConditionField& field) {
   if (field.kind == ConditionKind::continuous) return concat("a number from ", field.minimum, " to ", field.maximum);
-  std::string names;
-  for (const std::string& v : field.values) names += (names.empty() ? "" : ", ") + v;
-  return names;
-}
-
-/// The shortest text that is this number: 70, 70.25.
-inline std::string number_text(double value) {
-  char digits[32];
-  const auto [end, status] = std::to_chars(digits, digits + sizeof digits, value);
-  return {digits, end};
+  return joined(field.values);
 }
 
 }  // namespace detail
@@ -125,15 +115,15 @@ inline ConditionRow parse_conditions(const std::vector<ConditionField>& fields, 
 /// The value as text; empty for the null.
 inline std::string condition_text(const ConditionField& field, const ConditionValue& value) {
   if (value.missing()) return {};
-  return field.kind == ConditionKind::categorical ? field.values.at(static_cast<std::size_t>(value.label)) : detail::number_text(value.number);
+  return field.kind == ConditionKind::categorical ? field.values.at(static_cast<std::size_t>(value.label)) : number_text(value.number);
 }
 
 /// "age=70, sex=F" of what is known; "no conditions".
 inline std::string describe_conditions(const std::vector<ConditionField>& fields, const ConditionRow& row) {
-  std::string all;
+  std::vector<std::string> known;
   for (std::size_t f = 0; f < fields.size(); ++f)
-    if (!row[f].missing()) all += concat(all.empty() ? "" : ", ", fields[f].name, "=", condition_text(fields[f], row[f]));
-  return all.empty() ? "no conditions" : all;
+    if (!row[f].missing()) known.push_back(concat(fields[f].name, "=", condition_text(fields[f], row[f])));
+  return known.empty() ? "no conditions" : joined(known);
 }
 
 /// {"age": 70, "sex": "F"} of what is known, and back.
@@ -164,7 +154,7 @@ inline std::vector<std::string> complete_conditions(std::vector<ConditionField>&
       for (const Index s : scans) {
         const Label& l = manifest.scans.at(static_cast<std::size_t>(s)).labels[*column];
         if (l.text) seen.insert(*l.text);
-        else if (l.number) seen.insert(detail::number_text(*l.number));
+        else if (l.number) seen.insert(number_text(*l.number));
       }
     field.values.assign(seen.begin(), seen.end());
     if (seen.empty()) removed.push_back(field.name);
@@ -230,7 +220,7 @@ inline std::vector<ConditionRow> condition_rows(const std::vector<ConditionField
           fail(ErrorKind::format, "condition.value", l.fault, "; leave the cell empty where it is not known (condition ", fields[f].name, ')');
         if (!l.fault.empty()) row[f] = condition_value(fields[f], l.cell);
         else if (l.number && fields[f].kind == ConditionKind::continuous) row[f] = condition_number(fields[f], *l.number);
-        else if (l.number) row[f] = condition_value(fields[f], detail::number_text(*l.number));
+        else if (l.number) row[f] = condition_value(fields[f], number_text(*l.number));
         else if (l.text) row[f] = condition_value(fields[f], *l.text);
       }
       require_conditions(fields, row);

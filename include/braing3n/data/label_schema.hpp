@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/io/text.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -28,11 +29,7 @@ struct LabelField {
   bool closed = false;                            // other values are errors
   double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
 
-  std::string known_values() const {
-    std::string list;
-    for (const std::string& v : values) list += (list.empty() ? "" : ", ") + v;
-    return list;
-  }
+  std::string known_values() const { return joined(values); }
 };
 
 struct LabelSchema {

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/io/convert_names.hpp"
 #include "braing3n/io/finite_weights.hpp"
 #include "braing3n/io/safetensors_reader.hpp"
@@ -212,8 +213,7 @@ inline std::vector<NamedTensor> converted_tensors(const ConversionPlan& plan, co
 inline std::string conversion_text(const ConversionPlan& plan) {
   std::string text;
   const auto candidates = [](const ConversionPlan::Lost& lost) {
-    std::string list;
-    for (const std::string& c : lost.candidates) list += (list.empty() ? "" : ", ") + in_quotes(c);
+    const std::string list = joined(lost.candidates, ", ", [](const std::string& c) { return in_quotes(c); });
     return list.empty() ? std::string() : "  nearest: " + list;
   };
   for (const auto& m : plan.missing) text += concat("missing     ", m.name, " ", shape_text(m.shape), candidates(m), "\n");

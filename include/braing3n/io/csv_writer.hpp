@@ -2,8 +2,6 @@
 // reads back to the same value.
 #pragma once
 
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <string>
@@ -11,6 +9,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/io/atomic_file.hpp"
 #include "braing3n/io/output_guard.hpp"
 
@@ -60,9 +59,7 @@ class CsvWriter {
           line += std::isnan(value) ? "n/a" : value > 0 ? "inf" : "-inf";
           return;
         }
-      std::array<char, 40> digits{};
-      const auto [end, status] = std::to_chars(digits.data(), digits.data() + digits.size(), value);
-      line.append(digits.data(), end);
+      line += number_text(value);
     } else if constexpr (requires { value.has_value(); }) {
       if (value.has_value()) append_value(line, *value);
     } else {

@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/io/atomic_file.hpp"
 #include "braing3n/io/enum_names.hpp"
 #include "braing3n/io/json_text.hpp"
@@ -135,10 +136,7 @@ void json_to_value(const Json& j, T& value, const JsonPlace& at) {
   } else if constexpr (std::is_enum_v<T>) {
     const auto found = j.is_string() ? enum_from_name<T>(j.get_ref<const std::string&>()) : std::nullopt;
     if (!found) {
-      const std::vector<std::string> names = enum_names<T>();
-      std::string list;
-      for (const std::string& name : names) list += (list.empty() ? "" : ", ") + in_quotes(name);
-      throw at.expected("one of " + list, j);
+      throw at.expected("one of " + joined(enum_names<T>(), ", ", [](const std::string& name) { return in_quotes(name); }), j);
     }
     value = *found;
   } else if constexpr (JsonShape<T>::kind == 1) {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/io/dtype.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -27,9 +28,7 @@ struct NamedTensor {
 
 /// "(2, 3)"; files may hold more axes than a Tensor can have.
 inline std::string shape_text(std::span<const Index> shape) {
-  std::string text = "(";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
-  return text + ")";
+  return "(" + joined(shape) + ")";
 }
 
 /// A tensor over memory of the caller, which must stay until the file is written. The product of `shape` must be the count.

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/core/tensor.hpp"
 #include "braing3n/io/checksum.hpp"
 #include "braing3n/io/foreign_content.hpp"
@@ -208,9 +209,7 @@ class SafetensorsFile {
   }
 
   static std::string dtype_names() {
-    std::string names;
-    for (const DType type : all_dtypes) names += (names.empty() ? "" : " ") + std::string(to_string(type));
-    return names;
+    return joined(all_dtypes, " ", [](DType type) { return to_string(type); });
   }
 
   std::string path_;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/io/model_file.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -137,9 +138,7 @@ inline ResumeChoice newest_training_state(const std::filesystem::path& path) {
     }
   }
   if (!choice.rejected.empty()) {
-    std::string all;
-    for (const std::string& reason : choice.rejected) all += (all.empty() ? "" : "; ") + reason;
-    throw Error(ErrorKind::format, "training_state.none", "no whole training state to resume from: " + all, path.string());
+    throw Error(ErrorKind::format, "training_state.none", "no whole training state to resume from: " + joined(choice.rejected, "; "), path.string());
   }
   return choice;
 }

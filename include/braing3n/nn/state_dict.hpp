@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/nn/initialize.hpp"
 #include "braing3n/nn/visit.hpp"
 
@@ -127,9 +128,7 @@ LoadReport load_state(Model& model, const Source& source, const LoadOptions& opt
     const Shape expected = file_shape(p.spec());
     const auto extents = expected.extents();
     if (!std::equal(found.begin(), found.end(), extents.begin(), extents.end())) {
-      std::string text = "(";
-      for (std::size_t i = 0; i < found.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(found[i]);
-      report.wrong_shape.push_back({path, expected, text + ")"});
+      report.wrong_shape.push_back({path, expected, "(" + joined(found) + ")"});
     }
   });
   std::sort(wanted.begin(), wanted.end());

@@ -22,6 +22,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/probe/panel.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -46,8 +47,7 @@ inline std::vector<Leak> find_label_conflicts(const TaskResult& task, const std:
   std::vector<Leak> out;
   for (const auto& [subject, found] : classes) {
     if (found.size() < 2) continue;
-    std::string list;
-    for (std::int32_t c : found) list += concat(list.empty() ? "" : ", ", task.task.classes[static_cast<std::size_t>(c)]);
+    const std::string list = joined(found, ", ", [&](std::int32_t c) { return task.task.classes[static_cast<std::size_t>(c)]; });
     out.push_back({"label_conflict", concat("subject ", in_quotes(subject_names[static_cast<std::size_t>(subject)]),
                                             " has more than one value of ", task.task.task.column, ": ", list)});
   }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/io/json_text.hpp"
 #include "braing3n/probe/confound.hpp"
 #include "braing3n/probe/leakage.hpp"
@@ -154,15 +155,7 @@ inline void write_predictions_csv(const std::filesystem::path& path, const Panel
         }
         const auto width = static_cast<std::size_t>(p.classes);
         const double* row = p.values.data() + k * width;
-        std::string all;
-        for (std::size_t c = 0; c < width; ++c) {
-          char digits[40];
-          all +=
-              concat(c > 0 ? ";" : "",
-                     std::string_view(
-                         digits, static_cast<std::size_t>(
-                                     std::to_chars(digits, digits + sizeof digits, row[c], std::chars_format::general, 7).ptr - digits)));
-        }
+        const std::string all = joined(std::span(row, width), ";", [](double v) { return significant(v, 7); });
         writer.row(run.features, r.task.task.text, report.ids[at], subject, p.fold[k], r.task.classes[static_cast<std::size_t>(p.label[k])],
                    r.task.classes[static_cast<std::size_t>(std::max_element(row, row + width) - row)], all);
       }

@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/io/csv.hpp"
 #include "braing3n/probe/label_cells.hpp"
 
@@ -121,11 +122,8 @@ inline std::string canonical_value(std::string_view column, std::string_view cel
     if (detail::equal_ignoring_case(text, "f") || detail::equal_ignoring_case(text, "female")) return "F";
     if (detail::equal_ignoring_case(text, "m") || detail::equal_ignoring_case(text, "male")) return "M";
   }
-  if (const auto number = as_number(text)) {
-    char digits[40];
-    return std::string(digits, std::to_chars(digits, digits + sizeof digits, *number).ptr);  // shortest form that reads back the same
-  }
-  return text;
+  const auto number = as_number(text);
+  return number ? number_text(*number) : text;
 }
 
 namespace detail {

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/report/previews.hpp"
 #include "braing3n/sample/generate.hpp"
 #include "braing3n/train/dit_training.hpp"
-#include "braing3n/train/previews.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

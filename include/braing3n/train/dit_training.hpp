@@ -10,9 +10,9 @@
 
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/objective/flow_matching.hpp"
+#include "braing3n/report/image.hpp"
 #include "braing3n/train/latent_data.hpp"
 #include "braing3n/train/options.hpp"
-#include "braing3n/volume/image.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

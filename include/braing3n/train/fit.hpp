@@ -3,7 +3,7 @@
 // Everything lies in one folder:
 //   model.safetensors   the model with the best validation loss       last.safetensors   the model after the last step
 //   state.safetensors   what a resumed run needs (state.safetensors.previous: the one before)
-//   log.jsonl, curves.png, preview.png
+//   log.jsonl, curves.svg, preview.png
 // A stopped and resumed run writes the same bytes into model and state as one that went through.
 #pragma once
 
@@ -24,7 +24,7 @@ struct TrainingFolder {
   std::filesystem::path last() const { return path / "last.safetensors"; }
   std::filesystem::path state() const { return path / "state.safetensors"; }
   std::filesystem::path log() const { return path / "log.jsonl"; }
-  std::filesystem::path curves() const { return path / "curves.png"; }
+  std::filesystem::path curves() const { return path / "curves.svg"; }
   std::filesystem::path preview() const { return path / "preview.png"; }
 };
 

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "braing3n/backend/cpu.hpp"
+#include "braing3n/base/text.hpp"
 #include "braing3n/models/mae3d.hpp"
-#include "braing3n/train/curves.hpp"
-#include "braing3n/train/previews.hpp"
+#include "braing3n/report/previews.hpp"
 #include "braing3n/train/token_statistics.hpp"
 #include "braing3n/train/volumes.hpp"
 
@@ -71,8 +71,8 @@ struct CollapseReport {
   Index people = 0;
   bool collapsed() const { return people > 1 && tokens < 0.1 * scans; }
   std::string str() const {
-    return concat("collapse check over ", people, " scans: ", detail::short_number(100 * tokens), " % of the tokens' variance is between people at one position (of the scans': ",
-                  detail::short_number(100 * scans), " %)", collapsed() ? ": THE ENCODER HAS COLLAPSED, it says next to nothing about a person" : "");
+    return concat("collapse check over ", people, " scans: ", significant(100 * tokens, 3), " % of the tokens' variance is between people at one position (of the scans': ",
+                  significant(100 * scans, 3), " %)", collapsed() ? ": THE ENCODER HAS COLLAPSED, it says next to nothing about a person" : "");
   }
 };
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "braing3n/models/tokenizer.hpp"
-#include "braing3n/train/previews.hpp"
+#include "braing3n/report/previews.hpp"
 #include "braing3n/train/token_readout.hpp"
 #include "braing3n/train/token_statistics.hpp"
 #include "braing3n/train/volumes.hpp"

@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/io/atomic_file.hpp"
 #include "braing3n/io/json.hpp"
-#include "braing3n/io/png.hpp"
-#include "braing3n/train/curves.hpp"
+#include "braing3n/report/curves.hpp"
 #include "braing3n/train/trainer.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -49,14 +49,19 @@ class TrainingLog {
   }
 
   const std::vector<Curve>& curves() const { return curves_; }
-  void draw(const std::filesystem::path& path, const std::string& title) const { write_png(path, draw_curves(title, curves_), {.overwrite = true, .durable = false}); }
+  /// Writes the curves as an SVG file.
+  void draw(const std::filesystem::path& path, const std::string& title) const {
+    AtomicFile file(path, {.overwrite = true, .durable = false});
+    file.write(curve_chart(title, curves_).svg_file());
+    file.commit();
+  }
 
  private:
   void take(const Json& json) {
     const std::string event = json.value("event", std::string());
     const auto loss = json.find("loss");
     if ((event != "step" && event != "validation") || loss == json.end() || !loss->is_number()) return;
-    curves_[event == "step" ? 0 : 1].points.emplace_back(static_cast<double>(json.at("step").get<Index>()), loss->get<double>());
+    curves_[event == "step" ? 0 : 1].points.push_back({static_cast<double>(json.at("step").get<Index>()), loss->get<double>()});
   }
   void write(const Json& json) {
     take(json);
@@ -66,7 +71,7 @@ class TrainingLog {
 
   std::filesystem::path path_;
   std::ofstream out_;
-  std::vector<Curve> curves_ = {{"training", {86, 140, 196}, {}}, {"validation", {200, 72, 20}, {}}};
+  std::vector<Curve> curves_ = {{"training", series_colour(5), {}}, {"validation", series_colour(1), {}}};
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

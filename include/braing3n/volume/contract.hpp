@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/volume/orientation.hpp"
 #include "braing3n/volume/volume.hpp"
 
@@ -61,12 +62,8 @@ struct PreprocessingContract {
 
 namespace detail {
 inline void require_choice(const char* field, const std::string& value, const std::vector<std::string>& known) {
-  std::string names;
-  for (const std::string& k : known) {
-    if (k == value) return;
-    names += (names.empty() ? "" : ", ") + k;
-  }
-  fail(ErrorKind::config, "contract.choice", "contract: ", field, " \"", value, "\" is unknown; known: ", names);
+  if (std::find(known.begin(), known.end(), value) != known.end()) return;
+  fail(ErrorKind::config, "contract.choice", "contract: ", field, " \"", value, "\" is unknown; known: ", joined(known));
 }
 }  // namespace detail
 

@@ -6,8 +6,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
+#include <limits>
 
+#include "braing3n/base/text.hpp"
 #include "braing3n/volume/findings.hpp"
 #include "braing3n/volume/model_grid.hpp"
 #include "braing3n/volume/statistics.hpp"
@@ -15,19 +16,6 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 namespace detail {
-inline std::string percent(double share) {
-  std::ostringstream out;
-  out.precision(share < 0.1 ? 2 : 3);
-  out << 100 * share << " %";
-  return std::move(out).str();
-}
-inline std::string rounded(double value, int digits = 4) {
-  std::ostringstream out;
-  out.precision(digits);
-  out << value;
-  return std::move(out).str();
-}
-
 /// The different values of a volume of whole numbers, if there are at most `limit`; otherwise limit + 1.
 inline Index distinct_values(const float* v, Index n, Index limit) {
   std::vector<float> seen;
@@ -67,10 +55,10 @@ inline Findings check_volume(const Volume& scan, const VolumeStatistics& s) {
   if (fewest == 1) f.add(Severity::warning, "volume.single_slice", "a single slice (", describe(n), " voxels), not a volume");
   else if (fewest < 16) f.add(Severity::warning, "volume.few_slices", "only ", fewest, " slices along one axis (", describe(n), " voxels)");
   if (const double skew = shear(scan.affine); skew > 1e-3)
-    f.add(Severity::warning, "volume.sheared", "the voxel axes are sheared by ", detail::rounded(std::asin(std::min(1.0, skew)) * 57.29577951308232, 3),
+    f.add(Severity::warning, "volume.sheared", "the voxel axes are sheared by ", significant(std::asin(std::min(1.0, skew)) * 57.29577951308232, 3),
           " degrees; they are straightened by interpolation");
   if (const double tilt = tilt_degrees(scan.affine); tilt > 5)
-    f.add(Severity::warning, "volume.oblique", "the scan lies ", detail::rounded(tilt, 3),
+    f.add(Severity::warning, "volume.oblique", "the scan lies ", significant(tilt, 3),
           " degrees away from the anatomical axes; it is not rotated, so register it if the model expects registered scans");
   return f;
 }
@@ -98,10 +86,10 @@ inline Findings check_against(const Volume& scan, const VolumeStatistics& s, con
     f.add(Severity::warning, "volume.spacing", "spacing ", describe(along), " mm, the model wants ", describe(Vec3(contract.spacing)),
           "; values are interpolated");
   if (coarse)
-    f.add(Severity::warning, "volume.thick_slices", "slices of ", detail::rounded(*std::max_element(along.begin(), along.end())), " mm (", describe(n),
+    f.add(Severity::warning, "volume.thick_slices", "slices of ", significant(*std::max_element(along.begin(), along.end())), " mm (", describe(n),
           " voxels): more than half of the model's slices would be made up");
   if (s.nonzero > 0 && static_cast<double>(outside) > 0.005 * static_cast<double>(s.nonzero))
-    f.add(Severity::warning, "volume.field_of_view", detail::percent(static_cast<double>(outside) / static_cast<double>(s.nonzero)),
+    f.add(Severity::warning, "volume.field_of_view", percent(static_cast<double>(outside) / static_cast<double>(s.nonzero)),
           " of the non-zero voxels lie outside the model's field of view of ", describe(contract.extent()), " mm and are cut off");
 
   const double litres = static_cast<double>(s.nonzero) * std::abs(scan.affine.determinant()) * 1e-6;
@@ -114,14 +102,14 @@ inline Findings check_against(const Volume& scan, const VolumeStatistics& s, con
     if (flat_corners)
       f.add(Severity::warning, "volume.background", "the background has the value ", corner, ", the model expects 0 (was the scan normalised before?)");
     else if (contract.skull_stripped && litres > 2.5)
-      f.add(Severity::warning, "volume.skull", "not skull-stripped: ", detail::rounded(litres, 2),
+      f.add(Severity::warning, "volume.skull", "not skull-stripped: ", significant(litres, 2),
             " litres of non-zero voxels, a brain has 0.9 to 2.2; the model expects scans without skull and scalp");
     else if (litres < 0.5)
-      f.add(Severity::warning, "volume.small", "only ", detail::rounded(litres, 2), " litres of non-zero voxels, a brain has 0.9 to 2.2");
+      f.add(Severity::warning, "volume.small", "only ", significant(litres, 2), " litres of non-zero voxels, a brain has 0.9 to 2.2");
   }
   if (s.negative > 0) {
     const double share = static_cast<double>(s.negative) / static_cast<double>(std::max<Index>(1, s.nonzero));
-    f.add(share > 0.01 && !contract.clip_negative ? Severity::warning : Severity::note, "volume.negative", detail::percent(share),
+    f.add(share > 0.01 && !contract.clip_negative ? Severity::warning : Severity::note, "volume.negative", percent(share),
           " of the non-zero voxels are negative", contract.clip_negative ? "; they become 0" : " and are kept");
   }
   if (s.min != s.max && s.min >= 0 && s.max <= 1.0f && !s.whole_numbers)

@@ -13,6 +13,19 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
+/// A grid with the contract's axes and spacing around the origin: where a preprocessed volume may be drawn when nobody knows the
+/// scan it came from.
+inline Grid contract_grid(const PreprocessingContract& c) {
+  const Orientation o = parse_orientation(c.orientation);
+  Grid g{c.shape, Affine{{{{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}}}}};
+  for (std::size_t a = 0; a < 3; ++a) {
+    const double step = o.sign[a] * c.spacing[a];
+    g.affine(o.axis[a], static_cast<int>(a)) = step;
+    g.affine(o.axis[a], 3) = -0.5 * step * static_cast<double>(c.shape[a] - 1);
+  }
+  return g;
+}
+
 struct ModelGrid {
   Grid grid;             // the model's voxels in the patient's world
   bool parallel = true;  // axis by axis through `maps`; otherwise through the two affines

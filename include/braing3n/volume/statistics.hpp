@@ -129,6 +129,28 @@ inline MeanAndDeviation mean_and_deviation(Context<Cpu>& ctx, const float* v, In
   return m;
 }
 
+/// The q-th quantile (0 to 1) of the finite non-zero values, from a histogram of 4096 bins.
+inline float nonzero_quantile(const float* v, Index n, double q) {
+  float low = std::numeric_limits<float>::infinity(), high = -low;
+  for (Index i = 0; i < n; ++i)
+    if (v[i] != 0 && std::isfinite(v[i])) low = std::min(low, v[i]), high = std::max(high, v[i]);
+  if (!(low < high)) return std::isfinite(low) ? low : 0.0f;
+  std::vector<Index> bins(4096, 0);
+  const double scale = 4096.0 / (static_cast<double>(high) - static_cast<double>(low));
+  Index count = 0;
+  for (Index i = 0; i < n; ++i)
+    if (v[i] != 0 && std::isfinite(v[i])) {
+      ++bins[static_cast<std::size_t>(std::min(4095.0, (static_cast<double>(v[i]) - static_cast<double>(low)) * scale))];
+      ++count;
+    }
+  Index below = 0;
+  for (std::size_t b = 0; b < bins.size(); ++b) {
+    below += bins[b];
+    if (static_cast<double>(below) >= q * static_cast<double>(count)) return static_cast<float>(static_cast<double>(low) + (static_cast<double>(b) + 1) / scale);
+  }
+  return high;
+}
+
 /// Centre of mass in voxel indices; the weights are the positive values. The middle of the grid when there are none.
 inline Vec3 centre_of_mass(Context<Cpu>& ctx, const Volume& volume) {
   const Extent3 n = volume.shape();

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <array>
-#include <sstream>
 #include <string>
 
 #include "braing3n/base/shape.hpp"
+#include "braing3n/base/text.hpp"
 #include "braing3n/volume/affine.hpp"
 #include "braing3n/volume/xtensor.hpp"
 
@@ -17,10 +17,7 @@ inline Index voxel_count(const Extent3& shape) { return shape[0] * shape[1] * sh
 inline std::string describe(const Extent3& shape) { return concat(shape[0], " x ", shape[1], " x ", shape[2]); }
 /// "1 x 1 x 1.25", four significant digits
 inline std::string describe(const Vec3& v) {
-  std::ostringstream out;
-  out.precision(4);
-  out << v[0] << " x " << v[1] << " x " << v[2];
-  return std::move(out).str();
+  return joined(v, " x ", [](double x) { return significant(x); });
 }
 
 /// Extents and place of a volume.

@@ -1,11 +1,11 @@
-// PNG files against another decoder (stb_image where it is installed, else the chunks by hand), and what is drawn.
+// PNG files, decoded chunk by chunk, and what is drawn.
 #include <doctest/doctest.h>
 #include <zlib.h>
 
 #include <cstring>
 
-#include "braing3n/io/png.hpp"
-#include "braing3n/volume/planes.hpp"
+#include "braing3n/report/planes.hpp"
+#include "braing3n/report/png.hpp"
 #include "tests/support/nifti_bytes.hpp"
 
 using namespace braing3n;

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "braing3n/io/atomic_file.hpp"
-#include "braing3n/volume/image.hpp"
+#include "braing3n/report/image.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

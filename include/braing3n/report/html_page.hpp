@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "examples/support/report_svg.hpp"
+#include "braing3n/report/chart.hpp"
 
-namespace braing3n::examples {
+namespace braing3n::inline BRAING3N_ABI {
 
 class HtmlPage {
  public:
@@ -94,4 +94,4 @@ class HtmlPage {
   std::string text_;
 };
 
-}  // namespace braing3n::examples
+}  // namespace braing3n::inline BRAING3N_ABI

@@ -10,7 +10,7 @@
 #include <limits>
 #include <vector>
 
-#include "braing3n/volume/image.hpp"
+#include "braing3n/report/image.hpp"
 #include "braing3n/volume/resample.hpp"
 #include "braing3n/volume/statistics.hpp"
 
@@ -24,28 +24,6 @@ struct PlaneOptions {
   const Vec3* centre = nullptr;  // mm; where the planes meet. Without: centre of mass
   bool labels = true;
 };
-
-/// The q-th quantile (0 to 1) of the finite non-zero values, from a histogram of 4096 bins.
-inline float nonzero_quantile(const float* v, Index n, double q) {
-  float low = std::numeric_limits<float>::infinity(), high = -low;
-  for (Index i = 0; i < n; ++i)
-    if (v[i] != 0 && std::isfinite(v[i])) low = std::min(low, v[i]), high = std::max(high, v[i]);
-  if (!(low < high)) return std::isfinite(low) ? low : 0.0f;
-  std::vector<Index> bins(4096, 0);
-  const double scale = 4096.0 / (static_cast<double>(high) - static_cast<double>(low));
-  Index count = 0;
-  for (Index i = 0; i < n; ++i)
-    if (v[i] != 0 && std::isfinite(v[i])) {
-      ++bins[static_cast<std::size_t>(std::min(4095.0, (static_cast<double>(v[i]) - static_cast<double>(low)) * scale))];
-      ++count;
-    }
-  Index below = 0;
-  for (std::size_t b = 0; b < bins.size(); ++b) {
-    below += bins[b];
-    if (static_cast<double>(below) >= q * static_cast<double>(count)) return static_cast<float>(static_cast<double>(low) + (static_cast<double>(b) + 1) / scale);
-  }
-  return high;
-}
 
 /// One row of three pictures.
 inline Image draw_planes(Context<Cpu>& ctx, const Volume& volume, const PlaneOptions& options = {}) {
@@ -110,8 +88,9 @@ inline Image draw_planes(Context<Cpu>& ctx, const Volume& volume, const PlaneOpt
       }
     }
     if (options.labels) {
-      draw_text(tile, 2, h / 2, p.left, {255, 200, 0});
-      draw_text(tile, w - 8, h / 2, p.right, {255, 200, 0});
+      const Index size = std::min(w, h) >= 200 ? 2 : 1;  // of the letters that name the sides
+      draw_text(tile, 2, h / 2, p.left, {255, 200, 0}, size);
+      draw_text(tile, w - 2 - text_width(p.right, size), h / 2, p.right, {255, 200, 0}, size);
     }
     height = std::max(height, h);
     width += w + 2;

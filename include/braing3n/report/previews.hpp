@@ -1,26 +1,15 @@
 // Pictures of volumes on a model's grid.
 #pragma once
 
+#include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "braing3n/core/tensor.hpp"
-#include "braing3n/volume/contract.hpp"
-#include "braing3n/volume/planes.hpp"
+#include "braing3n/report/planes.hpp"
+#include "braing3n/volume/model_grid.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-/// A grid with the contract's axes and spacing around the origin: where a preprocessed volume may be drawn when nobody knows the
-/// scan it came from.
-inline Grid contract_grid(const PreprocessingContract& c) {
-  const Orientation o = parse_orientation(c.orientation);
-  Grid g{c.shape, Affine{{{{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}}}}};
-  for (std::size_t a = 0; a < 3; ++a) {
-    const double step = o.sign[a] * c.spacing[a];
-    g.affine(o.axis[a], static_cast<int>(a)) = step;
-    g.affine(o.axis[a], 3) = -0.5 * step * static_cast<double>(c.shape[a] - 1);
-  }
-  return g;
-}
 
 /// Planes through the middle of each volume (1, X, Y, Z, 1) or (X, Y, Z), all in the grey scale of the reference.
 inline std::vector<Image> preview_rows(Context<Cpu>& ctx, const PreprocessingContract& contract, const Tensor<float, Cpu>& reference,

@@ -2,34 +2,14 @@
 #pragma once
 
 #include <algorithm>
-#include <initializer_list>
 #include <ostream>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "braing3n/base/error.hpp"
+#include "braing3n/base/text.hpp"
 
-namespace braing3n::examples {
-
-/// 1234567 -> "1,234,567"
-inline std::string with_commas(Index n) {
-  std::string digits = std::to_string(n < 0 ? -n : n);
-  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
-  return n < 0 ? "-" + digits : digits;
-}
-
-/// 1536 -> "1.5 KiB"
-inline std::string byte_text(double bytes) {
-  constexpr const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  std::size_t unit = 0;
-  for (; bytes >= 1024 && unit < 4; ++unit) bytes /= 1024;
-  std::ostringstream out;
-  out.precision(unit == 0 ? 0 : 1);
-  out << std::fixed << bytes << ' ' << units[unit];
-  return out.str();
-}
+namespace braing3n::inline BRAING3N_ABI {
 
 class Table {
  public:
@@ -83,4 +63,4 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-}  // namespace braing3n::examples
+}  // namespace braing3n::inline BRAING3N_ABI

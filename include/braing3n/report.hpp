@@ -1,0 +1,12 @@
+// Pictures of volumes, charts, tables and pages. Written by tests/tools/check_tree.py --write-umbrella.
+#pragma once
+
+#include "braing3n/report/chart.hpp"
+#include "braing3n/report/curves.hpp"
+#include "braing3n/report/font.hpp"
+#include "braing3n/report/html_page.hpp"
+#include "braing3n/report/image.hpp"
+#include "braing3n/report/planes.hpp"
+#include "braing3n/report/png.hpp"
+#include "braing3n/report/previews.hpp"
+#include "braing3n/report/table.hpp"
