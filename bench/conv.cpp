@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/support/arguments.hpp"
 #include "bench/support/provider.hpp"
 #include "bench/support/timing.hpp"
 #include "braing3n/backend/cpu/providers.hpp"
@@ -92,6 +93,7 @@ void up(const Bench& b, const Level& l) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  bench::check_arguments(argc, argv, "convolutions", {.options = {"--threads", "--provider", "--repeats", "--channels"}, .flags = {}, .words = {"conv", "forward", "up", "ends", "bf16", "small"}, .any_word = false});
   CpuOptions options;
   int repeats = 3;
   Index channels = 0;

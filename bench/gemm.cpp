@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <sstream>
 
+#include "bench/support/arguments.hpp"
 #include "bench/support/provider.hpp"
 #include "bench/support/timing.hpp"
 #include "braing3n/base/philox.hpp"
@@ -98,6 +99,7 @@ void backward(const Run& run, const Shape3& s) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  bench::check_arguments(argc, argv, "matrix products", {.options = {"--threads", "--rounds", "--only", "--providers"}, .flags = {}, .words = {}, .any_word = false});
   const int threads = std::atoi(bench::option(argc, argv, "--threads", "2").c_str());
   const int rounds = std::atoi(bench::option(argc, argv, "--rounds", "5").c_str());
   const std::string only = bench::option(argc, argv, "--only", "");

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/support/arguments.hpp"
 #include "bench/support/timing.hpp"
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/ops/concat.hpp"
@@ -42,6 +43,7 @@ struct Report {
 }  // namespace
 
 int main(int argc, char** argv) {
+  bench::check_arguments(argc, argv, "operations bound by memory", {.options = {"--threads", "--budget", "--million"}, .flags = {}, .words = {}, .any_word = false});
   Context<Cpu> ctx({.threads = std::stoi(bench::option(argc, argv, "--threads", "0"))});
   const double budget = std::stod(bench::option(argc, argv, "--budget", "0.3"));
   const Index n = std::stol(bench::option(argc, argv, "--million", "64")) * 1'000'000;

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/support/arguments.hpp"
 #include "bench/support/peak.hpp"
 #include "bench/support/provider.hpp"
 #include "braing3n/autograd/checkpoint.hpp"
@@ -233,6 +234,7 @@ void memory(const Bench& b) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  bench::check_arguments(argc, argv, "models", {.options = {"--threads", "--repeats", "--steps", "--provider", "--pack"}, .flags = {}, .words = {"memory", "encoder", "encoder-bf16", "dit", "d1", "mae-step", "dit-sample", "dit-step"}, .any_word = false});
   std::vector<std::string> wanted;
   CpuOptions options{.threads = 2};
   int repeats = 5, steps = 6;

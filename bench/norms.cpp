@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <string>
 
+#include "bench/support/arguments.hpp"
 #include "bench/support/timing.hpp"
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/base/philox.hpp"
@@ -59,6 +60,7 @@ double triad(Context<Cpu>& ctx, double budget) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  bench::check_arguments(argc, argv, "norms, activations and softmax", {.options = {"--threads", "--budget"}, .flags = {}, .words = {}, .any_word = false});
   Context<Cpu> ctx({.threads = std::stoi(bench::option(argc, argv, "--threads", "0"))});
   const double budget = std::stod(bench::option(argc, argv, "--budget", "0.3"));
   const Report report{triad(ctx, budget), budget};

@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <string>
 
+#include "bench/support/arguments.hpp"
 #include "braing3n/backend/cpu/providers.hpp"
 #include "braing3n/io/npy.hpp"
 #include "braing3n/probe/panel.hpp"
@@ -174,6 +175,7 @@ double product_rate(Context<Cpu>& ctx, Index d, Index columns) {
 }  // namespace
 
 int main(int argc, char** argv) try {
+  bench::check_arguments(argc, argv, "probes on a made-up table", {.options = {"--rows", "--features", "--tasks", "--threads", "--bootstrap", "--dump"}, .flags = {"--curve"}, .words = {}, .any_word = false});
   Index n = 35309, d = 1152, most_tasks = 23;
   int threads = 0, bootstrap = 0;
   bool curve = false;

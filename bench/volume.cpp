@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/support/arguments.hpp"
 #include "braing3n/data/loader.hpp"
 #include "braing3n/io/nifti_write.hpp"
 
@@ -73,6 +74,7 @@ void bare_inflate(const std::vector<std::byte>& file) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  bench::check_arguments(argc, argv, "reading, preprocessing and writing of a scan", {.options = {"--threads"}, .flags = {}, .words = {}, .any_word = true});
   int threads = 2;
   std::filesystem::path scan;
   for (int i = 1; i < argc; ++i) {
