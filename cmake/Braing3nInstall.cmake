@@ -23,3 +23,15 @@ install(FILES
   "${PROJECT_SOURCE_DIR}/cmake/Braing3nOneDnnClib.cmake"
   DESTINATION "${package_dir}")
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/braing3n")
+
+# For plain compiler calls: everything on the CPU. Paths are relative to the file, so an installation can be moved.
+set(pc_dir "${CMAKE_INSTALL_DATADIR}/pkgconfig")
+file(RELATIVE_PATH pc_to_prefix "/${pc_dir}" "/")
+string(REGEX REPLACE "/$" "" pc_to_prefix "${pc_to_prefix}")
+find_path(BRAING3N_NIFTI2_INCLUDE_DIR nifti2_io.h PATH_SUFFIXES nifti)
+mark_as_advanced(BRAING3N_NIFTI2_INCLUDE_DIR)
+if(BRAING3N_NIFTI2_INCLUDE_DIR)
+  set(pc_nifti_cflags " -I${BRAING3N_NIFTI2_INCLUDE_DIR}")  # libnifti2 has no file of its own for pkg-config
+endif()
+configure_file("${PROJECT_SOURCE_DIR}/cmake/braing3n.pc.in" "${PROJECT_BINARY_DIR}/braing3n.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/braing3n.pc" DESTINATION "${pc_dir}")

@@ -11,7 +11,7 @@ jobs=${JOBS:-2}
 cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
 # Moved after the installation: nothing in it may hold an absolute path.
 mv "$scratch/prefix" "$scratch/moved"
-if grep -rlF -e "$scratch/prefix" -e "$PWD" "$scratch/moved/share/cmake" "$scratch/moved/include"; then
+if grep -rlF -e "$scratch/prefix" -e "$PWD" "$scratch/moved/share/cmake" "$scratch/moved/share/pkgconfig" "$scratch/moved/include"; then
   echo "consumers: the files above hold a path of the build machine" >&2
   exit 1
 fi
@@ -31,6 +31,18 @@ consume core -DCONSUMER=core
 if [[ -f $scratch/moved/share/cmake/braing3n/braing3nCompiledTargets.cmake ]]; then
   consume compiled -DCONSUMER=compiled
   "$scratch/compiled/consumer"
+fi
+
+# Plain compiler calls, with what pkg-config prints.
+if command -v pkg-config >/dev/null; then
+  export PKG_CONFIG_PATH=$scratch/moved/share/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+  read -ra flags <<<"$(pkg-config --cflags braing3n)"
+  read -ra libraries <<<"$(pkg-config --libs braing3n)"
+  g++ -O1 "${flags[@]}" tests/consumer/main.cpp tests/consumer/second.cpp "${libraries[@]}" -o "$scratch/plain_compiler"
+  "$scratch/plain_compiler"
+  echo "consumer by pkg-config: passed"
+else
+  echo "consumer by pkg-config: skipped, no pkg-config"
 fi
 
 # A component that does not exist is refused with the list of those that do.
