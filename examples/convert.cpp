@@ -11,6 +11,7 @@
 #include <iostream>
 #include <map>
 
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/backend/cpu/providers.hpp"
 #include "braing3n/io/model_file.hpp"
 #include "braing3n/io/output_guard.hpp"
