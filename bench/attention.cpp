@@ -29,15 +29,16 @@ template <class T>
 Tensor<T, Cpu> filled(Context<Cpu>& ctx, const Shape& shape, std::uint32_t id) {
   Tensor<T, Cpu> t(ctx, shape);
   const Philox rng(1, Purpose::test, 0, id);
-  for (Index i = 0; i < t.size(); ++i) t.data()[i] = static_cast<T>(2.0f * rng.uniform(static_cast<std::uint64_t>(i)) - 1.0f);
+  for (Index i = 0; i < t.size(); ++i)
+    t.data()[i] = static_cast<T>(2.0f * rng.uniform(static_cast<std::uint64_t>(i)) - 1.0f);
   return t;
 }
 
 template <class T>
 void table(Context<Cpu>& ctx, double budget) {
   std::printf("%s, %d threads, %s\n", type_name<T>(), ctx.threads(), to_string(ctx.isa()));
-  std::printf("%-26s %22s | %8s %9s %6s | %8s %9s %6s\n", "", "shape (N, L, 3, H, D)", "fwd ms", "GFLOP/s", "peak", "bwd ms", "GFLOP/s",
-              "peak");
+  std::printf("%-26s %22s | %8s %9s %6s | %8s %9s %6s\n", "", "shape (N, L, 3, H, D)", "fwd ms", "GFLOP/s", "peak",
+              "bwd ms", "GFLOP/s", "peak");
   for (const Case& c : cases) {
     const auto qkv = filled<T>(ctx, {c.batch, c.tokens, 3, c.heads, c.width}, 1);
     const auto dy = filled<T>(ctx, {c.batch, c.tokens, c.heads * c.width}, 2);
@@ -49,15 +50,16 @@ void table(Context<Cpu>& ctx, double budget) {
     const double peak = (before + bench::fma_peak(ctx.isa(), ctx.threads())) / 2;
     const double product = 2e-9 * static_cast<double>(c.batch * c.heads * c.tokens * c.tokens * c.width);
     const double f = 2 * product / forward, b = 5 * product / backward;
-    std::printf("%-26s %22s | %8.2f %9.0f %6.2f | %8.2f %9.0f %6.2f\n", c.what, qkv.shape().str().c_str(), forward * 1e3, f, f / peak,
-                backward * 1e3, b, b / peak);
+    std::printf("%-26s %22s | %8.2f %9.0f %6.2f | %8.2f %9.0f %6.2f\n", c.what, qkv.shape().str().c_str(),
+                forward * 1e3, f, f / peak, backward * 1e3, b, b / peak);
   }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::check_arguments(argc, argv, "attention, forward and backward", {.options = {"--threads", "--budget"}, .flags = {"--bf16"}, .words = {}, .any_word = false});
+  bench::check_arguments(argc, argv, "attention, forward and backward",
+                         {.options = {"--threads", "--budget"}, .flags = {"--bf16"}, .words = {}, .any_word = false});
   Context<Cpu> ctx({.threads = std::stoi(bench::option(argc, argv, "--threads", "0"))});
   const double budget = std::stod(bench::option(argc, argv, "--budget", "0.5"));
   table<float>(ctx, budget);

@@ -56,7 +56,8 @@ struct Level {
   Index channels, x, y, z, batch = 1;
   double voxels() const { return static_cast<double>(batch * x * y * z); }
 };
-constexpr Level levels[] = {{512, 10, 12, 10}, {256, 20, 24, 20}, {128, 40, 48, 40}, {64, 80, 96, 80}, {32, 160, 192, 160}};
+constexpr Level levels[] = {
+    {512, 10, 12, 10}, {256, 20, 24, 20}, {128, 40, 48, 40}, {64, 80, 96, 80}, {32, 160, 192, 160}};
 
 std::string label(const char* what, Index in, Index out, const Level& l) {
   return concat(what, " ", in, "->", out, " @", l.x, "x", l.y, "x", l.z);
@@ -71,7 +72,8 @@ void forward(const Bench& b, const char* what, const Level& l, Index in, Index o
 
 void gradients(const Bench& b, const Level& l, Index in, Index out) {
   const Conv3dOptions same = Conv3dOptions::same(3);
-  const auto x = b.noise({l.batch, l.x, l.y, l.z, in}), w = b.noise({3, 3, 3, in, out}), dy = b.noise({l.batch, l.x, l.y, l.z, out});
+  const auto x = b.noise({l.batch, l.x, l.y, l.z, in}), w = b.noise({3, 3, 3, in, out}),
+             dy = b.noise({l.batch, l.x, l.y, l.z, out});
   auto dw = Tensor<float, Cpu>::zeros(b.ctx, w.shape());
   const double flop = 54.0 * static_cast<double>(in * out) * l.voxels();
   b.row(label("  d input", in, out, l), flop, [&] { conv3d_backward_input(dy, w, x.shape(), same); });
@@ -93,7 +95,11 @@ void up(const Bench& b, const Level& l) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::check_arguments(argc, argv, "convolutions", {.options = {"--threads", "--provider", "--repeats", "--channels"}, .flags = {}, .words = {"conv", "forward", "up", "ends", "bf16", "small"}, .any_word = false});
+  bench::check_arguments(argc, argv, "convolutions",
+                         {.options = {"--threads", "--provider", "--repeats", "--channels"},
+                          .flags = {},
+                          .words = {"conv", "forward", "up", "ends", "bf16", "small"},
+                          .any_word = false});
   CpuOptions options;
   int repeats = 3;
   Index channels = 0;
@@ -106,7 +112,9 @@ int main(int argc, char** argv) {
     else if (a == "--channels" && i + 1 < argc) channels = std::atoi(argv[++i]);
     else parts.push_back(a);
   }
-  const auto want = [&](const char* part) { return parts.empty() || std::find(parts.begin(), parts.end(), part) != parts.end(); };
+  const auto want = [&](const char* part) {
+    return parts.empty() || std::find(parts.begin(), parts.end(), part) != parts.end();
+  };
   Context<Cpu> ctx(options);
   const Bench b{ctx, repeats};
   std::printf("provider %s, %d threads\n", ctx.provider().name, ctx.threads());

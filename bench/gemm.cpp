@@ -19,14 +19,15 @@ struct Shape3 {
   Index m, k, n;
 };
 constexpr Shape3 layers[] = {{1200, 1152, 3456}, {1200, 1152, 1152}, {1200, 1152, 4608},
-                             {1200, 4608, 1152}, {360, 1152, 4608}, {2400, 1152, 4608}};
+                             {1200, 4608, 1152}, {360, 1152, 4608},  {2400, 1152, 4608}};
 
 template <class T>
 Tensor<T, Cpu> filled(Context<Cpu>& ctx, Index rows, Index cols, std::uint32_t id) {
   Tensor<T, Cpu> t(ctx, {rows, cols});
   const Philox rng(1, Purpose::test, 0, id);
   ctx.parallel_range(t.size(), 1 << 16, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) t.data()[i] = static_cast<T>(2.0f * rng.uniform(static_cast<std::uint64_t>(i)) - 1.0f);
+    for (Index i = begin; i < end; ++i)
+      t.data()[i] = static_cast<T>(2.0f * rng.uniform(static_cast<std::uint64_t>(i)) - 1.0f);
   });
   return t;
 }
@@ -54,12 +55,14 @@ void row(const Run& run, const char* what, const GemmCall<T>& call) {
   double before = bench::fma_peak(detect_isa(), run.ctx.threads());
   contest.run();
   const double peak = 0.5 * (before + bench::fma_peak(detect_isa(), run.ctx.threads()));
-  const double flop = 2.0 * static_cast<double>(call.m) * static_cast<double>(call.n) * static_cast<double>(call.k) * 1e-9;
+  const double flop =
+      2.0 * static_cast<double>(call.m) * static_cast<double>(call.n) * static_cast<double>(call.k) * 1e-9;
   const double plain = flop / contest.seconds("plain");
   std::printf("%-11s %-5s %-12s %5lld x %5lld x %5lld   %7.1f  %5.3f", run.ctx.provider().name, type_name<T>(), what,
-              static_cast<long long>(call.m),
-              static_cast<long long>(call.k), static_cast<long long>(call.n), plain, plain / peak);
-  if (bytes > 0) std::printf("   packed %7.1f  %5.3f", flop / contest.seconds("packed"), flop / contest.seconds("packed") / peak);
+              static_cast<long long>(call.m), static_cast<long long>(call.k), static_cast<long long>(call.n), plain,
+              plain / peak);
+  if (bytes > 0)
+    std::printf("   packed %7.1f  %5.3f", flop / contest.seconds("packed"), flop / contest.seconds("packed") / peak);
   std::printf("   peak %.0f\n", peak);
   std::fflush(stdout);
 }
@@ -80,7 +83,8 @@ void forward(const Run& run, const Shape3& s, const char* what = "y = x W^T") {
 /// dx = dy W and dW += dy^T x.
 template <class T>
 void backward(const Run& run, const Shape3& s) {
-  const auto x = filled<T>(run.ctx, s.m, s.k, 1), w = filled<T>(run.ctx, s.n, s.k, 2), dy = filled<T>(run.ctx, s.m, s.n, 3);
+  const auto x = filled<T>(run.ctx, s.m, s.k, 1), w = filled<T>(run.ctx, s.n, s.k, 2),
+             dy = filled<T>(run.ctx, s.m, s.n, 3);
   Tensor<T, Cpu> dx(run.ctx, {s.m, s.k}), dw = Tensor<T, Cpu>::zeros(run.ctx, {s.n, s.k});
   GemmCall<T> call;
   call.m = s.m, call.n = s.k, call.k = s.n;
@@ -99,7 +103,9 @@ void backward(const Run& run, const Shape3& s) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::check_arguments(argc, argv, "matrix products", {.options = {"--threads", "--rounds", "--only", "--providers"}, .flags = {}, .words = {}, .any_word = false});
+  bench::check_arguments(
+      argc, argv, "matrix products",
+      {.options = {"--threads", "--rounds", "--only", "--providers"}, .flags = {}, .words = {}, .any_word = false});
   const int threads = std::atoi(bench::option(argc, argv, "--threads", "2").c_str());
   const int rounds = std::atoi(bench::option(argc, argv, "--rounds", "5").c_str());
   const std::string only = bench::option(argc, argv, "--only", "");

@@ -43,11 +43,14 @@ struct Report {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::check_arguments(argc, argv, "operations bound by memory", {.options = {"--threads", "--budget", "--million"}, .flags = {}, .words = {}, .any_word = false});
+  bench::check_arguments(
+      argc, argv, "operations bound by memory",
+      {.options = {"--threads", "--budget", "--million"}, .flags = {}, .words = {}, .any_word = false});
   Context<Cpu> ctx({.threads = std::stoi(bench::option(argc, argv, "--threads", "0"))});
   const double budget = std::stod(bench::option(argc, argv, "--budget", "0.3"));
   const Index n = std::stol(bench::option(argc, argv, "--million", "64")) * 1'000'000;
-  X a = full<float>(ctx, {n}, 0.5), b = full<float>(ctx, {n}, 0.25), c = full<float>(ctx, {n}, 0.1), d = full<float>(ctx, {n}, 0.1);
+  X a = full<float>(ctx, {n}, 0.5), b = full<float>(ctx, {n}, 0.25), c = full<float>(ctx, {n}, 0.1),
+    d = full<float>(ctx, {n}, 0.1);
   const auto call = [&] { map(ctx, n, Triad{b.data(), c.data(), a.data()}); };
   const Report report{12e-9 * static_cast<double>(n) / bench::time_of(call, budget), budget};
   std::printf("%d threads, %s, %ld million floats, triad %.1f GB/s\n", ctx.threads(), to_string(ctx.isa()),

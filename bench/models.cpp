@@ -135,7 +135,8 @@ void dit_step(const Bench& b) {
     const std::vector<Index> positions = {position, position + 1};
     position += 2;
     const auto t = draw_times(1, std::span<const Index>(positions), TimeLaw::uniform);
-    const auto flow = flow_interpolate(data, draw_noise<float>(b.ctx, 1, std::span<const Index>(positions), {1200, 32}), t);
+    const auto flow =
+        flow_interpolate(data, draw_noise<float>(b.ctx, 1, std::span<const Index>(positions), {1200, 32}), t);
     optimizer.zero_gradients();
     Tape<Cpu> tape;
     Pass<Cpu> pass(b.ctx, tape);
@@ -147,7 +148,8 @@ void dit_step(const Bench& b) {
   b.report("DiT training step, batch 2", 3 * Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
   const double planned = static_cast<double>(5 * sizeof(float)) * static_cast<double>(count_parameters(model).learned) +
                          static_cast<double>(plan_training_pass<F32>(model.config, 2, false));
-  std::printf("%-28s %8.0f MB of tensors at most, %.0f MB planned\n", "", static_cast<double>(b.ctx.memory().stats().peak) * 1e-6, planned * 1e-6);
+  std::printf("%-28s %8.0f MB of tensors at most, %.0f MB planned\n", "",
+              static_cast<double>(b.ctx.memory().stats().peak) * 1e-6, planned * 1e-6);
 }
 
 /// A guided sample of `steps` steps against as many evaluations of the bare model on both halves; seconds of the sample.
@@ -179,8 +181,7 @@ double dit_sample(const Bench& b, int steps) {
   b.report(std::is_same_v<P, BF16> ? "DiT guided sample, bf16" : "DiT guided sample, fp32",
            steps * Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
   std::printf("%-28s %8.3f of the time of its %d evaluations, %zu allocations after the first step\n", "",
-              seconds / (steps * evaluation), 2 * steps,
-              b.ctx.memory().stats().system_calls - calls[1]);
+              seconds / (steps * evaluation), 2 * steps, b.ctx.memory().stats().system_calls - calls[1]);
   return seconds;
 }
 
@@ -234,7 +235,12 @@ void memory(const Bench& b) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::check_arguments(argc, argv, "models", {.options = {"--threads", "--repeats", "--steps", "--provider", "--pack"}, .flags = {}, .words = {"memory", "encoder", "encoder-bf16", "dit", "d1", "mae-step", "dit-sample", "dit-step"}, .any_word = false});
+  bench::check_arguments(
+      argc, argv, "models",
+      {.options = {"--threads", "--repeats", "--steps", "--provider", "--pack"},
+       .flags = {},
+       .words = {"memory", "encoder", "encoder-bf16", "dit", "d1", "mae-step", "dit-sample", "dit-step"},
+       .any_word = false});
   std::vector<std::string> wanted;
   CpuOptions options{.threads = 2};
   int repeats = 5, steps = 6;
@@ -246,10 +252,14 @@ int main(int argc, char** argv) {
     else if (a == "--provider" && i + 1 < argc) options.provider = &bench::provider(argv[++i]);
     else if (a == "--pack" && i + 1 < argc) {
       const std::string which = argv[++i];
-      options.packed_weights = which == "all" ? PackedWeights::all : which == "none" ? PackedWeights::none : PackedWeights::bfloat16;
+      options.packed_weights = which == "all"    ? PackedWeights::all
+                               : which == "none" ? PackedWeights::none
+                                                 : PackedWeights::bfloat16;
     } else wanted.push_back(a);
   }
-  const auto want = [&](const char* name) { return wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end(); };
+  const auto want = [&](const char* name) {
+    return wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end();
+  };
   if (want("memory")) {  // first and in a context of its own: the resident peak never falls
     Context<Cpu> ctx(options);
     memory({ctx, 1, 1});

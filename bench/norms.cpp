@@ -43,24 +43,27 @@ double triad(Context<Cpu>& ctx, double budget) {
   const Index n = 100'000'000;
   TensorF a(ctx, {n}), b = TensorF::zeros(ctx, {n}), c = TensorF::zeros(ctx, {n});
   a.zero();
-  const double t = bench::time_of([&] {
-    ctx.parallel_range(n, 1 << 16, [&](Index begin, Index end) {
-      float* x = a.data();
-      const float* y = b.data();
-      const float* z = c.data();
-      vectorized(ctx.isa(), [&]() BRAING3N_LAMBDA_INLINE {
-        BRAING3N_IVDEP
-        for (Index i = begin; i < end; ++i) x[i] = y[i] + 0.5f * z[i];
-      });
-    });
-  }, budget);
+  const double t = bench::time_of(
+      [&] {
+        ctx.parallel_range(n, 1 << 16, [&](Index begin, Index end) {
+          float* x = a.data();
+          const float* y = b.data();
+          const float* z = c.data();
+          vectorized(ctx.isa(), [&]() BRAING3N_LAMBDA_INLINE {
+            BRAING3N_IVDEP
+            for (Index i = begin; i < end; ++i) x[i] = y[i] + 0.5f * z[i];
+          });
+        });
+      },
+      budget);
   return 12e-9 * static_cast<double>(n) / t;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::check_arguments(argc, argv, "norms, activations and softmax", {.options = {"--threads", "--budget"}, .flags = {}, .words = {}, .any_word = false});
+  bench::check_arguments(argc, argv, "norms, activations and softmax",
+                         {.options = {"--threads", "--budget"}, .flags = {}, .words = {}, .any_word = false});
   Context<Cpu> ctx({.threads = std::stoi(bench::option(argc, argv, "--threads", "0"))});
   const double budget = std::stod(bench::option(argc, argv, "--budget", "0.3"));
   const Report report{triad(ctx, budget), budget};
@@ -79,7 +82,8 @@ int main(int argc, char** argv) {
   {
     const TensorF x = filled(ctx, {1200, 1152}, 1), dy = filled(ctx, x.shape(), 2);
     const TensorF w = filled(ctx, {1152}, 3), b = filled(ctx, {1152}, 4);
-    const TensorF shift = filled(ctx, {1, 1152}, 5), scale = filled(ctx, {1, 1152}, 6), tokens = x.reshape({1, 1200, 1152});
+    const TensorF shift = filled(ctx, {1, 1152}, 5), scale = filled(ctx, {1, 1152}, 6),
+                  tokens = x.reshape({1, 1200, 1152});
     TensorF dw = TensorF::zeros(ctx, {1152}), db = TensorF::zeros(ctx, {1152}), dx;
     auto r = layer_norm_forward(x, w, b);
     report.line("layer norm", x, 2, [&] { r = layer_norm_forward(x, w, b); });
@@ -93,7 +97,8 @@ int main(int argc, char** argv) {
     report.line("softmax", x, 2, [&] { y = softmax_forward(x); });
     report.line("softmax backward", x, 3, [&] { dx = softmax_backward(y, dy); });
   }
-  for (const Shape& shape : {Shape{1, 10, 12, 10, 512}, Shape{1, 40, 48, 40, 128}, Shape{1, 80, 96, 80, 64}, Shape{1, 160, 192, 160, 32}}) {
+  for (const Shape& shape :
+       {Shape{1, 10, 12, 10, 512}, Shape{1, 40, 48, 40, 128}, Shape{1, 80, 96, 80, 64}, Shape{1, 160, 192, 160, 32}}) {
     TensorF x = filled(ctx, shape, 1);
     const Index channels = shape[-1];
     const TensorF w = filled(ctx, {channels}, 2), b = filled(ctx, {channels}, 3);

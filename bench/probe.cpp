@@ -73,11 +73,18 @@ std::vector<float> decaying_features(Context<Cpu>& ctx, Index n, Index d) {
     const Index count = std::min(block, n - first);
     ctx.parallel(count, [&](Index i) {
       const Philox rng(1, Purpose::test, 0, static_cast<std::uint32_t>(first + i));
-      for (Index j = 0; j < d; ++j) z[static_cast<std::size_t>(i * d + j)] = static_cast<float>(rng.normal(static_cast<std::uint64_t>(j)));
+      for (Index j = 0; j < d; ++j)
+        z[static_cast<std::size_t>(i * d + j)] = static_cast<float>(rng.normal(static_cast<std::uint64_t>(j)));
     });
-    ctx.provider().gemm_f32.run(
-        ctx,
-        {.m = count, .n = d, .k = d, .a = z.data(), .a_row = d, .b = rotation.data(), .b_row = d, .c = x.data() + first * d, .c_row = d});
+    ctx.provider().gemm_f32.run(ctx, {.m = count,
+                                      .n = d,
+                                      .k = d,
+                                      .a = z.data(),
+                                      .a_row = d,
+                                      .b = rotation.data(),
+                                      .b_row = d,
+                                      .c = x.data() + first * d,
+                                      .c_row = d});
   }
   return x;
 }
@@ -88,7 +95,9 @@ Data make_data(Context<Cpu>& ctx, Index n, Index d) {
   const Philox rng(2, Purpose::test);
   for (Index i = 0; i < n; ++i)
     data.subject.push_back(static_cast<std::int32_t>(
-        i < people ? i : static_cast<Index>(rng.integer(static_cast<std::uint64_t>(i)) % static_cast<std::uint64_t>(people))));
+        i < people
+            ? i
+            : static_cast<Index>(rng.integer(static_cast<std::uint64_t>(i)) % static_cast<std::uint64_t>(people))));
   // Random linear scores of the standardised features, unit variance each, plus noise.
   const std::vector<int> classes{4, 8, 10, 19};
   Index scores = 11 + 8;
@@ -97,11 +106,12 @@ Data make_data(Context<Cpu>& ctx, Index n, Index d) {
   std::vector<float> weights(static_cast<std::size_t>(scores * d)), value(static_cast<std::size_t>(n * scores));
   for (Index s = 0; s < scores; ++s)
     for (Index j = 0; j < d; ++j)
-      weights[static_cast<std::size_t>(s * d + j)] =
-          static_cast<float>(Philox(3, Purpose::test, 0, static_cast<std::uint32_t>(s)).normal(static_cast<std::uint64_t>(j)) /
-                             std::sqrt(static_cast<double>(d)));
-  design.sweep<float>(scores, weights.data(), nullptr, nullptr,
-                      [&](Index, Index first, Index count, float* v) { std::copy_n(v, count * scores, value.data() + first * scores); });
+      weights[static_cast<std::size_t>(s * d + j)] = static_cast<float>(
+          Philox(3, Purpose::test, 0, static_cast<std::uint32_t>(s)).normal(static_cast<std::uint64_t>(j)) /
+          std::sqrt(static_cast<double>(d)));
+  design.sweep<float>(scores, weights.data(), nullptr, nullptr, [&](Index, Index first, Index count, float* v) {
+    std::copy_n(v, count * scores, value.data() + first * scores);
+  });
   const auto noisy = [&](Index i, Index s, double noise) {
     return static_cast<double>(value[static_cast<std::size_t>(i * scores + s)]) +
            noise * Philox(4, Purpose::test, static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(i)).normal(0);
@@ -151,7 +161,8 @@ double product_rate(Context<Cpu>& ctx, Index d, Index columns) {
   const Index rows = Design<float, Cpu>::block_rows;
   std::vector<T> a(static_cast<std::size_t>(rows * d), T(1)), b(static_cast<std::size_t>(columns * d), T(1));
   const Index repeats = 16;
-  std::vector<std::vector<T>> c(static_cast<std::size_t>(repeats), std::vector<T>(static_cast<std::size_t>(rows * columns)));
+  std::vector<std::vector<T>> c(static_cast<std::size_t>(repeats),
+                                std::vector<T>(static_cast<std::size_t>(rows * columns)));
   double best = 1e30;
   for (int trial = 0; trial < 5; ++trial) {
     const double start = seconds();
@@ -175,7 +186,11 @@ double product_rate(Context<Cpu>& ctx, Index d, Index columns) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  bench::check_arguments(argc, argv, "probes on a made-up table", {.options = {"--rows", "--features", "--tasks", "--threads", "--bootstrap", "--dump"}, .flags = {"--curve"}, .words = {}, .any_word = false});
+  bench::check_arguments(argc, argv, "probes on a made-up table",
+                         {.options = {"--rows", "--features", "--tasks", "--threads", "--bootstrap", "--dump"},
+                          .flags = {"--curve"},
+                          .words = {},
+                          .any_word = false});
   Index n = 35309, d = 1152, most_tasks = 23;
   int threads = 0, bootstrap = 0;
   bool curve = false;
@@ -200,9 +215,9 @@ int main(int argc, char** argv) try {
   data.tasks.resize(static_cast<std::size_t>(std::min<Index>(most_tasks, static_cast<Index>(data.tasks.size()))));
   ctx.memory().trim();
   ::malloc_trim(0);
-  std::printf("%lld x %lld float32 (%.0f MiB), %zu tasks, 5 folds, %d threads, provider %s\n", static_cast<long long>(n),
-              static_cast<long long>(d), static_cast<double>(n * d) * 4.0 / (1 << 20), data.tasks.size(), ctx.threads(),
-              ctx.provider().name);
+  std::printf("%lld x %lld float32 (%.0f MiB), %zu tasks, 5 folds, %d threads, provider %s\n",
+              static_cast<long long>(n), static_cast<long long>(d), static_cast<double>(n * d) * 4.0 / (1 << 20),
+              data.tasks.size(), ctx.threads(), ctx.provider().name);
 
   PanelOptions options;
   options.uncertainty.replicates = options.uncertainty.permutations = bootstrap;
@@ -236,7 +251,8 @@ int main(int argc, char** argv) try {
     const std::vector<TaskResult> results = panel.run(ctx, FeatureView<float>{data.x.data(), n, d});
     const double done = seconds(), peak = peak_since_reset();
     std::printf(
-        "%2zu tasks (%2.0f outputs): folds and rows %.3f s, fits and scores %.2f s, total %.2f s, peak %.0f MiB (%.0f before), 1.5 x "
+        "%2zu tasks (%2.0f outputs): folds and rows %.3f s, fits and scores %.2f s, total %.2f s, peak %.0f MiB (%.0f "
+        "before), 1.5 x "
         "features + 300 = %.0f MiB\n",
         count, columns_of_panel, prepared - start, done - prepared, done - start, peak, before,
         1.5 * static_cast<double>(n * d) * 4.0 / (1 << 20) + 300.0);
@@ -269,16 +285,18 @@ int main(int argc, char** argv) try {
     }
     const Index columns = 300;
     const double work = 2.0 * static_cast<double>(n * d);  // multiply-adds of one pass per column
-    const double floor =
-        work * (gradient_columns * product_rate<double>(ctx, d, columns) + product_columns * product_rate<float>(ctx, d, columns));
-    std::printf("all converged: %s, largest relative gradient %.1e; floor of these passes %.2f s (%.0f %% of the time)\n",
-                converged ? "yes" : "NO", worst, floor, 100.0 * floor / (done - folds_done));
+    const double floor = work * (gradient_columns * product_rate<double>(ctx, d, columns) +
+                                 product_columns * product_rate<float>(ctx, d, columns));
+    std::printf(
+        "all converged: %s, largest relative gradient %.1e; floor of these passes %.2f s (%.0f %% of the time)\n",
+        converged ? "yes" : "NO", worst, floor, 100.0 * floor / (done - folds_done));
     if (!dump.empty()) {
       std::filesystem::create_directories(dump);
       const WriteOptions replace{.overwrite = true};
       write_npy<float>(dump + "/features.npy", {n, d}, data.x, replace);
       for (const TaskResult& r : results) {
-        if (r.task.classification) write_npy<std::int32_t>(concat(dump, "/label.", r.task.task.text, ".npy"), {n}, r.task.label, replace);
+        if (r.task.classification)
+          write_npy<std::int32_t>(concat(dump, "/label.", r.task.task.text, ".npy"), {n}, r.task.label, replace);
         else write_npy<double>(concat(dump, "/label.", r.task.task.text, ".npy"), {n}, r.task.target, replace);
         write_npy<std::int32_t>(concat(dump, "/fold.", r.task.task.text, ".npy"), {n}, r.predictions.fold, replace);
         write_npy<double>(concat(dump, "/score.", r.task.task.text, ".npy"), {5}, r.scores.scores[0].folds, replace);

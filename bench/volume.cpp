@@ -45,7 +45,8 @@ Volume made_up(std::uint32_t id) {
   for (Index i = 0; i < 160; ++i)
     for (Index j = 0; j < 192; ++j)
       for (Index k = 0; k < 160; ++k, ++at) {
-        const double x = static_cast<double>(i - 80) / 66, y = static_cast<double>(j - 96) / 82, z = static_cast<double>(k - 80) / 64;
+        const double x = static_cast<double>(i - 80) / 66, y = static_cast<double>(j - 96) / 82,
+                     z = static_cast<double>(k - 80) / 64;
         const double texture = std::sin(0.31 * static_cast<double>(i)) * std::sin(0.27 * static_cast<double>(j)) *
                                std::sin(0.23 * static_cast<double>(k));
         const auto noise = 30 * rng.uniform(static_cast<std::uint64_t>(at));
@@ -74,7 +75,8 @@ void bare_inflate(const std::vector<std::byte>& file) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::check_arguments(argc, argv, "reading, preprocessing and writing of a scan", {.options = {"--threads"}, .flags = {}, .words = {}, .any_word = true});
+  bench::check_arguments(argc, argv, "reading, preprocessing and writing of a scan",
+                         {.options = {"--threads"}, .flags = {}, .words = {}, .any_word = true});
   int threads = 2;
   std::filesystem::path scan;
   for (int i = 1; i < argc; ++i) {
@@ -83,7 +85,8 @@ int main(int argc, char** argv) {
     else scan = a;
   }
   Context<Cpu> ctx({.threads = threads});
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("braing3n_bench_" + std::to_string(::getpid()));
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("braing3n_bench_" + std::to_string(::getpid()));
   std::filesystem::create_directories(folder);
   if (scan.empty()) {
     scan = folder / "scan.nii.gz";
@@ -92,8 +95,8 @@ int main(int argc, char** argv) {
     write_nifti(ctx, scan, made_up(1), o);
   }
   const NiftiInfo info = read_nifti_info(scan);
-  std::printf("%s: %s %s, %.1f MB, %d threads\n", scan.filename().c_str(), describe(info.header.shape()).c_str(), info.header.type.name,
-              1e-6 * static_cast<double>(std::filesystem::file_size(scan)), threads);
+  std::printf("%s: %s %s, %.1f MB, %d threads\n", scan.filename().c_str(), describe(info.header.shape()).c_str(),
+              info.header.type.name, 1e-6 * static_cast<double>(std::filesystem::file_size(scan)), threads);
   const MappedFile mapped(scan);
   const std::vector<std::byte> bytes(mapped.bytes().begin(), mapped.bytes().end());
   PreprocessingContract contract;
@@ -114,11 +117,14 @@ int main(int argc, char** argv) {
   turned.affine = Affine{{{{c, -s, 0, 0}, {s, c, 0, 0}, {0, 0, 1, 0}}}} * turned.affine;
   std::printf("%-46s %8.1f ms\n", "resampling to a rotated grid, same spacing",
               median_ms([&] { (void)resample(ctx, once.volume, turned); }, 5));
-  std::printf("%-46s %8.1f ms\n", "writing .nii.gz", median_ms([&] {
-    NiftiWriteOptions o;
-    o.file.overwrite = true, o.file.durable = false;
-    write_nifti(ctx, folder / "out.nii.gz", once.volume, o);
-  }, 3));
+  std::printf("%-46s %8.1f ms\n", "writing .nii.gz",
+              median_ms(
+                  [&] {
+                    NiftiWriteOptions o;
+                    o.file.overwrite = true, o.file.durable = false;
+                    write_nifti(ctx, folder / "out.nii.gz", once.volume, o);
+                  },
+                  3));
 
   // A cohort on disk; the "training step" keeps all threads of a context busy. The loader's own thread shares the cores, as
   // it does in training.
@@ -155,8 +161,8 @@ int main(int argc, char** argv) {
         (void)loader.next();
       }
       const double all = since(begin), waited = loader.seconds_waited() - before;
-      std::printf("loader, %s, steps of %.2f s: waited %.1f ms of %.2f s (%.2f %%)\n", cached ? "packed cache" : ".nii.gz", seconds,
-                  1e3 * waited, all, 100 * waited / all);
+      std::printf("loader, %s, steps of %.2f s: waited %.1f ms of %.2f s (%.2f %%)\n",
+                  cached ? "packed cache" : ".nii.gz", seconds, 1e3 * waited, all, 100 * waited / all);
     }
   std::filesystem::remove_all(folder);
   return sink[0] == 42.0f;  // keeps the work from being optimised away

@@ -32,7 +32,9 @@ struct Options {
 };
 
 WeightTarget target_of(const std::string& model) {
-  return model == "encoder" ? WeightTarget::encoder : model == "mae" ? WeightTarget::mae : WeightTarget::autoencoder_decoder;
+  return model == "encoder" ? WeightTarget::encoder
+         : model == "mae"   ? WeightTarget::mae
+                            : WeightTarget::autoencoder_decoder;
 }
 
 /// A state dict saved by torch.save is a pickle, which can run code; it is never read.
@@ -40,7 +42,8 @@ SafetensorsFile open_weights(const std::string& path) {
   {
     const MappedFile file(path);
     const auto bytes = file.bytes();
-    if (bytes.size() > 4 && (std::memcmp(bytes.data(), "PK\x03\x04", 4) == 0 || std::memcmp(bytes.data(), "\x80\x02", 2) == 0))
+    if (bytes.size() > 4 &&
+        (std::memcmp(bytes.data(), "PK\x03\x04", 4) == 0 || std::memcmp(bytes.data(), "\x80\x02", 2) == 0))
       throw Error(ErrorKind::format, "convert.pickle",
                   "is a PyTorch pickle, which can hold code and is not read; save the state dict as safetensors first "
                   "(docs/file-formats.md shows the four lines of Python)",
@@ -61,16 +64,17 @@ void print(const ConversionPlan& plan, bool quiet) {
 }
 
 template <class Config, class Model>
-int convert(const Options& o, const CommonOptions& common, const PeerConfig<Config>& peer, const Model& model, const char* kind,
-            const std::optional<PreprocessingContract>& contract, JsonLog& log) {
+int convert(const Options& o, const CommonOptions& common, const PeerConfig<Config>& peer, const Model& model,
+            const char* kind, const std::optional<PreprocessingContract>& contract, JsonLog& log) {
   if (!common.quiet)
     for (const std::string& key : peer.ignored) std::cout << "config      ignored: " << in_quotes(key) << '\n';
   const SafetensorsFile source = open_weights(o.in);
   if (source.trailing_bytes() > 0)
-    std::cerr << "convert: warning: " << o.in << ": " << source.trailing_bytes() << " bytes after the last tensor are ignored\n";
+    std::cerr << "convert: warning: " << o.in << ": " << source.trailing_bytes()
+              << " bytes after the last tensor are ignored\n";
   const std::vector<ExpectedTensor> expected = expected_tensors(model);
-  ConversionPlan plan =
-      plan_conversion(source.tensors(), o.from == "monai" ? WeightSource::monai : WeightSource::timm, target_of(o.model), expected);
+  ConversionPlan plan = plan_conversion(source.tensors(), o.from == "monai" ? WeightSource::monai : WeightSource::timm,
+                                        target_of(o.model), expected);
   for_each_parameter(model, [&](const std::string& name, const auto& parameter) {
     if (!parameter.spec().fixed) return;
     for (const auto& m : plan.matched) {
@@ -80,8 +84,8 @@ int convert(const Options& o, const CommonOptions& common, const PeerConfig<Conf
       for (std::size_t i = 0; i < stored.size(); ++i)
         largest = std::max(largest, std::abs(stored[i] - parameter.spec().init.element(static_cast<Index>(i))));
       if (!(largest < 1e-4))
-        plan.notes.push_back(
-            concat(name, " differs by up to ", largest, " from the sine-cosine table of this library; the stored table is kept"));
+        plan.notes.push_back(concat(name, " differs by up to ", largest,
+                                    " from the sine-cosine table of this library; the stored table is kept"));
     }
   });
   print(plan, common.quiet);
@@ -92,8 +96,9 @@ int convert(const Options& o, const CommonOptions& common, const PeerConfig<Conf
                      {"unused", plan.unused()},
                      {"wrong_shape", plan.wrong_shape.size()}});
   if (!plan.complete()) {
-    std::cerr << "convert: " << plan.missing.size() << " tensors are missing, " << plan.wrong_shape.size() << " have another shape and "
-              << plan.unused() << " of the model's own parts are unused; nothing was written\n";
+    std::cerr << "convert: " << plan.missing.size() << " tensors are missing, " << plan.wrong_shape.size()
+              << " have another shape and " << plan.unused()
+              << " of the model's own parts are unused; nothing was written\n";
     return exit_some_failed;
   }
   ModelInfo info;
@@ -101,8 +106,9 @@ int convert(const Options& o, const CommonOptions& common, const PeerConfig<Conf
   info.config = json_text(peer.config);
   if (contract) info.contract = json_text(*contract);
   info.licence = o.licence;
-  info.provenance =
-      o.provenance.empty() ? concat("converted from ", o.from, " weights ", std::filesystem::path(o.in).filename().string()) : o.provenance;
+  info.provenance = o.provenance.empty() ? concat("converted from ", o.from, " weights ",
+                                                  std::filesystem::path(o.in).filename().string())
+                                         : o.provenance;
   WriteOptions write;
   write.overwrite = common.force;
   write_model(o.out, info, converted_tensors(plan, source), write);
@@ -117,9 +123,13 @@ int convert(const Options& o, const CommonOptions& common, const PeerConfig<Conf
 int main(int argc, char** argv) {
   Options o;
   Program program("convert", "Turns weights of MONAI, timm or facebookresearch/mae models into a braing3n model file.");
-  program.app.add_option("--from", o.from, "naming scheme of the source")->required()->check(CLI::IsMember({"monai", "timm"}));
-  program.app.add_option("--model", o.model, "what the source is")->check(CLI::IsMember({"mae", "encoder", "autoencoder-decoder"}));
-  program.app.add_option("--config", o.config, "JSON file with the constructor arguments of the source model")->required();
+  program.app.add_option("--from", o.from, "naming scheme of the source")
+      ->required()
+      ->check(CLI::IsMember({"monai", "timm"}));
+  program.app.add_option("--model", o.model, "what the source is")
+      ->check(CLI::IsMember({"mae", "encoder", "autoencoder-decoder"}));
+  program.app.add_option("--config", o.config, "JSON file with the constructor arguments of the source model")
+      ->required();
   program.app.add_option("--licence", o.licence, "terms of the weights, stored in the file");
   program.app.add_option("--provenance", o.provenance, "origin of the weights, stored in the file");
   program.app.add_option("IN", o.in, "state dict as safetensors")->required();
@@ -140,16 +150,23 @@ int main(int argc, char** argv) {
     const Json arguments = read_json(o.config);
     const bool given = o.contract.given(program.app);
     if (o.model == "autoencoder-decoder") {
-      if (o.from != "monai") fail(ErrorKind::argument, "convert.model", "--model autoencoder-decoder is known for --from monai only");
-      if (given) fail(ErrorKind::argument, "convert.contract", "a decoder sees no scans; a preprocessing contract is for --model mae and encoder");
+      if (o.from != "monai")
+        fail(ErrorKind::argument, "convert.model", "--model autoencoder-decoder is known for --from monai only");
+      if (given)
+        fail(ErrorKind::argument, "convert.contract",
+             "a decoder sees no scans; a preprocessing contract is for --model mae and encoder");
       const auto peer = decoder_config_from_peer(arguments, o.config);
-      return convert(o, program.common, peer, CnnDecoder3d<Cpu, F32>(context, peer.config), "cnn_decoder3d", std::nullopt, log);
+      return convert(o, program.common, peer, CnnDecoder3d<Cpu, F32>(context, peer.config), "cnn_decoder3d",
+                     std::nullopt, log);
     }
-    const auto peer = mae_config_from_peer(arguments, o.from == "monai" ? WeightSource::monai : WeightSource::timm, o.config);
+    const auto peer =
+        mae_config_from_peer(arguments, o.from == "monai" ? WeightSource::monai : WeightSource::timm, o.config);
     const std::optional<PreprocessingContract> contract = given ? std::optional(o.contract.contract()) : std::nullopt;
     if (contract && contract->shape != peer.config.encoder.image)
-      fail(ErrorKind::config, "contract.shape", "the contract makes volumes of ", describe(contract->shape), ", the model takes ", describe(peer.config.encoder.image));
-    if (o.model == "mae") return convert(o, program.common, peer, Mae3d<Cpu, F32>(context, peer.config), "mae3d", contract, log);
+      fail(ErrorKind::config, "contract.shape", "the contract makes volumes of ", describe(contract->shape),
+           ", the model takes ", describe(peer.config.encoder.image));
+    if (o.model == "mae")
+      return convert(o, program.common, peer, Mae3d<Cpu, F32>(context, peer.config), "mae3d", contract, log);
     const PeerConfig<Vit3dConfig> encoder{peer.config.encoder, peer.ignored};
     return convert(o, program.common, encoder, Vit3d<Cpu, F32>(context, encoder.config), "vit3d", contract, log);
   });

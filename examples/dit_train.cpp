@@ -80,8 +80,10 @@ int main(int argc, char** argv) {
   SamplingOptions preview{.steps = 20, .guidance = {.scale = 1.5}};
   Program program("dit_train", "Trains a conditional diffusion transformer on the latents of a tokenizer.");
   arguments.add_to(program.app);
-  program.app.add_option("--tokenizer", tokenizer_path, "the tokenizer of the latents: previews then show volumes, and its hash is checked");
-  program.app.add_option("--preview-steps", preview.steps, "steps of the samples in the pictures")->check(CLI::Range(1, 1000));
+  program.app.add_option("--tokenizer", tokenizer_path,
+                         "the tokenizer of the latents: previews then show volumes, and its hash is checked");
+  program.app.add_option("--preview-steps", preview.steps, "steps of the samples in the pictures")
+      ->check(CLI::Range(1, 1000));
   program.app.add_option("--preview-rows", preview_rows, "samples in the pictures")->check(CLI::Range(1, 32));
   program.without({"--precision"});
   return program.run(argc, argv, [&]() -> int {
@@ -93,15 +95,21 @@ int main(int argc, char** argv) {
     const auto ctx = make_cpu_context(program.common);
     RunConfig run;
     run.dit = arguments.training.load<DitTrainingConfig>();
-    LatentData data = open_latent_data(*ctx, arguments.data, program.common.seed, [&](const std::string& text) { std::cerr << name << ": " << text << '\n'; });
+    LatentData data = open_latent_data(*ctx, arguments.data, program.common.seed,
+                                       [&](const std::string& text) { std::cerr << name << ": " << text << '\n'; });
     run.tokenizer = data.file->model_hash();
     // The configurations with a name have all conditions of the paper; who writes a file means the conditions in it.
     const bool named = arguments.training.config == "small" || arguments.training.config == "paper";
-    const std::vector<std::string> removed = run.dit.complete(data, named ? AbsentConditions::remove : AbsentConditions::refuse);
-    for (const std::string& condition : removed) std::cerr << name << ": no scan has a " << condition << "; the model is made without this condition\n";
+    const std::vector<std::string> removed =
+        run.dit.complete(data, named ? AbsentConditions::remove : AbsentConditions::refuse);
+    for (const std::string& condition : removed)
+      std::cerr << name << ": no scan has a " << condition << "; the model is made without this condition\n";
     take_conditions(data, run.dit.model.conditions);
-    if (const std::vector<std::string> lacking = absent_values(run.dit.model.conditions, data.conditions, data.scans.train); !lacking.empty())
-      std::cerr << name << ": warning: no training scan has " << braing3n::detail::some_of(lacking, 8) << "; samples under " << (lacking.size() == 1 ? "it" : "them") << " are not learnt\n";
+    if (const std::vector<std::string> lacking =
+            absent_values(run.dit.model.conditions, data.conditions, data.scans.train);
+        !lacking.empty())
+      std::cerr << name << ": warning: no training scan has " << braing3n::detail::some_of(lacking, 8)
+                << "; samples under " << (lacking.size() == 1 ? "it" : "them") << " are not learnt\n";
     run.dit.training = run.dit.training.resolved(static_cast<Index>(data.scans.train.size()));
 
     std::optional<LoadedDecoder<Cpu>> decoder;
@@ -109,19 +117,26 @@ int main(int argc, char** argv) {
       decoder = load_decoder(*ctx, tokenizer_path);
       if (decoder->config.bottleneck != data.file->channels() || decoder->config.encoder.grid() != data.file->grid() ||
           (!run.tokenizer.empty() && run.tokenizer != decoder->hash))
-        throw Error(ErrorKind::config, "dit3d.tokenizer", concat("the latents were made by tokenizer ", run.tokenizer, ", this one is ", decoder->hash), tokenizer_path);
+        throw Error(ErrorKind::config, "dit3d.tokenizer",
+                    concat("the latents were made by tokenizer ", run.tokenizer, ", this one is ", decoder->hash),
+                    tokenizer_path);
       run.tokenizer = decoder->hash;
     }
     Dit3d<Cpu, F32> model(*ctx, run.dit.model);
     initialize(model, program.common.seed);
     if (run.dit.model.gaussian_rank > 0) measure_gaussian(*ctx, data, model);
-    const LatentPicture picture = decoder ? decoded_picture(*ctx, data, decoder->contract, [&](const Tensor<float, Cpu>& z) { return (*decoder)(z); }) : channel_picture(*ctx, data);
+    const LatentPicture picture = decoder ? decoded_picture(*ctx, data, decoder->contract,
+                                                            [&](const Tensor<float, Cpu>& z) { return (*decoder)(z); })
+                                          : channel_picture(*ctx, data);
 
-    const std::string people = people_of_training(name, data.scans.split, tokenizer_path.empty() ? TrainedPeople{} : trained_people(std::filesystem::path(tokenizer_path)));
+    const std::string people = people_of_training(
+        name, data.scans.split,
+        tokenizer_path.empty() ? TrainedPeople{} : trained_people(std::filesystem::path(tokenizer_path)));
     std::optional<TimeBinFile> bins;
     DitTask* running = nullptr;
     TrainingParts<DitTask> parts;
-    parts.identity = {.kind = "dit3d", .config = json_text(run), .manifest_hash = data.scans.hash, .progress = {}, .extra = {}};
+    parts.identity = {
+        .kind = "dit3d", .config = json_text(run), .manifest_hash = data.scans.hash, .progress = {}, .extra = {}};
     parts.make_task = [&](Index start) {
       auto task = std::make_unique<DitTask>(*ctx, model, data, run.dit, program.common.seed, start);
       running = task.get();
@@ -137,7 +152,8 @@ int main(int argc, char** argv) {
       info.extra["people"] = people;
       save_dit(path, model, data.statistics, run.tokenizer, data.file->preprocessing(), info, {.overwrite = true});
     };
-    parts.step_bytes = plan_training_pass<F32>(run.dit.model, run.dit.training.batch, run.dit.training.recompute_blocks);
+    parts.step_bytes =
+        plan_training_pass<F32>(run.dit.model, run.dit.training.batch, run.dit.training.recompute_blocks);
     parts.at_the_end = [&] {
       if (running->time_bins()[0] > 0) std::cout << table_of(running->time_bins()) << '\n';
     };

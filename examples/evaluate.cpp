@@ -17,14 +17,18 @@ int main(int argc, char** argv) {
   program.app.require_subcommand(1);
   program.app.fallthrough();  // the common options may stand anywhere
   ReconstructionArguments reconstruction;
-  CLI::App* sub = program.app.add_subcommand("reconstruction", "a tokenizer next to down-sampling, principal components, the mean");
+  CLI::App* sub =
+      program.app.add_subcommand("reconstruction", "a tokenizer next to down-sampling, principal components, the mean");
   reconstruction.add_to(*sub);
   ControllabilityArguments controllability;
-  controllability.add_to(*program.app.add_subcommand("controllability", "are samples what was asked for? read by probes, next to unseen scans and their round trips"));
+  controllability.add_to(*program.app.add_subcommand(
+      "controllability", "are samples what was asked for? read by probes, next to unseen scans and their round trips"));
   FidelityArguments fidelity;
-  fidelity.add_to(*program.app.add_subcommand("fidelity", "do samples spread as scans do, with parts as large and features as theirs?"));
+  fidelity.add_to(*program.app.add_subcommand(
+      "fidelity", "do samples spread as scans do, with parts as large and features as theirs?"));
   MemorisationArguments memorisation;
-  memorisation.add_to(*program.app.add_subcommand("memorisation", "are samples copies of training scans? and are planted copies found?"));
+  memorisation.add_to(*program.app.add_subcommand(
+      "memorisation", "are samples copies of training scans? and are planted copies found?"));
   program.without({"--precision", "--seed"});
   return program.run(argc, argv, [&] {
     if (program.app.got_subcommand("controllability")) return evaluate_controllability(program, controllability);

@@ -38,7 +38,8 @@ Guidance parse_guidance(const Options& o, const std::vector<ConditionField>& fie
   Guidance g;
   const auto number = [](const std::string& what, const std::string& text) {
     const auto value = braing3n::detail::parse_label_number(text);
-    if (!value) fail(ErrorKind::argument, "guidance.scale", what, ' ', in_quotes(text, 60), ": expected a finite number");
+    if (!value)
+      fail(ErrorKind::argument, "guidance.scale", what, ' ', in_quotes(text, 60), ": expected a finite number");
     return *value;
   };
   if (o.cfg.find('=') == std::string::npos) {
@@ -48,7 +49,9 @@ Guidance parse_guidance(const Options& o, const std::vector<ConditionField>& fie
   }
   if (o.interval) {
     const std::size_t comma = o.interval->find(',');
-    if (comma == std::string::npos) fail(ErrorKind::argument, "guidance.interval", "--cfg-interval ", in_quotes(*o.interval, 60), ": expected LOW,HIGH");
+    if (comma == std::string::npos)
+      fail(ErrorKind::argument, "guidance.interval", "--cfg-interval ", in_quotes(*o.interval, 60),
+           ": expected LOW,HIGH");
     g.low = number("--cfg-interval", o.interval->substr(0, comma));
     g.high = number("--cfg-interval", o.interval->substr(comma + 1));
   }
@@ -65,7 +68,9 @@ struct Wanted {
 
 std::string file_part(const std::string& text) {
   std::string plain;
-  for (const char c : text) plain += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ? c : '_';
+  for (const char c : text)
+    plain +=
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ? c : '_';
   return plain;
 }
 
@@ -77,12 +82,15 @@ std::vector<Wanted> plan(const Options& o, const std::vector<ConditionField>& fi
     variants.emplace_back("", row);
   } else {
     const auto sweep = parse_assignments(o.sweep);
-    if (sweep.size() != 1) fail(ErrorKind::argument, "generate.sweep", "--sweep varies one condition: name=value,value,...");
+    if (sweep.size() != 1)
+      fail(ErrorKind::argument, "generate.sweep", "--sweep varies one condition: name=value,value,...");
     const std::size_t f = find_condition(fields, sweep[0].name);
-    if (!row[f].missing()) fail(ErrorKind::argument, "generate.sweep", sweep[0].name, " stands in --condition and in --sweep");
+    if (!row[f].missing())
+      fail(ErrorKind::argument, "generate.sweep", sweep[0].name, " stands in --condition and in --sweep");
     for (const std::string& value : sweep[0].values) {
       row[f] = condition_value(fields[f], value);
-      variants.emplace_back(concat(sweep[0].name, '=', row[f].missing() ? "null" : condition_text(fields[f], row[f])), row);
+      variants.emplace_back(concat(sweep[0].name, '=', row[f].missing() ? "null" : condition_text(fields[f], row[f])),
+                            row);
     }
   }
   std::vector<Wanted> all;
@@ -93,22 +101,27 @@ std::vector<Wanted> plan(const Options& o, const std::vector<ConditionField>& fi
       char number[16];
       const auto id = static_cast<std::uint32_t>(o.first + i);
       std::snprintf(number, sizeof number, "%04u", static_cast<unsigned>(id));
-      Wanted w{id, conditions, concat("SYNTHETIC_", number, variant.empty() ? "" : "_", file_part(variant)), variant.empty() ? describe_conditions(fields, conditions) : variant};
-      if (!names.insert(w.name).second) fail(ErrorKind::argument, "generate.sweep", "--sweep gives ", in_quotes(variant, 60), " twice, or two values that differ only in characters that no file name has");
+      Wanted w{id, conditions, concat("SYNTHETIC_", number, variant.empty() ? "" : "_", file_part(variant)),
+               variant.empty() ? describe_conditions(fields, conditions) : variant};
+      if (!names.insert(w.name).second)
+        fail(ErrorKind::argument, "generate.sweep", "--sweep gives ", in_quotes(variant, 60),
+             " twice, or two values that differ only in characters that no file name has");
       all.push_back(std::move(w));
     }
   return all;
 }
 
 /// Rows of three planes: one row per sample and, for a sweep, one per difference to the first value. All in the grey scale of the first.
-Image picture(Context<Cpu>& ctx, const PreprocessingContract& contract, const std::vector<Wanted>& wanted, const std::vector<Tensor<float, Cpu>>& volumes, std::size_t variants) {
+Image picture(Context<Cpu>& ctx, const PreprocessingContract& contract, const std::vector<Wanted>& wanted,
+              const std::vector<Tensor<float, Cpu>>& volumes, std::size_t variants) {
   std::vector<Image> tiles = preview_rows(ctx, contract, volumes.front(), volumes);
   std::vector<std::string> captions;
   for (const Wanted& w : wanted) captions.push_back(w.caption);
   if (variants < 2) return montage(tiles, std::min<Index>(2, std::ssize(tiles)), captions);
   // One column per value; under the samples of one noise the differences to its first value.
   const Grid grid = contract_grid(contract);
-  const Vec3 centre = grid.affine * Vec3{static_cast<double>(grid.shape[0] / 2), static_cast<double>(grid.shape[1] / 2), static_cast<double>(grid.shape[2] / 2)};
+  const Vec3 centre = grid.affine * Vec3{static_cast<double>(grid.shape[0] / 2), static_cast<double>(grid.shape[1] / 2),
+                                         static_cast<double>(grid.shape[2] / 2)};
   std::vector<Volume> differences;
   float largest = 0;
   for (std::size_t i = 0; i < volumes.size(); ++i) {
@@ -128,10 +141,12 @@ Image picture(Context<Cpu>& ctx, const PreprocessingContract& contract, const st
   std::vector<Image> all;
   std::vector<std::string> texts;
   for (std::size_t row = 0; row < volumes.size(); row += variants) {
-    for (std::size_t k = 0; k < variants; ++k) all.push_back(std::move(tiles[row + k])), texts.push_back(captions[row + k]);
+    for (std::size_t k = 0; k < variants; ++k)
+      all.push_back(std::move(tiles[row + k])), texts.push_back(captions[row + k]);
     for (std::size_t k = 0; k < variants; ++k) {
       all.push_back(draw_planes(ctx, differences[row + k], signs));
-      texts.push_back(concat("minus ", captions[row], ", full at ", number_text(std::round(100 * static_cast<double>(signs.high)) / 100)));
+      texts.push_back(concat("minus ", captions[row], ", full at ",
+                             number_text(std::round(100 * static_cast<double>(signs.high)) / 100)));
     }
   }
   return montage(all, static_cast<Index>(variants), texts);
@@ -140,12 +155,17 @@ Image picture(Context<Cpu>& ctx, const PreprocessingContract& contract, const st
 /// Bytes of the process once everything is loaded and at work: models, copies of their weights that the first run makes, and the larger of
 /// the two phases, whose blocks stay for the next sample as long as that is not much more than one phase needs.
 template <Precision P>
-std::size_t plan_memory(Context<Cpu>& ctx, const Dit3d<Cpu, P>& model, const CnnDecoder3d<Cpu, F32>& decoder, Index rows) {
+std::size_t plan_memory(Context<Cpu>& ctx, const Dit3d<Cpu, P>& model, const CnnDecoder3d<Cpu, F32>& decoder,
+                        Index rows) {
   ctx.memory().trim();
-  const std::size_t before = resident_bytes(), packed = std::is_same_v<P, BF16> ? static_cast<std::size_t>(count_parameters(model).learned) * sizeof(typename P::Compute) : 0,
+  const std::size_t before = resident_bytes(),
+                    packed = std::is_same_v<P, BF16> ? static_cast<std::size_t>(count_parameters(model).learned) *
+                                                           sizeof(typename P::Compute)
+                                                     : 0,
                     sampling = plan_evaluation<P>(model.config, rows);
   const DecodePlan decoding = plan_decode(decoder);
-  const std::size_t live = ctx.memory().stats().live + packed, most = CachingHostMemory::most_reserved(live + std::max(sampling, decoding.bytes)) - live;
+  const std::size_t live = ctx.memory().stats().live + packed,
+                    most = CachingHostMemory::most_reserved(live + std::max(sampling, decoding.bytes)) - live;
   return before + packed + std::min(sampling + decoding.blocks, most);
 }
 
@@ -178,7 +198,8 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
     common_record.precision = common.precision;
     common_record.provider = ctx->provider().name;
     common_record.model = {std::filesystem::absolute(model_path(o.model)).lexically_normal().string(), dit.hash};
-    common_record.tokenizer = {std::filesystem::absolute(model_path(o.tokenizer)).lexically_normal().string(), decoder.hash};
+    common_record.tokenizer = {std::filesystem::absolute(model_path(o.tokenizer)).lexically_normal().string(),
+                               decoder.hash};
     wanted = plan(o, fields);
     variants = wanted.size() / static_cast<std::size_t>(o.n);
     for (const ConditionScale& c : common_record.sampling.guidance.composed) {
@@ -204,7 +225,8 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
   if (!write.overwrite)
     for (const Wanted& w : wanted)
       for (const char* ending : {".nii.gz", ".json"})
-        if (const auto path = folder / (w.name + ending); std::filesystem::exists(path)) throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", path.string());
+        if (const auto path = folder / (w.name + ending); std::filesystem::exists(path))
+          throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", path.string());
 
   JsonLog log(common.json_log);
 
@@ -215,7 +237,8 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
   if (!common.quiet) std::cerr << "memory: " << planned / 1'000'000 << " MB planned\n";
   const Extent3 g = dit.model.config.grid;
   const Grid grid = contract_grid(decoder.contract);
-  Progress progress("generate", ((count + batch - 1) / batch) * evaluations(sampling.sampler, sampling.steps), common.quiet);
+  Progress progress("generate", ((count + batch - 1) / batch) * evaluations(sampling.sampler, sampling.steps),
+                    common.quiet);
   std::vector<Tensor<float, Cpu>> shown;
   int code = exit_done;
   Index done = 0;
@@ -227,19 +250,23 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
       ids.push_back(wanted[static_cast<std::size_t>(i)].id);
       rows.push_back(wanted[static_cast<std::size_t>(i)].row);
     }
-    const auto z = sample_latents(*ctx, dit.model, std::span<const std::uint32_t>(ids), rows, common_record.seed, sampling, [&] {
-      stop_if_interrupted();
-      progress.advance();
-    });
+    const auto z =
+        sample_latents(*ctx, dit.model, std::span<const std::uint32_t>(ids), rows, common_record.seed, sampling, [&] {
+          stop_if_interrupted();
+          progress.advance();
+        });
     Tensor<float, Cpu> latents;
     if constexpr (std::is_same_v<typename P::Compute, float>) latents = z;
     else latents = cast<float>(z);
     latents = dit.latents.restore(latents).reshape({end - begin, g[0], g[1], g[2], dit.model.config.channels});
-    if (!all_finite(latents)) fail(ErrorKind::numeric, "generate.finite", "a sample has values that are not finite: a smaller --cfg or more --steps may help");
+    if (!all_finite(latents))
+      fail(ErrorKind::numeric, "generate.finite",
+           "a sample has values that are not finite: a smaller --cfg or more --steps may help");
     for (Index i = begin; i < end; ++i) {
       stop_if_interrupted();
       const Wanted& w = wanted[static_cast<std::size_t>(i)];
-      const Tensor<float, Cpu> voxels = decoder(latents.slice(i - begin, i - begin + 1)).reshape({grid.shape[0], grid.shape[1], grid.shape[2]});
+      const Tensor<float, Cpu> voxels =
+          decoder(latents.slice(i - begin, i - begin + 1)).reshape({grid.shape[0], grid.shape[1], grid.shape[2]});
       Volume volume(grid);
       std::memcpy(volume.data(), voxels.data(), voxels.bytes());
       SampleRecord record = common_record;
@@ -247,14 +274,16 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
       record.sample = w.id;
       record.conditions = conditions_json(fields, w.row);
       NiftiWriteOptions options;
-      options.description = concat("SYNTHETIC braing3n ", dit.hash, ' ', decoder.hash, " seed ", record.seed, " sample ", w.id);
+      options.description =
+          concat("SYNTHETIC braing3n ", dit.hash, ' ', decoder.hash, " seed ", record.seed, " sample ", w.id);
       options.description.resize(std::min<std::size_t>(options.description.size(), 79));
       options.file = write;
       write_nifti(*ctx, folder / record.file, volume, options);
       record.crc32 = file_crc32(folder / record.file);
       if (again != nullptr && record.crc32 != again->crc32) {
-        std::cerr << "generate: " << record.file << " is not the same file: made by version " << again->version << " with kernels " << again->provider << ", now by version "
-                  << version() << " with " << ctx->provider().name << '\n';
+        std::cerr << "generate: " << record.file << " is not the same file: made by version " << again->version
+                  << " with kernels " << again->provider << ", now by version " << version() << " with "
+                  << ctx->provider().name << '\n';
         code = exit_some_failed;
       }
       write_json(folder / record.sidecar(), record, write);
@@ -264,7 +293,9 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
     }
   }
   progress.close();
-  if (!common.quiet) std::cerr << "memory: " << peak_resident_bytes() / 1'000'000 << " MB at the most, " << planned / 1'000'000 << " MB planned\n";
+  if (!common.quiet)
+    std::cerr << "memory: " << peak_resident_bytes() / 1'000'000 << " MB at the most, " << planned / 1'000'000
+              << " MB planned\n";
   log.event("memory", {{"peak", peak_resident_bytes()}, {"planned", planned}});
   if (!shown.empty()) {
     if (shown.size() < wanted.size()) shown.resize(shown.size() / variants * variants);
@@ -274,7 +305,8 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
     }
   }
   std::cout << done << " SYNTHETIC " << (done == 1 ? "volume" : "volumes") << " in " << folder.string();
-  if (again != nullptr) std::cout << (code == exit_done ? ": the same bytes as before" : ": not the same bytes as before");
+  if (again != nullptr)
+    std::cout << (code == exit_done ? ": the same bytes as before" : ": not the same bytes as before");
   std::cout << '\n';
   return code;
 }
@@ -292,9 +324,11 @@ int main(int argc, char** argv) {
   app.add_option("--n", o.n, "samples (of each value of a sweep)")->check(CLI::Range(1, 1000000));
   app.add_option("--first", o.first, "number of the first sample");
   o.sampler.add_to(app);
-  app.add_option("--cfg", o.cfg, "guidance: one scale for all conditions (1: none), or name=scale,... for each its own");
+  app.add_option("--cfg", o.cfg,
+                 "guidance: one scale for all conditions (1: none), or name=scale,... for each its own");
   app.add_option("--cfg-interval", o.interval, "LOW,HIGH: guide only for t between the two, 1 being noise");
-  app.add_option("--batch", o.batch, "samples made together, 0: chosen; changes nothing but the time")->check(CLI::NonNegativeNumber);
+  app.add_option("--batch", o.batch, "samples made together, 0: chosen; changes nothing but the time")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--redo", o.redo, "a sidecar: make that volume again");
   app.add_flag("--no-pictures", o.no_pictures, "no montage.png");
   app.add_option("--out", o.out, "folder for volumes, sidecars and montage.png")->required();
@@ -302,8 +336,10 @@ int main(int argc, char** argv) {
     std::optional<SampleRecord> record;
     if (!o.redo.empty()) {
       record = read_sample_record(o.redo);
-      for (const char* fixed : {"--condition", "--sweep", "--n", "--first", "--steps", "--sampler", "--cfg", "--cfg-interval", "--seed", "--precision"})
-        if (app.get_option(fixed)->count() > 0) fail(ErrorKind::argument, "generate.redo", fixed, " cannot be given with --redo: the sidecar says it");
+      for (const char* fixed : {"--condition", "--sweep", "--n", "--first", "--steps", "--sampler", "--cfg",
+                                "--cfg-interval", "--seed", "--precision"})
+        if (app.get_option(fixed)->count() > 0)
+          fail(ErrorKind::argument, "generate.redo", fixed, " cannot be given with --redo: the sidecar says it");
       if (!o.model.empty()) record->model.file = model_path(o.model).string();
       if (!o.tokenizer.empty()) record->tokenizer.file = model_path(o.tokenizer).string();
       record->model.require("model");
@@ -311,10 +347,12 @@ int main(int argc, char** argv) {
       o.model = record->model.file;
       o.tokenizer = record->tokenizer.file;
     } else {
-      if (o.model.empty() || o.tokenizer.empty()) fail(ErrorKind::argument, "generate.model", "expected --model and --tokenizer, or --redo");
+      if (o.model.empty() || o.tokenizer.empty())
+        fail(ErrorKind::argument, "generate.model", "expected --model and --tokenizer, or --redo");
       (void)o.sampler.options();
     }
     const std::string& precision = record ? record->precision : program.common.precision;
-    return precision == "bf16" ? generate<BF16>(program, o, record ? &*record : nullptr) : generate<F32>(program, o, record ? &*record : nullptr);
+    return precision == "bf16" ? generate<BF16>(program, o, record ? &*record : nullptr)
+                               : generate<F32>(program, o, record ? &*record : nullptr);
   });
 }

@@ -51,7 +51,8 @@ Json inspect_safetensors(const std::string& path, bool verify) {
   limits.allow_trailing_bytes = true;
   const SafetensorsFile file(path, limits);
   Json report = {{"file", path}, {"type", "safetensors"}, {"bytes", file.size()}};
-  if (file.trailing_bytes() > 0) report["warning"] = concat(file.trailing_bytes(), " bytes after the last tensor belong to no tensor");
+  if (file.trailing_bytes() > 0)
+    report["warning"] = concat(file.trailing_bytes(), " bytes after the last tensor belong to no tensor");
   report["checksum"] = !verify ? "not read" : file.verify_checksum() ? "good" : "none";
   Json metadata = Json::object(), tensors = Json::array();
   for (const auto& [key, value] : file.metadata()) metadata[key] = as_json(value);
@@ -63,7 +64,8 @@ Json inspect_safetensors(const std::string& path, bool verify) {
       }
   Index elements = 0;
   for (const NamedTensor& t : file.tensors()) {
-    tensors.push_back({{"name", t.name}, {"dtype", to_string(t.dtype)}, {"shape", t.shape}, {"elements", t.elements()}});
+    tensors.push_back(
+        {{"name", t.name}, {"dtype", to_string(t.dtype)}, {"shape", t.shape}, {"elements", t.elements()}});
     elements += t.elements();
   }
   report["metadata"] = metadata;
@@ -110,7 +112,9 @@ Json inspect_table(const std::string& path) {
   }
   for (const char* person : {"subject_id", "participant_id"})
     if (braing3n::detail::find_column_ignoring_case(table, person))
-      report["note"] = "a table of people without paths to scans; --pattern \"sub-{participant_id}_T1w.nii.gz\" or the like makes it a manifest";
+      report["note"] =
+          "a table of people without paths to scans; --pattern \"sub-{participant_id}_T1w.nii.gz\" or the like makes "
+          "it a manifest";
   return report;
 }
 
@@ -124,12 +128,14 @@ struct InspectOptions {
 Json inspect_file(Context<Cpu>& context, const std::string& path, const InspectOptions& options) {
   if (is_scan_name(path)) return inspect_volume(context, path, options.volume);
   const std::string name = file_ending(path);
-  if (name == ".npy") return {{"file", path}, {"type", "npy"}, {"tensors", Json::array({array_entry("", read_npy(path))})}};
+  if (name == ".npy")
+    return {{"file", path}, {"type", "npy"}, {"tensors", Json::array({array_entry("", read_npy(path))})}};
   if (name == ".npz") return inspect_npz(path);
   if (name == ".csv" || name == ".tsv") {
     const CsvTable table(path);
-    return is_manifest(table, options.manifest.pattern) ? inspect_manifest(table, options.manifest, options.read_scans, options.threads, options.quiet)
-                                                        : inspect_table(path);
+    return is_manifest(table, options.manifest.pattern)
+               ? inspect_manifest(table, options.manifest, options.read_scans, options.threads, options.quiet)
+               : inspect_table(path);
   }
   return inspect_safetensors(model_path(path).string(), options.verify);
 }
@@ -144,7 +150,6 @@ bool refused(const Json& report, bool strict) {
   return false;
 }
 
-
 void print_file(const Json& report) {
   if (report["type"] == "volume") return print_volume(report);
   if (report["type"] == "manifest") return print_manifest(report);
@@ -158,20 +163,26 @@ void print_file(const Json& report) {
   }
   if (report.contains("metadata"))
     for (const auto& [key, value] : report["metadata"].items())
-      std::cout << "  " << plain(key) << ": " << plain(key == "people" && value.is_array() ? concat(value.size(), " trained the model, as keys") : value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
+      std::cout << "  " << plain(key) << ": "
+                << plain(key == "people" && value.is_array() ? concat(value.size(), " trained the model, as keys")
+                         : value.is_string()                 ? value.get<std::string>()
+                                                             : value.dump())
+                << '\n';
   Table table(report.contains("columns") ? std::vector<std::string>{"column", "missing", "different", "values"}
                                          : std::vector<std::string>{"tensor", "type", "shape", "elements"});
   if (report.contains("columns"))
     for (const Json& c : report["columns"]) {
       std::string what;
       if (c.contains("values"))
-        for (const auto& [value, n] : c["values"].items()) what += (what.empty() ? "" : ", ") + value + " (" + n.dump() + ")";
+        for (const auto& [value, n] : c["values"].items())
+          what += (what.empty() ? "" : ", ") + value + " (" + n.dump() + ")";
       else if (c.contains("min")) what = significant(c["min"], 6) + " to " + significant(c["max"], 6);
       table.row(plain(c["name"]), c["missing"].dump(), c["different"].dump(), plain(what));
     }
   else
     for (const Json& t : report["tensors"])
-      table.row(plain(t["name"]), t["dtype"].get<std::string>(), shape_of(t["shape"]), with_commas(t["elements"].get<Index>()));
+      table.row(plain(t["name"]), t["dtype"].get<std::string>(), shape_of(t["shape"]),
+                with_commas(t["elements"].get<Index>()));
   if (!table.empty()) table.print(std::cout);
 }
 
@@ -208,7 +219,8 @@ void print_config(const Json& report) {
   Table table({"part", "parameters", "fixed", "f32"});
   for (const Json& p : report["parts"]) {
     const auto n = p["parameters"].get<Index>();
-    table.row(p["part"].get<std::string>(), with_commas(n), with_commas(p["fixed"].get<Index>()), byte_text(4.0 * static_cast<double>(n)));
+    table.row(p["part"].get<std::string>(), with_commas(n), with_commas(p["fixed"].get<Index>()),
+              byte_text(4.0 * static_cast<double>(n)));
   }
   table.print(std::cout);
 }
@@ -222,22 +234,28 @@ int main(int argc, char** argv) {
   std::string model;
   InspectOptions options;
   ContractOptions contract;
-  Program program("inspect", "Shows what scans, manifests, models, arrays and tables contain, and the size of a configuration.");
+  Program program("inspect",
+                  "Shows what scans, manifests, models, arrays and tables contain, and the size of a configuration.");
   program.app.add_flag("--json", json, "one JSON object per file");
   program.app.add_flag("--no-checksum", fast, "do not read whole files for their checksum");
-  program.app.add_option("--config", config, "paper, or a JSON file with any of mae, decoder, dit: print parameter counts");
-  program.app.add_option("FILE", files, "scans (.nii, .nii.gz, .hdr), manifests and tables (.csv, .tsv), safetensors, npy, npz");
-  program.app.add_option("--model", model, "check scans against the contract of this model: a file, or the folder of a training");
+  program.app.add_option("--config", config,
+                         "paper, or a JSON file with any of mae, decoder, dit: print parameter counts");
+  program.app.add_option("FILE", files,
+                         "scans (.nii, .nii.gz, .hdr), manifests and tables (.csv, .tsv), safetensors, npy, npz");
+  program.app.add_option("--model", model,
+                         "check scans against the contract of this model: a file, or the folder of a training");
   program.app.add_flag("--strict", strict, "warnings count as refusals (exit code 2)");
   program.app.add_option("--index", options.volume.index, "which volume of a scan file with several");
   program.app.add_option("--png", options.volume.png, "three planes of the scan as a picture (one scan)");
   program.app.add_option("--npy", options.volume.npy, "the scan's values as a NumPy array (one scan)");
-  program.app.add_option("--pattern", options.manifest.pattern, "paths for a manifest without them, for example sub-{participant_id}_T1w.nii.gz");
+  program.app.add_option("--pattern", options.manifest.pattern,
+                         "paths for a manifest without them, for example sub-{participant_id}_T1w.nii.gz");
   bool no_scans = false;
   program.app.add_flag("--no-scans", no_scans, "do not read the scans of a manifest (no search for copies)");
   contract.add_to(program.app);
   return program.run(argc, argv, [&]() -> int {
-    if (files.empty() == config.empty()) fail(ErrorKind::argument, "inspect.input", "expected either files or --config");
+    if (files.empty() == config.empty())
+      fail(ErrorKind::argument, "inspect.input", "expected either files or --config");
     if (!config.empty()) {
       const Json report = inspect_config(config);
       if (json) std::cout << report.dump(2) << '\n';
@@ -254,7 +272,8 @@ int main(int argc, char** argv) {
     if (!model.empty()) guard.input(model_path(model));
     if (!options.volume.png.empty()) require_ending(options.volume.png, {".png"});
     if (!options.volume.npy.empty()) require_ending(options.volume.npy, {".npy"});
-    for (const std::string& path : {options.volume.png, options.volume.npy, program.common.json_log}) guard.output(path);
+    for (const std::string& path : {options.volume.png, options.volume.npy, program.common.json_log})
+      guard.output(path);
     options.verify = !fast;
     options.read_scans = !no_scans;
     options.quiet = program.common.quiet || json;
@@ -273,7 +292,8 @@ int main(int argc, char** argv) {
           ++failed;
         }
       } catch (const Error& e) {
-        if (json) std::cout << Json({{"file", path}, {"type", "refused"}, {"id", e.id()}, {"error", e.what()}}).dump() << '\n';
+        if (json)
+          std::cout << Json({{"file", path}, {"type", "refused"}, {"id", e.id()}, {"error", e.what()}}).dump() << '\n';
         if (files.size() == 1 || e.kind() == ErrorKind::environment) throw;
         std::cerr << "inspect: " << e.what() << '\n';
         ++failed;

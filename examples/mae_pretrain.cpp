@@ -40,8 +40,12 @@ int main(int argc, char** argv) {
 
     const std::string people = people_of_training(program.app.get_name(), data.split, {});
     TrainingParts<MaeTask> parts;
-    parts.identity = {.kind = "mae3d", .config = json_text(config), .manifest_hash = data.hash, .progress = {}, .extra = {}};
-    parts.make_task = [&](Index start) { return std::make_unique<MaeTask>(*ctx, model, data, config.training, program.common.seed, start, config.visible_weight); };
+    parts.identity = {
+        .kind = "mae3d", .config = json_text(config), .manifest_hash = data.hash, .progress = {}, .extra = {}};
+    parts.make_task = [&](Index start) {
+      return std::make_unique<MaeTask>(*ctx, model, data, config.training, program.common.seed, start,
+                                       config.visible_weight);
+    };
     parts.save_model = [&](const std::filesystem::path& path, const std::string& provenance) {
       ModelInfo info;
       info.kind = "mae3d";

@@ -37,7 +37,9 @@ struct Scan {
   std::uint32_t subject, visit;
   Modality modality;
   std::string volume_id() const { return phantom_volume_id(subject, visit, modality); }
-  std::filesystem::path path() const { return std::filesystem::path("volumes") / ("SYNTHETIC_" + volume_id() + ".nii.gz"); }
+  std::filesystem::path path() const {
+    return std::filesystem::path("volumes") / ("SYNTHETIC_" + volume_id() + ".nii.gz");
+  }
 };
 
 std::vector<Scan> scans_of(const Options& o) {
@@ -50,7 +52,8 @@ std::vector<Scan> scans_of(const Options& o) {
 }
 
 /// Whole numbers of 16 bits with a slope, as scanners write them; what is not 0 stays so.
-void write_scan(Context<Cpu>& ctx, const std::filesystem::path& path, Volume& image, const Scan& scan, const CommonOptions& common) {
+void write_scan(Context<Cpu>& ctx, const std::filesystem::path& path, Volume& image, const Scan& scan,
+                const CommonOptions& common) {
   float most = 0;
   for (Index i = 0; i < image.size(); ++i) most = std::max(most, image.data()[i]);
   NiftiWriteOptions write;
@@ -70,10 +73,10 @@ void write_tables(const Options& o, const PhantomCohortOptions& cohort, const st
   std::vector<std::string> truth_header{"volume_id"};
   truth_header.insert(truth_header.end(), phantom_truth_columns.begin(), phantom_truth_columns.end());
   CsvWriter truth(o.out / "truth.csv", truth_header, write);
-  CsvWriter volumes(
-      o.out / "volumes.csv",
-      {"volume_id", "subject_id", "session_id", "path", "modality", "age", "sex", "disease", "site", "idh1", "cohort", "cdr", "days"},
-      write);
+  CsvWriter volumes(o.out / "volumes.csv",
+                    {"volume_id", "subject_id", "session_id", "path", "modality", "age", "sex", "disease", "site",
+                     "idh1", "cohort", "cdr", "days"},
+                    write);
   const auto rounded = [](double v, double unit) { return std::round(v / unit) * unit; };
   for (std::size_t i = 0; i < scans.size(); ++i) {
     const Scan& s = scans[i];
@@ -81,8 +84,8 @@ void write_tables(const Options& o, const PhantomCohortOptions& cohort, const st
     const PhantomVisit visit = phantom_visit(person, s.visit);
     const PhantomLabels labels = phantom_labels(person, visit.age);
     volumes.row(s.volume_id(), phantom_subject_id(s.subject), phantom_session_id(s.visit), s.path().generic_string(),
-                modality_names[static_cast<std::size_t>(s.modality)], std::round(visit.age * 100) / 100, labels.sex, labels.disease,
-                labels.site, labels.idh1, "phantom", labels.cdr, visit.days);
+                modality_names[static_cast<std::size_t>(s.modality)], std::round(visit.age * 100) / 100, labels.sex,
+                labels.disease, labels.site, labels.idh1, "phantom", labels.cdr, visit.days);
     std::vector<std::string> cells{s.volume_id()};
     for (const double ml : phantom_truth_values(truths[i])) cells.push_back(concat(rounded(ml, 1e-3)));
     truth.cells(cells);
@@ -133,8 +136,8 @@ int make_cohort(Context<Cpu>& ctx, const Options& o, const CommonOptions& common
       Volume image = render_image(ctx, person, tissues, {.modality = s.modality, .visit = s.visit});
       if (!o.montage.empty() && tiles.size() < 24) {
         tiles.push_back(draw_planes(ctx, image, {.mm_per_pixel = 2.0, .labels = false}));
-        captions.push_back(
-            concat(s.volume_id(), " ", disease_names[static_cast<std::size_t>(person.disease)], " ", std::lround(tissues.age)));
+        captions.push_back(concat(s.volume_id(), " ", disease_names[static_cast<std::size_t>(person.disease)], " ",
+                                  std::lround(tissues.age)));
       }
       write_scan(ctx, o.out / s.path(), image, s, common);
       truths.push_back(tissues.truth);
@@ -146,7 +149,8 @@ int make_cohort(Context<Cpu>& ctx, const Options& o, const CommonOptions& common
   if (truths.empty()) return exit_interrupted;
   write_tables(o, cohort, {scans.begin(), scans.begin() + static_cast<std::ptrdiff_t>(truths.size())}, truths, write);
   if (!o.montage.empty()) write_png(o.montage, montage(tiles, std::min<Index>(3, std::ssize(tiles)), captions), write);
-  std::cout << truths.size() << " of " << scans.size() << " SYNTHETIC volumes in " << (o.out / "volumes.csv").string() << '\n';
+  std::cout << truths.size() << " of " << scans.size() << " SYNTHETIC volumes in " << (o.out / "volumes.csv").string()
+            << '\n';
   log.event("done", {{"volumes", truths.size()}});
   return stopped ? exit_interrupted : exit_done;
 }
@@ -155,7 +159,8 @@ int make_cohort(Context<Cpu>& ctx, const Options& o, const CommonOptions& common
 void draw_gallery(Context<Cpu>& ctx, const Options& o, const CommonOptions& common) {
   std::vector<Image> tiles;
   std::vector<std::string> captions;
-  const auto add = [&](PhantomPerson person, double age, std::initializer_list<Modality> modalities, const std::string& caption) {
+  const auto add = [&](PhantomPerson person, double age, std::initializer_list<Modality> modalities,
+                       const std::string& caption) {
     stop_if_interrupted();
     person.first_age = age;
     const PhantomTissues tissues = render_tissues(ctx, person, age, 0, o.extent());
@@ -172,7 +177,8 @@ void draw_gallery(Context<Cpu>& ctx, const Options& o, const CommonOptions& comm
     for (std::uint32_t subject = 0;; ++subject)
       if (const PhantomPerson p = draw_person(cohort, subject); wanted(p)) return p;
   };
-  PhantomPerson woman = first([](const PhantomPerson& p) { return !p.male && p.disease == Disease::HC && p.site == 0; });
+  PhantomPerson woman =
+      first([](const PhantomPerson& p) { return !p.male && p.disease == Disease::HC && p.site == 0; });
   for (const double age : {25.0, 55.0, 85.0})
     for (const Disease d : {Disease::HC, Disease::AD}) {
       woman.disease = d;
@@ -183,8 +189,9 @@ void draw_gallery(Context<Cpu>& ctx, const Options& o, const CommonOptions& comm
   woman.disease = Disease::HC;
   add(woman, 70, all, "HC 70");
   for (const Idh1 state : {Idh1::wild, Idh1::mutant}) {
-    const PhantomPerson p =
-        first([&](const PhantomPerson& person) { return person.idh1 == state && (person.tumour.necrosis > 0) == (state == Idh1::wild); });
+    const PhantomPerson p = first([&](const PhantomPerson& person) {
+      return person.idh1 == state && (person.tumour.necrosis > 0) == (state == Idh1::wild);
+    });
     add(p, p.first_age, all, state == Idh1::wild ? "wild type" : "mutant");
   }
   write_png(o.gallery, montage(tiles, 2, captions), {.overwrite = common.force});
@@ -199,7 +206,9 @@ int main(int argc, char** argv) {
   program.app.add_option("--out", o.out, "folder for the volumes and tables");
   program.app.add_option("--subjects", o.subjects, "how many people")->check(CLI::Range(1, 1000000));
   program.app.add_option("--visits", o.visits, "visits of each, 0.8 to 2.2 years apart")->check(CLI::Range(1, 20));
-  program.app.add_option("--shape", o.shape, "voxels, covering 160 x 192 x 160 mm: 40,48,40 to 160,192,160")->delimiter(',')->expected(3);
+  program.app.add_option("--shape", o.shape, "voxels, covering 160 x 192 x 160 mm: 40,48,40 to 160,192,160")
+      ->delimiter(',')
+      ->expected(3);
   program.app.add_option("--modalities", o.modalities, "of every visit: T1,T2,FLAIR,T1c")->delimiter(',');
   program.app.add_flag("--confound", o.confound, "the site follows the disease, to test what notices it");
   program.app.add_option("--montage", o.montage, "a picture of the first volumes (PNG)");

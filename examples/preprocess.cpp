@@ -45,14 +45,19 @@ struct Summary {
       }
   }
   void print() const {
-    for (const auto& [id, entry] : warnings) std::cerr << "  " << id << " in " << entry.first << (entry.first == 1 ? " scan: " : " scans, for example: ") << entry.second << '\n';
+    for (const auto& [id, entry] : warnings)
+      std::cerr << "  " << id << " in " << entry.first << (entry.first == 1 ? " scan: " : " scans, for example: ")
+                << entry.second << '\n';
   }
 };
 
-std::filesystem::path output_of(const Options& o, const std::string& name, const char* ending) { return std::filesystem::path(o.out) / (file_name_part(name) + ending); }
+std::filesystem::path output_of(const Options& o, const std::string& name, const char* ending) {
+  return std::filesystem::path(o.out) / (file_name_part(name) + ending);
+}
 
 /// Before anything is written: no two scans may share an output, and no scan may be replaced by its own result.
-void require_own_outputs(const Options& o, const std::vector<std::pair<std::string, std::filesystem::path>>& scans, const CommonOptions& common) {
+void require_own_outputs(const Options& o, const std::vector<std::pair<std::string, std::filesystem::path>>& scans,
+                         const CommonOptions& common) {
   OutputGuard guard;
   guard.input(o.contract.file());
   guard.input(o.data);
@@ -65,15 +70,17 @@ void require_own_outputs(const Options& o, const std::vector<std::pair<std::stri
   for (const auto& [name, path] : scans) {
     const auto [place, fresh] = seen.emplace(file_name_part(name), path);
     if (!fresh)
-      fail(ErrorKind::argument, "preprocess.names", place->second.string(), " and ", path.string(), " would both be written as ",
-           output_of(o, name, ".nii.gz").string(), o.data.empty() ? "; use --data, where every scan has an id" : "; their ids differ only in characters that no file name has");
+      fail(ErrorKind::argument, "preprocess.names", place->second.string(), " and ", path.string(),
+           " would both be written as ", output_of(o, name, ".nii.gz").string(),
+           o.data.empty() ? "; use --data, where every scan has an id"
+                          : "; their ids differ only in characters that no file name has");
     guard.output(output_of(o, name, ".nii.gz"));
     if (o.png) guard.output(output_of(o, name, ".png"));
   }
 }
 
-int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract& contract, const std::vector<std::pair<std::string, std::filesystem::path>>& scans,
-               const CommonOptions& common) {
+int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract& contract,
+               const std::vector<std::pair<std::string, std::filesystem::path>>& scans, const CommonOptions& common) {
   make_folder(o.out);
   std::size_t failed = 0;
   Summary summary;
@@ -103,8 +110,11 @@ int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract&
       const Volume result = as_volume(p.data, p.record);
       write_nifti(ctx, out, result, write);
       if (o.png) write_png(output_of(o, name, ".png"), draw_planes(ctx, result), write.file);
-      log.event("scan", {{"file", path.string()}, {"out", out.string()}, {"mean", p.record.intensity.mean},
-                         {"deviation", p.record.intensity.deviation}, {"findings", findings_json(all)}});
+      log.event("scan", {{"file", path.string()},
+                         {"out", out.string()},
+                         {"mean", p.record.intensity.mean},
+                         {"deviation", p.record.intensity.deviation},
+                         {"findings", findings_json(all)}});
     } catch (const Error& e) {
       if (e.kind() == ErrorKind::environment || scans.size() == 1) throw;
       std::cerr << "preprocess: " << e.what() << '\n';
@@ -119,8 +129,8 @@ int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract&
   return failed == scans.size() ? exit_not_started : failed > 0 ? exit_some_failed : exit_done;
 }
 
-int write_cache(const Options& o, const PreprocessingContract& contract, const std::vector<std::pair<std::string, std::filesystem::path>>& scans,
-                const CommonOptions& common) {
+int write_cache(const Options& o, const PreprocessingContract& contract,
+                const std::vector<std::pair<std::string, std::filesystem::path>>& scans, const CommonOptions& common) {
   require_ending(o.cache, {".cache", ".safetensors", ""});
   const FileLock lock = lock_file(o.cache);
   std::vector<std::string> ids;
@@ -132,17 +142,19 @@ int write_cache(const Options& o, const PreprocessingContract& contract, const s
   options.source = o.data;
   options.scans = paths;
   options.file.overwrite = common.force;
-  const int threads = common.threads > 0 ? common.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int threads =
+      common.threads > 0 ? common.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   options.prefetch = {threads, 2 * threads};
   Progress progress("packing", static_cast<Index>(ids.size()), common.quiet);
-  const PackedCacheReport report = write_packed_cache(o.cache, ids, contract, scan_source(paths, contract, o.strict), options, [&](Index) {
-    stop_if_interrupted();
-    progress.advance();
-  });
+  const PackedCacheReport report =
+      write_packed_cache(o.cache, ids, contract, scan_source(paths, contract, o.strict), options, [&](Index) {
+        stop_if_interrupted();
+        progress.advance();
+      });
   progress.close();
   for (const std::string& failure : report.failures) std::cerr << "preprocess: " << failure << '\n';
-  std::cout << ids.size() - report.failures.size() << " of " << ids.size() << " scans in " << o.cache << " (" << byte_text(static_cast<double>(std::filesystem::file_size(o.cache)))
-            << ")\n";
+  std::cout << ids.size() - report.failures.size() << " of " << ids.size() << " scans in " << o.cache << " ("
+            << byte_text(static_cast<double>(std::filesystem::file_size(o.cache))) << ")\n";
   return report.failures.empty() ? exit_done : exit_some_failed;
 }
 
@@ -154,7 +166,8 @@ int main(int argc, char** argv) {
   o.contract.add_to(program.app);
   program.app.add_option("SCAN", o.scans, "scans (.nii, .nii.gz, .hdr)");
   program.app.add_option("--data", o.data, "a manifest instead of single scans");
-  program.app.add_option("--pattern", o.manifest.pattern, "paths for a manifest without them, for example sub-{participant_id}_T1w.nii.gz");
+  program.app.add_option("--pattern", o.manifest.pattern,
+                         "paths for a manifest without them, for example sub-{participant_id}_T1w.nii.gz");
   program.app.add_option("--model", o.model, "use the contract of this model: a file, or the folder of a training");
   program.app.add_option("--out", o.out, "folder for one NIfTI file per scan");
   program.app.add_option("--cache", o.cache, "one packed file for the whole cohort");
@@ -171,8 +184,10 @@ int main(int argc, char** argv) {
       std::cout << json_text(contract, 2) << '\n';
       return exit_done;
     }
-    if (o.scans.empty() == o.data.empty()) fail(ErrorKind::argument, "preprocess.input", "expected scans or --data, not both");
-    if (o.out.empty() == o.cache.empty()) fail(ErrorKind::argument, "preprocess.output", "expected --out or --cache, not both");
+    if (o.scans.empty() == o.data.empty())
+      fail(ErrorKind::argument, "preprocess.input", "expected scans or --data, not both");
+    if (o.out.empty() == o.cache.empty())
+      fail(ErrorKind::argument, "preprocess.output", "expected --out or --cache, not both");
     std::vector<std::pair<std::string, std::filesystem::path>> scans;
     if (!o.data.empty()) {
       const Manifest m = read_manifest(std::filesystem::path(o.data), o.manifest);
@@ -186,6 +201,7 @@ int main(int argc, char** argv) {
     require_own_outputs(o, scans, program.common);
     if (!program.common.quiet) std::cerr << describe(contract) << '\n';
     const auto ctx = make_cpu_context(program.common);
-    return o.cache.empty() ? write_each(*ctx, o, contract, scans, program.common) : write_cache(o, contract, scans, program.common);
+    return o.cache.empty() ? write_each(*ctx, o, contract, scans, program.common)
+                           : write_cache(o, contract, scans, program.common);
   });
 }

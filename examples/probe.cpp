@@ -31,8 +31,10 @@ namespace {
 
 struct Settings {
   std::vector<std::string> features, feature_columns, missing;
-  std::string labels, tasks, tasks_file, out, id_column, subject_column, confounds = "auto", folds_from, folds_to, salt, save, apply;
-  bool by_order = false, legacy_folds = false, group_folds = false, raw = false, balanced = false, uncalibrated = false, no_leakage = false;
+  std::string labels, tasks, tasks_file, out, id_column, subject_column, confounds = "auto", folds_from, folds_to, salt,
+                                                                         save, apply;
+  bool by_order = false, legacy_folds = false, group_folds = false, raw = false, balanced = false, uncalibrated = false,
+       no_leakage = false;
   PanelOptions panel;
 };
 
@@ -48,7 +50,8 @@ std::vector<std::string> short_names(const std::vector<std::string>& features) {
   std::vector<std::string> names;
   for (const std::string& text : features) {
     std::string name;
-    for (const std::string& part : feature_parts(text)) name += (name.empty() ? "" : "+") + std::filesystem::path(part).stem().string();
+    for (const std::string& part : feature_parts(text))
+      name += (name.empty() ? "" : "+") + std::filesystem::path(part).stem().string();
     names.push_back(name);
   }
   return std::set<std::string>(names.begin(), names.end()).size() < names.size() ? features : names;
@@ -59,7 +62,8 @@ std::pair<std::string, std::string> id_columns(const std::string& text) {
   const std::size_t equals = text.find('=');
   if (equals == std::string::npos) return {text, text};
   if (equals == 0 || equals + 1 == text.size())
-    fail(ErrorKind::argument, "probe.id_column", "--id-column: expected NAME or FEATURES=LABELS, got ", in_quotes(text));
+    fail(ErrorKind::argument, "probe.id_column", "--id-column: expected NAME or FEATURES=LABELS, got ",
+         in_quotes(text));
   return {text.substr(0, equals), text.substr(equals + 1)};
 }
 
@@ -71,8 +75,10 @@ auto with_advice(F&& f) {
   } catch (const Error& e) {
     std::string advice;
     if (e.id() == "pair.order") advice = " (--id-column names it; --pair-by-order takes row i for row i)";
-    if (e.id() == "pair.column") advice = " (--id-column FEATURES=LABELS names the columns; --pair-by-order takes row i for row i)";
-    if (e.id() == "features.columns" || e.id() == "features.value" || e.id() == "features.range") advice = " (--feature-columns chooses the columns)";
+    if (e.id() == "pair.column")
+      advice = " (--id-column FEATURES=LABELS names the columns; --pair-by-order takes row i for row i)";
+    if (e.id() == "features.columns" || e.id() == "features.value" || e.id() == "features.range")
+      advice = " (--feature-columns chooses the columns)";
     throw Error(e.kind(), e.id(), e.text() + advice, e.path());
   }
 }
@@ -122,8 +128,8 @@ std::vector<std::string> confound_columns(const Settings& s, const CsvTable& lab
 }
 
 /// A confound as a task: the values that enough subjects have.
-std::optional<Task> confound_task(const std::string& column, const Encoded<std::string>& values, const std::vector<std::int32_t>& subject,
-                                  int folds) {
+std::optional<Task> confound_task(const std::string& column, const Encoded<std::string>& values,
+                                  const std::vector<std::int32_t>& subject, int folds) {
   std::vector<std::set<std::int32_t>> people(values.values.size());
   for (std::size_t i = 0; i < values.codes.size(); ++i)
     if (values.codes[i] >= 0) people[static_cast<std::size_t>(values.codes[i])].insert(subject[i]);
@@ -141,10 +147,12 @@ void print_summary(const PanelReport& report) {
   for (const PanelRun& run : report.runs)
     for (const TaskResult& r : run.tasks) {
       if (!r.ok()) continue;
-      for (const char* name : r.task.classification ? std::vector<const char*>{"auc"} : std::vector<const char*>{"r2", "mae"}) {
+      for (const char* name :
+           r.task.classification ? std::vector<const char*>{"auc"} : std::vector<const char*>{"r2", "mae"}) {
         const Score& s = r.scores[name];
-        table.row(run.features, r.confound ? concat(r.task.task.text, " (confound)") : r.task.task.text, r.sample.size(), r.subjects, name,
-                  decimals(s.mean, 4), decimals(s.sd, 4), interval_text(s, 4), p_text(r.scores.p_value), r.converged() ? "yes" : "NO");
+        table.row(run.features, r.confound ? concat(r.task.task.text, " (confound)") : r.task.task.text,
+                  r.sample.size(), r.subjects, name, decimals(s.mean, 4), decimals(s.sd, 4), interval_text(s, 4),
+                  p_text(r.scores.p_value), r.converged() ? "yes" : "NO");
       }
     }
   table.print(std::cout);
@@ -152,13 +160,15 @@ void print_summary(const PanelReport& report) {
     for (std::size_t t = 0; t < run.tasks.size(); ++t)
       for (const ConfoundScore& c : run.confounds[t])
         if (c.suspicious)
-          std::cout << "warning: " << run.tasks[t].task.task.text << ": " << c.confound << " alone reaches " << decimals(c.alone)
-                    << ", the probe " << decimals(run.tasks[t].scores.scores[0].mean) << ", within " << c.confound << " "
-                    << decimals(c.within) << '\n';
+          std::cout << "warning: " << run.tasks[t].task.task.text << ": " << c.confound << " alone reaches "
+                    << decimals(c.alone) << ", the probe " << decimals(run.tasks[t].scores.scores[0].mean)
+                    << ", within " << c.confound << " " << decimals(c.within) << '\n';
 }
 
 FeatureOptions feature_options(const Settings& s, const std::vector<std::string>& columns) {
-  return {.id_column = id_columns(s.id_column).first, .columns = columns, .not_features = {usual_confounds().begin(), usual_confounds().end()}};
+  return {.id_column = id_columns(s.id_column).first,
+          .columns = columns,
+          .not_features = {usual_confounds().begin(), usual_confounds().end()}};
 }
 
 /// The header of the labels' column that names the person.
@@ -180,8 +190,10 @@ const std::vector<std::string>* subjects_of(const FeatureTable& table) {
 std::string columns_sentence(const FeatureTable& t) {
   std::string list;
   for (std::size_t j = 0; j < t.column_names.size(); ++j)
-    if (j < 3 || j + 1 == t.column_names.size()) list += concat(j == 0 ? "" : j > 3 ? ", ..., " : ", ", in_quotes(t.column_names[j], 40));
-  return concat(t.path, ": ", t.columns, t.columns == 1 ? " column is taken as a feature: " : " columns are taken as features: ", list,
+    if (j < 3 || j + 1 == t.column_names.size())
+      list += concat(j == 0 ? "" : j > 3 ? ", ..., " : ", ", in_quotes(t.column_names[j], 40));
+  return concat(t.path, ": ", t.columns,
+                t.columns == 1 ? " column is taken as a feature: " : " columns are taken as features: ", list,
                 " (--feature-columns chooses)");
 }
 
@@ -199,12 +211,16 @@ int fit(const Settings& s, const CommonOptions& common) {
   const std::filesystem::path out(s.out);
   if (!s.save.empty()) require_ending(s.save, {".safetensors", ""});
   if (!s.folds_to.empty()) require_ending(s.folds_to, {".csv", ".tsv", ""});
-  guard_files(s, common, {out / "panel.csv", out / "panel.json", out / "predictions.csv", out / "report.html", s.save, s.folds_to});
+  guard_files(
+      s, common,
+      {out / "panel.csv", out / "panel.json", out / "predictions.csv", out / "report.html", s.save, s.folds_to});
   const auto context = make_cpu_context(common);
   JsonLog log(common.json_log);
-  if (!s.tasks.empty() && !s.tasks_file.empty()) fail(ErrorKind::argument, "probe.tasks", "--tasks and --tasks-file exclude each other");
+  if (!s.tasks.empty() && !s.tasks_file.empty())
+    fail(ErrorKind::argument, "probe.tasks", "--tasks and --tasks-file exclude each other");
   const std::vector<Task> tasks = parse_tasks(s.tasks_file.empty() ? s.tasks : read_text(s.tasks_file));
-  if (tasks.empty()) fail(ErrorKind::argument, "probe.tasks", "no tasks: give --tasks \"sex,age\" or --tasks-file FILE");
+  if (tasks.empty())
+    fail(ErrorKind::argument, "probe.tasks", "no tasks: give --tasks \"sex,age\" or --tasks-file FILE");
   const WriteOptions writing{.overwrite = common.force};
   for (const char* name : {"panel.csv", "panel.json", "predictions.csv", "report.html"})
     if (!common.force && std::filesystem::exists(out / name))
@@ -255,7 +271,8 @@ int fit(const Settings& s, const CommonOptions& common) {
     for (const Index row : pairing.label_row) ++rows_of_label[row];
     if (rows_of_label.size() == pairing.ids.size()) people = pairing.ids;
     report.warnings.push_back(
-        "the labels have no subject column, so every row of labels counts as a person of its own; repeated scans would leak between folds");
+        "the labels have no subject column, so every row of labels counts as a person of its own; repeated scans would "
+        "leak between folds");
   }
   const Encoded<std::string> subject = encode_column(people);
   report.ids = pairing.ids;
@@ -263,7 +280,8 @@ int fit(const Settings& s, const CommonOptions& common) {
 
   // Tasks and confounds.
   PanelOptions options = s.panel;
-  if (common.seed > 0xffffffffu) fail(ErrorKind::argument, "probe.seed", "--seed: folds take seeds below 2^32, got ", common.seed);
+  if (common.seed > 0xffffffffu)
+    fail(ErrorKind::argument, "probe.seed", "--seed: folds take seeds below 2^32, got ", common.seed);
   options.folds.seed = static_cast<std::uint32_t>(common.seed);
   options.uncertainty.seed = common.seed;
   options.folds.mode = s.legacy_folds ? FoldShuffle::legacy : FoldShuffle::fixed;
@@ -322,16 +340,20 @@ int fit(const Settings& s, const CommonOptions& common) {
       run.confounds.emplace_back();
       if (!r.ok() || r.confound) continue;
       for (const auto& [column, values] : confounds)
-        if (column != r.task.task.column) run.confounds.back().push_back(score_confound(r, column, values.codes, values.values));
+        if (column != r.task.task.column)
+          run.confounds.back().push_back(score_confound(r, column, values.codes, values.values));
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     log.event("panel", {{"features", names[t]}, {"seconds", seconds}});
-    if (!common.quiet) std::cerr << concat(names[t], ": ", run.tasks.size(), " tasks in ", decimals(seconds, 2), " s\n");
+    if (!common.quiet)
+      std::cerr << concat(names[t], ": ", run.tasks.size(), " tasks in ", decimals(seconds, 2), " s\n");
     report.runs.push_back(std::move(run));
   }
 
   // Leaks.
-  const auto add = [&](std::vector<Leak> found) { report.leaks.insert(report.leaks.end(), found.begin(), found.end()); };
+  const auto add = [&](std::vector<Leak> found) {
+    report.leaks.insert(report.leaks.end(), found.begin(), found.end());
+  };
   const std::span<const TaskResult> asked_tasks(panel.tasks().data(), asked);
   if (fold_file)
     for (const TaskResult& r : asked_tasks)
@@ -345,7 +367,8 @@ int fit(const Settings& s, const CommonOptions& common) {
     if (const auto cohort = labels.has_column("cohort") ? labels.find_column("cohort") : find_site_column(labels))
       rows.cohort = encode_column(column_of(labels, pairing, labels.header()[*cohort])).codes;
     for (std::size_t t = 0; t < tables.size(); ++t) {
-      add(check_leakage(*context, tables[t].view(), pairing.feature_row[t], rows, t == 0 ? asked_tasks : std::span<const TaskResult>()));
+      add(check_leakage(*context, tables[t].view(), pairing.feature_row[t], rows,
+                        t == 0 ? asked_tasks : std::span<const TaskResult>()));
       rows.hash.clear();
     }
   }
@@ -358,8 +381,9 @@ int fit(const Settings& s, const CommonOptions& common) {
   write_text(out / "report.html", panel_html(report), writing);
   if (!s.folds_to.empty()) write_folds(s.folds_to, pairing.ids, panel.tasks(), s.salt, writing);
   if (!s.save.empty()) {
-    SavedProbe saved = make_saved_probe(tables[0], raw[0], panel.fit_all(*context, tables[0].view(), pairing.feature_row[0], raw[0]),
-                                        pairing.feature_row[0]);
+    SavedProbe saved =
+        make_saved_probe(tables[0], raw[0], panel.fit_all(*context, tables[0].view(), pairing.feature_row[0], raw[0]),
+                         pairing.feature_row[0]);
     if (subject_column)
       for (const std::string& person : subject.values) saved.people.push_back(person_key(person));
     std::sort(saved.people.begin(), saved.people.end());
@@ -394,15 +418,19 @@ std::string outside_text(const SavedTask& t, const FeatureTable& table, Index i,
   const std::vector<double> row = table.row_values(i);
   if (const auto j = feature_outside(t.range, row.data())) {
     const auto f = static_cast<std::size_t>(*j);
-    return concat(table.id(i), ", where ", table.column(*j), " is ", row[f], ", in training ", t.range.low[f], " to ", t.range.high[f]);
+    return concat(table.id(i), ", where ", table.column(*j), " is ", row[f], ", in training ", t.range.low[f], " to ",
+                  t.range.high[f]);
   }
-  return concat(table.id(i), ", predicted ", prediction, ", in training ", t.range.target_low, " to ", t.range.target_high);
+  return concat(table.id(i), ", predicted ", prediction, ", in training ", t.range.target_low, " to ",
+                t.range.target_high);
 }
 
 /// Predictions of people on whom the probe was fitted are better than those of others, and so are their gaps.
-void warn_of_known_people(const SavedProbe& probe, const Settings& s, const std::optional<CsvTable>& labels, const std::vector<Index>& label_row) {
+void warn_of_known_people(const SavedProbe& probe, const Settings& s, const std::optional<CsvTable>& labels,
+                          const std::vector<Index>& label_row) {
   if (!labels || probe.people.empty()) return;
-  const auto found = s.subject_column.empty() ? find_subject_column(*labels) : std::optional(labels->column(s.subject_column));
+  const auto found =
+      s.subject_column.empty() ? find_subject_column(*labels) : std::optional(labels->column(s.subject_column));
   if (!found) return;
   const std::string& column = labels->header()[*found];
   std::set<std::string> known;
@@ -412,12 +440,14 @@ void warn_of_known_people(const SavedProbe& probe, const Settings& s, const std:
     if (std::binary_search(probe.people.begin(), probe.people.end(), person_key(person))) known.insert(person);
   }
   if (!known.empty())
-    std::cerr << "probe: warning: the probes were fitted on " << known.size() << " of these people, whose gaps are too small: "
+    std::cerr << "probe: warning: the probes were fitted on " << known.size()
+              << " of these people, whose gaps are too small: "
               << braing3n::detail::some_of({known.begin(), known.end()}) << '\n';
 }
 
 int apply(const Settings& s, const CommonOptions& common) {
-  if (s.features.size() != 1) fail(ErrorKind::argument, "probe.features", "--apply reads one feature file, got ", s.features.size());
+  if (s.features.size() != 1)
+    fail(ErrorKind::argument, "probe.features", "--apply reads one feature file, got ", s.features.size());
   require_ending(s.out, {".csv", ".tsv", ""});
   guard_files(s, common, {s.out});
   const FileLock lock = lock_file(s.out);
@@ -428,10 +458,12 @@ int apply(const Settings& s, const CommonOptions& common) {
   if (named)
     for (const std::string& name : probe.feature_names) {
       reading.columns.push_back(name);
-      if (const std::string original = original_column_name(name); original != name) reading.columns.push_back(original);
+      if (const std::string original = original_column_name(name); original != name)
+        reading.columns.push_back(original);
     }
   for (const SavedTask& task : probe.tasks) reading.not_features.insert(task.column);
-  FeatureTable table = with_advice([&] { return features_of(s.features[0], reading, {.by_order = s.by_order, .keep_equal = true}); });
+  FeatureTable table =
+      with_advice([&] { return features_of(s.features[0], reading, {.by_order = s.by_order, .keep_equal = true}); });
   if (named && !table.column_names.empty()) table = select_columns(table, probe.feature_names);
   require_same_features(probe, table);
   // Truth, where it is known, for gaps.
@@ -440,14 +472,17 @@ int apply(const Settings& s, const CommonOptions& common) {
   if (!s.labels.empty()) {
     labels.emplace(s.labels);
     clear_stated_missing(*labels, s.missing);
-    const Pairing pairing =
-        with_advice([&] { return pair_rows(*labels, {&table, 1}, {.id_column = id_columns(s.id_column).second, .by_order = s.by_order}); });
+    const Pairing pairing = with_advice([&] {
+      return pair_rows(*labels, {&table, 1}, {.id_column = id_columns(s.id_column).second, .by_order = s.by_order});
+    });
     for (const std::string& w : pairing.warnings) std::cerr << "probe: " << w << '\n';
     for (std::size_t i = 0; i < pairing.label_row.size(); ++i)
       label_row[static_cast<std::size_t>(pairing.feature_row[0][i])] = pairing.label_row[i];
   }
   warn_of_known_people(probe, s, labels, label_row);
-  const auto has_truth = [&](const SavedTask& t) { return !t.classification && labels && labels->has_column(t.column); };
+  const auto has_truth = [&](const SavedTask& t) {
+    return !t.classification && labels && labels->has_column(t.column);
+  };
   std::vector<std::string> header{"id"};
   for (const SavedTask& t : probe.tasks) {
     header.push_back(t.name);
@@ -457,7 +492,9 @@ int apply(const Settings& s, const CommonOptions& common) {
   }
   for (const SavedTask& t : probe.tasks)
     if (!t.range.known())
-      std::cerr << "probe: " << t.name << ": the file does not say what the probe was fitted on; rows far from that cannot be told (range: unknown)\n";
+      std::cerr << "probe: " << t.name
+                << ": the file does not say what the probe was fitted on; rows far from that cannot be told (range: "
+                   "unknown)\n";
   std::vector<Index> outside(probe.tasks.size(), 0);
   std::vector<std::string> first_outside(probe.tasks.size());
   CsvWriter writer(s.out, header, {.overwrite = common.force});
@@ -467,7 +504,8 @@ int apply(const Settings& s, const CommonOptions& common) {
     std::vector<std::string> cells{table.id(i)};
     const auto bad = std::find_if(row.begin(), row.end(), [](double v) { return !std::isfinite(v); });
     if (bad != row.end()) {
-      std::cerr << "probe: " << table.id(i) << ": " << table.column(bad - row.begin()) << " is " << *bad << "; the row is left empty\n";
+      std::cerr << "probe: " << table.id(i) << ": " << table.column(bad - row.begin()) << " is " << *bad
+                << "; the row is left empty\n";
       ++unreadable;
       cells.resize(header.size());
       writer.cells(cells);
@@ -477,12 +515,14 @@ int apply(const Settings& s, const CommonOptions& common) {
       const SavedTask& t = probe.tasks[k];
       const std::vector<double> value = apply_probe(t, row.data(), !s.uncalibrated);
       if (t.classification) {
-        cells.push_back(t.classes[static_cast<std::size_t>(std::max_element(value.begin(), value.end()) - value.begin())]);
+        cells.push_back(
+            t.classes[static_cast<std::size_t>(std::max_element(value.begin(), value.end()) - value.begin())]);
         for (double p : value) cells.push_back(Json(p).dump());
       } else {
         cells.push_back(Json(value[0]).dump());
       }
-      const RangeVerdict verdict = judge_range(t.range, row.data(), t.classification ? std::nullopt : std::optional(value[0]));
+      const RangeVerdict verdict =
+          judge_range(t.range, row.data(), t.classification ? std::nullopt : std::optional(value[0]));
       cells.emplace_back(to_string(verdict));
       if (verdict > RangeVerdict::inside && outside[k]++ == 0) first_outside[k] = outside_text(t, table, i, value[0]);
       if (!has_truth(t)) continue;
@@ -498,7 +538,9 @@ int apply(const Settings& s, const CommonOptions& common) {
     if (outside[k] > 0)
       std::cerr << "probe: warning: " << probe.tasks[k].name << ": " << outside[k] << " of " << table.rows
                 << " rows lie far outside of what the probe was fitted on, the first: " << first_outside[k] << '\n';
-  if (!common.quiet) std::cerr << "probe: " << table.rows - unreadable << " rows, " << probe.tasks.size() << " tasks -> " << s.out << '\n';
+  if (!common.quiet)
+    std::cerr << "probe: " << table.rows - unreadable << " rows, " << probe.tasks.size() << " tasks -> " << s.out
+              << '\n';
   return unreadable == 0 ? exit_done : unreadable == table.rows ? exit_not_started : exit_some_failed;
 }
 
@@ -506,40 +548,51 @@ int apply(const Settings& s, const CommonOptions& common) {
 
 int main(int argc, char** argv) {
   Program program("probe",
-                  "Linear probes on features: scores with intervals, confounds, a report; or a saved probe applied to new features.");
+                  "Linear probes on features: scores with intervals, confounds, a report; or a saved probe applied to "
+                  "new features.");
   Settings s;
   PanelOptions& p = s.panel;
   CLI::App& app = program.app;
   app.add_option("--features", s.features,
-                 "one or more tables of features: .csv, .tsv, .npy, .npz, .safetensors; several are compared on identical folds; A+B: the "
+                 "one or more tables of features: .csv, .tsv, .npy, .npz, .safetensors; several are compared on "
+                 "identical folds; A+B: the "
                  "columns of both, joined by identifiers")
       ->required()
       ->default_str("")
       ->group("Tables");
-  app.add_option("--labels", s.labels, "table of labels (CSV or TSV); not needed where the one CSV of features holds them too")
+  app.add_option("--labels", s.labels,
+                 "table of labels (CSV or TSV); not needed where the one CSV of features holds them too")
       ->group("Tables");
   app.add_option("--feature-columns", s.feature_columns,
                  "columns of a CSV that are features, * for any text (default: all columns of numbers but labels)")
       ->delimiter(',')
       ->default_str("")
       ->group("Tables");
-  app.add_option("--missing", s.missing, "values of labels that stand for missing ones: -999 or age=-1, separated by commas")
+  app.add_option("--missing", s.missing,
+                 "values of labels that stand for missing ones: -999 or age=-1, separated by commas")
       ->delimiter(',')
       ->default_str("")
       ->group("Tables");
   app.add_option("--id-column", s.id_column,
-                 "column that names the rows, NAME in all tables or FEATURES=LABELS (default: volume_id, ID, participant_id, ... in any spelling)")
+                 "column that names the rows, NAME in all tables or FEATURES=LABELS (default: volume_id, ID, "
+                 "participant_id, ... in any spelling)")
       ->group("Tables");
-  app.add_flag("--pair-by-order", s.by_order, "features that identifiers do not pair: row i of the features is row i of the labels")
+  app.add_flag("--pair-by-order", s.by_order,
+               "features that identifiers do not pair: row i of the features is row i of the labels")
       ->group("Tables");
-  app.add_option("--subject-column", s.subject_column, "column that names the person (default: subject_id, participant_id, ...)")
+  app.add_option("--subject-column", s.subject_column,
+                 "column that names the person (default: subject_id, participant_id, ...)")
       ->group("Tables");
-  app.add_option("--tasks", s.tasks, "what to predict: NAME[:A|B...][=class|reg][@column=value], separated by commas")->group("Tasks");
-  app.add_option("--tasks-file", s.tasks_file, "the same from a file: one task per line, # starts a comment")->group("Tasks");
-  app.add_option("--confounds", s.confounds,
-                 "columns to hold against every task: names, \"auto\" (site, scanner, vendor, modality, ...) or \"none\"")
+  app.add_option("--tasks", s.tasks, "what to predict: NAME[:A|B...][=class|reg][@column=value], separated by commas")
       ->group("Tasks");
-  app.add_option("--out", s.out, "folder for report.html, panel.csv, panel.json, predictions.csv; with --apply a CSV file")
+  app.add_option("--tasks-file", s.tasks_file, "the same from a file: one task per line, # starts a comment")
+      ->group("Tasks");
+  app.add_option(
+         "--confounds", s.confounds,
+         "columns to hold against every task: names, \"auto\" (site, scanner, vendor, modality, ...) or \"none\"")
+      ->group("Tasks");
+  app.add_option("--out", s.out,
+                 "folder for report.html, panel.csv, panel.json, predictions.csv; with --apply a CSV file")
       ->required()
       ->group("Results");
   app.add_option("--bootstrap", p.uncertainty.replicates, "replicates of the bootstrap over persons, 0: no intervals")
@@ -548,16 +601,20 @@ int main(int argc, char** argv) {
   app.add_option("--permutations", p.uncertainty.permutations, "permutations of the labels, 0: no p-values")
       ->check(CLI::Range(0, 1000000))
       ->group("Results");
-  app.add_option("--coverage", p.uncertainty.coverage, "coverage of the intervals")->check(CLI::Range(0.5, 0.9999))->group("Results");
+  app.add_option("--coverage", p.uncertainty.coverage, "coverage of the intervals")
+      ->check(CLI::Range(0.5, 0.9999))
+      ->group("Results");
   app.add_flag("--no-leakage-check", s.no_leakage, "do not search for copied and nearly equal scans")->group("Results");
   app.add_option("--folds", p.folds.folds, "number of folds; the scans of a person always stay together")
       ->check(CLI::Range(2, 1000))
       ->group("Folds");
-  app.add_flag("--legacy-folds", s.legacy_folds, "the folds scikit-learn made before the shuffle correction of 2025")->group("Folds");
+  app.add_flag("--legacy-folds", s.legacy_folds, "the folds scikit-learn made before the shuffle correction of 2025")
+      ->group("Folds");
   app.add_flag("--group-folds", s.group_folds, "regressions: do not balance the folds by the target")->group("Folds");
   app.add_option("--export-folds", s.folds_to, "write the folds to this file")->group("Folds");
   app.add_option("--import-folds", s.folds_from, "take the folds from this file")->group("Folds");
-  app.add_option("--salt", s.salt, "a secret: fold files hold hashes instead of identifiers and may be published")->group("Folds");
+  app.add_option("--salt", s.salt, "a secret: fold files hold hashes instead of identifiers and may be published")
+      ->group("Folds");
   app.add_option("--C", p.C, "classifications: inverse of the penalty")->check(CLI::PositiveNumber)->group("Fits");
   app.add_option("--alpha", p.alpha, "regressions: penalty")->check(CLI::PositiveNumber)->group("Fits");
   app.add_flag("--select", p.select, "choose C and alpha by folds inside the training rows")->group("Fits");
@@ -567,26 +624,33 @@ int main(int argc, char** argv) {
   app.add_option("--tolerance", p.tolerance, "stop at this gradient, relative to that at zero weights")
       ->check(CLI::Range(1e-12, 1e-1))
       ->group("Fits");
-  app.add_option("--save", s.save, "fit on all rows and write the probes to this file (.safetensors)")->group("Saved probes");
-  app.add_option("--apply", s.apply, "read new features with the probes of this file; --labels, if given, adds gaps to the truth")
+  app.add_option("--save", s.save, "fit on all rows and write the probes to this file (.safetensors)")
       ->group("Saved probes");
-  app.add_flag("--uncalibrated", s.uncalibrated, "with --apply: probabilities as fitted, not calibrated")->group("Saved probes");
+  app.add_option("--apply", s.apply,
+                 "read new features with the probes of this file; --labels, if given, adds gaps to the truth")
+      ->group("Saved probes");
+  app.add_flag("--uncalibrated", s.uncalibrated, "with --apply: probabilities as fitted, not calibrated")
+      ->group("Saved probes");
   app.footer(
       "Examples:\n"
       "  probe --features thickness.csv --labels people.csv --tasks age,sex --out results\n"
-      "  probe --features a.safetensors b.safetensors --labels volumes.csv --tasks \"disease:HC|AD,idh1@modality=T1c,cdr=class\" --out "
+      "  probe --features a.safetensors b.safetensors --labels volumes.csv --tasks "
+      "\"disease:HC|AD,idh1@modality=T1c,cdr=class\" --out "
       "results\n"
       "  probe --features train.csv --labels people.csv --tasks age --out results --save age.safetensors\n"
       "  probe --apply age.safetensors --features new.csv --labels new_people.csv --out predicted.csv\n"
-      "Exit codes: 0 done; 1 done, but a task or row failed or a leak was found; 2 nothing could start; 3 no memory or disk left.");
+      "Exit codes: 0 done; 1 done, but a task or row failed or a leak was found; 2 nothing could start; 3 no memory or "
+      "disk left.");
   return program.run(argc, argv, [&] {
     if (program.common.precision != "f32")
-      fail(ErrorKind::argument, "probe.precision", "--precision: probes read float32 features, got ", program.common.precision);
+      fail(ErrorKind::argument, "probe.precision", "--precision: probes read float32 features, got ",
+           program.common.precision);
     if (!s.apply.empty()) return apply(s, program.common);
     if (s.labels.empty()) {  // one CSV may hold both
       const std::string ending = s.features.size() == 1 ? file_ending(s.features[0]) : std::string();
       if (ending != ".csv" && ending != ".tsv")
-        fail(ErrorKind::argument, "probe.labels", "--labels is required, unless one CSV holds features and labels, or --apply is given");
+        fail(ErrorKind::argument, "probe.labels",
+             "--labels is required, unless one CSV holds features and labels, or --apply is given");
       s.labels = s.features[0];
     }
     return fit(s, program.common);

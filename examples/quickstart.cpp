@@ -29,17 +29,20 @@ Chart curves(const std::filesystem::path& folder, const std::string& title) {
   for (std::string line; std::getline(lines, line);) {
     const Json json = parse_json(line, "log.jsonl");
     if (!json.contains("loss") || !json["loss"].is_number()) continue;
-    (json["event"] == "step" ? training : validation).points.push_back({json["step"].get<double>(), json["loss"].get<double>()});
+    (json["event"] == "step" ? training : validation)
+        .points.push_back({json["step"].get<double>(), json["loss"].get<double>()});
   }
   return curve_chart(title, {training, validation});
 }
 
-const char* mae_config = R"({"model": {"encoder": {"image": [40, 48, 40], "patch": [8, 8, 8], "width": 192, "depth": 4, "heads": 4, "mlp": 768},
+const char* mae_config =
+    R"({"model": {"encoder": {"image": [40, 48, 40], "patch": [8, 8, 8], "width": 192, "depth": 4, "heads": 4, "mlp": 768},
            "decoder_width": 96, "decoder_depth": 2, "decoder_heads": 4, "decoder_mlp": 384},
  "contract": {"shape": [40, 48, 40], "spacing": [4, 4, 4], "centring": "mass"},
  "training": {"batch": 8, "lr": 0.001, "adamw": {"beta2": 0.95, "weight_decay": 0.05}, "augment": {"flip": true, "shift": 1}}}
 )";
-const char* tokenizer_config = R"({"bottleneck": 32, "decoder": {"plan": "d1", "mid": 64, "widths": [64, 32, 16], "groups": 8},
+const char* tokenizer_config =
+    R"({"bottleneck": 32, "decoder": {"plan": "d1", "mid": 64, "widths": [64, 32, 16], "groups": 8},
  "training": {"batch": 2, "lr": 0.002, "ema": {"decay": 0.99, "warmup": true}, "augment": {"flip": true, "shift": 1}}}
 )";
 
@@ -54,7 +57,8 @@ std::vector<std::vector<std::string>> probe_rows(const std::filesystem::path& pa
   const CsvTable table(panel);
   std::vector<std::vector<std::string>> rows;
   for (std::size_t r = 0; r < table.rows(); ++r) {
-    rows.push_back({std::string(table.cell(r, table.column("task"))), std::string(table.cell(r, table.column("subjects")))});
+    rows.push_back(
+        {std::string(table.cell(r, table.column("task"))), std::string(table.cell(r, table.column("subjects")))});
     for (const char* column : {"auc", "balanced_accuracy", "pearson", "mae"}) {
       const std::optional<double> v = table.number(r, table.column(column));
       rows.back().push_back(v ? decimals(*v, 3) : std::string());
@@ -67,14 +71,19 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
   const CommonOptions& common = program.common;
   const WriteOptions write{.overwrite = common.force};
   const FileLock lock = lock_folder(out);
-  if (!write.overwrite && std::filesystem::exists(out / "cohort")) throw Error(ErrorKind::file, "quickstart.exists", "holds a quickstart already; --force replaces it", out.string());
-  for (const char* old : {"cohort", "mae", "tokenizer", "reconstructions", "probes", "dit", "samples", "sweep", "features.safetensors", "latents.safetensors", "output.txt"}) std::filesystem::remove_all(out / old);
+  if (!write.overwrite && std::filesystem::exists(out / "cohort"))
+    throw Error(ErrorKind::file, "quickstart.exists", "holds a quickstart already; --force replaces it", out.string());
+  for (const char* old : {"cohort", "mae", "tokenizer", "reconstructions", "probes", "dit", "samples", "sweep",
+                          "features.safetensors", "latents.safetensors", "output.txt"})
+    std::filesystem::remove_all(out / old);
   const auto at = [&](const char* name) { return (out / name).string(); };
-  for (const auto& [name, text] : {std::pair{"mae.json", mae_config}, std::pair{"tokenizer.json", tokenizer_config}, std::pair{"dit.json", dit_config}})
+  for (const auto& [name, text] : {std::pair{"mae.json", mae_config}, std::pair{"tokenizer.json", tokenizer_config},
+                                   std::pair{"dit.json", dit_config}})
     write_text(out / name, text, {.overwrite = true});
 
   Pipeline run(program, out / "output.txt");
-  run("Make people who do not exist", {"phantom_cohort", "--out", at("cohort"), "--subjects", smoke ? "24" : "240", "--shape", "40,48,40"});
+  run("Make people who do not exist",
+      {"phantom_cohort", "--out", at("cohort"), "--subjects", smoke ? "24" : "240", "--shape", "40,48,40"});
   const std::string table = at("cohort") + "/volumes.csv";
   const Manifest cohort = read_manifest(std::filesystem::path(table));
   const Split split = split_subjects(cohort, {{"train", 0.85}, {"validation", 0.05}, {"test", 0.1}}, common.seed);
@@ -88,27 +97,38 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
     }
     unseen.finish();
   }
-  run("Phase 1: learn what heads look like", {"mae_pretrain", "--data", table, "--split", at("split.csv"), "--out", at("mae"), "--config", at("mae.json"), "--steps",
-                                              smoke ? "12" : "600", "--batch", smoke ? "3" : "8", "--validate-every", smoke ? "6" : "50"});
-  run("Phase 2: learn to give them back", {"tokenizer_train", "--encoder", at("mae"), "--data", table, "--split", at("split.csv"), "--out", at("tokenizer"), "--config",
-                                           at("tokenizer.json"), "--steps", smoke ? "12" : "1000", "--validate-every", smoke ? "6" : "50"});
-  run("Encode everyone", {"encode", "--model", at("tokenizer"), "--data", table, "--out", at("features.safetensors"), "--latents", at("latents.safetensors")});
-  run("Reconstruct people it has never seen", {"reconstruct", "--model", at("tokenizer"), "--data", at("unseen.csv"), "--out", at("reconstructions"), "--pictures"});
-  run("Probes: what do the features know?", {"probe", "--features", at("features.safetensors"), "--labels", table, "--tasks", "sex,age", "--confounds", "none", "--permutations", "0",
-                                             "--out", at("probes")});
-  run("Learn what latents look like, under conditions", {"dit_train", "--latents", at("latents.safetensors"), "--labels", table, "--split", at("split.csv"), "--tokenizer", at("tokenizer"),
-                                                         "--out", at("dit"), "--config", at("dit.json"), "--steps", smoke ? "6" : "600", "--batch", smoke ? "3" : "32",
-                                                         "--validate-every", smoke ? "3" : "100"});
-  const std::vector<std::string> sampling = {"generate", "--model", at("dit"), "--tokenizer", at("tokenizer"), "--steps", smoke ? "3" : "25", "--cfg", "1.5"};
+  run("Phase 1: learn what heads look like",
+      {"mae_pretrain", "--data", table, "--split", at("split.csv"), "--out", at("mae"), "--config", at("mae.json"),
+       "--steps", smoke ? "12" : "600", "--batch", smoke ? "3" : "8", "--validate-every", smoke ? "6" : "50"});
+  run("Phase 2: learn to give them back",
+      {"tokenizer_train", "--encoder", at("mae"), "--data", table, "--split", at("split.csv"), "--out", at("tokenizer"),
+       "--config", at("tokenizer.json"), "--steps", smoke ? "12" : "1000", "--validate-every", smoke ? "6" : "50"});
+  run("Encode everyone", {"encode", "--model", at("tokenizer"), "--data", table, "--out", at("features.safetensors"),
+                          "--latents", at("latents.safetensors")});
+  run("Reconstruct people it has never seen", {"reconstruct", "--model", at("tokenizer"), "--data", at("unseen.csv"),
+                                               "--out", at("reconstructions"), "--pictures"});
+  run("Probes: what do the features know?",
+      {"probe", "--features", at("features.safetensors"), "--labels", table, "--tasks", "sex,age", "--confounds",
+       "none", "--permutations", "0", "--out", at("probes")});
+  run("Learn what latents look like, under conditions",
+      {"dit_train", "--latents", at("latents.safetensors"), "--labels", table, "--split", at("split.csv"),
+       "--tokenizer", at("tokenizer"), "--out", at("dit"), "--config", at("dit.json"), "--steps", smoke ? "6" : "600",
+       "--batch", smoke ? "3" : "32", "--validate-every", smoke ? "3" : "100"});
+  const std::vector<std::string> sampling = {"generate", "--model",          at("dit"), "--tokenizer", at("tokenizer"),
+                                             "--steps",  smoke ? "3" : "25", "--cfg",   "1.5"};
   const auto generate = [&](const std::string& title, std::vector<std::string> more) {
     std::vector<std::string> command = sampling;
     command.insert(command.end(), more.begin(), more.end());
     run(title, command);
   };
-  generate("Make people who look like that", {"--condition", "sex=F,disease=HC,age=35", "--n", "4", "--out", at("samples")});
-  generate("The same people at other ages", {"--condition", "sex=F,disease=HC", "--sweep", "age=30,55,80", "--n", "2", "--out", at("sweep")});
+  generate("Make people who look like that",
+           {"--condition", "sex=F,disease=HC,age=35", "--n", "4", "--out", at("samples")});
+  generate("The same people at other ages",
+           {"--condition", "sex=F,disease=HC", "--sweep", "age=30,55,80", "--n", "2", "--out", at("sweep")});
 
-  HtmlPage page("braing3n quickstart", concat(cohort.size(), " synthetic heads of 40 x 48 x 40 voxels of 4 mm; ", test.size(), " of them kept unseen; seed ", common.seed, smoke ? "; a smoke run, far too short to learn anything" : ""));
+  HtmlPage page("braing3n quickstart", concat(cohort.size(), " synthetic heads of 40 x 48 x 40 voxels of 4 mm; ",
+                                              test.size(), " of them kept unseen; seed ", common.seed,
+                                              smoke ? "; a smoke run, far too short to learn anything" : ""));
   page.note("Every head on this page is synthetic. Research use only: not a medical device.");
   page.heading("Reconstructions of unseen people");
   const CsvTable scores(out / "reconstructions" / "scores.csv");
@@ -126,19 +146,28 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
   for (std::size_t c = 0; c < 8; ++c) rows.back().push_back(decimals(sums[c], c % 4 < 2 ? 2 : 3));
   for (std::size_t r = 0; r < std::min<std::size_t>(3, scores.rows()); ++r) {
     const std::string id(scores.cell(r, 0));
-    page.picture(content(out / "reconstructions" / (id + "_RECONSTRUCTION.png")), id + ": input, reconstruction from 150 x 32 numbers, difference");
+    page.picture(content(out / "reconstructions" / (id + "_RECONSTRUCTION.png")),
+                 id + ": input, reconstruction from 150 x 32 numbers, difference");
   }
-  page.table({"person", "PSNR (max-min), dB", "PSNR (99.5%), dB", "SSIM", "MAE", "brain: PSNR (max-min), dB", "PSNR (99.5%), dB", "SSIM", "MAE"}, rows);
+  page.table({"person", "PSNR (max-min), dB", "PSNR (99.5%), dB", "SSIM", "MAE", "brain: PSNR (max-min), dB",
+              "PSNR (99.5%), dB", "SSIM", "MAE"},
+             rows);
   page.note("Scores are taken on the model's grid in z-scored intensities; docs/encode-my-scans.md defines them.");
   page.heading("What the features know");
   page.table({"task", "people", "AUC", "balanced accuracy", "r", "MAE"}, probe_rows(out / "probes" / "panel.csv"));
-  page.note("Linear probes under cross-validation that keeps people together; probes/report.html has intervals, curves and checks.");
+  page.note(
+      "Linear probes under cross-validation that keeps people together; probes/report.html has intervals, curves and "
+      "checks.");
   page.heading("People who do not exist");
   page.picture(content(out / "samples" / "montage.png"), "Four samples: healthy women of 35");
-  page.picture(content(out / "sweep" / "montage.png"), "Two of them at 30, 55 and 80: the noise is held, the age is not; below, what changes");
+  page.picture(content(out / "sweep" / "montage.png"),
+               "Two of them at 30, 55 and 80: the noise is held, the age is not; below, what changes");
   page.heading("Training");
-  page.charts({curves(out / "mae", "Phase 1: error of removed patches"), curves(out / "tokenizer", "Phase 2: mean absolute error"), curves(out / "dit", "Transformer: error of the velocity")});
-  page.picture(content(out / "mae" / "preview.png"), "Phase 1: a validation head, what the encoder saw of it, and the prediction in the removed patches");
+  page.charts({curves(out / "mae", "Phase 1: error of removed patches"),
+               curves(out / "tokenizer", "Phase 2: mean absolute error"),
+               curves(out / "dit", "Transformer: error of the velocity")});
+  page.picture(content(out / "mae" / "preview.png"),
+               "Phase 1: a validation head, what the encoder saw of it, and the prediction in the removed patches");
   page.heading("What was run");
   double total = 0;
   for (const StepTime& t : run.times()) {
@@ -148,7 +177,8 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
   }
   page.paragraph("Together " + clock_text(total) + ".");
   write_text(out / "report.html", page.finish(concat("braing3n ", version(), " quickstart")), {.overwrite = true});
-  std::cout << "unseen people: PSNR " << decimals(sums[0], 2) << " dB, SSIM " << decimals(sums[2], 3) << "; " << clock_text(total) << " in all\n"
+  std::cout << "unseen people: PSNR " << decimals(sums[0], 2) << " dB, SSIM " << decimals(sums[2], 3) << "; "
+            << clock_text(total) << " in all\n"
             << "open " << (out / "report.html").string() << '\n';
   return exit_done;
 }
@@ -156,7 +186,8 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
 }  // namespace
 
 int main(int argc, char** argv) {
-  Program program("quickstart", "Runs the whole pipeline at a small size, on synthetic heads, and shows it on one page.");
+  Program program("quickstart",
+                  "Runs the whole pipeline at a small size, on synthetic heads, and shows it on one page.");
   std::filesystem::path out = "quickstart-out";
   bool smoke = false;
   program.app.add_option("--out", out, "folder for everything that is made");

@@ -44,7 +44,8 @@ Image picture(Context<Cpu>& ctx, const Preprocessed& p, const Tensor<float, Cpu>
   Volume difference = after;
   for (Index i = 0; i < difference.size(); ++i) difference.data()[i] -= before.data()[i];
   const VolumeStatistics s = statistics(ctx, before.data(), before.size());
-  const Vec3 centre = before.affine * Vec3{0.5 * static_cast<double>(before.shape()[0] - 1), 0.5 * static_cast<double>(before.shape()[1] - 1),
+  const Vec3 centre = before.affine * Vec3{0.5 * static_cast<double>(before.shape()[0] - 1),
+                                           0.5 * static_cast<double>(before.shape()[1] - 1),
                                            0.5 * static_cast<double>(before.shape()[2] - 1)};
   PlaneOptions grey;
   grey.low = s.min;
@@ -54,8 +55,8 @@ Image picture(Context<Cpu>& ctx, const Preprocessed& p, const Tensor<float, Cpu>
   signs.diverging = true;
   signs.high = (grey.high - grey.low) / 4;
   signs.low = -signs.high;
-  return montage({draw_planes(ctx, before, grey), draw_planes(ctx, after, grey), draw_planes(ctx, difference, signs)}, 1,
-                 {"input", "reconstruction", "difference: blue darker, red brighter, full at 1/4 of the range"});
+  return montage({draw_planes(ctx, before, grey), draw_planes(ctx, after, grey), draw_planes(ctx, difference, signs)},
+                 1, {"input", "reconstruction", "difference: blue darker, red brighter, full at 1/4 of the range"});
 }
 
 template <class To, class From>
@@ -71,8 +72,9 @@ struct Reconstructed {
 };
 
 template <Precision P>
-Reconstructed reconstruct_one(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, P>& tokenizer, const DecodePlan& plan, const NamedScan& scan, bool strict,
-                              const std::filesystem::path& out, const std::filesystem::path& png, const WriteOptions& write) {
+Reconstructed reconstruct_one(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, P>& tokenizer, const DecodePlan& plan,
+                              const NamedScan& scan, bool strict, const std::filesystem::path& out,
+                              const std::filesystem::path& png, const WriteOptions& write) {
   using T = typename P::Compute;
   using Clock = std::chrono::steady_clock;
   NiftiVolume nifti = read_nifti(ctx, scan.path);
@@ -94,7 +96,8 @@ Reconstructed reconstruct_one(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, P>& 
   Tensor<T, Cpu> z = tokenizer.model.encode(pass, converted<T>(p.data.reshape({1, s[0], s[1], s[2], 1}))).value();
   end_phase();
   const auto encoded = Clock::now();
-  const Tensor<float, Cpu> output = converted<float>(decode(pass, tokenizer.model.decoder, std::move(z), plan)).reshape(s);
+  const Tensor<float, Cpu> output =
+      converted<float>(decode(pass, tokenizer.model.decoder, std::move(z), plan)).reshape(s);
   end_phase();
   const auto decoded = Clock::now();
   Reconstructed r;
@@ -109,10 +112,12 @@ Reconstructed reconstruct_one(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, P>& 
   return r;
 }
 
-const std::vector<std::string> columns = {"volume_id",      "psnr_extremes",     "psnr_percentile",     "ssim",     "mae",
-                                          "mask_psnr_extremes", "mask_psnr_percentile", "mask_ssim", "mask_mae"};
+const std::vector<std::string> columns = {"volume_id", "psnr_extremes",      "psnr_percentile",      "ssim",
+                                          "mae",       "mask_psnr_extremes", "mask_psnr_percentile", "mask_ssim",
+                                          "mask_mae"};
 std::vector<double> numbers(const ReconstructionScore& s) {
-  return {s.whole.psnr_extremes, s.whole.psnr_percentile, s.whole.ssim, s.whole.mae, s.mask.psnr_extremes, s.mask.psnr_percentile, s.mask.ssim, s.mask.mae};
+  return {s.whole.psnr_extremes, s.whole.psnr_percentile, s.whole.ssim, s.whole.mae,
+          s.mask.psnr_extremes,  s.mask.psnr_percentile,  s.mask.ssim,  s.mask.mae};
 }
 
 /// Voxels of the largest scan, by the headers; a header that cannot be read counts as none, and its scan will say why.
@@ -135,12 +140,18 @@ int reconstruct(const Program& program, const Options& o) {
   const bool single = !o.scans.in.empty();
   if (!o.scans.in.empty() && o.scans.data.empty()) require_ending(o.out, {".nii.gz", ".nii"});
   if (!o.png.empty()) require_ending(o.png, {".png"});
-  if (!o.png.empty() && !single) fail(ErrorKind::argument, "reconstruct.png", "--png is for one scan; with --data, --pictures draws one beside each result");
+  if (!o.png.empty() && !single)
+    fail(ErrorKind::argument, "reconstruct.png",
+         "--png is for one scan; with --data, --pictures draws one beside each result");
   const std::vector<NamedScan> scans = o.scans.scans(common.quiet);
   const std::filesystem::path folder = o.out, csv = folder / "scores.csv";
-  const auto output_of = [&](const NamedScan& s) { return single ? folder : folder / (file_name_part(s.id) + "_RECONSTRUCTION.nii.gz"); };
+  const auto output_of = [&](const NamedScan& s) {
+    return single ? folder : folder / (file_name_part(s.id) + "_RECONSTRUCTION.nii.gz");
+  };
   const auto picture_of = [&](const NamedScan& s) {
-    return single ? std::filesystem::path(o.png) : o.pictures ? folder / (file_name_part(s.id) + "_RECONSTRUCTION.png") : std::filesystem::path();
+    return single       ? std::filesystem::path(o.png)
+           : o.pictures ? folder / (file_name_part(s.id) + "_RECONSTRUCTION.png")
+                        : std::filesystem::path();
   };
   OutputGuard guard;
   guard.input(model_path(o.model));
@@ -155,16 +166,23 @@ int reconstruct(const Program& program, const Options& o) {
   const FileLock lock = lock_file(single ? folder : csv);
   make_folder_of(o.png);
   if (!write.overwrite && std::filesystem::exists(single ? folder : csv))
-    throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (single ? folder : csv).string());
+    throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it",
+                (single ? folder : csv).string());
   JsonLog log(common.json_log);
   const auto ctx = make_cpu_context(common);
-  const auto tokenizer = load_tokenizer<P>(*ctx, o.model, o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt);
+  const auto tokenizer = load_tokenizer<P>(
+      *ctx, o.model, o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt);
   if (!common.quiet) std::cerr << describe(tokenizer.contract) << '\n';
   ctx->memory().trim();
-  const MemoryPlan plan = plan_memory(tokenizer.model, largest_scan(scans), o.max_memory > 0 ? std::optional(static_cast<std::size_t>(o.max_memory) * 1'000'000) : std::nullopt);
+  const MemoryPlan plan =
+      plan_memory(tokenizer.model, largest_scan(scans),
+                  o.max_memory > 0 ? std::optional(static_cast<std::size_t>(o.max_memory) * 1'000'000) : std::nullopt);
   if (!common.quiet) std::cerr << plan.str(tokenizer.model.config.decoder) << '\n';
   if (!plan.decoder.tight) ctx->prefault(plan.decoding);
-  log.event("memory_plan", {{"peak", plan.peak()}, {"model", plan.before}, {"decoder_first", plan.decoder.first}, {"decoder_slabs", plan.decoder.slabs}});
+  log.event("memory_plan", {{"peak", plan.peak()},
+                            {"model", plan.before},
+                            {"decoder_first", plan.decoder.first},
+                            {"decoder_slabs", plan.decoder.slabs}});
 
   std::vector<ReconstructionScore> scores;
   std::vector<std::string> ids;
@@ -177,8 +195,12 @@ int reconstruct(const Program& program, const Options& o) {
       const Reconstructed r = reconstruct_one(*ctx, tokenizer, plan.decoder, scan, o.scans.strict, out, png, write);
       scores.push_back(r.score);
       ids.push_back(scan.id);
-      log.event("scan", {{"id", scan.id}, {"out", out.string()}, {"whole_ssim", r.score.whole.ssim}, {"mask_ssim", r.score.mask.ssim},
-                         {"encode_seconds", r.encode_seconds}, {"decode_seconds", r.decode_seconds}});
+      log.event("scan", {{"id", scan.id},
+                         {"out", out.string()},
+                         {"whole_ssim", r.score.whole.ssim},
+                         {"mask_ssim", r.score.mask.ssim},
+                         {"encode_seconds", r.encode_seconds},
+                         {"decode_seconds", r.decode_seconds}});
     } catch (const Error& e) {
       if (single || e.kind() == ErrorKind::environment) throw;
       std::cerr << "reconstruct: " << scan.id << ": " << e.what() << '\n';
@@ -190,11 +212,14 @@ int reconstruct(const Program& program, const Options& o) {
     if (stopped) break;
   }
   progress.close();
-  if (!common.quiet) std::cerr << "memory: " << peak_resident_bytes() / 1'000'000 << " MB at the most, " << plan.peak() / 1'000'000 << " MB planned\n";
+  if (!common.quiet)
+    std::cerr << "memory: " << peak_resident_bytes() / 1'000'000 << " MB at the most, " << plan.peak() / 1'000'000
+              << " MB planned\n";
   log.event("memory", {{"peak", peak_resident_bytes()}, {"planned", plan.peak()}});
   if (scores.empty()) return exit_not_started;
 
-  Table table({"scan", "PSNR (max-min)", "PSNR (99.5%)", "SSIM", "MAE", "in the brain: PSNR", "PSNR (99.5%)", "SSIM", "MAE"});
+  Table table(
+      {"scan", "PSNR (max-min)", "PSNR (99.5%)", "SSIM", "MAE", "in the brain: PSNR", "PSNR (99.5%)", "SSIM", "MAE"});
   const auto show = [&](const std::string& name, const ReconstructionScore& s) {
     std::vector<std::string> cells = {name};
     const std::vector<double> v = numbers(s);
@@ -226,8 +251,13 @@ int main(int argc, char** argv) {
   program.app.add_option("--png", o.png, "picture of input, reconstruction and difference, for --in");
   program.app.add_flag("--pictures", o.pictures, "a picture beside each reconstruction, for --data");
   o.contract.add_to(program.app);
-  program.app.add_option("--max-memory", o.max_memory, "MB that the whole program may take, 0: what it likes; the decoder then works in slabs, slower, with the same result")
+  program.app
+      .add_option("--max-memory", o.max_memory,
+                  "MB that the whole program may take, 0: what it likes; the decoder then works in slabs, slower, with "
+                  "the same result")
       ->check(CLI::NonNegativeNumber);
   program.without({"--seed"});
-  return program.run(argc, argv, [&] { return program.common.precision == "bf16" ? reconstruct<BF16>(program, o) : reconstruct<F32>(program, o); });
+  return program.run(argc, argv, [&] {
+    return program.common.precision == "bf16" ? reconstruct<BF16>(program, o) : reconstruct<F32>(program, o);
+  });
 }

@@ -40,9 +40,12 @@ int main(int argc, char** argv) {
   std::string encoder_path;
   std::optional<Index> bottleneck;
   bool untrained = false;
-  program.app.add_option("--encoder", encoder_path, "the folder of mae_pretrain, or a model file (mae3d, vit3d)")->required();
-  program.app.add_option("--bottleneck", bottleneck, "channels of the latents: 32, 128, 512 or any other number")->check(CLI::Range(1, 65536));
-  program.app.add_flag("--untrained-encoder", untrained, "random weights instead of the file's: a control that shows what phase 1 is worth");
+  program.app.add_option("--encoder", encoder_path, "the folder of mae_pretrain, or a model file (mae3d, vit3d)")
+      ->required();
+  program.app.add_option("--bottleneck", bottleneck, "channels of the latents: 32, 128, 512 or any other number")
+      ->check(CLI::Range(1, 65536));
+  program.app.add_flag("--untrained-encoder", untrained,
+                       "random weights instead of the file's: a control that shows what phase 1 is worth");
   arguments.add_to(program.app);
   contract.add_to(program.app);
   program.without({"--precision"});
@@ -56,9 +59,12 @@ int main(int argc, char** argv) {
     const auto ctx = make_cpu_context(program.common);
     const ModelFile file(model_path(encoder_path));
     if (file.info().kind != "mae3d" && file.info().kind != "vit3d")
-      throw Error(ErrorKind::config, "model.kind", concat("a model of kind ", in_quotes(file.info().kind), ", expected \"mae3d\" or \"vit3d\""), file.path());
+      throw Error(ErrorKind::config, "model.kind",
+                  concat("a model of kind ", in_quotes(file.info().kind), ", expected \"mae3d\" or \"vit3d\""),
+                  file.path());
     run.encoder = file.info().kind == "mae3d" ? file.config<Mae3dConfig>().encoder : file.config<Vit3dConfig>();
-    run.contract = model_contract(file, run.encoder, contract.given(program.app) ? std::optional(contract.contract()) : std::nullopt);
+    run.contract = model_contract(file, run.encoder,
+                                  contract.given(program.app) ? std::optional(contract.contract()) : std::nullopt);
     run.encoder_file = model_hash(file);
     run.untrained_encoder = untrained;
 
@@ -71,16 +77,23 @@ int main(int argc, char** argv) {
 
     ScanFailures failures;
     const TokenStatistics tokens = start_projection(*ctx, model, data, failures);
-    const CollapseReport collapse = check_collapse(*ctx, model.encoder, data.source, some_rows(data.train, 16), failures);
+    const CollapseReport collapse =
+        check_collapse(*ctx, model.encoder, data.source, some_rows(data.train, 16), failures);
     if (!program.common.quiet || collapse.collapsed()) std::cerr << collapse.str() << '\n';
 
-    const std::string people = people_of_training(program.app.get_name(), data.split, untrained ? TrainedPeople{} : trained_people(std::filesystem::path(encoder_path)));
+    const std::string people =
+        people_of_training(program.app.get_name(), data.split,
+                           untrained ? TrainedPeople{} : trained_people(std::filesystem::path(encoder_path)));
     TrainingParts<TokenizerTask> parts;
-    parts.identity = {.kind = "tokenizer", .config = json_text(run), .manifest_hash = data.hash, .progress = {}, .extra = {}};
-    parts.make_task = [&](Index start) { return std::make_unique<TokenizerTask>(*ctx, model, data, run.tokenizer, program.common.seed, start); };
+    parts.identity = {
+        .kind = "tokenizer", .config = json_text(run), .manifest_hash = data.hash, .progress = {}, .extra = {}};
+    parts.make_task = [&](Index start) {
+      return std::make_unique<TokenizerTask>(*ctx, model, data, run.tokenizer, program.common.seed, start);
+    };
     parts.save_model = [&](const std::filesystem::path& path, const std::string& provenance) {
       ModelInfo info;
-      info.provenance = concat(provenance, "; encoder ", untrained ? std::string("untrained, as in ") : std::string(), run.encoder_file, ": ", file.info().provenance);
+      info.provenance = concat(provenance, "; encoder ", untrained ? std::string("untrained, as in ") : std::string(),
+                               run.encoder_file, ": ", file.info().provenance);
       info.licence = file.info().licence;
       info.extra["people"] = people;
       save_tokenizer(path, model, run.contract, latents_of(model.projection, tokens), info, {.overwrite = true});

@@ -13,7 +13,8 @@ template class Ridge<double, Cpu>;
 template std::vector<TaskResult> Panel::run(Context<Cpu>&, FeatureView<float>, std::span<const Index>) const;
 template std::vector<LinearFit> Panel::fit_all(Context<Cpu>&, FeatureView<float>, std::span<const Index>,
                                                const std::vector<TaskResult>&) const;
-template std::vector<Leak> find_near_duplicates(Context<Cpu>&, FeatureView<float>, std::span<const Index>, const std::vector<std::string>&,
-                                                const std::vector<std::int32_t>&, const std::vector<std::int32_t>&, const LeakageOptions&);
+template std::vector<Leak> find_near_duplicates(Context<Cpu>&, FeatureView<float>, std::span<const Index>,
+                                                const std::vector<std::string>&, const std::vector<std::int32_t>&,
+                                                const std::vector<std::int32_t>&, const LeakageOptions&);
 
 }  // namespace braing3n::inline BRAING3N_ABI

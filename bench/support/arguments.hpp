@@ -22,7 +22,8 @@ inline bool contains(const std::vector<std::string_view>& names, std::string_vie
 }
 inline void usage(std::FILE* out, const char* program, const char* purpose, const Accepted& accepted) {
   std::fprintf(out, "%s: %s\n", program, purpose);
-  for (const std::string_view n : accepted.options) std::fprintf(out, "  %.*s VALUE\n", static_cast<int>(n.size()), n.data());
+  for (const std::string_view n : accepted.options)
+    std::fprintf(out, "  %.*s VALUE\n", static_cast<int>(n.size()), n.data());
   for (const std::string_view n : accepted.flags) std::fprintf(out, "  %.*s\n", static_cast<int>(n.size()), n.data());
   for (const std::string_view n : accepted.words) std::fprintf(out, "  %.*s\n", static_cast<int>(n.size()), n.data());
   if (accepted.any_word) std::fprintf(out, "  FILE\n");

@@ -86,7 +86,8 @@ inline double rate(void (*loop)(long), double flop_per_turn, int threads, double
   long n = 100000;
   while (elapsed(n) < budget / 10) n *= 2;
   std::vector<double> rates;
-  for (int round = 0; round < 7; ++round) rates.push_back(flop_per_turn * static_cast<double>(n) * threads / elapsed(n) * 1e-9);
+  for (int round = 0; round < 7; ++round)
+    rates.push_back(flop_per_turn * static_cast<double>(n) * threads / elapsed(n) * 1e-9);
   std::nth_element(rates.begin(), rates.begin() + 3, rates.end());
   return rates[3];
 }
@@ -102,7 +103,9 @@ inline double fma_peak(Isa isa, int threads, double budget = 0.2) {
 
 /// GFLOP/s of bfloat16 dot products, 0 where the machine has none.
 inline double bf16_peak(int threads, double budget = 0.2) {
-  return detect_isa() < Isa::avx512bf16 ? 0.0 : detail::rate(&detail::bf16_loop_avx512, 2.0 * 32 * detail::chains, threads, budget);
+  return detect_isa() < Isa::avx512bf16
+             ? 0.0
+             : detail::rate(&detail::bf16_loop_avx512, 2.0 * 32 * detail::chains, threads, budget);
 }
 
 }  // namespace braing3n::bench

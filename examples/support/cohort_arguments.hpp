@@ -17,9 +17,13 @@ struct CohortArguments {
   std::vector<std::string> missing;
 
   void add_to(CLI::App& app) {
-    app.add_option("--data", data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")->required();
+    app.add_option("--data", data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")
+        ->required();
     app.add_option("--pattern", pattern, "paths for a table without them, for example {participant_id}_T1w.nii.gz");
-    app.add_option("--missing", missing, "values of the table that stand for missing ones: -999 or age=-1, separated by commas")->delimiter(',')->default_str("");
+    app.add_option("--missing", missing,
+                   "values of the table that stand for missing ones: -999 or age=-1, separated by commas")
+        ->delimiter(',')
+        ->default_str("");
     app.add_option("--split", split, "table subject_id,split of the training")->required();
   }
   Manifest manifest() const {
@@ -41,7 +45,8 @@ inline void require_other_set(const std::string& fitted, const std::string& scor
 /// The folder of an evaluation, made and locked as long as what is returned lives. `names`: the files that go there; `inputs`: what is read
 /// besides table and split. Throws Error: file (a result is there and may not be replaced, another process writes there), argument
 /// (a result would replace an input).
-inline FileLock open_results(const std::filesystem::path& folder, const CommonOptions& common, std::initializer_list<const char*> names,
+inline FileLock open_results(const std::filesystem::path& folder, const CommonOptions& common,
+                             std::initializer_list<const char*> names,
                              std::initializer_list<std::filesystem::path> inputs) {
   OutputGuard guard;
   for (const auto& input : inputs) guard.input(input);

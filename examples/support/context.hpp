@@ -14,7 +14,8 @@ namespace braing3n::examples {
 inline std::unique_ptr<Context<Cpu>> make_cpu_context(const CommonOptions& options,
                                                       std::span<const CpuProvider* const> more_providers = {}) {
   if (options.device != "cpu")
-    fail(ErrorKind::environment, "program.device", "--device ", options.device, ": this program was built for the CPU only");
+    fail(ErrorKind::environment, "program.device", "--device ", options.device,
+         ": this program was built for the CPU only");
   CpuOptions cpu;
   cpu.threads = options.threads;
   if (!options.provider.empty()) cpu.provider = &find_cpu_provider(options.provider, more_providers);

@@ -21,21 +21,41 @@ struct ContractOptions {
 
   void add_to(CLI::App& app) {
     const char* group = "Preprocessing";
-    app.add_option("--contract", preset, "paper (1 mm), small (2 mm), a JSON file, or a model (file or folder) that carries one")->group(group);
-    app.add_option("--shape", shape, "voxels along the three axes, for example 160,192,160")->delimiter(',')->expected(3)->group(group);
-    app.add_option("--spacing", spacing, "mm between voxels, for example 1,1,1")->delimiter(',')->expected(3)->group(group);
+    app.add_option("--contract", preset,
+                   "paper (1 mm), small (2 mm), a JSON file, or a model (file or folder) that carries one")
+        ->group(group);
+    app.add_option("--shape", shape, "voxels along the three axes, for example 160,192,160")
+        ->delimiter(',')
+        ->expected(3)
+        ->group(group);
+    app.add_option("--spacing", spacing, "mm between voxels, for example 1,1,1")
+        ->delimiter(',')
+        ->expected(3)
+        ->group(group);
     app.add_option("--orientation", orientation, "where the axes run to, for example LPS")->group(group);
-    app.add_option("--normalise", normalise, "intensities")->check(CLI::IsMember({"zscore-nonzero", "zscore-all", "none"}))->group(group);
-    app.add_option("--background", background, "zero voxels after zscore-nonzero")->check(CLI::IsMember({"zero", "shifted"}))->group(group);
-    app.add_option("--centring", centring, "what goes to the middle of the grid")->check(CLI::IsMember({"image", "mass"}))->group(group);
-    app.add_option("--clip-negative", clip_negative, "negative intensities become 0")->check(CLI::IsMember({"yes", "no"}))->group(group);
-    app.add_option("--skull-stripped", skull_stripped, "scans are expected without skull")->check(CLI::IsMember({"yes", "no"}))->group(group);
+    app.add_option("--normalise", normalise, "intensities")
+        ->check(CLI::IsMember({"zscore-nonzero", "zscore-all", "none"}))
+        ->group(group);
+    app.add_option("--background", background, "zero voxels after zscore-nonzero")
+        ->check(CLI::IsMember({"zero", "shifted"}))
+        ->group(group);
+    app.add_option("--centring", centring, "what goes to the middle of the grid")
+        ->check(CLI::IsMember({"image", "mass"}))
+        ->group(group);
+    app.add_option("--clip-negative", clip_negative, "negative intensities become 0")
+        ->check(CLI::IsMember({"yes", "no"}))
+        ->group(group);
+    app.add_option("--skull-stripped", skull_stripped, "scans are expected without skull")
+        ->check(CLI::IsMember({"yes", "no"}))
+        ->group(group);
   }
 
   bool given(const CLI::App& app) const { return app.count("--contract") > 0 || changed(); }
 
   /// The file that the contract comes from, empty for the presets.
-  std::filesystem::path file() const { return preset == "paper" || preset == "small" ? std::filesystem::path() : model_path(preset); }
+  std::filesystem::path file() const {
+    return preset == "paper" || preset == "small" ? std::filesystem::path() : model_path(preset);
+  }
 
   /// Throws Error (config, format, file).
   PreprocessingContract contract() const {
@@ -60,13 +80,15 @@ struct ContractOptions {
   static PreprocessingContract contract_of_model(const std::string& path) {
     const ModelFile model(path, false);
     if (model.info().contract.empty())
-      throw Error(ErrorKind::format, "model.contract", "the model file carries no preprocessing contract", model.path());
+      throw Error(ErrorKind::format, "model.contract", "the model file carries no preprocessing contract",
+                  model.path());
     return config_from_text<PreprocessingContract>(model.info().contract, model.path());
   }
 
  private:
   bool changed() const {
-    return orientation || normalise || background || centring || clip_negative || skull_stripped || !spacing.empty() || !shape.empty();
+    return orientation || normalise || background || centring || clip_negative || skull_stripped || !spacing.empty() ||
+           !shape.empty();
   }
 };
 

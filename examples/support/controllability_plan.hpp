@@ -42,19 +42,22 @@ struct ControllabilityArguments {
         ->delimiter(',');
     app.add_option("--n", n, "samples per class (idh1: and modality)");
     app.add_option("--cfg", cfg, "guidance scales, each with a table")->delimiter(',');
-    app.add_option("--cfg-of", own_scales, "NAME=SCALE,...: conditions that are guided with a scale of their own in every table");
+    app.add_option("--cfg-of", own_scales,
+                   "NAME=SCALE,...: conditions that are guided with a scale of their own in every table");
     sampler.add_to(app);
     app.add_option("--readers", readers, "round-trip, real, latents, tokens; both: the first two")
         ->delimiter(',')
         ->check(CLI::IsMember({"round-trip", "real", "latents", "tokens", "both"}));
     app.add_option("--reader-scans", reader_scans, "scans on which readers are fitted, at most (whole people)");
-    app.add_option("--reader-half", half, "people on whom readers are fitted: one half may choose the guidance, the other score")
+    app.add_option("--reader-half", half,
+                   "people on whom readers are fitted: one half may choose the guidance, the other score")
         ->check(CLI::IsMember({"all", "first", "second"}));
     app.add_option("--probe", probe, "saved probes (probe --save, on features of this tokenizer) that read besides");
     app.add_option("--chosen-with", chosen_with,
                    "controllability.json of an earlier run that chose the guidance: its readers may not score");
     app.add_option("--seed", seed, "seed of the samples");
-    app.add_option("--out", out, "folder for tables.txt, controllability.csv, controllability.json and montage.png")->required();
+    app.add_option("--out", out, "folder for tables.txt, controllability.csv, controllability.json and montage.png")
+        ->required();
   }
 };
 
@@ -128,8 +131,8 @@ class ControllabilityPlan {
   std::vector<double> prior_weights(const Contrast& c) const {
     std::vector<bool> labelled(manifest_.scans.size(), false);
     for (const Index i : train)
-      labelled[static_cast<std::size_t>(i)] =
-          c.classes.empty() ? !std::isnan(c.number[static_cast<std::size_t>(i)]) : c.label[static_cast<std::size_t>(i)] >= 0;
+      labelled[static_cast<std::size_t>(i)] = c.classes.empty() ? !std::isnan(c.number[static_cast<std::size_t>(i)])
+                                                                : c.label[static_cast<std::size_t>(i)] >= 0;
     return mix_weights(group, labelled, c.groups);
   }
 
@@ -149,8 +152,8 @@ class ControllabilityPlan {
     }
     modality_ = *f;
     if (!manifest_.find_field("modality"))
-      throw Error(ErrorKind::format, "evaluate.modality", "the model has the condition modality, the table has no such column",
-                  manifest_.path.string());
+      throw Error(ErrorKind::format, "evaluate.modality",
+                  "the model has the condition modality, the table has no such column", manifest_.path.string());
     group_names = fields_[*f].values;
     for (Index i = 0; i < manifest_.size(); ++i) group.push_back(value_of(group_names, manifest_.text(i, "modality")));
   }
@@ -175,15 +178,18 @@ class ControllabilityPlan {
     return row;
   }
 
-  std::size_t arm(const std::string& name, const std::vector<ConditionRow>& alternatives, const std::vector<std::int32_t>& groups) {
+  std::size_t arm(const std::string& name, const std::vector<ConditionRow>& alternatives,
+                  const std::vector<std::int32_t>& groups) {
     std::string full = name;
     if (groups.size() < group_names.size() && !name.starts_with("modality="))
-      for (const std::int32_t g : groups) full += concat(g == groups[0] ? " in " : ", ", group_names[static_cast<std::size_t>(g)]);
+      for (const std::int32_t g : groups)
+        full += concat(g == groups[0] ? " in " : ", ", group_names[static_cast<std::size_t>(g)]);
     for (std::size_t k = 0; k < arms.size(); ++k)
       if (arms[k].name == full) return k;
     PlannedArm p;
     p.name = full;
-    const auto turns = std::ssize(alternatives) == n_ ? Index{1} : std::ssize(alternatives);  // every alternative in every modality
+    const auto turns =
+        std::ssize(alternatives) == n_ ? Index{1} : std::ssize(alternatives);  // every alternative in every modality
     for (Index i = 0; i < n_; ++i) {
       p.group.push_back(groups[static_cast<std::size_t>(i / turns % std::ssize(groups))]);
       p.rows.push_back(alternatives[static_cast<std::size_t>(i % std::ssize(alternatives))]);
@@ -210,7 +216,8 @@ class ControllabilityPlan {
     for (const ConditionField& f : fields_) known += ", " + f.name;
     if (const auto f = field("disease")) {
       known += ", and A-B with A and B among ";
-      for (std::size_t v = 0; v < fields_[*f].values.size(); ++v) known += concat(v > 0 ? ", " : "", fields_[*f].values[v]);
+      for (std::size_t v = 0; v < fields_[*f].values.size(); ++v)
+        known += concat(v > 0 ? ", " : "", fields_[*f].values[v]);
     }
     fail(ErrorKind::argument, "evaluate.contrast", "there is no contrast ", in_quotes(name, 60), "; known: ", known,
          "; @MODALITY after it for one modality");
@@ -221,8 +228,10 @@ class ControllabilityPlan {
     const std::string name = text.substr(0, at);
     std::set<std::int32_t> groups;
     for (std::int32_t g = 0; g < std::ssize(group_names); ++g)
-      if (exists(g) && (at == std::string::npos || group_names[static_cast<std::size_t>(g)] == text.substr(at + 1))) groups.insert(g);
-    if (at != std::string::npos && std::find(group_names.begin(), group_names.end(), text.substr(at + 1)) == group_names.end())
+      if (exists(g) && (at == std::string::npos || group_names[static_cast<std::size_t>(g)] == text.substr(at + 1)))
+        groups.insert(g);
+    if (at != std::string::npos &&
+        std::find(group_names.begin(), group_names.end(), text.substr(at + 1)) == group_names.end())
       unknown(text);
     for (const Contrast& c : contrasts)
       if (c.name == text) fail(ErrorKind::argument, "evaluate.contrast", "--contrasts has ", text, " twice");
@@ -234,14 +243,17 @@ class ControllabilityPlan {
     const auto disease = field("disease");
     const std::size_t dash = name.find('-');
     if (name == "tumour" || (!field(name) && dash != std::string::npos)) {
-      const std::vector<std::string> pair = name == "tumour" ? std::vector<std::string>{"absent", "present"}
-                                                             : std::vector<std::string>{name.substr(0, dash), name.substr(dash + 1)};
+      const std::vector<std::string> pair = name == "tumour"
+                                                ? std::vector<std::string>{"absent", "present"}
+                                                : std::vector<std::string>{name.substr(0, dash), name.substr(dash + 1)};
       if (name != "tumour") {  // a name that nobody knows is a mistake; one that this model lacks is left out
         const LabelSchema schema = LabelSchema::standard();
         for (const std::string& v : pair)
-          if (!is_known(*schema.find("disease"), v) && (!disease || value_of(fields_[*disease].values, v) < 0)) unknown(text);
+          if (!is_known(*schema.find("disease"), v) && (!disease || value_of(fields_[*disease].values, v) < 0))
+            unknown(text);
       }
-      if (!disease || !manifest_.find_field("disease")) return left_out.emplace_back(text, "the model or the table has no disease"), void();
+      if (!disease || !manifest_.find_field("disease"))
+        return left_out.emplace_back(text, "the model or the table has no disease"), void();
       c.field = "disease";
       c.classes = pair;
       std::array<std::vector<std::int32_t>, 2> values;
@@ -258,14 +270,16 @@ class ControllabilityPlan {
       }
       for (std::size_t k = 0; k < 2; ++k)
         if (values[k].empty())
-          return left_out.emplace_back(text, concat("the model does not know ", name == "tumour" ? "a disease with tumour " : "", pair[k])),
+          return left_out.emplace_back(text, concat("the model does not know ",
+                                                    name == "tumour" ? "a disease with tumour " : "", pair[k])),
                  void();
       for (Index i = 0; i < manifest_.size(); ++i) {
         const auto d = manifest_.text(i, "disease");
         c.label.push_back(name == "tumour" ? (d ? static_cast<std::int32_t>(is_tumour(*d)) : -1) : value_of(pair, d));
       }
       if (!enough(c)) return;
-      for (std::int32_t k = 0; k < 2; ++k) c.arms.emplace_back(value_arm(*disease, values[static_cast<std::size_t>(k)], c.groups), k);
+      for (std::int32_t k = 0; k < 2; ++k)
+        c.arms.emplace_back(value_arm(*disease, values[static_cast<std::size_t>(k)], c.groups), k);
       add_both(c);
       return;
     }
@@ -288,7 +302,8 @@ class ControllabilityPlan {
       const auto is = [&](Index i) {
         return c.label[static_cast<std::size_t>(i)] == v && c.groups.contains(group[static_cast<std::size_t>(i)]);
       };
-      if (some(train, is) && some(test, is)) place[static_cast<std::size_t>(v)] = static_cast<std::int32_t>(kept.size()), kept.push_back(v);
+      if (some(train, is) && some(test, is))
+        place[static_cast<std::size_t>(v)] = static_cast<std::int32_t>(kept.size()), kept.push_back(v);
       else left_out.emplace_back(concat(text, ": ", c.classes[static_cast<std::size_t>(v)]), "not in both sets");
     }
     for (std::int32_t& l : c.label) l = l < 0 ? -1 : place[static_cast<std::size_t>(l)];
@@ -298,7 +313,8 @@ class ControllabilityPlan {
     if (kept.size() < 2) return left_out.emplace_back(text, "fewer than two classes"), void();
     if (name != "idh1") {
       if (!enough(c)) return;
-      for (std::size_t k = 0; k < kept.size(); ++k) c.arms.emplace_back(value_arm(*f, {kept[k]}, c.groups), static_cast<std::int32_t>(k));
+      for (std::size_t k = 0; k < kept.size(); ++k)
+        c.arms.emplace_back(value_arm(*f, {kept[k]}, c.groups), static_cast<std::int32_t>(k));
       contrasts.push_back(std::move(c));
       return;
     }
@@ -308,7 +324,9 @@ class ControllabilityPlan {
     for (const std::int32_t g : c.groups) {
       Contrast one = c;
       one.groups = {g};
-      one.name = group_names[static_cast<std::size_t>(g)].empty() ? name : concat(name, '@', group_names[static_cast<std::size_t>(g)]);
+      one.name = group_names[static_cast<std::size_t>(g)].empty()
+                     ? name
+                     : concat(name, '@', group_names[static_cast<std::size_t>(g)]);
       if (!enough(one)) continue;
       for (std::size_t k = 0; k < kept.size(); ++k)
         one.arms.emplace_back(value_arm(*f, {kept[k]}, one.groups), static_cast<std::int32_t>(k));
@@ -329,12 +347,14 @@ class ControllabilityPlan {
 
   void add_number(Contrast c, std::size_t f) {
     double low = std::numeric_limits<double>::infinity(), high = -low;
-    for (Index i = 0; i < manifest_.size(); ++i) c.number.push_back(manifest_.number(i, c.field).value_or(not_a_number));
+    for (Index i = 0; i < manifest_.size(); ++i)
+      c.number.push_back(manifest_.number(i, c.field).value_or(not_a_number));
     for (const Index i : train)
       if (const double v = c.number[static_cast<std::size_t>(i)]; v >= fields_[f].minimum && v <= fields_[f].maximum)
         low = std::min(low, v), high = std::max(high, v);
     const auto known = [&](Index i) {
-      return !std::isnan(c.number[static_cast<std::size_t>(i)]) && c.groups.contains(group[static_cast<std::size_t>(i)]);
+      return !std::isnan(c.number[static_cast<std::size_t>(i)]) &&
+             c.groups.contains(group[static_cast<std::size_t>(i)]);
     };
     if (!(low < high) || !some(test, known))
       return left_out.emplace_back(c.name, "no two values among the training people, or none among the others"), void();
@@ -344,7 +364,8 @@ class ControllabilityPlan {
       rows.back()[f] = {.number = low + (high - low) * static_cast<double>(i) / static_cast<double>(n_ - 1)};
     }
     c.condition = f;
-    c.arms.emplace_back(arm(concat(c.field, ' ', decimals(low, 0), " to ", decimals(high, 0)), rows, {c.groups.begin(), c.groups.end()}),
+    c.arms.emplace_back(arm(concat(c.field, ' ', decimals(low, 0), " to ", decimals(high, 0)), rows,
+                            {c.groups.begin(), c.groups.end()}),
                         0);
     contrasts.push_back(std::move(c));
   }
@@ -370,12 +391,17 @@ class ControllabilityPlan {
     std::string why = "too few people";
     for (const std::int32_t g : std::set<std::int32_t>(c.groups))
       for (std::int32_t k = 0; k < classes; ++k) {
-        const auto is = [&](Index i) { return c.label[static_cast<std::size_t>(i)] == k && group[static_cast<std::size_t>(i)] == g; };
-        const auto learns = std::count_if(train.begin(), train.end(), is), unseen = std::count_if(test.begin(), test.end(), is);
+        const auto is = [&](Index i) {
+          return c.label[static_cast<std::size_t>(i)] == k && group[static_cast<std::size_t>(i)] == g;
+        };
+        const auto learns = std::count_if(train.begin(), train.end(), is),
+                   unseen = std::count_if(test.begin(), test.end(), is);
         if (learns >= fewest.fewest && unseen > 0) continue;
         c.groups.erase(g);
         why = concat(learns, " scans of ", c.classes[static_cast<std::size_t>(k)],
-                     group_names[static_cast<std::size_t>(g)].empty() ? "" : concat(" in ", group_names[static_cast<std::size_t>(g)]),
+                     group_names[static_cast<std::size_t>(g)].empty()
+                         ? ""
+                         : concat(" in ", group_names[static_cast<std::size_t>(g)]),
                      " to fit a reader on and ", unseen, " to test it, expected ", fewest.fewest, " and 1");
         left_out.emplace_back(c.name, why);
         break;

@@ -22,7 +22,8 @@ struct ReaderFeatures {
 
   ReaderFeatures(const PooledFeatures& p, bool means_only)
       : values(means_only ? p.means() : p.values()), rows(p.rows()), width(means_only ? p.width() : 2 * p.width()) {}
-  ReaderFeatures(const std::vector<float>& all, Index n) : values(all), rows(n), width(n > 0 ? std::ssize(all) / n : 0) {}
+  ReaderFeatures(const std::vector<float>& all, Index n)
+      : values(all), rows(n), width(n > 0 ? std::ssize(all) / n : 0) {}
 };
 
 struct ContrastScores {
@@ -39,7 +40,8 @@ struct ContrastScores {
 
 struct ReaderKind {
   std::string name, text;
-  bool round_trips = false, means_only = false, grouped = true, latents = false, whole = false, saved = false;  // whole: every token's latents
+  bool round_trips = false, means_only = false, grouped = true, latents = false, whole = false,
+       saved = false;  // whole: every token's latents
 };
 
 /// The task of saved probes that reads a contrast, if there is one.
@@ -48,12 +50,13 @@ inline const SavedTask* saved_task(const SavedProbe& probe, const Contrast& c, c
     if (t.column != c.field || t.classification == c.classes.empty() || c.balanced ||
         c.classes == std::vector<std::string>{"absent", "present"})
       continue;
-    if (t.classification &&
-        std::set<std::string>(t.classes.begin(), t.classes.end()) != std::set<std::string>(c.classes.begin(), c.classes.end()))
+    if (t.classification && std::set<std::string>(t.classes.begin(), t.classes.end()) !=
+                                std::set<std::string>(c.classes.begin(), c.classes.end()))
       continue;
     bool fits = true;
     for (const auto& [column, value] : parse_task(t.name).where)
-      fits = fits && column == "modality" && c.groups.size() == 1 && plan.group_names[static_cast<std::size_t>(*c.groups.begin())] == value;
+      fits = fits && column == "modality" && c.groups.size() == 1 &&
+             plan.group_names[static_cast<std::size_t>(*c.groups.begin())] == value;
     if (fits) return &t;
   }
   return nullptr;
@@ -62,7 +65,8 @@ inline const SavedTask* saved_task(const SavedProbe& probe, const Contrast& c, c
 /// Features of the training people, of the others and of the samples, and the scores of one reader after the other.
 class ControllabilityScores {
  public:
-  ControllabilityScores(Context<Cpu>& ctx, const ControllabilityPlan& plan, const ScanFeatures& train, const ScanFeatures& test)
+  ControllabilityScores(Context<Cpu>& ctx, const ControllabilityPlan& plan, const ScanFeatures& train,
+                        const ScanFeatures& test)
       : ctx_(ctx), plan_(plan), train_(train), test_(test) {}
 
   /// Fits the reader of every contrast.
@@ -83,10 +87,10 @@ class ControllabilityScores {
       ReaderOptions options;
       if (c.balanced) options.class_weight = ClassWeight::balanced;
       try {
-        readers_.insert_or_assign({kind.name, c.name},
-                                  c.classes.empty()
-                                      ? GroupedReader(ctx_, rows, std::span<const double>(number), options)
-                                      : GroupedReader(ctx_, rows, std::span<const std::int32_t>(label), std::ssize(c.classes), options));
+        readers_.insert_or_assign(
+            {kind.name, c.name}, c.classes.empty() ? GroupedReader(ctx_, rows, std::span<const double>(number), options)
+                                                   : GroupedReader(ctx_, rows, std::span<const std::int32_t>(label),
+                                                                   std::ssize(c.classes), options));
       } catch (const Error& e) {
         throw Error(e.kind(), e.id(),
                     concat("reader ", kind.name, ", ", c.name, ": ", e.text(), " among the ", train_.rows.size(),
@@ -126,8 +130,8 @@ class ControllabilityScores {
   }
 
   /// samples: of each arm under one guidance scale. Adds the scores of what was asked; those of the null arms when `null` is set.
-  void score_samples(const ReaderKind& kind, const SavedProbe* saved, const std::vector<const ArmSamples*>& samples, bool null,
-                     std::vector<ContrastScores>& all) const {
+  void score_samples(const ReaderKind& kind, const SavedProbe* saved, const std::vector<const ArmSamples*>& samples,
+                     bool null, std::vector<ContrastScores>& all) const {
     for (std::size_t k = 0; k < all.size(); ++k) {
       const Contrast& c = plan_.contrasts[k];
       std::vector<std::int32_t> asked, read;
@@ -174,14 +178,15 @@ class ControllabilityScores {
   static std::int32_t group(const ReaderKind& kind, const Contrast& c, std::int32_t g) {
     return !c.groups.contains(g) ? -1 : kind.grouped && !c.of_groups ? g : 0;
   }
-  static std::vector<std::int32_t> groups_of(const ReaderKind& kind, const Contrast& c, const std::vector<std::int32_t>& g) {
+  static std::vector<std::int32_t> groups_of(const ReaderKind& kind, const Contrast& c,
+                                             const std::vector<std::int32_t>& g) {
     std::vector<std::int32_t> all;
     for (const std::int32_t one : g) all.push_back(group(kind, c, one));
     return all;
   }
 
-  std::vector<std::int32_t> classes(const ReaderKind& kind, const SavedProbe* saved, const Contrast& c, FeatureView<float> x,
-                                    const std::vector<std::int32_t>& g) const {
+  std::vector<std::int32_t> classes(const ReaderKind& kind, const SavedProbe* saved, const Contrast& c,
+                                    FeatureView<float> x, const std::vector<std::int32_t>& g) const {
     const auto groups = groups_of(kind, c, g);
     if (!kind.saved) return readers_.at({kind.name, c.name}).classes(x, groups);
     const SavedTask* task = saved_task(*saved, c, plan_);
@@ -189,7 +194,8 @@ class ControllabilityScores {
     for (std::size_t i = 0; task != nullptr && i < read.size(); ++i) {
       if (groups[i] < 0) continue;
       const auto p = apply_probe(*task, x.data + static_cast<Index>(i) * x.features);
-      const std::string& name = task->classes[static_cast<std::size_t>(std::max_element(p.begin(), p.end()) - p.begin())];
+      const std::string& name =
+          task->classes[static_cast<std::size_t>(std::max_element(p.begin(), p.end()) - p.begin())];
       read[i] = static_cast<std::int32_t>(std::find(c.classes.begin(), c.classes.end(), name) - c.classes.begin());
     }
     return read;

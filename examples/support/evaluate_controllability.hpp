@@ -43,21 +43,23 @@ inline std::set<std::string> readers_of_report(const std::filesystem::path& path
 inline void require_fair_probe(const SavedProbe& probe, const std::string& path, const ControllabilityPlan& plan,
                                const Manifest& manifest) {
   if (probe.people.empty())
-    throw Error(
-        ErrorKind::argument, "probe.people",
-        "the probes do not say on whom they were fitted, so nobody knows whether these people are unseen: fit them again (probe --save)",
-        path);
+    throw Error(ErrorKind::argument, "probe.people",
+                "the probes do not say on whom they were fitted, so nobody knows whether these people are unseen: fit "
+                "them again (probe --save)",
+                path);
   const std::set<std::string> people(probe.people.begin(), probe.people.end());
   std::vector<std::string> seen;
   for (const Index i : plan.test) {
     const std::string& subject = manifest.scans[static_cast<std::size_t>(i)].subject_id;
-    if (people.contains(person_key(canonical_value("subject_id", subject))) && std::find(seen.begin(), seen.end(), subject) == seen.end())
+    if (people.contains(person_key(canonical_value("subject_id", subject))) &&
+        std::find(seen.begin(), seen.end(), subject) == seen.end())
       seen.push_back(subject);
   }
   if (!seen.empty())
-    throw Error(
-        ErrorKind::argument, "probe.people",
-        concat("the probes were fitted on ", seen.size(), " of the people that should be unseen: ", braing3n::detail::some_of(seen)), path);
+    throw Error(ErrorKind::argument, "probe.people",
+                concat("the probes were fitted on ", seen.size(),
+                       " of the people that should be unseen: ", braing3n::detail::some_of(seen)),
+                path);
 }
 
 }  // namespace detail
@@ -76,8 +78,9 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
       fail(ErrorKind::argument, "guidance.scale", "--cfg has ", a.cfg[k], " twice");
   }
   require_new(out / "controllability.json", common);
-  const FileLock lock = open_results(out, common, {"controllability.json", "controllability.csv", "tables.txt", "montage.png"},
-                                     {model_path(a.model), model_path(a.tokenizer), a.cohort.data, a.cohort.split, a.probe});
+  const FileLock lock =
+      open_results(out, common, {"controllability.json", "controllability.csv", "tables.txt", "montage.png"},
+                   {model_path(a.model), model_path(a.tokenizer), a.cohort.data, a.cohort.split, a.probe});
   std::set<std::string> spent;
   for (const std::string& path : a.chosen_with) spent.merge(readers_of_report(path));
 
@@ -94,14 +97,16 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
     FeatureTable table;
     table.columns = models.tokenizer().model.config.encoder.width;
     table.path = a.tokenizer;
-    table.set_contract(feature_contract(models.contract(), "tokenizer", models.tokenizer().hash, "encoder", "mean").dump());
+    table.set_contract(
+        feature_contract(models.contract(), "tokenizer", models.tokenizer().hash, "encoder", "mean").dump());
     require_same_features(*saved, table);
     require_fair_probe(*saved, a.probe, plan, manifest);
     const MappedFile file(a.probe);
     saved_hash = sha256_hex({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
   }
   const std::vector<Index> fit_rows = reader_rows(plan, a);
-  if (fit_rows.empty()) fail(ErrorKind::argument, "evaluate.reader", "--reader-scans ", a.reader_scans, ": not even one person fits");
+  if (fit_rows.empty())
+    fail(ErrorKind::argument, "evaluate.reader", "--reader-scans ", a.reader_scans, ": not even one person fits");
 
   const VolumeSource source = scan_source(manifest, models.contract());
   ScanFailures failures;
@@ -110,37 +115,43 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
                      test = models.scans(source, plan.test, true, failures, {}, &reading);
   reading.close();
   for (const auto& [row, reason] : failures)
-    std::cerr << "evaluate: left out " << manifest.scans[static_cast<std::size_t>(row)].volume_id << ": " << reason << '\n';
+    std::cerr << "evaluate: left out " << manifest.scans[static_cast<std::size_t>(row)].volume_id << ": " << reason
+              << '\n';
 
   // Readers first: if one of them may not score, nothing is sampled.
   const std::set<std::string> wanted(a.readers.begin(), a.readers.end());
   const bool both = wanted.contains("both");
   std::vector<ReaderKind> kinds;
   if (both || wanted.contains("round-trip"))
-    kinds.push_back({.name = "round-trip",
-                     .text = "a probe per modality on mean and deviation of the tokens, fitted on round trips of training scans",
-                     .round_trips = true});
+    kinds.push_back(
+        {.name = "round-trip",
+         .text = "a probe per modality on mean and deviation of the tokens, fitted on round trips of training scans",
+         .round_trips = true});
   if (both || wanted.contains("real"))
     kinds.push_back({.name = "real",
                      .text = "one probe for all modalities on the mean of the tokens, fitted on training scans",
                      .means_only = true,
                      .grouped = false});
   if (wanted.contains("latents"))
-    kinds.push_back(
-        {.name = "latents",
-         .text = "a probe per modality on mean and deviation of the latents, before any decoding, fitted on those of training scans",
-         .latents = true});
+    kinds.push_back({.name = "latents",
+                     .text = "a probe per modality on mean and deviation of the latents, before any decoding, fitted "
+                             "on those of training scans",
+                     .latents = true});
   if (wanted.contains("tokens"))
-    kinds.push_back(
-        {.name = "tokens",
-         .text = "a probe per modality on the latents of every token, which knows places, before any decoding, fitted on those of training scans",
-         .latents = true,
-         .whole = true});
+    kinds.push_back({.name = "tokens",
+                     .text = "a probe per modality on the latents of every token, which knows places, before any "
+                             "decoding, fitted on those of training scans",
+                     .latents = true,
+                     .whole = true});
   ControllabilityScores scorer(*ctx, plan, train, test);
   std::vector<std::vector<ContrastScores>> scores;
   for (const ReaderKind& kind : kinds) scores.push_back(scorer.fit(kind));
   if (saved) {
-    kinds.push_back({.name = "probe", .text = concat("saved probes, ", a.probe), .means_only = true, .grouped = false, .saved = true});
+    kinds.push_back({.name = "probe",
+                     .text = concat("saved probes, ", a.probe),
+                     .means_only = true,
+                     .grouped = false,
+                     .saved = true});
     scores.emplace_back(plan.contrasts.size());
     for (ContrastScores& s : scores.back()) s.hash = saved_hash;
   }
@@ -151,7 +162,8 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
              ": it chose the guidance (--chosen-with) and may not score; ",
              kinds[r].saved ? "give other probes" : "fit readers on the other half of the people (--reader-half)");
       if (!scores[r][k].converged)
-        std::cerr << "evaluate: reader " << kinds[r].name << ", " << plan.contrasts[k].name << ": the fit did not converge\n";
+        std::cerr << "evaluate: reader " << kinds[r].name << ", " << plan.contrasts[k].name
+                  << ": the fit did not converge\n";
     }
   for (std::size_t r = 0; r < kinds.size(); ++r) scorer.score_scans(kinds[r], saved ? &*saved : nullptr, scores[r]);
 
@@ -188,26 +200,31 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
       }
       all.push_back(p.guided ? &made[k] : &fixed[k]);
     }
-    for (std::size_t r = 0; r < kinds.size(); ++r) scorer.score_samples(kinds[r], saved ? &*saved : nullptr, all, s == 0, scores[r]);
+    for (std::size_t r = 0; r < kinds.size(); ++r)
+      scorer.score_samples(kinds[r], saved ? &*saved : nullptr, all, s == 0, scores[r]);
   }
   sampling_progress.close();
 
   // Tables.
   std::ostringstream text;
-  text << a.n << " SYNTHETIC samples per class, " << a.sampler.steps << " steps (" << a.sampler.sampler << "), seed " << a.seed << "; readers fitted on "
-       << train.rows.size() << " scans of the set " << in_quotes(a.train) << ", " << test.rows.size() << " unseen scans of the set "
-       << in_quotes(a.test) << '\n';
+  text << a.n << " SYNTHETIC samples per class, " << a.sampler.steps << " steps (" << a.sampler.sampler << "), seed "
+       << a.seed << "; readers fitted on " << train.rows.size() << " scans of the set " << in_quotes(a.train) << ", "
+       << test.rows.size() << " unseen scans of the set " << in_quotes(a.test) << '\n';
   if (empty > 0) text << empty << " samples have no brain\n";
   for (const auto& [what, why] : plan.left_out) text << "left out: " << what << ": " << why << '\n';
-  text << "\nReal, round trip: balanced accuracy on unseen scans and on their round trips, the ceiling of samples. Cond: on samples of "
+  text << "\nReal, round trip: balanced accuracy on unseen scans and on their round trips, the ceiling of samples. "
+          "Cond: on samples of "
           "which the class was asked. Null: how often\n"
-          "samples without conditions (but the modality) are read as the class named; Prior: its share among the training people with one "
+          "samples without conditions (but the modality) are read as the class named; Prior: its share among the "
+          "training people with one "
           "of the classes; everybody:\n"
-          "how often round trips of all unseen people are read so, whatever they have: what Null should be where most people have neither "
+          "how often round trips of all unseen people are read so, whatever they have: what Null should be where most "
+          "people have neither "
           "class.\n";
   for (std::size_t r = 0; r < kinds.size(); ++r)
     for (std::size_t s = 0; s < a.cfg.size(); ++s) {
-      text << "\nReader " << kinds[r].name << " (" << kinds[r].text << "), guidance " << a.cfg[s] << (a.own_scales.empty() ? "" : ", " + a.own_scales) << "\n\n";
+      text << "\nReader " << kinds[r].name << " (" << kinds[r].text << "), guidance " << a.cfg[s]
+           << (a.own_scales.empty() ? "" : ", " + a.own_scales) << "\n\n";
       print_scores(text, plan.contrasts, scores[r], s, !kinds[r].latents);
     }
   std::cout << text.str();
@@ -239,8 +256,10 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
       const Contrast& c = plan.contrasts[k];
       const ContrastScores& s = scores[r][k];
       if (kinds[r].saved && saved_task(*saved, c, plan) == nullptr) continue;
-      Json entry = {{"hash", s.hash}, {"converged", s.converged}, {"modalities", Json::array()}, {"cond", Json::object()}};
-      for (const std::int32_t g : c.groups) entry["modalities"].push_back(plan.group_names[static_cast<std::size_t>(g)]);
+      Json entry = {
+          {"hash", s.hash}, {"converged", s.converged}, {"modalities", Json::array()}, {"cond", Json::object()}};
+      for (const std::int32_t g : c.groups)
+        entry["modalities"].push_back(plan.group_names[static_cast<std::size_t>(g)]);
       if (c.classes.empty()) {
         entry["real"] = number_json(s.real_number);
         entry["round_trip"] = number_json(s.ceiling_number);
@@ -286,7 +305,8 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
   for (std::size_t k = 0; k < shown.size(); ++k)
     for (std::size_t i = 0; i < shown[k].size(); ++i) {
       tiles.push_back(preview_rows(*ctx, models.contract(), shown[k][i], {shown[k][i]})[0]);
-      captions.push_back(plan.arms[k].guided && scales > 1 ? concat(plan.arms[k].name, ", guidance ", a.cfg[i]) : plan.arms[k].name);
+      captions.push_back(plan.arms[k].guided && scales > 1 ? concat(plan.arms[k].name, ", guidance ", a.cfg[i])
+                                                           : plan.arms[k].name);
     }
   write_png(out / "montage.png", montage(tiles, columns, captions), write);
   return failures.empty() ? exit_done : exit_some_failed;

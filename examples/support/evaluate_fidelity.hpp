@@ -55,15 +55,20 @@ struct FidelityArguments {
     app.add_option("--cfg", cfg, "guidance, 1: none");
     app.add_option("--cfg-of", own_scales, "NAME=SCALE,...: conditions that are guided with a scale of their own");
     sampler.add_to(app);
-    app.add_option("--conditions", conditions, "conditions whose values become arms (default: all that have classes)")->delimiter(',');
-    app.add_option("--within", within, "name=value,...: what else every arm asks for (default: modality=T1 where the model knows it)");
-    app.add_option("--calibration", calibration, "round trips of training scans from which the reading of region volumes is learnt")
+    app.add_option("--conditions", conditions, "conditions whose values become arms (default: all that have classes)")
+        ->delimiter(',');
+    app.add_option("--within", within,
+                   "name=value,...: what else every arm asks for (default: modality=T1 where the model knows it)");
+    app.add_option("--calibration", calibration,
+                   "round trips of training scans from which the reading of region volumes is learnt")
         ->check(CLI::Range(10, 100000));
-    app.add_option("--frechet", frechet, "unseen scans for Frechet distances, at most; 0: none of these")->check(CLI::NonNegativeNumber);
+    app.add_option("--frechet", frechet, "unseen scans for Frechet distances, at most; 0: none of these")
+        ->check(CLI::NonNegativeNumber);
     app.add_option("--reference", reference, "features.safetensors of another run: Frechet distance to its scans too");
     app.add_option("--seed", seed, "seed of the samples and of the halves");
     app.add_option("--pictures", pictures, "arms in the picture")->check(CLI::Range(0, 100));
-    app.add_option("--out", out, "folder for tables.txt, fidelity.json, features.safetensors and montage.png")->required();
+    app.add_option("--out", out, "folder for tables.txt, fidelity.json, features.safetensors and montage.png")
+        ->required();
   }
 };
 
@@ -127,7 +132,8 @@ class ScanConditions {
     std::vector<Index> out;
     for (const Index i : scans) {
       bool same = true;
-      for (std::size_t f = 0; f < row.size(); ++f) same = same && (row[f].label < 0 || row[f].label == (*this)[i][f].label);
+      for (std::size_t f = 0; f < row.size(); ++f)
+        same = same && (row[f].label < 0 || row[f].label == (*this)[i][f].label);
       if (same) out.push_back(i);
     }
     return out;
@@ -138,10 +144,12 @@ class ScanConditions {
 };
 
 /// Rows of a flat table (n, width).
-inline Tensor<float, Cpu> rows_tensor(Context<Cpu>& ctx, const std::vector<float>& values, Index width, const std::vector<Index>& rows) {
+inline Tensor<float, Cpu> rows_tensor(Context<Cpu>& ctx, const std::vector<float>& values, Index width,
+                                      const std::vector<Index>& rows) {
   Tensor<float, Cpu> t(ctx, {static_cast<Index>(rows.size()), width});
   for (std::size_t i = 0; i < rows.size(); ++i)
-    std::memcpy(t.data() + static_cast<Index>(i) * width, values.data() + rows[i] * width, static_cast<std::size_t>(width) * sizeof(float));
+    std::memcpy(t.data() + static_cast<Index>(i) * width, values.data() + rows[i] * width,
+                static_cast<std::size_t>(width) * sizeof(float));
   return t;
 }
 
@@ -152,8 +160,9 @@ class FidelityEvaluation {
  public:
   /// Throws what reading models, tables and truth throws, and Error (argument) where nothing can be compared.
   FidelityEvaluation(Context<Cpu>& ctx, const FidelityArguments& a, bool quiet)
-      : ctx_(&ctx), a_(a), arms_(ctx, a.model, a.tokenizer), fields_(arms_.conditions()), sampling_(a.sampler.options()), manifest_(prepared(a)),
-        source_(scan_source(manifest_, arms_.contract())), labels_(fields_, manifest_), recipe_(arms_.recipe()) {
+      : ctx_(&ctx), a_(a), arms_(ctx, a.model, a.tokenizer), fields_(arms_.conditions()),
+        sampling_(a.sampler.options()), manifest_(prepared(a)), source_(scan_source(manifest_, arms_.contract())),
+        labels_(fields_, manifest_), recipe_(arms_.recipe()) {
     const Split split = read_split(a.cohort.split);
     test_ = rows_of(manifest_, split, a.test);
     train_ = rows_of(manifest_, split, a.train);
@@ -167,7 +176,9 @@ class FidelityEvaluation {
       for (const Index i : train_)
         if (is_t1(labels_[i])) train_t1_.push_back(i);
     train_t1_ = some_rows(train_t1_, a.calibration);
-    progress_.emplace("fidelity", std::ssize(test_) + std::ssize(wanted_) + std::ssize(train_t1_) + std::ssize(list_) * a.n + std::ssize(halves_[0]) + std::ssize(halves_[1]),
+    progress_.emplace("fidelity",
+                      std::ssize(test_) + std::ssize(wanted_) + std::ssize(train_t1_) + std::ssize(list_) * a.n +
+                          std::ssize(halves_[0]) + std::ssize(halves_[1]),
                       quiet);
   }
 
@@ -176,8 +187,9 @@ class FidelityEvaluation {
     read_scans();
     for (FidelityArm& arm : list_) sample(arm);
     std::ostringstream text;
-    text << "Guidance " << decimals(a_.cfg, 2) << (a_.own_scales.empty() ? "" : " (" + a_.own_scales + ")") << ", " << a_.sampler.steps << " steps ("
-         << a_.sampler.sampler << "), " << a_.n << " samples of each arm, seed " << a_.seed;
+    text << "Guidance " << decimals(a_.cfg, 2) << (a_.own_scales.empty() ? "" : " (" + a_.own_scales + ")") << ", "
+         << a_.sampler.steps << " steps (" << a_.sampler.sampler << "), " << a_.n << " samples of each arm, seed "
+         << a_.seed;
     if (empty_ > 0) text << "; in " << empty_ << " samples there is no brain";
     for (const std::string& name : left_out_) text << "\nleft out, no training scan has it: " << name;
     Json report = {{"kind", "braing3n fidelity"},
@@ -194,7 +206,8 @@ class FidelityEvaluation {
     report["frechet"] = a_.frechet > 0 ? frechet(text, out / "features.safetensors", write) : Json();
     progress_->close();
     std::cout << text.str();
-    for (const auto& [row, reason] : failures_) std::cerr << "evaluate: left out " << id_of(row) << ": " << reason << '\n';
+    for (const auto& [row, reason] : failures_)
+      std::cerr << "evaluate: left out " << id_of(row) << ": " << reason << '\n';
     write_text(out / "fidelity.json", report.dump(2) + "\n", write);
     write_text(out / "tables.txt", text.str(), write);
     if (!tiles_.empty()) write_png(out / "montage.png", montage(tiles_, 2, captions_), {.overwrite = true});
@@ -215,10 +228,15 @@ class FidelityEvaluation {
     if (a_.reference.empty()) return;
     reference_ = read_feature_file(a_.reference);
     if (!reference_->contract.empty())
-      if (const Json said = parse_json(reference_->contract, a_.reference); said.is_object()) reference_recipe_ = said.value("recipe", reference_recipe_);
+      if (const Json said = parse_json(reference_->contract, a_.reference); said.is_object())
+        reference_recipe_ = said.value("recipe", reference_recipe_);
     if (reference_recipe_ != recipe_)
-      throw Error(ErrorKind::argument, "frechet.recipe", concat("features of recipe ", reference_recipe_, " and of ", recipe_, " cannot be compared"), a_.reference);
-    if (a_.frechet == 0) fail(ErrorKind::argument, "fidelity.reference", "--reference is for Frechet distances, of which --frechet 0 makes none");
+      throw Error(ErrorKind::argument, "frechet.recipe",
+                  concat("features of recipe ", reference_recipe_, " and of ", recipe_, " cannot be compared"),
+                  a_.reference);
+    if (a_.frechet == 0)
+      fail(ErrorKind::argument, "fidelity.reference",
+           "--reference is for Frechet distances, of which --frechet 0 makes none");
   }
 
   const ConditionField* modality() const {
@@ -242,7 +260,8 @@ class FidelityEvaluation {
         fail(ErrorKind::argument, "fidelity.condition", "--conditions: ", name, " has no classes");
     for (std::size_t f = 0; f < fields_.size(); ++f) {
       if (fields_[f].kind != ConditionKind::categorical ||
-          (!a_.conditions.empty() && std::find(a_.conditions.begin(), a_.conditions.end(), fields_[f].name) == a_.conditions.end()))
+          (!a_.conditions.empty() &&
+           std::find(a_.conditions.begin(), a_.conditions.end(), fields_[f].name) == a_.conditions.end()))
         continue;
       for (std::size_t v = 0; v < fields_[f].values.size(); ++v) {
         FidelityArm arm;
@@ -261,7 +280,8 @@ class FidelityEvaluation {
         for (const Index i : *scans)
           if (is_t1(labels_[i])) (void)(*truth_)(id_of(i));
     if (list_.empty())
-      fail(ErrorKind::argument, "fidelity.arms", "no arm: no training scan has a class of ", a_.conditions.empty() ? "any condition" : a_.conditions[0]);
+      fail(ErrorKind::argument, "fidelity.arms", "no arm: no training scan has a class of ",
+           a_.conditions.empty() ? "any condition" : a_.conditions[0]);
   }
 
   /// Two halves of the unseen people, equally many scans of each.
@@ -274,7 +294,8 @@ class FidelityEvaluation {
     for (const Index i : test_) {
       const auto person = std::lower_bound(people.begin(), people.end(), person_of(i)) - people.begin();
       bool complete = true;
-      for (std::size_t f = 0; f < fields_.size(); ++f) complete = complete && !(fields_[f].required && labels_[i][f].missing());
+      for (std::size_t f = 0; f < fields_.size(); ++f)
+        complete = complete && !(fields_[f].required && labels_[i][f].missing());
       if (!complete) continue;
       if (std::binary_search(first.begin(), first.end(), person)) halves_[0].push_back(i);
       else if (std::binary_search(second.begin(), second.end(), person)) halves_[1].push_back(i);
@@ -309,7 +330,8 @@ class FidelityEvaluation {
     std::map<Index, std::vector<double>> train_blocks;
     (void)arms_.scans(source_, train_t1_, true, failures_, collect(train_blocks), &*progress_);
     if (train_blocks.size() < 10)
-      fail(ErrorKind::argument, "fidelity.calibration", "region volumes: ", train_blocks.size(), " T1-weighted training scans, expected at least 10");
+      fail(ErrorKind::argument, "fidelity.calibration", "region volumes: ", train_blocks.size(),
+           " T1-weighted training scans, expected at least 10");
     for (const auto& [row, b] : train_blocks) reader_.add(b, (*truth_)(id_of(row)));
     reader_.fit(*ctx_);
     for (std::size_t i = 0; i < reader_.truth().size(); ++i) spread_.add(reader_.held_out()[i], reader_.truth()[i]);
@@ -323,13 +345,15 @@ class FidelityEvaluation {
         rows.push_back(found - from.rows.begin());
         groups.push_back(person_of(i));
       }
-    return rows.empty() ? PairwiseDistance{} : mean_pairwise_distance(rows_tensor(*ctx_, from.latents, arms_.latent_size(), rows), groups);
+    return rows.empty() ? PairwiseDistance{}
+                        : mean_pairwise_distance(rows_tensor(*ctx_, from.latents, arms_.latent_size(), rows), groups);
   }
 
   void sample(FidelityArm& arm) {
     Tensor<float, Cpu> shown;
     const ArmSamples made = arms_.sample(
-        {arm.name, [&](Index) { return arm.row; }, a_.n, guidance_of(fields_, arm.row, a_.cfg, own_), next_}, a_.seed, sampling_,
+        {arm.name, [&](Index) { return arm.row; }, a_.n, guidance_of(fields_, arm.row, a_.cfg, own_), next_}, a_.seed,
+        sampling_,
         [&](Index i, const Tensor<float, Cpu>& decoded, const Tensor<float, Cpu>& imposed) {
           if (i == 0) shown = decoded;
           if (!truth_ || !arm.t1) return;
@@ -342,7 +366,8 @@ class FidelityEvaluation {
     arm.made = mean_pairwise_distance(Tensor<float, Cpu>::from_host(*ctx_, {a_.n, arms_.latent_size()}, made.latents));
     arm.of_unseen = distance_of(unseen_, arm.unseen);
     arm.of_train = distance_of(learnt_, arm.train);
-    const auto real = std::find_if(arm.unseen.begin(), arm.unseen.end(), [&](Index i) { return !failures_.contains(i); });
+    const auto real =
+        std::find_if(arm.unseen.begin(), arm.unseen.end(), [&](Index i) { return !failures_.contains(i); });
     if (static_cast<Index>(tiles_.size()) >= 2 * a_.pictures || real == arm.unseen.end()) return;
     const Tensor<float, Cpu> scan = source_(*ctx_, *real);
     for (Image& image : preview_rows(*ctx_, arms_.contract(), scan, {shown, scan})) tiles_.push_back(std::move(image));
@@ -351,13 +376,15 @@ class FidelityEvaluation {
   }
 
   Json diversity(std::ostream& text) const {
-    text << "\n\nMean distance of latents (" << arms_.latent_size() << " numbers) within an arm, between different people\n\n";
+    text << "\n\nMean distance of latents (" << arms_.latent_size()
+         << " numbers) within an arm, between different people\n\n";
     Table table({"arm", "samples", "unseen scans", "", "of unseen", "training scans", "", "of training"});
     Json json = Json::array();
     for (const FidelityArm& arm : list_) {
-      const double of_unseen = share_of(arm.made.mean, arm.of_unseen.mean), of_train = share_of(arm.made.mean, arm.of_train.mean);
-      table.row(arm.name, decimals(arm.made.mean, 2), arm.unseen.size(), decimals(arm.of_unseen.mean, 2), decimals(of_unseen, 2), arm.train.size(),
-                decimals(arm.of_train.mean, 2), decimals(of_train, 2));
+      const double of_unseen = share_of(arm.made.mean, arm.of_unseen.mean),
+                   of_train = share_of(arm.made.mean, arm.of_train.mean);
+      table.row(arm.name, decimals(arm.made.mean, 2), arm.unseen.size(), decimals(arm.of_unseen.mean, 2),
+                decimals(of_unseen, 2), arm.train.size(), decimals(arm.of_train.mean, 2), decimals(of_train, 2));
       json.push_back({{"arm", arm.name},
                       {"conditions", conditions_json(fields_, arm.row)},
                       {"samples", a_.n},
@@ -375,10 +402,12 @@ class FidelityEvaluation {
   }
 
   Json regions(std::ostream& text) const {
-    text << "\nRegion volumes of T1-weighted arms in ml, mean +- deviation: the truth of everybody with these labels, unseen scans through "
+    text << "\nRegion volumes of T1-weighted arms in ml, mean +- deviation: the truth of everybody with these labels, "
+            "unseen scans through "
             "the\ntokenizer, samples; read from maps of tissue by what "
          << reader_.size() << " round trips of training scans taught\n\n";
-    Table table({"arm", "region", "people", "truth", "unseen", "round trips", "mean off by", "sd off by", "samples", "mean off by", "sd off by"});
+    Table table({"arm", "region", "people", "truth", "unseen", "round trips", "mean off by", "sd off by", "samples",
+                 "mean off by", "sd off by"});
     Json json = Json::array();
     for (const FidelityArm& arm : list_) {
       if (!arm.t1) continue;
@@ -388,14 +417,19 @@ class FidelityEvaluation {
         std::vector<double> law, back, made;
         for (const Index i : everybody) law.push_back((*truth_)(id_of(i))[r]);
         for (const Index i : arm.unseen)
-          if (const auto found = unseen_blocks_.find(i); found != unseen_blocks_.end()) back.push_back(regions_of(found->second)[r]);
+          if (const auto found = unseen_blocks_.find(i); found != unseen_blocks_.end())
+            back.push_back(regions_of(found->second)[r]);
         for (const TissueVolumes& v : arm.regions) made.push_back(v[r]);
         const Spread is = Spread::of(law), through = Spread::of(back), sampled = Spread::of(made);
         const auto error = [&](const Spread& s) { return 100 * (s.mean - is.mean) / is.mean; };
-        const auto percent = [](double v) { return std::isfinite(v) ? concat(v >= 0 ? "+" : "", decimals(v, 1), " %") : std::string("-"); };
-        const double sd_ratio = share_of(sampled.deviation, is.deviation), through_ratio = share_of(through.deviation, is.deviation);
-        table.row(r == 0 ? arm.name : "", tissue_names[r], is.n, is.str(), through.n, through.str(), percent(error(through)), percent(100 * through_ratio - 100),
-                  sampled.str(), percent(error(sampled)), percent(100 * sd_ratio - 100));
+        const auto percent = [](double v) {
+          return std::isfinite(v) ? concat(v >= 0 ? "+" : "", decimals(v, 1), " %") : std::string("-");
+        };
+        const double sd_ratio = share_of(sampled.deviation, is.deviation),
+                     through_ratio = share_of(through.deviation, is.deviation);
+        table.row(r == 0 ? arm.name : "", tissue_names[r], is.n, is.str(), through.n, through.str(),
+                  percent(error(through)), percent(100 * through_ratio - 100), sampled.str(), percent(error(sampled)),
+                  percent(100 * sd_ratio - 100));
         json.push_back({{"arm", arm.name},
                         {"region", tissue_names[r]},
                         {"truth", is.json()},
@@ -429,10 +463,10 @@ class FidelityEvaluation {
       features.values.insert(features.values.end(), of_scans.data(), of_scans.data() + of_scans.size());
       real[h] = feature_moments(of_scans, recipe_);
       back[h] = feature_moments(rows_tensor(*ctx_, unseen_.round_trips.encoder.values(), width, rows), recipe_);
-      const ArmSamples samples =
-          arms_.sample({concat("conditions of half ", h + 1), [&](Index i) { return labels_[scans[static_cast<std::size_t>(i)]]; }, std::ssize(scans),
-                        sampling_.guidance, next_},
-                       a_.seed, sampling_, {}, &*progress_);
+      const ArmSamples samples = arms_.sample(
+          {concat("conditions of half ", h + 1), [&](Index i) { return labels_[scans[static_cast<std::size_t>(i)]]; },
+           std::ssize(scans), sampling_.guidance, next_},
+          a_.seed, sampling_, {}, &*progress_);
       next_ += static_cast<std::uint32_t>(scans.size());
       made[h] = feature_moments(samples.features.encoder.tensor(*ctx_), recipe_);
     }
@@ -440,10 +474,12 @@ class FidelityEvaluation {
       return 0.5 * (frechet_distance(*ctx_, x[0], y[1]) + frechet_distance(*ctx_, x[1], y[0]));
     };
     const double gen_real = between(made, real), gen_back = between(made, back), back_real = between(back, real),
-                 real_halves = frechet_distance(*ctx_, real[0], real[1]), back_halves = frechet_distance(*ctx_, back[0], back[1]);
-    text << "\nFrechet distances of features (mean and deviation of the encoder's tokens, " << width << " numbers), " << made[0].rows << " against "
-         << made[1].rows << " of other people\nrecipe " << recipe_ << "\n\n";
-    if (made[0].rows <= width) text << "fewer scans than features: every distance here is too large, and they compare with one another only\n\n";
+                 real_halves = frechet_distance(*ctx_, real[0], real[1]),
+                 back_halves = frechet_distance(*ctx_, back[0], back[1]);
+    text << "\nFrechet distances of features (mean and deviation of the encoder's tokens, " << width << " numbers), "
+         << made[0].rows << " against " << made[1].rows << " of other people\nrecipe " << recipe_ << "\n\n";
+    if (made[0].rows <= width)
+      text << "fewer scans than features: every distance here is too large, and they compare with one another only\n\n";
     Table table({"", "distance", "of two halves"});
     table.row("samples, scans", decimals(gen_real, 3), decimals(share_of(gen_real, real_halves), 2));
     table.row("samples, round trips", decimals(gen_back, 3), decimals(share_of(gen_back, back_halves), 2));
@@ -463,9 +499,11 @@ class FidelityEvaluation {
       std::vector<Index> rows;
       for (Index i = 0; i < reference_->rows; ++i) rows.push_back(i);
       const auto other =
-          feature_moments(rows_tensor(*ctx_, reference_->values, reference_->columns, some_rows(rows, made[0].rows)), reference_recipe_);
+          feature_moments(rows_tensor(*ctx_, reference_->values, reference_->columns, some_rows(rows, made[0].rows)),
+                          reference_recipe_);
       const double d = 0.5 * (frechet_distance(*ctx_, made[0], other) + frechet_distance(*ctx_, made[1], other));
-      table.row(concat("samples, reference (", other.rows, " rows)"), decimals(d, 3), decimals(share_of(d, real_halves), 2));
+      table.row(concat("samples, reference (", other.rows, " rows)"), decimals(d, 3),
+                decimals(share_of(d, real_halves), 2));
       json["gen_reference"] = d;
     }
     table.print(text);
@@ -510,8 +548,9 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
   require_new(out / "fidelity.json", common);
-  const FileLock lock = open_results(out, common, {"fidelity.json", "tables.txt", "features.safetensors", "montage.png"},
-                                     {model_path(a.model), model_path(a.tokenizer), a.cohort.data, a.cohort.split, a.truth, a.reference});
+  const FileLock lock =
+      open_results(out, common, {"fidelity.json", "tables.txt", "features.safetensors", "montage.png"},
+                   {model_path(a.model), model_path(a.tokenizer), a.cohort.data, a.cohort.split, a.truth, a.reference});
   require_other_set(a.train, a.test, "is what the model learnt, nothing in it is unseen");
   const auto ctx = make_cpu_context(common);
   return detail::FidelityEvaluation(*ctx, a, common.quiet).run(out, {.overwrite = common.force});

@@ -44,7 +44,9 @@ struct ReconstructionArguments {
     cohort.add_to(app);
     app.add_option("--test", test, "the set that is scored");
     app.add_option("--baselines", baseline_sets, "the sets on which components, mean and readout are fitted");
-    app.add_option("--truth", truth, "truth.csv of phantom_cohort (T1 only): are the sizes of brain, grey and white matter and ventricles kept?");
+    app.add_option(
+        "--truth", truth,
+        "truth.csv of phantom_cohort (T1 only): are the sizes of brain, grey and white matter and ventricles kept?");
     app.add_option("--pictures", pictures, "people in the picture")->check(CLI::NonNegativeNumber);
     app.add_option("--out", out, "folder for tables.txt, scores.csv, summary.json and montage.png")->required();
   }
@@ -65,7 +67,8 @@ struct Difference {
   Index better = 0;
 };
 
-inline Difference paired(const Method& a, const Method& b, double RegionScore::* field, RegionScore ReconstructionScore::* region) {
+inline Difference paired(const Method& a, const Method& b, double RegionScore::* field,
+                         RegionScore ReconstructionScore::* region) {
   Difference d;
   const double n = static_cast<double>(a.scores.size());
   const auto difference = [&](std::size_t i) { return a.scores[i].*region.*field - b.scores[i].*region.*field; };
@@ -80,7 +83,8 @@ inline Difference paired(const Method& a, const Method& b, double RegionScore::*
 }
 
 inline std::string difference_text(const Difference& d, int digits) {
-  return concat(d.mean >= 0 ? "+" : "", decimals(d.mean, digits), " +- ", decimals(d.error, digits), " (", d.better, ")");
+  return concat(d.mean >= 0 ? "+" : "", decimals(d.mean, digits), " +- ", decimals(d.error, digits), " (", d.better,
+                ")");
 }
 
 /// One run: simpler codes are fitted on the other people, every method gives the scored people back, then the tables are written.
@@ -88,8 +92,10 @@ class ReconstructionEvaluation {
  public:
   /// Throws what reading models and tables throws, and Error: argument, config (what does not belong together).
   ReconstructionEvaluation(Context<Cpu>& ctx, const ReconstructionArguments& a, bool quiet)
-      : ctx_(&ctx), a_(a), quiet_(quiet), tokenizer_(load_tokenizer<F32>(ctx, a.model)), encoder_(tokenizer_.model.config.encoder), others_(tokenizers_beside()),
-        manifest_(a.cohort.manifest()), source_(scan_source(manifest_, tokenizer_.contract)), patch_{encoder_.patch[0], encoder_.patch[1], encoder_.patch[2]}, pca_(patch_) {
+      : ctx_(&ctx), a_(a), quiet_(quiet), tokenizer_(load_tokenizer<F32>(ctx, a.model)),
+        encoder_(tokenizer_.model.config.encoder), others_(tokenizers_beside()), manifest_(a.cohort.manifest()),
+        source_(scan_source(manifest_, tokenizer_.contract)),
+        patch_{encoder_.patch[0], encoder_.patch[1], encoder_.patch[2]}, pca_(patch_) {
     const Split split = read_split(a.cohort.split);
     test_ = rows_of(manifest_, split, a.test);
     std::vector<ModelBehind> models = {{"tokenizer", a.model}};
@@ -108,11 +114,13 @@ class ReconstructionEvaluation {
     fit_baselines();
     name_methods();
     score();
-    for (const auto& [row, reason] : failures_) std::cerr << "evaluate: left out " << id_of(row) << ": " << reason << '\n';
+    for (const auto& [row, reason] : failures_)
+      std::cerr << "evaluate: left out " << id_of(row) << ": " << reason << '\n';
 
     std::ostringstream text;
     print_means(text);
-    Json summary = {{"people", ids_}, {"difference_to_trilinear", print_differences(text)}, {"methods", Json::object()}};
+    Json summary = {
+        {"people", ids_}, {"difference_to_trilinear", print_differences(text)}, {"methods", Json::object()}};
     print_people(text);
     if (truth_) summary["region_volume_errors"] = print_regions(text);
     std::cout << text.str();
@@ -125,7 +133,8 @@ class ReconstructionEvaluation {
     write_text(out / "tables.txt", text.str(), write);
     constexpr std::array<const char*, 4> columns = {"scan", "tokenizer", "trilinear", "components of patches"};
     std::vector<std::string> captions;
-    for (std::size_t i = 0; i < pictures_.size(); ++i) captions.push_back(concat(ids_[i / columns.size()], " ", columns[i % columns.size()]));
+    for (std::size_t i = 0; i < pictures_.size(); ++i)
+      captions.push_back(concat(ids_[i / columns.size()], " ", columns[i % columns.size()]));
     if (!pictures_.empty()) write_png(out / "montage.png", montage(pictures_, 4, captions), write);
     return failures_.empty() ? exit_done : exit_some_failed;
   }
@@ -139,10 +148,12 @@ class ReconstructionEvaluation {
     std::vector<std::pair<std::string, LoadedTokenizer<Cpu, F32>>> others;
     for (const std::string& text : a_.beside) {
       const std::size_t at = text.find('=');
-      if (at == std::string::npos || at == 0) fail(ErrorKind::argument, "evaluate.beside", "--beside ", text, ": expected NAME=TOKENIZER");
+      if (at == std::string::npos || at == 0)
+        fail(ErrorKind::argument, "evaluate.beside", "--beside ", text, ": expected NAME=TOKENIZER");
       others.emplace_back(text.substr(0, at), load_tokenizer<F32>(*ctx_, text.substr(at + 1)));
       if (!(others.back().second.contract == tokenizer_.contract))
-        fail(ErrorKind::config, "evaluate.contract", "--beside ", others.back().first, ": was trained with another contract: ", describe(others.back().second.contract));
+        fail(ErrorKind::config, "evaluate.contract", "--beside ", others.back().first,
+             ": was trained with another contract: ", describe(others.back().second.contract));
     }
     return others;
   }
@@ -178,7 +189,8 @@ class ReconstructionEvaluation {
         const std::vector<std::uint8_t> mask = nonzero_mask(v.reshape(shape()));
         const TissueVolumes& truth = (*truth_)(id_of(row));
         scan_reader_.add(tissue_blocks(v.reshape(shape()), mask, tokenizer_.contract), truth);
-        reconstruction_reader_.add(tissue_blocks(through(tokenizer_, v).reshape(shape()), mask, tokenizer_.contract), truth);
+        reconstruction_reader_.add(tissue_blocks(through(tokenizer_, v).reshape(shape()), mask, tokenizer_.contract),
+                                   truth);
       }
       progress.advance(1, id_of(row));
     });
@@ -186,7 +198,8 @@ class ReconstructionEvaluation {
     readout_.solve(*ctx_, tokenizer_.model.config.bottleneck);
     if (truth_) scan_reader_.fit(*ctx_), reconstruction_reader_.fit(*ctx_);
     mean_volume_ = Voxels(*ctx_, {1, n[0], n[1], n[2], 1});
-    for (std::size_t i = 0; i < sum.size(); ++i) mean_volume_.data()[i] = static_cast<float>(sum[i] / static_cast<double>(fitted));
+    for (std::size_t i = 0; i < sum.size(); ++i)
+      mean_volume_.data()[i] = static_cast<float>(sum[i] / static_cast<double>(fitted));
   }
 
   void name_methods() {
@@ -194,12 +207,15 @@ class ReconstructionEvaluation {
       return [this, how](const Voxels& v) { return through_coarse_grid(v, tokenizer_.contract.shape, coarse(), how); };
     };
     methods_.push_back({"tokenizer", [this](const Voxels& v) { return through(tokenizer_, v); }});
-    for (const auto& [name, other] : others_) methods_.push_back({name, [this, &t = other](const Voxels& v) { return through(t, v); }});
+    for (const auto& [name, other] : others_)
+      methods_.push_back({name, [this, &t = other](const Voxels& v) { return through(t, v); }});
     first_coarse_ = methods_.size();
     methods_.push_back({"trilinear, point", coarsely(Downsampling::point)});
     methods_.push_back({"trilinear, area", coarsely(Downsampling::area)});
     methods_.push_back({"components of patches", [this](const Voxels& v) { return pca_.reconstruct(v); }});
-    methods_.push_back({"linear readout of tokens", [this](const Voxels& v) { return unpatchify_forward(readout_.patches(tokens(v)), v.shape(), patch_); }});
+    methods_.push_back({"linear readout of tokens", [this](const Voxels& v) {
+                          return unpatchify_forward(readout_.patches(tokens(v)), v.shape(), patch_);
+                        }});
     methods_.push_back({"mean of the training scans", [this](const Voxels&) { return mean_volume_; }});
   }
 
@@ -217,7 +233,8 @@ class ReconstructionEvaluation {
         m.border.push_back(border_jump(result, tokenizer_.contract.shape, encoder_.patch));
         const bool first = &m == &methods_[0];
         if (truth_ && first) add_errors(row, result, mask, reconstruction_reader_, tokenizer_error_);
-        if (first || m.name.starts_with("trilinear, point") || m.name.starts_with("components")) shown.push_back(result);
+        if (first || m.name.starts_with("trilinear, point") || m.name.starts_with("components"))
+          shown.push_back(result);
       }
       input_border_.push_back(border_jump(reference, tokenizer_.contract.shape, encoder_.patch));
       ids_.push_back(id_of(row));
@@ -227,7 +244,8 @@ class ReconstructionEvaluation {
     });
   }
 
-  void add_errors(Index row, const Voxels& volume, const std::vector<std::uint8_t>& mask, const RegionReader& reader, RegionErrors& errors) const {
+  void add_errors(Index row, const Voxels& volume, const std::vector<std::uint8_t>& mask, const RegionReader& reader,
+                  RegionErrors& errors) const {
     const TissueVolumes found = reader(tissue_blocks(volume, mask, tokenizer_.contract));
     const TissueVolumes& truth = (*truth_)(id_of(row));
     for (std::size_t r = 0; r < found.size(); ++r) {
@@ -244,24 +262,31 @@ class ReconstructionEvaluation {
   /// The better of the two trilinear ways, score by score.
   const Method& yardstick(double RegionScore::* field, RegionScore ReconstructionScore::* region) const {
     const auto value = [&](const Method& m) { return mean_score(m.scores).*region.*field; };
-    return value(methods_[first_coarse_]) >= value(methods_[first_coarse_ + 1]) ? methods_[first_coarse_] : methods_[first_coarse_ + 1];
+    return value(methods_[first_coarse_]) >= value(methods_[first_coarse_ + 1]) ? methods_[first_coarse_]
+                                                                                : methods_[first_coarse_ + 1];
   }
 
   void print_means(std::ostream& text) const {
-    text << ids_.size() << " people of the set " << in_quotes(a_.test) << ", " << encoder_.tokens() << " x " << tokenizer_.model.config.bottleneck << " = " << numbers()
+    text << ids_.size() << " people of the set " << in_quotes(a_.test) << ", " << encoder_.tokens() << " x "
+         << tokenizer_.model.config.bottleneck << " = " << numbers()
          << " numbers each (trilinear: " << voxel_count(coarse()) << "); means over people\n\n";
-    Table table({"", "PSNR (max-min)", "PSNR (99.5%)", "SSIM", "MAE", "brain: PSNR (max-min)", "PSNR (99.5%)", "SSIM", "MAE", "border jump"});
+    Table table({"", "PSNR (max-min)", "PSNR (99.5%)", "SSIM", "MAE", "brain: PSNR (max-min)", "PSNR (99.5%)", "SSIM",
+                 "MAE", "border jump"});
     for (const Method& m : methods_) {
       const ReconstructionScore s = mean_score(m.scores);
-      table.row(m.name, decimals(s.whole.psnr_extremes, 2), decimals(s.whole.psnr_percentile, 2), decimals(s.whole.ssim, 4), decimals(s.whole.mae, 4),
-                decimals(s.mask.psnr_extremes, 2), decimals(s.mask.psnr_percentile, 2), decimals(s.mask.ssim, 4), decimals(s.mask.mae, 4), decimals(mean_of(m.border), 3));
+      table.row(m.name, decimals(s.whole.psnr_extremes, 2), decimals(s.whole.psnr_percentile, 2),
+                decimals(s.whole.ssim, 4), decimals(s.whole.mae, 4), decimals(s.mask.psnr_extremes, 2),
+                decimals(s.mask.psnr_percentile, 2), decimals(s.mask.ssim, 4), decimals(s.mask.mae, 4),
+                decimals(mean_of(m.border), 3));
     }
     table.row("the scans themselves", "", "", "", "", "", "", "", "", decimals(mean_of(input_border_), 3));
     table.print(text);
   }
 
   Json print_differences(std::ostream& text) const {
-    text << "\nDifference to the better of both trilinear ways: mean over people +- two standard errors (people better, of " << ids_.size() << ")\n\n";
+    text << "\nDifference to the better of both trilinear ways: mean over people +- two standard errors (people "
+            "better, of "
+         << ids_.size() << ")\n\n";
     Table table({"", "PSNR (max-min)", "SSIM", "brain: PSNR (max-min)", "SSIM"});
     Json json = Json::object();
     for (std::size_t m = 0; m < methods_.size(); ++m) {
@@ -272,8 +297,8 @@ class ReconstructionEvaluation {
           const Difference d = paired(methods_[m], yardstick(field, region), field, region);
           const bool ssim = field == &RegionScore::ssim;
           cells.push_back(difference_text(d, ssim ? 4 : 2));
-          json[methods_[m].name][concat(region == &ReconstructionScore::whole ? "" : "mask_", ssim ? "ssim" : "psnr")] = {
-              {"mean", d.mean}, {"two_standard_errors", d.error}, {"better", d.better}};
+          json[methods_[m].name][concat(region == &ReconstructionScore::whole ? "" : "mask_", ssim ? "ssim" : "psnr")] =
+              {{"mean", d.mean}, {"two_standard_errors", d.error}, {"better", d.better}};
         }
       table.add(std::move(cells));
     }
@@ -288,21 +313,27 @@ class ReconstructionEvaluation {
     Table table(header);
     for (std::size_t i = 0; i < ids_.size(); ++i) {
       std::vector<std::string> cells = {ids_[i]};
-      for (const Method& m : methods_) cells.push_back(concat(decimals(m.scores[i].whole.psnr_extremes, 2), " / ", decimals(m.scores[i].whole.ssim, 4)));
+      for (const Method& m : methods_)
+        cells.push_back(
+            concat(decimals(m.scores[i].whole.psnr_extremes, 2), " / ", decimals(m.scores[i].whole.ssim, 4)));
       table.add(std::move(cells));
     }
     table.print(text);
   }
 
   Json print_regions(std::ostream& text) const {
-    text << "\nRegion volumes against the truth, by readers that learnt from the other people (from scans, from reconstructions): mean error, mean size of the error\n\n";
+    text << "\nRegion volumes against the truth, by readers that learnt from the other people (from scans, from "
+            "reconstructions): mean error, mean size of the error\n\n";
     Table table({"", "scans", "", "tokenizer", ""});
     const auto n = static_cast<double>(ids_.size());
     const auto percent = [&](double sum) { return concat(decimals(100 * sum / n, 1), " %"); };
-    const auto errors = [&](const std::array<double, 2>& sums) { return Json{{"mean", sums[0] / n}, {"mean_size", sums[1] / n}}; };
+    const auto errors = [&](const std::array<double, 2>& sums) {
+      return Json{{"mean", sums[0] / n}, {"mean_size", sums[1] / n}};
+    };
     Json json = Json::object();
     for (std::size_t r = 0; r < tissue_names.size(); ++r) {
-      table.row(tissue_names[r], percent(scan_error_[r][0]), percent(scan_error_[r][1]), percent(tokenizer_error_[r][0]), percent(tokenizer_error_[r][1]));
+      table.row(tissue_names[r], percent(scan_error_[r][0]), percent(scan_error_[r][1]),
+                percent(tokenizer_error_[r][0]), percent(tokenizer_error_[r][1]));
       json[tissue_names[r]] = {{"scans", errors(scan_error_[r])}, {"tokenizer", errors(tokenizer_error_[r])}};
     }
     table.print(text);
@@ -310,11 +341,15 @@ class ReconstructionEvaluation {
   }
 
   void write_scores(const std::filesystem::path& path, const WriteOptions& write) const {
-    CsvWriter csv(path, {"volume_id", "method", "psnr_extremes", "psnr_percentile", "ssim", "mae", "mask_psnr_extremes", "mask_psnr_percentile", "mask_ssim", "mask_mae", "border_jump"}, write);
+    CsvWriter csv(path,
+                  {"volume_id", "method", "psnr_extremes", "psnr_percentile", "ssim", "mae", "mask_psnr_extremes",
+                   "mask_psnr_percentile", "mask_ssim", "mask_mae", "border_jump"},
+                  write);
     for (const Method& m : methods_)
       for (std::size_t i = 0; i < ids_.size(); ++i) {
         const ReconstructionScore& s = m.scores[i];
-        csv.row(ids_[i], m.name, s.whole.psnr_extremes, s.whole.psnr_percentile, s.whole.ssim, s.whole.mae, s.mask.psnr_extremes, s.mask.psnr_percentile, s.mask.ssim, s.mask.mae, m.border[i]);
+        csv.row(ids_[i], m.name, s.whole.psnr_extremes, s.whole.psnr_percentile, s.whole.ssim, s.whole.mae,
+                s.mask.psnr_extremes, s.mask.psnr_percentile, s.mask.ssim, s.mask.mae, m.border[i]);
       }
     csv.finish();
   }
@@ -350,7 +385,8 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
   require_new(out / "scores.csv", common);
-  const FileLock lock = open_results(out, common, {"scores.csv", "summary.json", "tables.txt", "montage.png"}, {model_path(a.model), a.cohort.data, a.cohort.split, a.truth});
+  const FileLock lock = open_results(out, common, {"scores.csv", "summary.json", "tables.txt", "montage.png"},
+                                     {model_path(a.model), a.cohort.data, a.cohort.split, a.truth});
   const auto ctx = make_cpu_context(common);
   return detail::ReconstructionEvaluation(*ctx, a, common.quiet).run(out, {.overwrite = common.force});
 }

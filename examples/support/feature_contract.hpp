@@ -9,8 +9,9 @@
 namespace braing3n::examples {
 
 /// kind, hash: of the model file. representation: encoder or projected tokens; pooling: mean, or none. precision: named unless it is f32.
-inline Json feature_contract(const PreprocessingContract& preprocessing, const std::string& kind, const std::string& hash,
-                             const std::string& representation, const std::string& pooling, const std::string& precision = "f32") {
+inline Json feature_contract(const PreprocessingContract& preprocessing, const std::string& kind,
+                             const std::string& hash, const std::string& representation, const std::string& pooling,
+                             const std::string& precision = "f32") {
   Json json = {{"preprocessing", json_from(preprocessing)},
                {"model", kind},
                {"model_hash", hash},

@@ -21,13 +21,16 @@ namespace braing3n::examples {
 
 /// A table with a subject column is a manifest if it has paths or a pattern makes them.
 inline bool is_manifest(const CsvTable& table, const std::string& pattern) {
-  return braing3n::detail::manifest_subject(table) && (braing3n::detail::manifest_column(table, "path") || !pattern.empty());
+  return braing3n::detail::manifest_subject(table) &&
+         (braing3n::detail::manifest_column(table, "path") || !pattern.empty());
 }
 
 /// `read_scans`: read every scan for copies and damage (threads: that many at a time).
-inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& options, bool read_scans, int threads, bool quiet) {
+inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& options, bool read_scans, int threads,
+                             bool quiet) {
   Manifest m = read_manifest(table, options);
-  Json report = {{"file", table.path()}, {"type", "manifest"}, {"volumes", m.size()}, {"subjects", m.subjects().size()}};
+  Json report = {
+      {"file", table.path()}, {"type", "manifest"}, {"volumes", m.size()}, {"subjects", m.subjects().size()}};
 
   // Volumes, subjects and ages by cohort, as in a dataset card.
   struct Group {
@@ -54,7 +57,8 @@ inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& optio
     Json c = {{"cohort", name}, {"volumes", g.volumes}, {"subjects", g.subjects.size()}, {"ages", g.ages.size()}};
     if (n > 0) {
       c["age_mean"] = mean, c["age_sd"] = n > 1 ? std::sqrt(squares / (n - 1)) : 0.0;
-      c["age_min"] = *std::min_element(g.ages.begin(), g.ages.end()), c["age_max"] = *std::max_element(g.ages.begin(), g.ages.end());
+      c["age_min"] = *std::min_element(g.ages.begin(), g.ages.end()),
+      c["age_max"] = *std::max_element(g.ages.begin(), g.ages.end());
     }
     report["cohorts"].push_back(c);
   }
@@ -107,7 +111,8 @@ inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& optio
     }
     progress.close();
     if (!failures.empty())
-      m.findings.add(Severity::error, "manifest.unreadable", failures.size(), failures.size() == 1 ? " scan" : " scans", " cannot be read: ", braing3n::detail::some_of(failures, 3));
+      m.findings.add(Severity::error, "manifest.unreadable", failures.size(), failures.size() == 1 ? " scan" : " scans",
+                     " cannot be read: ", braing3n::detail::some_of(failures, 3));
     report["unreadable"] = failures;
     report["duplicates"] = Json::array();
     Index across = 0;
@@ -122,23 +127,28 @@ inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& optio
       report["duplicates"].push_back(ids);
     }
     if (!report["duplicates"].empty())
-      m.findings.add(Severity::warning, "manifest.copies", report["duplicates"].size(), report["duplicates"].size() == 1 ? " group" : " groups", " of scans with the same voxels, ", across,
-                     " of them under different subjects; the first: ", report["duplicates"][0].dump());
+      m.findings.add(Severity::warning, "manifest.copies", report["duplicates"].size(),
+                     report["duplicates"].size() == 1 ? " group" : " groups", " of scans with the same voxels, ",
+                     across, " of them under different subjects; the first: ", report["duplicates"][0].dump());
   }
   report["findings"] = findings_json(m.findings);
   return report;
 }
 
 inline void print_manifest(const Json& r) {
-  std::cout << r["file"].get<std::string>() << ": " << with_commas(r["volumes"].get<Index>()) << " volumes of " << with_commas(r["subjects"].get<Index>())
-            << (r["subjects"] == 1 ? " subject, " : " subjects, ") << (r["subjects_with_repeats"] == 0 ? "none" : r["subjects_with_repeats"].dump() + " of them") << " with several\n\n";
+  std::cout << r["file"].get<std::string>() << ": " << with_commas(r["volumes"].get<Index>()) << " volumes of "
+            << with_commas(r["subjects"].get<Index>()) << (r["subjects"] == 1 ? " subject, " : " subjects, ")
+            << (r["subjects_with_repeats"] == 0 ? "none" : r["subjects_with_repeats"].dump() + " of them")
+            << " with several\n\n";
   const auto text = [](const Json& row, const char* key, int digits = 3) {
-    return row.contains(key) ? row[key].is_string() ? row[key].get<std::string>() : significant(row[key].get<double>(), digits) : std::string();
+    return row.contains(key)
+               ? row[key].is_string() ? row[key].get<std::string>() : significant(row[key].get<double>(), digits)
+               : std::string();
   };
   Table cohorts({"cohort", "volumes", "subjects", "with age", "mean age", "sd", "from", "to"});
   for (const Json& c : r["cohorts"])
-    cohorts.row(text(c, "cohort"), c["volumes"].dump(), c["subjects"].dump(), c["ages"].dump(), text(c, "age_mean"), text(c, "age_sd"), text(c, "age_min"),
-                text(c, "age_max"));
+    cohorts.row(text(c, "cohort"), c["volumes"].dump(), c["subjects"].dump(), c["ages"].dump(), text(c, "age_mean"),
+                text(c, "age_sd"), text(c, "age_min"), text(c, "age_max"));
   cohorts.print(std::cout);
   std::cout << '\n';
   Table labels({"label", "kind", "present", "missing", "values"});
@@ -146,13 +156,15 @@ inline void print_manifest(const Json& r) {
     std::string values;
     if (l.contains("values")) {
       std::size_t shown = 0;
-      for (const auto& [value, n] : l["values"].items()) values += shown++ < 8 ? concat(shown > 1 ? ", " : "", value, " ", n.dump()) : shown == 9 ? ", ..." : "";
+      for (const auto& [value, n] : l["values"].items())
+        values += shown++ < 8 ? concat(shown > 1 ? ", " : "", value, " ", n.dump()) : shown == 9 ? ", ..." : "";
     } else if (l.contains("min")) {
       values = concat(text(l, "min", 6), " to ", text(l, "max", 6), ", median ", text(l, "median", 6));
     } else if (l["different"].get<Index>() > 0) {
       values = concat(l["different"].dump(), " different");
     }
-    labels.row(l["name"].get<std::string>(), l["kind"].get<std::string>(), l["present"].dump(), l["missing"].dump(), values);
+    labels.row(l["name"].get<std::string>(), l["kind"].get<std::string>(), l["present"].dump(), l["missing"].dump(),
+               values);
   }
   if (labels.empty()) std::cout << "no label columns\n";
   else labels.print(std::cout);

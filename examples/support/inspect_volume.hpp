@@ -17,9 +17,9 @@
 namespace braing3n::examples {
 
 struct VolumeInspection {
-  Index index = -1;                                // which volume of several
-  std::optional<PreprocessingContract> contract{}; // does the scan fit it?
-  std::string png{}, npy{};                        // pictures, values
+  Index index = -1;                                 // which volume of several
+  std::optional<PreprocessingContract> contract{};  // does the scan fit it?
+  std::string png{}, npy{};                         // pictures, values
   bool force = false;
 };
 
@@ -31,7 +31,8 @@ inline bool is_scan_name(const std::string& path) {
 
 inline Json findings_json(const Findings& findings) {
   Json list = Json::array();
-  for (const Finding& f : findings) list.push_back({{"severity", to_string(f.severity)}, {"id", f.id}, {"sentence", f.sentence}});
+  for (const Finding& f : findings)
+    list.push_back({{"severity", to_string(f.severity)}, {"id", f.id}, {"sentence", f.sentence}});
   return list;
 }
 
@@ -40,7 +41,8 @@ inline Json number_json(double v) { return std::isfinite(v) ? Json(v) : Json(); 
 
 inline Json affine_json(const Affine& a) {
   Json rows = Json::array();
-  for (int r = 0; r < 3; ++r) rows.push_back({number_json(a(r, 0)), number_json(a(r, 1)), number_json(a(r, 2)), number_json(a(r, 3))});
+  for (int r = 0; r < 3; ++r)
+    rows.push_back({number_json(a(r, 0)), number_json(a(r, 1)), number_json(a(r, 2)), number_json(a(r, 3))});
   rows.push_back({0.0, 0.0, 0.0, 1.0});
   return rows;
 }
@@ -62,7 +64,8 @@ inline Json inspect_volume(Context<Cpu>& ctx, const std::string& path, const Vol
   const Vec3 mm = spacing(scan.info.affine);
   Json report = {{"file", path},
                  {"type", "volume"},
-                 {"format", concat("NIfTI-", h.version, h.single_file ? "" : " pair", scan.info.compressed ? ", gzip" : "", h.big_endian ? ", big-endian" : "")},
+                 {"format", concat("NIfTI-", h.version, h.single_file ? "" : " pair",
+                                   scan.info.compressed ? ", gzip" : "", h.big_endian ? ", big-endian" : "")},
                  {"element", h.type.name},
                  {"dims", dims},
                  {"volumes", h.volumes()}};
@@ -76,17 +79,25 @@ inline Json inspect_volume(Context<Cpu>& ctx, const std::string& path, const Vol
   report["affine"] = affine_json(scan.info.affine);
   if (h.qform_code > 0 && h.sform_code > 0) report["sform_qform_differ_mm"] = number_json(scan.info.forms_differ_mm);
   const MeanAndDeviation m = s.non_finite == 0 ? mean_and_deviation(ctx, scan.volume.data(), scan.volume.size(), true)
-                                              : finite_mean_and_deviation(ctx, scan.volume.data(), scan.volume.size());
+                                               : finite_mean_and_deviation(ctx, scan.volume.data(), scan.volume.size());
   const bool some_finite = s.non_finite < s.voxels, some_nonzero = m.count > 0 || s.non_finite == 0;
-  report["values"] = {{"min", some_finite ? Json(s.min) : Json()}, {"max", some_finite ? Json(s.max) : Json()}, {"nonzero", s.nonzero}, {"negative", s.negative}, {"non_finite", s.non_finite},
-                      {"whole_numbers", s.whole_numbers}, {"nonzero_mean", some_nonzero ? Json(m.mean) : Json()}, {"nonzero_sd", some_nonzero ? Json(m.deviation) : Json()},
-                      {"nonzero_litres", number_json(static_cast<double>(s.nonzero) * std::abs(scan.info.affine.determinant()) * 1e-6)}};
+  report["values"] = {{"min", some_finite ? Json(s.min) : Json()},
+                      {"max", some_finite ? Json(s.max) : Json()},
+                      {"nonzero", s.nonzero},
+                      {"negative", s.negative},
+                      {"non_finite", s.non_finite},
+                      {"whole_numbers", s.whole_numbers},
+                      {"nonzero_mean", some_nonzero ? Json(m.mean) : Json()},
+                      {"nonzero_sd", some_nonzero ? Json(m.deviation) : Json()},
+                      {"nonzero_litres",
+                       number_json(static_cast<double>(s.nonzero) * std::abs(scan.info.affine.determinant()) * 1e-6)}};
   report["content_hash"] = content_hash(scan.volume);
   WriteOptions write;
   write.overwrite = options.force;
   if (!options.npy.empty()) {
     const Extent3 n = scan.volume.shape();
-    write_npy<float>(options.npy, {n[0], n[1], n[2]}, std::span<const float>(scan.volume.data(), static_cast<std::size_t>(scan.volume.size())), write);
+    write_npy<float>(options.npy, {n[0], n[1], n[2]},
+                     std::span<const float>(scan.volume.data(), static_cast<std::size_t>(scan.volume.size())), write);
   }
   if (!options.png.empty() && placed) write_png(options.png, draw_planes(ctx, scan.volume), write);
   if (options.contract) {
@@ -109,33 +120,47 @@ inline Json inspect_volume(Context<Cpu>& ctx, const std::string& path, const Vol
 }
 
 inline void print_findings(const Json& list) {
-  for (const Json& f : list) std::cout << "  " << f["severity"].get<std::string>() << ": " << f["sentence"].get<std::string>() << '\n';
+  for (const Json& f : list)
+    std::cout << "  " << f["severity"].get<std::string>() << ": " << f["sentence"].get<std::string>() << '\n';
 }
 
 inline void print_volume(const Json& r) {
   const auto join = [](const Json& list) {
     std::string text;
-    for (const Json& v : list) text += (text.empty() ? "" : " x ") + (v.is_number_float() ? significant(v.get<double>()) : v.dump());
+    for (const Json& v : list)
+      text += (text.empty() ? "" : " x ") + (v.is_number_float() ? significant(v.get<double>()) : v.dump());
     return text;
   };
   std::cout << r["file"].get<std::string>() << '\n'
-            << "  " << r["format"].get<std::string>() << ", " << join(r["dims"]) << " voxels of " << r["element"].get<std::string>();
+            << "  " << r["format"].get<std::string>() << ", " << join(r["dims"]) << " voxels of "
+            << r["element"].get<std::string>();
   if (r.contains("slope")) {
     std::cout << ", value = " << significant(r["slope"].get<double>(), 6) << " * stored";
-    if (const double b = r["intercept"].get<double>(); b != 0) std::cout << (b < 0 ? " - " : " + ") << significant(std::abs(b), 6);
+    if (const double b = r["intercept"].get<double>(); b != 0)
+      std::cout << (b < 0 ? " - " : " + ") << significant(std::abs(b), 6);
   }
   if (r.contains("mark")) std::cout << ", marked " << r["mark"].get<std::string>();
-  std::cout << "\n  " << join(r["spacing_mm"]) << " mm, orientation " << (r["orientation"].is_null() ? "unknown" : r["orientation"].get<std::string>()) << " from "
+  std::cout << "\n  " << join(r["spacing_mm"]) << " mm, orientation "
+            << (r["orientation"].is_null() ? "unknown" : r["orientation"].get<std::string>()) << " from "
             << r["affine_source"].get<std::string>();
-  if (r["tilt_degrees"].is_number() && r["tilt_degrees"].get<double>() > 0.05) std::cout << ", tilted by " << significant(r["tilt_degrees"], 3) << " degrees";
+  if (r["tilt_degrees"].is_number() && r["tilt_degrees"].get<double>() > 0.05)
+    std::cout << ", tilted by " << significant(r["tilt_degrees"], 3) << " degrees";
   const Json& v = r["values"];
-  const auto number = [](const Json& value, int digits) { return value.is_null() ? std::string("unknown") : significant(value.get<double>(), digits); };
-  std::cout << "\n  values " << number(v["min"], 4) << " to " << number(v["max"], 6) << ", " << number(v["nonzero_litres"], 3) << " litres not zero, mean "
-            << number(v["nonzero_mean"], 4) << " sd " << number(v["nonzero_sd"], 4) << " of these";
-  if (const Index lost = v["non_finite"].get<Index>(); lost > 0) std::cout << "; " << lost << (lost == 1 ? " voxel is" : " voxels are") << " not finite and left out here";
-  std::cout << '\n'
-            << "  content hash " << r["content_hash"].get<std::string>() << '\n';
-  if (r.contains("fit")) std::cout << "  against " << r["fit"]["contract"].get<std::string>() << ": " << (r["fit"]["fits"].get<bool>() ? "fits" : r["fit"]["usable"].get<bool>() ? "usable, with the warnings below" : "cannot be used") << '\n';
+  const auto number = [](const Json& value, int digits) {
+    return value.is_null() ? std::string("unknown") : significant(value.get<double>(), digits);
+  };
+  std::cout << "\n  values " << number(v["min"], 4) << " to " << number(v["max"], 6) << ", "
+            << number(v["nonzero_litres"], 3) << " litres not zero, mean " << number(v["nonzero_mean"], 4) << " sd "
+            << number(v["nonzero_sd"], 4) << " of these";
+  if (const Index lost = v["non_finite"].get<Index>(); lost > 0)
+    std::cout << "; " << lost << (lost == 1 ? " voxel is" : " voxels are") << " not finite and left out here";
+  std::cout << '\n' << "  content hash " << r["content_hash"].get<std::string>() << '\n';
+  if (r.contains("fit"))
+    std::cout << "  against " << r["fit"]["contract"].get<std::string>() << ": "
+              << (r["fit"]["fits"].get<bool>()     ? "fits"
+                  : r["fit"]["usable"].get<bool>() ? "usable, with the warnings below"
+                                                   : "cannot be used")
+              << '\n';
   print_findings(r["findings"]);
 }
 

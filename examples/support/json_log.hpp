@@ -22,7 +22,8 @@ class JsonLog {
   /// Fields are JSON values; "time" is in seconds since the start. Throws Error (environment) when the log cannot be written.
   void event(const std::string& name, const Json& fields = Json::object()) {
     if (!out_.is_open()) return;
-    Json line = {{"event", name}, {"time", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count()}};
+    Json line = {{"event", name},
+                 {"time", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count()}};
     line.update(fields);
     out_ << line.dump() << std::endl;
     if (!out_) throw Error(ErrorKind::environment, "json_log.write", "cannot write the log", path_);

@@ -12,14 +12,24 @@ struct LatentArguments {
 
   void add_to(CLI::App& app) {
     app.add_option("--latents", data.latents, "latents of many scans (encode --latents)")->required();
-    app.add_option("--missing", data.missing, "values of the labels that stand for missing ones: -999 or age=-1, separated by commas")->delimiter(',')->default_str("");
-    app.add_option("--labels", data.labels, "table with volume_id, subject_id and the conditions: volumes.csv")->required();
+    app.add_option("--missing", data.missing,
+                   "values of the labels that stand for missing ones: -999 or age=-1, separated by commas")
+        ->delimiter(',')
+        ->default_str("");
+    app.add_option("--labels", data.labels, "table with volume_id, subject_id and the conditions: volumes.csv")
+        ->required();
     app.add_option("--out", training.out, "folder for the model, the state, the log and the pictures")->required();
-    app.add_option("--config", training.config, "small (minutes on two cores), paper (the published sizes), or a JSON file");
-    app.add_option("--resume", training.resume, "auto: go on where a run in this folder stopped")->check(CLI::IsMember({"never", "auto"}));
-    app.add_option("--stop-at", training.stop_at, "save and stop after this step, as Ctrl-C would")->check(CLI::NonNegativeNumber);
+    app.add_option("--config", training.config,
+                   "small (minutes on two cores), paper (the published sizes), or a JSON file");
+    app.add_option("--resume", training.resume, "auto: go on where a run in this folder stopped")
+        ->check(CLI::IsMember({"never", "auto"}));
+    app.add_option("--stop-at", training.stop_at, "save and stop after this step, as Ctrl-C would")
+        ->check(CLI::NonNegativeNumber);
     const char* rows = "Rows";
-    app.add_option("--split", data.split, "table subject_id,split with the sets train and validation: that of the tokenizer (default: drawn from the seed)")->group(rows);
+    app.add_option("--split", data.split,
+                   "table subject_id,split with the sets train and validation: that of the tokenizer (default: drawn "
+                   "from the seed)")
+        ->group(rows);
     app.add_option("--validation", data.validation, "share of the people that is held out")->group(rows);
     app.add_flag("--strict", data.strict, "refuse latents without labels and labels without latents")->group(rows);
     const char* values = "Training (instead of the value in --config)";
@@ -28,7 +38,9 @@ struct LatentArguments {
     app.add_option("--accumulate", training.accumulate, "batches per step")->group(values);
     app.add_option("--lr", training.lr, "largest learning rate")->group(values);
     app.add_option("--validate-every", training.validate_every, "steps between validations")->group(values);
-    app.add_option("--patience", training.patience, "validations without a better one before the training ends, 0: never")->group(values);
+    app.add_option("--patience", training.patience,
+                   "validations without a better one before the training ends, 0: never")
+        ->group(values);
     app.add_flag("--recompute", training.recompute, "activation checkpointing: less memory, more time")->group(values);
   }
 };

@@ -14,8 +14,8 @@
 namespace braing3n::examples {
 
 struct MemoryPlan {
-  std::size_t before = 0;                                        // held already: the program and the model
-  std::size_t packed = 0;                                        // copies of weights that the first run makes
+  std::size_t before = 0;                                            // held already: the program and the model
+  std::size_t packed = 0;                                            // copies of weights that the first run makes
   std::size_t reading = 0, encoding = 0, decoding = 0, scoring = 0;  // phases, one after the other
   DecodePlan decoder;
 
@@ -27,8 +27,11 @@ struct MemoryPlan {
   bool tiled(const CnnDecoder3dConfig& c) const { return decoder.first < c.layers.size(); }
 
   std::string str(const CnnDecoder3dConfig& c) const {
-    std::string text = concat("memory: ", peak() / 1'000'000, " MB planned, ", before / 1'000'000, " MB of them the model");
-    if (tiled(c)) text += concat("; the decoder goes in ", decoder.slabs, " slabs from layer ", c.layers[decoder.first].name, " on");
+    std::string text =
+        concat("memory: ", peak() / 1'000'000, " MB planned, ", before / 1'000'000, " MB of them the model");
+    if (tiled(c))
+      text +=
+          concat("; the decoder goes in ", decoder.slabs, " slabs from layer ", c.layers[decoder.first].name, " on");
     return text;
   }
 };
@@ -37,7 +40,9 @@ struct MemoryPlan {
 /// little even in slabs.
 template <Precision P>
 MemoryPlan plan_memory(const Tokenizer<Cpu, P>& model, Index scan_voxels, const std::optional<std::size_t>& most) {
-  const auto bytes = [](Index elements, std::size_t size = sizeof(float)) { return static_cast<std::size_t>(elements) * size; };
+  const auto bytes = [](Index elements, std::size_t size = sizeof(float)) {
+    return static_cast<std::size_t>(elements) * size;
+  };
   constexpr std::size_t element = sizeof(typename P::Compute), small_things = std::size_t{12} << 20;
   const Vit3dConfig& e = model.config.encoder;
   const Index voxels = voxel_count(e.image), tokens = e.tokens() + 1;
@@ -46,21 +51,25 @@ MemoryPlan plan_memory(const Tokenizer<Cpu, P>& model, Index scan_voxels, const 
   if (std::is_same_v<P, BF16>) m.packed = bytes(count_parameters(model.encoder).learned, element);
   const std::size_t volume = bytes(voxels), scan = bytes(scan_voxels);
   m.reading = volume + scan * 5 / 4 + small_things;
-  m.encoding = 2 * volume + bytes(voxels + tokens * std::max(7 * e.width, 5 * e.width + 2 * e.mlp), element) + small_things;
+  m.encoding =
+      2 * volume + bytes(voxels + tokens * std::max(7 * e.width, 5 * e.width + 2 * e.mlp), element) + small_things;
   m.scoring = std::max(2 * volume + bytes(voxels, 1) + bytes(5 * voxels), 3 * volume + 2 * scan) + small_things;
   const std::size_t beside = volume + small_things;
   std::optional<std::size_t> room;
   if (most) {
-    const std::size_t others = m.before + std::max(m.reading, m.packed + std::max(m.encoding, m.scoring)), fixed = m.before + m.packed + beside;
+    const std::size_t others = m.before + std::max(m.reading, m.packed + std::max(m.encoding, m.scoring)),
+                      fixed = m.before + m.packed + beside;
     if (others > *most || fixed >= *most)
-      fail(ErrorKind::argument, "memory.most", "--max-memory ", *most / 1'000'000, ": the model and the scan alone need ", std::max(others, fixed) / 1'000'000 + 1, " MB");
+      fail(ErrorKind::argument, "memory.most", "--max-memory ", *most / 1'000'000,
+           ": the model and the scan alone need ", std::max(others, fixed) / 1'000'000 + 1, " MB");
     room = *most - fixed;
   }
   m.decoder = plan_decode(model.decoder, room);
   m.decoding = m.decoder.bytes + beside;
   if (!most) {
     const std::size_t live = model.encoder.norm.weight.context().memory().stats().live + m.packed;
-    m.decoding = std::min(m.decoder.blocks + m.encoding, CachingHostMemory::most_reserved(live + m.decoder.bytes) - live);
+    m.decoding =
+        std::min(m.decoder.blocks + m.encoding, CachingHostMemory::most_reserved(live + m.decoder.bytes) - live);
   }
   return m;
 }

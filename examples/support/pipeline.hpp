@@ -39,7 +39,8 @@ struct StepTime {
 /// Runs sibling programs one after the other and remembers what they were and how long they took.
 class Pipeline {
  public:
-  Pipeline(const Program& program, const std::filesystem::path& log) : common_(program.common), log_(common_.json_log), output_(log) {
+  Pipeline(const Program& program, const std::filesystem::path& log)
+      : common_(program.common), log_(common_.json_log), output_(log) {
     folder_ = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   }
 
@@ -56,8 +57,10 @@ class Pipeline {
     command[0] = (folder_ / name).string();
     command.insert(command.end(), {"--threads", std::to_string(common_.threads)});
     const bool seeded = std::find(command.begin(), command.end(), "--seed") != command.end();
-    if (!seeded && name != "encode" && name != "reconstruct" && name != "evaluate") command.insert(command.end(), {"--seed", std::to_string(common_.seed)});
-    if (name != "phantom_cohort" && !common_.provider.empty()) command.insert(command.end(), {"--provider", common_.provider});
+    if (!seeded && name != "encode" && name != "reconstruct" && name != "evaluate")
+      command.insert(command.end(), {"--seed", std::to_string(common_.seed)});
+    if (name != "phantom_cohort" && !common_.provider.empty())
+      command.insert(command.end(), {"--provider", common_.provider});
     if (common_.quiet) command.push_back("--quiet");
     std::vector<char*> arguments;
     for (std::string& word : command) arguments.push_back(word.data());
@@ -70,15 +73,19 @@ class Pipeline {
     pid_t child = 0;
     const int error = ::posix_spawn(&child, command[0].c_str(), &actions, nullptr, arguments.data(), environ);
     ::posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) throw Error(ErrorKind::environment, "pipeline.program", concat("cannot run it: ", std::strerror(error), "; build the other programs too"), command[0]);
+    if (error != 0)
+      throw Error(ErrorKind::environment, "pipeline.program",
+                  concat("cannot run it: ", std::strerror(error), "; build the other programs too"), command[0]);
     int status = 0;
     while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
       if (interrupted()) ::kill(child, SIGINT);  // it saves and ends
     }
     stop_if_interrupted();
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-      fail(WIFEXITED(status) && WEXITSTATUS(status) == exit_environment ? ErrorKind::environment : ErrorKind::state, "pipeline.step", name, " ended with ",
-           WIFEXITED(status) ? concat("exit code ", WEXITSTATUS(status)) : std::string("a signal"), "; its message stands above");
+      fail(WIFEXITED(status) && WEXITSTATUS(status) == exit_environment ? ErrorKind::environment : ErrorKind::state,
+           "pipeline.step", name, " ended with ",
+           WIFEXITED(status) ? concat("exit code ", WEXITSTATUS(status)) : std::string("a signal"),
+           "; its message stands above");
     times_.push_back({title, shown, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()});
     log_.event("step", {{"title", title}, {"command", shown}, {"seconds", times_.back().seconds}});
   }

@@ -19,7 +19,13 @@
 
 namespace braing3n::examples {
 
-enum ExitCode : int { exit_done = 0, exit_some_failed = 1, exit_not_started = 2, exit_environment = 3, exit_interrupted = 130 };
+enum ExitCode : int {
+  exit_done = 0,
+  exit_some_failed = 1,
+  exit_not_started = 2,
+  exit_environment = 3,
+  exit_interrupted = 130
+};
 
 constexpr ExitCode exit_code(ErrorKind kind) {
   return kind == ErrorKind::environment || kind == ErrorKind::numeric ? exit_environment : exit_not_started;
@@ -38,7 +44,7 @@ inline void stop_if_interrupted() {
   if (interrupted()) throw Interrupted{};
 }
 inline void catch_interrupts() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = [](int signal) {
     detail::interrupt_count = detail::interrupt_count + 1;
     if (detail::interrupt_count > 1) {
@@ -75,11 +81,14 @@ class Program {
       : app(description + "\nResearch use only: not a medical device, not for diagnosis or treatment.", name) {
     app.set_version_flag("--version", name + " (braing3n) " + version());
     app.option_defaults()->always_capture_default();
-    app.add_option("--device", common.device, "where to compute")->check(CLI::IsMember({"cpu", "cuda"}))->group("Common");
+    app.add_option("--device", common.device, "where to compute")
+        ->check(CLI::IsMember({"cpu", "cuda"}))
+        ->group("Common");
     app.add_option("--precision", common.precision, "element type of weights and activations")
         ->check(CLI::IsMember({"f32", "bf16"}))
         ->group("Common");
-    app.add_option("--provider", common.provider, "table of CPU kernels (default: the fastest for this processor)")->group("Common");
+    app.add_option("--provider", common.provider, "table of CPU kernels (default: the fastest for this processor)")
+        ->group("Common");
     app.add_option("--threads", common.threads, "CPU threads, 0: all")->check(CLI::Range(0, 1024))->group("Common");
     app.add_option("--seed", common.seed, "seed of every random number")->group("Common");
     app.add_flag("--quiet", common.quiet, "print errors and results only")->group("Common");
@@ -102,7 +111,8 @@ class Program {
       return report(exit_not_started, e.what(), " (see --help)");
     }
     if (const std::string name = empty_option(app); !name.empty())
-      return report(exit_not_started, name, ": an empty value (a variable of a script that is not set?), expected a text");
+      return report(exit_not_started, name,
+                    ": an empty value (a variable of a script that is not set?), expected a text");
     catch_interrupts();
     try {
       const int code = body();
@@ -125,7 +135,9 @@ class Program {
   static std::string empty_option(const CLI::App& part) {
     for (const CLI::Option* option : part.get_options()) {
       const std::string name = option->get_name();
-      if (name == "--condition" || name == "--conditions" || name == "--cfg-of" || name == "--within" || name == "--salt" || name == "--licence" || name == "--provenance") continue;
+      if (name == "--condition" || name == "--conditions" || name == "--cfg-of" || name == "--within" ||
+          name == "--salt" || name == "--licence" || name == "--provenance")
+        continue;
       for (const std::string& value : option->results())
         if (value.empty()) return name;
     }

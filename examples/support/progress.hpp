@@ -25,8 +25,8 @@ class Progress {
  public:
   /// total: units of work (0: unknown); done: units finished before this run, which do not count for the speed.
   Progress(std::string title, Index total, bool quiet, Index done = 0)
-      : title_(std::move(title)), total_(total), done_(done), first_(done), quiet_(quiet), terminal_(::isatty(STDERR_FILENO) != 0),
-        begin_(Clock::now()), shown_(begin_) {}
+      : title_(std::move(title)), total_(total), done_(done), first_(done), quiet_(quiet),
+        terminal_(::isatty(STDERR_FILENO) != 0), begin_(Clock::now()), shown_(begin_) {}
   ~Progress() { close(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -58,7 +58,8 @@ class Progress {
       line += "/" + std::to_string(total_) + " (" + std::to_string(100 * done_ / total_) + "%)";
       line += "  " + clock_text(elapsed);
       if (done_ > first_ && done_ < total_)
-        line += "  left " + clock_text(elapsed / static_cast<double>(done_ - first_) * static_cast<double>(total_ - done_));
+        line +=
+            "  left " + clock_text(elapsed / static_cast<double>(done_ - first_) * static_cast<double>(total_ - done_));
     } else {
       line += "  " + clock_text(elapsed);
     }

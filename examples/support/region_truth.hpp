@@ -22,7 +22,9 @@ class RegionTruth {
       TissueVolumes v{};
       for (std::size_t c = 0; c < names.size(); ++c) {
         const auto number = table.number(r, table.column(names[c]));
-        if (!number) throw Error(ErrorKind::format, "truth.missing", concat("line ", table.line(r), ": ", names[c], " is missing"), path_);
+        if (!number)
+          throw Error(ErrorKind::format, "truth.missing", concat("line ", table.line(r), ": ", names[c], " is missing"),
+                      path_);
         v[c] = *number;
       }
       truth_.emplace(std::string(table.cell(r, id)), v);
@@ -31,7 +33,8 @@ class RegionTruth {
   /// Throws Error (format) for a volume that is not there.
   const TissueVolumes& operator()(const std::string& id) const {
     const auto found = truth_.find(id);
-    if (found == truth_.end()) throw Error(ErrorKind::format, "truth.missing", concat("no row for ", in_quotes(id)), path_);
+    if (found == truth_.end())
+      throw Error(ErrorKind::format, "truth.missing", concat("no row for ", in_quotes(id)), path_);
     return found->second;
   }
 

@@ -11,7 +11,9 @@
 
 namespace braing3n::examples {
 
-inline std::string with_sd(const Score& s, int places = 3) { return decimals(s.mean, places) + " ± " + decimals(s.sd, places); }
+inline std::string with_sd(const Score& s, int places = 3) {
+  return decimals(s.mean, places) + " ± " + decimals(s.sd, places);
+}
 inline std::string interval_text(const Score& s, int places = 3) {
   return std::isfinite(s.low) ? decimals(s.low, places) + " to " + decimals(s.high, places) : "-";
 }
@@ -47,7 +49,8 @@ inline Chart roc_chart(const TaskResult& r) {
     const std::vector<double> score = class_probability(p, k);
     const char* colour = series_colour(static_cast<std::size_t>(k - first));
     chart.line(thinned(roc_curve(score, own), 240), colour);
-    chart.legend(concat(r.task.classes[static_cast<std::size_t>(k)], ": AUC ", decimals(roc_auc(score, own), 3)), colour);
+    chart.legend(concat(r.task.classes[static_cast<std::size_t>(k)], ": AUC ", decimals(roc_auc(score, own), 3)),
+                 colour);
   }
   return chart;
 }
@@ -74,7 +77,8 @@ inline Chart calibration_chart(const TaskResult& r) {
     if (weight[b] > 0) line.push_back({confidence[b] / weight[b], right[b] / weight[b]});
   chart.line(line, series_colour(0), false, 1.2);
   for (std::size_t b = 0, k = 0; b < 10; ++b)
-    if (weight[b] > 0) chart.dot(line[k++], series_colour(0), 2.0 + 5.0 * std::sqrt(weight[b] / static_cast<double>(p.label.size())));
+    if (weight[b] > 0)
+      chart.dot(line[k++], series_colour(0), 2.0 + 5.0 * std::sqrt(weight[b] / static_cast<double>(p.label.size())));
   chart.legend(concat("error ", decimals(r.scores["calibration_error"].mean, 3)), series_colour(0));
   return chart;
 }
@@ -85,8 +89,8 @@ inline std::vector<Chart> regression_charts(const TaskResult& r) {
   const auto [low_p, high_p] = std::minmax_element(p.values.begin(), p.values.end());
   const double low = std::min(*low_t, *low_p), high = std::max(*high_t, *high_p), margin = 0.04 * (high - low) + 1e-9;
   const std::string& name = r.task.task.column;
-  Chart scatter("Held-out predictions", concat("true ", name), concat("predicted ", name), {low - margin, high + margin},
-                {low - margin, high + margin});
+  Chart scatter("Held-out predictions", concat("true ", name), concat("predicted ", name),
+                {low - margin, high + margin}, {low - margin, high + margin});
   std::vector<Chart::Point> points, gaps;
   for (std::size_t i = 0; i < p.target.size(); ++i) {
     points.push_back({p.target[i], p.values[i]});
@@ -95,7 +99,8 @@ inline std::vector<Chart> regression_charts(const TaskResult& r) {
   const std::size_t most = 1500;
   scatter.dots(thinned(points, most), series_colour(0), 1.9, 0.45);
   scatter.line({{low, low}, {high, high}}, "#8a96a3", true, 1.2);
-  scatter.legend(concat("R² ", decimals(r.scores["r2"].mean, 3), "   MAE ", decimals(r.scores["mae"].mean, 2)), series_colour(0));
+  scatter.legend(concat("R² ", decimals(r.scores["r2"].mean, 3), "   MAE ", decimals(r.scores["mae"].mean, 2)),
+                 series_colour(0));
   scatter.legend("dashed: prediction = truth", "#8a96a3");
   double worst = 0;
   for (const auto& g : gaps) worst = std::max(worst, std::abs(g[1]));
@@ -103,30 +108,36 @@ inline std::vector<Chart> regression_charts(const TaskResult& r) {
             {-1.05 * worst, 1.05 * worst});
   gap.dots(thinned(gaps, most), series_colour(1), 1.9, 0.45);
   gap.line({{low, 0}, {high, 0}}, "#8a96a3", true, 1.2);
-  gap.legend(concat("bias ", decimals(r.scores["bias"].mean, 2), "   slope ", decimals(r.scores["slope"].mean, 2)), series_colour(1));
+  gap.legend(concat("bias ", decimals(r.scores["bias"].mean, 2), "   slope ", decimals(r.scores["slope"].mean, 2)),
+             series_colour(1));
   return {scatter, gap};
 }
 
 inline std::string panel_html(const PanelReport& report) {
   const PanelOptions& o = report.options;
-  const std::string sources =
-      joined(report.runs, "; ", [](const PanelRun& run) { return concat(run.features, " (", run.rows, " rows, ", run.columns, " features)"); });
-  HtmlPage page("Linear probes", concat(sources, ". ", o.folds.folds, " folds with whole subjects, seed ", o.folds.seed,
-                                        o.standardize ? ", standardised inside the fold" : "",
-                                        o.select ? ", penalty chosen by inner folds" : concat(", C = ", o.C, ", alpha = ", o.alpha), "."));
+  const std::string sources = joined(report.runs, "; ", [](const PanelRun& run) {
+    return concat(run.features, " (", run.rows, " rows, ", run.columns, " features)");
+  });
+  HtmlPage page(
+      "Linear probes",
+      concat(sources, ". ", o.folds.folds, " folds with whole subjects, seed ", o.folds.seed,
+             o.standardize ? ", standardised inside the fold" : "",
+             o.select ? ", penalty chosen by inner folds" : concat(", C = ", o.C, ", alpha = ", o.alpha), "."));
   std::vector<std::string> urgent;
   for (const PanelRun& run : report.runs)
     for (std::size_t t = 0; t < run.tasks.size(); ++t)
       for (const ConfoundScore& c : run.confounds[t])
         if (c.suspicious)
-          urgent.push_back(concat(run.tasks[t].task.task.text, ": ", c.confound, " alone reaches ", decimals(c.alone), " of the probe's ",
-                                  decimals(run.tasks[t].scores.scores[0].mean), "; within ", c.confound, " the probe reaches ",
-                                  decimals(c.within), ". The score may be that of the ", c.confound, "."));
+          urgent.push_back(concat(run.tasks[t].task.task.text, ": ", c.confound, " alone reaches ", decimals(c.alone),
+                                  " of the probe's ", decimals(run.tasks[t].scores.scores[0].mean), "; within ",
+                                  c.confound, " the probe reaches ", decimals(c.within),
+                                  ". The score may be that of the ", c.confound, "."));
   for (const std::string& text : urgent) page.alert(text);
   if (!report.leaks.empty())
-    page.alert(concat(report.leaks.size(),
-                      report.leaks.size() == 1 ? " possible leak or label conflict" : " possible leaks or label conflicts",
-                      " found, listed below."));
+    page.alert(
+        concat(report.leaks.size(),
+               report.leaks.size() == 1 ? " possible leak or label conflict" : " possible leaks or label conflicts",
+               " found, listed below."));
 
   const bool several = report.runs.size() > 1;
   const std::string coverage = concat(o.uncertainty.coverage * 100, " % interval");
@@ -134,8 +145,9 @@ inline std::string panel_html(const PanelReport& report) {
     std::vector<std::string> header{"task"};
     if (several) header.emplace_back("features");
     for (const char* h : {"volumes", "subjects"}) header.emplace_back(h);
-    for (const char* h : classification ? std::vector<const char*>{"AUC", "", "balanced accuracy", "average precision", "Brier", "p"}
-                                        : std::vector<const char*>{"R²", "", "MAE", "", "r", "bias", "p"})
+    for (const char* h :
+         classification ? std::vector<const char*>{"AUC", "", "balanced accuracy", "average precision", "Brier", "p"}
+                        : std::vector<const char*>{"R²", "", "MAE", "", "r", "bias", "p"})
       header.emplace_back(h[0] == '\0' ? coverage : h);
     header.emplace_back("converged");
     std::vector<std::vector<std::string>> rows;
@@ -152,8 +164,8 @@ inline std::string panel_html(const PanelReport& report) {
           row.insert(row.end(), {with_sd(s["auc"]), interval_text(s["auc"]), decimals(s["balanced_accuracy"].mean),
                                  decimals(s["average_precision"].mean), decimals(s["brier"].mean)});
         else
-          row.insert(row.end(), {with_sd(s["r2"]), interval_text(s["r2"]), with_sd(s["mae"], 2), interval_text(s["mae"], 2),
-                                 decimals(s["pearson"].mean), decimals(s["bias"].mean, 2)});
+          row.insert(row.end(), {with_sd(s["r2"]), interval_text(s["r2"]), with_sd(s["mae"], 2),
+                                 interval_text(s["mae"], 2), decimals(s["pearson"].mean), decimals(s["bias"].mean, 2)});
         row.push_back(p_text(s.p_value));
         row.emplace_back(r.converged() ? "yes" : "!no");
         rows.push_back(std::move(row));
@@ -163,7 +175,8 @@ inline std::string panel_html(const PanelReport& report) {
     page.table(header, rows);
   }
   page.note(
-      "Mean ± standard deviation over folds; intervals from a bootstrap over subjects within folds; p from exchanging labels between "
+      "Mean ± standard deviation over folds; intervals from a bootstrap over subjects within folds; p from exchanging "
+      "labels between "
       "subjects.");
 
   std::vector<std::vector<std::string>> failed, known, confounded;
@@ -172,14 +185,16 @@ inline std::string panel_html(const PanelReport& report) {
       const TaskResult& r = run.tasks[t];
       if (!r.ok()) failed.push_back({r.task.task.text, several ? run.features : "", r.error});
       else if (r.confound)
-        known.push_back({r.task.task.text, several ? run.features : "", concat(r.task.classification ? r.task.classes.size() : 0),
-                         with_sd(r.scores.scores[0]), interval_text(r.scores.scores[0])});
+        known.push_back({r.task.task.text, several ? run.features : "",
+                         concat(r.task.classification ? r.task.classes.size() : 0), with_sd(r.scores.scores[0]),
+                         interval_text(r.scores.scores[0])});
       for (const ConfoundScore& c : run.confounds[t])
         if (r.ok() && !r.confound)
-          confounded.push_back({r.task.task.text, c.confound, decimals(r.scores.scores[0].mean), decimals(c.alone), decimals(c.within),
-                                c.suspicious ? "!yes" : "no"});
+          confounded.push_back({r.task.task.text, c.confound, decimals(r.scores.scores[0].mean), decimals(c.alone),
+                                decimals(c.within), c.suspicious ? "!yes" : "no"});
     }
-  const auto without_features = [several](std::vector<std::string> header, std::vector<std::vector<std::string>>& rows) {
+  const auto without_features = [several](std::vector<std::string> header,
+                                          std::vector<std::vector<std::string>>& rows) {
     if (several) return header;
     header.erase(header.begin() + 1);
     for (auto& row : rows) row.erase(row.begin() + 1);
@@ -193,18 +208,21 @@ inline std::string panel_html(const PanelReport& report) {
   page.heading("Site, scanner and modality");
   if (known.empty() && confounded.empty()) {
     page.paragraph(
-        "The label table has no site, scanner or modality column with two values or more, so nothing can be said about confounds.");
+        "The label table has no site, scanner or modality column with two values or more, so nothing can be said about "
+        "confounds.");
   } else {
     if (!known.empty()) {
       page.paragraph(
-          "How well the same features tell the confound itself (AUC). A high value is a warning: whatever differs between sites can pass "
+          "How well the same features tell the confound itself (AUC). A high value is a warning: whatever differs "
+          "between sites can pass "
           "for biology.");
       const auto header = without_features({"confound", "features", "values", "AUC", coverage}, known);
       page.table(header, known);
     }
     if (!confounded.empty()) {
       page.paragraph(
-          "Score (AUC or R²) of the probe, of the confound alone without any image, and of the probe inside single values of the "
+          "Score (AUC or R²) of the probe, of the confound alone without any image, and of the probe inside single "
+          "values of the "
           "confound.");
       page.table({"task", "confound", "probe", "confound alone", "within", "suspicious"}, confounded);
     }
@@ -214,9 +232,11 @@ inline std::string panel_html(const PanelReport& report) {
     const std::vector<std::array<const char*, 3>> kinds{
         {"same_subject", "People in two folds", "Their scans are on both sides of a split; the task was not done."},
         {"copied_volume", "Copied scans",
-         "One scan under two names: on both sides of a split it is recognised, not predicted. Copies within one person stay in one fold, "
+         "One scan under two names: on both sides of a split it is recognised, not predicted. Copies within one person "
+         "stay in one fold, "
          "but count twice."},
-        {"near_duplicate", "Nearly equal scans of different people", "Probably one person in two cohorts, or one scan prepared twice."},
+        {"near_duplicate", "Nearly equal scans of different people",
+         "Probably one person in two cohorts, or one scan prepared twice."},
         {"label_conflict", "People with two labels", "A person whose state changed, or a mistake in the table."}};
     for (const auto& [kind, title, meaning] : kinds) {
       std::vector<std::string> items;
@@ -231,7 +251,8 @@ inline std::string panel_html(const PanelReport& report) {
   std::vector<std::string> notes = report.warnings;
   for (const PanelRun& run : report.runs)
     for (const TaskResult& r : run.tasks)
-      for (const std::string& w : r.warnings) notes.push_back(concat(several ? run.features + ": " : "", r.task.task.text, ": ", w));
+      for (const std::string& w : r.warnings)
+        notes.push_back(concat(several ? run.features + ": " : "", r.task.task.text, ": ", w));
   if (!notes.empty()) {
     page.heading("Notes");
     page.list(notes);
@@ -245,7 +266,8 @@ inline std::string panel_html(const PanelReport& report) {
       if (r.task.classification) page.charts({roc_chart(r), calibration_chart(r)});
       else page.charts(regression_charts(r));
     }
-  return page.finish(concat("braing3n ", version(), ". Research use only: not a medical device, not for diagnosis or treatment."));
+  return page.finish(
+      concat("braing3n ", version(), ". Research use only: not a medical device, not for diagnosis or treatment."));
 }
 
 }  // namespace braing3n::examples

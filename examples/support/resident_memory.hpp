@@ -19,7 +19,7 @@ inline std::size_t resident_bytes() {
 
 /// The most that were at any time.
 inline std::size_t peak_resident_bytes() {
-  struct rusage usage {};
+  struct rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
 }

@@ -62,7 +62,8 @@ struct ScanFeatures {
 
 /// Called with each volume (X, Y, Z) that was made: the sample's place or the manifest's row, as decoded, and with the contract imposed
 /// again.
-using VolumeVisitor = std::function<void(Index which, const Tensor<float, Cpu>& decoded, const Tensor<float, Cpu>& imposed)>;
+using VolumeVisitor =
+    std::function<void(Index which, const Tensor<float, Cpu>& decoded, const Tensor<float, Cpu>& imposed)>;
 
 class SampleArms {
  public:
@@ -83,16 +84,18 @@ class SampleArms {
 
   /// What the features mean: 64 digits that differ for another tokenizer, contract or way of pooling.
   std::string recipe() const {
-    return sha256_hex(concat(tokenizer_.hash, '\n', json_text(tokenizer_.contract),
-                             "\nencoder tokens, mean and deviation over tokens; decoded volumes: contract imposed again"));
+    return sha256_hex(
+        concat(tokenizer_.hash, '\n', json_text(tokenizer_.contract),
+               "\nencoder tokens, mean and deviation over tokens; decoded volumes: contract imposed again"));
   }
 
   /// volumes (N, X, Y, Z, 1) on the contract: adds their features; returns their latents (N, tokens, channels).
   Tensor<float, Cpu> encode(const Tensor<float, Cpu>& volumes, VolumeFeatures& to) const {
     Pass<Cpu> pass(*ctx_);
     const Tensor<float, Cpu> tokens = tokenizer_.model.tokens(pass, volumes);
-    const Tensor<float, Cpu> z =
-        tokenizer_.model.project(pass, tokens).value().reshape({volumes.dim(0), tokens.dim(1), tokenizer_.model.config.bottleneck});
+    const Tensor<float, Cpu> z = tokenizer_.model.project(pass, tokens)
+                                     .value()
+                                     .reshape({volumes.dim(0), tokens.dim(1), tokenizer_.model.config.bottleneck});
     to.encoder.add(tokens);
     to.projected.add(z);
     return z;
@@ -103,7 +106,9 @@ class SampleArms {
   Index decode(const Tensor<float, Cpu>& latents, Tensor<float, Cpu>& volumes, const VolumeVisitor& visit) const {
     const Extent3 g = dit_.model.config.grid, n = tokenizer_.contract.shape;
     Pass<Cpu> pass(*ctx_);
-    volumes = tokenizer_.model.decode(pass, Var<float, Cpu>(latents.reshape({latents.dim(0), g[0], g[1], g[2], latents.dim(2)}))).value();
+    volumes = tokenizer_.model
+                  .decode(pass, Var<float, Cpu>(latents.reshape({latents.dim(0), g[0], g[1], g[2], latents.dim(2)})))
+                  .value();
     Index empty = 0;
     for (Index i = 0; i < latents.dim(0); ++i) {
       Tensor<float, Cpu> imposed = volumes.slice(i, i + 1).reshape({n[0], n[1], n[2]});  // shares the storage
@@ -116,13 +121,14 @@ class SampleArms {
 
   /// Latents (N, tokens, channels) as the decoder takes them, of the samples with these numbers. `what` names them in errors. Throws
   /// Error: argument (conditions or guidance that the model does not take), numeric (a sample that is not finite); Interrupted.
-  Tensor<float, Cpu> latents(std::span<const std::uint32_t> ids, const std::vector<ConditionRow>& rows, std::uint64_t seed,
-                             const SamplingOptions& options, const std::string& what) const {
+  Tensor<float, Cpu> latents(std::span<const std::uint32_t> ids, const std::vector<ConditionRow>& rows,
+                             std::uint64_t seed, const SamplingOptions& options, const std::string& what) const {
     for (const ConditionRow& row : rows) require_conditions(conditions(), row);
-    Tensor<float, Cpu> z =
-        dit_.latents.restore(sample_latents(*ctx_, dit_.model, ids, rows, seed, options, [] { stop_if_interrupted(); }));
+    Tensor<float, Cpu> z = dit_.latents.restore(
+        sample_latents(*ctx_, dit_.model, ids, rows, seed, options, [] { stop_if_interrupted(); }));
     if (!all_finite(z))
-      fail(ErrorKind::numeric, "sample.finite", what, ": a sample has values that are not finite: a smaller guidance scale or more steps may help");
+      fail(ErrorKind::numeric, "sample.finite", what,
+           ": a sample has values that are not finite: a smaller guidance scale or more steps may help");
     return z;
   }
 
@@ -145,7 +151,9 @@ class SampleArms {
       out.generated.add(z);
       Tensor<float, Cpu> volumes;
       out.empty += decode(
-          z, volumes, !visit ? visit : [&](Index i, const auto& decoded, const auto& imposed) { visit(begin + i, decoded, imposed); });
+          z, volumes, !visit ? visit : [&](Index i, const auto& decoded, const auto& imposed) {
+            visit(begin + i, decoded, imposed);
+          });
       (void)encode(volumes, out.features);
       if (progress != nullptr) progress->advance(end - begin, arm.name);
     }
@@ -154,8 +162,8 @@ class SampleArms {
 
   /// Scans of a manifest, and their round trips when asked for. What cannot be read goes to `failures`. visit sees the round trips.
   /// Throws Error when no scan can be read; Interrupted.
-  ScanFeatures scans(const VolumeSource& source, const std::vector<Index>& rows, bool round_trips, ScanFailures& failures,
-                     const VolumeVisitor& visit = {}, Progress* progress = nullptr) const {
+  ScanFeatures scans(const VolumeSource& source, const std::vector<Index>& rows, bool round_trips,
+                     ScanFailures& failures, const VolumeVisitor& visit = {}, Progress* progress = nullptr) const {
     ScanFeatures out;
     const Extent3 n = tokenizer_.contract.shape;
     const Index most = std::min<Index>(batch(), static_cast<Index>(rows.size()));

@@ -22,22 +22,26 @@ struct WeightsRecord {
   void require(const char* what) const {
     std::error_code ignored;
     if (!std::filesystem::exists(file, ignored))
-      throw Error(ErrorKind::file, "sidecar.gone", concat("the ", what, " (hash ", hash, ") is gone; --", what, " says where it is now"), file);
+      throw Error(ErrorKind::file, "sidecar.gone",
+                  concat("the ", what, " (hash ", hash, ") is gone; --", what, " says where it is now"), file);
     const std::string now = model_hash(ModelFile(file));
-    if (now != hash) throw Error(ErrorKind::config, "sidecar.changed", concat("the ", what, " is not the one that made the sample: hash ", hash, " then, ", now, " now"), file);
+    if (now != hash)
+      throw Error(ErrorKind::config, "sidecar.changed",
+                  concat("the ", what, " is not the one that made the sample: hash ", hash, " then, ", now, " now"),
+                  file);
   }
 };
 
 struct SampleRecord {
   std::string kind = "SYNTHETIC braing3n sample", version = BRAING3N_VERSION_STRING;
-  std::string file;           // name of the volume beside the sidecar
+  std::string file;  // name of the volume beside the sidecar
   std::uint64_t seed = 0;
-  std::uint32_t sample = 0;   // its number: noise belongs to (seed, number)
+  std::uint32_t sample = 0;  // its number: noise belongs to (seed, number)
   Json conditions = Json::object();
   SamplingOptions sampling;
   std::string precision = "f32", provider;
   WeightsRecord model, tokenizer;
-  std::string crc32;          // of the volume's file
+  std::string crc32;  // of the volume's file
 
   static void visit(auto& self, auto&& v) {
     v("kind", self.kind);
@@ -54,12 +58,16 @@ struct SampleRecord {
     v("crc32", self.crc32);
   }
 
-  std::filesystem::path sidecar() const { return file.substr(0, file.size() - std::string(".nii.gz").size()) + ".json"; }
+  std::filesystem::path sidecar() const {
+    return file.substr(0, file.size() - std::string(".nii.gz").size()) + ".json";
+  }
 };
 
 /// Throws Error: file, format (no JSON), config (not such a sidecar, an option out of range).
 inline SampleRecord read_sample_record(const std::filesystem::path& path) {
-  const auto refuse = [&] { throw Error(ErrorKind::config, "sidecar.kind", "this is not the sidecar of a synthetic volume", path.string()); };
+  const auto refuse = [&] {
+    throw Error(ErrorKind::config, "sidecar.kind", "this is not the sidecar of a synthetic volume", path.string());
+  };
   const Json json = read_json(path);
   SampleRecord r;
   if (!json.is_object() || !json.contains("kind") || json["kind"] != Json(r.kind)) refuse();

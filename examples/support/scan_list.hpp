@@ -33,9 +33,14 @@ struct ScanArguments {
 
   void add_to(CLI::App& app) {
     auto* one = app.add_option("--in", in, "one scan (.nii, .nii.gz, .hdr)");
-    app.add_option("--data", data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")->excludes(one);
-    app.add_option("--pattern", manifest.pattern, "paths for a table without them, for example sub-{participant_id}_T1w.nii.gz");
-    app.add_option("--missing", manifest.missing, "values of the table that stand for missing ones: -999 or age=-1, separated by commas")->delimiter(',')->default_str("");
+    app.add_option("--data", data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")
+        ->excludes(one);
+    app.add_option("--pattern", manifest.pattern,
+                   "paths for a table without them, for example sub-{participant_id}_T1w.nii.gz");
+    app.add_option("--missing", manifest.missing,
+                   "values of the table that stand for missing ones: -999 or age=-1, separated by commas")
+        ->delimiter(',')
+        ->default_str("");
     app.add_flag("--strict", strict, "refuse scans that differ from the model's contract");
   }
 

@@ -29,17 +29,27 @@ struct TrainingArguments {
   bool recompute = false, no_augment = false;
 
   void add_to(CLI::App& app) {
-    app.add_option("--data", data.manifest, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")->required();
+    app.add_option("--data", data.manifest, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")
+        ->required();
     app.add_option("--out", out, "folder for the model, the state, the log and the pictures")->required();
-    app.add_option("--config", config, "small (2 mm, minutes on two cores), paper (the published sizes), or a JSON file");
-    app.add_option("--resume", resume, "auto: go on where a run in this folder stopped")->check(CLI::IsMember({"never", "auto"}));
-    app.add_option("--stop-at", stop_at, "save and stop after this step, as Ctrl-C would")->check(CLI::NonNegativeNumber);
+    app.add_option("--config", config,
+                   "small (2 mm, minutes on two cores), paper (the published sizes), or a JSON file");
+    app.add_option("--resume", resume, "auto: go on where a run in this folder stopped")
+        ->check(CLI::IsMember({"never", "auto"}));
+    app.add_option("--stop-at", stop_at, "save and stop after this step, as Ctrl-C would")
+        ->check(CLI::NonNegativeNumber);
     const char* scans = "Scans";
-    app.add_option("--pattern", data.read.pattern, "paths for a table without them, for example sub-{participant_id}_T1w.nii.gz")->group(scans);
-    app.add_option("--split", data.split, "table subject_id,split with the sets train and validation (default: drawn from the seed)")->group(scans);
+    app.add_option("--pattern", data.read.pattern,
+                   "paths for a table without them, for example sub-{participant_id}_T1w.nii.gz")
+        ->group(scans);
+    app.add_option("--split", data.split,
+                   "table subject_id,split with the sets train and validation (default: drawn from the seed)")
+        ->group(scans);
     app.add_option("--validation", data.validation, "share of the people that is held out")->group(scans);
     app.add_option("--cache", data.cache, "packed cache of the same scans (preprocess --cache)")->group(scans);
-    app.add_option("--memory", memory_mb, "MB in which preprocessed scans are kept, 0: none")->check(CLI::NonNegativeNumber)->group(scans);
+    app.add_option("--memory", memory_mb, "MB in which preprocessed scans are kept, 0: none")
+        ->check(CLI::NonNegativeNumber)
+        ->group(scans);
     app.add_flag("--strict", data.strict, "refuse scans that differ from the contract")->group(scans);
     const char* training = "Training (instead of the value in --config)";
     app.add_option("--steps", steps, "optimiser steps")->group(training);
@@ -47,7 +57,8 @@ struct TrainingArguments {
     app.add_option("--accumulate", accumulate, "batches per step")->group(training);
     app.add_option("--lr", lr, "largest learning rate")->group(training);
     app.add_option("--validate-every", validate_every, "steps between validations")->group(training);
-    app.add_option("--patience", patience, "validations without a better one before the training ends, 0: never")->group(training);
+    app.add_option("--patience", patience, "validations without a better one before the training ends, 0: never")
+        ->group(training);
     app.add_flag("--recompute", recompute, "activation checkpointing: less memory, more time")->group(training);
     app.add_flag("--no-augment", no_augment, "no flips, shifts and changes of intensity")->group(training);
   }
@@ -55,7 +66,9 @@ struct TrainingArguments {
   /// A preset or a JSON file. Throws Error (config, file, format).
   template <class Config>
   Config load() const {
-    Config c = config == "paper" ? Config::paper() : config == "small" ? Config::small() : config_from_file<Config>(config);
+    Config c = config == "paper"   ? Config::paper()
+               : config == "small" ? Config::small()
+                                   : config_from_file<Config>(config);
     TrainingOptions& t = c.training;
     t.steps = steps.value_or(t.steps);
     t.batch = batch.value_or(t.batch);
@@ -81,8 +94,9 @@ inline void guard_training(OutputGuard& guard, const TrainingArguments& a, const
   guard.input(a.data.cache);
   if (a.config != "small" && a.config != "paper") guard.input(a.config);
   const TrainingFolder folder{a.out};
-  for (const auto& path : {folder.model(), folder.last(), folder.state(), folder.log(), folder.curves(), folder.preview(), folder.path / "config.json", folder.path / "split.csv",
-                           folder.path / "time_bins.csv"})
+  for (const auto& path :
+       {folder.model(), folder.last(), folder.state(), folder.log(), folder.curves(), folder.preview(),
+        folder.path / "config.json", folder.path / "split.csv", folder.path / "time_bins.csv"})
     // A run that goes on is given the configuration and the split that it has written itself.
     if (a.resume != "auto" || (path.filename() != "config.json" && path.filename() != "split.csv")) guard.output(path);
   guard.output(common.json_log);
@@ -91,16 +105,17 @@ inline void guard_training(OutputGuard& guard, const TrainingArguments& a, const
 /// The parts of a run that differ from program to program.
 template <class Task>
 struct TrainingParts {
-  TrainingInfo identity;                                                 // kind, config, data
-  std::function<std::unique_ptr<Task>(Index start)> make_task;           // from a sample of the stream on
+  TrainingInfo identity;                                        // kind, config, data
+  std::function<std::unique_ptr<Task>(Index start)> make_task;  // from a sample of the stream on
   std::function<void(const std::filesystem::path&, const std::string& provenance)> save_model;
-  std::function<void()> at_the_end;                                      // checks and numbers to print
+  std::function<void()> at_the_end;  // checks and numbers to print
   std::size_t step_bytes = 0;  // of a step, parameters and what belongs to them not included; 0: not known beforehand
 };
 
 template <class Task, class Model>
-int run_training(const Program& program, const TrainingArguments& a, Context<Cpu>& ctx, Model& model, const TrainingData& data, const TrainingOptions& options,
-                 TrainingParts<Task> parts, ScanFailures& failures) {
+int run_training(const Program& program, const TrainingArguments& a, Context<Cpu>& ctx, Model& model,
+                 const TrainingData& data, const TrainingOptions& options, TrainingParts<Task> parts,
+                 ScanFailures& failures) {
   const CommonOptions& common = program.common;
   const std::string name = program.app.get_name();
   JsonLog log(common.json_log);
@@ -108,23 +123,28 @@ int run_training(const Program& program, const TrainingArguments& a, Context<Cpu
   if (!data.files.empty()) parts.identity.extra["scan_files"] = data.files;
   const TrainingFolder folder{a.out};
   // Values are there; gradients, two moments and the average come.
-  const std::size_t planned = parts.step_bytes == 0 ? 0 : resident_bytes() + parts.step_bytes +
-                                                             static_cast<std::size_t>(count_parameters(model).learned) * sizeof(float) * (options.ema ? 4 : 3);
+  const std::size_t planned = parts.step_bytes == 0 ? 0
+                                                    : resident_bytes() + parts.step_bytes +
+                                                          static_cast<std::size_t>(count_parameters(model).learned) *
+                                                              sizeof(float) * (options.ema ? 4 : 3);
   Trainer<Model, Cpu> trainer(ctx, model, options, common.seed);
   const FileLock lock = [&] {
     try {
-      return open_training_folder(folder, trainer, parts.identity, a.resume == "auto" ? ResumeMode::automatic : ResumeMode::never, common.force,
+      return open_training_folder(folder, trainer, parts.identity,
+                                  a.resume == "auto" ? ResumeMode::automatic : ResumeMode::never, common.force,
                                   [&](const std::string& text) { std::cerr << name << ": " << text << '\n'; });
     } catch (const Error& e) {
       if (e.id() != "training.exists") throw;
       throw Error(e.kind(), e.id(), e.text() + "; --resume auto goes on with it, --force begins anew", e.path());
     }
   }();
-  write_text(folder.path / "config.json", parse_json(parts.identity.config, "config").dump(2) + "\n", {.overwrite = true});
+  write_text(folder.path / "config.json", parse_json(parts.identity.config, "config").dump(2) + "\n",
+             {.overwrite = true});
   write_split(folder.path / "split.csv", data.split, {.overwrite = true});
   if (!common.quiet)
-    std::cerr << data.train.size() << " scans to learn from, " << data.validation.size() << " for validation, " << options.steps << " steps of " << options.accumulate << " x "
-              << options.batch << " scans, " << with_commas(count_parameters(model).learned) << " parameters\n";
+    std::cerr << data.train.size() << " scans to learn from, " << data.validation.size() << " for validation, "
+              << options.steps << " steps of " << options.accumulate << " x " << options.batch << " scans, "
+              << with_commas(count_parameters(model).learned) << " parameters\n";
   if (!common.quiet && planned > 0) std::cerr << "memory: " << planned / 1'000'000 << " MB planned\n";
 
   const std::unique_ptr<Task> task = parts.make_task(trainer.progress().samples);
@@ -134,7 +154,8 @@ int run_training(const Program& program, const TrainingArguments& a, Context<Cpu
   Progress progress(name, options.steps, common.quiet, trainer.progress().step);
   std::string validated;
   const auto provenance = [&] {
-    return concat(name, ", step ", trainer.progress().step, " of ", options.steps, ", ", data.train.size(), " scans, data ", data.hash, ", seed ", common.seed);
+    return concat(name, ", step ", trainer.progress().step, " of ", options.steps, ", ", data.train.size(),
+                  " scans, data ", data.hash, ", seed ", common.seed);
   };
   FitHooks hooks;
   hooks.title = name + " loss";
@@ -142,11 +163,17 @@ int run_training(const Program& program, const TrainingArguments& a, Context<Cpu
   hooks.interrupted = [] { return interrupted(); };
   hooks.on_step = [&](const StepReport& r) {
     const double seconds = std::max(1e-9, std::chrono::duration<double>(Clock::now() - begin).count());
-    const double rate = static_cast<double>(trainer.progress().samples - first) / seconds, stall = 100.0 * task->stream().seconds_waited() / seconds;
+    const double rate = static_cast<double>(trainer.progress().samples - first) / seconds,
+                 stall = 100.0 * task->stream().seconds_waited() / seconds;
     char numbers[96];
     std::snprintf(numbers, sizeof numbers, "loss %.4f  %.2f scans/s, %.0f%% waiting for them", r.loss, rate, stall);
     progress.advance(1, numbers + validated);
-    log.event("step", {{"step", r.step}, {"loss", r.loss}, {"lr", r.lr}, {"gradient_norm", r.gradient_norm}, {"scans_per_second", rate}, {"stall_percent", stall}});
+    log.event("step", {{"step", r.step},
+                       {"loss", r.loss},
+                       {"lr", r.lr},
+                       {"gradient_norm", r.gradient_norm},
+                       {"scans_per_second", rate},
+                       {"stall_percent", stall}});
   };
   hooks.validate = [&] { return task->validate(failures); };
   hooks.save_model = [&](const std::filesystem::path& path) { parts.save_model(path, provenance()); };
@@ -159,17 +186,24 @@ int run_training(const Program& program, const TrainingArguments& a, Context<Cpu
   };
   const FitEnd end = fit(trainer, *task, folder, parts.identity, hooks);
   progress.close();
-  if (!common.quiet && planned > 0) std::cerr << "memory: " << peak_resident_bytes() / 1'000'000 << " MB at the most, " << planned / 1'000'000 << " MB planned\n";
+  if (!common.quiet && planned > 0)
+    std::cerr << "memory: " << peak_resident_bytes() / 1'000'000 << " MB at the most, " << planned / 1'000'000
+              << " MB planned\n";
   if (planned > 0) log.event("memory", {{"peak", peak_resident_bytes()}, {"planned", planned}});
 
   failures.insert(task->stream().failures().begin(), task->stream().failures().end());
-  for (const auto& [row, reason] : failures) std::cerr << name << ": left out " << data.ids[static_cast<std::size_t>(row)] << ": " << reason << '\n';
+  for (const auto& [row, reason] : failures)
+    std::cerr << name << ": left out " << data.ids[static_cast<std::size_t>(row)] << ": " << reason << '\n';
   if (end == FitEnd::interrupted) {
-    std::cout << "stopped after step " << trainer.progress().step << " of " << options.steps << "; --resume auto goes on\n";
+    std::cout << "stopped after step " << trainer.progress().step << " of " << options.steps
+              << "; --resume auto goes on\n";
     return interrupted() ? exit_interrupted : failures.empty() ? exit_done : exit_some_failed;
   }
-  if (end == FitEnd::out_of_patience) std::cout << "ended early after step " << trainer.progress().step << ": no better validation in " << options.patience << '\n';
-  if (trainer.progress().best) std::cout << "best validation loss " << *trainer.progress().best << ", model " << folder.model().string() << '\n';
+  if (end == FitEnd::out_of_patience)
+    std::cout << "ended early after step " << trainer.progress().step << ": no better validation in "
+              << options.patience << '\n';
+  if (trainer.progress().best)
+    std::cout << "best validation loss " << *trainer.progress().best << ", model " << folder.model().string() << '\n';
   if (parts.at_the_end) parts.at_the_end();
   return failures.empty() ? exit_done : exit_some_failed;
 }

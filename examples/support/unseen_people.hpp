@@ -11,7 +11,8 @@
 namespace braing3n::examples {
 
 /// Throws what braing3n::require_unseen() throws.
-inline void require_unseen(const std::vector<ModelBehind>& models, const std::vector<Index>& test, const Manifest& manifest) {
+inline void require_unseen(const std::vector<ModelBehind>& models, const std::vector<Index>& test,
+                           const Manifest& manifest) {
   for (const std::string& sentence : braing3n::require_unseen(std::span<const ModelBehind>(models), test, manifest))
     std::cerr << "evaluate: warning: " << sentence << '\n';
 }
@@ -22,7 +23,8 @@ inline std::string people_of_training(const std::string& program, const Split& s
   TrainedPeople people = trained_people(split);
   people.add(under);
   if (const std::vector<std::string> seen = validation_people_seen(under, split); !seen.empty())
-    std::cerr << program << ": warning: " << seen.size() << " of the people of the validation trained the model under this one, the validation loss is too good: "
+    std::cerr << program << ": warning: " << seen.size()
+              << " of the people of the validation trained the model under this one, the validation loss is too good: "
               << braing3n::detail::some_of(seen) << '\n';
   return people_text(people);
 }

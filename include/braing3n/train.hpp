@@ -1,13 +1,6 @@
 // Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. Written by tests/tools/check_tree.py --write-umbrella.
 #pragma once
 
-#include "braing3n/optim/adamw.hpp"
-#include "braing3n/optim/clip.hpp"
-#include "braing3n/optim/ema.hpp"
-#include "braing3n/optim/schedule.hpp"
-#include "braing3n/io/convert.hpp"
-#include "braing3n/io/convert_names.hpp"
-#include "braing3n/io/training_state.hpp"
 #include "braing3n/data/condition_labels.hpp"
 #include "braing3n/data/content_hash.hpp"
 #include "braing3n/data/label_schema.hpp"
@@ -24,6 +17,13 @@
 #include "braing3n/data/phantom_truth.hpp"
 #include "braing3n/data/prefetch.hpp"
 #include "braing3n/data/split.hpp"
+#include "braing3n/io/convert.hpp"
+#include "braing3n/io/convert_names.hpp"
+#include "braing3n/io/training_state.hpp"
+#include "braing3n/optim/adamw.hpp"
+#include "braing3n/optim/clip.hpp"
+#include "braing3n/optim/ema.hpp"
+#include "braing3n/optim/schedule.hpp"
 #if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
 #include "braing3n/data/file_stamp.hpp"
 #include "braing3n/data/loader.hpp"

@@ -26,7 +26,8 @@ TEST_CASE("a value used twice collects both gradients") {
 
 TEST_CASE("a gradient shared by two slots is not changed through one of them") {
   Context<Cpu> ctx({.threads = 1});
-  const D a0 = test::random<double>(ctx, {4}, 1), b0 = test::random<double>(ctx, {4}, 2), up = test::random<double>(ctx, {4}, 3);
+  const D a0 = test::random<double>(ctx, {4}, 1), b0 = test::random<double>(ctx, {4}, 2),
+          up = test::random<double>(ctx, {4}, 3);
   Tape<Cpu> tape;
   const V a = tape.leaf(a0), b = tape.leaf(b0);
   // add() hands the same tensor to both slots; then a alone receives more.
@@ -67,8 +68,9 @@ TEST_CASE("chunks, slices, joins and reshapes") {
 
 TEST_CASE("broadcast, modulation, gates, tokens") {
   Context<Cpu> ctx({.threads = 3});
-  std::vector<D> values = {test::random<double>(ctx, {2, 4, 3}, 1), test::random<double>(ctx, {4, 3}, 2), test::random<double>(ctx, {2, 3}, 3),
-                           test::random<double>(ctx, {2, 3}, 4),    test::random<double>(ctx, {2, 3}, 5), test::random<double>(ctx, {3}, 6),
+  std::vector<D> values = {test::random<double>(ctx, {2, 4, 3}, 1), test::random<double>(ctx, {4, 3}, 2),
+                           test::random<double>(ctx, {2, 3}, 3),    test::random<double>(ctx, {2, 3}, 4),
+                           test::random<double>(ctx, {2, 3}, 5),    test::random<double>(ctx, {3}, 6),
                            test::random<double>(ctx, {3}, 7)};
   const std::vector<std::int32_t> visible = {3, 0, 4, 2, 1, 0};
   const auto picked = Tensor<std::int32_t, Cpu>::from_host(ctx, {2, 3}, std::vector<std::int32_t>{0, 2, 4, 1, 0, 3});
@@ -77,9 +79,9 @@ TEST_CASE("broadcast, modulation, gates, tokens") {
     V x = add_broadcast(v[0], v[1]);
     x = modulate(x, v[2], v[3]);
     x = gated_add(v[0], v[4], x);
-    x = prepend_token(v[5], x);      // (2, 5, 3)
-    x = gather(x, picked);           // (2, 3, 3)
-    x = scatter(x, v[6], mask);      // (2, 5, 3)
+    x = prepend_token(v[5], x);  // (2, 5, 3)
+    x = gather(x, picked);       // (2, 3, 3)
+    x = scatter(x, v[6], mask);  // (2, 5, 3)
     return sub(mean_tokens(drop_token(x)), v[2]);
   };
   const D up = test::random<double>(ctx, {2, 3}, 9);
@@ -88,7 +90,8 @@ TEST_CASE("broadcast, modulation, gates, tokens") {
   for (const D& v : values) leaves.push_back(tape.leaf(v));
   tape.backward(f(leaves), up);
   for (std::size_t i = 0; i < values.size(); ++i)
-    test::check_gradient(concat("input ", i), values[i], leaves[i].gradient(), [&] { return loss_of(up, f({values.begin(), values.end()})); });
+    test::check_gradient(concat("input ", i), values[i], leaves[i].gradient(),
+                         [&] { return loss_of(up, f({values.begin(), values.end()})); });
 }
 
 TEST_CASE("losses") {
@@ -112,7 +115,8 @@ TEST_CASE("losses") {
 
 TEST_CASE("checkpoint equals the plain call bit for bit") {
   Context<Cpu> ctx({.threads = 2});
-  const D x0 = test::random<double>(ctx, {3, 4}, 1), c0 = test::random<double>(ctx, {3, 4}, 2), up = test::random<double>(ctx, {3, 4}, 3);
+  const D x0 = test::random<double>(ctx, {3, 4}, 1), c0 = test::random<double>(ctx, {3, 4}, 2),
+          up = test::random<double>(ctx, {3, 4}, 3);
   int calls = 0;
   const auto f = [&calls](Pass<Cpu>&, const V& x, const V& c) {
     ++calls;
@@ -151,7 +155,8 @@ TEST_CASE("misuse is named") {
   CHECK(id_of([&] { tape.backward(x); }) == "tape.scalar");
   CHECK(id_of([&] { tape.backward(x, test::random<double>(ctx, {4}, 1)); }) == "op.shape");
   Pass<Cpu> pass(ctx, tape);
-  CHECK(id_of([&] { checkpoint(pass, [&x](Pass<Cpu>&, const V& a) { return add(a, x); }, x); }) == "checkpoint.captured");
+  CHECK(id_of([&] { checkpoint(pass, [&x](Pass<Cpu>&, const V& a) { return add(a, x); }, x); }) ==
+        "checkpoint.captured");
   CHECK(id_of([&] { add(x, x); }) == "none");  // the seal is gone again
   tape.backward(scale(x, 2.0), up);
   CHECK(id_of([&] { tape.backward(x, up); }) == "tape.consumed");

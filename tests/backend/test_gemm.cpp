@@ -28,7 +28,9 @@ TEST_CASE("gemm: more columns than are packed at once") {
   for (Index i : {0, 89})
     for (Index j = 0; j < p.n; j += 13) {
       double sum = p.bias[static_cast<std::size_t>(j)];
-      for (Index u = 0; u < p.k; ++u) sum += static_cast<double>(p.a[static_cast<std::size_t>(i * p.k + u)]) * static_cast<double>(p.b[static_cast<std::size_t>(j * p.k + u)]);
+      for (Index u = 0; u < p.k; ++u)
+        sum += static_cast<double>(p.a[static_cast<std::size_t>(i * p.k + u)]) *
+               static_cast<double>(p.b[static_cast<std::size_t>(j * p.k + u)]);
       REQUIRE(static_cast<double>(p.c[static_cast<std::size_t>(i * p.n + j)]) == sum);
     }
 }

@@ -83,7 +83,8 @@ TEST_CASE("map_rows calls every element once, whatever the proportions") {
     std::vector<Index> out(static_cast<std::size_t>(rows * cols), 0);
     map_rows(ctx, rows, cols, VisitRows{out.data(), cols});
     Index wrong = 0;
-    for (Index i = 0; i < rows * cols; ++i) wrong += out[static_cast<std::size_t>(i)] != 1000 * (i / cols) + i % cols + 1;
+    for (Index i = 0; i < rows * cols; ++i)
+      wrong += out[static_cast<std::size_t>(i)] != 1000 * (i / cols) + i % cols + 1;
     CHECK_MESSAGE(wrong == 0, rows, " x ", cols);
   }
 }
@@ -162,15 +163,17 @@ TEST_CASE("float sums are in double") {
 
 TEST_CASE_TEMPLATE("row_sums and column_sums of integers are exact for every shape", T, float, double) {
   Context<Cpu> ctx({.threads = 3});
-  const Index shapes[][3] = {{1, 1, 1},   {2, 3, 1},    {3, 200, 2},  {2, 33, 3},    {2, 70, 4},      {1, 70000, 1}, {1, 40000, 4}, {2, 31, 5},
-                             {2, 33, 15}, {2, 65, 16},  {3, 5, 17},   {2, 130, 513}, {2, 67, 2047},   {2, 35, 2048}, {1, 34, 2049}, {1, 6, 5000},
-                             {1, 2, 70000}, {2, 4097, 32}};
+  const Index shapes[][3] = {{1, 1, 1},     {2, 3, 1},     {3, 200, 2},   {2, 33, 3},   {2, 70, 4},    {1, 70000, 1},
+                             {1, 40000, 4}, {2, 31, 5},    {2, 33, 15},   {2, 65, 16},  {3, 5, 17},    {2, 130, 513},
+                             {2, 67, 2047}, {2, 35, 2048}, {1, 34, 2049}, {1, 6, 5000}, {1, 2, 70000}, {2, 4097, 32}};
   for (const auto& [batch, rows, cols] : shapes) {
     const auto x = small_integers<T>(ctx, Shape{batch, rows, cols}, 5);
-    std::vector<double> columns(static_cast<std::size_t>(batch * cols), 0), row(static_cast<std::size_t>(batch * rows), 0);
+    std::vector<double> columns(static_cast<std::size_t>(batch * cols), 0),
+        row(static_cast<std::size_t>(batch * rows), 0);
     std::vector<double> expected_columns = columns, expected_row = row;
     for (Index i = 0; i < x.size(); ++i) {
-      expected_columns[static_cast<std::size_t>(i / (rows * cols) * cols + i % cols)] += static_cast<double>(x.data()[i]);
+      expected_columns[static_cast<std::size_t>(i / (rows * cols) * cols + i % cols)] +=
+          static_cast<double>(x.data()[i]);
       expected_row[static_cast<std::size_t>(i / cols)] += static_cast<double>(x.data()[i]);
     }
     column_sums(ctx, batch, rows, cols, At3<T>{x.data(), rows, cols}, StoreColumn{columns.data(), cols});

@@ -27,8 +27,8 @@ using namespace braing3n;
 TEST_CASE("memory: blocks are aligned, apart and as long as asked") {
   CachingHostMemory memory;
   std::vector<std::pair<unsigned char*, std::size_t>> blocks;
-  for (std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{65}, std::size_t{1000},
-                            std::size_t{100000}, std::size_t{5} << 20}) {
+  for (std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{65},
+                            std::size_t{1000}, std::size_t{100000}, std::size_t{5} << 20}) {
     auto* p = static_cast<unsigned char*>(memory.allocate(bytes));
     CHECK(reinterpret_cast<std::uintptr_t>(p) % 64 == 0);
     std::memset(p, static_cast<int>(blocks.size()), bytes);
@@ -45,7 +45,8 @@ TEST_CASE("memory: a second step asks the system for nothing") {
   CachingHostMemory memory;
   const auto step = [&] {
     std::vector<std::pair<void*, std::size_t>> held;
-    for (std::size_t bytes : {std::size_t{100}, std::size_t{70000}, std::size_t{9} << 20, std::size_t{100}, std::size_t{3} << 20})
+    for (std::size_t bytes :
+         {std::size_t{100}, std::size_t{70000}, std::size_t{9} << 20, std::size_t{100}, std::size_t{3} << 20})
       held.emplace_back(memory.allocate(bytes), bytes);
     for (const auto& [p, bytes] : held) memory.deallocate(p, bytes);
   };
@@ -232,7 +233,8 @@ TEST_CASE("memory: pages cleared in advance go to the next large blocks, each on
 
   void* small = memory.allocate(1000);  // leaves them
   CHECK(memory.stats().prefaulted == 16 * mib);
-  const auto resident = [](void* p, std::size_t bytes) {  // 4 KiB pages that are there before anybody wrote to the block
+  const auto resident = [](void* p,
+                           std::size_t bytes) {  // 4 KiB pages that are there before anybody wrote to the block
     std::vector<unsigned char> state(bytes / 4096);
     CHECK(::mincore(p, bytes, state.data()) == 0);
     std::size_t count = 0;

@@ -35,8 +35,8 @@ TEST_CASE("the innermost place is kept") {
 TEST_CASE("an Error is a runtime_error, and every kind has a name of its own") {
   CHECK_THROWS_AS(fail(ErrorKind::state, "x", "y"), std::runtime_error);
   std::set<std::string> names;
-  for (ErrorKind kind : {ErrorKind::argument, ErrorKind::shape, ErrorKind::dtype, ErrorKind::config, ErrorKind::format, ErrorKind::file,
-                         ErrorKind::numeric, ErrorKind::environment, ErrorKind::state})
+  for (ErrorKind kind : {ErrorKind::argument, ErrorKind::shape, ErrorKind::dtype, ErrorKind::config, ErrorKind::format,
+                         ErrorKind::file, ErrorKind::numeric, ErrorKind::environment, ErrorKind::state})
     names.insert(to_string(kind));
   CHECK(names.size() == 9);
   CHECK(names.count("unknown") == 0);

@@ -76,23 +76,28 @@ void check_sweep(const char* name, double bound, double low, double high, F f, R
   }
 }
 
-
 }  // namespace
 
 TEST_CASE("float functions are accurate on the whole line") {
-  check_sweep("exp", 1.0, -infinity, infinity, [](float x) BRAING3N_LAMBDA_INLINE { return math::exp(x); },
-              [](double x) { return std::exp(x); });
-  check_sweep("erf", 1.5, -infinity, infinity, [](float x) BRAING3N_LAMBDA_INLINE { return math::erf(x); },
-              [](double x) { return std::erf(x); });
-  check_sweep("tanh", 2.0, -infinity, infinity, [](float x) BRAING3N_LAMBDA_INLINE { return math::tanh(x); },
-              [](double x) { return std::tanh(x); });
+  check_sweep(
+      "exp", 1.0, -infinity, infinity, [](float x) BRAING3N_LAMBDA_INLINE { return math::exp(x); },
+      [](double x) { return std::exp(x); });
+  check_sweep(
+      "erf", 1.5, -infinity, infinity, [](float x) BRAING3N_LAMBDA_INLINE { return math::erf(x); },
+      [](double x) { return std::erf(x); });
+  check_sweep(
+      "tanh", 2.0, -infinity, infinity, [](float x) BRAING3N_LAMBDA_INLINE { return math::tanh(x); },
+      [](double x) { return std::tanh(x); });
   // Below -87.3 e^-|x| is subnormal and taken as zero.
-  check_sweep("sigmoid", 2.5, -87.0, infinity, [](float x) BRAING3N_LAMBDA_INLINE { return math::sigmoid(x); },
-              [](double x) { return 1.0 / (1.0 + std::exp(-x)); });
-  check_sweep("normal_cdf", 8.0, -3.0, infinity, [](float x) BRAING3N_LAMBDA_INLINE { return math::normal_cdf(x).cdf; },
-              [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); });
-  check_sweep("normal_cdf tail", 80.0, -13.0, -3.0, [](float x) BRAING3N_LAMBDA_INLINE { return math::normal_cdf(x).cdf; },
-              [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); });
+  check_sweep(
+      "sigmoid", 2.5, -87.0, infinity, [](float x) BRAING3N_LAMBDA_INLINE { return math::sigmoid(x); },
+      [](double x) { return 1.0 / (1.0 + std::exp(-x)); });
+  check_sweep(
+      "normal_cdf", 8.0, -3.0, infinity, [](float x) BRAING3N_LAMBDA_INLINE { return math::normal_cdf(x).cdf; },
+      [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); });
+  check_sweep(
+      "normal_cdf tail", 80.0, -13.0, -3.0, [](float x) BRAING3N_LAMBDA_INLINE { return math::normal_cdf(x).cdf; },
+      [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); });
 }
 
 TEST_CASE("float functions: special values") {
@@ -101,9 +106,9 @@ TEST_CASE("float functions: special values") {
   CHECK(math::exp(0.0f) == 1.0f);
   CHECK(math::exp(-inf) == 0.0f);
   CHECK(math::exp(inf) == inf);
-  CHECK(math::exp(88.8f) == inf);                          // ln(largest float) is 88.72
+  CHECK(math::exp(88.8f) == inf);  // ln(largest float) is 88.72
   CHECK(std::isfinite(math::exp(88.7f)));
-  CHECK(math::exp(-103.0f) > 0.0f);                        // subnormal
+  CHECK(math::exp(-103.0f) > 0.0f);  // subnormal
   CHECK(math::exp(-104.0f) == 0.0f);
   CHECK(math::erf(inf) == 1.0f);
   CHECK(math::erf(-inf) == -1.0f);
@@ -143,17 +148,20 @@ void check_activation(Functor f, double (*reference)(double), double ulp_bound) 
     worst_value = std::max(worst_value, std::abs(static_cast<double>(f.value(xf)) - exact) / (std::abs(exact) + 1e-6));
     worst_grad = std::max(worst_grad, std::abs(static_cast<double>(f.grad(xf)) - f.grad(static_cast<double>(xf))));
   }
-  CHECK(worst_slope < 1e-9);                       // the derivative is the derivative of the value
-  CHECK(worst_value < ulp_bound * 0x1p-23);        // the float version follows the double one
+  CHECK(worst_slope < 1e-9);                 // the derivative is the derivative of the value
+  CHECK(worst_value < ulp_bound * 0x1p-23);  // the float version follows the double one
   CHECK(worst_grad < ulp_bound * 0x1p-23);
 }
 }  // namespace
 
 TEST_CASE("activations: values, derivatives, float against double") {
   check_activation(Gelu{}, [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }, 16);
-  check_activation(GeluTanh{}, [](double x) {
-    return 0.5 * x * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
-  }, 16);
+  check_activation(
+      GeluTanh{},
+      [](double x) {
+        return 0.5 * x * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+      },
+      16);
   check_activation(Silu{}, [](double x) { return x / (1 + std::exp(-x)); }, 8);
   // Far out the derivatives settle at 0 and 1 and never overflow.
   CHECK(Gelu{}.grad(50.0f) == 1.0f);

@@ -62,7 +62,7 @@ TEST_CASE("uniforms and normals have their moments") {
 TEST_CASE("the ends of the ranges") {
   CHECK(Philox::to_uniform(0) == 0.0f);
   CHECK(Philox::to_uniform(0xffffffffu) == 1.0f - 0x1p-24f);
-  CHECK(Philox::box_muller(0xffffffffu, 0, false) == 0.0);                        // u = 1
+  CHECK(Philox::box_muller(0xffffffffu, 0, false) == 0.0);                                   // u = 1
   CHECK(Philox::box_muller(0, 0, false) == doctest::Approx(std::sqrt(64 * std::log(2.0))));  // u = 2^-32
   CHECK(Philox::box_muller(0, 0x40000000u, true) == doctest::Approx(std::sqrt(64 * std::log(2.0))));
   CHECK(std::abs(Philox::box_muller(0, 0x40000000u, false)) < 1e-12);

@@ -19,6 +19,7 @@ int main() {
   const float wanted[] = {-2, 4, -2, 13};
   bool same = elements_by_the_second_file(y) == 4;
   for (int i = 0; i < 4; ++i) same = same && y.data()[i] == wanted[i];
-  std::cout << "braing3n " << b3::version() << ", provider " << context.provider().name << ": " << (same ? "right" : "wrong") << "\n";
+  std::cout << "braing3n " << b3::version() << ", provider " << context.provider().name << ": "
+            << (same ? "right" : "wrong") << "\n";
   return same ? 0 : 1;
 }

@@ -38,25 +38,30 @@ Tensor<T, Cpu> download(Both& b, const Tensor<T, Cuda>& x) {
 
 TEST_CASE_TEMPLATE("element-wise ops and reductions agree with the CPU", T, float, double) {
   Both b;
-  const auto x = test::random<T>(b.cpu, {3, 33, 65}, 1), y = test::random<T>(b.cpu, {3, 33, 65}, 2), shift = test::random<T>(b.cpu, {3, 65}, 3);
+  const auto x = test::random<T>(b.cpu, {3, 33, 65}, 1), y = test::random<T>(b.cpu, {3, 33, 65}, 2),
+             shift = test::random<T>(b.cpu, {3, 65}, 3);
   const auto dx = upload(b, x), dy = upload(b, y), dshift = upload(b, shift);
   CHECK(test::max_difference(download(b, add_forward(dx, dy)), add_forward(x, y)) == 0);
   for (const Activation a : {Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
-    CHECK(test::max_difference(download(b, activation_forward(dx, a)), activation_forward(x, a)) <= test::tolerance<T>(1, 4));
-    CHECK(test::max_difference(download(b, activation_backward(dx, dy, a)), activation_backward(x, y, a)) <= test::tolerance<T>(1, 16));
+    CHECK(test::max_difference(download(b, activation_forward(dx, a)), activation_forward(x, a)) <=
+          test::tolerance<T>(1, 4));
+    CHECK(test::max_difference(download(b, activation_backward(dx, dy, a)), activation_backward(x, y, a)) <=
+          test::tolerance<T>(1, 16));
   }
-  CHECK(test::max_difference(download(b, modulate_forward(dx, dshift, dshift)), modulate_forward(x, shift, shift)) <= test::tolerance<T>(1, 16));
+  CHECK(test::max_difference(download(b, modulate_forward(dx, dshift, dshift)), modulate_forward(x, shift, shift)) <=
+        test::tolerance<T>(1, 16));
   CHECK(sum_forward(dx) == doctest::Approx(sum_forward(x)).epsilon(1e-10));
   CHECK(max_abs(dx) == max_abs(x));
   CHECK(mse_forward(dx, dy) == doctest::Approx(mse_forward(x, y)).epsilon(1e-6));
-  CHECK(test::max_difference(download(b, mse_backward(dx, dy, 2.0)), mse_backward(x, y, 2.0)) <= test::tolerance<T>(1, 1));
+  CHECK(test::max_difference(download(b, mse_backward(dx, dy, 2.0)), mse_backward(x, y, 2.0)) <=
+        test::tolerance<T>(1, 1));
 }
 
 TEST_CASE_TEMPLATE("linear layers agree with the CPU, small integers bit for bit", T, float, double) {
   Both b;
   for (const Index n : {1, 31, 64}) {
-    const auto x = test::small_integers<T>(b.cpu, {n, 33}, 1), w = test::small_integers<T>(b.cpu, {29, 33}, 2), bias = test::small_integers<T>(b.cpu, {29}, 3),
-               dy = test::small_integers<T>(b.cpu, {n, 29}, 4);
+    const auto x = test::small_integers<T>(b.cpu, {n, 33}, 1), w = test::small_integers<T>(b.cpu, {29, 33}, 2),
+               bias = test::small_integers<T>(b.cpu, {29}, 3), dy = test::small_integers<T>(b.cpu, {n, 29}, 4);
     const auto gx = upload(b, x), gw = upload(b, w), gb = upload(b, bias), gdy = upload(b, dy);
     CHECK(test::same_bits(download(b, linear_forward(gx, gw, gb)), linear_forward(x, w, bias)));
     CHECK(test::same_bits(download(b, linear_backward_input(gdy, gw)), linear_backward_input(dy, w)));
@@ -96,9 +101,11 @@ TEST_CASE("index ops agree with the CPU bit for bit") {
   const auto picked = gather_forward(tokens, mask.visible);
   const auto gpu_picked = gather_forward(gpu_tokens, gpu_mask.visible);
   CHECK(test::same_bits(download(b, gpu_picked), picked));
-  CHECK(test::same_bits(download(b, gather_backward(gpu_picked, gpu_mask.visible, 12)), gather_backward(picked, mask.visible, 12)));
+  CHECK(test::same_bits(download(b, gather_backward(gpu_picked, gpu_mask.visible, 12)),
+                        gather_backward(picked, mask.visible, 12)));
   const auto fill = test::random<float>(b.cpu, {192}, 2);
-  CHECK(test::same_bits(download(b, scatter_forward(gpu_picked, upload(b, fill), gpu_mask.restore)), scatter_forward(picked, fill, mask.restore)));
+  CHECK(test::same_bits(download(b, scatter_forward(gpu_picked, upload(b, fill), gpu_mask.restore)),
+                        scatter_forward(picked, fill, mask.restore)));
   CHECK(test::same_bits(download(b, slice_forward(gpu_tokens, 1, 2, 7)), slice_forward(tokens, 1, 2, 7)));
 }
 

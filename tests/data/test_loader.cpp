@@ -51,8 +51,11 @@ TEST_CASE("batches: the same for any number of threads, every row once per epoch
       }
     }
     for (std::size_t epoch = 0; epoch < 4; ++epoch)
-      CHECK(std::set<Index>(rows.begin() + static_cast<std::ptrdiff_t>(10 * epoch), rows.begin() + static_cast<std::ptrdiff_t>(10 * epoch + 10)).size() == 10);
-    CHECK(std::vector<Index>(rows.begin(), rows.begin() + 10) != std::vector<Index>(rows.begin() + 10, rows.begin() + 20));
+      CHECK(std::set<Index>(rows.begin() + static_cast<std::ptrdiff_t>(10 * epoch),
+                            rows.begin() + static_cast<std::ptrdiff_t>(10 * epoch + 10))
+                .size() == 10);
+    CHECK(std::vector<Index>(rows.begin(), rows.begin() + 10) !=
+          std::vector<Index>(rows.begin() + 10, rows.begin() + 20));
     if (first.empty()) first = rows;
     CHECK(rows == first);
     CHECK(loader.position() == 40);
@@ -83,7 +86,11 @@ TEST_CASE("a broken scan is left out and reported, or ends the run; all broken e
   CHECK(loader.failures().at(4).find("broken") != std::string::npos);
   o.skip_failed = false;
   VolumeLoader strict(ctx, numbered(4), range(6), o);
-  CHECK_THROWS_AS([&] { for (int i = 0; i < 3; ++i) (void)strict.next(); }(), Error);
+  CHECK_THROWS_AS(
+      [&] {
+        for (int i = 0; i < 3; ++i) (void)strict.next();
+      }(),
+      Error);
   o.skip_failed = true, o.batch = 1;
   VolumeLoader hopeless(ctx, numbered(4), {4}, o);
   CHECK_THROWS_AS(hopeless.next(), Error);
@@ -108,7 +115,8 @@ TEST_CASE("half precision: every half comes back, floats round to the nearest on
   }
   // Between neighbours: below, above and exactly at the middle (ties to even).
   for (std::uint32_t h = 0; h < 0x7bff; ++h) {
-    const float a = to_float(float16{static_cast<std::uint16_t>(h)}), b = to_float(float16{static_cast<std::uint16_t>(h + 1)});
+    const float a = to_float(float16{static_cast<std::uint16_t>(h)}),
+                b = to_float(float16{static_cast<std::uint16_t>(h + 1)});
     const float middle = static_cast<float>((static_cast<double>(a) + static_cast<double>(b)) / 2);
     REQUIRE(to_half(std::nextafterf(middle, 0)).bits == h);
     REQUIRE(to_half(std::nextafterf(middle, 1e9f)).bits == h + 1);
@@ -142,7 +150,8 @@ TEST_CASE("the packed cache gives back what was put in, and notices damage") {
     std::vector<float> v(24);
     for (Index row = 0; row < 3; ++row) {
       cache->read(row, v);
-      for (std::size_t i = 0; i < 24; ++i) CHECK(v[i] == static_cast<float>(100 * row) + static_cast<float>(i));  // whole numbers below 2048 are halves
+      for (std::size_t i = 0; i < 24; ++i)
+        CHECK(v[i] == static_cast<float>(100 * row) + static_cast<float>(i));  // whole numbers below 2048 are halves
     }
     CHECK_THROWS_AS(cache->read(3, v), Error);
     Context<Cpu> ctx({.threads = 1});
@@ -175,22 +184,28 @@ TEST_CASE("the packed cache gives back what was put in, and notices damage") {
   CHECK_THROWS_AS(write_packed_cache(folder / "broken.cache", ids, contract, numbered(1)), Error);
   CHECK_FALSE(std::filesystem::exists(folder / "broken.cache"));
   // A cache in which nothing is usable is none; ids must tell the volumes apart; halves must hold the values.
-  const auto broken = [](Context<Cpu>&, Index row) -> Tensor<float, Cpu> { fail(ErrorKind::format, "test.broken", "row ", row, " is broken"); };
-  CHECK_THROWS_WITH_AS(write_packed_cache(folder / "none.cache", ids, contract, broken, skip), doctest::Contains("none of the 3"), Error);
+  const auto broken = [](Context<Cpu>&, Index row) -> Tensor<float, Cpu> {
+    fail(ErrorKind::format, "test.broken", "row ", row, " is broken");
+  };
+  CHECK_THROWS_WITH_AS(write_packed_cache(folder / "none.cache", ids, contract, broken, skip),
+                       doctest::Contains("none of the 3"), Error);
   CHECK_FALSE(std::filesystem::exists(folder / "none.cache"));
-  CHECK_THROWS_WITH_AS(write_packed_cache(folder / "twice.cache", {"a", "b", "a"}, contract, numbered()), doctest::Contains("2 different ids"), Error);
+  CHECK_THROWS_WITH_AS(write_packed_cache(folder / "twice.cache", {"a", "b", "a"}, contract, numbered()),
+                       doctest::Contains("2 different ids"), Error);
   const auto large = [](Context<Cpu>& ctx, Index) {
     Tensor<float, Cpu> t(ctx, {2, 3, 4});
     std::fill_n(t.data(), t.size(), 70000.0f);
     return t;
   };
-  CHECK_THROWS_WITH_AS(write_packed_cache(folder / "large.cache", ids, contract, large), doctest::Contains("70000"), Error);
+  CHECK_THROWS_WITH_AS(write_packed_cache(folder / "large.cache", ids, contract, large), doctest::Contains("70000"),
+                       Error);
   CHECK_FALSE(std::filesystem::exists(folder / "large.cache"));
   PackedCacheOptions wide;
   wide.dtype = DType::f32;
   CHECK(write_packed_cache(folder / "large.cache", ids, contract, large, wide).failures.empty());
   contract.shape = {2, 3, 5};
-  CHECK_THROWS_WITH_AS(write_packed_cache(folder / "shape.cache", ids, contract, numbered()), doctest::Contains("(2, 3, 5)"), Error);
+  CHECK_THROWS_WITH_AS(write_packed_cache(folder / "shape.cache", ids, contract, numbered()),
+                       doctest::Contains("(2, 3, 5)"), Error);
   test::write_bytes(folder / "foreign.cache", "not a cache at all");
   CHECK_THROWS_AS(PackedCache(folder / "foreign.cache"), Error);
 }
@@ -225,7 +240,9 @@ TEST_CASE("packed cache: knows when the file of a scan has changed") {
     c.shape = {2, 3, 4};
     return c;
   }();
-  const auto put = [](const std::filesystem::path& path, const std::string& text) { write_text(path, text, {.overwrite = true}); };
+  const auto put = [](const std::filesystem::path& path, const std::string& text) {
+    write_text(path, text, {.overwrite = true});
+  };
   PackedCacheOptions o;
   for (const char* name : {"a.nii", "b.nii", "c.hdr"}) put(o.scans.emplace_back(folder / name), name);
   put(folder / "c.img", "voxels");

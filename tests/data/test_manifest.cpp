@@ -103,9 +103,13 @@ TEST_CASE("a label that cannot be used is missing, and named with line, column a
     CHECK(m.findings.has("manifest.value"));
     return label.fault;
   };
-  CHECK(one("age", "89+") == "line 3: column \"age\": expected a number, got \"89+\" (an open end is no number: write 89, or leave the cell empty)");
-  CHECK(one("Age", "\"70,5\"") == "line 3: column \"Age\": expected a number, got \"70,5\" (a decimal comma: write 70.5)");
-  CHECK(one("age", "P034Y") == "line 3: column \"age\": expected a number, got \"P034Y\" (an age with its unit: write 34)");
+  CHECK(one("age", "89+") ==
+        "line 3: column \"age\": expected a number, got \"89+\" (an open end is no number: write 89, or leave the cell "
+        "empty)");
+  CHECK(one("Age", "\"70,5\"") ==
+        "line 3: column \"Age\": expected a number, got \"70,5\" (a decimal comma: write 70.5)");
+  CHECK(one("age", "P034Y") ==
+        "line 3: column \"age\": expected a number, got \"P034Y\" (an age with its unit: write 34)");
   CHECK(one("age", "seventy") == "line 3: column \"age\": expected a number, got \"seventy\"");
   CHECK(one("age", "inf").find("infinite") != std::string::npos);
   CHECK(one("age", "-999") == "line 3: column \"age\": expected 0 to 130, got -999");
@@ -122,7 +126,8 @@ TEST_CASE("a label that cannot be used is missing, and named with line, column a
   CHECK(stated.label(0, "age").missing());
   // Whoever needs the label hears of it.
   const Manifest m = from("subject_id,path,sex\na,1,F\nb,2,O\nc,3,M\n");
-  CHECK_THROWS_WITH_AS(split_subjects(m, {{"train", 0.5}, {"test", 0.5}}, 1, "sex"), doctest::Contains("line 3: column \"sex\""), Error);
+  CHECK_THROWS_WITH_AS(split_subjects(m, {{"train", 0.5}, {"test", 0.5}}, 1, "sex"),
+                       doctest::Contains("line 3: column \"sex\""), Error);
   CHECK(split_subjects(m, {{"train", 0.5}, {"test", 0.5}}, 1).size() == 3);
 }
 
@@ -138,7 +143,8 @@ TEST_CASE("columns of a manifest are found under their usual names, blanks aroun
 }
 
 TEST_CASE("what is suspicious is found") {
-  const Manifest m = from("volume_id,subject_id,path,sex,age,days,disease\na,s,1,F,60,0,AD\nb,s,2,M,60,1500,alzheimer\n");
+  const Manifest m =
+      from("volume_id,subject_id,path,sex,age,days,disease\na,s,1,F,60,0,AD\nb,s,2,M,60,1500,alzheimer\n");
   REQUIRE(m.findings.list().size() == 3);
   CHECK(m.findings.has("manifest.unknown"));
   CHECK(m.findings.list()[0].sentence.find("alzheimer") != std::string::npos);
@@ -180,7 +186,8 @@ TEST_CASE("splits: people stay together, shares and strata hold, seeds matter, r
 
   CHECK_THROWS_AS(split_subjects(few, {{"train", 0.5}, {"test", 0.4}}, 1), Error);
   CHECK_THROWS_AS(split_subjects(few, {{"train", 1.2}, {"test", -0.2}}, 1), Error);
-  CHECK_THROWS_AS(split_subjects(std::map<std::string, std::string>{{"a", ""}}, {{"train", 0.5}, {"test", 0.5}}, 1), Error);
+  CHECK_THROWS_AS(split_subjects(std::map<std::string, std::string>{{"a", ""}}, {{"train", 0.5}, {"test", 0.5}}, 1),
+                  Error);
   CHECK_THROWS_AS(split_subjects(few, {{"train", 0.99}, {"test", 0.01}}, 1), Error);
 
   const Manifest m = from(good);

@@ -33,7 +33,8 @@ std::string error_of(F&& f) {
 }
 template <class A, class B>
 bool same_bytes(const A& a, const B& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(*a.data())) == 0;
+  return a.size() == b.size() &&
+         std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(*a.data())) == 0;
 }
 double ml_of(const PhantomTissues& t, Tissue tissue) {
   double sum = 0;
@@ -156,7 +157,8 @@ TEST_CASE("the site knows nothing about the labels, unless it is asked to") {
       ++table[p.site][static_cast<int>(p.disease)], ++rows[p.site], ++columns[static_cast<int>(p.disease)], ++total;
     }
     for (int r = 0; r < phantom_sites; ++r)
-      for (int c = 0; c < 8; ++c) chi += std::pow(table[r][c] - rows[r] * columns[c] / total, 2) / (rows[r] * columns[c] / total);
+      for (int c = 0; c < 8; ++c)
+        chi += std::pow(table[r][c] - rows[r] * columns[c] / total, 2) / (rows[r] * columns[c] / total);
     return chi;
   };
   CHECK(chi_square(false) < 66.6);
@@ -176,8 +178,8 @@ TEST_CASE("four lines make a brain") {
 }
 
 TEST_CASE("same bytes for 1, 2 and 3 threads") {
-  const PhantomPerson p =
-      first_person([](const PhantomPerson& q) { return q.site == 1 && q.disease == Disease::GBM; });  // a site with blur
+  const PhantomPerson p = first_person(
+      [](const PhantomPerson& q) { return q.site == 1 && q.disease == Disease::GBM; });  // a site with blur
   Context<Cpu> one({.threads = 1}), three({.threads = 3});
   const PhantomTissues a = render_tissues(one, p, 60, 1, tiny), b = render_tissues(three, p, 60, 1, tiny);
   for (std::size_t t = 0; t < tissue_count; ++t) CHECK(same_bytes(a.maps[t], b.maps[t]));
@@ -191,13 +193,15 @@ TEST_CASE("same bytes for 1, 2 and 3 threads") {
 }
 
 TEST_CASE("tissue maps, truth and laws agree; the shape changes little") {
-  const PhantomPerson p = first_person([](const PhantomPerson& q) { return q.idh1 == Idh1::wild && q.tumour.necrosis > 0; });
+  const PhantomPerson p =
+      first_person([](const PhantomPerson& q) { return q.idh1 == Idh1::wild && q.tumour.necrosis > 0; });
   const PhantomTissues t = render_tissues(context(), p, 50, 0, tiny);
   for (Index i = 0; i < voxel_count(tiny); i += 7) {
     CHECK(t.head(i) <= 1.0f + 1e-5f);
     CHECK(t.head(i) >= 0.0f);
   }
-  const double grey = ml_of(t, Tissue::cortex) + ml_of(t, Tissue::deep) + ml_of(t, Tissue::putamen) + ml_of(t, Tissue::hippocampus);
+  const double grey =
+      ml_of(t, Tissue::cortex) + ml_of(t, Tissue::deep) + ml_of(t, Tissue::putamen) + ml_of(t, Tissue::hippocampus);
   const double white = ml_of(t, Tissue::white) + ml_of(t, Tissue::lesion) + ml_of(t, Tissue::oedema);
   CHECK(t.truth.grey_matter == doctest::Approx(grey).epsilon(1e-5));
   CHECK(t.truth.white_matter == doctest::Approx(white).epsilon(1e-5));
@@ -212,7 +216,8 @@ TEST_CASE("tissue maps, truth and laws agree; the shape changes little") {
   // A finer grid with unequal axes sees the same brain.
   const PhantomTissues other = render_tissues(context(), p, 50, 0, {80, 48, 53});
   const auto a = phantom_truth_values(t.truth), b = phantom_truth_values(other.truth);
-  for (std::size_t i = 0; i < a.size(); ++i) CHECK_MESSAGE(a[i] == doctest::Approx(b[i]).epsilon(0.06), phantom_truth_columns[i]);
+  for (std::size_t i = 0; i < a.size(); ++i)
+    CHECK_MESSAGE(a[i] == doctest::Approx(b[i]).epsilon(0.06), phantom_truth_columns[i]);
 
   const PhantomPerson healthy = first_person([](const PhantomPerson& q) { return q.disease == Disease::HC; });
   const PhantomTruth truth = render_tissues(context(), healthy, 40, 0, tiny).truth, law = expected_truth(healthy, 40);
@@ -227,7 +232,8 @@ TEST_CASE("tissue maps, truth and laws agree; the shape changes little") {
 
 TEST_CASE("a later visit is the same person, older") {
   const PhantomPerson p = first_person([](const PhantomPerson& q) { return q.disease == Disease::AD; });
-  PhantomPerson other = first_person([&](const PhantomPerson& q) { return q.disease == Disease::AD && q.subject != p.subject; });
+  PhantomPerson other =
+      first_person([&](const PhantomPerson& q) { return q.disease == Disease::AD && q.subject != p.subject; });
   const PhantomTissues first = render_tissues(context(), p, p.first_age, 0, tiny);
   const double later_age = p.first_age + 6;
   const PhantomTissues later = render_tissues(context(), p, later_age, 1, tiny),
@@ -249,11 +255,14 @@ TEST_CASE("modalities have their contrasts, and what takes up contrast shows on 
       all.push_back(render_image(context(), p, t, {.modality = m, .scanner = false}));
     return all;
   };
-  const PhantomPerson wild =
-      first_person([](const PhantomPerson& q) { return q.idh1 == Idh1::wild && q.tumour.enhancement > 0.7 && q.tumour.radius > 17; });
+  const PhantomPerson wild = first_person([](const PhantomPerson& q) {
+    return q.idh1 == Idh1::wild && q.tumour.enhancement > 0.7 && q.tumour.radius > 17;
+  });
   const PhantomTissues t = render_tissues(context(), wild, wild.first_age, 0, tiny);
   const std::vector<Volume> v = images(wild, t);
-  const auto of = [&](int modality, Tissue tissue) { return mean_in(v[static_cast<std::size_t>(modality)], t, tissue); };
+  const auto of = [&](int modality, Tissue tissue) {
+    return mean_in(v[static_cast<std::size_t>(modality)], t, tissue);
+  };
   const int t1 = 0, t2 = 1, flair = 2, t1c = 3;
   CHECK(of(t1, Tissue::ventricle) < of(t1, Tissue::cortex));
   CHECK(of(t1, Tissue::cortex) < of(t1, Tissue::white));
@@ -278,7 +287,8 @@ TEST_CASE("modalities have their contrasts, and what takes up contrast shows on 
       if (!marked) CHECK(a[s] == b[s]);
     }
   }
-  const PhantomPerson mutant = first_person([](const PhantomPerson& q) { return q.idh1 == Idh1::mutant && q.tumour.enhancement < 0.2; });
+  const PhantomPerson mutant =
+      first_person([](const PhantomPerson& q) { return q.idh1 == Idh1::mutant && q.tumour.enhancement < 0.2; });
   const auto with = tissue_signals(Modality::T1c, mutant, 50), without = tissue_signals(Modality::T1, mutant, 50);
   CHECK(with[static_cast<std::size_t>(Tissue::tumour)] < without[static_cast<std::size_t>(Tissue::tumour)] + 0.25);
   CHECK(mutant.tumour.necrosis == 0);
@@ -333,7 +343,8 @@ TEST_CASE("noise is white, of the site's size, and never takes a voxel out of th
     for (Index i = 0; i < image.size(); ++i) sum += static_cast<double>(image.data()[i]);
     CHECK(sum / static_cast<double>(image.size()) == doctest::Approx(gain * signal).epsilon(0.6));
     const double scale = signal * static_cast<double>(image.size()) / sum * (visit == 0 ? 1 : -1);
-    for (Index i = 0; i < image.size(); ++i) noise[static_cast<std::size_t>(i)] += scale * static_cast<double>(image.data()[i]);
+    for (Index i = 0; i < image.size(); ++i)
+      noise[static_cast<std::size_t>(i)] += scale * static_cast<double>(image.data()[i]);
   }
   const auto product = [&](Index di, Index dj, Index dk) {
     double sum = 0, count = 0;
@@ -391,12 +402,13 @@ TEST_CASE("grids cover the head in LPS; what cannot be made is refused") {
       CHECK(g.affine(a, a) * 0.5 * (n - 1) + g.affine(a, 3) == doctest::Approx(0));
     }
   }
-  for (const Extent3& shape :
-       {Extent3{39, 48, 40}, Extent3{40, 47, 40}, Extent3{40, 48, 161}, Extent3{0, 48, 40}, Extent3{40, -48, 40}, Extent3{40, 193, 40}})
+  for (const Extent3& shape : {Extent3{39, 48, 40}, Extent3{40, 47, 40}, Extent3{40, 48, 161}, Extent3{0, 48, 40},
+                               Extent3{40, -48, 40}, Extent3{40, 193, 40}})
     CHECK(error_of([&] { (void)render_tissues(context(), draw_person(cohort, 0), 50, 0, shape); }) == "phantom.shape");
   CHECK(error_of([] { (void)phantom_modality("T3"); }) == "phantom.modality");
   CHECK(phantom_modality("FLAIR") == Modality::FLAIR);
-  CHECK(error_of([] { (void)render_tissues(context(), draw_person(cohort, 0), std::nan(""), 0, tiny); }) == "phantom.age");
+  CHECK(error_of([] { (void)render_tissues(context(), draw_person(cohort, 0), std::nan(""), 0, tiny); }) ==
+        "phantom.age");
   CHECK(error_of([] { (void)render_tissues(context(), draw_person(cohort, 0), -1, 0, tiny); }) == "phantom.age");
 }
 

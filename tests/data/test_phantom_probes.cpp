@@ -27,7 +27,8 @@ struct Table {
   }
   Table columns(std::size_t from, std::size_t to) const {
     Table t = *this;
-    for (auto& r : t.rows) r = {r.begin() + static_cast<std::ptrdiff_t>(from), r.begin() + static_cast<std::ptrdiff_t>(to)};
+    for (auto& r : t.rows)
+      r = {r.begin() + static_cast<std::ptrdiff_t>(from), r.begin() + static_cast<std::ptrdiff_t>(to)};
     return t;
   }
 };
@@ -48,8 +49,8 @@ std::vector<double> held_out(const Table& t, const std::vector<std::int64_t>& st
       x[side].insert(x[side].end(), t.rows[i].begin(), t.rows[i].end());
       at[side].push_back(i);
     }
-    const std::vector<double> predicted =
-        fit(FeatureView<float>{x[0].data(), std::ssize(at[0]), width}, at[0], FeatureView<float>{x[1].data(), std::ssize(at[1]), width});
+    const std::vector<double> predicted = fit(FeatureView<float>{x[0].data(), std::ssize(at[0]), width}, at[0],
+                                              FeatureView<float>{x[1].data(), std::ssize(at[1]), width});
     for (std::size_t i = 0; i < at[1].size(); ++i) out[at[1][i]] = predicted[i];
   }
   return out;
@@ -77,17 +78,20 @@ AgeScores age(Context<Cpu>& ctx, const Table& t) {
   std::vector<double> years;
   for (const PhantomPerson& p : t.people) years.push_back(p.first_age);
   const std::vector<double> predicted =
-      held_out(t, quantile_bins(years, 5), [&](FeatureView<float> train, const std::vector<std::size_t>& rows, FeatureView<float> test) {
-        std::vector<double> y;
-        for (const std::size_t i : rows) y.push_back(years[i]);
-        return Ridge<float, Cpu>(ctx, train, y).predict(test);
-      });
+      held_out(t, quantile_bins(years, 5),
+               [&](FeatureView<float> train, const std::vector<std::size_t>& rows, FeatureView<float> test) {
+                 std::vector<double> y;
+                 for (const std::size_t i : rows) y.push_back(years[i]);
+                 return Ridge<float, Cpu>(ctx, train, y).predict(test);
+               });
   double n = static_cast<double>(years.size()), sy = 0, sp = 0, syy = 0, spp = 0, syp = 0, residual = 0;
   for (std::size_t i = 0; i < years.size(); ++i) {
-    sy += years[i], sp += predicted[i], syy += years[i] * years[i], spp += predicted[i] * predicted[i], syp += years[i] * predicted[i];
+    sy += years[i], sp += predicted[i], syy += years[i] * years[i], spp += predicted[i] * predicted[i],
+        syp += years[i] * predicted[i];
     residual += (years[i] - predicted[i]) * (years[i] - predicted[i]);
   }
-  return {1 - residual / (syy - sy * sy / n), (syp - sy * sp / n) / std::sqrt((syy - sy * sy / n) * (spp - sp * sp / n))};
+  return {1 - residual / (syy - sy * sy / n),
+          (syp - sy * sp / n) / std::sqrt((syy - sy * sy / n) * (spp - sp * sp / n))};
 }
 
 bool healthy_or_ad(const PhantomPerson& p) { return p.disease == Disease::HC || p.disease == Disease::AD; }
@@ -113,8 +117,8 @@ struct Tables {
 void check_truth(Context<Cpu>& ctx, const Tables& t) {
   const double sex = auc(ctx, t.people, is_male), ad = auc(ctx, t.people.where(healthy_or_ad), is_ad),
                idh1 = auc(ctx, t.tumours.columns(5, 9), is_wild), r2 = age(ctx, t.people).r2;
-  MESSAGE("truth table of ", t.people.rows.size(), " people, ", t.tumours.rows.size(), " tumours: sex AUC ", sex, ", HC-AD AUC ", ad,
-          ", IDH1 AUC ", idh1, ", age R2 ", r2);
+  MESSAGE("truth table of ", t.people.rows.size(), " people, ", t.tumours.rows.size(), " tumours: sex AUC ", sex,
+          ", HC-AD AUC ", ad, ", IDH1 AUC ", idh1, ", age R2 ", r2);
   CHECK(sex >= 0.90);
   CHECK(sex <= 0.98);
   CHECK(ad >= 0.93);
@@ -157,14 +161,17 @@ TEST_SUITE("slow") {
         const Preprocessed z = preprocess(ctx, render_image(ctx, p, tissues, {.modality = m}), contract);
         const MeanAndDeviation all = mean_and_deviation(ctx, z.data.data(), z.data.size(), false);
         const VolumeStatistics count = statistics(ctx, z.data.data(), z.data.size());
-        trivial[m].add(p, {static_cast<float>(all.mean), static_cast<float>(all.deviation), static_cast<float>(count.nonzero)}, s < 350);
+        trivial[m].add(
+            p, {static_cast<float>(all.mean), static_cast<float>(all.deviation), static_cast<float>(count.nonzero)},
+            s < 350);
       }
     }
     check_truth(ctx, truth);
     for (const auto& [modality, t] : trivial) {
-      const double r = age(ctx, t.people).r, ad = auc(ctx, t.people.where(healthy_or_ad), is_ad), idh1 = auc(ctx, t.tumours, is_wild);
-      MESSAGE("mean, deviation, voxel count, ", std::string(modality_names[static_cast<std::size_t>(modality)]), ": age r ", r,
-              ", HC-AD AUC ", ad, ", IDH1 AUC ", idh1);
+      const double r = age(ctx, t.people).r, ad = auc(ctx, t.people.where(healthy_or_ad), is_ad),
+                   idh1 = auc(ctx, t.tumours, is_wild);
+      MESSAGE("mean, deviation, voxel count, ", std::string(modality_names[static_cast<std::size_t>(modality)]),
+              ": age r ", r, ", HC-AD AUC ", ad, ", IDH1 AUC ", idh1);
       CHECK(r <= 0.6);
       CHECK(ad <= 0.75);
       CHECK(idh1 <= 0.6);

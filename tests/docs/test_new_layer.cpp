@@ -66,7 +66,8 @@ struct Regressor {
   std::vector<ScaledMlpBlock<B, P>> blocks;
 
   Regressor() = default;
-  Regressor(Context<B>& context, const RegressorConfig& c) : config(c), embed(context, c.in, c.width), head(context, c.width, 1) {
+  Regressor(Context<B>& context, const RegressorConfig& c)
+      : config(c), embed(context, c.in, c.width), head(context, c.width, 1) {
     for (Index i = 0; i < c.depth; ++i) blocks.emplace_back(context, c.width, c.hidden);
   }
 
@@ -131,13 +132,16 @@ TEST_CASE("the layer's gradients, its names and its errors") {
   const auto x = tape.leaf(x0);
   tape.backward(block(pass, x), up);
   const auto value = [&] {
-    for_each_parameter(block, [](const std::string&, auto& p) { p.refresh(); });  // the values may have been changed from outside
+    for_each_parameter(
+        block, [](const std::string&, auto& p) { p.refresh(); });  // the values may have been changed from outside
     return test::dot(up, block(plain, Var<double, Cpu>(x0)).value());
   };
   test::check_gradient("x", x0, x.gradient(), value);
-  for_each_parameter(block, [&](const std::string& path, auto& p) { test::check_gradient(path, p.value(), p.gradient(), value); });
+  for_each_parameter(
+      block, [&](const std::string& path, auto& p) { test::check_gradient(path, p.value(), p.gradient(), value); });
   CHECK(describe(block).rfind("norm.weight  (6)\nnorm.bias  (6)\nmlp.fc1.weight  (10, 6)", 0) == 0);
-  CHECK_THROWS_WITH_AS(block(plain, Var<double, Cpu>(test::random<double>(ctx, {2, 3, 7}, 1))), doctest::Contains("norm: "), Error);
+  CHECK_THROWS_WITH_AS(block(plain, Var<double, Cpu>(test::random<double>(ctx, {2, 3, 7}, 1))),
+                       doctest::Contains("norm: "), Error);
 }
 
 TEST_CASE("a loss that is not finite is explained") {
@@ -147,7 +151,9 @@ TEST_CASE("a loss that is not finite is explained") {
   auto x = test::random<float>(ctx, {2, 6, 4}, 1);
   const auto check = [&] {
     Pass<Cpu> pass(ctx);
-    const auto forward = [&](Pass<Cpu>& p) { return mse_loss(model(p, Var<float, Cpu>(x)), test::random<float>(ctx, {2, 1}, 3)); };
+    const auto forward = [&](Pass<Cpu>& p) {
+      return mse_loss(model(p, Var<float, Cpu>(x)), test::random<float>(ctx, {2, 1}, 3));
+    };
     require_finite_loss(forward(pass), ctx, model, forward);
   };
   CHECK_NOTHROW(check());

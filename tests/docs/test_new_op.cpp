@@ -33,7 +33,8 @@ Tensor<T, B> layer_scale_forward(const Tensor<T, B>& x, const Tensor<T, B>& scal
   require_rank("layer_scale", "scale", scale, 1, "(C)");
   require_same_context("layer_scale", x, scale);
   if (x.rank() < 1 || x.dim(-1) != scale.dim(0))
-    fail(ErrorKind::shape, "layer_scale.channels", "layer_scale: input ", x.shape(), " and scale ", scale.shape(), " differ in channels");
+    fail(ErrorKind::shape, "layer_scale.channels", "layer_scale: input ", x.shape(), " and scale ", scale.shape(),
+         " differ in channels");
   Tensor<T, B> y(x.context(), x.shape());
   const Index width = scale.dim(0);
   map_rows(x.context(), x.size() / width, width, detail::LayerScale<T>{x.data(), scale.data(), y.data(), width});
@@ -62,11 +63,13 @@ void layer_scale_backward_scale(const Tensor<T, B>& x, const Tensor<T, B>& dy, T
 // [recorded]
 template <class T, Backend B>
 Var<T, B> layer_scale(const Var<T, B>& x, const Var<T, B>& scale) {
-  return record(layer_scale_forward(x.value(), scale.value()),
-                [sx = x.slot(), ss = scale.slot(), vx = x.value(), vs = scale.value()](const Tensor<T, B>& dy) {
-                  if (sx) accumulate(sx, layer_scale_backward_input(dy, vs));
-                  if (ss) layer_scale_backward_scale(vx, dy, gradient_sum(ss, dy.context(), vs.shape()));
-                }, x, scale);
+  return record(
+      layer_scale_forward(x.value(), scale.value()),
+      [sx = x.slot(), ss = scale.slot(), vx = x.value(), vs = scale.value()](const Tensor<T, B>& dy) {
+        if (sx) accumulate(sx, layer_scale_backward_input(dy, vs));
+        if (ss) layer_scale_backward_scale(vx, dy, gradient_sum(ss, dy.context(), vs.shape()));
+      },
+      x, scale);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI
@@ -99,6 +102,7 @@ TEST_CASE("layer_scale: value, gradients, threads, message") {
     layer_scale_backward_scale(a, a, db);
     return std::vector<Tensor<float, Cpu>>{layer_scale_forward(a, b), db};
   });
-  test::check_error("layer_scale.channels", {"(2, 31, 33)", "(31)"}, [&] { layer_scale_forward(n, test::small_integers<float>(ctx, {31}, 8)); });
+  test::check_error("layer_scale.channels", {"(2, 31, 33)", "(31)"},
+                    [&] { layer_scale_forward(n, test::small_integers<float>(ctx, {31}, 8)); });
 }
 // [test]

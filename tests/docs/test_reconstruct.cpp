@@ -15,11 +15,13 @@ void reconstruct(const char* model, const char* scan, const char* result) {
   const Shape grid = input.data.shape();
 
   Pass<Cpu> pass(context);  // without a tape: nothing is recorded
-  const auto latents = tokenizer.model.encode(pass, input.data.reshape({1, grid[0], grid[1], grid[2], 1}));  // (1, X', Y', Z', d')
+  const auto latents =
+      tokenizer.model.encode(pass, input.data.reshape({1, grid[0], grid[1], grid[2], 1}));  // (1, X', Y', Z', d')
   const auto output = tokenizer.model.decode(pass, latents).value().reshape(grid);
 
   const auto score = score_reconstruction(context, input.data, output, nonzero_mask(input.data));
-  std::cout << "latents " << latents.shape() << ", PSNR " << score.whole.psnr_extremes << " dB, SSIM " << score.whole.ssim << "\n";
+  std::cout << "latents " << latents.shape() << ", PSNR " << score.whole.psnr_extremes << " dB, SSIM "
+            << score.whole.ssim << "\n";
   write_nifti(context, result, restore(context, output, input.record, &input.data));
 }
 // [reconstruct]

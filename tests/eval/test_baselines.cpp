@@ -58,7 +58,8 @@ TEST_CASE("principal components of patches lose exactly the variance of the comp
   Context<Cpu> ctx({.threads = 2});
   constexpr Index people = 9;
   std::vector<Tensor<float, Cpu>> scans;
-  for (Index s = 0; s < people; ++s) scans.push_back(test::random<float>(ctx, {1, 4, 6, 8, 1}, static_cast<std::uint32_t>(20 + s)));
+  for (Index s = 0; s < people; ++s)
+    scans.push_back(test::random<float>(ctx, {1, 4, 6, 8, 1}, static_cast<std::uint32_t>(20 + s)));
   const auto fitted = [&](Index components) {
     PatchPca pca({2, 3, 2});
     for (const auto& v : scans) pca.add(v);
@@ -89,16 +90,20 @@ TEST_CASE("down-sampling by points and by areas, by their definitions") {
   // Five voxels to two and back: areas (2 a + 2 b + c) / 5; points between the 1st and 2nd: centre at 0.75.
   const float five[] = {1, 4, 2, 8, 5};
   const auto line = volume_of_values(ctx, {5, 1, 1}, [&](Index i, Index, Index) { return five[i]; });
-  const double area[] = {(1 + 4 + 0.5 * 2) / 2.5, (0.5 * 2 + 8 + 5) / 2.5}, point[] = {0.25 * 1 + 0.75 * 4, 0.75 * 8 + 0.25 * 5};
+  const double area[] = {(1 + 4 + 0.5 * 2) / 2.5, (0.5 * 2 + 8 + 5) / 2.5},
+               point[] = {0.25 * 1 + 0.75 * 4, 0.75 * 8 + 0.25 * 5};
   for (const auto& [way, coarse] : {std::pair{Downsampling::area, area}, std::pair{Downsampling::point, point}}) {
     const auto back = through_coarse_grid(line, {5, 1, 1}, {2, 1, 1}, way);
     // Up again: fine centres lie at -0.3, 0.1, 0.5, 0.9, 1.3 of the coarse grid.
-    for (const auto& [i, t] : {std::pair{0, 0.0}, std::pair{1, 0.1}, std::pair{2, 0.5}, std::pair{3, 0.9}, std::pair{4, 1.0}})
+    for (const auto& [i, t] :
+         {std::pair{0, 0.0}, std::pair{1, 0.1}, std::pair{2, 0.5}, std::pair{3, 0.9}, std::pair{4, 1.0}})
       CHECK(static_cast<double>(back.data()[i]) == doctest::Approx((1 - t) * coarse[0] + t * coarse[1]).epsilon(1e-6));
   }
   // A ramp comes back as it was but for the outermost half voxel of the coarse grid, in every direction.
   const Extent3 n = {12, 8, 16};
-  const auto ramp = volume_of_values(ctx, n, [](Index i, Index j, Index k) { return 2.0 * static_cast<double>(i) - static_cast<double>(j) + 0.5 * static_cast<double>(k); });
+  const auto ramp = volume_of_values(ctx, n, [](Index i, Index j, Index k) {
+    return 2.0 * static_cast<double>(i) - static_cast<double>(j) + 0.5 * static_cast<double>(k);
+  });
   for (const auto way : {Downsampling::area, Downsampling::point}) {
     const auto back = through_coarse_grid(ramp, n, {6, 4, 8}, way);
     for (Index i = 1; i < 11; ++i)
@@ -117,13 +122,19 @@ TEST_CASE("the border jump sees patches and nothing else") {
   Context<Cpu> ctx({.threads = 1});
   const Extent3 n = {16, 24, 16}, patch = {8, 8, 8};
   const auto jump = [&](auto&& value) { return border_jump(volume_of_values(ctx, n, value), n, patch); };
-  CHECK(jump([](Index i, Index j, Index k) { return static_cast<double>(i + 2 * j - k); }) == doctest::Approx(1).epsilon(1e-6));
+  CHECK(jump([](Index i, Index j, Index k) { return static_cast<double>(i + 2 * j - k); }) ==
+        doctest::Approx(1).epsilon(1e-6));
   CHECK(jump([](Index, Index, Index) { return 3.0; }) == 1.0);
   // A ramp of 1 per voxel along y with a step of 4 more at both of its borders: 5 there and 1 beside them.
-  CHECK(jump([](Index, Index j, Index) { return static_cast<double>(j + 4 * (j / 8)); }) == doctest::Approx(5).epsilon(1e-6));
+  CHECK(jump([](Index, Index j, Index) { return static_cast<double>(j + 4 * (j / 8)); }) ==
+        doctest::Approx(5).epsilon(1e-6));
   // What is far from every inner border does not count: a bright rim.
-  CHECK(jump([](Index i, Index j, Index k) { return (i < 2 || j < 2 || k < 2 ? 50.0 : 0.0) + static_cast<double>(i + j + k); }) == doctest::Approx(1).epsilon(0.2));
-  test::check_error("border.shape", {"16 x 24 x 8"}, [&] { border_jump(volume_of_values(ctx, n, [](Index, Index, Index) { return 0.0; }), {16, 24, 8}, patch); });
+  CHECK(jump([](Index i, Index j, Index k) {
+          return (i < 2 || j < 2 || k < 2 ? 50.0 : 0.0) + static_cast<double>(i + j + k);
+        }) == doctest::Approx(1).epsilon(0.2));
+  test::check_error("border.shape", {"16 x 24 x 8"}, [&] {
+    border_jump(volume_of_values(ctx, n, [](Index, Index, Index) { return 0.0; }), {16, 24, 8}, patch);
+  });
 }
 
 TEST_CASE("tissue volumes of a head of three shells are those that were drawn") {
@@ -137,11 +148,14 @@ TEST_CASE("tissue volumes of a head of three shells are those that were drawn") 
   for (Index i = 0; i < 40; ++i)
     for (Index j = 0; j < 48; ++j)
       for (Index k = 0; k < 40; ++k) {
-        const double r = std::sqrt(std::pow((static_cast<double>(i) - 18) / 14, 2) + std::pow((static_cast<double>(j) - 25) / 18, 2) + std::pow((static_cast<double>(k) - 20) / 14, 2));
+        const double r = std::sqrt(std::pow((static_cast<double>(i) - 18) / 14, 2) +
+                                   std::pow((static_cast<double>(j) - 25) / 18, 2) +
+                                   std::pow((static_cast<double>(k) - 20) / 14, 2));
         const bool middle = std::abs(i - 18) < 3 && std::abs(j - 25) < 5 && std::abs(k - 20) < 2;
         if (r > 1) continue;
         const int tissue = middle || r > 0.95 ? 0 : r > 0.8 ? 1 : 2;
-        head.data()[(i * 48 + j) * 40 + k] = std::array<float, 3>{-1.5f, 0.2f, 1.0f}[static_cast<std::size_t>(tissue)] + 0.05f * static_cast<float>((i * 7 + j * 3 + k) % 5 - 2);
+        head.data()[(i * 48 + j) * 40 + k] = std::array<float, 3>{-1.5f, 0.2f, 1.0f}[static_cast<std::size_t>(tissue)] +
+                                             0.05f * static_cast<float>((i * 7 + j * 3 + k) % 5 - 2);
         if (tissue > 0) drawn[0] += 1, drawn[static_cast<std::size_t>(tissue)] += 1;
         if (middle) drawn[3] += 1;
       }
@@ -179,7 +193,8 @@ TEST_CASE("tissue volumes of a head of three shells are those that were drawn") 
   for (std::size_t i = 0; i < 4; ++i) scattered.add({x[i], x[i], x[i], x[i]}, {y[i], -y[i], y[i], y[i]});
   double mean = 0, squares = 0, guessed = 0, turned_mean = 0;
   for (std::size_t i = 0; i < 4; ++i) {
-    const double v1 = scattered.keeping_spread({x[i], x[i], x[i], x[i]})[0], v2 = scattered({x[i], x[i], x[i], x[i]})[0];
+    const double v1 = scattered.keeping_spread({x[i], x[i], x[i], x[i]})[0],
+                 v2 = scattered({x[i], x[i], x[i], x[i]})[0];
     mean += v1 / 4, squares += v1 * v1 / 4, guessed += v2 * v2 / 4;
     turned_mean += (x[i] - 3) * scattered.keeping_spread({x[i], x[i], x[i], x[i]})[1];
   }
@@ -199,19 +214,25 @@ TEST_CASE("a region reader tells the fluid of ventricles from that of a sulcus b
   contract.spacing = {4, 4, 4};
   // A ventricle that differs between people, and a cleft of fluid that differs too, within the reach of tissue_volumes.
   const auto head = [&](std::uint32_t person, TissueVolumes& truth) {
-    const auto uniform = [&](std::uint32_t i) { return static_cast<double>((person * 2654435761u + i * 40503u) >> 7 & 1023u) / 1023.0; };
-    const double ventricle = 3 + 3 * uniform(1), cleft = 1 + 3 * uniform(2), scale = 0.95 + 0.1 * uniform(3), shift = 2 * uniform(4);
+    const auto uniform = [&](std::uint32_t i) {
+      return static_cast<double>((person * 2654435761u + i * 40503u) >> 7 & 1023u) / 1023.0;
+    };
+    const double ventricle = 3 + 3 * uniform(1), cleft = 1 + 3 * uniform(2), scale = 0.95 + 0.1 * uniform(3),
+                 shift = 2 * uniform(4);
     Tensor<float, Cpu> v = Tensor<float, Cpu>::zeros(ctx, {40, 48, 40});
     truth = {};
     for (Index i = 0; i < 40; ++i)
       for (Index j = 0; j < 48; ++j)
         for (Index k = 0; k < 40; ++k) {
-          const double x = (static_cast<double>(i) - 18 - shift) / scale, y = (static_cast<double>(j) - 24) / scale, z = (static_cast<double>(k) - 20) / scale;
+          const double x = (static_cast<double>(i) - 18 - shift) / scale, y = (static_cast<double>(j) - 24) / scale,
+                       z = (static_cast<double>(k) - 20) / scale;
           const double r = std::sqrt(x * x / 196 + y * y / 324 + z * z / 196);
           if (r > 1) continue;
-          const bool inner = x * x + y * y / 2 + z * z < ventricle * ventricle, sulcus = std::abs(z - 6) < 0.5 * cleft && std::abs(x) < 7 && std::abs(y) < 9 && z * z + x * x > 40;
+          const bool inner = x * x + y * y / 2 + z * z < ventricle * ventricle,
+                     sulcus = std::abs(z - 6) < 0.5 * cleft && std::abs(x) < 7 && std::abs(y) < 9 && z * z + x * x > 40;
           const std::size_t tissue = inner ? 3 : sulcus ? 0 : r > 0.8 ? 1 : 2;
-          v.data()[(i * 48 + j) * 40 + k] = std::array<float, 4>{-1.5f, 0.2f, 1.0f, -1.5f}[tissue] + 0.05f * static_cast<float>((i * 7 + j * 3 + k) % 5 - 2);
+          v.data()[(i * 48 + j) * 40 + k] = std::array<float, 4>{-1.5f, 0.2f, 1.0f, -1.5f}[tissue] +
+                                            0.05f * static_cast<float>((i * 7 + j * 3 + k) % 5 - 2);
           if (tissue != 0) truth[tissue] += 0.064;
         }
     truth[0] = truth[1] + truth[2];
@@ -249,10 +270,13 @@ TEST_CASE("a region reader tells the fluid of ventricles from that of a sulcus b
     TissueVolumes truth;
     const Tensor<float, Cpu> v = head(person, truth);
     const std::vector<std::uint8_t> mask = nonzero_mask(v);
-    const TissueVolumes a = reader(tissue_blocks(v, mask, contract)), b = counts(tissue_volumes(v, mask, tissue_thresholds(v, mask), contract));
-    for (std::size_t r = 0; r < truth.size(); ++r) read[r] += std::abs(a[r] - truth[r]) / truth[r] / 20, counted[r] += std::abs(b[r] - truth[r]) / truth[r] / 20;
+    const TissueVolumes a = reader(tissue_blocks(v, mask, contract)),
+                        b = counts(tissue_volumes(v, mask, tissue_thresholds(v, mask), contract));
+    for (std::size_t r = 0; r < truth.size(); ++r)
+      read[r] += std::abs(a[r] - truth[r]) / truth[r] / 20, counted[r] += std::abs(b[r] - truth[r]) / truth[r] / 20;
   }
-  MESSAGE("size of the error: brain ", read[0], ", grey ", read[1], ", white ", read[2], ", ventricles ", read[3], "; by counting ", counted[3]);
+  MESSAGE("size of the error: brain ", read[0], ", grey ", read[1], ", white ", read[2], ", ventricles ", read[3],
+          "; by counting ", counted[3]);
   for (std::size_t r = 0; r < read.size(); ++r) CHECK(read[r] < 0.02);
   CHECK(counted[3] > 0.05);  // which it is for counting
   RegionReader few;

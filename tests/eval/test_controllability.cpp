@@ -53,8 +53,12 @@ TEST_CASE("balanced accuracy and its interval") {
   const ClassScore s{rates({{8, 10}, {6, 10}})};
   CHECK(s.balanced_accuracy() == doctest::Approx(0.7));
   // Wilson of 6 of 10 is 0.312674 to 0.831820.
-  CHECK(s.interval()[0] == doctest::Approx(0.7 - 0.5 * std::sqrt(std::pow(0.8 - 0.490162, 2) + std::pow(0.6 - 0.312674, 2))).epsilon(1e-5));
-  CHECK(s.interval()[1] == doctest::Approx(0.7 + 0.5 * std::sqrt(std::pow(0.943318 - 0.8, 2) + std::pow(0.831820 - 0.6, 2))).epsilon(1e-5));
+  CHECK(
+      s.interval()[0] ==
+      doctest::Approx(0.7 - 0.5 * std::sqrt(std::pow(0.8 - 0.490162, 2) + std::pow(0.6 - 0.312674, 2))).epsilon(1e-5));
+  CHECK(
+      s.interval()[1] ==
+      doctest::Approx(0.7 + 0.5 * std::sqrt(std::pow(0.943318 - 0.8, 2) + std::pow(0.831820 - 0.6, 2))).epsilon(1e-5));
   // The classes count the same, however many of each there are.
   CHECK(ClassScore{rates({{90, 90}, {0, 10}})}.balanced_accuracy() == doctest::Approx(0.5));
   CHECK(std::isnan(ClassScore{rates({{1, 1}, {0, 0}})}.balanced_accuracy()));
@@ -103,9 +107,11 @@ TEST_CASE("priors in a mix of groups") {
   const auto shares = prior_shares(label, weight, 2);
   CHECK(shares[0] == doctest::Approx(0.25));
   CHECK(shares[1] == doctest::Approx(0.75));
-  const auto [mean, deviation] = prior_numbers(std::vector<double>{10, 20, 30, 40, 50, 1000, 1000, not_a_number, 7}, weight);
+  const auto [mean, deviation] =
+      prior_numbers(std::vector<double>{10, 20, 30, 40, 50, 1000, 1000, not_a_number, 7}, weight);
   CHECK(mean == doctest::Approx(37.5));  // (25 + 50) / 2
-  CHECK(deviation == doctest::Approx(std::sqrt(0.125 * (27.5 * 27.5 + 17.5 * 17.5 + 7.5 * 7.5 + 2.5 * 2.5) + 0.5 * 12.5 * 12.5)));
+  CHECK(deviation ==
+        doctest::Approx(std::sqrt(0.125 * (27.5 * 27.5 + 17.5 * 17.5 + 7.5 * 7.5 + 2.5 * 2.5) + 0.5 * 12.5 * 12.5)));
   CHECK(std::isnan(prior_shares(label, std::vector<double>(9, 0.0), 2)[0]));
 }
 
@@ -142,8 +148,10 @@ TEST_CASE("a reader per group") {
 
   CHECK_THROWS_AS(reader.classes(unseen.rows.x, Labels{0}), Error);
   Rows wide(3, 6, 3);
-  CHECK_THROWS_WITH_AS(reader.classes(wide.rows.x, wide.rows.group), doctest::Contains("fitted on 5 features, came 6"), Error);
-  CHECK_THROWS_WITH_AS(GroupedReader(ctx, wide.rows, Labels{0, 1, 1}, 2), doctest::Contains("no group has 3 rows of each class"), Error);
+  CHECK_THROWS_WITH_AS(reader.classes(wide.rows.x, wide.rows.group), doctest::Contains("fitted on 5 features, came 6"),
+                       Error);
+  CHECK_THROWS_WITH_AS(GroupedReader(ctx, wide.rows, Labels{0, 1, 1}, 2),
+                       doctest::Contains("no group has 3 rows of each class"), Error);
   CHECK_THROWS_AS(GroupedReader(ctx, wide.rows, Labels{0, 1}, 2), Error);
   CHECK_THROWS_AS(GroupedReader(ctx, wide.rows, Labels{0, 0, 0}, 1), Error);
 }
@@ -155,7 +163,8 @@ TEST_CASE("one penalty: the estimators' own fits") {
   std::vector<std::int64_t> wide;
   std::vector<double> target;
   for (Index i = 0; i < r.n; ++i) {
-    const double v = static_cast<double>(r.at(i, 0)) - 0.5 * static_cast<double>(r.at(i, 3)) + 0.7 * static_cast<double>(r.at(i, 6));
+    const double v =
+        static_cast<double>(r.at(i, 0)) - 0.5 * static_cast<double>(r.at(i, 3)) + 0.7 * static_cast<double>(r.at(i, 6));
     label.push_back(v > 0.9 ? 2 : v > 0 ? 1 : 0);
     wide.push_back(label.back());
     target.push_back(50 + 9 * v);
@@ -202,14 +211,18 @@ TEST_CASE("the penalty is chosen on people held out") {
     signal.push_back(static_cast<std::int32_t>(plain.at(i, 0) > 0));
   }
   const ReaderOptions grid{.grid = {1e-4, 10.0}};
-  CHECK(GroupedReader(ctx, r.rows, noise, 2, grid).hash() == GroupedReader(ctx, r.rows, noise, 2, {.grid = {1e-4}}).hash());
-  CHECK(GroupedReader(ctx, plain.rows, signal, 2, grid).hash() == GroupedReader(ctx, plain.rows, signal, 2, {.grid = {10.0}}).hash());
+  CHECK(GroupedReader(ctx, r.rows, noise, 2, grid).hash() ==
+        GroupedReader(ctx, r.rows, noise, 2, {.grid = {1e-4}}).hash());
+  CHECK(GroupedReader(ctx, plain.rows, signal, 2, grid).hash() ==
+        GroupedReader(ctx, plain.rows, signal, 2, {.grid = {10.0}}).hash());
   ReaderRows strangers = r.rows;
   for (std::size_t i = 0; i < strangers.person.size(); ++i) strangers.person[i] = static_cast<std::int32_t>(i);
-  CHECK(GroupedReader(ctx, strangers, noise, 2, grid).hash() == GroupedReader(ctx, strangers, noise, 2, {.grid = {10.0}}).hash());
+  CHECK(GroupedReader(ctx, strangers, noise, 2, grid).hash() ==
+        GroupedReader(ctx, strangers, noise, 2, {.grid = {10.0}}).hash());
   // Too few people for folds: C = 1.
   for (std::int32_t& p : strangers.person) p %= 2;
-  CHECK(GroupedReader(ctx, strangers, signal, 2, grid).hash() == GroupedReader(ctx, strangers, signal, 2, {.grid = {1.0}}).hash());
+  CHECK(GroupedReader(ctx, strangers, signal, 2, grid).hash() ==
+        GroupedReader(ctx, strangers, signal, 2, {.grid = {1.0}}).hash());
   // The same for any number of threads.
   Context<Cpu> alone({.threads = 1});
   CHECK(GroupedReader(alone, r.rows, signal, 2).hash() == GroupedReader(ctx, r.rows, signal, 2).hash());
@@ -234,7 +247,8 @@ TEST_CASE("rare classes with a reader that counts them the same") {
 TEST_CASE("features pooled over tokens") {
   Context<Cpu> ctx({.threads = 2});
   // Two volumes of three tokens with two channels.
-  const auto tokens = Tensor<float, Cpu>::from_host(ctx, {2, 3, 2}, std::vector<float>{1, 10, 2, 10, 3, 10, 0, -1, 0, 0, 3, 1});
+  const auto tokens =
+      Tensor<float, Cpu>::from_host(ctx, {2, 3, 2}, std::vector<float>{1, 10, 2, 10, 3, 10, 0, -1, 0, 0, 3, 1});
   PooledFeatures p;
   CHECK(p.rows() == 0);
   p.add(tokens);

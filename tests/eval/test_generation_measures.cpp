@@ -14,7 +14,9 @@ std::vector<double> covariance(Context<Cpu>& ctx, Index n, std::uint32_t id, Ind
   return matmul_forward(a, a, {.transpose_a = true}).to_host();
 }
 
-FeatureMoments moments(Index n, std::vector<double> mean, std::vector<double> s) { return {100, n, std::move(mean), std::move(s), "r"}; }
+FeatureMoments moments(Index n, std::vector<double> mean, std::vector<double> s) {
+  return {100, n, std::move(mean), std::move(s), "r"};
+}
 
 std::vector<double> zeros_of(Index n) { return std::vector<double>(static_cast<std::size_t>(n), 0.0); }
 
@@ -52,20 +54,25 @@ TEST_CASE("the Frechet distance where it is known") {
   for (std::size_t i = 0; i < 3; ++i) s1[4 * i] = v1[i], s2[4 * i] = v2[i];
   double expected = 1 + 4 + 0;
   for (std::size_t i = 0; i < 3; ++i) expected += std::pow(std::sqrt(v1[i]) - std::sqrt(v2[i]), 2);
-  CHECK(frechet_distance(ctx, moments(3, {1, 2, 3}, s1), moments(3, {2, 0, 3}, s2)) == doctest::Approx(expected).epsilon(1e-12));
+  CHECK(frechet_distance(ctx, moments(3, {1, 2, 3}, s1), moments(3, {2, 0, 3}, s2)) ==
+        doctest::Approx(expected).epsilon(1e-12));
 
   // 2 x 2 that do not commute: tr (S1 S2)^1/2 = sqrt(tr S1 S2 + 2 sqrt(det S1 det S2)).
   const std::vector<double> a = {2, 0.7, 0.7, 1}, b = {1, -0.4, -0.4, 3};
-  const double product = a[0] * b[0] + 2 * a[1] * b[1] + a[3] * b[3], dets = (a[0] * a[3] - a[1] * a[1]) * (b[0] * b[3] - b[1] * b[1]);
-  CHECK(frechet_distance(ctx, moments(2, {0, 0}, a), moments(2, {0, 0}, b)) == doctest::Approx(7 - 2 * std::sqrt(product + 2 * std::sqrt(dets))).epsilon(1e-12));
+  const double product = a[0] * b[0] + 2 * a[1] * b[1] + a[3] * b[3],
+               dets = (a[0] * a[3] - a[1] * a[1]) * (b[0] * b[3] - b[1] * b[1]);
+  CHECK(frechet_distance(ctx, moments(2, {0, 0}, a), moments(2, {0, 0}, b)) ==
+        doctest::Approx(7 - 2 * std::sqrt(product + 2 * std::sqrt(dets))).epsilon(1e-12));
 
   // One set without any spread: the means and the other's trace are left.
-  CHECK(frechet_distance(ctx, moments(2, {0, 3}, zeros_of(4)), moments(2, {1, 1}, b)) == doctest::Approx(1 + 4 + 4).epsilon(1e-12));
+  CHECK(frechet_distance(ctx, moments(2, {0, 3}, zeros_of(4)), moments(2, {1, 1}, b)) ==
+        doctest::Approx(1 + 4 + 4).epsilon(1e-12));
 
   // Symmetric in its arguments, 0 for equals, c^2-fold for features c times as large; rank-deficient covariances too.
   for (const Index rank : {0, 5}) {
     const Index n = 33;
-    const auto p = moments(n, zeros_of(n), covariance(ctx, n, 1, rank)), q = moments(n, zeros_of(n), covariance(ctx, n, 2, rank));
+    const auto p = moments(n, zeros_of(n), covariance(ctx, n, 1, rank)),
+               q = moments(n, zeros_of(n), covariance(ctx, n, 2, rank));
     const double pq = frechet_distance(ctx, p, q);
     double trace = 0;
     for (std::size_t i = 0; i < 33; ++i) trace += p.covariance[34 * i] + q.covariance[34 * i];
@@ -88,18 +95,22 @@ TEST_CASE("the Frechet distance of ranks far below the number of features, by ha
   std::vector<double> s1(static_cast<std::size_t>(n * n), 0.0), s2 = s1;
   double expected = 0;
   for (Index k = 0; k < n; ++k) {
-    const double v1 = k < 7 ? 0.3 + static_cast<double>(k) : 0.0, v2 = k >= 4 && k < 16 ? 2.5 / static_cast<double>(k) : 0.0;  // ranks 7 and 12, 3 in common
+    const double v1 = k < 7 ? 0.3 + static_cast<double>(k) : 0.0,
+                 v2 = k >= 4 && k < 16 ? 2.5 / static_cast<double>(k) : 0.0;  // ranks 7 and 12, 3 in common
     expected += std::pow(std::sqrt(v1) - std::sqrt(v2), 2);
     for (Index i = 0; i < n; ++i)
       for (Index j = 0; j < n; ++j) {
-        const double product = basis.vectors[static_cast<std::size_t>(i * n + k)] * basis.vectors[static_cast<std::size_t>(j * n + k)];
+        const double product =
+            basis.vectors[static_cast<std::size_t>(i * n + k)] * basis.vectors[static_cast<std::size_t>(j * n + k)];
         s1[static_cast<std::size_t>(i * n + j)] += v1 * product;
         s2[static_cast<std::size_t>(i * n + j)] += v2 * product;
       }
   }
   CHECK(semidefinite_factor(ctx, s1, n).dim(0) == 7);
-  CHECK(frechet_distance(ctx, moments(n, zeros_of(n), s1), moments(n, zeros_of(n), s2)) == doctest::Approx(expected).epsilon(1e-6));
-  CHECK(frechet_distance(ctx, moments(n, zeros_of(n), s2), moments(n, zeros_of(n), s1)) == doctest::Approx(expected).epsilon(1e-6));
+  CHECK(frechet_distance(ctx, moments(n, zeros_of(n), s1), moments(n, zeros_of(n), s2)) ==
+        doctest::Approx(expected).epsilon(1e-6));
+  CHECK(frechet_distance(ctx, moments(n, zeros_of(n), s2), moments(n, zeros_of(n), s1)) ==
+        doctest::Approx(expected).epsilon(1e-6));
 }
 
 TEST_CASE("moments of features, and what cannot be compared") {
@@ -114,11 +125,13 @@ TEST_CASE("moments of features, and what cannot be compared") {
     for (Index j = 0; j < 5; ++j) {
       double sum = 0;
       for (Index r = 0; r < 31; ++r)
-        sum += (static_cast<double>(x.data()[r * 5 + i]) - m.mean[static_cast<std::size_t>(i)]) * (static_cast<double>(x.data()[r * 5 + j]) - m.mean[static_cast<std::size_t>(j)]) / 30;
+        sum += (static_cast<double>(x.data()[r * 5 + i]) - m.mean[static_cast<std::size_t>(i)]) *
+               (static_cast<double>(x.data()[r * 5 + j]) - m.mean[static_cast<std::size_t>(j)]) / 30;
       CHECK(m.covariance[static_cast<std::size_t>(5 * i + j)] == doctest::Approx(sum));
     }
   }
-  const FeatureMoments other = feature_moments(x, "recipe-b"), wider = feature_moments(test::random<float>(ctx, {9, 6}, 1), "recipe-a");
+  const FeatureMoments other = feature_moments(x, "recipe-b"),
+                       wider = feature_moments(test::random<float>(ctx, {9, 6}, 1), "recipe-a");
   test::check_error("frechet.recipe", {"recipe-a", "recipe-b"}, [&] { frechet_distance(ctx, m, other); });
   test::check_error("frechet.width", {"5 and 6"}, [&] { frechet_distance(ctx, m, wider); });
   test::check_error("frechet.rows", {"(1, 5)"}, [&] { feature_moments(x.slice(0, 1), ""); });
@@ -140,7 +153,8 @@ TEST_CASE("moments of features, and what cannot be compared") {
 TEST_CASE("two halves of one Gaussian are near, a shifted or wider one is as far as it should be") {
   Context<Cpu> ctx({.threads = 2});
   const Index n = 4000, d = 6;
-  const auto a = feature_moments(test::random<double>(ctx, {n, d}, 1), ""), b = feature_moments(test::random<double>(ctx, {n, d}, 2), "");
+  const auto a = feature_moments(test::random<double>(ctx, {n, d}, 1), ""),
+             b = feature_moments(test::random<double>(ctx, {n, d}, 2), "");
   auto wide = test::random<double>(ctx, {n, d}, 3);
   for (Index i = 0; i < wide.size(); ++i) wide.data()[i] = 2 * wide.data()[i] + 0.5;
   const double equals = frechet_distance(ctx, a, b), far = frechet_distance(ctx, a, feature_moments(wide, ""));
@@ -155,7 +169,9 @@ TEST_CASE("nearest neighbours are those of an exhaustive search, across blocks, 
       Neighbour near;
       for (Index j = 0; j < p.dim(0); ++j) {
         double sum = 0;
-        for (Index k = 0; k < p.dim(1); ++k) sum += std::pow(static_cast<double>(q.data()[i * p.dim(1) + k]) - static_cast<double>(p.data()[j * p.dim(1) + k]), 2);
+        for (Index k = 0; k < p.dim(1); ++k)
+          sum += std::pow(
+              static_cast<double>(q.data()[i * p.dim(1) + k]) - static_cast<double>(p.data()[j * p.dim(1) + k]), 2);
         if (!excluded(i, j) && std::sqrt(sum) < near.distance) near = {j, std::sqrt(sum)};
       }
       all.push_back(near);
@@ -179,7 +195,9 @@ TEST_CASE("nearest neighbours are those of an exhaustive search, across blocks, 
   const auto self = nearest_neighbours(p, p, [](Index, Index) { return false; });
   for (std::size_t i = 0; i < 20; ++i) CHECK(self[i].distance == 0.0);  // exactly: a copy is a copy
   CHECK(nearest_neighbours(p, p, [](Index i, Index) { return i == 3; })[3].row == -1);
-  test::check_error("neighbours.shape", {"(20, 7)", "(20, 6)"}, [&] { nearest_neighbours(p, test::random<float>(ctx, {20, 6}, 1), [](Index, Index) { return false; }); });
+  test::check_error("neighbours.shape", {"(20, 7)", "(20, 6)"}, [&] {
+    nearest_neighbours(p, test::random<float>(ctx, {20, 6}, 1), [](Index, Index) { return false; });
+  });
 }
 
 TEST_CASE("percentiles as numpy has them") {
@@ -217,12 +235,16 @@ TEST_CASE("the audit finds planted copies and nothing else; scans of one person 
   const MemorisationAudit planted = audit_memorisation(samples, training, names);
   CHECK(planted.copies == std::vector<Index>{7});
   CHECK(planted.nearest[7].row == 33);
-  CHECK(std::find(planted.copies_of_people.begin(), planted.copies_of_people.end(), 20) != planted.copies_of_people.end());
+  CHECK(std::find(planted.copies_of_people.begin(), planted.copies_of_people.end(), 20) !=
+        planted.copies_of_people.end());
   CHECK(planted.nearest[20].row / 2 == 5);
   CHECK(planted.copies_of_people.size() <= 2 + 4);  // besides the two, about one in twenty of any honest samples
   CHECK(planted.samples.minimum < 0.01);
-  test::check_error("memorisation.people", {"3 people"}, [&] { audit_memorisation(samples, training, {"a", "b", "c"}); });
-  test::check_error("memorisation.people", {"single person"}, [&] { audit_memorisation(samples, training, std::vector<std::string>(static_cast<std::size_t>(2 * people), "a")); });
+  test::check_error("memorisation.people", {"3 people"},
+                    [&] { audit_memorisation(samples, training, {"a", "b", "c"}); });
+  test::check_error("memorisation.people", {"single person"}, [&] {
+    audit_memorisation(samples, training, std::vector<std::string>(static_cast<std::size_t>(2 * people), "a"));
+  });
 }
 
 TEST_CASE("mean pairwise distance: all pairs of other people, by definition, far from the origin too") {
@@ -237,7 +259,8 @@ TEST_CASE("mean pairwise distance: all pairs of other people, by definition, far
     for (Index i = 0; i < n; ++i)
       for (Index j = 0; j < i; ++j) {
         double sum = 0;
-        for (Index k = 0; k < d; ++k) sum += std::pow(static_cast<double>(x.data()[i * d + k]) - static_cast<double>(x.data()[j * d + k]), 2);
+        for (Index k = 0; k < d; ++k)
+          sum += std::pow(static_cast<double>(x.data()[i * d + k]) - static_cast<double>(x.data()[j * d + k]), 2);
         all += std::sqrt(sum), ++pairs;
         if (i / 2 != j / 2) others += std::sqrt(sum), ++other_pairs;
       }

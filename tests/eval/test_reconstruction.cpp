@@ -19,9 +19,11 @@ Pair volumes() {
   for (Index i = 0; i < shape[0]; ++i)
     for (Index j = 0; j < shape[1]; ++j)
       for (Index k = 0; k < shape[2]; ++k) {
-        const double first = static_cast<double>((i * 7 + j * 13 + k * 5 + i * j % 11 * 3 + j * k % 7 * 5) % 64) / 16 - 1.5;
+        const double first =
+            static_cast<double>((i * 7 + j * 13 + k * 5 + i * j % 11 * 3 + j * k % 7 * 5) % 64) / 16 - 1.5;
         const double bright = (i * j * k + 3 * i + 5 * j) % 197 == 0 ? 2.0 + static_cast<double>(i % 5) / 8 : 0.0;
-        const double second = first + static_cast<double>((i * 5 + j * 3 + k * 11) % 32) / 64 - 0.25 + static_cast<double>(i % 3) / 8;
+        const double second =
+            first + static_cast<double>((i * 5 + j * 3 + k * 11) % 32) / 64 - 0.25 + static_cast<double>(i % 3) / 8;
         p.a.push_back(static_cast<float>(first + bright));
         p.b.push_back(static_cast<float>(second));
         p.mask.push_back((i - 8) * (i - 8) + (j - 7) * (j - 7) + (k - 7) * (k - 7) < 20);
@@ -29,7 +31,9 @@ Pair volumes() {
   return p;
 }
 
-Tensor<float, Cpu> tensor(Context<Cpu>& ctx, const std::vector<float>& v) { return Tensor<float, Cpu>::from_host(ctx, {shape[0], shape[1], shape[2]}, v); }
+Tensor<float, Cpu> tensor(Context<Cpu>& ctx, const std::vector<float>& v) {
+  return Tensor<float, Cpu>::from_host(ctx, {shape[0], shape[1], shape[2]}, v);
+}
 
 }  // namespace
 
@@ -57,15 +61,18 @@ TEST_CASE("ssim by definition: a window of 3 voxels over one place") {
   for (int i = 0; i < 27; ++i) {
     const int dx = i / 9 - 1, dy = i / 3 % 3 - 1, dz = i % 3 - 1;
     sum += w[i] = std::exp(-0.5 * (dx * dx + dy * dy + dz * dz) / (0.8 * 0.8));
-    a[static_cast<std::size_t>(i)] = p.a[static_cast<std::size_t>(i)], b[static_cast<std::size_t>(i)] = p.b[static_cast<std::size_t>(i)];
+    a[static_cast<std::size_t>(i)] = p.a[static_cast<std::size_t>(i)],
+    b[static_cast<std::size_t>(i)] = p.b[static_cast<std::size_t>(i)];
   }
   for (std::size_t i = 0; i < 27; ++i) {
     const double u = static_cast<double>(a[i]), v = static_cast<double>(b[i]), q = w[i] / sum;
     mx += q * u, my += q * v, xx += q * u * u, yy += q * v * v, xy += q * u * v;
   }
   const double c1 = 0.02 * 0.02, c2 = 0.06 * 0.06;
-  const double expected = (2 * mx * my + c1) * (2 * (xy - mx * my) + c2) / ((mx * mx + my * my + c1) * (xx - mx * mx + yy - my * my + c2));
-  CHECK(ssim3d(ctx, a, b, {3, 3, 3}, {.range = 2, .window = 3, .sigma = 0.8}).whole == doctest::Approx(expected).epsilon(1e-5));
+  const double expected =
+      (2 * mx * my + c1) * (2 * (xy - mx * my) + c2) / ((mx * mx + my * my + c1) * (xx - mx * mx + yy - my * my + c2));
+  CHECK(ssim3d(ctx, a, b, {3, 3, 3}, {.range = 2, .window = 3, .sigma = 0.8}).whole ==
+        doctest::Approx(expected).epsilon(1e-5));
 }
 
 TEST_CASE("equal volumes, shifted volumes, constants") {
@@ -91,7 +98,8 @@ TEST_CASE("scores do not depend on the number of threads") {
   const Pair p = volumes();
   test::check_same_for_threads("scores", [&](Context<Cpu>& ctx) {
     const ReconstructionScore s = score_reconstruction(ctx, tensor(ctx, p.a), tensor(ctx, p.b), p.mask);
-    const std::vector<double> v = {s.whole.psnr_extremes, s.whole.psnr_percentile, s.whole.ssim, s.whole.mae, s.mask.psnr_extremes, s.mask.ssim};
+    const std::vector<double> v = {s.whole.psnr_extremes, s.whole.psnr_percentile, s.whole.ssim,
+                                   s.whole.mae,           s.mask.psnr_extremes,    s.mask.ssim};
     return std::vector{Tensor<double, Cpu>::from_host(ctx, {static_cast<Index>(v.size())}, v)};
   });
 }
@@ -101,7 +109,8 @@ TEST_CASE("wrong sizes are refused") {
   const Pair p = volumes();
   const std::span<const float> few(p.b.data(), 10);
   test::check_error("metric.shape", {"4522", "10"}, [&] { voxel_errors(ctx, p.a, few); });
-  test::check_error("metric.mask", {"no voxel"}, [&] { voxel_errors(ctx, p.a, p.b, std::vector<std::uint8_t>(p.a.size(), 0)); });
+  test::check_error("metric.mask", {"no voxel"},
+                    [&] { voxel_errors(ctx, p.a, p.b, std::vector<std::uint8_t>(p.a.size(), 0)); });
   test::check_error("metric.empty", {"no voxels"}, [&] { voxel_errors(ctx, {}, {}); });
   test::check_error("ssim.small", {"17 x 14 x 19", "15"}, [&] { ssim3d(ctx, p.a, p.b, shape, {.window = 15}); });
   test::check_error("ssim.shape", {"4522", "17 x 14 x 18"}, [&] { ssim3d(ctx, p.a, p.b, {17, 14, 18}); });

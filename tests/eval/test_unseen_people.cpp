@@ -16,7 +16,8 @@ void write_a_model(const std::filesystem::path& path, const Metadata& extra, flo
   info.kind = "tokenizer";
   info.config = "{}";
   info.extra = extra;
-  const std::vector<NamedTensor> tensors{named_tensor<float>("projection.weight", {2}, std::vector<float>{1.0f, weight})};
+  const std::vector<NamedTensor> tensors{
+      named_tensor<float>("projection.weight", {2}, std::vector<float>{1.0f, weight})};
   write_model(path, info, tensors, {.overwrite = true});
 }
 
@@ -34,7 +35,8 @@ TEST_CASE("a split.csv beside the model says who trained it, for the folder and 
   write_a_model(t / "model.safetensors", {});
   std::ofstream(t / "split.csv") << "subject_id,split\nsub-1,train\nsub-2,validation\nsub-3,train\n";
   for (const std::filesystem::path& model : {t, t / "model.safetensors"}) {
-    test::check_error("evaluate.unseen", {"1 of the people that should be unseen trained the tokenizer: sub-1"}, [&] { check(model, {"sub-1", "sub-2", "sub-9"}); });
+    test::check_error("evaluate.unseen", {"1 of the people that should be unseen trained the tokenizer: sub-1"},
+                      [&] { check(model, {"sub-1", "sub-2", "sub-9"}); });
     CHECK(check(model, {"sub-2", "sub-9"}).empty());
     const auto alike = check(model, {"3"});
     REQUIRE(alike.size() == 1);
@@ -55,7 +57,8 @@ TEST_CASE("a model file knows its people and those of the model under it") {
   for (const char* subject : {"sub-1", "sub-5"})
     test::check_error("evaluate.unseen", {subject}, [&] { check(folder / "t.safetensors", {subject, "sub-2"}); });
   CHECK(check(folder / "t.safetensors", {"sub-2"}).empty());
-  CHECK(validation_people_seen(people, Split{{"sub-5", "validation"}, {"sub-2", "validation"}, {"sub-1", "train"}}) == std::vector<std::string>{"sub-5"});
+  CHECK(validation_people_seen(people, Split{{"sub-5", "validation"}, {"sub-2", "validation"}, {"sub-1", "train"}}) ==
+        std::vector<std::string>{"sub-5"});
   // Nothing says who trained: one sentence, for all models together.
   write_a_model(folder / "a.safetensors", {});
   write_a_model(folder / "b.safetensors", {});
@@ -68,6 +71,7 @@ TEST_CASE("a model file knows its people and those of the model under it") {
 
 TEST_CASE("a model with a weight that is not finite is not written") {
   const test::ScratchFolder folder;
-  test::check_error("weights.finite", {"\"projection.weight\"", "element 1"}, [&] { write_a_model(folder / "n.safetensors", {}, std::numeric_limits<float>::quiet_NaN()); });
+  test::check_error("weights.finite", {"\"projection.weight\"", "element 1"},
+                    [&] { write_a_model(folder / "n.safetensors", {}, std::numeric_limits<float>::quiet_NaN()); });
   CHECK_FALSE(std::filesystem::exists(folder / "n.safetensors"));
 }

@@ -34,8 +34,8 @@ struct Cohort {
         const char* disease[] = {"HC", "AD", "GBM", "glioma", "MCI"};
         const std::string tumour = p % 5 == 2 ? "wildtype" : p % 5 == 3 ? "mutant" : "";
         for (const char* m : {"T1", "T2", "PDw"})
-          out << id << '_' << m << ',' << id << ',' << m << ',' << 20 + p << ',' << (p % 2 == 0 ? 'F' : 'M') << ',' << disease[p % 5] << ','
-              << tumour << '\n';
+          out << id << '_' << m << ',' << id << ',' << m << ',' << 20 + p << ',' << (p % 2 == 0 ? 'F' : 'M') << ','
+              << disease[p % 5] << ',' << tumour << '\n';
         split[id] = p / 5 % 4 == 3 ? "test" : "train";
       }
     }
@@ -61,7 +61,8 @@ const Contrast& named(const ControllabilityPlan& plan, const std::string& name) 
 
 TEST_CASE("controllability: what is asked of samples is what scans are labelled with") {
   const Cohort cohort;
-  const ControllabilityPlan plan(fields, cohort.manifest, cohort.split, asking({"HC-AD", "MCI-AD", "HC-PD", "sex", "modality", "tumour", "idh1", "age"}));
+  const ControllabilityPlan plan(fields, cohort.manifest, cohort.split,
+                                 asking({"HC-AD", "MCI-AD", "HC-PD", "sex", "modality", "tumour", "idh1", "age"}));
   CHECK(plan.train.size() == 90);
   CHECK(plan.test.size() == 30);
   CHECK(plan.group[0] == 0);
@@ -69,8 +70,8 @@ TEST_CASE("controllability: what is asked of samples is what scans are labelled 
   CHECK(plan.group[2] == -1);
 
   const Contrast& ad = named(plan, "HC-AD");
-  CHECK(ad.label[0] == 0);   // HC
-  CHECK(ad.label[3] == 1);   // AD
+  CHECK(ad.label[0] == 0);    // HC
+  CHECK(ad.label[3] == 1);    // AD
   CHECK(ad.label[12] == -1);  // MCI
   REQUIRE(ad.arms.size() == 2);
   for (const auto& [arm, asked] : ad.arms)
@@ -87,9 +88,9 @@ TEST_CASE("controllability: what is asked of samples is what scans are labelled 
   const Contrast& tumour = named(plan, "tumour");
   CHECK(tumour.classes == std::vector<std::string>{"absent", "present"});
   CHECK(tumour.label[0] == 0);
-  CHECK(tumour.label[6] == 1);   // GBM
-  CHECK(tumour.label[9] == 1);   // glioma
-  CHECK(tumour.label[12] == 0);  // MCI, which the model does not know
+  CHECK(tumour.label[6] == 1);                      // GBM
+  CHECK(tumour.label[9] == 1);                      // glioma
+  CHECK(tumour.label[12] == 0);                     // MCI, which the model does not know
   CHECK(tumour.arms[0].first == ad.arms[0].first);  // healthy samples are made once
   std::set<std::pair<std::int32_t, std::int32_t>> pairs;
   for (const ConditionRow& row : plan.arms[tumour.arms[1].first].rows) pairs.emplace(row[0].label, row[2].label);
@@ -113,7 +114,8 @@ TEST_CASE("controllability: what is asked of samples is what scans are labelled 
   // Ages evenly over those of the training people, the modalities in turn.
   const PlannedArm& ages = plan.arms[named(plan, "age").arms[0].first];
   for (std::size_t i = 0; i < 6; ++i) {
-    CHECK(ages.rows[i][3].number == doctest::Approx(20 + 34.0 * static_cast<double>(i) / 5));  // the oldest who trains is 54
+    CHECK(ages.rows[i][3].number ==
+          doctest::Approx(20 + 34.0 * static_cast<double>(i) / 5));  // the oldest who trains is 54
     CHECK(ages.group[i] == static_cast<std::int32_t>(i % 2));
     CHECK(ages.rows[i][0].missing());
   }
@@ -125,7 +127,8 @@ TEST_CASE("controllability: what is asked of samples is what scans are labelled 
   for (std::size_t k = 0; k < 2; ++k) {
     CHECK(modality.arms[k].first == plan.null_arms[k]);
     CHECK_FALSE(plan.arms[plan.null_arms[k]].guided);
-    for (const ConditionRow& row : plan.arms[plan.null_arms[k]].rows) CHECK(row[2].label == static_cast<std::int32_t>(k));
+    for (const ConditionRow& row : plan.arms[plan.null_arms[k]].rows)
+      CHECK(row[2].label == static_cast<std::int32_t>(k));
   }
   for (std::size_t k = 2; k < plan.arms.size(); ++k) CHECK(plan.arms[k].guided);
   // No noise is used twice.
@@ -141,7 +144,8 @@ TEST_CASE("controllability: what is asked of samples is what scans are labelled 
   // The prior is that of the training people.
   const auto share = prior_shares(named(plan, "sex").label, plan.prior_weights(named(plan, "sex")), 2);
   CHECK(share[0] == doctest::Approx(16.0 / 30));
-  CHECK(prior_numbers(named(plan, "age").number, plan.prior_weights(named(plan, "age")))[0] == doctest::Approx(37));  // 20-34 and 40-54
+  CHECK(prior_numbers(named(plan, "age").number, plan.prior_weights(named(plan, "age")))[0] ==
+        doctest::Approx(37));  // 20-34 and 40-54
 }
 
 TEST_CASE("controllability: one modality only, and too few people") {
@@ -153,7 +157,8 @@ TEST_CASE("controllability: one modality only, and too few people") {
       CHECK(row[2].label == 0);
     }
   bool told = false;
-  for (const auto& [what, why] : plan.left_out) told = told || (what == "HC-SCZ" && why.starts_with("0 scans of SCZ in T1"));
+  for (const auto& [what, why] : plan.left_out)
+    told = told || (what == "HC-SCZ" && why.starts_with("0 scans of SCZ in T1"));
   CHECK(told);
   // A model without modalities: one group.
   auto plain = fields;

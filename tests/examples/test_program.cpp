@@ -59,7 +59,8 @@ TEST_CASE("program: errors end it with the right code and one line") {
   for (const ErrorKind kind : {ErrorKind::environment, ErrorKind::numeric})
     CHECK(run(arguments, throws(Error(kind, "x", "what")), &error) == 3);
   CHECK(error == "demo: what\n");
-  for (const ErrorKind kind : {ErrorKind::argument, ErrorKind::config, ErrorKind::file, ErrorKind::format, ErrorKind::shape})
+  for (const ErrorKind kind :
+       {ErrorKind::argument, ErrorKind::config, ErrorKind::file, ErrorKind::format, ErrorKind::shape})
     CHECK(run(arguments, throws(Error(kind, "x", "what"))) == 2);
   CHECK(run(arguments, throws(std::bad_alloc())) == 3);
   CHECK(run(arguments, throws(std::runtime_error("x")), &error) == 2);

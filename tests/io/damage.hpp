@@ -29,7 +29,9 @@ inline void put_file(const std::filesystem::path& path, const std::string& conte
   REQUIRE(out.good());
 }
 
-inline std::span<const std::byte> bytes_of(const std::string& s) { return std::as_bytes(std::span<const char>(s.data(), s.size())); }
+inline std::span<const std::byte> bytes_of(const std::string& s) {
+  return std::as_bytes(std::span<const char>(s.data(), s.size()));
+}
 
 /// A safetensors file from header text and data; the length may lie.
 inline std::string safetensors_text(const std::string& header, const std::string& data, std::int64_t stated = -1) {

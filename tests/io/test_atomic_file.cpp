@@ -48,7 +48,10 @@ TEST_CASE("atomic file: nothing is there before commit, all of it after") {
   }
   CHECK(content_of(folder / "a") == "FIRST " + std::string(1 << 20, 'x') + "last");
   CHECK(folder.files() == 1);
-  { AtomicFile abandoned(folder / "b"); abandoned.write("x"); }
+  {
+    AtomicFile abandoned(folder / "b");
+    abandoned.write("x");
+  }
   CHECK(folder.files() == 1);
 }
 

@@ -7,13 +7,16 @@ using namespace braing3n;
 
 namespace {
 
-CsvTable table(const std::string& header, const std::string& rows = "") { return CsvTable::from_text(header + "\n" + rows, "t.csv"); }
+CsvTable table(const std::string& header, const std::string& rows = "") {
+  return CsvTable::from_text(header + "\n" + rows, "t.csv");
+}
 
 }  // namespace
 
 TEST_CASE("identifier columns are found under their common names, in any spelling") {
-  for (const char* name : {"ID", "SUB_ID", "eid", "PTID", "RID", "Subject", "Subject ID", "participant_id", "SubjID", "sub-id", " ID ", "Patient_ID", "PATNO",
-                           "IXI_ID", "volume_id", "Image Data ID", "src_subject_id", "subject.id", "Measure:volume"})
+  for (const char* name : {"ID", "SUB_ID", "eid", "PTID", "RID", "Subject", "Subject ID", "participant_id", "SubjID",
+                           "sub-id", " ID ", "Patient_ID", "PATNO", "IXI_ID", "volume_id", "Image Data ID",
+                           "src_subject_id", "subject.id", "Measure:volume"})
     CHECK_MESSAGE(find_id_column(table(std::string(name) + ",x", "1,2\n")) == std::optional<std::size_t>(0), name);
   for (const char* name : {"lh.aparc.thickness", "rh.aparc.a2009s.volume", "lh.BA_exvivo.area"})
     CHECK_MESSAGE(find_id_column(table(std::string(name) + "\tx", "1\t2\n")) == std::optional<std::size_t>(0), name);
@@ -36,7 +39,8 @@ TEST_CASE("identifier columns are found under their common names, in any spellin
 TEST_CASE("sex, age and site columns, and what must not be taken for them") {
   for (const char* name : {"Sex", "gender", "SEX_ID (1=m, 2=f)", "PTGENDER", "sex_at_birth", "sexMF"})
     CHECK_MESSAGE(find_sex_column(table(std::string("x,") + name)) == std::optional<std::size_t>(1), name);
-  for (const char* name : {"Age", "AGE_AT_SCAN", "age (years)", "AgeAtVisit", "patient_age_at_first_study", "interview_age", "Age_yrs"})
+  for (const char* name :
+       {"Age", "AGE_AT_SCAN", "age (years)", "AgeAtVisit", "patient_age_at_first_study", "interview_age", "Age_yrs"})
     CHECK_MESSAGE(find_age_column(table(std::string("x,") + name)) == std::optional<std::size_t>(1), name);
   for (const char* name : {"SITE_ID", "Site", "site name", "Center", "sitenum"})
     CHECK_MESSAGE(find_site_column(table(std::string("x,") + name)) == std::optional<std::size_t>(1), name);
@@ -47,9 +51,11 @@ TEST_CASE("sex, age and site columns, and what must not be taken for them") {
 }
 
 TEST_CASE("labels are told from measurements by their names") {
-  for (const char* name : {"Age", "AGE_AT_SCAN", "sitenum", "Dx", "Handedness", "scan_date", "DOB", "", "Unnamed: 0", "eid", "Subject", "FieldStrength", "MMSE", "SCANNER_ID"})
+  for (const char* name : {"Age", "AGE_AT_SCAN", "sitenum", "Dx", "Handedness", "scan_date", "DOB", "", "Unnamed: 0",
+                           "eid", "Subject", "FieldStrength", "MMSE", "SCANNER_ID"})
     CHECK_MESSAGE(is_label_column(name), name);
-  for (const char* name : {"lh_bankssts_thickness", "eTIV", "ICV", "Left-Hippocampus", "f0", "lh_G&S_subcentral_thickness", "LLatVent", "average_thickness", "image_quality"})
+  for (const char* name : {"lh_bankssts_thickness", "eTIV", "ICV", "Left-Hippocampus", "f0",
+                           "lh_G&S_subcentral_thickness", "LLatVent", "average_thickness", "image_quality"})
     CHECK_MESSAGE(!is_label_column(name), name);
   CHECK(find_named_column(table("x, Sub ID "), "SUB_ID") == std::optional<std::size_t>(1));
   CHECK(find_named_column(table("SUBID,Sub ID"), "sub_id") == std::nullopt);

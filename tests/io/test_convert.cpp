@@ -18,7 +18,9 @@ NamedTensor entry(const std::string& name, std::vector<Index> shape = {1}) {
   return named_tensor<float>(name, std::move(shape), std::vector<float>(n, 1.0f));
 }
 
-std::string only(const braing3n::detail::Renamed& r) { return r.targets.size() == 1 ? r.targets[0] : "(" + r.ignored + ")"; }
+std::string only(const braing3n::detail::Renamed& r) {
+  return r.targets.size() == 1 ? r.targets[0] : "(" + r.ignored + ")";
+}
 
 }  // namespace
 
@@ -66,9 +68,12 @@ TEST_CASE("convert: names of AutoencoderKL decoders") {
 }
 
 TEST_CASE("convert: every tensor is accounted for") {
-  const std::vector<ExpectedTensor> expected{
-      {"cls_token", {1, 1, 4}}, {"blocks.0.mlp.fc1.weight", {8, 4}}, {"blocks.0.mlp.fc2.weight", {4, 8}}, {"norm.weight", {4}},
-      {"norm.bias", {4}},       {"pos_embed", {1, 3, 4}, true}};
+  const std::vector<ExpectedTensor> expected{{"cls_token", {1, 1, 4}},
+                                             {"blocks.0.mlp.fc1.weight", {8, 4}},
+                                             {"blocks.0.mlp.fc2.weight", {4, 8}},
+                                             {"norm.weight", {4}},
+                                             {"norm.bias", {4}},
+                                             {"pos_embed", {1, 3, 4}, true}};
   const std::vector<NamedTensor> source{entry("module.backbone.cls_token", {1, 1, 4}),
                                         entry("module.backbone.blocks.0.mlp.linear1.weight", {8, 4}),
                                         entry("module.backbone.blocks.0.mlp.linear2.weight", {8, 4}),
@@ -95,8 +100,10 @@ TEST_CASE("convert: every tensor is accounted for") {
   CHECK_FALSE(plan.complete());
   const std::string text = conversion_text(plan);
   CHECK(text.find("missing     norm.bias (4)  nearest: \"module.backbone.nrm.bias\"\n") != std::string::npos);
-  CHECK(text.find("mis-shaped  \"module.backbone.blocks.0.mlp.linear2.weight\" (8, 4) for blocks.0.mlp.fc2.weight (4, 8)\n") !=
-        std::string::npos);
+  CHECK(
+      text.find(
+          "mis-shaped  \"module.backbone.blocks.0.mlp.linear2.weight\" (8, 4) for blocks.0.mlp.fc2.weight (4, 8)\n") !=
+      std::string::npos);
   CHECK(text.find("prefix \"module.\" dropped") != std::string::npos);
   CHECK(text.find("3 matched, 1 ignored, 1 missing, 3 unexpected, 1 mis-shaped, 1 unused") != std::string::npos);
   CHECK(text.find('\x1b') == std::string::npos);
@@ -133,7 +140,8 @@ TEST_CASE("convert: combined projections are cut, missing output projections bec
     expected.push_back({std::string("blocks.0.") + layer + ".weight", {2, 2, 1, 1, 1}});
     expected.push_back({std::string("blocks.0.") + layer + ".bias", {2}});
   }
-  const ConversionPlan plan = plan_conversion(file.tensors(), WeightSource::monai, WeightTarget::autoencoder_decoder, expected);
+  const ConversionPlan plan =
+      plan_conversion(file.tensors(), WeightSource::monai, WeightTarget::autoencoder_decoder, expected);
   REQUIRE_MESSAGE(plan.complete(), conversion_text(plan));
   write_safetensors(folder / "out", converted_tensors(plan, file));
   const SafetensorsFile out(folder / "out");
@@ -146,8 +154,10 @@ TEST_CASE("convert: combined projections are cut, missing output projections bec
 }
 
 TEST_CASE("convert: a part of the model's own blocks must not stay unused") {
-  const std::vector<ExpectedTensor> expected{{"blocks.0.norm1.weight", {4}}, {"blocks.0.attn.qkv.weight", {12, 4}}, {"norm.weight", {4}}};
-  const std::vector<NamedTensor> whole{entry("blocks.0.norm1.weight", {4}), entry("blocks.0.attn.qkv.weight", {12, 4}), entry("norm.weight", {4})};
+  const std::vector<ExpectedTensor> expected{
+      {"blocks.0.norm1.weight", {4}}, {"blocks.0.attn.qkv.weight", {12, 4}}, {"norm.weight", {4}}};
+  const std::vector<NamedTensor> whole{entry("blocks.0.norm1.weight", {4}), entry("blocks.0.attn.qkv.weight", {12, 4}),
+                                       entry("norm.weight", {4})};
   const auto plan_with = [&](const char* more) {
     std::vector<NamedTensor> source = whole;
     source.push_back(entry(more, {4}));
@@ -155,7 +165,8 @@ TEST_CASE("convert: a part of the model's own blocks must not stay unused") {
   };
   CHECK(plan_with("head.weight").complete());
   CHECK(plan_with("decoder_blocks.0.norm1.weight").complete());  // another model of the same file
-  for (const char* more : {"blocks.1.norm1.weight", "module.blocks.11.mlp.fc1.bias", "blocks.0.attn.qkv.bias", "blocks.0.ls1.gamma", "norm.bias"}) {
+  for (const char* more : {"blocks.1.norm1.weight", "module.blocks.11.mlp.fc1.bias", "blocks.0.attn.qkv.bias",
+                           "blocks.0.ls1.gamma", "norm.bias"}) {
     const ConversionPlan plan = plan_with(more);
     CHECK_MESSAGE(!plan.complete(), more);
     CHECK(plan.unused() == 1);
@@ -167,7 +178,8 @@ TEST_CASE("convert: weights that are not finite are refused by name") {
   const ScratchFolder folder;
   const std::vector<ExpectedTensor> expected{{"norm.weight", {4}}, {"norm.bias", {4}}};
   const auto refused = [&](NamedTensor bias) {
-    write_safetensors(folder / "in", std::vector<NamedTensor>{entry("norm.weight", {4}), std::move(bias)}, {}, {.overwrite = true});
+    write_safetensors(folder / "in", std::vector<NamedTensor>{entry("norm.weight", {4}), std::move(bias)}, {},
+                      {.overwrite = true});
     const SafetensorsFile file(folder / "in");
     const ConversionPlan plan = plan_conversion(file.tensors(), WeightSource::timm, WeightTarget::encoder, expected);
     return error_of([&] { converted_tensors(plan, file); });
@@ -176,8 +188,11 @@ TEST_CASE("convert: weights that are not finite are refused by name") {
   const Error e = refused(named_tensor<float>("norm.bias", {4}, std::vector<float>{1, 2, nan, nan}));
   CHECK(e.kind() == ErrorKind::numeric);
   CHECK(std::string(e.what()).find("element 2 of \"norm.bias\" is nan") != std::string::npos);
-  CHECK(refused(named_tensor<float>("norm.bias", {4}, std::vector<float>{1, -std::numeric_limits<float>::infinity(), 0, 0})).id() == "weights.finite");
-  CHECK(refused(named_tensor<double>("norm.bias", {4}, std::vector<double>{0, 0, 0, 1e300})).id() == "weights.finite");  // infinite as float32
+  CHECK(refused(
+            named_tensor<float>("norm.bias", {4}, std::vector<float>{1, -std::numeric_limits<float>::infinity(), 0, 0}))
+            .id() == "weights.finite");
+  CHECK(refused(named_tensor<double>("norm.bias", {4}, std::vector<double>{0, 0, 0, 1e300})).id() ==
+        "weights.finite");  // infinite as float32
   std::vector<bfloat16> half(4, bfloat16(1.0f));
   half[3] = bfloat16(nan);
   CHECK(refused(named_tensor<bfloat16>("norm.bias", {4}, half)).id() == "weights.finite");

@@ -12,12 +12,18 @@ using namespace braing3n;
 using namespace braing3n::test;
 
 namespace {
-CsvTable table(const std::string& text, char delimiter = '\0') { return CsvTable::from_text(text, "t.csv", {delimiter}); }
-std::string id_of(const std::string& text) { return error_of([&] { table(text); }).id(); }
+CsvTable table(const std::string& text, char delimiter = '\0') {
+  return CsvTable::from_text(text, "t.csv", {delimiter});
+}
+std::string id_of(const std::string& text) {
+  return error_of([&] { table(text); }).id();
+}
 }  // namespace
 
 TEST_CASE("csv: RFC 4180") {
-  const CsvTable t = table("\xef\xbb\xbf" "a,b,\"c \"\"d\"\"\"\r\n1,\"x, y\nz\",\r\n\r\n n/a ,\"\",\"\"\"\"");
+  const CsvTable t = table(
+      "\xef\xbb\xbf"
+      "a,b,\"c \"\"d\"\"\"\r\n1,\"x, y\nz\",\r\n\r\n n/a ,\"\",\"\"\"\"");
   CHECK(t.header() == std::vector<std::string>{"a", "b", "c \"d\""});
   REQUIRE(t.rows() == 2);
   CHECK(t.cell(0, "a") == "1");
@@ -51,7 +57,8 @@ TEST_CASE("csv: typed cells") {
   CHECK(t.integers("i") == std::vector<std::optional<Index>>{7, -2, std::nullopt});
   CHECK(t.texts("s") == std::vector<std::optional<std::string>>{"NA", std::nullopt, std::nullopt});
   const Error e = error_of([] { table("age,sex\n1,2\n7o,1\n").numbers("age"); });
-  CHECK(std::string(e.what()) == "t.csv: line 3: column \"age\": expected a number, got \"7o\" (a number with text behind it)");
+  CHECK(std::string(e.what()) ==
+        "t.csv: line 3: column \"age\": expected a number, got \"7o\" (a number with text behind it)");
   for (const char* bad : {"1,5", "0x10", "1e999", "inf", "1 2", "--1", "+-1", "1.5.2", ".."})
     CHECK_MESSAGE(error_of([&] { table(concat("a;b\n", bad, ";1\n")).numbers("a"); }).id() == "csv.value", bad);
   for (const char* bad : {"1.5", "9223372036854775808", "1e3", "x"})
@@ -62,7 +69,8 @@ TEST_CASE("csv: typed cells") {
 }
 
 TEST_CASE("csv: what is missing, as text, as a label and as a number") {
-  for (const char* text : {"", "  ", "n/a", "N/A", "#N/A", "#NA", "<NA>", "<na>", "NULL", "null", "#NULL!", "NaN", ".", "\xc2\xa0"}) {
+  for (const char* text :
+       {"", "  ", "n/a", "N/A", "#N/A", "#NA", "<NA>", "<na>", "NULL", "null", "#NULL!", "NaN", ".", "\xc2\xa0"}) {
     CHECK_MESSAGE(is_missing(text), text);
     CHECK_MESSAGE(is_missing_number(text), text);
   }
@@ -72,22 +80,51 @@ TEST_CASE("csv: what is missing, as text, as a label and as a number") {
     CHECK_FALSE_MESSAGE(is_missing_label(text), text);
     CHECK_MESSAGE(is_missing_number(text), text);
   }
-  for (const char* text : {"0", "n", "nano", "..", "-1", "nu ll", "nullx"}) CHECK_FALSE_MESSAGE(is_missing_number(text), text);
+  for (const char* text : {"0", "n", "nano", "..", "-1", "nu ll", "nullx"})
+    CHECK_FALSE_MESSAGE(is_missing_number(text), text);
 }
 
 TEST_CASE("csv: numbers, and why a cell is none") {
   CHECK(cell_number("+0.4") == 0.4);
   CHECK(cell_number(" -999.0\xc2\xa0") == -999);
   CHECK(cell_number("1e-3") == 1e-3);
-  for (const char* text : {"", "+", "+-1", "++1", "1 2", "0x10", "inf", "nan", "1e400", "0,4"}) CHECK_FALSE_MESSAGE(cell_number(text).has_value(), text);
+  for (const char* text : {"", "+", "+-1", "++1", "1 2", "0x10", "inf", "nan", "1e400", "0,4"})
+    CHECK_FALSE_MESSAGE(cell_number(text).has_value(), text);
   using Kind = NumberFault::Kind;
-  const std::pair<const char*, Kind> known[] = {
-      {"0,4", Kind::comma},    {"-12,75", Kind::comma}, {"1.234,5", Kind::comma},    {"1,234.5", Kind::comma},   {"1,234", Kind::comma},      {"034Y", Kind::unit},
-      {"P034Y", Kind::unit},   {"P34Y", Kind::unit},    {"018M", Kind::unit},        {"2019-05-01", Kind::date}, {"01.05.2019", Kind::date},  {"5/1/19", Kind::date},
-      {"2019-05-01T10:00:00", Kind::date},              {"1e400", Kind::range},      {"inf", Kind::infinite},    {"\xe2\x88\x92" "4", Kind::sign}, {"89+", Kind::open},
-      {">89", Kind::open},     {"<18", Kind::open},     {"\xe2\x89\xa5" "90", Kind::open}, {"7o", Kind::text},      {"34 years", Kind::text},    {"3T", Kind::text},
-      {"F", Kind::none},       {"sub-01", Kind::none},  {"12", Kind::none},          {"1-2-3-4", Kind::text},    {"", Kind::none}};
-  for (const auto& [text, kind] : known) CHECK_MESSAGE(number_fault(text).kind == kind, text, ": ", number_fault(text).reason);
+  const std::pair<const char*, Kind> known[] = {{"0,4", Kind::comma},
+                                                {"-12,75", Kind::comma},
+                                                {"1.234,5", Kind::comma},
+                                                {"1,234.5", Kind::comma},
+                                                {"1,234", Kind::comma},
+                                                {"034Y", Kind::unit},
+                                                {"P034Y", Kind::unit},
+                                                {"P34Y", Kind::unit},
+                                                {"018M", Kind::unit},
+                                                {"2019-05-01", Kind::date},
+                                                {"01.05.2019", Kind::date},
+                                                {"5/1/19", Kind::date},
+                                                {"2019-05-01T10:00:00", Kind::date},
+                                                {"1e400", Kind::range},
+                                                {"inf", Kind::infinite},
+                                                {"\xe2\x88\x92"
+                                                 "4",
+                                                 Kind::sign},
+                                                {"89+", Kind::open},
+                                                {">89", Kind::open},
+                                                {"<18", Kind::open},
+                                                {"\xe2\x89\xa5"
+                                                 "90",
+                                                 Kind::open},
+                                                {"7o", Kind::text},
+                                                {"34 years", Kind::text},
+                                                {"3T", Kind::text},
+                                                {"F", Kind::none},
+                                                {"sub-01", Kind::none},
+                                                {"12", Kind::none},
+                                                {"1-2-3-4", Kind::text},
+                                                {"", Kind::none}};
+  for (const auto& [text, kind] : known)
+    CHECK_MESSAGE(number_fault(text).kind == kind, text, ": ", number_fault(text).reason);
   CHECK(number_fault("0,4").reason == "a decimal comma: write 0.4");
   CHECK(number_fault("1.234,5").reason == "a decimal comma: write 1234.5");
   CHECK(number_fault("1,234").reason == "a comma: write 1.234 or 1234");
@@ -103,11 +140,15 @@ TEST_CASE("csv: text that is not UTF-8 is refused with its line and what it look
     return e.text();
   };
   CHECK(refused("id,group\na,x\nb,M\xfcnchen\n") ==
-        "line 3: expected UTF-8, got the byte 0xfc in \"M\xc3\xbcnchen\"; the file looks like Windows-1252 (Latin-1): save it as UTF-8");
-  CHECK(refused("gr\xf6\xdf" "e,b\n1,2\n").starts_with("line 1: "));
+        "line 3: expected UTF-8, got the byte 0xfc in \"M\xc3\xbcnchen\"; the file looks like Windows-1252 (Latin-1): "
+        "save it as UTF-8");
+  CHECK(refused("gr\xf6\xdf"
+                "e,b\n1,2\n")
+            .starts_with("line 1: "));
   CHECK(refused("a,b\n\x8f,2\n").find("not known") != std::string::npos);
   CHECK(refused("a,b\n\xc4\xe3\xba\xc3,2\n").find("not known") != std::string::npos);  // GBK
-  for (const char* bad : {"\xc3", "\xe2\x82", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\x80"}) CHECK_MESSAGE(refused(concat("a,b\n", bad, ",2\n")).starts_with("line 2: "), bad);
+  for (const char* bad : {"\xc3", "\xe2\x82", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\x80"})
+    CHECK_MESSAGE(refused(concat("a,b\n", bad, ",2\n")).starts_with("line 2: "), bad);
   CHECK(refused(std::string("a\0,\0b\0\n\0", 8)).find("UTF-16") != std::string::npos);
   CHECK(table("a,b\n\xc3\xbc,\xf0\x9f\xa7\xa0\n").cell(0, 1) == "\xf0\x9f\xa7\xa0");
   CHECK(id_of("PK\x03\x04rest") == "csv.workbook");
@@ -137,9 +178,12 @@ TEST_CASE("csv: damage has a line") {
   CHECK(id_of("a,b\n\"1\"x,2\n") == "csv.quote");
   CHECK(id_of("a,b\n1\"x,2\n") == "csv.quote");
   CHECK(id_of(std::string("a,b\n1,\0\n", 8)) == "csv.binary");
-  CHECK(id_of("\xff\xfe" "a") == "csv.encoding");
-  CHECK(std::string(error_of([] { table("a,b\n1,\"x\ny\"\n5\n"); }).what()) == "t.csv: line 4: 1 field, the header has 2: \"5\"");
-  CHECK(std::string(error_of([] { table("a,b\n1,2\n1,\"x\ny\n"); }).what()) == "t.csv: line 3: a quote is opened and never closed");
+  CHECK(id_of("\xff\xfe"
+              "a") == "csv.encoding");
+  CHECK(std::string(error_of([] { table("a,b\n1,\"x\ny\"\n5\n"); }).what()) ==
+        "t.csv: line 4: 1 field, the header has 2: \"5\"");
+  CHECK(std::string(error_of([] { table("a,b\n1,2\n1,\"x\ny\n"); }).what()) ==
+        "t.csv: line 3: a quote is opened and never closed");
 }
 
 TEST_CASE("csv: any text never crashes the reader") {

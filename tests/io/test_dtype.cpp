@@ -33,7 +33,8 @@ TEST_CASE("dtype: conversions") {
   CHECK(error_of([&] { convert(std::int64_t{}, DType::f64, 0x1p63); }).id() == "dtype.range");
   CHECK(error_of([&] { convert(std::uint64_t{}, DType::f32, 0x1p64f); }).id() == "dtype.range");
   CHECK(error_of([&] { convert(0.0f, DType::f64, 1e39); }).id() == "dtype.range");
-  CHECK(error_of([&] { convert(bfloat16(0.0f), DType::f32, std::numeric_limits<float>::max()); }).id() == "dtype.range");
+  CHECK(error_of([&] { convert(bfloat16(0.0f), DType::f32, std::numeric_limits<float>::max()); }).id() ==
+        "dtype.range");
   CHECK(error_of([&] { convert(0.0f, DType::boolean, std::uint8_t{2}); }).id() == "dtype.boolean");
   CHECK(error_of([&] { convert(0.0f, DType::f64, 1.0f); }).id() == "dtype.count");
 }

@@ -45,7 +45,8 @@ TEST_CASE("lock: one holder, gone when it goes") {
   {
     const FileLock lock(file);
     CHECK(lock.held());
-    CHECK(says(content_of(lock_path(file)), concat("host ", host_name(), "\npid ", static_cast<long>(::getpid()), "\n")));
+    CHECK(
+        says(content_of(lock_path(file)), concat("host ", host_name(), "\npid ", static_cast<long>(::getpid()), "\n")));
     const Error e = error_of([&] { FileLock{file}; });
     CHECK(e.id() == "lock.held");
     CHECK(says(e.what(), "this process writes it already"));
@@ -89,7 +90,8 @@ TEST_CASE("lock: that of another host is named and stays") {
   put_file(lock_path(file), "host cluster-node-17\npid 4242\nsince 2025-01-02 03:04:05\n");
   const Error e = error_of([&] { FileLock{file}; });
   CHECK(e.id() == "lock.other_host");
-  for (const char* part : {"cluster-node-17", "4242", "2025-01-02", ".features.safetensors.lock"}) CHECK(says(e.what(), part));
+  for (const char* part : {"cluster-node-17", "4242", "2025-01-02", ".features.safetensors.lock"})
+    CHECK(says(e.what(), part));
   CHECK(says(content_of(lock_path(file)), "cluster-node-17"));
   put_file(lock_path(file), "");  // a process that was killed before it wrote its name
   CHECK_NOTHROW(FileLock{file});

@@ -14,8 +14,11 @@ using namespace braing3n::test;
 
 namespace {
 
-const std::string lfs = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
-const std::string annex = "/annex/objects/SHA256E-s1000--4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393.nii.gz\n";
+const std::string lfs =
+    "version https://git-lfs.github.com/spec/v1\noid "
+    "sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
+const std::string annex =
+    "/annex/objects/SHA256E-s1000--4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393.nii.gz\n";
 const std::string page = "\n<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>";
 
 bool says(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
@@ -23,7 +26,9 @@ bool says(const std::string& text, const std::string& part) { return text.find(p
 }  // namespace
 
 TEST_CASE("foreign content: what a file is") {
-  const auto is = [](const std::string& bytes, bool text = true) { return describe_foreign_content(bytes_of(bytes), text); };
+  const auto is = [](const std::string& bytes, bool text = true) {
+    return describe_foreign_content(bytes_of(bytes), text);
+  };
   CHECK(says(is(lfs), "Git LFS pointer"));
   CHECK(says(is(lfs, false), "Git LFS pointer"));
   CHECK(says(is(annex), "git-annex pointer"));
@@ -83,10 +88,12 @@ TEST_CASE("foreign content: a link that leads nowhere is named") {
 }
 
 TEST_CASE("json: nothing follows the value, not even behind a zero byte") {
-  for (const std::string& text : {std::string("{\"a\": 1} x"), std::string("{\"a\": 1}\n{\"b\": 2}"), std::string("{\"a\": 1},"), std::string("{\"a\": 1}\0", 9),
+  for (const std::string& text : {std::string("{\"a\": 1} x"), std::string("{\"a\": 1}\n{\"b\": 2}"),
+                                  std::string("{\"a\": 1},"), std::string("{\"a\": 1}\0", 9),
                                   std::string("{\"a\": 1}\0{\"b\": 2}", 17), std::string("1 2"), std::string("\0", 1)})
     CHECK(error_of([&] { (void)parse_json(text, "config"); }).id() == "json.syntax");
   CHECK_NOTHROW((void)parse_json("{\"a\": 1} \r\n\t", "config"));
   const std::string header = std::string("{}\0garbage", 10);
-  CHECK(error_of([&] { SafetensorsFile(bytes_of(safetensors_text(header, "")), "memory"); }).id() == "safetensors.json");
+  CHECK(error_of([&] { SafetensorsFile(bytes_of(safetensors_text(header, "")), "memory"); }).id() ==
+        "safetensors.json");
 }

@@ -66,9 +66,11 @@ TEST_CASE("json: a struct goes round") {
   a.opaque = parse_json(R"({"any":[1,null]})", "x");
   const std::string text = json_text(a);
   CHECK(text ==
-        "{\"small\":-128,\"large\":18446744073709551615,\"rate\":0.1,\"exact\":0.3333333333333333,\"flag\":false,\"text\":\"é "
+        "{\"small\":-128,\"large\":18446744073709551615,\"rate\":0.1,\"exact\":0.3333333333333333,\"flag\":false,"
+        "\"text\":\"é "
         "\\\"x\\\"\\n\",\"list\":[{\"size\":3,"
-        "\"colour\":\"red\"},{\"size\":5,\"colour\":\"dark_blue\"}],\"extent\":[1,2,3],\"maybe\":-1e-300,\"table\":{\"a\":[true,false]},"
+        "\"colour\":\"red\"},{\"size\":5,\"colour\":\"dark_blue\"}],\"extent\":[1,2,3],\"maybe\":-1e-300,\"table\":{"
+        "\"a\":[true,false]},"
         "\"inner\":{\"size\":-9,"
         "\"colour\":\"dark_blue\"},\"opaque\":{\"any\":[1,null]}}");
   const Outer b = config_from_text<Outer>(text);
@@ -88,12 +90,14 @@ TEST_CASE("json: missing keys keep their defaults") {
 }
 
 TEST_CASE("json: mistakes are named") {
-  CHECK(message(R"({"inner":{"colur":"red"}})") == "c.json: inner.colur: unknown key \"colur\" of Inner; did you mean \"colour\"?");
+  CHECK(message(R"({"inner":{"colur":"red"}})") ==
+        "c.json: inner.colur: unknown key \"colur\" of Inner; did you mean \"colour\"?");
   CHECK(message(R"({"completely_else":1})") == "c.json: completely_else: unknown key \"completely_else\" of Outer");
   CHECK(message(R"({"inner":{"size":"x"}})") == "c.json: inner.size: expected a whole number, came the text \"x\"");
   CHECK(message(R"({"inner":{"size":1.0}})") == "c.json: inner.size: expected a whole number, came the number 1.0");
   CHECK(message(R"({"small":128})") == "c.json: small: expected a whole number in [-128, 127], came the number 128");
-  CHECK(message(R"({"large":-1})") == "c.json: large: expected a whole number in [0, 18446744073709551615], came the number -1");
+  CHECK(message(R"({"large":-1})") ==
+        "c.json: large: expected a whole number in [0, 18446744073709551615], came the number -1");
   CHECK(message(R"({"rate":1e39})") == "c.json: rate: expected a finite number, came the number 1e+39");
   CHECK(message(R"({"rate":"0.1"})") == "c.json: rate: expected a number, came the text \"0.1\"");
   CHECK(message(R"({"flag":1})") == "c.json: flag: expected true or false, came the number 1");

@@ -41,7 +41,8 @@ TEST_CASE("model file: everything about a model in one file") {
   CHECK_NOTHROW(model.require_kind("small"));
   const Error e = error_of([&] { model.require_kind("dit3d"); });
   CHECK(e.kind() == ErrorKind::config);
-  CHECK(std::string(e.what()).find("the file holds a model of kind \"small\", expected \"dit3d\"") != std::string::npos);
+  CHECK(std::string(e.what()).find("the file holds a model of kind \"small\", expected \"dit3d\"") !=
+        std::string::npos);
 
   SUBCASE("a flipped weight is noticed") {
     std::string content = content_of(folder / "m.safetensors");
@@ -52,8 +53,8 @@ TEST_CASE("model file: everything about a model in one file") {
   }
   SUBCASE("other files are refused with a reason") {
     write_safetensors(folder / "foreign", tensors, {{"format", "pt"}});
-    CHECK(std::string(error_of([&] { ModelFile(folder / "foreign"); }).what()).find("holds foreign tensors, expected a braing3n model") !=
-          std::string::npos);
+    CHECK(std::string(error_of([&] { ModelFile(folder / "foreign"); }).what())
+              .find("holds foreign tensors, expected a braing3n model") != std::string::npos);
     Metadata newer = model_metadata(info);
     newer["braing3n.format"] = "2";
     write_safetensors(folder / "newer", tensors, newer, {}, true);

@@ -16,7 +16,8 @@ using namespace braing3n::test;
 
 namespace {
 
-constexpr std::array<std::array<int, 2>, 10> types{{{2, 8}, {4, 16}, {8, 32}, {16, 32}, {64, 64}, {256, 8}, {512, 16}, {768, 32}, {1024, 64}, {1280, 64}}};
+constexpr std::array<std::array<int, 2>, 10> types{
+    {{2, 8}, {4, 16}, {8, 32}, {16, 32}, {64, 64}, {256, 8}, {512, 16}, {768, 32}, {1024, 64}, {1280, 64}}};
 
 bool is_signed(int type) { return type != 2 && type != 512 && type != 768 && type != 1280; }
 
@@ -42,7 +43,8 @@ std::string refusal(const std::filesystem::path& path, const NiftiReadOptions& o
   try {
     (void)read_nifti(ctx, path, options);
   } catch (const Error& e) {
-    CHECK_MESSAGE(std::string(e.what()).find(path.filename().string()) != std::string::npos, "the message names no file: ", e.what());
+    CHECK_MESSAGE(std::string(e.what()).find(path.filename().string()) != std::string::npos,
+                  "the message names no file: ", e.what());
     return e.id();
   }
   return "";
@@ -50,7 +52,9 @@ std::string refusal(const std::filesystem::path& path, const NiftiReadOptions& o
 
 }  // namespace
 
-TEST_CASE("every type, byte order, version, single file and pair, plain and compressed, slope; also as the C library reads it") {
+TEST_CASE(
+    "every type, byte order, version, single file and pair, plain and compressed, slope; also as the C library reads "
+    "it") {
   Context<Cpu> ctx({.threads = 2});
   const ScratchFolder folder;
   ::nifti_set_debug_level(0);
@@ -61,8 +65,11 @@ TEST_CASE("every type, byte order, version, single file and pair, plain and comp
           for (const bool compressed : {false, true})
             for (const double slope : {0.0, 1.0, -2.5}) {
               NiftiBytes f = some_file();
-              f.datatype = type, f.bitpix = bits, f.big_endian = big, f.version = version, f.single = single, f.slope = slope;
-              f.intercept = slope == 0.0 ? 5.0 : slope == 1.0 ? 0.0 : 7.25;  // an intercept without slope does not count
+              f.datatype = type, f.bitpix = bits, f.big_endian = big, f.version = version, f.single = single,
+              f.slope = slope;
+              f.intercept = slope == 0.0   ? 5.0
+                            : slope == 1.0 ? 0.0
+                                           : 7.25;  // an intercept without slope does not count
               const auto put = [&](const std::string& name, const std::string& bytes) {
                 write_bytes(folder / (compressed ? name + ".gz" : name), compressed ? gzip(bytes) : bytes);
                 return folder / (compressed ? name + ".gz" : name);
@@ -76,7 +83,8 @@ TEST_CASE("every type, byte order, version, single file and pair, plain and comp
               CAPTURE(slope);
               const NiftiVolume v = read_nifti(ctx, path);
               REQUIRE(v.volume.shape() == Extent3{4, 5, 6});
-              bool same = v.info.header.big_endian == big && v.info.header.version == version && v.info.compressed == compressed;
+              bool same = v.info.header.big_endian == big && v.info.header.version == version &&
+                          v.info.compressed == compressed;
               nifti_image* image = ::nifti_image_read(path.c_str(), 1);
               REQUIRE(image != nullptr);
               bool library = image->nx == 4 && image->ny == 5 && image->nz == 6;
@@ -85,29 +93,53 @@ TEST_CASE("every type, byte order, version, single file and pair, plain and comp
                   for (std::int64_t i = 0; i < 4; ++i) {
                     const double raw = stored(type, i, j, k, 0);
                     const float expected = static_cast<float>(slope == 0.0 ? raw : slope * raw + f.intercept);
-                    const float found = v.volume.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j), static_cast<std::size_t>(k));
+                    const float found = v.volume.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j),
+                                                        static_cast<std::size_t>(k));
                     same = same && expected == found;
                     const std::size_t at = static_cast<std::size_t>(i + 4 * (j + 5 * k));
                     double other = 0;
-                    const auto take = [&]<class T>(T) { other = static_cast<double>(static_cast<const T*>(image->data)[at]); };
+                    const auto take = [&]<class T>(T) {
+                      other = static_cast<double>(static_cast<const T*>(image->data)[at]);
+                    };
                     switch (type) {
-                      case 2: take(std::uint8_t{}); break;
-                      case 4: take(std::int16_t{}); break;
-                      case 8: take(std::int32_t{}); break;
-                      case 16: take(float{}); break;
-                      case 64: take(double{}); break;
-                      case 256: take(std::int8_t{}); break;
-                      case 512: take(std::uint16_t{}); break;
-                      case 768: take(std::uint32_t{}); break;
-                      case 1024: take(std::int64_t{}); break;
-                      default: take(std::uint64_t{}); break;
+                      case 2:
+                        take(std::uint8_t{});
+                        break;
+                      case 4:
+                        take(std::int16_t{});
+                        break;
+                      case 8:
+                        take(std::int32_t{});
+                        break;
+                      case 16:
+                        take(float{});
+                        break;
+                      case 64:
+                        take(double{});
+                        break;
+                      case 256:
+                        take(std::int8_t{});
+                        break;
+                      case 512:
+                        take(std::uint16_t{});
+                        break;
+                      case 768:
+                        take(std::uint32_t{});
+                        break;
+                      case 1024:
+                        take(std::int64_t{});
+                        break;
+                      default:
+                        take(std::uint64_t{});
+                        break;
                     }
                     library = library && other == raw;
                   }
               ::nifti_image_free(image);
               CHECK(same);
               CHECK(library);
-              if (!single) std::filesystem::remove(path), std::filesystem::remove(folder / (compressed ? "a.img.gz" : "a.img"));
+              if (!single)
+                std::filesystem::remove(path), std::filesystem::remove(folder / (compressed ? "a.img.gz" : "a.img"));
             }
 }
 
@@ -122,7 +154,8 @@ TEST_CASE("big values keep their size, small ones their digits") {
   write_bytes(folder / "u64.nii", bytes);
   CHECK(read_nifti(ctx, folder / "u64.nii").volume.values(0, 0, 0) == 18446744073709551615.0f);
   f.datatype = 4, f.bitpix = 16, f.slope = 1e-3, f.intercept = 100;
-  write_bytes(folder / "i16.nii", f.header() + f.voxels([](auto i, auto, auto, auto) { return i == 0 ? 32767.0 : -32768.0; }));
+  write_bytes(folder / "i16.nii",
+              f.header() + f.voxels([](auto i, auto, auto, auto) { return i == 0 ? 32767.0 : -32768.0; }));
   const NiftiVolume v = read_nifti(ctx, folder / "i16.nii");
   CHECK(v.volume.values(0, 0, 0) == static_cast<float>(static_cast<double>(1e-3f) * 32767 + 100));
   CHECK(v.volume.values(1, 0, 0) == static_cast<float>(static_cast<double>(1e-3f) * -32768 + 100));
@@ -227,7 +260,8 @@ TEST_CASE("damaged and lying files are refused in words, without memory for what
   header.replace(344, 4, "nix");
   write_bytes(folder / "magic.nii", header + voxels);
   CHECK(refusal(folder / "magic.nii") == "nifti.magic");
-  for (const std::string& foreign : {std::string("\0\0\0\1\0\0\0\3", 8), std::string(128, '\0') + "DICM", std::string("NRRD0004")}) {
+  for (const std::string& foreign :
+       {std::string("\0\0\0\1\0\0\0\3", 8), std::string(128, '\0') + "DICM", std::string("NRRD0004")}) {
     write_bytes(folder / "foreign.nii", foreign + std::string(500, '\x7f'));
     CHECK(refusal(folder / "foreign.nii") == "nifti.magic");
   }
@@ -258,7 +292,8 @@ TEST_CASE("gzip: cut off, damaged, wrong checksum, several members, misnamed, bo
   write_bytes(path, packed.substr(0, packed.size() - 3));  // only the checksum is cut
   CHECK(refusal(path) == "gzip.truncated");
   std::string broken = packed;
-  for (std::size_t i = 1; i < 40; ++i) broken[broken.size() / 2 + i] = static_cast<char>(broken[broken.size() / 2 + i] ^ 0x5a);
+  for (std::size_t i = 1; i < 40; ++i)
+    broken[broken.size() / 2 + i] = static_cast<char>(broken[broken.size() / 2 + i] ^ 0x5a);
   write_bytes(path, broken);
   const std::string id = refusal(path);
   CHECK((id == "gzip.corrupt" || id == "gzip.truncated" || id == "nifti.truncated"));
@@ -290,7 +325,7 @@ TEST_CASE("gzip: cut off, damaged, wrong checksum, several members, misnamed, bo
   write_bytes(path, gzip(liar.header() + some_voxels(f)));
   CHECK(refusal(path) == "nifti.truncated");
   liar.dim = {3, 200, 200, 60, 1, 1, 1, 1};
-  struct rusage before {}, after {};
+  struct rusage before{}, after{};
   ::getrusage(RUSAGE_SELF, &before);
   write_bytes(path, gzip(liar.header() + some_voxels(f)));
   CHECK(refusal(path) == "nifti.truncated");
@@ -365,7 +400,8 @@ TEST_CASE("written scans read back: bits, types, both forms, versions, refusals"
   Volume v(Grid{{9, 8, 21}, Affine{{{{-1.5, 0.2, 0, 30}, {0.2, 1.5, 0, -20}, {0, 0, 2.25, 5}}}}});
   const double z = std::sqrt(1.5 * 1.5 + 0.2 * 0.2);
   const Philox rng(1, Purpose::test);
-  for (Index i = 0; i < v.size(); ++i) v.data()[i] = static_cast<float>(rng.normal(static_cast<std::uint64_t>(i))) * 100;
+  for (Index i = 0; i < v.size(); ++i)
+    v.data()[i] = static_cast<float>(rng.normal(static_cast<std::uint64_t>(i))) * 100;
   for (const char* name : {"a.nii", "a.nii.gz"})
     for (const int version : {1, 2}) {
       NiftiWriteOptions o;
@@ -394,10 +430,10 @@ TEST_CASE("written scans read back: bits, types, both forms, versions, refusals"
 
   // Every byte of the header and of the padding after it is set: nothing but what the standard's fields hold.
   const std::string header = read_bytes(folder / "a.nii").substr(0, 544);
-  CHECK(header.substr(240 + 23, 80 - 23) == std::string(57, '\0'));   // description
-  CHECK(header.substr(320, 24) == std::string(24, '\0'));             // aux_file
-  CHECK(header.substr(508, 16) == std::string(16, '\0'));             // intent_name
-  CHECK(header.substr(525, 19) == std::string(19, '\0'));             // unused bytes and "no extensions"
+  CHECK(header.substr(240 + 23, 80 - 23) == std::string(57, '\0'));  // description
+  CHECK(header.substr(320, 24) == std::string(24, '\0'));            // aux_file
+  CHECK(header.substr(508, 16) == std::string(16, '\0'));            // intent_name
+  CHECK(header.substr(525, 19) == std::string(19, '\0'));            // unused bytes and "no extensions"
 
   // Sheared axes have no qform.
   Volume sheared = v;
@@ -419,7 +455,8 @@ TEST_CASE("written scans read back: bits, types, both forms, versions, refusals"
   CHECK(out.info.header.type.type == NiftiType::int16);
   CHECK(out.info.header.slope == 0.5);
   CHECK(read_bytes(folder / "out.nii").find("Somebody") == std::string::npos);
-  in.volume.data()[0] = 1e9f, in.volume.data()[1] = -1e9f, in.volume.data()[2] = 10.3f, in.volume.data()[3] = std::nanf("");
+  in.volume.data()[0] = 1e9f, in.volume.data()[1] = -1e9f, in.volume.data()[2] = 10.3f,
+  in.volume.data()[3] = std::nanf("");
   NiftiWriteOptions o = like_input(in.info);
   o.file.overwrite = true;
   write_nifti(ctx, folder / "out.nii", in.volume, o);
@@ -474,7 +511,7 @@ TEST_CASE("a full disk leaves nothing behind") {
   Volume v(Grid{{64, 64, 64}, Affine{}});
   for (Index i = 0; i < v.size(); ++i) v.data()[i] = static_cast<float>(i);
   // A limit on the file size stands in for the full disk: the write fails in the middle.
-  struct rlimit saved {}, small {};
+  struct rlimit saved{}, small{};
   ::getrlimit(RLIMIT_FSIZE, &saved);
   small = saved;
   small.rlim_cur = 100000;

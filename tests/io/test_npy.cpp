@@ -18,10 +18,13 @@ std::string npy(const std::string& header, const std::string& data, int version 
   return s + header + data;
 }
 std::string header(const std::string& descr, const std::string& shape, bool fortran = false) {
-  return "{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") + ", 'shape': " + shape + ", }   \n";
+  return "{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") + ", 'shape': " + shape +
+         ", }   \n";
 }
 NpyArray array(const std::string& text) { return NpyArray(bytes_of(text), "a.npy", nullptr); }
-std::string id_of(const std::string& text) { return error_of([&] { array(text).read<double>(); }).id(); }
+std::string id_of(const std::string& text) {
+  return error_of([&] { array(text).read<double>(); }).id();
+}
 
 template <class T>
 std::string raw(std::initializer_list<T> values) {
@@ -50,8 +53,8 @@ std::string deflated(const std::string& data) {
 struct Zip {
   std::string body, directory;
   std::uint16_t count = 0;
-  void add(const std::string& name, const std::string& content, bool deflate, std::uint64_t claimed = ~std::uint64_t{0}, bool zip64 = false,
-           std::uint16_t flags = 0, std::uint16_t method_override = 0xffff) {
+  void add(const std::string& name, const std::string& content, bool deflate, std::uint64_t claimed = ~std::uint64_t{0},
+           bool zip64 = false, std::uint16_t flags = 0, std::uint16_t method_override = 0xffff) {
     const std::string packed = deflate ? deflated(content) : content;
     const auto method = static_cast<std::uint16_t>(method_override != 0xffff ? method_override : deflate ? 8 : 0);
     const std::uint32_t crc = crc32_of(bytes_of(content));
@@ -77,7 +80,8 @@ struct Zip {
       put(extra, static_cast<std::uint64_t>(local));
     }
     put(directory, std::uint32_t{0x02014b50});
-    for (const std::uint16_t v : {std::uint16_t{20}, std::uint16_t{20}, flags, method, std::uint16_t{0}, std::uint16_t{0}})
+    for (const std::uint16_t v :
+         {std::uint16_t{20}, std::uint16_t{20}, flags, method, std::uint16_t{0}, std::uint16_t{0}})
       put(directory, v);
     put(directory, crc);
     put(directory, zip64 ? 0xffffffffu : static_cast<std::uint32_t>(packed.size()));
@@ -108,12 +112,16 @@ TEST_CASE("npy: types, byte orders, versions") {
   CHECK(array(npy(header("<f8", "(1, 2)"), raw<double>({1.5, -2.0}), 2)).shape() == std::vector<Index>{1, 2});
   CHECK(array(npy(header("<f2", "()"), raw<std::uint16_t>({0x3c00}), 3)).read<float>() == std::vector<float>{1.0f});
   CHECK(array(npy(header("<i8", "(0, 3)"), "")).read<float>().empty());
-  CHECK(array(npy(header("|u1", "(3L,)"), "\x01\x02\xff")).read<std::int64_t>() == std::vector<std::int64_t>{1, 2, 255});
-  CHECK(array(npy(header("|b1", "(2,)"), std::string("\0\1", 2))).read<std::uint8_t>() == std::vector<std::uint8_t>{0, 1});
+  CHECK(array(npy(header("|u1", "(3L,)"), "\x01\x02\xff")).read<std::int64_t>() ==
+        std::vector<std::int64_t>{1, 2, 255});
+  CHECK(array(npy(header("|b1", "(2,)"), std::string("\0\1", 2))).read<std::uint8_t>() ==
+        std::vector<std::uint8_t>{0, 1});
   CHECK(array(npy(header(">f4", "(2,)"), std::string("\x3f\xc0\x00\x00\xc0\x00\x00\x00", 8))).read<float>() ==
         std::vector<float>{1.5f, -2.0f});
-  CHECK(array(npy(header(">i2", "(1,)"), std::string("\x01\x02", 2))).read<std::int32_t>() == std::vector<std::int32_t>{0x0102});
-  CHECK(array(npy("{\"shape\":(1),'fortran_order':False,'descr':'<i4'}", raw<std::int32_t>({5}))).read<Index>() == std::vector<Index>{5});
+  CHECK(array(npy(header(">i2", "(1,)"), std::string("\x01\x02", 2))).read<std::int32_t>() ==
+        std::vector<std::int32_t>{0x0102});
+  CHECK(array(npy("{\"shape\":(1),'fortran_order':False,'descr':'<i4'}", raw<std::int32_t>({5}))).read<Index>() ==
+        std::vector<Index>{5});
 }
 
 TEST_CASE("npy: column-major arrays are transposed") {
@@ -140,10 +148,11 @@ TEST_CASE("npy: damage") {
   CHECK(id_of(npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", "")) == "npy.dtype");
   for (const char* shape : {"(-1,)", "2", "(2", "(2,,)", "(2 3)", "(99999999999999999999,)", "('2',)", "(2.0,)"})
     CHECK_MESSAGE(id_of(npy(header("<f4", shape), "12345678")) == "npy.header", shape);
-  for (const char* text : {"", "{", "{}", "{'descr': '<f4', 'shape': (2,)}", "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2,)}",
-                           "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x",
-                           "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}",
-                           "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'more': 1}"})
+  for (const char* text :
+       {"", "{", "{}", "{'descr': '<f4', 'shape': (2,)}", "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2,)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x",
+        "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'more': 1}"})
     CHECK_MESSAGE(id_of(npy(text, "12345678")) == "npy.header", text);
   CHECK(id_of(npy(header("<f8", "(4294967296, 4294967296)"), "")) == "npy.shape");
   CHECK(id_of(npy(header("<f8", "(0, 4294967296, 4294967296)"), "")) == "npy.shape");
@@ -168,7 +177,8 @@ TEST_CASE("npy: written and read back") {
 }
 
 TEST_CASE("npz: stored, deflated, zip64") {
-  const std::string a = npy(header("<f4", "(2,)"), raw<float>({1, 2})), b = npy(header("<i8", "(5000,)"), std::string(40000, '\0'));
+  const std::string a = npy(header("<f4", "(2,)"), raw<float>({1, 2})),
+                    b = npy(header("<i8", "(5000,)"), std::string(40000, '\0'));
   Zip zip;
   zip.add("a.npy", a, false);
   zip.add("b.npy", b, true);
@@ -188,7 +198,8 @@ TEST_CASE("npz: damage") {
     return error_of([&] {
              const NpzFile file(bytes_of(text), "z.npz", limits);
              for (const std::string& name : file.names()) (void)file.array(name).read<double>();
-           }).id();
+           })
+        .id();
   };
   const auto made = [&](auto... more) {
     Zip zip;
@@ -199,8 +210,8 @@ TEST_CASE("npz: damage") {
   CHECK(id("") == "npz.magic");
   CHECK(id(std::string(100, 'x')) == "npz.magic");
   CHECK(id(made(false, a.size() + 1)) == "npz.size");
-  CHECK(id(made(true, std::uint64_t{1} << 31)) == "npz.size");                      // beyond what deflate can do
-  CHECK(id(made(true, std::uint64_t{1} << 60, true)) == "npz.size");                // beyond the limit
+  CHECK(id(made(true, std::uint64_t{1} << 31)) == "npz.size");        // beyond what deflate can do
+  CHECK(id(made(true, std::uint64_t{1} << 60, true)) == "npz.size");  // beyond the limit
   CHECK(id(made(true, a.size() + 1)) == "npz.inflate");
   CHECK(id(made(true, a.size() - 1)) == "npz.inflate");
   CHECK(id(made(true, a.size(), false, std::uint16_t{1})) == "npz.encrypted");

@@ -23,7 +23,8 @@ TEST_CASE("outputs: none is an input, by any of its names") {
   guard.input(folder / "linked/other.nii.gz");
   guard.input(folder / "missing.csv");
   guard.input("");
-  for (const char* name : {"scan.nii.gz", "./scan.nii.gz", "sub/../scan.nii.gz", "link.nii.gz", "hard.nii.gz", "sub/other.nii.gz", "linked/other.nii.gz", "missing.csv"}) {
+  for (const char* name : {"scan.nii.gz", "./scan.nii.gz", "sub/../scan.nii.gz", "link.nii.gz", "hard.nii.gz",
+                           "sub/other.nii.gz", "linked/other.nii.gz", "missing.csv"}) {
     CAPTURE(name);
     CHECK(error_of([&] { guard.output(folder / name); }).id() == "output.input");
   }
@@ -44,7 +45,8 @@ TEST_CASE("outputs: none is an input, by any of its names") {
 
 TEST_CASE("outputs: what is made anew holds no input") {
   const ScratchFolder folder;
-  CHECK(error_of([&] { require_kept(folder.path, {"mae", "cohort"}, {"", folder / "cohort/volumes.csv"}); }).id() == "output.input");
+  CHECK(error_of([&] { require_kept(folder.path, {"mae", "cohort"}, {"", folder / "cohort/volumes.csv"}); }).id() ==
+        "output.input");
   CHECK_NOTHROW(require_kept(folder.path, {"mae", "cohort"}, {folder / "cohort2/volumes.csv", folder / "volumes.csv"}));
 }
 
@@ -92,7 +94,8 @@ TEST_CASE("outputs: folders and streams fail in words of their own") {
   CHECK_NOTHROW(make_folder(folder / "new/deep/"));
   if (::geteuid() != 0) {
     std::filesystem::create_directory(folder / "locked");
-    std::filesystem::permissions(folder / "locked", std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+    std::filesystem::permissions(folder / "locked",
+                                 std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
     CHECK(text([&] { make_folder(folder / "locked/x"); }).find("Permission denied") != std::string::npos);
     CHECK(text([&] { AtomicFile(folder / "locked/x"); }).find("Permission denied") != std::string::npos);
   }

@@ -29,8 +29,9 @@ std::string mistake(const std::string& text, WeightSource from = WeightSource::m
 }  // namespace
 
 TEST_CASE("peer config: MONAI's constructor, its defaults and what is ignored") {
-  const auto peer = mae_config_from_peer(parsed(R"({"in_channels":2,"img_size":96,"patch_size":[16,8,16],"dropout_rate":0.1,"more":1})"),
-                                         WeightSource::monai, "c.json");
+  const auto peer = mae_config_from_peer(
+      parsed(R"({"in_channels":2,"img_size":96,"patch_size":[16,8,16],"dropout_rate":0.1,"more":1})"),
+      WeightSource::monai, "c.json");
   const Mae3dConfig& c = peer.config;
   CHECK(c.encoder.channels == 2);
   CHECK(c.encoder.image == Extent3{96, 96, 96});
@@ -67,13 +68,15 @@ TEST_CASE("peer config: facebookresearch/mae's constructor") {
 
 TEST_CASE("peer config: mistakes are named") {
   CHECK(mistake(R"({"img_size":96,"patch_size":16})") == "c.json: the argument \"in_channels\" is missing");
-  CHECK(mistake(R"({"in_channels":1,"img_size":[96,96],"patch_size":16})") == "c.json: img_size: expected a list of 3, came a list of 2");
+  CHECK(mistake(R"({"in_channels":1,"img_size":[96,96],"patch_size":16})") ==
+        "c.json: img_size: expected a list of 3, came a list of 2");
   CHECK(mistake(R"({"in_channels":"1","img_size":96,"patch_size":16})") ==
         "c.json: in_channels: expected a whole number, came the text \"1\"");
-  CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"spatial_dims":2})") == "c.json: spatial_dims: 2 is not supported");
+  CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"spatial_dims":2})") ==
+        "c.json: spatial_dims: 2 is not supported");
   CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":17})").starts_with("c.json: vit3d: image extent 96"));
-  CHECK(
-      mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"pos_embed_type":"none"})").starts_with("c.json: pos_embed_type \"none\""));
+  CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"pos_embed_type":"none"})")
+            .starts_with("c.json: pos_embed_type \"none\""));
   CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"pos_embed_type":"learnable"})")
             .starts_with("c.json: pos_embed_type \"learnable\""));
   CHECK(mistake(R"({"in_channels":2,"img_size":96,"patch_size":16,"proj_type":"perceptron"})")
@@ -87,21 +90,24 @@ TEST_CASE("peer config: the fixtures' weights fit the models that their configs 
   Context<Cpu> context({.threads = 1});
   {
     const auto peer = mae_config_from_peer(fixture_config("mae_monai"), WeightSource::monai, "c");
-    const ConversionPlan plan = plan_for("mae_monai", WeightSource::monai, WeightTarget::mae, Mae3d<Cpu, F32>(context, peer.config));
+    const ConversionPlan plan =
+        plan_for("mae_monai", WeightSource::monai, WeightTarget::mae, Mae3d<Cpu, F32>(context, peer.config));
     CHECK_MESSAGE((plan.complete() && plan.unexpected.empty()), conversion_text(plan));
     CHECK(plan.matched.size() == 50);
     CHECK(plan.ignored.size() == 30);
-    const ConversionPlan encoder =
-        plan_for("mae_monai", WeightSource::monai, WeightTarget::encoder, Vit3d<Cpu, F32>(context, peer.config.encoder));
+    const ConversionPlan encoder = plan_for("mae_monai", WeightSource::monai, WeightTarget::encoder,
+                                            Vit3d<Cpu, F32>(context, peer.config.encoder));
     CHECK_MESSAGE((encoder.complete() && encoder.unexpected.empty()), conversion_text(encoder));
     CHECK(encoder.matched.size() == 30);
     // The other naming scheme must not fit.
-    const ConversionPlan wrong = plan_for("mae_monai", WeightSource::timm, WeightTarget::mae, Mae3d<Cpu, F32>(context, peer.config));
+    const ConversionPlan wrong =
+        plan_for("mae_monai", WeightSource::timm, WeightTarget::mae, Mae3d<Cpu, F32>(context, peer.config));
     CHECK_FALSE(wrong.complete());
   }
   {
     const auto peer = mae_config_from_peer(fixture_config("mae_timm_names"), WeightSource::timm, "c");
-    const ConversionPlan plan = plan_for("mae_timm_names", WeightSource::timm, WeightTarget::mae, Mae3d<Cpu, F32>(context, peer.config));
+    const ConversionPlan plan =
+        plan_for("mae_timm_names", WeightSource::timm, WeightTarget::mae, Mae3d<Cpu, F32>(context, peer.config));
     CHECK_MESSAGE((plan.complete() && plan.unexpected.empty()), conversion_text(plan));
     CHECK(plan.matched.size() == 50);
   }
@@ -118,7 +124,8 @@ TEST_CASE("peer config: the fixtures' weights fit the models that their configs 
     auto config = fixture_config("mae_monai");
     config["mlp_dim"] = 95;
     const auto peer = mae_config_from_peer(config, WeightSource::monai, "c");
-    const ConversionPlan plan = plan_for("mae_monai", WeightSource::monai, WeightTarget::mae, Mae3d<Cpu, F32>(context, peer.config));
+    const ConversionPlan plan =
+        plan_for("mae_monai", WeightSource::monai, WeightTarget::mae, Mae3d<Cpu, F32>(context, peer.config));
     CHECK(plan.wrong_shape.size() == 6);  // two weights and a bias per encoder block
     CHECK_FALSE(plan.complete());
   }

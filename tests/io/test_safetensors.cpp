@@ -4,8 +4,8 @@
 
 #include <limits>
 
-#include "tests/io/damage.hpp"
 #include "braing3n/base/philox.hpp"
+#include "tests/io/damage.hpp"
 
 using namespace braing3n;
 using namespace braing3n::test;
@@ -76,7 +76,8 @@ TEST_CASE("safetensors: every kind of damage has its own error") {
     CHECK(id_of(whole.substr(0, whole.size() - 1)) == "safetensors.range");
   }
   SUBCASE("header length") {
-    CHECK(id_of(safetensors_text(one(f4), data, std::numeric_limits<std::int64_t>::max())) == "safetensors.header_size");
+    CHECK(id_of(safetensors_text(one(f4), data, std::numeric_limits<std::int64_t>::max())) ==
+          "safetensors.header_size");
     std::string all_ones = safetensors_text(one(f4), data);
     for (int i = 0; i < 8; ++i) all_ones[static_cast<std::size_t>(i)] = static_cast<char>(0xff);
     CHECK(id_of(all_ones) == "safetensors.header_size");
@@ -89,33 +90,39 @@ TEST_CASE("safetensors: every kind of damage has its own error") {
     CHECK(id_of(safetensors_text(one(f4), data, 20)) == "safetensors.json");  // cuts the text
   }
   SUBCASE("text that is not the format") {
-    for (const char* bad : {"{", "{]", "{\"a\":}", "{}{}", "{} x", "{\"__metadata__\":{},}", "{\"\xff\":{}}", "{\"a\\u12\":1}", "{'a':1}"})
+    for (const char* bad : {"{", "{]", "{\"a\":}", "{}{}", "{} x", "{\"__metadata__\":{},}", "{\"\xff\":{}}",
+                            "{\"a\\u12\":1}", "{'a':1}"})
       CHECK_MESSAGE(id_of(safetensors_text(bad, "")) == "safetensors.json", bad);
-    for (const char* bad :
-         {R"({"a":1})", R"({"a":null})", R"({"a":[]})", R"({"a":"x"})", R"({"a":true})", R"({"__metadata__":[]})",
-          R"({"__metadata__":{"k":1}})", R"({"__metadata__":{"k":{}}})", R"({"__metadata__":{"k":null}})", R"({"__metadata__":"x"})"})
+    for (const char* bad : {R"({"a":1})", R"({"a":null})", R"({"a":[]})", R"({"a":"x"})", R"({"a":true})",
+                            R"({"__metadata__":[]})", R"({"__metadata__":{"k":1}})", R"({"__metadata__":{"k":{}}})",
+                            R"({"__metadata__":{"k":null}})", R"({"__metadata__":"x"})"})
       CHECK_MESSAGE(id_of(safetensors_text(bad, "")) == "safetensors.type", bad);
-    for (const char* fields : {R"("dtype":4,"shape":[2],"data_offsets":[0,8])", R"("dtype":["F32"],"shape":[2],"data_offsets":[0,8])",
-                               R"("dtype":"F32","shape":2,"data_offsets":[0,8])", R"("dtype":"F32","shape":[[2]],"data_offsets":[0,8])",
-                               R"("dtype":"F32","shape":[2.0],"data_offsets":[0,8])", R"("dtype":"F32","shape":["2"],"data_offsets":[0,8])",
-                               R"("dtype":"F32","shape":[-2],"data_offsets":[0,8])", R"("dtype":"F32","shape":[2],"data_offsets":[-8,0])",
-                               R"("dtype":"F32","shape":[2e0],"data_offsets":[0,8])", R"("dtype":"F32","shape":[2],"data_offsets":{"0":8})",
-                               R"("dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,8])"})
+    for (const char* fields :
+         {R"("dtype":4,"shape":[2],"data_offsets":[0,8])", R"("dtype":["F32"],"shape":[2],"data_offsets":[0,8])",
+          R"("dtype":"F32","shape":2,"data_offsets":[0,8])", R"("dtype":"F32","shape":[[2]],"data_offsets":[0,8])",
+          R"("dtype":"F32","shape":[2.0],"data_offsets":[0,8])", R"("dtype":"F32","shape":["2"],"data_offsets":[0,8])",
+          R"("dtype":"F32","shape":[-2],"data_offsets":[0,8])", R"("dtype":"F32","shape":[2],"data_offsets":[-8,0])",
+          R"("dtype":"F32","shape":[2e0],"data_offsets":[0,8])", R"("dtype":"F32","shape":[2],"data_offsets":{"0":8})",
+          R"("dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,8])"})
       CHECK_MESSAGE(id_of(safetensors_text(one(fields), data)) == "safetensors.type", fields);
     std::string deep = "{\"a\":";
     for (int i = 0; i < 200'000; ++i) deep += "[";
     CHECK(id_of(safetensors_text(deep, "")) == "safetensors.type");
   }
   SUBCASE("fields") {
-    for (const char* fields :
-         {R"("shape":[2],"data_offsets":[0,8])", R"("dtype":"F32","data_offsets":[0,8])", R"("dtype":"F32","shape":[2])",
-          R"("dtype":"F32","shape":[2],"data_offsets":[0])", R"("dtype":"F32","shape":[2],"data_offsets":[])", "",
-          R"("dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1)"})
+    for (const char* fields : {R"("shape":[2],"data_offsets":[0,8])", R"("dtype":"F32","data_offsets":[0,8])",
+                               R"("dtype":"F32","shape":[2])", R"("dtype":"F32","shape":[2],"data_offsets":[0])",
+                               R"("dtype":"F32","shape":[2],"data_offsets":[])", "",
+                               R"("dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1)"})
       CHECK_MESSAGE(id_of(safetensors_text(one(fields), data)) == "safetensors.field", fields);
-    CHECK(id_of(safetensors_text(one(R"("dtype":"F32","shape":[2],"data_offsets":[0,8,8])"), data)) == "safetensors.rank");
-    CHECK(id_of(safetensors_text(one(R"("dtype":"F33","shape":[2],"data_offsets":[0,8])"), data)) == "safetensors.dtype");
-    CHECK(id_of(safetensors_text(one(R"("dtype":"f32","shape":[2],"data_offsets":[0,8])"), data)) == "safetensors.dtype");
-    CHECK(id_of(safetensors_text(one(R"("dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8])"), data)) == "safetensors.dtype");
+    CHECK(id_of(safetensors_text(one(R"("dtype":"F32","shape":[2],"data_offsets":[0,8,8])"), data)) ==
+          "safetensors.rank");
+    CHECK(id_of(safetensors_text(one(R"("dtype":"F33","shape":[2],"data_offsets":[0,8])"), data)) ==
+          "safetensors.dtype");
+    CHECK(id_of(safetensors_text(one(R"("dtype":"f32","shape":[2],"data_offsets":[0,8])"), data)) ==
+          "safetensors.dtype");
+    CHECK(id_of(safetensors_text(one(R"("dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8])"), data)) ==
+          "safetensors.dtype");
   }
   SUBCASE("duplicates") {
     const std::string a = "\"a\":{" + f4 + "}";
@@ -143,24 +150,28 @@ TEST_CASE("safetensors: every kind of damage has its own error") {
     CHECK(two("[0,4]", "[4,7]", 8) == "safetensors.size");
     CHECK(two("[0,4]", "[18446744073709551612,18446744073709551615]", 8) == "safetensors.range");
     CHECK(id_of(safetensors_text("{}", "x")) == "safetensors.trailing");
-    CHECK(id_of(safetensors_text(
-              R"({"z":{"dtype":"U8","shape":[0],"data_offsets":[1,1]},"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", "xxxx")) ==
-          "safetensors.overlap");
-    CHECK(id_of(safetensors_text(R"({"z":{"dtype":"U8","shape":[0],"data_offsets":[3,3]}})", "abc")) == "safetensors.hole");
+    CHECK(
+        id_of(safetensors_text(
+            R"({"z":{"dtype":"U8","shape":[0],"data_offsets":[1,1]},"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})",
+            "xxxx")) == "safetensors.overlap");
+    CHECK(id_of(safetensors_text(R"({"z":{"dtype":"U8","shape":[0],"data_offsets":[3,3]}})", "abc")) ==
+          "safetensors.hole");
     SafetensorsLimits lenient;
     lenient.allow_trailing_bytes = true;
     CHECK(parsed(safetensors_text("{}", "xxxx"), lenient).trailing_bytes() == 4);
   }
   SUBCASE("sizes that overflow") {
-    for (const char* shape : {"[4611686018427387904,4]", "[4294967296,4294967296]", "[18446744073709551615]", "[9223372036854775807,2]",
-                              "[0,4294967296,4294967296]", "[1152921504606846977]", "[2,1152921504606846976]"})
-      CHECK_MESSAGE(id_of(safetensors_text(concat(R"({"a":{"dtype":"F64","shape":)", shape, R"(,"data_offsets":[0,0]}})"), "")) ==
-                        "safetensors.shape",
-                    shape);
-    CHECK(id_of(safetensors_text(R"({"a":{"dtype":"F64","shape":[1152921504606846976],"data_offsets":[0,8]}})", data)) ==
-          "safetensors.size");
-    CHECK(id_of(safetensors_text(R"({"a":{"dtype":"F64","shape":[0,1152921504606846976],"data_offsets":[0,8]}})", data)) ==
-          "safetensors.size");
+    for (const char* shape :
+         {"[4611686018427387904,4]", "[4294967296,4294967296]", "[18446744073709551615]", "[9223372036854775807,2]",
+          "[0,4294967296,4294967296]", "[1152921504606846977]", "[2,1152921504606846976]"})
+      CHECK_MESSAGE(
+          id_of(safetensors_text(concat(R"({"a":{"dtype":"F64","shape":)", shape, R"(,"data_offsets":[0,0]}})"), "")) ==
+              "safetensors.shape",
+          shape);
+    CHECK(id_of(safetensors_text(R"({"a":{"dtype":"F64","shape":[1152921504606846976],"data_offsets":[0,8]}})",
+                                 data)) == "safetensors.size");
+    CHECK(id_of(safetensors_text(R"({"a":{"dtype":"F64","shape":[0,1152921504606846976],"data_offsets":[0,8]}})",
+                                 data)) == "safetensors.size");
   }
   SUBCASE("limits") {
     SafetensorsLimits tight;
@@ -172,11 +183,13 @@ TEST_CASE("safetensors: every kind of damage has its own error") {
     CHECK(id_of(safetensors_text("{\"a\":" + zero + ",\"b\":" + zero + "}", ""), tight) == "safetensors.count");
     CHECK(id_of(safetensors_text("{\"abcd\":" + zero + "}", ""), tight) == "safetensors.name");
     CHECK(id_of(safetensors_text("{\"\":" + zero + "}", ""), tight) == "safetensors.name");
-    CHECK(id_of(safetensors_text(R"({"a":{"dtype":"U8","shape":[1,1,1],"data_offsets":[0,1]}})", "x"), tight) == "safetensors.rank");
+    CHECK(id_of(safetensors_text(R"({"a":{"dtype":"U8","shape":[1,1,1],"data_offsets":[0,1]}})", "x"), tight) ==
+          "safetensors.rank");
   }
   SUBCASE("messages never carry control characters") {
-    const Error e =
-        error_of([&] { parsed(safetensors_text("{\"a\\u001b[31m\":{\"dtype\":\"\\u0007\",\"shape\":[],\"data_offsets\":[0,0]}}", "")); });
+    const Error e = error_of([&] {
+      parsed(safetensors_text("{\"a\\u001b[31m\":{\"dtype\":\"\\u0007\",\"shape\":[],\"data_offsets\":[0,0]}}", ""));
+    });
     CHECK(std::string(e.what()).find('\x1b') == std::string::npos);
     CHECK(std::string(e.what()).find('\x07') == std::string::npos);
   }
@@ -186,7 +199,8 @@ TEST_CASE("safetensors: thousands of mutations never crash and never pass unnoti
   const ScratchFolder folder;
   const std::vector<float> values{1, 2, 3, 4, 5, 6};
   const std::vector<std::int64_t> ids{7, 8};
-  const std::vector<NamedTensor> tensors{named_tensor<float>("weight", {2, 3}, values), named_tensor<std::int64_t>("ids", {2}, ids)};
+  const std::vector<NamedTensor> tensors{named_tensor<float>("weight", {2, 3}, values),
+                                         named_tensor<std::int64_t>("ids", {2}, ids)};
   write_safetensors(folder / "small", tensors, {{"kind", "test"}}, {}, true);
   const std::string whole = content_of(folder / "small");
   REQUIRE(SafetensorsFile(folder / "small").verify_checksum());
@@ -199,10 +213,18 @@ TEST_CASE("safetensors: thousands of mutations never crash and never pass unnoti
     for (std::uint32_t i = 0; i < flips; ++i) {
       const std::size_t at = rng.integer(draw++) % mutant.size();
       switch (rng.integer(draw++) % 4) {
-        case 0: mutant[at] = static_cast<char>(rng.integer(draw++)); break;
-        case 1: mutant[at] = static_cast<char>(mutant[at] ^ (1 << (rng.integer(draw++) % 8))); break;
-        case 2: mutant.erase(at, 1 + rng.integer(draw++) % 4); break;
-        default: mutant.insert(at, 1, "0123456789[]{}\",:"[rng.integer(draw++) % 17]); break;
+        case 0:
+          mutant[at] = static_cast<char>(rng.integer(draw++));
+          break;
+        case 1:
+          mutant[at] = static_cast<char>(mutant[at] ^ (1 << (rng.integer(draw++) % 8)));
+          break;
+        case 2:
+          mutant.erase(at, 1 + rng.integer(draw++) % 4);
+          break;
+        default:
+          mutant.insert(at, 1, "0123456789[]{}\",:"[rng.integer(draw++) % 17]);
+          break;
       }
       if (mutant.empty()) mutant = "x";
     }
@@ -231,7 +253,8 @@ TEST_CASE("safetensors: what is written is read back, bit for bit") {
   const std::vector<bfloat16> h{bfloat16(1.5f), bfloat16(-3.0f)};
   const std::vector<std::uint8_t> u{1, 2, 3};
   std::vector<NamedTensor> tensors{named_tensor<std::uint8_t>("u", {3}, u), named_tensor<bfloat16>("h", {2, 1}, h),
-                                   named_tensor<double>("d", {2, 2}, d), named_tensor<float>("owned", {1}, std::vector<float>{4.0f}),
+                                   named_tensor<double>("d", {2, 2}, d),
+                                   named_tensor<float>("owned", {1}, std::vector<float>{4.0f}),
                                    named_tensor<float>("none", {0, 3}, std::vector<float>{})};
   write_safetensors(folder / "a.safetensors", tensors, {{"note", "quote \" backslash \\ newline \n"}}, {}, true);
   const SafetensorsFile file(folder / "a.safetensors");
@@ -244,7 +267,8 @@ TEST_CASE("safetensors: what is written is read back, bit for bit") {
     CHECK(back.shape == t.shape);
     REQUIRE(back.bytes.size() == t.bytes.size());
     if (!t.bytes.empty()) CHECK(std::memcmp(back.bytes.data(), t.bytes.data(), t.bytes.size()) == 0);
-    CHECK(reinterpret_cast<std::uintptr_t>(back.bytes.data()) % size_of(back.dtype) == 0);  // aligned whatever the order was
+    CHECK(reinterpret_cast<std::uintptr_t>(back.bytes.data()) % size_of(back.dtype) ==
+          0);  // aligned whatever the order was
   }
   CHECK(file.read<float>("h") == std::vector<float>{1.5f, -3.0f});
   CHECK(error_of([&] { file.read<float>("d"); }).id() == "dtype.range");  // 1e300 is not a float

@@ -11,7 +11,8 @@ TEST_CASE("safetensors: as tensors") {
   Context<Cpu> ctx({.threads = 1});
   const ScratchFolder folder;
   const std::vector<float> v{1, 2, 3, 4, 5, 6};
-  const std::vector<NamedTensor> tensors{named_tensor<float>("m", {2, 3}, v), named_tensor<float>("deep", {1, 1, 1, 1, 1, 2, 3}, v),
+  const std::vector<NamedTensor> tensors{named_tensor<float>("m", {2, 3}, v),
+                                         named_tensor<float>("deep", {1, 1, 1, 1, 1, 2, 3}, v),
                                          named_tensor<float>("scalar", {}, std::span(v).first(1))};
   write_safetensors(folder / "t", tensors);
   const SafetensorsFile file(folder / "t");

@@ -26,8 +26,10 @@ TrainingInfo at_step(Index step) {
 
 void save(const std::filesystem::path& path, Index step, std::size_t size = 100) {
   const std::vector<float> weights(size, static_cast<float>(step)), ema(size, static_cast<float>(-step));
-  std::vector<NamedTensor> tensors = in_group("weights", {named_tensor<float>("w", {static_cast<Index>(size)}, weights)});
-  for (NamedTensor& t : in_group("ema", {named_tensor<float>("w", {static_cast<Index>(size)}, ema)})) tensors.push_back(t);
+  std::vector<NamedTensor> tensors =
+      in_group("weights", {named_tensor<float>("w", {static_cast<Index>(size)}, weights)});
+  for (NamedTensor& t : in_group("ema", {named_tensor<float>("w", {static_cast<Index>(size)}, ema)}))
+    tensors.push_back(t);
   save_training_state(path, at_step(step), tensors);
 }
 
@@ -175,8 +177,10 @@ TEST_CASE("training state: only the same run is resumed") {
   CHECK(message([](auto& i) { i.kind = "dit3d"; }) == start + "kind \"mae3d\" there, \"dit3d\" here");
   CHECK(message([](auto& i) { i.config = R"({"encoder":{"depth":3},"lr":0.1})"; }) ==
         start + "config differs at encoder.depth (2 there, 3 here)");
-  CHECK(message([](auto& i) { i.config = R"({"encoder":{"depth":2}})"; }) == start + "config differs at lr (0.1 there, nothing here)");
-  CHECK(message([](auto& i) { i.config = R"({"encoder":{"depth":2},"lr":0.1,"x":1})"; }) == start + "config differs at x (nothing there, 1 here)");
+  CHECK(message([](auto& i) { i.config = R"({"encoder":{"depth":2}})"; }) ==
+        start + "config differs at lr (0.1 there, nothing here)");
+  CHECK(message([](auto& i) { i.config = R"({"encoder":{"depth":2},"lr":0.1,"x":1})"; }) ==
+        start + "config differs at x (nothing there, 1 here)");
   CHECK(message([](auto& i) { i.manifest_hash = "abd"; }) == start + "data manifest \"abc\" there, \"abd\" here");
   CHECK(message([](auto& i) { i.progress.seed = 1; }).starts_with(start + "seed"));
   // Everything that differs is named at once, the seed first: what is drawn from it differs too.
@@ -185,7 +189,9 @@ TEST_CASE("training state: only the same run is resumed") {
     i.config = R"({"encoder":{"depth":3},"lr":0.2})";
     i.manifest_hash = "abd";
   });
-  CHECK(all.starts_with(concat(start, "seed ", state.info().progress.seed, " there, 1 here; config differs at encoder.depth (2 there, 3 here), lr (0.1 there, 0.2 here); data manifest")));
+  CHECK(all.starts_with(concat(
+      start, "seed ", state.info().progress.seed,
+      " there, 1 here; config differs at encoder.depth (2 there, 3 here), lr (0.1 there, 0.2 here); data manifest")));
   CHECK(all.find("follows the seed") != std::string::npos);
   // Scans that were made again; a state that does not say is taken as before.
   here.extra["scan_files"] = "new";
@@ -193,7 +199,8 @@ TEST_CASE("training state: only the same run is resumed") {
   TrainingInfo told = state.info();
   told.extra["scan_files"] = "old";
   save_training_state(folder / "told", told, state.file().tensors());
-  CHECK(error_of([&] { require_same_run(TrainingStateFile(folder / "told"), here); }).text().find("made again") != std::string::npos);
+  CHECK(error_of([&] { require_same_run(TrainingStateFile(folder / "told"), here); }).text().find("made again") !=
+        std::string::npos);
   here.extra["scan_files"] = "old";
   CHECK_NOTHROW(require_same_run(TrainingStateFile(folder / "told"), here));
 }

@@ -24,9 +24,12 @@ Volume blob() {
   for (Index i = 0; i < 17; ++i)
     for (Index j = 0; j < 21; ++j)
       for (Index k = 0; k < 19; ++k) {
-        const double x = (static_cast<double>(i) - 7) / 7, y = (static_cast<double>(j) - 11) / 9, z = (static_cast<double>(k) - 9) / 8;
+        const double x = (static_cast<double>(i) - 7) / 7, y = (static_cast<double>(j) - 11) / 9,
+                     z = (static_cast<double>(k) - 9) / 8;
         const double r = x * x + y * y + z * z;
-        if (r < 1) v.data()[(i * 21 + j) * 19 + k] = static_cast<float>(1000 * (1.2 - r + 0.3 * x * y + 0.2 * z + 0.1 * std::sin(9 * x + 5 * z)));
+        if (r < 1)
+          v.data()[(i * 21 + j) * 19 + k] =
+              static_cast<float>(1000 * (1.2 - r + 0.3 * x * y + 0.2 * z + 0.1 * std::sin(9 * x + 5 * z)));
       }
   return v;
 }
@@ -82,8 +85,10 @@ TEST_CASE("each of 48 orientations comes back in its own geometry, equal voxel f
     const Shape s = p.data.shape(), batch{1, s[0], s[1], s[2], 1};
     const auto mean = mean_tokens_forward(encoder.tokens(p.data.reshape(batch)));
     Pass<Cpu> pass(ctx);
-    const auto y = decode(pass, tokenizer.model.decoder, tokenizer.model.encode(pass, p.data.reshape(batch)).value(), plan_decode(tokenizer.model.decoder));
-    write_nifti(ctx, scratch.path / "out.nii.gz", restore(ctx, y.reshape(s), p.record, &p.data), {.file = {.overwrite = true}});
+    const auto y = decode(pass, tokenizer.model.decoder, tokenizer.model.encode(pass, p.data.reshape(batch)).value(),
+                          plan_decode(tokenizer.model.decoder));
+    write_nifti(ctx, scratch.path / "out.nii.gz", restore(ctx, y.reshape(s), p.record, &p.data),
+                {.file = {.overwrite = true}});
     const Volume back = read_nifti(ctx, scratch.path / "out.nii.gz").volume;
 
     REQUIRE(back.shape() == stored.shape());
@@ -98,13 +103,15 @@ TEST_CASE("each of 48 orientations comes back in its own geometry, equal voxel f
     for (Index i = 0; i < n[0]; ++i)
       for (Index j = 0; j < n[1]; ++j)
         for (Index k = 0; k < n[2]; ++k) {
-          const float a = first.data()[(i * n[1] + j) * n[2] + k], b = back.data()[place(o, n, back.shape(), {i, j, k})];
+          const float a = first.data()[(i * n[1] + j) * n[2] + k],
+                      b = back.data()[place(o, n, back.shape(), {i, j, k})];
           low = std::min(low, a), high = std::max(high, a), worst = std::max(worst, std::abs(a - b));
         }
     REQUIRE(high - low > 100);
     CHECK(worst <= 1e-4f * (high - low));
     double largest = 0;
-    for (Index i = 0; i < features.size(); ++i) largest = std::max(largest, std::abs(static_cast<double>(features.data()[i])));
+    for (Index i = 0; i < features.size(); ++i)
+      largest = std::max(largest, std::abs(static_cast<double>(features.data()[i])));
     CHECK(test::max_difference(mean, features) <= 1e-5 * largest);
   }
 }
@@ -120,11 +127,13 @@ TEST_CASE("in bfloat16 a tokenizer gives what it gives in float, to the precisio
   const auto x = p.data.reshape({1, s[0], s[1], s[2], 1});
   Pass<Cpu> pass(ctx);
   const auto a = full.model(pass, x).value();
-  const auto b = cast<float>(decode(pass, half.model.decoder, half.model.encode(pass, cast<bfloat16>(x)).value(), plan_decode(half.model.decoder)));
+  const auto b = cast<float>(decode(pass, half.model.decoder, half.model.encode(pass, cast<bfloat16>(x)).value(),
+                                    plan_decode(half.model.decoder)));
   double squares = 0, difference = 0;
   for (Index i = 0; i < a.size(); ++i) {
     squares += static_cast<double>(a.data()[i]) * static_cast<double>(a.data()[i]);
-    difference += (static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i])) * (static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i]));
+    difference += (static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i])) *
+                  (static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i]));
   }
   CHECK(std::sqrt(difference / squares) < 0.03);
   CHECK(difference > 0);

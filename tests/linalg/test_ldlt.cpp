@@ -18,17 +18,21 @@ TEST_CASE("a system with a positive definite matrix is solved") {
       }
     for (Index i = 0; i < n; ++i)
       for (Index j = 0; j < n; ++j)
-        for (Index c = 0; c < 4; ++c) b[static_cast<std::size_t>(i * 4 + c)] += a[static_cast<std::size_t>(i * n + j)] * x.data()[j * 4 + c];
+        for (Index c = 0; c < 4; ++c)
+          b[static_cast<std::size_t>(i * 4 + c)] += a[static_cast<std::size_t>(i * n + j)] * x.data()[j * 4 + c];
     ldlt_solve<double>(a, n, b, 4);
-    for (Index i = 0; i < n * 4; ++i) CHECK(b[static_cast<std::size_t>(i)] == doctest::Approx(x.data()[i]).epsilon(1e-9));
+    for (Index i = 0; i < n * 4; ++i)
+      CHECK(b[static_cast<std::size_t>(i)] == doctest::Approx(x.data()[i]).epsilon(1e-9));
   }
 }
 
 TEST_CASE("a singular, an indefinite and an ill-shaped system are refused") {
-  std::vector<double> b = {1, 1}, singular = {1, 1, 1, 1}, nearly = {1, 1, 1, 1 + 1e-17}, indefinite = {1, 2, 2, 1}, zero(4, 0.0);
+  std::vector<double> b = {1, 1}, singular = {1, 1, 1, 1}, nearly = {1, 1, 1, 1 + 1e-17}, indefinite = {1, 2, 2, 1},
+                      zero(4, 0.0);
   for (const auto& a : {singular, nearly, indefinite, zero})
     test::check_error("ldlt.indefinite", {"2 rows"}, [&] { ldlt_solve<double>(a, 2, b, 1); });
-  test::check_error("ldlt.indefinite", {"2 rows"}, [&] { ldlt_solve<double>(std::vector<double>{std::nan(""), 0, 0, 1}, 2, b, 1); });
+  test::check_error("ldlt.indefinite", {"2 rows"},
+                    [&] { ldlt_solve<double>(std::vector<double>{std::nan(""), 0, 0, 1}, 2, b, 1); });
   test::check_error("ldlt.shape", {"3 x 3", "got 4"}, [&] { ldlt_solve<double>(singular, 3, b, 1); });
   std::vector<double> close = {1, 1 - 1e-9, 1 - 1e-9, 1};
   ldlt_solve<double>(close, 2, b, 1);  // badly conditioned, but definite

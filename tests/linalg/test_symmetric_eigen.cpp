@@ -63,7 +63,9 @@ TEST_CASE("the eigenvalues of a chain of springs are known") {
   }
   const std::vector<double> values = symmetric_eigenvalues(a, n);
   for (Index k = 0; k < n; ++k)
-    CHECK(values[static_cast<std::size_t>(k)] == doctest::Approx(2 - 2 * std::cos(std::acos(-1.0) * static_cast<double>(k + 1) / static_cast<double>(n + 1))).epsilon(1e-12));
+    CHECK(values[static_cast<std::size_t>(k)] ==
+          doctest::Approx(2 - 2 * std::cos(std::acos(-1.0) * static_cast<double>(k + 1) / static_cast<double>(n + 1)))
+              .epsilon(1e-12));
 }
 
 TEST_CASE("equal eigenvalues have orthonormal vectors") {
@@ -72,12 +74,14 @@ TEST_CASE("equal eigenvalues have orthonormal vectors") {
   std::vector<double> a(static_cast<std::size_t>(n * n), 1.0 / static_cast<double>(n));
   for (Index i = 0; i < n; ++i) a[static_cast<std::size_t>(i * n + i)] += 3;
   const SymmetricEigen e = symmetric_eigen(a, n);
-  for (Index k = 0; k < n; ++k) CHECK(e.values[static_cast<std::size_t>(k)] == doctest::Approx(k + 1 < n ? 3 : 4).epsilon(1e-13));
+  for (Index k = 0; k < n; ++k)
+    CHECK(e.values[static_cast<std::size_t>(k)] == doctest::Approx(k + 1 < n ? 3 : 4).epsilon(1e-13));
   double worst = 0;
   for (Index p = 0; p < n; ++p)
     for (Index q = 0; q < n; ++q) {
       double product = 0;
-      for (Index i = 0; i < n; ++i) product += e.vectors[static_cast<std::size_t>(i * n + p)] * e.vectors[static_cast<std::size_t>(i * n + q)];
+      for (Index i = 0; i < n; ++i)
+        product += e.vectors[static_cast<std::size_t>(i * n + p)] * e.vectors[static_cast<std::size_t>(i * n + q)];
       worst = std::max(worst, std::abs(product - (p == q ? 1.0 : 0.0)));
     }
   CHECK(worst < 1e-13);
@@ -86,7 +90,8 @@ TEST_CASE("equal eigenvalues have orthonormal vectors") {
 
 TEST_CASE("what has no eigenvalues says so") {
   CHECK(symmetric_eigen(std::vector<double>(), 0).values.empty());
-  test::check_error("symmetric_eigen.shape", {"3 x 3", "got 8"}, [] { symmetric_eigen(std::vector<double>(8, 1.0), 3); });
+  test::check_error("symmetric_eigen.shape", {"3 x 3", "got 8"},
+                    [] { symmetric_eigen(std::vector<double>(8, 1.0), 3); });
   std::vector<double> a = {1, 0, 0, std::nan("")};
   for (const double v : symmetric_eigenvalues(a, 2)) CHECK(std::isnan(v));
   CHECK(symmetric_eigen(a, 2).vectors.size() == 4);

@@ -17,7 +17,8 @@ CnnDecoder3dConfig small_d1() {
 
 TEST_CASE("fixture cnn_decoder: output, loss and every gradient") {
   Context<Cpu> ctx({.threads = 2});
-  const auto weights = test::fixture("cnn_decoder", "weights.safetensors"), reference = test::fixture("cnn_decoder", "case.safetensors");
+  const auto weights = test::fixture("cnn_decoder", "weights.safetensors"),
+             reference = test::fixture("cnn_decoder", "case.safetensors");
   const double rtol = 1e-9, atol = 1e-11;
   CnnDecoder3d<Cpu, F64> decoder(ctx, small_d1());
   const LoadReport report = load_state(decoder, weights);
@@ -32,7 +33,8 @@ TEST_CASE("fixture cnn_decoder: output, loss and every gradient") {
   const auto loss = l1_loss(y, test::channels_last(test::fixture_tensor<double>(ctx, reference, "target")));
   CHECK(item(loss) == doctest::Approx(reference.read<double>("loss")[0]).epsilon(rtol));
   tape.backward(loss);
-  test::check_close("grad_z", z.gradient(), test::channels_last(test::fixture_tensor<double>(ctx, reference, "grad_z")), rtol, atol);
+  test::check_close("grad_z", z.gradient(), test::channels_last(test::fixture_tensor<double>(ctx, reference, "grad_z")),
+                    rtol, atol);
   test::check_parameter_gradients(decoder, reference, rtol, atol, [](const std::string& name) { return name; });
 }
 
@@ -55,7 +57,9 @@ TEST_CASE("parameter counts of the published plans") {
   Context<Cpu> ctx({.threads = 1});
   CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, decoder_d1())).learned == 43'669'409);
   CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, decoder_d2())).learned == 43'919'873);
-  CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, decoder_d3(32, {32, 64, 128, 192, 384}, {2, 2, 2, 2, 2}, {false, false, false, true, true}, true, 32, true))).learned == 43'678'721);
+  CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, decoder_d3(32, {32, 64, 128, 192, 384}, {2, 2, 2, 2, 2},
+                                                                {false, false, false, true, true}, true, 32, true)))
+            .learned == 43'678'721);
   CHECK(decoder_d1().image() == Extent3{160, 192, 160});
 }
 
@@ -72,7 +76,8 @@ TEST_CASE("constructed parameters are the visited ones") {
 
 TEST_CASE("plans that do not fit are refused") {
   Context<Cpu> ctx({.threads = 1});
-  CHECK_THROWS_WITH_AS((CnnDecoder3d<Cpu, F64>(ctx, decoder_d1(5, 24, {24, 10}, 6))), "group norm: 10 channels cannot be cut into 6 groups", Error);
+  CHECK_THROWS_WITH_AS((CnnDecoder3d<Cpu, F64>(ctx, decoder_d1(5, 24, {24, 10}, 6))),
+                       "group norm: 10 channels cannot be cut into 6 groups", Error);
   CnnDecoder3dConfig c = small_d1();
   c.layers[2].out = 12;
   CHECK_THROWS_AS((CnnDecoder3d<Cpu, F64>(ctx, c)), Error);

@@ -9,7 +9,8 @@ namespace {
 
 ConditionRow full_row() {
   ConditionRow row;
-  for (const ConditionField& f : paper_conditions()) row.push_back(f.kind == ConditionKind::categorical ? ConditionValue{.label = 1} : ConditionValue{.number = 70});
+  for (const ConditionField& f : paper_conditions())
+    row.push_back(f.kind == ConditionKind::categorical ? ConditionValue{.label = 1} : ConditionValue{.number = 70});
   return row;
 }
 
@@ -75,7 +76,8 @@ TEST_CASE("what is hidden depends on seed and position alone, also beyond 32 bit
   const auto pattern = [&](std::uint64_t seed, Index begin) {
     std::vector<bool> hidden;
     for (Index i = begin; i < begin + 64; ++i)
-      for (const ConditionValue& v : drop_conditions(fields, full_row(), {.all = 0.1}, seed, i)) hidden.push_back(v.missing());
+      for (const ConditionValue& v : drop_conditions(fields, full_row(), {.all = 0.1}, seed, i))
+        hidden.push_back(v.missing());
     return hidden;
   };
   CHECK(pattern(1, 100) == pattern(1, 100));

@@ -44,7 +44,8 @@ ConditionBatch conditions(const Dit3dConfig& config, const SafetensorsFile& refe
 
 TEST_CASE("fixture dit: velocity, loss and every gradient; joint and composed guidance") {
   Context<Cpu> ctx({.threads = 2});
-  const auto weights = test::fixture("dit", "weights.safetensors"), reference = test::fixture("dit", "case.safetensors");
+  const auto weights = test::fixture("dit", "weights.safetensors"),
+             reference = test::fixture("dit", "case.safetensors");
   const double rtol = 2e-4, atol = 2e-5;  // stated by the fixture, which was computed in float
   const Dit3dConfig config = fixture_config();
   Dit3d<Cpu, F64> dit(ctx, config);
@@ -52,7 +53,8 @@ TEST_CASE("fixture dit: velocity, loss and every gradient; joint and composed gu
   REQUIRE_MESSAGE(report.complete(), report.str());
   CHECK_MESSAGE(report.unexpected.empty(), report.str());
 
-  const auto eps = test::fixture_tensor<double>(ctx, reference, "eps"), data = test::fixture_tensor<double>(ctx, reference, "x1");
+  const auto eps = test::fixture_tensor<double>(ctx, reference, "eps"),
+             data = test::fixture_tensor<double>(ctx, reference, "x1");
   const auto t = reference.read<double>("t");
   std::vector<bool> null;
   for (const auto n : reference.read<std::int32_t>("null")) null.push_back(n != 0);
@@ -75,7 +77,9 @@ TEST_CASE("fixture dit: velocity, loss and every gradient; joint and composed gu
     return dit(inference, Var<double, Cpu>(x), std::vector<double>(3, time), batch).value();
   };
   const ConditionBatch full = conditions(config, reference, none), nothing = conditions(config, reference, all);
-  const auto joint = euler_sample(eps, 8, [&](const auto& x, double time) { return guide(velocity(x, time, nothing), velocity(x, time, full), 2.0); });
+  const auto joint = euler_sample(eps, 8, [&](const auto& x, double time) {
+    return guide(velocity(x, time, nothing), velocity(x, time, full), 2.0);
+  });
   test::check_close("sample", joint, test::fixture_tensor<double>(ctx, reference, "sample"), rtol, atol);
 
   const std::vector<std::pair<std::string, double>> scales = {{"age", 2.0}, {"disease", 1.5}, {"idh1", 0.5}};
@@ -89,9 +93,11 @@ TEST_CASE("fixture dit: velocity, loss and every gradient; joint and composed gu
       only.push_back(velocity(x, time, batch));
       s.push_back(value);
     }
-    return guide_composed(velocity(x, time, nothing), std::span<const Tensor<double, Cpu>>(only), std::span<const double>(s));
+    return guide_composed(velocity(x, time, nothing), std::span<const Tensor<double, Cpu>>(only),
+                          std::span<const double>(s));
   });
-  test::check_close("sample_composed", composed, test::fixture_tensor<double>(ctx, reference, "sample_composed"), rtol, atol);
+  test::check_close("sample_composed", composed, test::fixture_tensor<double>(ctx, reference, "sample_composed"), rtol,
+                    atol);
 
   // The same two, as programs make them: all evaluations of a step in one batch.
   const auto network = [&](const Tensor<double, Cpu>& x, const std::vector<double>& times, const ConditionBatch& c) {
@@ -108,14 +114,20 @@ TEST_CASE("fixture dit: velocity, loss and every gradient; joint and composed gu
     }
     return rows;
   };
-  const GuidedVelocity joint_velocity(network, config.conditions, rows_of([](std::size_t) { return true; }), {.scale = 2.0});
-  test::check_close("sample, one batch", integrate(Sampler::euler, eps, 8, joint_velocity), test::fixture_tensor<double>(ctx, reference, "sample"), rtol, atol);
+  const GuidedVelocity joint_velocity(network, config.conditions, rows_of([](std::size_t) { return true; }),
+                                      {.scale = 2.0});
+  test::check_close("sample, one batch", integrate(Sampler::euler, eps, 8, joint_velocity),
+                    test::fixture_tensor<double>(ctx, reference, "sample"), rtol, atol);
   Guidance by_condition;
   for (const auto& [name, value] : scales) by_condition.composed.push_back({name, value});
   const GuidedVelocity composed_velocity(network, config.conditions, rows_of([&](std::size_t f) {
-    return std::any_of(scales.begin(), scales.end(), [&](const auto& s) { return s.first == config.conditions[f].name; });
-  }), by_condition);
-  test::check_close("sample_composed, one batch", integrate(Sampler::euler, eps, 8, composed_velocity), test::fixture_tensor<double>(ctx, reference, "sample_composed"), rtol, atol);
+                                           return std::any_of(scales.begin(), scales.end(), [&](const auto& s) {
+                                             return s.first == config.conditions[f].name;
+                                           });
+                                         }),
+                                         by_condition);
+  test::check_close("sample_composed, one batch", integrate(Sampler::euler, eps, 8, composed_velocity),
+                    test::fixture_tensor<double>(ctx, reference, "sample_composed"), rtol, atol);
 
   // With the activations of the blocks computed again in the backward: the same bits.
   std::vector<std::vector<double>> gradients;
@@ -126,7 +138,8 @@ TEST_CASE("fixture dit: velocity, loss and every gradient; joint and composed gu
     Tape<Cpu> second;
     Pass<Cpu> recorded(ctx, second);
     recorded.recompute_blocks = again;
-    second.backward(mse_loss(dit(recorded, Var<double, Cpu>(flow.x_t), t, conditions(config, reference, null)), flow.velocity));
+    second.backward(
+        mse_loss(dit(recorded, Var<double, Cpu>(flow.x_t), t, conditions(config, reference, null)), flow.velocity));
     std::vector<double> flat;
     for_each_parameter(dit, [&](const std::string&, auto& p) {
       if (p.gradient().empty()) return;
@@ -158,7 +171,9 @@ TEST_CASE("a sample does not depend on the batch it was made in, with any provid
         if (!p.spec().fixed) p.adopt(test::random<float>(ctx, p.shape(), ++id, 0.05));
       });
       Pass<Cpu> pass(ctx);
-      const auto network = [&](const Tensor<float, Cpu>& x, const std::vector<double>& t, const ConditionBatch& c) { return dit(pass, Var<float, Cpu>(x), t, c).value(); };
+      const auto network = [&](const Tensor<float, Cpu>& x, const std::vector<double>& t, const ConditionBatch& c) {
+        return dit(pass, Var<float, Cpu>(x), t, c).value();
+      };
       const auto sample = [&](std::uint32_t begin, std::uint32_t end) {
         std::vector<std::uint32_t> ids;
         std::vector<ConditionRow> rows;
@@ -196,7 +211,8 @@ TEST_CASE("guided sampling takes nothing from the system after its first step") 
   const std::vector<ConditionRow> rows = {{{.label = 1}, {}, {.label = 0}, {}, {.number = 60}, {}}};
   const GuidedVelocity velocity(network, config.conditions, rows, {.scale = 2.0});
   const std::vector<std::uint32_t> ids = {0};
-  integrate(Sampler::euler, draw_noise<float>(ctx, 5, generation_step, std::span<const std::uint32_t>(ids), {80, 6}), 12, velocity);
+  integrate(Sampler::euler, draw_noise<float>(ctx, 5, generation_step, std::span<const std::uint32_t>(ids), {80, 6}),
+            12, velocity);
   REQUIRE(calls.size() == 12);
   CHECK(calls[2] > 0);
   CHECK(calls[11] == calls[2]);
@@ -208,7 +224,8 @@ TEST_CASE("a fresh model predicts exactly zero") {
   Dit3d<Cpu, F32> dit(ctx, fixture_config());
   initialize(dit, 1);
   Pass<Cpu> pass(ctx);
-  const auto v = dit(pass, Var<float, Cpu>(test::random<float>(ctx, {3, 12, 6}, 1)), {0.1, 0.5, 0.9}, conditions(dit.config, reference, {false, true, false}));
+  const auto v = dit(pass, Var<float, Cpu>(test::random<float>(ctx, {3, 12, 6}, 1)), {0.1, 0.5, 0.9},
+                     conditions(dit.config, reference, {false, true, false}));
   for (const float x : v.value().to_host()) CHECK(x == 0.0f);
 }
 

@@ -98,18 +98,21 @@ struct Law {
     };
     const Matrix f_mean = {feature_mean};
     put(g.mean, {&mean}), put(g.basis, {&basis}), put(g.variances, {&variances});
-    put(g.effects, {&effects[0], &effects[1]}), put(g.feature_mean, {&f_mean}), put(g.feature_covariance, {&feature_covariance});
+    put(g.effects, {&effects[0], &effects[1]}), put(g.feature_mean, {&f_mean}),
+        put(g.feature_covariance, {&feature_covariance});
     return g;
   }
 
   /// The expected velocity of one sample.
-  std::vector<double> expected(std::size_t c, double t, const std::vector<double>& x, const std::vector<double>& given) const {
+  std::vector<double> expected(std::size_t c, double t, const std::vector<double>& x,
+                               const std::vector<double>& given) const {
     std::vector<std::size_t> shown, hidden;
     for (std::size_t f = 0; f < features; ++f) (std::isnan(given[f]) ? hidden : shown).push_back(f);
     Matrix open = matrix(features, features, [](std::size_t, std::size_t) { return 0.0; });
     std::vector<double> off(features, 0.0);
     const auto part = [&](const std::vector<std::size_t>& rows, const std::vector<std::size_t>& cols) {
-      return matrix(rows.size(), cols.size(), [&](std::size_t i, std::size_t j) { return feature_covariance[rows[i]][cols[j]]; });
+      return matrix(rows.size(), cols.size(),
+                    [&](std::size_t i, std::size_t j) { return feature_covariance[rows[i]][cols[j]]; });
     };
     for (const std::size_t f : shown) off[f] = given[f] - feature_mean[f];
     if (shown.empty()) {
@@ -126,7 +129,8 @@ struct Law {
     Matrix m = {mean[c]};
     m = combined(1, m, 1, product({off}, effect));
     const double r = variances[c][rank];
-    const Matrix spread = matrix(rank, width, [&](std::size_t i, std::size_t j) { return (variances[c][i] - r) * basis[i][j]; });
+    const Matrix spread =
+        matrix(rank, width, [&](std::size_t i, std::size_t j) { return (variances[c][i] - r) * basis[i][j]; });
     Matrix s = combined(1, product(transposed(basis), spread), 1, product(transposed(effect), product(open, effect)));
     s = combined(1, s, r, identity(width));
     const double a = 1 - t;
@@ -138,8 +142,11 @@ struct Law {
 };
 
 const double hidden = std::numeric_limits<double>::quiet_NaN();
-const std::vector<std::vector<double>> patterns = {
-    {hidden, hidden, hidden, hidden}, {0.3, hidden, hidden, hidden}, {hidden, -1.0, hidden, 0.4}, {0.3, -1.0, 2.0, 0.4}, {hidden, hidden, hidden, 1.5}};
+const std::vector<std::vector<double>> patterns = {{hidden, hidden, hidden, hidden},
+                                                   {0.3, hidden, hidden, hidden},
+                                                   {hidden, -1.0, hidden, 0.4},
+                                                   {0.3, -1.0, 2.0, 0.4},
+                                                   {hidden, hidden, hidden, 1.5}};
 
 }  // namespace
 
@@ -165,7 +172,8 @@ TEST_CASE("the closed-form velocity is that of dense matrices, whatever is hidde
   }
 }
 
-TEST_CASE("the closed-form velocity: each sample has its own time, float agrees, and the gradient is that of differences") {
+TEST_CASE(
+    "the closed-form velocity: each sample has its own time, float agrees, and the gradient is that of differences") {
   Context<Cpu> ctx({.threads = 1});
   const Law law(ctx);
   const auto g = law.velocity<F64>(ctx);
@@ -173,13 +181,15 @@ TEST_CASE("the closed-form velocity: each sample has its own time, float agrees,
   const std::vector<std::int32_t> of = {1, 0, 1};
   std::vector<double> given;
   for (std::size_t p = 1; p < 4; ++p) given.insert(given.end(), patterns[p].begin(), patterns[p].end());
-  const Tensor<double, Cpu> x = test::random<double>(ctx, {3, 3, 4}, 7), weight = test::random<double>(ctx, {3, 3, 4}, 8);
+  const Tensor<double, Cpu> x = test::random<double>(ctx, {3, 3, 4}, 7),
+                            weight = test::random<double>(ctx, {3, 3, 4}, 8);
   Pass<Cpu> pass(ctx);
   const Tensor<double, Cpu> together = g(pass, Var<double, Cpu>(x), t, of, given).value();
   for (Index i = 0; i < 3; ++i) {
     const auto at = static_cast<std::size_t>(i);
     const std::vector<double> own(given.begin() + i * 4, given.begin() + (i + 1) * 4);
-    CHECK(test::same_bits(g(pass, Var<double, Cpu>(x.slice(i, i + 1)), {t[at]}, {of[at]}, own).value(), together.slice(i, i + 1)));
+    CHECK(test::same_bits(g(pass, Var<double, Cpu>(x.slice(i, i + 1)), {t[at]}, {of[at]}, own).value(),
+                          together.slice(i, i + 1)));
   }
   const auto f = law.velocity<F32>(ctx);
   CHECK(test::max_difference(f(pass, Var<float, Cpu>(cast<float>(x)), t, of, given).value(), together) < 1e-5);
@@ -241,15 +251,18 @@ TEST_CASE("a transformer adds to the closed form, stores it, and does not do wit
   // The last layer starts at zero: an untrained model is the closed form, here of variance 1 about the mean of the modality.
   const Tensor<double, Cpu> x = test::random<double>(ctx, {2, 3, 4}, 10);
   Pass<Cpu> pass(ctx);
-  const Tensor<double, Cpu> v = dit(pass, Var<double, Cpu>(x), {0.25, 0.25}, condition_batch(config.conditions, rows)).value();
+  const Tensor<double, Cpu> v =
+      dit(pass, Var<double, Cpu>(x), {0.25, 0.25}, condition_batch(config.conditions, rows)).value();
   for (Index n = 0; n < 2; ++n)
     for (Index i = 0; i < 12; ++i) {
-      const double m = dit.gaussian.mean.value().data()[(n == 0 ? 3 : 0) * 12 + i], h = (0.25 - 0.75) / (0.75 * 0.75 + 0.25 * 0.25);
+      const double m = dit.gaussian.mean.value().data()[(n == 0 ? 3 : 0) * 12 + i],
+                   h = (0.25 - 0.75) / (0.75 * 0.75 + 0.25 * 0.25);
       CHECK(v.data()[n * 12 + i] == doctest::Approx(h * (x.data()[n * 12 + i] - 0.75 * m) - m).epsilon(1e-12));
     }
   std::vector<std::string> names;
   for_each_parameter(dit, [&](const std::string& name, const auto&) { names.push_back(name); });
-  for (const char* part : {"gaussian.mean", "gaussian.basis", "gaussian.variances", "gaussian.effects", "gaussian.feature_mean", "gaussian.feature_covariance"})
+  for (const char* part : {"gaussian.mean", "gaussian.basis", "gaussian.variances", "gaussian.effects",
+                           "gaussian.feature_mean", "gaussian.feature_covariance"})
     CHECK(std::find(names.begin(), names.end(), part) != names.end());
   test::check_error("dit3d.gaussian_rank", {"13 directions", "12 values"}, [&] {
     Dit3dConfig wrong = config;
@@ -283,10 +296,10 @@ TEST_CASE("conditions as numbers") {
   const std::vector<double> f = condition_features(fields, batch, 2);
   REQUIRE(f.size() == 50);
   CHECK(f[0] == 0);
-  CHECK(f[1] == 1);        // sex
-  CHECK(std::isnan(f[2]));                   // site
+  CHECK(f[1] == 1);         // sex
+  CHECK(std::isnan(f[2]));  // site
   CHECK(f[21] == 0.5);
-  CHECK(f[22] == 0.25);  // 90 years of 0 to 120
-  CHECK(std::isnan(f[23]));                  // IDH1
+  CHECK(f[22] == 0.25);      // 90 years of 0 to 120
+  CHECK(std::isnan(f[23]));  // IDH1
   for (std::size_t i = 25; i < 50; ++i) CHECK(std::isnan(f[i]));
 }

@@ -12,7 +12,8 @@ const auto same_name = [](const std::string& name) { return name; };
 
 Mae3dConfig timm_config() {
   Mae3dConfig c;
-  c.encoder = {.channels = 1, .image = {16, 24, 16}, .patch = {8, 8, 8}, .width = 48, .depth = 2, .heads = 4, .mlp = 96};
+  c.encoder = {
+      .channels = 1, .image = {16, 24, 16}, .patch = {8, 8, 8}, .width = 48, .depth = 2, .heads = 4, .mlp = 96};
   c.decoder_width = 24;
   c.decoder_depth = 1;
   c.decoder_heads = 3;
@@ -25,7 +26,8 @@ Mae3dConfig timm_config() {
 
 TEST_CASE("fixture mae_timm_names: latent, prediction, loss and every gradient") {
   Context<Cpu> ctx({.threads = 2});
-  const auto weights = test::fixture("mae_timm_names", "weights.safetensors"), reference = test::fixture("mae_timm_names", "case.safetensors");
+  const auto weights = test::fixture("mae_timm_names", "weights.safetensors"),
+             reference = test::fixture("mae_timm_names", "case.safetensors");
   const double rtol = 1e-9, atol = 1e-11;
 
   Mae3d<Cpu, F64> mae(ctx, timm_config());
@@ -46,7 +48,8 @@ TEST_CASE("fixture mae_timm_names: latent, prediction, loss and every gradient")
   test::check_close("latent", latent.value(), test::fixture_tensor<double>(ctx, reference, "latent"), rtol, atol);
   const auto prediction = mae.decode(pass, latent, mask);
   test::check_close("pred", prediction.value(), test::fixture_tensor<double>(ctx, reference, "pred"), rtol, atol);
-  test::check_close("target", normalize_patches(patches), test::fixture_tensor<double>(ctx, reference, "target"), rtol, atol);
+  test::check_close("target", normalize_patches(patches), test::fixture_tensor<double>(ctx, reference, "target"), rtol,
+                    atol);
   const auto loss = masked_patch_loss(prediction, patches, mask, mae.config.norm_pix_loss);
   CHECK(item(loss) == doctest::Approx(reference.read<double>("loss")[0]).epsilon(rtol));
   tape.backward(loss);
@@ -100,8 +103,11 @@ TEST_CASE("checkpointed blocks give the gradients of the plain call bit for bit"
     block.modulation.bias.adopt(test::random<float>(ctx, {144}, 22, 0.5));
     Tape<Cpu> tape;
     Pass<Cpu> pass(ctx, tape);
-    const auto x = tape.leaf(test::random<float>(ctx, {2, 5, 24}, 1)), c = tape.leaf(test::random<float>(ctx, {2, 24}, 2));
-    const auto f = [&block](Pass<Cpu>& p, const Var<float, Cpu>& a, const Var<float, Cpu>& b) { return block(p, a, b); };
+    const auto x = tape.leaf(test::random<float>(ctx, {2, 5, 24}, 1)),
+               c = tape.leaf(test::random<float>(ctx, {2, 24}, 2));
+    const auto f = [&block](Pass<Cpu>& p, const Var<float, Cpu>& a, const Var<float, Cpu>& b) {
+      return block(p, a, b);
+    };
     auto h = x;
     for (int repeat = 0; repeat < 2; ++repeat) h = use ? checkpoint(pass, f, h, c) : f(pass, h, c);
     tape.backward(h, test::random<float>(ctx, {2, 5, 24}, 3));
@@ -148,11 +154,13 @@ TEST_CASE("every path has its own handler, for float and for double") {
   Taps<Cpu> taps;
   std::vector<std::string> calls;
   const auto handler32 = [&calls](const char* name) {
-    return Taps<Cpu>::Handler32([&calls, name](const std::string& path, const Tensor<float, Cpu>&) { calls.push_back(name + (":" + path)); });
+    return Taps<Cpu>::Handler32(
+        [&calls, name](const std::string& path, const Tensor<float, Cpu>&) { calls.push_back(name + (":" + path)); });
   };
   taps.on("a", handler32("first"));
   taps.on("b", handler32("second"));
-  taps.on("b", Taps<Cpu>::Handler64([&calls](const std::string& path, const D&) { calls.push_back("double:" + path); }));
+  taps.on("b",
+          Taps<Cpu>::Handler64([&calls](const std::string& path, const D&) { calls.push_back("double:" + path); }));
   const auto f = Tensor<float, Cpu>::zeros(ctx, {1});
   taps.give("a", f);
   taps.give("b", f);

@@ -52,7 +52,8 @@ std::map<std::string, std::string> load_converted(Model& model, const Safetensor
 
 TEST_CASE("fixture mae_monai: prediction, loss, every gradient and the unmasked encoder") {
   Context<Cpu> ctx({.threads = 2});
-  const auto weights = test::fixture("mae_monai", "weights.safetensors"), reference = test::fixture("mae_monai", "case.safetensors");
+  const auto weights = test::fixture("mae_monai", "weights.safetensors"),
+             reference = test::fixture("mae_monai", "case.safetensors");
   const double rtol = 2e-4, atol = 2e-5;  // stated by the fixture, which was computed in float
   const auto peer = mae_config_from_peer(peer_arguments("mae_monai"), WeightSource::monai, "config.json");
   CHECK(peer.config.encoder.layer_norm_eps == 1e-5);
@@ -72,9 +73,11 @@ TEST_CASE("fixture mae_monai: prediction, loss, every gradient and the unmasked 
   const auto loss = masked_patch_loss(out.prediction, out.target, mask, false);
   CHECK(item(loss) == doctest::Approx(reference.read<double>("loss")[0]).epsilon(1e-5));
   tape.backward(loss);
-  test::check_parameter_gradients(mae, reference, rtol, atol, [&](const std::string& name) { return names.contains(name) ? names.at(name) : name; });
-  test::check_close("encoder_all_tokens", mae.encoder(inference, x).value(), test::fixture_tensor<double>(ctx, reference, "encoder_all_tokens"), rtol,
-                    atol);
+  test::check_parameter_gradients(mae, reference, rtol, atol, [&](const std::string& name) {
+    return names.contains(name) ? names.at(name) : name;
+  });
+  test::check_close("encoder_all_tokens", mae.encoder(inference, x).value(),
+                    test::fixture_tensor<double>(ctx, reference, "encoder_all_tokens"), rtol, atol);
 }
 
 TEST_CASE("fixture autoencoder_kl_monai: the decoder reconstructs MONAI's volume") {
@@ -91,10 +94,12 @@ TEST_CASE("fixture autoencoder_kl_monai: the decoder reconstructs MONAI's volume
   Tape<Cpu> tape;
   Pass<Cpu> pass(ctx, tape);
   const auto y = decoder(pass, Var<double, Cpu>(z));
-  test::check_close("reconstruction", y.value(), test::channels_last(test::fixture_tensor<double>(ctx, reference, "reconstruction")), 5e-4, 5e-5);
+  test::check_close("reconstruction", y.value(),
+                    test::channels_last(test::fixture_tensor<double>(ctx, reference, "reconstruction")), 5e-4, 5e-5);
   // The decoder's gradients come from the L1 part alone: the KL term does not pass through it.
   const auto loss = l1_loss(y, x);
-  CHECK(item(loss) + 1e-3 * reference.read<double>("kl")[0] == doctest::Approx(reference.read<double>("loss")[0]).epsilon(1e-4));
+  CHECK(item(loss) + 1e-3 * reference.read<double>("kl")[0] ==
+        doctest::Approx(reference.read<double>("loss")[0]).epsilon(1e-4));
   tape.backward(loss);
   Index met = 0;
   for_each_parameter(decoder, [&](const std::string& path, auto& p) {
@@ -102,8 +107,8 @@ TEST_CASE("fixture autoencoder_kl_monai: the decoder reconstructs MONAI's volume
     if (!reference.contains(name)) return;
     ++met;
     const auto ours = to_file_order(p.spec(), p.gradient().to_host());
-    test::check_close(name, Tensor<double, Cpu>::from_host(ctx, file_shape(p.spec()), ours), test::fixture_tensor<double>(ctx, reference, name), 5e-4,
-                      5e-5);
+    test::check_close(name, Tensor<double, Cpu>::from_host(ctx, file_shape(p.spec()), ours),
+                      test::fixture_tensor<double>(ctx, reference, name), 5e-4, 5e-5);
   });
   CHECK(met > 40);
 }

@@ -69,7 +69,9 @@ TEST_CASE("in single precision the result of slabs is that of the whole, bit for
   CHECK(test::max_difference(y, whole) <= test::tolerance<float>(30));
 }
 
-TEST_CASE("plans: nothing is cut when there is room, less room means more slabs, and the memory taken is the memory planned") {
+TEST_CASE(
+    "plans: nothing is cut when there is room, less room means more slabs, and the memory taken is the memory "
+    "planned") {
   Context<Cpu> ctx({.threads = 2});
   for (const auto& [name, config] : plans()) {
     CAPTURE(name);
@@ -95,7 +97,8 @@ TEST_CASE("plans: nothing is cut when there is room, less room means more slabs,
       ctx.memory().reset_peak();
       const std::size_t before = ctx.memory().stats().live - z.bytes();
       (void)decode(pass, decoder, z.clone(), plan);
-      const double taken = static_cast<double>(ctx.memory().stats().peak - before), planned = static_cast<double>(plan.bytes);
+      const double taken = static_cast<double>(ctx.memory().stats().peak - before),
+                   planned = static_cast<double>(plan.bytes);
       CAPTURE(planned);
       CHECK(taken <= 1.1 * planned + 4e6);  // big blocks are whole pages of 2 MB
       CHECK(taken >= 0.8 * planned - 2e6);
@@ -108,6 +111,8 @@ TEST_CASE("decode() refuses a recording and latents of another grid") {
   const auto decoder = random_decoder<F32>(ctx, decoder_d1(5, 12, {12, 6, 6}, 3), {2, 2, 2});
   Tape<Cpu> tape;
   Pass<Cpu> recording(ctx, tape), pass(ctx);
-  CHECK_THROWS_WITH_AS(decode(recording, decoder, test::random<float>(ctx, {1, 8, 5}, 1), plan_decode(decoder)), doctest::Contains("recorded"), Error);
-  CHECK_THROWS_WITH_AS(decode(pass, decoder, test::random<float>(ctx, {1, 9, 5}, 1), plan_decode(decoder)), doctest::Contains("expected (1, 2, 2, 2, 5)"), Error);
+  CHECK_THROWS_WITH_AS(decode(recording, decoder, test::random<float>(ctx, {1, 8, 5}, 1), plan_decode(decoder)),
+                       doctest::Contains("recorded"), Error);
+  CHECK_THROWS_WITH_AS(decode(pass, decoder, test::random<float>(ctx, {1, 9, 5}, 1), plan_decode(decoder)),
+                       doctest::Contains("expected (1, 2, 2, 2, 5)"), Error);
 }

@@ -29,7 +29,8 @@ PreprocessingContract small_contract() {
 
 LatentStatistics statistics_of(std::size_t channels) {
   LatentStatistics s;
-  for (std::size_t i = 0; i < channels; ++i) s.mean.push_back(0.1 * static_cast<double>(i) - 0.3), s.deviation.push_back(1.0 / (1.0 + static_cast<double>(i)));
+  for (std::size_t i = 0; i < channels; ++i)
+    s.mean.push_back(0.1 * static_cast<double>(i) - 0.3), s.deviation.push_back(1.0 / (1.0 + static_cast<double>(i)));
   return s;
 }
 
@@ -49,10 +50,11 @@ TEST_CASE("a tokenizer comes back from its file bit for bit, with contract, stat
   // [use]
   const auto tokenizer = load_tokenizer<F32>(ctx, folder);
   Pass<Cpu> run(ctx);
-  const auto tokens = tokenizer.model.tokens(run, volumes);                  // (N, L, width), of the frozen encoder
-  const auto features = mean_tokens_forward(tokens);                         // (N, width), what probes read
-  const auto latents = tokenizer.model.project(run, tokens).value();         // (N, X', Y', Z', d')
-  const auto standard = tokenizer.latents.standardize(latents);              // mean 0, deviation 1 per channel over the training set
+  const auto tokens = tokenizer.model.tokens(run, volumes);           // (N, L, width), of the frozen encoder
+  const auto features = mean_tokens_forward(tokens);                  // (N, width), what probes read
+  const auto latents = tokenizer.model.project(run, tokens).value();  // (N, X', Y', Z', d')
+  const auto standard =
+      tokenizer.latents.standardize(latents);  // mean 0, deviation 1 per channel over the training set
   const auto reconstruction = tokenizer.model.decode(run, latents).value();  // (N, X, Y, Z, 1)
   // [use]
   CHECK(features.shape() == Shape{2, 24});
@@ -78,7 +80,8 @@ TEST_CASE("a tokenizer comes back from its file bit for bit, with contract, stat
   CHECK(encoder.hash == read.hash);
 }
 
-TEST_CASE("the encoder of a masked autoencoder's file gives the autoencoder's tokens, and its contract may come by hand") {
+TEST_CASE(
+    "the encoder of a masked autoencoder's file gives the autoencoder's tokens, and its contract may come by hand") {
   Context<Cpu> ctx({.threads = 2});
   const test::ScratchFolder scratch;
   Mae3dConfig config;
@@ -92,7 +95,8 @@ TEST_CASE("the encoder of a masked autoencoder's file gives the autoencoder's to
   test::check_error("model.contract", {"--contract"}, [&] { VolumeEncoder<Cpu, F32>(ctx, scratch.path / "mae"); });
   PreprocessingContract other = small_contract();
   other.shape = {16, 24, 24};
-  test::check_error("contract.shape", {"16 x 24 x 24", "16 x 24 x 16"}, [&] { VolumeEncoder<Cpu, F32>(ctx, scratch.path / "mae", other); });
+  test::check_error("contract.shape", {"16 x 24 x 24", "16 x 24 x 16"},
+                    [&] { VolumeEncoder<Cpu, F32>(ctx, scratch.path / "mae", other); });
   const VolumeEncoder<Cpu, F32> encoder(ctx, scratch.path / "mae", small_contract());
   const auto x = test::random<float>(ctx, {1, 16, 24, 16, 1}, 1);
   Pass<Cpu> pass(ctx);
@@ -106,8 +110,10 @@ TEST_CASE("what does not fit is refused") {
   Tokenizer<Cpu, F32> made(ctx, small_config());
   initialize(made, 4);
   const auto path = scratch.path / "t";
-  test::check_error("latents.channels", {"4", "5"}, [&] { save_tokenizer(path, made, small_contract(), statistics_of(4), {}); });
-  test::check_error("contract.shape", {"80 x 96 x 80"}, [&] { save_tokenizer(path, made, PreprocessingContract::small(), statistics_of(5), {}); });
+  test::check_error("latents.channels", {"4", "5"},
+                    [&] { save_tokenizer(path, made, small_contract(), statistics_of(4), {}); });
+  test::check_error("contract.shape", {"80 x 96 x 80"},
+                    [&] { save_tokenizer(path, made, PreprocessingContract::small(), statistics_of(5), {}); });
   CHECK(!std::filesystem::exists(path));
   save_tokenizer(path, made, small_contract(), statistics_of(5), {});
 
@@ -124,8 +130,10 @@ TEST_CASE("what does not fit is refused") {
   Tokenizer<Cpu, F32> wider(ctx, small_config(7));
   test::check_error("model.weights", {"projection.weight", "(5, 24)", "(7, 24)"}, [&] { load_weights(wider, file); });
   Pass<Cpu> pass(ctx);
-  test::check_error("cnn_decoder3d.input", {"(1, 2, 3, 2, 7)", "5"}, [&] { made.decode(pass, test::random<float>(ctx, {1, 2, 3, 2, 7}, 1)); });
-  test::check_error("latents.channels", {"(1, 2, 3, 2, 7)", "5"}, [&] { statistics_of(5).standardize(test::random<float>(ctx, {1, 2, 3, 2, 7}, 1)); });
+  test::check_error("cnn_decoder3d.input", {"(1, 2, 3, 2, 7)", "5"},
+                    [&] { made.decode(pass, test::random<float>(ctx, {1, 2, 3, 2, 7}, 1)); });
+  test::check_error("latents.channels", {"(1, 2, 3, 2, 7)", "5"},
+                    [&] { statistics_of(5).standardize(test::random<float>(ctx, {1, 2, 3, 2, 7}, 1)); });
 
   // A decoder that makes another grid.
   config = small_config();
@@ -170,7 +178,8 @@ TEST_CASE("the frozen encoder gets no gradient; projection and decoder do, equal
       Pass<Cpu> plain(ctx);
       return item(l1_loss(t(plain, x), x));
     };
-    test::check_gradient("projection.weight", t.projection.weight.value(), t.projection.weight.gradient(), value, 1e-6, 1e-5, 20);
+    test::check_gradient("projection.weight", t.projection.weight.value(), t.projection.weight.gradient(), value, 1e-6,
+                         1e-5, 20);
     const auto views = parameter_views<Tokenizer<Cpu, F64>, Cpu, double>(t);
     for (const auto& view : views) CHECK_MESSAGE(!view.name.starts_with("encoder."), view.name);
   }

@@ -10,8 +10,9 @@ TEST_CASE("sine-cosine positions: the golden row of cell (3, 5, 7) at width 1152
   const Init table = sincos3d_table({10, 12, 10}, 1152, false);
   const Index row = 417;  // (3 * 12 + 5) * 10 + 7
   const auto at = [&](Index channel) { return table.element(row * 1152 + channel); };
-  const std::pair<Index, double> golden[] = {{0, -0.958924},  {1, -0.998573},  {191, 0.000525}, {192, 0.283662}, {384, 0.141120},
-                                             {576, -0.989992}, {768, 0.656987}, {960, 0.753902}, {1151, 1.000000}};
+  const std::pair<Index, double> golden[] = {{0, -0.958924},  {1, -0.998573},  {191, 0.000525},
+                                             {192, 0.283662}, {384, 0.141120}, {576, -0.989992},
+                                             {768, 0.656987}, {960, 0.753902}, {1151, 1.000000}};
   for (const auto& [channel, value] : golden) CHECK(at(channel) == doctest::Approx(value).epsilon(1e-6).scale(1.0));
   double sum = 0, squares = 0;
   for (Index c = 0; c < 1152; ++c) {
@@ -33,7 +34,8 @@ TEST_CASE("sinusoidal features: check values at t = 0.5 and t = 500") {
   const double five_hundred[] = {-0.883849, 0.945943, 0.998557, -0.467772, 0.324334, 0.053705};
   for (int i = 0; i < 6; ++i) {
     CHECK(rows[static_cast<std::size_t>(channels[i])] == doctest::Approx(half[i]).epsilon(1e-6).scale(1.0));
-    CHECK(rows[static_cast<std::size_t>(256 + channels[i])] == doctest::Approx(five_hundred[i]).epsilon(1e-6).scale(1.0));
+    CHECK(rows[static_cast<std::size_t>(256 + channels[i])] ==
+          doctest::Approx(five_hundred[i]).epsilon(1e-6).scale(1.0));
   }
 }
 
@@ -147,8 +149,9 @@ TEST_CASE("errors carry the module path") {
                        "vit3d: input has shape (1, 8, 12, 9, 2), the model wants (1, 8, 12, 8, 2)", Error);
   Mae3d<Cpu, F64> empty(ctx, tiny_mae());
   bind_names(empty);
-  CHECK_THROWS_WITH_AS(empty.decoder_embed(pass, Var<double, Cpu>(test::random<double>(ctx, {2, 24}, 1))),
-                       "decoder_embed: parameter decoder_embed.weight: has no values; initialize or load the model first", Error);
+  CHECK_THROWS_WITH_AS(
+      empty.decoder_embed(pass, Var<double, Cpu>(test::random<double>(ctx, {2, 24}, 1))),
+      "decoder_embed: parameter decoder_embed.weight: has no values; initialize or load the model first", Error);
 }
 
 TEST_CASE("configurations that cannot work are refused") {

@@ -6,7 +6,8 @@ using namespace braing3n;
 
 TEST_CASE("the point on the line and its velocity, exactly") {
   Context<Cpu> ctx({.threads = 2});
-  const auto data = test::small_integers<double>(ctx, {2, 3, 5}, 1), noise = test::small_integers<double>(ctx, {2, 3, 5}, 2);
+  const auto data = test::small_integers<double>(ctx, {2, 3, 5}, 1),
+             noise = test::small_integers<double>(ctx, {2, 3, 5}, 2);
   const std::vector<double> t = {0.25, 0.5};
   const auto flow = flow_interpolate(data, noise, t);
   for (Index i = 0; i < 30; ++i) {
@@ -31,16 +32,20 @@ TEST_CASE("noise and times belong to the sample, whatever the batch and the thre
   Context<Cpu> ctx({.threads = 3});
   const std::vector<Index> many = {5, 1, 77, (Index{1} << 32) + 1}, one = {77};
   const Shape shape = {4099};
-  const auto all = draw_noise<double>(ctx, 9, std::span<const Index>(many), shape), single = draw_noise<double>(ctx, 9, std::span<const Index>(one), shape);
+  const auto all = draw_noise<double>(ctx, 9, std::span<const Index>(many), shape),
+             single = draw_noise<double>(ctx, 9, std::span<const Index>(one), shape);
   CHECK(test::same_bits(all.slice(2, 3), single));
   CHECK(!test::same_bits(all.slice(1, 2), all.slice(3, 4)));  // positions beyond 32 bits do not repeat
   // Every element is the generator's own number, also behind the first piece of 4096.
   const Philox rng(9, Purpose::noise, 0, 77);
-  for (const Index i : {0, 1, 2, 3, 4, 4095, 4096, 4098}) CHECK(single.data()[i] == rng.normal(static_cast<std::uint64_t>(i)));
+  for (const Index i : {0, 1, 2, 3, 4, 4095, 4096, 4098})
+    CHECK(single.data()[i] == rng.normal(static_cast<std::uint64_t>(i)));
   const std::vector<std::uint32_t> samples = {77};
   CHECK(test::same_bits(single, draw_noise<double>(ctx, 9, 0, std::span<const std::uint32_t>(samples), shape)));
-  CHECK(draw_times(9, std::span<const Index>(many), TimeLaw::uniform)[2] == draw_times(9, std::span<const Index>(one), TimeLaw::uniform)[0]);
-  CHECK(draw_times(9, 0, std::span<const std::uint32_t>(samples), TimeLaw::logit_normal)[0] == draw_times(9, std::span<const Index>(one), TimeLaw::logit_normal)[0]);
+  CHECK(draw_times(9, std::span<const Index>(many), TimeLaw::uniform)[2] ==
+        draw_times(9, std::span<const Index>(one), TimeLaw::uniform)[0]);
+  CHECK(draw_times(9, 0, std::span<const std::uint32_t>(samples), TimeLaw::logit_normal)[0] ==
+        draw_times(9, std::span<const Index>(one), TimeLaw::logit_normal)[0]);
 }
 
 TEST_CASE("the laws of t") {

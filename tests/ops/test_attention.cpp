@@ -18,8 +18,9 @@ struct Case {
   Index batch, queries, keys, heads, width;
 };
 // Odd widths, one key, tiles of queries and blocks of keys with and without rest, few and many heads.
-constexpr Case cases[] = {{2, 5, 7, 3, 4},    {1, 31, 33, 2, 8},  {2, 49, 97, 1, 17}, {1, 1, 1, 1, 1},    {2, 33, 1, 2, 5},
-                          {1, 48, 96, 4, 64}, {1, 100, 200, 1, 72}, {1, 32, 40, 17, 9}, {1, 20, 300, 1, 130}};
+constexpr Case cases[] = {{2, 5, 7, 3, 4},      {1, 31, 33, 2, 8},  {2, 49, 97, 1, 17},
+                          {1, 1, 1, 1, 1},      {2, 33, 1, 2, 5},   {1, 48, 96, 4, 64},
+                          {1, 100, 200, 1, 72}, {1, 32, 40, 17, 9}, {1, 20, 300, 1, 130}};
 
 template <class T>
 struct Inputs {
@@ -27,8 +28,10 @@ struct Inputs {
 };
 template <class T>
 Inputs<T> inputs(Context<Cpu>& ctx, const Case& c, double sharpness = 1) {
-  return {random<T>(ctx, {c.batch, c.queries, c.heads, c.width}, 1, sharpness), random<T>(ctx, {c.batch, c.keys, c.heads, c.width}, 2),
-          random<T>(ctx, {c.batch, c.keys, c.heads, c.width}, 3), random<T>(ctx, {c.batch, c.queries, c.heads * c.width}, 4)};
+  return {random<T>(ctx, {c.batch, c.queries, c.heads, c.width}, 1, sharpness),
+          random<T>(ctx, {c.batch, c.keys, c.heads, c.width}, 2),
+          random<T>(ctx, {c.batch, c.keys, c.heads, c.width}, 3),
+          random<T>(ctx, {c.batch, c.queries, c.heads * c.width}, 4)};
 }
 
 struct Reference {
@@ -137,7 +140,8 @@ TEST_CASE("packed qkv gives the bits of separate q, k, v") {
 TEST_CASE("attention gradients against finite differences") {
   // Double precision has one path; the next case ties those of float to it. The last has 3 blocks of keys in 2 parts.
   Context<Cpu> ctx({.threads = 2});
-  for (const Case& c : {Case{2, 5, 7, 3, 4}, Case{2, 33, 31, 2, 5}, Case{1, 26, 110, 1, 9}, Case{2, 3, 5, 9, 8}, Case{1, 3, 203, 9, 4}}) {
+  for (const Case& c : {Case{2, 5, 7, 3, 4}, Case{2, 33, 31, 2, 5}, Case{1, 26, 110, 1, 9}, Case{2, 3, 5, 9, 8},
+                        Case{1, 3, 203, 9, 4}}) {
     const auto in = inputs<double>(ctx, c);
     const TensorD q = in.q, k = in.k, v = in.v, dy = in.dy;  // lambdas do not capture structured bindings
     for (double scale : {0.0, 0.7}) {
@@ -186,7 +190,8 @@ TEST_CASE("attention gives the same bits on 1, 2 and 3 threads") {
       const auto [q, k, v, dy] = inputs<float>(ctx, c);
       const auto r = attention_forward(q, k, v);
       const auto d = attention_backward(q, k, v, r, dy);
-      y.push_back(r.y.to_host()), dq.push_back(d.dq.to_host()), dk.push_back(d.dk.to_host()), dv.push_back(d.dv.to_host());
+      y.push_back(r.y.to_host()), dq.push_back(d.dq.to_host()), dk.push_back(d.dk.to_host()),
+          dv.push_back(d.dv.to_host());
     }
     for (std::size_t i : {1u, 2u}) {
       CHECK(y[i] == y[0]);

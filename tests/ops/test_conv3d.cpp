@@ -20,14 +20,16 @@ TEST_CASE("conv3d gradients agree with finite differences") {
   for (const CpuProvider* provider : {&default_cpu_provider(), &direct_double_provider()}) {
     Context<Cpu> ctx({.threads = 2, .provider = provider});
     std::uint32_t id = 100;
-    for (const ConvCase& c : {ConvCase{{2, 3, 4, 5, 3}, {3, 3, 3, 3, 2}, Conv3dOptions::same(3)},
-                          ConvCase{{2, 2, 3, 33, 2}, {3, 3, 3, 2, 3}, Conv3dOptions::same(3)},
-                          ConvCase{{2, 5, 4, 7, 2}, {3, 3, 3, 2, 4}, conv_options({2, 2, 2}, {0, 0, 0}, {1, 1, 1})},
-                          ConvCase{{2, 4, 3, 5, 3}, {1, 1, 1, 3, 4}, {}},
-                          ConvCase{{2, 4, 5, 6, 2}, {2, 3, 4, 2, 3}, conv_options({1, 2, 3}, {1, 0, 2}, {0, 2, 1})}}) {
+    for (const ConvCase& c :
+         {ConvCase{{2, 3, 4, 5, 3}, {3, 3, 3, 3, 2}, Conv3dOptions::same(3)},
+          ConvCase{{2, 2, 3, 33, 2}, {3, 3, 3, 2, 3}, Conv3dOptions::same(3)},
+          ConvCase{{2, 5, 4, 7, 2}, {3, 3, 3, 2, 4}, conv_options({2, 2, 2}, {0, 0, 0}, {1, 1, 1})},
+          ConvCase{{2, 4, 3, 5, 3}, {1, 1, 1, 3, 4}, {}},
+          ConvCase{{2, 4, 5, 6, 2}, {2, 3, 4, 2, 3}, conv_options({1, 2, 3}, {1, 0, 2}, {0, 2, 1})}}) {
       CAPTURE(c.x.str());
       CAPTURE(c.w.str());
-      auto x = random<double>(ctx, c.x, ++id), w = random<double>(ctx, c.w, ++id), bias = random<double>(ctx, {c.w[4]}, ++id);
+      auto x = random<double>(ctx, c.x, ++id), w = random<double>(ctx, c.w, ++id),
+           bias = random<double>(ctx, {c.w[4]}, ++id);
       const auto residual = random<double>(ctx, conv3d_forward(x, w, bias, c.options).shape(), ++id);
       const auto up = random<double>(ctx, residual.shape(), ++id);
       const auto loss = [&] { return dot(up, conv3d_forward(x, w, bias, c.options, residual)); };
@@ -44,9 +46,10 @@ TEST_CASE("conv3d gradients agree with finite differences") {
 TEST_CASE("conv3d does not depend on the number of threads") {
   for (const CpuProvider* provider : usable_providers()) {
     CAPTURE(std::string(provider->name));
-    check_threads_do_not_matter(*provider, {ConvCase{{2, 5, 19, 33, 16}, {3, 3, 3, 16, 33}, Conv3dOptions::same(3)},
-                                            ConvCase{{1, 6, 7, 9, 300}, {3, 3, 3, 300, 34}, Conv3dOptions::same(3)},
-                                            ConvCase{{1, 12, 13, 40, 5}, {3, 3, 3, 5, 8}, conv_options({2, 2, 2}, {0, 0, 0}, {1, 1, 1})}});
+    check_threads_do_not_matter(
+        *provider, {ConvCase{{2, 5, 19, 33, 16}, {3, 3, 3, 16, 33}, Conv3dOptions::same(3)},
+                    ConvCase{{1, 6, 7, 9, 300}, {3, 3, 3, 300, 34}, Conv3dOptions::same(3)},
+                    ConvCase{{1, 12, 13, 40, 5}, {3, 3, 3, 5, 8}, conv_options({2, 2, 2}, {0, 0, 0}, {1, 1, 1})}});
   }
 }
 
@@ -59,7 +62,8 @@ TEST_CASE("conv3d providers agree on random numbers") {
     Context<Cpu> ctx({.threads = 2, .provider = provider});
     const auto x = random<float>(ctx, x_shape, 1), w = random<float>(ctx, w_shape, 2, 1 / std::sqrt(27.0 * 40)),
                bias = random<float>(ctx, {36}, 3);
-    CHECK(max_difference(conv3d_forward(x, w, bias, same), reference_conv3d(x, w, bias, same)) <= tolerance<float>(27 * 40));
+    CHECK(max_difference(conv3d_forward(x, w, bias, same), reference_conv3d(x, w, bias, same)) <=
+          tolerance<float>(27 * 40));
     const auto dy = random<float>(ctx, x_shape.with(4, 36), 4, 1 / std::sqrt(5.0 * 6 * 21));
     CHECK(max_difference(conv3d_backward_input(dy, w, x_shape, same), reference_conv3d_input(dy, w, x_shape, same)) <=
           tolerance<float>(27 * 36));

@@ -20,7 +20,8 @@ Tensor<double, Cpu> reference(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& w, 
         for (Index k = 0; k < 2 * s[3]; ++k)
           for (Index o = 0; o < out; ++o, ++e) {
             double v = bias.empty() ? 0.0 : at(bias, o);
-            const Index voxel = ((n * s[1] + i / 2) * s[2] + j / 2) * s[3] + k / 2, tap = (i % 2 * 2 + j % 2) * 2 + k % 2;
+            const Index voxel = ((n * s[1] + i / 2) * s[2] + j / 2) * s[3] + k / 2,
+                        tap = (i % 2 * 2 + j % 2) * 2 + k % 2;
             for (Index c = 0; c < in; ++c) v += at(x, voxel * in + c) * at(w, (tap * in + c) * out + o);
             y.data()[e] = v;
           }
@@ -31,8 +32,9 @@ template <class T>
 void compare_with_definition(const CpuProvider& provider) {
   Context<Cpu> ctx({.threads = 2, .provider = &provider});
   std::uint32_t id = 0;
-  for (const auto& [x_shape, out] :
-       {std::pair{Shape{2, 2, 3, 4, 5}, Index{3}}, {Shape{1, 2, 3, 33, 31}, Index{33}}, {Shape{1, 3, 1, 16, 32}, Index{1}}}) {
+  for (const auto& [x_shape, out] : {std::pair{Shape{2, 2, 3, 4, 5}, Index{3}},
+                                     {Shape{1, 2, 3, 33, 31}, Index{33}},
+                                     {Shape{1, 3, 1, 16, 32}, Index{1}}}) {
     CAPTURE(std::string(provider.name));
     CAPTURE(x_shape.str());
     const auto x = small_integers<T>(ctx, x_shape, ++id), w = small_integers<T>(ctx, {2, 2, 2, x_shape[4], out}, ++id);
@@ -60,7 +62,8 @@ TEST_CASE("conv_transpose3d gradients: finite differences, and float against dou
   for (const CpuProvider* provider : usable_providers()) {
     CAPTURE(std::string(provider->name));
     Context<Cpu> ctx({.threads = 2, .provider = provider});
-    auto x = random<double>(ctx, {2, 2, 3, 4, 3}, 1), w = random<double>(ctx, {2, 2, 2, 3, 5}, 2), bias = random<double>(ctx, {5}, 3);
+    auto x = random<double>(ctx, {2, 2, 3, 4, 3}, 1), w = random<double>(ctx, {2, 2, 2, 3, 5}, 2),
+         bias = random<double>(ctx, {5}, 3);
     const auto up = random<double>(ctx, {2, 4, 6, 8, 5}, 4);
     const auto loss = [&] { return dot(up, conv_transpose3d_forward(x, w, bias)); };
     auto dw = Tensor<double, Cpu>::zeros(ctx, w.shape()), dbias = Tensor<double, Cpu>::zeros(ctx, {5});
@@ -71,7 +74,8 @@ TEST_CASE("conv_transpose3d gradients: finite differences, and float against dou
     check_gradient("weight", w, dw, loss);
     check_gradient("bias", bias, dbias, loss);
 
-    const auto xf = random<float>(ctx, x.shape(), 1), wf = random<float>(ctx, w.shape(), 2), upf = random<float>(ctx, up.shape(), 4);
+    const auto xf = random<float>(ctx, x.shape(), 1), wf = random<float>(ctx, w.shape(), 2),
+               upf = random<float>(ctx, up.shape(), 4);
     auto dwf = Tensor<float, Cpu>::zeros(ctx, w.shape());
     conv_transpose3d_backward_weight(xf, upf, dwf);
     CHECK(max_difference(conv_transpose3d_backward_input(upf, wf), dx) <= tolerance<float>(8 * 5));

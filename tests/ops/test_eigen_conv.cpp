@@ -44,7 +44,9 @@ TEST_CASE("conv3d on Eigen keeps the right planes while it walks over x") {
 }
 
 TEST_CASE("conv3d on Eigen does not depend on the number of threads") {
-  check_threads_do_not_matter(eigen_cpu_provider(), {walks[0], walks[1], ConvCase{{1, 6, 7, 9, 100}, {3, 3, 3, 100, 70}, Conv3dOptions::same(3)}});
+  check_threads_do_not_matter(
+      eigen_cpu_provider(),
+      {walks[0], walks[1], ConvCase{{1, 6, 7, 9, 100}, {3, 3, 3, 100, 70}, Conv3dOptions::same(3)}});
 }
 
 // Their weights are (taps, result, summed) or change places between phases. The default kernels are compared with definitions elsewhere.
@@ -61,7 +63,7 @@ TEST_CASE("upsampling and transposed convolutions on Eigen equal the default ker
       auto dw3 = Tensor<float, Cpu>::zeros(ctx, w3.shape()), dw2 = Tensor<float, Cpu>::zeros(ctx, w2.shape());
       upsample_conv3d_backward_weight(x, dy, dw3);
       conv_transpose3d_backward_weight(x, dy, dw2);
-      return std::vector{upsample_conv3d_forward(x, w3, bias), upsample_conv3d_backward_input(dy, w3), dw3,
+      return std::vector{upsample_conv3d_forward(x, w3, bias),  upsample_conv3d_backward_input(dy, w3),  dw3,
                          conv_transpose3d_forward(x, w2, bias), conv_transpose3d_backward_input(dy, w2), dw2};
     };
     const auto got = results(eigen), want = results(other);

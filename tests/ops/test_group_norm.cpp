@@ -13,7 +13,8 @@ using namespace braing3n::test;
 namespace {
 
 template <class T>
-Tensor<double, Cpu> reference(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& w, const Tensor<T, Cpu>& b, const GroupNormOptions& o) {
+Tensor<double, Cpu> reference(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& w, const Tensor<T, Cpu>& b,
+                              const GroupNormOptions& o) {
   const Index n = x.dim(0), channels = x.dim(-1), voxels = x.size() / (n * channels), width = channels / o.groups;
   Tensor<double, Cpu> y(x.context(), x.shape());
   for (Index s = 0; s < n; ++s)
@@ -27,8 +28,9 @@ Tensor<double, Cpu> reference(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& w, 
       each([&](Index i, Index) { mean += static_cast<double>(x.data()[i]) / count; });
       each([&](Index i, Index) { variance += std::pow(static_cast<double>(x.data()[i]) - mean, 2) / count; });
       each([&](Index i, Index c) {
-        const double u = (static_cast<double>(x.data()[i]) - mean) / std::sqrt(variance + o.eps) * static_cast<double>(w.data()[c]) +
-                         static_cast<double>(b.data()[c]);
+        const double u =
+            (static_cast<double>(x.data()[i]) - mean) / std::sqrt(variance + o.eps) * static_cast<double>(w.data()[c]) +
+            static_cast<double>(b.data()[c]);
         y.data()[i] = o.silu ? u / (1 + std::exp(-u)) : u;
       });
     }
@@ -48,7 +50,8 @@ TEST_CASE_TEMPLATE("group norm follows the definition", T, double, float, bfloat
   Context<Cpu> ctx({.threads = 2});
   for (const Case& c : cases)
     for (bool silu : {false, true}) {
-      const auto x = random<T>(ctx, c.shape, 1, 2), w = random<T>(ctx, {c.shape[-1]}, 2), b = random<T>(ctx, {c.shape[-1]}, 3);
+      const auto x = random<T>(ctx, c.shape, 1, 2), w = random<T>(ctx, {c.shape[-1]}, 2),
+                 b = random<T>(ctx, {c.shape[-1]}, 3);
       CAPTURE(c.shape.str());
       CAPTURE(silu);
       for (double eps : {1e-6, 0.5}) {
@@ -73,7 +76,8 @@ TEST_CASE("group norm over several chunks, far from zero") {
 TEST_CASE("a constant group is normalised to its bias") {
   Context<Cpu> ctx({.threads = 1});
   Tensor<float, Cpu> x(ctx, {1, 500, 4});
-  for (Index i = 0; i < x.size(); ++i) x.data()[i] = 0.1f;  // the sum of squares minus the squared mean rounds to about 1e-17
+  for (Index i = 0; i < x.size(); ++i)
+    x.data()[i] = 0.1f;  // the sum of squares minus the squared mean rounds to about 1e-17
   const auto w = random<float>(ctx, {4}, 2), b = random<float>(ctx, {4}, 3);
   const auto z = group_norm_forward(x, w, b, {2, 1e-6, false}).y;
   for (Index i = 0; i < x.size(); ++i) CHECK(std::abs(z.data()[i] - b.data()[i % 4]) <= tolerance<float>(1, 100));
@@ -84,7 +88,8 @@ TEST_CASE("group norm gradients against finite differences") {
   for (const Case& c : {cases[0], cases[1], Case{{2, 3, 5, 4, 33}, 3}, Case{{2, 45, 24}, 4}})
     for (bool silu : {false, true}) {
       const Index channels = c.shape[-1];
-      const auto x = random<double>(ctx, c.shape, 1), w = random<double>(ctx, {channels}, 2), b = random<double>(ctx, {channels}, 3);
+      const auto x = random<double>(ctx, c.shape, 1), w = random<double>(ctx, {channels}, 2),
+                 b = random<double>(ctx, {channels}, 3);
       const auto dy = random<double>(ctx, c.shape, 4);
       const GroupNormOptions o{c.groups, 0.02, silu};
       const auto loss = [&] { return dot(dy, group_norm_forward(x, w, b, o).y); };
@@ -100,7 +105,8 @@ TEST_CASE("group norm gradients against finite differences") {
 
 TEST_CASE("group norm works in place only on a tensor that nobody else holds") {
   Context<Cpu> ctx({.threads = 2});
-  const auto x = random<float>(ctx, {2, 9, 8, 7, 32}, 1), w = random<float>(ctx, {32}, 2), b = random<float>(ctx, {32}, 3);
+  const auto x = random<float>(ctx, {2, 9, 8, 7, 32}, 1), w = random<float>(ctx, {32}, 2),
+             b = random<float>(ctx, {32}, 3);
   const GroupNormOptions o{8, 1e-6, true};
   const auto before = x.clone();
   const auto kept = group_norm_forward(x, w, b, o);
@@ -121,7 +127,8 @@ TEST_CASE("group norm gives the same bits on 1, 2 and 3 threads") {
   std::vector<std::vector<float>> y, dx, dw;
   for (int threads : {1, 2, 3}) {
     Context<Cpu> ctx({.threads = threads});
-    const auto x = random<float>(ctx, {2, 40, 30, 5, 24}, 1), w = random<float>(ctx, {24}, 2), b = random<float>(ctx, {24}, 3);
+    const auto x = random<float>(ctx, {2, 40, 30, 5, 24}, 1), w = random<float>(ctx, {24}, 2),
+               b = random<float>(ctx, {24}, 3);
     const auto dy = random<float>(ctx, x.shape(), 4);
     auto dweight = Tensor<float, Cpu>::zeros(ctx, {24}), dbias = Tensor<float, Cpu>::zeros(ctx, {24});
     const GroupNormOptions o{8, 1e-6, true};

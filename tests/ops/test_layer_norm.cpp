@@ -14,20 +14,22 @@ namespace {
 
 /// y for x (rows, n), gain and shift (rows_of_gain, n) with rows_per_gain rows each; empty gain: 1 and 0.
 template <class T>
-Tensor<double, Cpu> reference(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& gain, const Tensor<T, Cpu>& shift, double eps,
-                              double gain_offset = 0, Index rows_per_gain = 1 << 30) {
+Tensor<double, Cpu> reference(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& gain, const Tensor<T, Cpu>& shift,
+                              double eps, double gain_offset = 0, Index rows_per_gain = 1 << 30) {
   const Index n = x.dim(-1), rows = x.size() / n;
   Tensor<double, Cpu> y(x.context(), x.shape());
   for (Index r = 0; r < rows; ++r) {
     double mean = 0, variance = 0;
     for (Index i = 0; i < n; ++i) mean += static_cast<double>(x.data()[r * n + i]) / static_cast<double>(n);
-    for (Index i = 0; i < n; ++i) variance += std::pow(static_cast<double>(x.data()[r * n + i]) - mean, 2) / static_cast<double>(n);
+    for (Index i = 0; i < n; ++i)
+      variance += std::pow(static_cast<double>(x.data()[r * n + i]) - mean, 2) / static_cast<double>(n);
     for (Index i = 0; i < n; ++i) {
       const Index at = r / rows_per_gain * n + i;
       const double xhat = (static_cast<double>(x.data()[r * n + i]) - mean) / std::sqrt(variance + eps);
       y.data()[r * n + i] = xhat;
       if (!gain.empty())
-        y.data()[r * n + i] = xhat * (gain_offset + static_cast<double>(gain.data()[at])) + static_cast<double>(shift.data()[at]);
+        y.data()[r * n + i] =
+            xhat * (gain_offset + static_cast<double>(gain.data()[at])) + static_cast<double>(shift.data()[at]);
     }
   }
   return y;
@@ -57,7 +59,8 @@ TEST_CASE("layer norm keeps its accuracy far from zero") {
   for (Index i = 0; i < x.size(); ++i) x.data()[i] += 1000.0f;
   const Tensor<float, Cpu> none;
   // The mean of floats near 1000 is good to a few 6e-5 (their ulp); deviations are of size 1.
-  CHECK(max_difference(layer_norm_forward(x, none, none).y, reference(x, none, none, 1e-6)) <= tolerance<float>(1, 1000));
+  CHECK(max_difference(layer_norm_forward(x, none, none).y, reference(x, none, none, 1e-6)) <=
+        tolerance<float>(1, 1000));
 }
 
 TEST_CASE("layer norm gradients against finite differences") {
@@ -77,13 +80,15 @@ TEST_CASE("layer norm gradients against finite differences") {
     check_gradient("dbias", b, db, loss);
     const Tensor<double, Cpu> none;
     const auto plain = layer_norm_backward(x, none, layer_norm_forward(x, none, none, options), dy);
-    check_gradient("dx without affine", x, plain, [&] { return dot(dy, layer_norm_forward(x, none, none, options).y); });
+    check_gradient("dx without affine", x, plain,
+                   [&] { return dot(dy, layer_norm_forward(x, none, none, options).y); });
   }
 }
 
 TEST_CASE("layer norm with modulation equals norm, then modulation") {
   Context<Cpu> ctx({.threads = 2});
-  const auto x = random<float>(ctx, {3, 41, 72}, 1, 2), shift = random<float>(ctx, {3, 72}, 2), scale = random<float>(ctx, {3, 72}, 3);
+  const auto x = random<float>(ctx, {3, 41, 72}, 1, 2), shift = random<float>(ctx, {3, 72}, 2),
+             scale = random<float>(ctx, {3, 72}, 3);
   const auto fused = layer_norm_modulate_forward(x, shift, scale);
   CHECK(max_difference(fused.y, reference(x, scale, shift, 1e-6, 1.0, 41)) <= tolerance<float>(72, 4));
   const Tensor<float, Cpu> none;
@@ -96,7 +101,8 @@ TEST_CASE("layer norm gives the same bits on 1, 2 and 3 threads") {
   std::vector<std::vector<float>> y, dx, dw;
   for (int threads : {1, 2, 3}) {
     Context<Cpu> ctx({.threads = threads});
-    const auto x = random<float>(ctx, {900, 100}, 1), w = random<float>(ctx, {100}, 2), b = random<float>(ctx, {100}, 3);
+    const auto x = random<float>(ctx, {900, 100}, 1), w = random<float>(ctx, {100}, 2),
+               b = random<float>(ctx, {100}, 3);
     const auto dy = random<float>(ctx, {900, 100}, 4);
     auto dweight = Tensor<float, Cpu>::zeros(ctx, {100}), dbias = Tensor<float, Cpu>::zeros(ctx, {100});
     const auto r = layer_norm_forward(x, w, b);

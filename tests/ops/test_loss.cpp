@@ -47,10 +47,12 @@ TEST_CASE("gradients of the losses") {
   const double up = -1.3;
   check_gradient("mse", p, mse_backward(p, t, up), [&] { return up * mse_forward(p, t); });
   check_gradient("l1", p, l1_backward(p, t, up), [&] { return up * l1_forward(p, t); });
-  check_gradient("masked", p, masked_patch_mse_backward(p, t, mask, up), [&] { return up * masked_patch_mse_forward(p, t, mask); });
+  check_gradient("masked", p, masked_patch_mse_backward(p, t, mask, up),
+                 [&] { return up * masked_patch_mse_forward(p, t, mask); });
   const auto logits = random<double>(ctx, Shape{4, 5}, 6);
   const auto labels = Tensor<std::int32_t, Cpu>::from_host(ctx, Shape{4}, std::vector<std::int32_t>{4, 0, 2, 2});
-  check_gradient("cross entropy", logits, cross_entropy_backward(logits, labels, up), [&] { return up * cross_entropy_forward(logits, labels); });
+  check_gradient("cross entropy", logits, cross_entropy_backward(logits, labels, up),
+                 [&] { return up * cross_entropy_forward(logits, labels); });
   CHECK(max_abs(l1_backward(p, p, up)) == 0.0);
 }
 
@@ -69,7 +71,8 @@ TEST_CASE("cross entropy survives large logits") {
   const auto logits = F::from_host(ctx, Shape{1, 3}, std::vector<float>{1e30f, -1e30f, 1e30f});
   const auto labels = Tensor<std::int32_t, Cpu>::from_host(ctx, Shape{1}, std::vector<std::int32_t>{0});
   CHECK(std::abs(cross_entropy_forward(logits, labels) - std::log(2.0)) < tolerance<double>());
-  CHECK(std::abs(static_cast<double>(cross_entropy_backward(logits, labels, 1.0).data()[0]) + 0.5) < tolerance<float>());
+  CHECK(std::abs(static_cast<double>(cross_entropy_backward(logits, labels, 1.0).data()[0]) + 0.5) <
+        tolerance<float>());
 }
 
 TEST_CASE_TEMPLATE("normalised patches have mean 0 and unbiased variance 1", T, double, float) {
@@ -83,7 +86,8 @@ TEST_CASE_TEMPLATE("normalised patches have mean 0 and unbiased variance 1", T, 
     for (Index c = 0; c < 33; ++c) mean += static_cast<double>(x.data()[r * 33 + c]) / 33;
     for (Index c = 0; c < 33; ++c) variance += std::pow(static_cast<double>(x.data()[r * 33 + c]) - mean, 2) / 32;
     for (Index c = 0; c < 33; ++c)
-      worst = std::max(worst, std::abs(static_cast<double>(y.data()[r * 33 + c]) - (static_cast<double>(x.data()[r * 33 + c]) - mean) / std::sqrt(variance + eps)));
+      worst = std::max(worst, std::abs(static_cast<double>(y.data()[r * 33 + c]) -
+                                       (static_cast<double>(x.data()[r * 33 + c]) - mean) / std::sqrt(variance + eps)));
     CHECK(worst < tolerance<T>(33, 100.0));  // the values are up to 100 times the deviation
   }
   // A constant patch becomes zeros, not NaN.
@@ -96,8 +100,10 @@ TEST_CASE("losses have the same bits for 1, 2 and 3 threads") {
     const auto p = random<float>(ctx, Shape{2, 40, 2000}, 10), t = random<float>(ctx, Shape{2, 40, 2000}, 11);
     auto mask = F::zeros(ctx, Shape{2, 40});
     for (Index i = 0; i < 80; i += 3) mask.data()[i] = 1;
-    const auto values = Tensor<double, Cpu>::from_host(ctx, Shape{3}, std::vector<double>{mse_forward(p, t), l1_forward(p, t), masked_patch_mse_forward(p, t, mask)});
-    return std::vector<Tensor<double, Cpu>>{values, cast<double>(normalize_patches(t)), cast<double>(masked_patch_mse_backward(p, t, mask, 1.0))};
+    const auto values = Tensor<double, Cpu>::from_host(
+        ctx, Shape{3}, std::vector<double>{mse_forward(p, t), l1_forward(p, t), masked_patch_mse_forward(p, t, mask)});
+    return std::vector<Tensor<double, Cpu>>{values, cast<double>(normalize_patches(t)),
+                                            cast<double>(masked_patch_mse_backward(p, t, mask, 1.0))};
   });
 }
 
@@ -105,9 +111,11 @@ TEST_CASE("losses say what does not fit") {
   Context<Cpu> ctx({.threads = 1});
   const auto p = random<float>(ctx, Shape{2, 3, 4}, 12), t = random<float>(ctx, Shape{2, 4, 3}, 13);
   check_error("op.shape", {"mse", "(2, 3, 4)", "(2, 4, 3)"}, [&] { mse_forward(p, t); });
-  check_error("op.shape", {"mask", "(3, 2)", "(2, 3)"}, [&] { masked_patch_mse_forward(p, p, mask_of(ctx).reshape(Shape{3, 2})); });
+  check_error("op.shape", {"mask", "(3, 2)", "(2, 3)"},
+              [&] { masked_patch_mse_forward(p, p, mask_of(ctx).reshape(Shape{3, 2})); });
   check_error("loss.mask", {"selects no patch"}, [&] { masked_patch_mse_forward(p, p, F::zeros(ctx, Shape{2, 3})); });
   check_error("loss.patch", {"(2, 3, 1)"}, [&] { normalize_patches(random<float>(ctx, Shape{2, 3, 1}, 14)); });
   const auto labels = Tensor<std::int32_t, Cpu>::from_host(ctx, Shape{2}, std::vector<std::int32_t>{0, 3});
-  check_error("op.index", {"cross_entropy", "[0, 3)"}, [&] { cross_entropy_forward(random<float>(ctx, Shape{2, 3}, 15), labels); });
+  check_error("op.index", {"cross_entropy", "[0, 3)"},
+              [&] { cross_entropy_forward(random<float>(ctx, Shape{2, 3}, 15), labels); });
 }

@@ -34,7 +34,8 @@ TEST_CASE("oneDNN convolutions do not depend on the number of threads") {
   std::vector<std::unique_ptr<Context<Cpu>>> contexts;  // outlive the results
   std::vector<Tensor<float, Cpu>> first;
   for (int threads : {1, 2, 3}) {
-    contexts.push_back(std::make_unique<Context<Cpu>>(CpuOptions{.threads = threads, .provider = &convolutions_by_onednn()}));
+    contexts.push_back(
+        std::make_unique<Context<Cpu>>(CpuOptions{.threads = threads, .provider = &convolutions_by_onednn()}));
     Context<Cpu>& ctx = *contexts.back();
     const auto x = random<float>(ctx, {2, 11, 9, 33, 40}, 1), w = random<float>(ctx, {3, 3, 3, 40, 33}, 2),
                bias = random<float>(ctx, {33}, 3);
@@ -45,6 +46,7 @@ TEST_CASE("oneDNN convolutions do not depend on the number of threads") {
     const std::vector<Tensor<float, Cpu>> got = {y, conv3d_backward_input(y, w, x.shape(), Conv3dOptions::same(3)), z,
                                                  conv3d_backward_input(z, wide, deep.shape(), Conv3dOptions::same(3))};
     if (first.empty()) first = got;
-    for (std::size_t i = 0; i < got.size(); ++i) CHECK_MESSAGE(same_bits(first[i], got[i]), "result ", i, " with ", threads, " threads");
+    for (std::size_t i = 0; i < got.size(); ++i)
+      CHECK_MESSAGE(same_bits(first[i], got[i]), "result ", i, " with ", threads, " threads");
   }
 }

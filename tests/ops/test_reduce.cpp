@@ -20,7 +20,8 @@ TEST_CASE("reductions over everything, and over tokens") {
   CHECK(norm(x) == std::sqrt(squares));
   CHECK(max_abs(x) == largest);
   CHECK(all_finite(x));
-  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()}) {
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+                           -std::numeric_limits<double>::infinity()}) {
     auto y = x.clone();
     y.data()[y.size() - 1] = static_cast<float>(bad);
     CHECK_FALSE(all_finite(y));
@@ -34,7 +35,8 @@ TEST_CASE("reductions over everything, and over tokens") {
 TEST_CASE("reductions have the same bits for 1, 2 and 3 threads") {
   check_same_for_threads("reductions", [](Context<Cpu>& ctx) {
     const auto x = random<float>(ctx, Shape{2, 1500, 67}, 14);
-    return std::vector<Tensor<float, Cpu>>{mean_tokens_forward(x), full<float>(ctx, Shape{1}, sum_forward(x)), full<float>(ctx, Shape{1}, norm(x))};
+    return std::vector<Tensor<float, Cpu>>{mean_tokens_forward(x), full<float>(ctx, Shape{1}, sum_forward(x)),
+                                           full<float>(ctx, Shape{1}, norm(x))};
   });
 }
 
@@ -42,6 +44,7 @@ TEST_CASE("reductions say what does not fit") {
   Context<Cpu> ctx({.threads = 1});
   const auto x = random<float>(ctx, Shape{2, 3}, 1);
   check_error("op.rank", {"mean_tokens", "(2, 3)", "(N, L, C)"}, [&] { mean_tokens_forward(x); });
-  check_error("op.rank", {"mean_tokens_backward", "(6)", "(N, C)"}, [&] { mean_tokens_backward(x.reshape(Shape{6}), 2); });
+  check_error("op.rank", {"mean_tokens_backward", "(6)", "(N, C)"},
+              [&] { mean_tokens_backward(x.reshape(Shape{6}), 2); });
   check_error("op.empty", {"sum", "(0, 2)"}, [&] { sum_forward(Tensor<float, Cpu>(ctx, Shape{0, 2})); });
 }

@@ -20,7 +20,8 @@ TEST_CASE_TEMPLATE("softmax follows the definition", T, double, float, bfloat16)
       double top = -1e300, sum = 0;
       for (Index i = 0; i < n; ++i) top = std::max(top, static_cast<double>(x.data()[r * n + i]));
       for (Index i = 0; i < n; ++i) sum += std::exp(static_cast<double>(x.data()[r * n + i]) - top);
-      for (Index i = 0; i < n; ++i) want.data()[r * n + i] = std::exp(static_cast<double>(x.data()[r * n + i]) - top) / sum;
+      for (Index i = 0; i < n; ++i)
+        want.data()[r * n + i] = std::exp(static_cast<double>(x.data()[r * n + i]) - top) / sum;
     }
     CAPTURE(n);
     CHECK(max_difference(softmax_forward(x), want) <= tolerance<T>(1) + tolerance<accum_t<T>>(n));

@@ -90,7 +90,11 @@ TEST_CASE("masks that cannot be are refused") {
   check_error("mask.size", {"12 values", "expected 15"}, [&] { token_mask_from_noise(ctx, u, 3, 5, 0.5); });
   check_error("mask.size", {"12"}, [&] { token_mask_from_noise(ctx, u, 0, 5, 0.5); });
   const std::vector<std::int32_t> twice = {1, 1}, outside = {0, 6};
-  check_error("mask.visible", {"token 1 of sample 0", "twice"}, [&] { token_mask_from_visible(ctx, std::span<const std::int32_t>(twice), 1, 6); });
-  check_error("mask.visible", {"token 6", "outside [0, 6)"}, [&] { token_mask_from_visible(ctx, std::span<const std::int32_t>(outside), 1, 6); });
-  check_error("mask.size", {"3"}, [&] { token_mask_from_visible(ctx, std::span<const std::int32_t>(std::vector<std::int32_t>{0, 1, 2}), 2, 6); });
+  check_error("mask.visible", {"token 1 of sample 0", "twice"},
+              [&] { token_mask_from_visible(ctx, std::span<const std::int32_t>(twice), 1, 6); });
+  check_error("mask.visible", {"token 6", "outside [0, 6)"},
+              [&] { token_mask_from_visible(ctx, std::span<const std::int32_t>(outside), 1, 6); });
+  check_error("mask.size", {"3"}, [&] {
+    token_mask_from_visible(ctx, std::span<const std::int32_t>(std::vector<std::int32_t>{0, 1, 2}), 2, 6);
+  });
 }

@@ -40,7 +40,8 @@ TEST_CASE_TEMPLATE("gather and scatter move whole tokens", T, float, bfloat16) {
     for (Index l = 0; l < 5; ++l) {
       const bool seen = n == 0 ? (l == 3 || l == 0) : (l == 4 || l == 1);
       for (Index c = 0; c < 33; ++c)
-        wrong += static_cast<float>(z.data()[(n * 5 + l) * 33 + c]) != static_cast<float>(seen ? x.data()[(n * 5 + l) * 33 + c] : fill.data()[c]);
+        wrong += static_cast<float>(z.data()[(n * 5 + l) * 33 + c]) !=
+                 static_cast<float>(seen ? x.data()[(n * 5 + l) * 33 + c] : fill.data()[c]);
     }
   CHECK(wrong == 0);
 }
@@ -53,7 +54,8 @@ TEST_CASE("gradients of gather, with repeated indices, and of scatter") {
 
   const auto visible = indices(ctx, Shape{2, 2}, {3, 0, 4, 1});
   const auto restore = indices(ctx, Shape{2, 5}, {1, 2, 3, 0, 4, 2, 1, 3, 4, 0});
-  const auto v = random<double>(ctx, Shape{2, 2, 7}, 5), fill = random<double>(ctx, Shape{7}, 6), dz = random<double>(ctx, Shape{2, 5, 7}, 7);
+  const auto v = random<double>(ctx, Shape{2, 2, 7}, 5), fill = random<double>(ctx, Shape{7}, 6),
+             dz = random<double>(ctx, Shape{2, 5, 7}, 7);
   auto dfill = random<double>(ctx, Shape{7}, 8);
   const auto before = dfill.clone();
   const auto f = [&] { return dot(dz, scatter_forward(v, fill, restore)); };
@@ -87,7 +89,8 @@ TEST_CASE("concat, split, slice and chunk along every axis") {
   for (int axis = -3; axis < 3; ++axis) {
     const int a = axis < 0 ? axis + 3 : axis;
     const Shape base{2, 3, 5};
-    const std::vector<X> parts = {small_integers<float>(ctx, base.with(a, 1), 14), small_integers<float>(ctx, base.with(a, 33), 15),
+    const std::vector<X> parts = {small_integers<float>(ctx, base.with(a, 1), 14),
+                                  small_integers<float>(ctx, base.with(a, 33), 15),
                                   small_integers<float>(ctx, base.with(a, 4), 16)};
     const X y = concat_forward(parts, axis);
     REQUIRE(y.shape() == base.with(a, 38));
@@ -107,19 +110,22 @@ TEST_CASE("concat, split, slice and chunk along every axis") {
 
     const auto x = random<double>(ctx, base.with(a, 6), 17), up = random<double>(ctx, base.with(a, 3), 18);
     for (const Index begin : {0, 2, 3})
-      check_gradient("slice", x, slice_backward(up, x.shape(), axis, begin), [&] { return dot(up, slice_forward(x, axis, begin, begin + 3)); });
+      check_gradient("slice", x, slice_backward(up, x.shape(), axis, begin),
+                     [&] { return dot(up, slice_forward(x, axis, begin, begin + 3)); });
   }
   const auto x = small_integers<float>(ctx, Shape{2, 3, 12}, 19);
   const auto parts = chunk_forward<3>(x);
   Index wrong = 0;
-  for (Index i = 0; i < x.size(); ++i) wrong += x.data()[i] != parts[static_cast<std::size_t>(i % 12 / 4)].data()[i / 12 * 4 + i % 4];
+  for (Index i = 0; i < x.size(); ++i)
+    wrong += x.data()[i] != parts[static_cast<std::size_t>(i % 12 / 4)].data()[i / 12 * 4 + i % 4];
   CHECK(wrong == 0);
   CHECK(same_bits(chunk_backward(parts), x));
 }
 
 TEST_CASE("the class token in front of every sample") {
   Context<Cpu> ctx({.threads = 2});
-  const auto token = random<double>(ctx, Shape{7}, 20), x = random<double>(ctx, Shape{3, 4, 7}, 21), up = random<double>(ctx, Shape{3, 5, 7}, 22);
+  const auto token = random<double>(ctx, Shape{7}, 20), x = random<double>(ctx, Shape{3, 4, 7}, 21),
+             up = random<double>(ctx, Shape{3, 5, 7}, 22);
   const auto y = prepend_token_forward(token, x);
   REQUIRE(y.shape() == Shape{3, 5, 7});
   CHECK(same_bits(drop_token_forward(y), x));
@@ -138,19 +144,24 @@ TEST_CASE("token ops have the same bits for 1, 2 and 3 threads") {
     const auto index = spread(ctx, Shape{2, 400}, 300);
     auto dtable = X::zeros(ctx, Shape{300, 65});
     embedding_backward(dy, index, dtable);
-    return std::vector<X>{gather_forward(x, index), gather_backward(dy, index, 300), dtable, concat_forward(std::vector<X>{x, dy}, 1)};
+    return std::vector<X>{gather_forward(x, index), gather_backward(dy, index, 300), dtable,
+                          concat_forward(std::vector<X>{x, dy}, 1)};
   });
 }
 
 TEST_CASE("token ops say what does not fit") {
   Context<Cpu> ctx({.threads = 1});
   const auto x = random<float>(ctx, Shape{2, 5, 7}, 26), fill = random<float>(ctx, Shape{7}, 27);
-  check_error("op.index", {"gather", "1 of the indices (2, 2)", "[0, 5)"}, [&] { gather_forward(x, indices(ctx, Shape{2, 2}, {0, 1, 5, 0})); });
-  check_error("op.index", {"embedding", "[0, 10)"}, [&] { embedding_forward(x.reshape(Shape{10, 7}), indices(ctx, Shape{1}, {-1})); });
+  check_error("op.index", {"gather", "1 of the indices (2, 2)", "[0, 5)"},
+              [&] { gather_forward(x, indices(ctx, Shape{2, 2}, {0, 1, 5, 0})); });
+  check_error("op.index", {"embedding", "[0, 10)"},
+              [&] { embedding_forward(x.reshape(Shape{10, 7}), indices(ctx, Shape{1}, {-1})); });
   check_error("gather.batch", {"(2, 5, 7)", "(1, 2)"}, [&] { gather_forward(x, indices(ctx, Shape{1, 2}, {0, 1})); });
-  check_error("op.shape", {"fill token", "(5)", "(7)"}, [&] { scatter_forward(x, random<float>(ctx, Shape{5}, 1), spread(ctx, Shape{2, 6}, 6)); });
+  check_error("op.shape", {"fill token", "(5)", "(7)"},
+              [&] { scatter_forward(x, random<float>(ctx, Shape{5}, 1), spread(ctx, Shape{2, 6}, 6)); });
   check_error("scatter.count", {"(2, 5, 7)", "(2, 3)"}, [&] { scatter_forward(x, fill, spread(ctx, Shape{2, 3}, 3)); });
-  check_error("concat.shape", {"axis 1", "(2, 5, 6)", "(2, 5, 7)"}, [&] { concat_forward(std::vector<X>{x, random<float>(ctx, Shape{2, 5, 6}, 2)}, 1); });
+  check_error("concat.shape", {"axis 1", "(2, 5, 6)", "(2, 5, 7)"},
+              [&] { concat_forward(std::vector<X>{x, random<float>(ctx, Shape{2, 5, 6}, 2)}, 1); });
   check_error("op.axis", {"axis 3", "(2, 5, 7)"}, [&] { slice_forward(x, 3, 0, 1); });
   check_error("slice.range", {"[4, 6)", "(2, 5, 7)"}, [&] { slice_forward(x, 1, 4, 6); });
   check_error("chunk.extent", {"(2, 5, 7)", "2 parts"}, [&] { chunk_forward<2>(x); });

@@ -17,7 +17,8 @@ Tensor<T, Cpu> repeat(const Tensor<T, Cpu>& x) {
     for (Index i = 0; i < 2 * s[1]; ++i)
       for (Index j = 0; j < 2 * s[2]; ++j)
         for (Index k = 0; k < 2 * s[3]; ++k)
-          for (Index c = 0; c < s[4]; ++c) y.data()[e++] = x.data()[(((n * s[1] + i / 2) * s[2] + j / 2) * s[3] + k / 2) * s[4] + c];
+          for (Index c = 0; c < s[4]; ++c)
+            y.data()[e++] = x.data()[(((n * s[1] + i / 2) * s[2] + j / 2) * s[3] + k / 2) * s[4] + c];
   return y;
 }
 
@@ -29,7 +30,8 @@ struct TwoSteps {
   Shape x_shape, w_shape, y_shape;
   std::uint32_t id;
 
-  TwoSteps(Context<Cpu>& ctx, const Shape& x, Index out, std::uint32_t first_id) : x_shape(x), w_shape{3, 3, 3, x[4], out}, id(first_id) {
+  TwoSteps(Context<Cpu>& ctx, const Shape& x, Index out, std::uint32_t first_id)
+      : x_shape(x), w_shape{3, 3, 3, x[4], out}, id(first_id) {
     const auto w = small_integers<double>(ctx, w_shape, id + 1), bias = small_integers<double>(ctx, {out}, id + 2);
     up = repeat(small_integers<double>(ctx, x_shape, id));
     y = reference_conv3d(up, w, bias, same);
@@ -48,7 +50,8 @@ void compare_with_two_steps(const CpuProvider& provider, const TwoSteps& want) {
   CAPTURE(std::string(provider.name));
   CAPTURE(want.x_shape.str());
   const auto x = small_integers<T>(ctx, want.x_shape, want.id), w = small_integers<T>(ctx, want.w_shape, want.id + 1);
-  const auto bias = small_integers<T>(ctx, {want.w_shape[4]}, want.id + 2), dy = small_integers<T>(ctx, want.y_shape, want.id + 3);
+  const auto bias = small_integers<T>(ctx, {want.w_shape[4]}, want.id + 2),
+             dy = small_integers<T>(ctx, want.y_shape, want.id + 3);
   const auto equal = [](const Tensor<T, Cpu>& got, const Tensor<double, Cpu>& expected, double times) {
     REQUIRE(got.shape() == expected.shape());
     Index wrong = 0;
@@ -92,9 +95,11 @@ TEST_CASE("upsample_conv3d equals upsampling and convolving, bit for bit on smal
 TEST_CASE("upsample gradients agree with finite differences") {
   for (const CpuProvider* provider : {&default_cpu_provider(), &direct_double_provider()}) {
     Context<Cpu> ctx({.threads = 2, .provider = provider});
-    auto x = random<double>(ctx, {2, 2, 3, 4, 3}, 1), w = random<double>(ctx, {3, 3, 3, 3, 4}, 2), bias = random<double>(ctx, {4}, 3);
+    auto x = random<double>(ctx, {2, 2, 3, 4, 3}, 1), w = random<double>(ctx, {3, 3, 3, 3, 4}, 2),
+         bias = random<double>(ctx, {4}, 3);
     const auto up = random<double>(ctx, {2, 4, 6, 8, 4}, 4), up_nearest = random<double>(ctx, {2, 4, 6, 8, 3}, 5);
-    check_gradient("nearest x", x, upsample_nearest2_backward(up_nearest), [&] { return dot(up_nearest, upsample_nearest2_forward(x)); });
+    check_gradient("nearest x", x, upsample_nearest2_backward(up_nearest),
+                   [&] { return dot(up_nearest, upsample_nearest2_forward(x)); });
     const auto loss = [&] { return dot(up, upsample_conv3d_forward(x, w, bias)); };
     auto dw = Tensor<double, Cpu>::zeros(ctx, w.shape()), dbias = Tensor<double, Cpu>::zeros(ctx, {4});
     upsample_conv3d_backward_weight(x, up, dw);
@@ -116,9 +121,11 @@ TEST_CASE("upsample_conv3d does not depend on the number of threads") {
     const auto dy = random<float>(ctx, y.shape(), 3);
     auto dw = Tensor<float, Cpu>::zeros(ctx, w.shape());
     upsample_conv3d_backward_weight(x, dy, dw);
-    const std::vector<Tensor<float, Cpu>> got = {y, upsample_conv3d_backward_input(dy, w), dw, upsample_nearest2_backward(dy)};
+    const std::vector<Tensor<float, Cpu>> got = {y, upsample_conv3d_backward_input(dy, w), dw,
+                                                 upsample_nearest2_backward(dy)};
     if (first.empty()) first = got;
-    for (std::size_t i = 0; i < got.size(); ++i) CHECK_MESSAGE(same_bits(first[i], got[i]), "result ", i, " with ", threads, " threads");
+    for (std::size_t i = 0; i < got.size(); ++i)
+      CHECK_MESSAGE(same_bits(first[i], got[i]), "result ", i, " with ", threads, " threads");
   }
 }
 

@@ -36,16 +36,19 @@ TEST_CASE("the whole trajectory of torch.optim.AdamW with warm-up, cosine, clipp
   Context<Cpu> ctx({.threads = 2});
   const SafetensorsFile reference(std::string(BRAING3N_FIXTURES) + "/adamw/case.safetensors");
   const auto a = reference.read<double>("A"), b = reference.read<double>("b");
-  const auto w_expected = reference.read<double>("w"), ema_expected = reference.read<double>("ema"), norm_expected = reference.read<double>("grad_norm"),
-             lr_expected = reference.read<double>("lr");
+  const auto w_expected = reference.read<double>("w"), ema_expected = reference.read<double>("ema"),
+             norm_expected = reference.read<double>("grad_norm"), lr_expected = reference.read<double>("lr");
   const std::vector<float> start = reference.read<float>("w0");
   const std::size_t n = 6;
-  Views<float> views{{"w", Tensor<float, Cpu>::from_host(ctx, Shape{6}, start), Tensor<float, Cpu>::zeros(ctx, Shape{6}), true, {}}};
+  Views<float> views{
+      {"w", Tensor<float, Cpu>::from_host(ctx, Shape{6}, start), Tensor<float, Cpu>::zeros(ctx, Shape{6}), true, {}}};
   Tensor<float, Cpu> w = views[0].value, g = views[0].gradient;
   AdamW<float, Cpu> optimizer(views, {.weight_decay = 0.01});
   Ema<float, Cpu> ema(views, {.decay = 0.9});
   const Schedule schedule({.lr = 0.05, .warmup_steps = 5, .steps = 40});
-  const auto close = [](double x, double y) { return std::abs(x - y) <= 1e-6 + 1e-5 * std::abs(y); };  // the fixture's own tolerance
+  const auto close = [](double x, double y) {
+    return std::abs(x - y) <= 1e-6 + 1e-5 * std::abs(y);
+  };  // the fixture's own tolerance
   for (std::size_t step = 0; step < 40; ++step) {
     for (std::size_t i = 0; i < n; ++i) {  // the gradient of 0.5 w'Aw - b'w
       double s = -b[i];
@@ -62,7 +65,8 @@ TEST_CASE("the whole trajectory of torch.optim.AdamW with warm-up, cosine, clipp
     ema.visit_state([&](const std::string&, const Tensor<float, Cpu>& t) { average = t.to_host(); });
     for (std::size_t i = 0; i < n; ++i) {
       CHECK_MESSAGE(close(static_cast<double>(w.data()[i]), w_expected[step * n + i]), "w[", i, "] after step ", step);
-      CHECK_MESSAGE(close(static_cast<double>(average[i]), ema_expected[step * n + i]), "ema[", i, "] after step ", step);
+      CHECK_MESSAGE(close(static_cast<double>(average[i]), ema_expected[step * n + i]), "ema[", i, "] after step ",
+                    step);
     }
   }
 }
@@ -120,7 +124,10 @@ TEST_CASE("the vectorised square root agrees with the library's") {
 
 TEST_CASE("state and step count continue a training bit for bit") {
   Context<Cpu> ctx({.threads = 2});
-  const auto make = [&] { return Views<float>{{"a.weight", random<float>(ctx, Shape{7, 33}, 5), random<float>(ctx, Shape{7, 33}, 6), true, {}}}; };
+  const auto make = [&] {
+    return Views<float>{
+        {"a.weight", random<float>(ctx, Shape{7, 33}, 5), random<float>(ctx, Shape{7, 33}, 6), true, {}}};
+  };
   Views<float> straight = make(), resumed = make();
   AdamW<float, Cpu> one(straight, {});
   for (int i = 0; i < 5; ++i) one.step(0.01);
@@ -129,14 +136,17 @@ TEST_CASE("state and step count continue a training bit for bit") {
   {
     AdamW<float, Cpu> first(resumed, {});
     for (int i = 0; i < 3; ++i) first.step(0.01);
-    first.visit_state([&](const std::string& name, const Tensor<float, Cpu>& t) { state.emplace_back(name, t.to_host()); });
+    first.visit_state(
+        [&](const std::string& name, const Tensor<float, Cpu>& t) { state.emplace_back(name, t.to_host()); });
   }
   REQUIRE(state.size() == 2);
   CHECK(state[0].first == "exp_avg.a.weight");
   CHECK(state[1].first == "exp_avg_sq.a.weight");
   AdamW<float, Cpu> second(resumed, {});
   auto next = state.begin();
-  second.visit_state([&](const std::string&, Tensor<float, Cpu>& t) { std::copy(next->second.begin(), next->second.end(), t.data()), ++next; });
+  second.visit_state([&](const std::string&, Tensor<float, Cpu>& t) {
+    std::copy(next->second.begin(), next->second.end(), t.data()), ++next;
+  });
   second.set_steps(3);
   for (int i = 0; i < 2; ++i) second.step(0.01);
   CHECK(same_bits(straight[0].value, resumed[0].value));
@@ -145,7 +155,12 @@ TEST_CASE("state and step count continue a training bit for bit") {
 TEST_CASE("clipping: the norm over all tensors, the coefficient, and who is not finite") {
   Context<Cpu> ctx({.threads = 2});
   Views<float> views;
-  for (std::uint32_t i = 0; i < 3; ++i) views.push_back({concat("p", i), small_integers<float>(ctx, Shape{33, 5}, i), small_integers<float>(ctx, Shape{33, 5}, 10 + i), true, {}});
+  for (std::uint32_t i = 0; i < 3; ++i)
+    views.push_back({concat("p", i),
+                     small_integers<float>(ctx, Shape{33, 5}, i),
+                     small_integers<float>(ctx, Shape{33, 5}, 10 + i),
+                     true,
+                     {}});
   double squares = 0;
   for (const auto& p : views) squares += squared_norm(p.gradient);
   const auto before = views[2].gradient.clone();
@@ -186,7 +201,8 @@ TEST_CASE("schedules") {
 TEST_CASE("EMA: warm-up, exchange of values and averages") {
   Context<Cpu> ctx({.threads = 2});
   int changed = 0;
-  Views<double> views{{"p", random<double>(ctx, Shape{33}, 20), random<double>(ctx, Shape{33}, 21), true, [&changed] { ++changed; }}};
+  Views<double> views{
+      {"p", random<double>(ctx, Shape{33}, 20), random<double>(ctx, Shape{33}, 21), true, [&changed] { ++changed; }}};
   Ema<double, Cpu> ema(views, {.decay = 0.5, .warmup = true});
   std::vector<double> expected = views[0].value.to_host();
   for (int n = 0; n < 12; ++n) {
@@ -200,7 +216,8 @@ TEST_CASE("EMA: warm-up, exchange of values and averages") {
   const auto value = views[0].value.clone();
   ema.swap();
   CHECK(changed == 1);
-  CHECK(max_difference(views[0].value, Tensor<double, Cpu>::from_host(ctx, Shape{33}, expected)) < tolerance<double>(12, 10.0));
+  CHECK(max_difference(views[0].value, Tensor<double, Cpu>::from_host(ctx, Shape{33}, expected)) <
+        tolerance<double>(12, 10.0));
   ema.swap();
   CHECK(same_bits(views[0].value, value));
   check_error("ema.decay", {"decay 1"}, [&] { Ema<double, Cpu>(views, {.decay = 1.0}); });
@@ -208,10 +225,12 @@ TEST_CASE("EMA: warm-up, exchange of values and averages") {
 
 TEST_CASE("updates have the same bits for 1, 2 and 3 threads") {
   check_same_for_threads("updates", [](Context<Cpu>& ctx) {
-    Views<float> views{{"a", random<float>(ctx, Shape{300, 333}, 30), random<float>(ctx, Shape{300, 333}, 31), true, {}},
-                       {"b", random<float>(ctx, Shape{333}, 32), random<float>(ctx, Shape{333}, 33), false, {}}};
+    Views<float> views{
+        {"a", random<float>(ctx, Shape{300, 333}, 30), random<float>(ctx, Shape{300, 333}, 31), true, {}},
+        {"b", random<float>(ctx, Shape{333}, 32), random<float>(ctx, Shape{333}, 33), false, {}}};
     AdamW<float, Cpu> optimizer(views, {});
-    for (int i = 0; i < 2; ++i) optimizer.step(1e-2, clip_coefficient(std::span<const ParameterView<float, Cpu>>(views), 0.3).coefficient);
+    for (int i = 0; i < 2; ++i)
+      optimizer.step(1e-2, clip_coefficient(std::span<const ParameterView<float, Cpu>>(views), 0.3).coefficient);
     return std::vector<Tensor<float, Cpu>>{views[0].value, views[1].value};
   });
 }
@@ -219,10 +238,13 @@ TEST_CASE("updates have the same bits for 1, 2 and 3 threads") {
 TEST_CASE("an optimiser refuses what it cannot train") {
   Context<Cpu> ctx({.threads = 1});
   const auto p = random<float>(ctx, Shape{3}, 40), g = random<float>(ctx, Shape{4}, 41);
-  check_error("adamw.gradient", {"w", "(3)", "(4)"}, [&] { AdamW<float, Cpu>(Views<float>{{"w", p, g, true, {}}}, {}); });
-  check_error("adamw.name", {"w"}, [&] { AdamW<float, Cpu>(Views<float>{{"w", p, p, true, {}}, {"w", p, p, true, {}}}, {}); });
+  check_error("adamw.gradient", {"w", "(3)", "(4)"},
+              [&] { AdamW<float, Cpu>(Views<float>{{"w", p, g, true, {}}}, {}); });
+  check_error("adamw.name", {"w"},
+              [&] { AdamW<float, Cpu>(Views<float>{{"w", p, p, true, {}}, {"w", p, p, true, {}}}, {}); });
   check_error("adamw.empty", {"frozen"}, [&] { AdamW<float, Cpu>(Views<float>{}, {}); });
-  check_error("adamw.options", {"betas 1"}, [&] { AdamW<float, Cpu>(Views<float>{{"w", p, p, true, {}}}, {.beta1 = 1.0}); });
+  check_error("adamw.options", {"betas 1"},
+              [&] { AdamW<float, Cpu>(Views<float>{{"w", p, p, true, {}}}, {.beta1 = 1.0}); });
   AdamW<float, Cpu> ok(Views<float>{{"w", p, p, true, {}}}, {});
   check_error("adamw.lr", {"nan"}, [&] { ok.step(std::numeric_limits<double>::quiet_NaN()); });
 }

@@ -13,8 +13,10 @@ namespace {
 
 struct Case {
   SafetensorsFile file{std::string(BRAING3N_FIXTURES) + "/probe_sklearn/case.safetensors"};
-  std::vector<double> x = file.read<double>("X"), standardised = file.read<double>("X_standardised"), y = file.read<double>("y_regression");
-  std::vector<std::int64_t> binary = file.read<std::int64_t>("y_binary"), multiclass = file.read<std::int64_t>("y_multiclass"),
+  std::vector<double> x = file.read<double>("X"), standardised = file.read<double>("X_standardised"),
+                      y = file.read<double>("y_regression");
+  std::vector<std::int64_t> binary = file.read<std::int64_t>("y_binary"),
+                            multiclass = file.read<std::int64_t>("y_multiclass"),
                             groups = file.read<std::int64_t>("groups");
   Index rows = file.info("X").shape[0], features = file.info("X").shape[1];
   FeatureView<double> view() const { return {x.data(), rows, features}; }
@@ -50,8 +52,10 @@ TEST_CASE("folds are scikit-learn's, sample by sample") {
     const std::string end = concat("seed", seed);
     same("fold.binary." + end, stratified_group_kfold(c.binary, c.groups, {.seed = seed}));
     same("fold.multiclass." + end, stratified_group_kfold(c.multiclass, c.groups, {.seed = seed}));
-    same("fold_before_fix.binary." + end, stratified_group_kfold(c.binary, c.groups, {.seed = seed, .mode = FoldShuffle::legacy}));
-    same("fold_before_fix.multiclass." + end, stratified_group_kfold(c.multiclass, c.groups, {.seed = seed, .mode = FoldShuffle::legacy}));
+    same("fold_before_fix.binary." + end,
+         stratified_group_kfold(c.binary, c.groups, {.seed = seed, .mode = FoldShuffle::legacy}));
+    same("fold_before_fix.multiclass." + end,
+         stratified_group_kfold(c.multiclass, c.groups, {.seed = seed, .mode = FoldShuffle::legacy}));
   }
 }
 
@@ -95,9 +99,10 @@ Evaluation evaluate(const Case& c, const std::vector<std::int64_t>& labels, cons
 TEST_CASE("coefficients and probabilities are scikit-learn's, as far as its solver went") {
   const Case c;
   Context<Cpu> ctx({.threads = 2});
-  for (const auto& [name, labels] :
-       {std::pair{std::string("logistic.binary"), &c.binary}, std::pair{std::string("logistic.multiclass"), &c.multiclass}}) {
-    const LogisticRegression<double, Cpu> model(ctx, c.standardised_view(), *labels, {.standardize = false, .tolerance = 1e-12});
+  for (const auto& [name, labels] : {std::pair{std::string("logistic.binary"), &c.binary},
+                                     std::pair{std::string("logistic.multiclass"), &c.multiclass}}) {
+    const LogisticRegression<double, Cpu> model(ctx, c.standardised_view(), *labels,
+                                                {.standardize = false, .tolerance = 1e-12});
     const LinearFit& fit = model.fit();
     CHECK(fit.converged);
     std::vector<double> intercept = fit.intercept;  // fitted on centred features
@@ -107,10 +112,13 @@ TEST_CASE("coefficients and probabilities are scikit-learn's, as far as its solv
             fit.weights[static_cast<std::size_t>(k * fit.features + j)] * fit.mean[static_cast<std::size_t>(j)];
     // The stored coefficients come from L-BFGS, which stopped some 1e-5 of the starting gradient short of the optimum. Ours go
     // on: a smaller objective and a gradient smaller by a million.
-    const auto stored = c.file.read<double>(name + ".coef"), stored_intercept = c.file.read<double>(name + ".intercept");
-    const Evaluation theirs = evaluate(c, *labels, stored, stored_intercept), ours = evaluate(c, *labels, fit.weights, intercept);
-    MESSAGE(name, ": objective ", ours.objective, ", theirs ", theirs.objective - ours.objective, " above; largest gradient ",
-            ours.largest(), ", theirs ", theirs.largest(), ", at zero ", fit.gradient_at_zero);
+    const auto stored = c.file.read<double>(name + ".coef"),
+               stored_intercept = c.file.read<double>(name + ".intercept");
+    const Evaluation theirs = evaluate(c, *labels, stored, stored_intercept),
+                     ours = evaluate(c, *labels, fit.weights, intercept);
+    MESSAGE(name, ": objective ", ours.objective, ", theirs ", theirs.objective - ours.objective,
+            " above; largest gradient ", ours.largest(), ", theirs ", theirs.largest(), ", at zero ",
+            fit.gradient_at_zero);
     CHECK(ours.objective <= theirs.objective);
     CHECK(ours.largest() <= 1e-6 * theirs.largest());
     CHECK(ours.largest() <= 1e-10 * fit.gradient_at_zero);
@@ -123,7 +131,8 @@ TEST_CASE("coefficients and probabilities are scikit-learn's, as far as its solv
       slope += theirs.weights[i] * (stored[i] - fit.weights[i]);
       size += stored[i] * stored[i];
     }
-    for (std::size_t k = 0; k < intercept.size(); ++k) slope += theirs.intercept[k] * (stored_intercept[k] - intercept[k]);
+    for (std::size_t k = 0; k < intercept.size(); ++k)
+      slope += theirs.intercept[k] * (stored_intercept[k] - intercept[k]);
     CHECK_MESSAGE(distance <= slope, name, ": |dW|^2 ", distance, ", allowed ", slope);
     CHECK(distance <= 1e-7 * size);
     c.check(name + ".coef", fit.weights, 2e-4);
@@ -178,7 +187,8 @@ TEST_CASE("golden coefficients of data without random numbers") {
   CHECK(roc_auc(score, label) == doctest::Approx(0.6886574074).epsilon(1e-9));
   std::vector<std::int32_t> label3(three.begin(), three.end());
   const std::vector<float> ones(60, 1.0f);
-  CHECK(ClassificationScorer(softmax.predict_proba(view), 3).evaluate(label3, ones)[0] == doctest::Approx(0.6324347455).epsilon(1e-9));
+  CHECK(ClassificationScorer(softmax.predict_proba(view), 3).evaluate(label3, ones)[0] ==
+        doctest::Approx(0.6324347455).epsilon(1e-9));
   const auto r = regression_scores(ridge.predict(view), y, ones);
   CHECK(r[0] == doctest::Approx(0.0064360019).epsilon(1e-7));
   CHECK(r[1] == doctest::Approx(2.5117690193).epsilon(1e-9));
@@ -196,7 +206,8 @@ TEST_CASE("cross-validated scores are scikit-learn's") {
     std::vector<FitProblem> problems;
     for (problem.held_out = 0; problem.held_out < 5; ++problem.held_out) problems.push_back(problem);
     const Design<double, Cpu> design(ctx, c.view());
-    for (const LinearFit& fit : NewtonSolver<double, Cpu>(design, {.tolerance = 1e-10}).solve(problems)) CHECK(fit.converged);
+    for (const LinearFit& fit : NewtonSolver<double, Cpu>(design, {.tolerance = 1e-10}).solve(problems))
+      CHECK(fit.converged);
     for (std::int32_t f = 0; f < 5; ++f) {
       std::vector<Index> members;
       for (Index i = 0; i < c.rows; ++i)
@@ -225,7 +236,8 @@ TEST_CASE("cross-validated scores are scikit-learn's") {
     });
     for (const auto& [name, m] : wanted) c.check(name, scores[m], 1e-6);
   };
-  classify(c.binary, Loss::logistic, 1, "fold.binary.seed2025", {{"cv.auc", 0}, {"cv.accuracy", 1}, {"cv.balanced_accuracy", 2}});
+  classify(c.binary, Loss::logistic, 1, "fold.binary.seed2025",
+           {{"cv.auc", 0}, {"cv.accuracy", 1}, {"cv.balanced_accuracy", 2}});
   classify(c.multiclass, Loss::softmax, 4, "fold.multiclass.seed2025", {{"cv.auc_multiclass_ovr_macro", 0}});
 
   FitProblem problem;
@@ -251,14 +263,16 @@ template <class T>
 double gradient_from_definition(const LinearFit& fit, FeatureView<T> x, const std::vector<std::int64_t>& y, double C,
                                 const std::vector<double>& weight) {
   std::vector<long double> g(static_cast<std::size_t>(fit.outputs * (fit.features + 1)), 0.0L);
-  std::vector<double> value(static_cast<std::size_t>(fit.outputs)), p(static_cast<std::size_t>(std::max<Index>(fit.outputs, 2)));
+  std::vector<double> value(static_cast<std::size_t>(fit.outputs)),
+      p(static_cast<std::size_t>(std::max<Index>(fit.outputs, 2)));
   for (Index i = 0; i < x.rows; ++i) {
     fit.evaluate(x.data + i * x.features, value.data());
     to_probabilities(value.data(), fit.outputs, p.data());
     const auto own = y[static_cast<std::size_t>(i)];
     const double w = weight.empty() ? 1.0 : weight[static_cast<std::size_t>(own)];
     for (Index k = 0; k < fit.outputs; ++k) {
-      const double r = w * (fit.outputs == 1 ? p[1] - static_cast<double>(own) : p[static_cast<std::size_t>(k)] - (own == k ? 1.0 : 0.0));
+      const double r = w * (fit.outputs == 1 ? p[1] - static_cast<double>(own)
+                                             : p[static_cast<std::size_t>(k)] - (own == k ? 1.0 : 0.0));
       long double* row = g.data() + k * (fit.features + 1);
       for (Index j = 0; j < fit.features; ++j)
         row[j] += r * (static_cast<double>(x.data[i * x.features + j]) - fit.mean[static_cast<std::size_t>(j)]) /
@@ -283,7 +297,8 @@ TEST_CASE("float32 features: the reported gradient is the gradient, and it meets
   auto x = test::random<float>(ctx, {n, d}, 1);
   for (Index i = 0; i < n; ++i)
     for (Index j = 0; j < d; ++j)
-      x.data()[i * d + j] = 50.0f + x.data()[i * d + j] * static_cast<float>(j + 1);  // means and scales far from 0 and 1
+      x.data()[i * d + j] =
+          50.0f + x.data()[i * d + j] * static_cast<float>(j + 1);  // means and scales far from 0 and 1
   const FeatureView<float> view{x.data(), n, d};
   for (int classes : {2, 5})
     for (bool balanced : {false, true})
@@ -291,20 +306,25 @@ TEST_CASE("float32 features: the reported gradient is the gradient, and it meets
         std::vector<std::int64_t> y;
         for (Index i = 0; i < n; ++i) {
           const double s = (x.data()[i * d] - 50.0) + 0.3 * (x.data()[i * d + 5] - 50.0) / 6;
-          y.push_back(std::clamp<std::int64_t>(static_cast<std::int64_t>(std::floor(s * 1.2 + classes / 2.0)), 0, classes - 1));
+          y.push_back(
+              std::clamp<std::int64_t>(static_cast<std::int64_t>(std::floor(s * 1.2 + classes / 2.0)), 0, classes - 1));
         }
-        const LogisticRegression<float, Cpu> model(ctx, view, y,
-                                                   {.C = C, .class_weight = balanced ? ClassWeight::balanced : ClassWeight::none});
+        const LogisticRegression<float, Cpu> model(
+            ctx, view, y, {.C = C, .class_weight = balanced ? ClassWeight::balanced : ClassWeight::none});
         const LinearFit& fit = model.fit();
         CHECK(fit.converged);
         CHECK(fit.gradient <= 1e-6 * fit.gradient_at_zero);
         const std::vector<std::int32_t> codes(y.begin(), y.end());
-        const double g = gradient_from_definition(fit, view, y, C, balanced ? balanced_weights(codes, classes) : std::vector<double>{});
-        CHECK_MESSAGE(g <= 1.1e-6 * fit.gradient_at_zero, classes, " classes, C ", C, ": ", g, " against ", fit.gradient_at_zero);
+        const double g = gradient_from_definition(fit, view, y, C,
+                                                  balanced ? balanced_weights(codes, classes) : std::vector<double>{});
+        CHECK_MESSAGE(g <= 1.1e-6 * fit.gradient_at_zero, classes, " classes, C ", C, ": ", g, " against ",
+                      fit.gradient_at_zero);
       }
 }
 
-TEST_CASE("training rows far from the middle of the table: gradient, intercept and held-out values are those of the definition") {
+TEST_CASE(
+    "training rows far from the middle of the table: gradient, intercept and held-out values are those of the "
+    "definition") {
   Context<Cpu> ctx({.threads = 2});
   const Index n = 300, d = 7;
   auto x = test::random<double>(ctx, {n, d}, 6);
@@ -312,7 +332,8 @@ TEST_CASE("training rows far from the middle of the table: gradient, intercept a
   std::vector<double> held_out(static_cast<std::size_t>(n), 0.0);
   for (Index i = 0; i < n; ++i) {
     fold.push_back(i % 3 == 0 ? 1 : 0);
-    y.push_back(x.data()[i * d] + 0.5 * x.data()[i * d + 1] > -0.6);  // unequal classes: the residuals do not cancel at zero weights
+    y.push_back(x.data()[i * d] + 0.5 * x.data()[i * d + 1] >
+                -0.6);  // unequal classes: the residuals do not cancel at zero weights
     for (Index j = 0; j < d; ++j) x.data()[i * d + j] += fold.back() == 1 ? 9.0 + static_cast<double>(j) : 0.0;
   }
   const Design<double, Cpu> design(ctx, {x.data(), n, d});
@@ -322,7 +343,8 @@ TEST_CASE("training rows far from the middle of the table: gradient, intercept a
                            .held_out = 1,
                            .class_weight = {},
                            .held_out_values = held_out.data()};
-  const std::vector<LinearFit> fits = NewtonSolver<double, Cpu>(design, {.tolerance = 1e-10}).solve(std::span(&problem, 1));
+  const std::vector<LinearFit> fits =
+      NewtonSolver<double, Cpu>(design, {.tolerance = 1e-10}).solve(std::span(&problem, 1));
   const LinearFit& fit = fits.front();
   CHECK(fit.converged);
   CHECK(fit.rows == 200);
@@ -372,7 +394,8 @@ TEST_CASE("more features than rows: the dual route reaches the same optimum") {
       double g = fit.weights[static_cast<std::size_t>(j)];
       for (Index i = 0; i < n; ++i)
         g += (p[static_cast<std::size_t>(2 * i + k)] - t[static_cast<std::size_t>(2 * i + k)]) *
-             (static_cast<double>(x.data()[i * d + j]) - fit.mean[static_cast<std::size_t>(j)]) / fit.scale[static_cast<std::size_t>(j)];
+             (static_cast<double>(x.data()[i * d + j]) - fit.mean[static_cast<std::size_t>(j)]) /
+             fit.scale[static_cast<std::size_t>(j)];
       CHECK(std::abs(g) < 1e-7);
     }
   }
@@ -428,7 +451,12 @@ TEST_CASE("fits are the same bits on 1, 2 and 3 threads") {
     const Design<float, Cpu> design(ctx, {x.data(), n, d});
     std::vector<FitProblem> problems;
     for (std::int32_t f = 0; f < 5; ++f) {
-      problems.push_back({.loss = Loss::softmax, .outputs = 3, .label = y.data(), .fold = fold.data(), .held_out = f, .class_weight = {}});
+      problems.push_back({.loss = Loss::softmax,
+                          .outputs = 3,
+                          .label = y.data(),
+                          .fold = fold.data(),
+                          .held_out = f,
+                          .class_weight = {}});
       problems.push_back({.target = t.data(), .fold = fold.data(), .held_out = f, .class_weight = {}});
     }
     std::vector<double> all;
@@ -448,12 +476,14 @@ TEST_CASE("estimators: what cannot be fitted says why") {
   std::vector<double> x{1, 2, 3, 4, 5, 6};
   const FeatureView<double> view{x.data(), 3, 2};
   using Logistic = LogisticRegression<double, Cpu>;
-  CHECK_THROWS_WITH_AS(Logistic(ctx, view, std::vector<std::int64_t>{0, 1}), "logistic regression: 3 rows of features, 2 labels", Error);
+  CHECK_THROWS_WITH_AS(Logistic(ctx, view, std::vector<std::int64_t>{0, 1}),
+                       "logistic regression: 3 rows of features, 2 labels", Error);
   CHECK_THROWS_WITH_AS(Logistic(ctx, view, std::vector<std::int64_t>{4, 4, 4}),
                        "logistic regression: at least 2 classes are needed, the labels have 1", Error);
   CHECK_THROWS_AS(Logistic(ctx, view, std::vector<std::int64_t>{0, 1, 0}, {.C = 0}), Error);
   CHECK_THROWS_AS((Ridge<double, Cpu>(ctx, view, std::vector<double>{1, 2, 3}, 1, {.alpha = -1})), Error);
   CHECK_THROWS_AS((Ridge<double, Cpu>(ctx, {x.data(), 0, 2}, std::vector<double>{})), Error);
   x[3] = std::numeric_limits<double>::infinity();
-  CHECK_THROWS_WITH_AS((Ridge<double, Cpu>(ctx, view, std::vector<double>{1, 2, 3})), "features: row 1, column 1 is inf", Error);
+  CHECK_THROWS_WITH_AS((Ridge<double, Cpu>(ctx, view, std::vector<double>{1, 2, 3})),
+                       "features: row 1, column 1 is inf", Error);
 }

@@ -33,11 +33,13 @@ std::vector<int> fold_of_group(const Folds& folds) {
 
 TEST_CASE("RandomState gives numpy's stream and numpy's shuffles") {
   RandomState rng(2025);
-  for (std::uint32_t expected : {581917246u, 2146402014u, 3813294034u, 1466313566u, 4005510732u, 453344760u}) CHECK(rng.next() == expected);
+  for (std::uint32_t expected : {581917246u, 2146402014u, 3813294034u, 1466313566u, 4005510732u, 453344760u})
+    CHECK(rng.next() == expected);
   CHECK(RandomState(2025).permutation(10) == std::vector<Index>{6, 1, 5, 9, 0, 4, 7, 3, 8, 2});
   CHECK(RandomState(0).permutation(10) == std::vector<Index>{2, 8, 4, 9, 1, 6, 7, 3, 0, 5});
   CHECK(RandomState(2025).permutation(6) == std::vector<Index>{1, 5, 3, 0, 4, 2});
-  CHECK(RandomState(2025).permutation(20) == std::vector<Index>{17, 2, 11, 14, 15, 4, 9, 7, 16, 13, 1, 10, 5, 8, 6, 0, 19, 3, 12, 18});
+  CHECK(RandomState(2025).permutation(20) ==
+        std::vector<Index>{17, 2, 11, 14, 15, 4, 9, 7, 16, 13, 1, 10, 5, 8, 6, 0, 19, 3, 12, 18});
 }
 
 TEST_CASE("folds of the golden case") {
@@ -48,7 +50,8 @@ TEST_CASE("folds of the golden case") {
         std::vector<int>{3, 4, 3, 0, 4, 0, 1, 3, 1, 2, 4, 0, 1, 2, 2, 0, 3, 4, 1});
   CHECK(fold_of_group(stratified_group_kfold(y, g, {.seed = 0, .mode = FoldShuffle::legacy})) ==
         std::vector<int>{3, 4, 3, 0, 0, 4, 3, 1, 4, 2, 0, 1, 1, 2, 3, 4, 2, 0, 1});
-  CHECK(fold_of_group(stratified_group_kfold(y, g)) == std::vector<int>{2, 2, 4, 3, 0, 4, 1, 1, 0, 3, 3, 1, 4, 4, 0, 3, 0, 2, 1});
+  CHECK(fold_of_group(stratified_group_kfold(y, g)) ==
+        std::vector<int>{2, 2, 4, 3, 0, 4, 1, 1, 0, 3, 3, 1, 4, 4, 0, 3, 0, 2, 1});
 }
 
 TEST_CASE("19 classes: sums in numpy's order decide near-ties as scikit-learn 1.9 does") {
@@ -62,7 +65,8 @@ TEST_CASE("19 classes: sums in numpy's order decide near-ties as scikit-learn 1.
   const Folds folds = stratified_group_kfold(y, g);
   const auto groups = encode_sorted(std::span<const std::int64_t>(g));
   REQUIRE(groups.count() == 49);
-  for (std::size_t i = 0; i < g.size(); ++i) CHECK(folds.fold[i] == expected[static_cast<std::size_t>(groups.codes[i])]);
+  for (std::size_t i = 0; i < g.size(); ++i)
+    CHECK(folds.fold[i] == expected[static_cast<std::size_t>(groups.codes[i])]);
 }
 
 TEST_CASE("stratified folds keep subjects whole and classes balanced on 1,000 random tables") {
@@ -79,7 +83,8 @@ TEST_CASE("stratified folds keep subjects whole and classes balanced on 1,000 ra
       }
     }
     const Folds out = stratified_group_kfold(y, g, {.folds = folds, .seed = run});
-    std::vector<std::vector<double>> count(static_cast<std::size_t>(folds), std::vector<double>(static_cast<std::size_t>(n_classes), 0));
+    std::vector<std::vector<double>> count(static_cast<std::size_t>(folds),
+                                           std::vector<double>(static_cast<std::size_t>(n_classes), 0));
     std::vector<double> total(static_cast<std::size_t>(n_classes), 0);
     std::vector<int> seen(2000, -1);
     bool whole = true;
@@ -121,10 +126,13 @@ TEST_CASE("legacy group folds: equal sizes come in the order of numpy's quicksor
   };
   // numpy 1.26.4 and 2.4.6, argsort without vector instructions: insertion sort up to 16 elements.
   using Order = std::vector<std::size_t>;
-  CHECK(braing3n::detail::numpy_quicksort_order(key(16)) == Order{0, 1, 5, 6, 10, 11, 15, 3, 8, 13, 2, 4, 7, 9, 12, 14});
-  CHECK(braing3n::detail::numpy_quicksort_order(key(17)) == Order{0, 11, 10, 15, 6, 16, 1, 5, 3, 13, 8, 4, 7, 9, 2, 12, 14});
-  CHECK(braing3n::detail::numpy_quicksort_order(key(34)) == Order{0,  31, 30, 26, 25, 21, 20, 15, 11, 10, 16, 1, 5,  6, 8,  28, 3,
-                                                        23, 33, 13, 18, 19, 17, 32, 9,  7,  24, 4,  14, 27, 29, 2, 12, 22});
+  CHECK(braing3n::detail::numpy_quicksort_order(key(16)) ==
+        Order{0, 1, 5, 6, 10, 11, 15, 3, 8, 13, 2, 4, 7, 9, 12, 14});
+  CHECK(braing3n::detail::numpy_quicksort_order(key(17)) ==
+        Order{0, 11, 10, 15, 6, 16, 1, 5, 3, 13, 8, 4, 7, 9, 2, 12, 14});
+  CHECK(braing3n::detail::numpy_quicksort_order(key(34)) == Order{0, 31, 30, 26, 25, 21, 20, 15, 11, 10, 16, 1,
+                                                                  5, 6,  8,  28, 3,  23, 33, 13, 18, 19, 17, 32,
+                                                                  9, 7,  24, 4,  14, 27, 29, 2,  12, 22});
   std::uint64_t hash = 0;  // of all orders of 1 to 300 elements
   for (std::size_t n = 1; n <= 300; ++n) {
     const Order order = braing3n::detail::numpy_quicksort_order(key(n));
@@ -150,8 +158,8 @@ TEST_CASE("quantile bins split continuous targets evenly and never split equal v
 TEST_CASE("folds: what cannot be split says why") {
   const std::vector<std::int64_t> y{0, 0, 1, 1, 1, 1}, g{1, 1, 2, 2, 3, 3};
   CHECK_THROWS_WITH_AS(stratified_group_kfold(y, g), "stratified folds: 3 subjects cannot fill 5 folds", Error);
-  CHECK_THROWS_WITH_AS(stratified_group_kfold(y, std::vector<std::int64_t>{1, 2}), "stratified folds: 6 samples, but 2 group labels",
-                       Error);
+  CHECK_THROWS_WITH_AS(stratified_group_kfold(y, std::vector<std::int64_t>{1, 2}),
+                       "stratified folds: 6 samples, but 2 group labels", Error);
   CHECK_THROWS_AS(group_kfold(g, {.folds = 1}), Error);
   CHECK_THROWS_AS(stratified_group_kfold({}, {}), Error);
   CHECK(stratified_group_kfold(y, g, {.folds = 3}).warnings.size() == 1);

@@ -34,7 +34,8 @@ bool has(const std::string& text, const std::string& part) { return text.find(pa
 TEST_CASE("identifier columns of other names pair, in any order of the rows") {
   const Folder folder;
   const CsvTable labels = labels_of("Subject ID,sex\nc,F\na,M\nb,F\n");
-  for (const char* name : {"ID", "SUB_ID", "eid", "PTID", "RID", "Subject", "lh.aparc.thickness", "Measure:volume", "", "Unnamed: 0", " id ", "whatever"}) {
+  for (const char* name : {"ID", "SUB_ID", "eid", "PTID", "RID", "Subject", "lh.aparc.thickness", "Measure:volume", "",
+                           "Unnamed: 0", " id ", "whatever"}) {
     const FeatureTable table = folder.read("f.csv", std::string(name) + ",f\na,1\nb,2\nc,3\n");
     CHECK_MESSAGE((table.column_names == std::vector<std::string>{"f"}), name);
     CHECK_MESSAGE((pair_rows(labels, {&table, 1}).feature_row[0] == std::vector<Index>{2, 0, 1}), name);
@@ -86,28 +87,34 @@ TEST_CASE("one row of labels serves all scans of a subject, and sessions tell vi
   CHECK(p.label_row == std::vector<Index>{0, 1, 1});
   const FeatureTable visits = folder.read("g.csv", "Subject,ses,f\na,1,1\na,2,2\nb,1,3\nb,2,4\n");
   CHECK(pair_rows(labels_of("eid,age\na,30\nb,40\n"), {&visits, 1}).label_row == std::vector<Index>{0, 0, 1, 1});
-  const Pairing by_session = pair_rows(labels_of("subject_id,session,age\na,2,31\na,1,30\nb,1,40\nb,3,50\n"), {&visits, 1});
+  const Pairing by_session =
+      pair_rows(labels_of("subject_id,session,age\na,2,31\na,1,30\nb,1,40\nb,3,50\n"), {&visits, 1});
   CHECK(by_session.feature_row[0] == std::vector<Index>{1, 0, 2});
   test::check_error("features.duplicate", {"session column"},
                     [&] { pair_rows(labels_of("subject_id,age\na,31\na,30\nb,40\nb,41\n"), {&visits, 1}); });
   // A scan identifier that repeats is no second scan of a subject.
   const FeatureTable twice = folder.read("h.csv", "volume_id,f\na,1\na,2\n");
-  test::check_error("features.duplicate", {"\"a\""}, [&] { pair_rows(labels_of("volume_id,age\na,31\n"), {&twice, 1}); });
+  test::check_error("features.duplicate", {"\"a\""},
+                    [&] { pair_rows(labels_of("volume_id,age\na,31\n"), {&twice, 1}); });
 }
 
 TEST_CASE("columns that are no features are left out by name, with the first bad cell") {
   const Folder folder;
-  const FeatureTable t = folder.read("f.csv",
-                                     "id,f,Age,SITE_ID,row,scan_date,empty,partly,small,AD_score\n"
-                                     "a,1.5,30,1,1,2020-05-12,,0.5,1e-50,7\nb,2,31,1,2,2020-05-13,,\"1,5\",1e-400,7\nc,3,32,1,3,2020-05-12,4,2,-2e3,8\n"
-                                     "d,1,30,1,4,2020-05-12,,0.5,1,7\ne,1,30,1,5,2020-05-12,,0.5,1,7\ng,1,30,1,6,2020-05-12,2,0.5,1,7\n"
-                                     "h,1,30,1,7,2020-05-12,,0.5,1,7\ni,1,30,1,8,2020-05-12,1,0.5,1,7\n",
-                                     {.not_features = {"ad score"}});
+  const FeatureTable t =
+      folder.read("f.csv",
+                  "id,f,Age,SITE_ID,row,scan_date,empty,partly,small,AD_score\n"
+                  "a,1.5,30,1,1,2020-05-12,,0.5,1e-50,7\nb,2,31,1,2,2020-05-13,,\"1,5\",1e-400,7\nc,3,32,1,3,2020-05-"
+                  "12,4,2,-2e3,8\n"
+                  "d,1,30,1,4,2020-05-12,,0.5,1,7\ne,1,30,1,5,2020-05-12,,0.5,1,7\ng,1,30,1,6,2020-05-12,2,0.5,1,7\n"
+                  "h,1,30,1,7,2020-05-12,,0.5,1,7\ni,1,30,1,8,2020-05-12,1,0.5,1,7\n",
+                  {.not_features = {"ad score"}});
   CHECK(t.column_names == std::vector<std::string>{"f", "small"});
   CHECK(t.values[1] == 0.0f);
   REQUIRE(t.notes.size() == 1);
-  for (const char* part : {"\"Age\"", "\"SITE_ID\"", "\"row\" (it counts the rows)", "\"scan_date\"", "\"empty\" (5 of 8 cells are missing, more than half)",
-                           "\"partly\" (line 3: expected a number, got \"1,5\"; 7 of 8 cells are numbers)", "\"AD_score\" (a label)"})
+  for (const char* part :
+       {"\"Age\"", "\"SITE_ID\"", "\"row\" (it counts the rows)", "\"scan_date\"",
+        "\"empty\" (5 of 8 cells are missing, more than half)",
+        "\"partly\" (line 3: expected a number, got \"1,5\"; 7 of 8 cells are numbers)", "\"AD_score\" (a label)"})
     CHECK_MESSAGE(has(t.notes[0], part), part);
   CHECK_FALSE(feature_number("1e400"));
   CHECK_FALSE(feature_number("1e60"));
@@ -146,8 +153,9 @@ TEST_CASE("values far from 0 keep their differences, in the table and in a saved
 
 TEST_CASE("files side by side join by identifiers; equal columns stay once") {
   const Folder folder;
-  const std::vector<FeatureTable> parts{folder.read("lh.csv", "lh.aparc.thickness,a,eTIV,x\nq,1,9,1\nr,2,8,2\ns,3,7,3\n"),
-                                        folder.read("rh.csv", "rh.aparc.thickness,b,eTIV,x\ns,30,7,5\nq,10,9,6\n")};
+  const std::vector<FeatureTable> parts{
+      folder.read("lh.csv", "lh.aparc.thickness,a,eTIV,x\nq,1,9,1\nr,2,8,2\ns,3,7,3\n"),
+      folder.read("rh.csv", "rh.aparc.thickness,b,eTIV,x\ns,30,7,5\nq,10,9,6\n")};
   const FeatureTable t = join_features(parts);
   CHECK(t.ids == std::vector<std::string>{"q", "s"});
   CHECK(t.column_names == std::vector<std::string>{"a", "eTIV", "x", "b", "x (2)"});
@@ -169,5 +177,6 @@ TEST_CASE("samples with features that are not numbers leave, and the columns tha
   CHECK(p.ids == std::vector<std::string>{"a", "c"});
   CHECK(has(p.warnings.back(), "b (column \"f\" is nan)"));
   p = pair_rows(labels_of("id,s\nb,M\n"), {&t, 1});
-  test::check_error("probe.nonfinite", {"no row is left", "column \"f\" (1 rows)"}, [&] { drop_non_finite(p, {&t, 1}); });
+  test::check_error("probe.nonfinite", {"no row is left", "column \"f\" (1 rows)"},
+                    [&] { drop_non_finite(p, {&t, 1}); });
 }

@@ -16,16 +16,19 @@ TEST_CASE("a panel finds what is there and nothing else, with the same bits on 1
     const Cohort c(ctx);
     std::vector<std::int32_t> random;
     for (Index i = 0; i < c.n; ++i)
-      random.push_back(static_cast<std::int32_t>(Philox(5, Purpose::test).integer(static_cast<std::uint64_t>(i / 2)) % 2));
+      random.push_back(
+          static_cast<std::int32_t>(Philox(5, Purpose::test).integer(static_cast<std::uint64_t>(i / 2)) % 2));
     ResolvedTask age;
     age.task.text = age.task.column = "age";
     for (Index i = 0; i < c.n; ++i)
-      age.target.push_back(i % 7 == 0 ? std::nan("") : 50 + 10.0 * c.x.data()[i * c.d + 1] + 3.0 * c.x.data()[i * c.d + 2]);
+      age.target.push_back(i % 7 == 0 ? std::nan("")
+                                      : 50 + 10.0 * c.x.data()[i * c.d + 1] + 3.0 * c.x.data()[i * c.d + 2]);
     std::vector<std::int32_t> hopeless(static_cast<std::size_t>(c.n), 0);
     hopeless[3] = 1;
     std::vector<std::int32_t> own;
     for (Index i = 0; i < c.n; ++i) own.push_back(c.x.data()[i * c.d] > 0);
-    const Panel panel({c.binary("sex", own), c.binary("random", random), age, c.binary("hopeless", hopeless)}, c.subject, quick());
+    const Panel panel({c.binary("sex", own), c.binary("random", random), age, c.binary("hopeless", hopeless)},
+                      c.subject, quick());
     const auto r = panel.run(ctx, c.view());
     CHECK(r[0].scores["auc"].mean > 0.97);
     CHECK(r[0].scores.p_value == doctest::Approx(0.01));
@@ -38,7 +41,8 @@ TEST_CASE("a panel finds what is there and nothing else, with the same bits on 1
     CHECK(std::abs(r[2].scores["bias"].mean) < 0.5);
     CHECK(r[3].error.find("nothing is left to train on") != std::string::npos);
     for (const TaskResult& t : r) CHECK((!t.ok() || t.converged()));
-    for (std::size_t k = 1; k < r[0].sample.size(); k += 2) CHECK(r[0].predictions.fold[k] == r[0].predictions.fold[k - 1]);
+    for (std::size_t k = 1; k < r[0].sample.size(); k += 2)
+      CHECK(r[0].predictions.fold[k] == r[0].predictions.fold[k - 1]);
     PanelReport report;
     report.runs.push_back({"f", c.n, c.d, r, std::vector<std::vector<ConfoundScore>>(r.size())});
     results.push_back(to_json(report).dump());
@@ -59,17 +63,20 @@ TEST_CASE("inner selection prefers the penalty that predicts, and uses training 
   o.select = true;
   const Panel panel({noisy}, c.subject, o);
   const auto selected = panel.run(ctx, c.view());
-  for (const FoldFit& f : selected[0].fits) CHECK(f.penalty > 1.0);  // much noise, few rows: more shrinking than the default
+  for (const FoldFit& f : selected[0].fits)
+    CHECK(f.penalty > 1.0);  // much noise, few rows: more shrinking than the default
   // Changing the target of a held-out row must not change the choice or the fit of its fold.
   ResolvedTask changed = noisy;
   const std::int32_t fold = selected[0].predictions.fold[0];
   for (Index i = 0; i < c.n; ++i)
     if (selected[0].predictions.fold[static_cast<std::size_t>(i)] == fold)
       changed.target[static_cast<std::size_t>(i)] += 1e-3;  // same quantile bins
-  const auto again =
-      Panel({changed}, c.subject, o, [&](const Task&) { return std::optional(selected[0].predictions.fold); }).run(ctx, c.view());
-  const auto base =
-      Panel({noisy}, c.subject, o, [&](const Task&) { return std::optional(selected[0].predictions.fold); }).run(ctx, c.view());
+  const auto again = Panel({changed}, c.subject, o, [&](const Task&) {
+                       return std::optional(selected[0].predictions.fold);
+                     }).run(ctx, c.view());
+  const auto base = Panel({noisy}, c.subject, o, [&](const Task&) {
+                      return std::optional(selected[0].predictions.fold);
+                    }).run(ctx, c.view());
   CHECK(again[0].fits[static_cast<std::size_t>(fold)].penalty == base[0].fits[static_cast<std::size_t>(fold)].penalty);
   for (std::size_t k = 0; k < base[0].sample.size(); ++k)
     if (base[0].predictions.fold[k] == fold) CHECK(again[0].predictions.values[k] == base[0].predictions.values[k]);
@@ -97,7 +104,8 @@ TEST_CASE("a planted site confound is called suspicious; a real signal and a bal
   Context<Cpu> ctx({.threads = 2});
   Cohort c(ctx);
   // Site shifts feature 4. Disease goes with the site and with nothing else.
-  for (Index i = 0; i < c.n; ++i) c.x.data()[i * c.d + 4] += 6.0f * static_cast<float>(c.site[static_cast<std::size_t>(i)] == 0);
+  for (Index i = 0; i < c.n; ++i)
+    c.x.data()[i * c.d + 4] += 6.0f * static_cast<float>(c.site[static_cast<std::size_t>(i)] == 0);
   std::vector<std::int32_t> disease;
   const Philox rng(8, Purpose::test);
   for (Index i = 0; i < c.n; ++i) {
@@ -107,7 +115,8 @@ TEST_CASE("a planted site confound is called suspicious; a real signal and a bal
   const Panel panel({c.binary("disease", disease), c.binary("sex", c.readable())}, c.subject, quick());
   const auto r = panel.run(ctx, c.view());
   const std::vector<std::string> names{"s0", "s1", "s2"};
-  const ConfoundScore planted = score_confound(r[0], "site", c.site, names), clean = score_confound(r[1], "site", c.site, names);
+  const ConfoundScore planted = score_confound(r[0], "site", c.site, names),
+                      clean = score_confound(r[1], "site", c.site, names);
   CHECK(r[0].scores["auc"].mean > 0.75);
   CHECK(planted.alone > 0.75);
   CHECK(planted.within < 0.65);
@@ -134,7 +143,8 @@ TEST_CASE("planted leaks are found, clean data raises none") {
     CHECK(find_near_duplicates(ctx, view, {}, ids, subject, cohort).empty());
     // 10 and 31 are one scan, processed twice, in different cohorts; 40 and 41 likewise, but of one person; 50 and 52 of one cohort.
     const auto copy = [&](Index from, Index to, float noise) {
-      for (Index j = 0; j < d; ++j) x.data()[to * d + j] = x.data()[from * d + j] + noise * static_cast<float>(j % 3 - 1);
+      for (Index j = 0; j < d; ++j)
+        x.data()[to * d + j] = x.data()[from * d + j] + noise * static_cast<float>(j % 3 - 1);
     };
     copy(10, 31, 0.05f);
     copy(40, 41, 0.05f);
@@ -207,6 +217,7 @@ TEST_CASE("subjects with two labels and subjects in two folds are named") {
   const auto all = check_leakage(ctx, c.view(), {}, {c.ids, c.subject, names, c.site, {}}, panel.tasks());
   REQUIRE(all.size() == 1);
   CHECK(all[0].kind == "label_conflict");
-  const Panel refused({c.binary("sex", c.readable())}, c.subject, quick(), [&](const Task&) { return std::optional(fold); });
+  const Panel refused({c.binary("sex", c.readable())}, c.subject, quick(),
+                      [&](const Task&) { return std::optional(fold); });
   CHECK(refused.tasks()[0].error.find("one subject into two folds") != std::string::npos);
 }

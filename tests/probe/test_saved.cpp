@@ -37,9 +37,11 @@ TEST_CASE("saved probes give the fitted predictions again, and refuse foreign fe
   ResolvedTask age;
   age.task.text = age.task.column = "age";
   for (Index i = 0; i < c.n; ++i)
-    age.target.push_back(50 + 4.0 * c.x.data()[i * c.d + 1] + 6.0 * Philox(9, Purpose::test).normal(static_cast<std::uint64_t>(i)));
+    age.target.push_back(50 + 4.0 * c.x.data()[i * c.d + 1] +
+                         6.0 * Philox(9, Purpose::test).normal(static_cast<std::uint64_t>(i)));
   std::vector<std::int32_t> three;
-  for (Index i = 0; i < c.n; ++i) three.push_back(c.x.data()[i * c.d + 3] > 0.5f ? 2 : c.x.data()[i * c.d + 3] > -0.5f ? 1 : 0);
+  for (Index i = 0; i < c.n; ++i)
+    three.push_back(c.x.data()[i * c.d + 3] > 0.5f ? 2 : c.x.data()[i * c.d + 3] > -0.5f ? 1 : 0);
   ResolvedTask stage = c.binary("stage", three);
   stage.classes = {"a", "b", "c"};
   const Panel panel({c.binary("sex", c.readable()), stage, age}, c.subject, quick());
@@ -109,14 +111,16 @@ TEST_CASE("saved probes give the fitted predictions again, and refuse foreign fe
   SavedProbe old = made;
   for (SavedTask& task : old.tasks) task.range = {};
   write_saved_probe(folder.path / "old.safetensors", old);
-  CHECK(judge_range(read_saved_probe(folder.path / "old.safetensors").tasks[2].range, far.data(), 400.0) == RangeVerdict::unknown);
+  CHECK(judge_range(read_saved_probe(folder.path / "old.safetensors").tasks[2].range, far.data(), 400.0) ==
+        RangeVerdict::unknown);
 
   FeatureTable other = table;
   other.set_contract("2 mm");
   CHECK_THROWS_AS(require_same_features(read, other), Error);
   other = table;
   other.columns = 19;
-  CHECK_THROWS_WITH_AS(require_same_features(read, other), "features: the probe reads 20 features, the table has 19", Error);
+  CHECK_THROWS_WITH_AS(require_same_features(read, other), "features: the probe reads 20 features, the table has 19",
+                       Error);
   CHECK_THROWS_AS(read_saved_probe(folder.write("no.safetensors", "not a file of tensors")), Error);
 }
 

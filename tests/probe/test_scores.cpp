@@ -22,7 +22,8 @@ TEST_CASE("scores: ties, absent classes, weights as repetition") {
   CHECK(plain[1] == doctest::Approx(0.75));
   CHECK(plain[2] == doctest::Approx((1.0 + 2.0 / 3.0) / 2));
   CHECK(plain[4] == doctest::Approx((0.01 + 0.16 + 0.16 + 0.64) / 4));
-  const auto r = regression_scores(std::vector<double>{1, 2, 3, 4}, std::vector<double>{2, 4, 6, 8}, std::vector<float>(4, 1.0f));
+  const auto r =
+      regression_scores(std::vector<double>{1, 2, 3, 4}, std::vector<double>{2, 4, 6, 8}, std::vector<float>(4, 1.0f));
   CHECK(r[0] == doctest::Approx(1.0 - 30.0 / 20.0));
   CHECK(r[1] == doctest::Approx(2.5));
   CHECK(r[2] == doctest::Approx(1.0));
@@ -102,7 +103,8 @@ TEST_CASE("intervals count people, not scans, and cover the truth about as often
       p.values.push_back(p.target.back() + rng.normal(static_cast<std::uint64_t>(2 * person + 1)));
     }
     const ScoreTable table = score_predictions(ctx, p, {.replicates = 200, .permutations = 0, .seed = trial});
-    covered += table["mae"].low <= std::sqrt(2.0 / 3.14159265358979) && std::sqrt(2.0 / 3.14159265358979) <= table["mae"].high;
+    covered +=
+        table["mae"].low <= std::sqrt(2.0 / 3.14159265358979) && std::sqrt(2.0 / 3.14159265358979) <= table["mae"].high;
   }
   CHECK(covered >= 176);  // 95 % of 200 is 190, its standard deviation 3; the percentile interval is a little narrow
   CHECK(covered < 200);
@@ -118,7 +120,8 @@ TEST_CASE("p-values of a useless probe are uniform") {
     p.classes = 2;
     const Philox rng(13, Purpose::test, trial);
     for (std::int32_t i = 0; i < 100; ++i) {
-      p.subject.push_back(i / 2);  // two scans per person with one label: exchanging scans instead of people would be too sure
+      p.subject.push_back(
+          i / 2);  // two scans per person with one label: exchanging scans instead of people would be too sure
       p.fold.push_back(i / 2 % 5);
       p.label.push_back(static_cast<std::int32_t>(rng.integer(static_cast<std::uint64_t>(i / 2)) & 1));
       const double v = static_cast<double>(rng.uniform(static_cast<std::uint64_t>(1000 + i / 2)));
@@ -153,7 +156,8 @@ namespace {
 
 /// Subjects with scans_of(s) scans; label_of(subject, scan); the score of a scan is its label or not, plus noise.
 template <class Scans, class LabelOf>
-Predictions scans_of_subjects(std::int32_t subjects, std::int32_t folds, Scans&& scans_of, LabelOf&& label_of, double signal, std::uint32_t seed) {
+Predictions scans_of_subjects(std::int32_t subjects, std::int32_t folds, Scans&& scans_of, LabelOf&& label_of,
+                              double signal, std::uint32_t seed) {
   Predictions p;
   p.classes = 2;
   const Philox rng(seed, Purpose::test, 77);
@@ -176,7 +180,8 @@ TEST_CASE("permutations exchange what may be exchanged: subjects, or blocks and 
   const UncertaintyOptions options{.replicates = 0, .permutations = 999};
   // Every subject has another number of scans: their labels are exchanged all the same.
   const auto one_label = [](std::int32_t s, std::int32_t) { return s / 2 % 2; };
-  const ScoreTable sizes = score_predictions(ctx, scans_of_subjects(40, 2, [](std::int32_t s) { return 1 + s / 2; }, one_label, 2.0, 1), options);
+  const ScoreTable sizes = score_predictions(
+      ctx, scans_of_subjects(40, 2, [](std::int32_t s) { return 1 + s / 2; }, one_label, 2.0, 1), options);
   CHECK(sizes.exchange == LabelExchange::subjects);
   CHECK(sizes["auc"].mean > 0.85);
   CHECK(sizes.p_value == doctest::Approx(0.001));
@@ -188,7 +193,8 @@ TEST_CASE("permutations exchange what may be exchanged: subjects, or blocks and 
   CHECK(within["auc"].mean > 0.85);
   CHECK(within.p_value <= 0.002);
   // Too few subjects to say anything: no p-value instead of 1.
-  const auto few = scans_of_subjects(4, 2, [](std::int32_t) { return 3; }, [](std::int32_t s, std::int32_t) { return s / 2; }, 3.0, 3);
+  const auto few = scans_of_subjects(
+      4, 2, [](std::int32_t) { return 3; }, [](std::int32_t s, std::int32_t) { return s / 2; }, 3.0, 3);
   const ScoreTable none = score_predictions(ctx, few, options);
   CHECK(std::isnan(none.p_value));
   CHECK(none.warning.find("in 4 ways") != std::string::npos);
@@ -207,9 +213,12 @@ TEST_CASE("p-values of a useless probe are uniform where labels vary within subj
         const auto at = static_cast<std::uint64_t>(4 * s + scan);
         p.subject.push_back(s);
         p.fold.push_back(s % 5);
-        p.label.push_back(static_cast<std::int32_t>(rng.integer(at) % 4 == 0 ? rng.integer(500 + at) % 2 : rng.integer(1000 + static_cast<std::uint64_t>(s)) % 2));
+        p.label.push_back(static_cast<std::int32_t>(rng.integer(at) % 4 == 0
+                                                        ? rng.integer(500 + at) % 2
+                                                        : rng.integer(1000 + static_cast<std::uint64_t>(s)) % 2));
         // A subject's scans are alike.
-        const double v = 0.8 * static_cast<double>(rng.uniform(2000 + static_cast<std::uint64_t>(s))) + 0.2 * static_cast<double>(rng.uniform(3000 + at));
+        const double v = 0.8 * static_cast<double>(rng.uniform(2000 + static_cast<std::uint64_t>(s))) +
+                         0.2 * static_cast<double>(rng.uniform(3000 + at));
         p.values.insert(p.values.end(), {1 - v, v});
       }
     const double value = score_predictions(ctx, p, {.replicates = 0, .permutations = 99, .seed = trial}).p_value;
@@ -223,6 +232,8 @@ TEST_CASE("p-values of a useless probe are uniform where labels vary within subj
 TEST_CASE("the number of ways to exchange labels") {
   const std::vector<std::int32_t> begin{0, 2, 4, 5}, label{0, 1, 1, 1, 0};
   using braing3n::detail::LabelDealer;
-  CHECK(std::exp(LabelDealer(begin, LabelExchange::blocks).log_ways(label)) == doctest::Approx(4));      // 2 blocks of 2, times 2 orders of one
-  CHECK(std::exp(LabelDealer(begin, LabelExchange::subjects).log_ways(label)) == doctest::Approx(3));    // 0, 1, 0 on three subjects
+  CHECK(std::exp(LabelDealer(begin, LabelExchange::blocks).log_ways(label)) ==
+        doctest::Approx(4));  // 2 blocks of 2, times 2 orders of one
+  CHECK(std::exp(LabelDealer(begin, LabelExchange::subjects).log_ways(label)) ==
+        doctest::Approx(3));  // 0, 1, 0 on three subjects
 }

@@ -39,7 +39,8 @@ TEST_CASE("task grammar") {
 
 TEST_CASE("labels: kinds, spellings, conditions, and what cannot be a task") {
   const CsvTable table = CsvTable::from_text(
-      "volume_id,sex,age,cdr,group,constant,one,modality\na,F,30.123456789,0,HC,5,x,T1\nb,male,40,0.5,AD,5,x,T1c\nc,m,50,1,HC,5,,T1c\nd,"
+      "volume_id,sex,age,cdr,group,constant,one,modality\na,F,30.123456789,0,HC,5,x,T1\nb,male,40,0.5,AD,5,x,T1c\nc,m,"
+      "50,1,HC,5,,T1c\nd,"
       "female,n/a,1.0,AD,5,x,T1\n",
       "labels");
   const std::vector<Index> rows{0, 1, 2, 3};
@@ -76,8 +77,12 @@ TEST_CASE("labels: kinds, spellings, conditions, and what cannot be a task") {
 TEST_CASE("cells of a task: numbers that are none, sentinels, ages, too many classes") {
   std::string text = "id,age,score,marker,band,code,months,when,constant\n";
   for (int i = 0; i < 40; ++i)
-    text += concat(i, ',', i == 9 ? "89+" : std::to_string(20 + i), ",\"", i % 3, ',', i, "\",", i % 2 == 0 ? "+" : "-", ',', i % 3 == 0 ? "<30" : i % 3 == 1 ? "30-60" : ">60", ",c", i, ',',
-                   i == 5 ? -999 : 100 + i, ",2019-05-", 10 + i % 20, ",1\n");
+    text += concat(i, ',', i == 9 ? "89+" : std::to_string(20 + i), ",\"", i % 3, ',', i, "\",", i % 2 == 0 ? "+" : "-",
+                   ',',
+                   i % 3 == 0   ? "<30"
+                   : i % 3 == 1 ? "30-60"
+                                : ">60",
+                   ",c", i, ',', i == 5 ? -999 : 100 + i, ",2019-05-", 10 + i % 20, ",1\n");
   const CsvTable table = CsvTable::from_text(text, "people.csv");
   std::vector<Index> rows;
   for (Index i = 0; i < 40; ++i) rows.push_back(i);
@@ -92,7 +97,9 @@ TEST_CASE("cells of a task: numbers that are none, sentinels, ages, too many cla
   };
   says(table, "age", "task.number", "line 11: column \"age\": expected a number, got \"89+\" (an open end");
   says(table, "age=reg", "task.type", "line 11: column \"age\": expected a number, got \"89+\"");
-  says(table, "score", "task.number", "line 2: column \"score\": expected a number, got \"0,0\" (a decimal comma: write 0.0); 40 cells are no numbers");
+  says(
+      table, "score", "task.number",
+      "line 2: column \"score\": expected a number, got \"0,0\" (a decimal comma: write 0.0); 40 cells are no numbers");
   says(table, "when", "task.number", "(a date)");
   says(table, "months", "labels.sentinel", "line 7: column \"months\": got -999 (1 cell)");
   says(table, "code", "task.many_classes", "40 distinct values in 40 rows");
@@ -101,8 +108,13 @@ TEST_CASE("cells of a task: numbers that are none, sentinels, ages, too many cla
   CHECK(resolve("marker").classes == std::vector<std::string>{"+", "-"});
   CHECK(resolve("marker").rows == 40);
   CHECK(resolve("band").classes.size() == 3);
-  const auto ages = [&](const char* a, const char* b) { return CsvTable::from_text(concat("id,Age,interview_age\na,20,240\nb,64.5,774\nc,", a, ',', b, "\nd,+33,400\n"), "people.csv"); };
-  const auto age = [&](const char* cell) { return resolve_task(parse_task("Age"), ages(cell, "500"), std::span<const Index>(rows).first(4)); };
+  const auto ages = [&](const char* a, const char* b) {
+    return CsvTable::from_text(concat("id,Age,interview_age\na,20,240\nb,64.5,774\nc,", a, ',', b, "\nd,+33,400\n"),
+                               "people.csv");
+  };
+  const auto age = [&](const char* cell) {
+    return resolve_task(parse_task("Age"), ages(cell, "500"), std::span<const Index>(rows).first(4));
+  };
   for (const char* cell : {"NULL", "NA", ".", "-", "None", "?", "#N/A"}) {
     CHECK_MESSAGE(age(cell).rows == 3, cell);
     CHECK_FALSE(age(cell).classification);
@@ -136,7 +148,8 @@ TEST_CASE("features and labels find each other, or the sentence says who is miss
   CHECK(pairing.warnings[1].find("1 row of labels has no features: \"q\"") != std::string::npos);
   CHECK(pairing.warnings[2].find("1 row has no labels: \"z\"") != std::string::npos);
   // The same identifier with two different labels cannot be believed.
-  CHECK(pair_rows(CsvTable::from_text("id,sex\na,F\nb,M\na,M\n", "l"), {&table, 1}).ids == std::vector<std::string>{"b"});
+  CHECK(pair_rows(CsvTable::from_text("id,sex\na,F\nb,M\na,M\n", "l"), {&table, 1}).ids ==
+        std::vector<std::string>{"b"});
   // Repeated identifiers of scans are an error; rows pair in order only when asked.
   FeatureTable twice = read_features(folder.write("twice.csv", "id,f\na,1\na,2\n"));
   REQUIRE(duplicate_id(twice).has_value());
@@ -144,10 +157,13 @@ TEST_CASE("features and labels find each other, or the sentence says who is miss
   const CsvTable visits = CsvTable::from_text("id,age\na,60\na,62\n", "l");
   CHECK_THROWS_AS(pair_rows(visits, {&twice, 1}), Error);
   twice.ids.clear();
-  CHECK_THROWS_WITH_AS(pair_rows(visits, {&twice, 1}),
-                       (twice.path + ": the features have no identifiers, so nothing tells which row belongs to which of the 2 rows of l; "
-                                     "expected a column (or an array, or metadata) of identifiers").c_str(),
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      pair_rows(visits, {&twice, 1}),
+      (twice.path +
+       ": the features have no identifiers, so nothing tells which row belongs to which of the 2 rows of l; "
+       "expected a column (or an array, or metadata) of identifiers")
+          .c_str(),
+      Error);
   CHECK(pair_rows(visits, {&twice, 1}, {.by_order = true}).ids == std::vector<std::string>{"a", "a#2"});
   CHECK_THROWS_AS(read_features(folder.write("text.csv", "id,f\na,x\n")), Error);
   FeatureTable plain;
@@ -216,15 +232,16 @@ TEST_CASE("the feature file: what is written is read, and a contract that was ch
   refuses(wrong, "features.shape");
 
   const auto reads = [&](const Metadata& metadata) {
-    const std::vector<NamedTensor> tensors{named_tensor<float>("features", {3, 2}, std::span<const float>(table.values))};
+    const std::vector<NamedTensor> tensors{
+        named_tensor<float>("features", {3, 2}, std::span<const float>(table.values))};
     write_safetensors(path, tensors, metadata, {.overwrite = true});
     return read_features(path);
   };
   CHECK(reads({}).ids.empty());
   CHECK(reads({}).contract_hash.empty());
   CHECK(reads({{"braing3n.contract_hash", "abc"}}).contract_hash == "abc");
-  CHECK_THROWS_WITH_AS(reads({{"volume_ids", "[\"a\"]"}}), (path.string() + ": metadata \"volume_ids\": 1 entries for 3 rows").c_str(),
-                       Error);
+  CHECK_THROWS_WITH_AS(reads({{"volume_ids", "[\"a\"]"}}),
+                       (path.string() + ": metadata \"volume_ids\": 1 entries for 3 rows").c_str(), Error);
   CHECK_THROWS_AS(reads({{"volume_ids", "[1, 2, 3]"}}), Error);
   CHECK_THROWS_AS(reads({{"volume_ids", "a, b, c"}}), Error);
   CHECK_THROWS_AS(reads({{"braing3n.contract", "{}"}, {"braing3n.contract_hash", "abc"}}), Error);

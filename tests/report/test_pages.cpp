@@ -61,7 +61,10 @@ TEST_CASE("curves: a loss that falls a thousandfold is a straight line over its 
 
 TEST_CASE("curves: values that have no logarithm are left out, a curve without values says so") {
   const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
-  const std::string svg = curve_chart("x < y", {{"training", "#000000", {{1, 0.5}, {2, nan}, {3, -1}, {4, 0}, {5, inf}, {6, 0.25}}}, {"validation", "#111111", {}}}).svg();
+  const std::string svg =
+      curve_chart("x < y", {{"training", "#000000", {{1, 0.5}, {2, nan}, {3, -1}, {4, 0}, {5, inf}, {6, 0.25}}},
+                            {"validation", "#111111", {}}})
+          .svg();
   CHECK(polyline(svg, 0).size() == 4);
   CHECK(polyline(svg, 1).empty());
   CHECK(times(svg, "validation: nothing to draw yet") == 1);

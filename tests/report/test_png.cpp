@@ -25,7 +25,8 @@ std::vector<std::uint8_t> decode(const std::string& png, Index& width, Index& he
   for (std::size_t at = 8; at < png.size();) {
     const std::uint32_t size = big_endian(png, at);
     const std::string body = png.substr(at + 4, size + 4);
-    REQUIRE(big_endian(png, at + 8 + size) == ::crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())));
+    REQUIRE(big_endian(png, at + 8 + size) ==
+            ::crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())));
     if (body.substr(0, 4) == "IHDR") {
       width = big_endian(body, 4), height = big_endian(body, 8);
       REQUIRE(body[12] == 8);
@@ -37,11 +38,13 @@ std::vector<std::uint8_t> decode(const std::string& png, Index& width, Index& he
   const std::size_t row = static_cast<std::size_t>(width * channels);
   std::vector<std::uint8_t> raw((row + 1) * static_cast<std::size_t>(height)), pixels;
   uLongf n = static_cast<uLongf>(raw.size());
-  REQUIRE(::uncompress(raw.data(), &n, reinterpret_cast<const Bytef*>(data.data()), static_cast<uLong>(data.size())) == Z_OK);
+  REQUIRE(::uncompress(raw.data(), &n, reinterpret_cast<const Bytef*>(data.data()), static_cast<uLong>(data.size())) ==
+          Z_OK);
   REQUIRE(n == raw.size());
   for (std::size_t y = 0; y < static_cast<std::size_t>(height); ++y) {
     REQUIRE(raw[y * (row + 1)] == 2);
-    for (std::size_t i = 0; i < row; ++i) pixels.push_back(static_cast<std::uint8_t>(raw[y * (row + 1) + 1 + i] + (y > 0 ? pixels[(y - 1) * row + i] : 0)));
+    for (std::size_t i = 0; i < row; ++i)
+      pixels.push_back(static_cast<std::uint8_t>(raw[y * (row + 1) + 1 + i] + (y > 0 ? pixels[(y - 1) * row + i] : 0)));
   }
   return pixels;
 }
@@ -100,7 +103,8 @@ TEST_CASE("planes show the patient's right on the left, the front and the top up
     CHECK(other.pixels == first.pixels);
   }
   PlaneOptions difference;
-  difference.diverging = true, difference.low = -100, difference.high = 100, difference.centre = &centre, difference.labels = false;
+  difference.diverging = true, difference.low = -100, difference.high = 100, difference.centre = &centre,
+  difference.labels = false;
   scan.values(15, 17, 19) = -100;
   const Image blue = draw_planes(ctx, scan, difference);
   CHECK(blue.at(9, 11)[2] == 143);

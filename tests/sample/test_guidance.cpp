@@ -9,13 +9,17 @@ namespace {
 
 std::vector<ConditionField> fields() {
   using K = ConditionKind;
-  return {{"kind", K::categorical, {"a", "b", "c"}}, {"mode", K::categorical, {"x", "y"}, 0.0, true}, {"age", K::continuous, {}, 0.1, false, 0, 100}, {"sex", K::categorical, {"F", "M"}}};
+  return {{"kind", K::categorical, {"a", "b", "c"}},
+          {"mode", K::categorical, {"x", "y"}, 0.0, true},
+          {"age", K::continuous, {}, 0.1, false, 0, 100},
+          {"sex", K::categorical, {"F", "M"}}};
 }
 
 /// What a network would do with conditions, in a form that shows which of them it saw: x (1 + 3 t) + 100 kind + 10 mode + age + 1000 sex.
 struct Network {
   std::vector<Index>* batches;
-  Tensor<double, Cpu> operator()(const Tensor<double, Cpu>& x, const std::vector<double>& t, const ConditionBatch& c) const {
+  Tensor<double, Cpu> operator()(const Tensor<double, Cpu>& x, const std::vector<double>& t,
+                                 const ConditionBatch& c) const {
     batches->push_back(x.dim(0));
     REQUIRE(static_cast<Index>(t.size()) == x.dim(0));
     Tensor<double, Cpu> v(x.context(), x.shape());
@@ -23,7 +27,8 @@ struct Network {
     for (Index i = 0; i < x.size(); ++i) {
       const auto n = static_cast<std::size_t>(i / per);
       const double age = c.fields[2].values[n];
-      v.data()[i] = x.data()[i] * (1 + 3 * t[n]) + 100 * (c.fields[0].labels[n] + 1) + 10 * c.fields[1].labels[n] + (std::isnan(age) ? 0 : age) + 1000 * (c.fields[3].labels[n] + 1);
+      v.data()[i] = x.data()[i] * (1 + 3 * t[n]) + 100 * (c.fields[0].labels[n] + 1) + 10 * c.fields[1].labels[n] +
+                    (std::isnan(age) ? 0 : age) + 1000 * (c.fields[3].labels[n] + 1);
     }
     return v;
   }
@@ -34,7 +39,8 @@ std::vector<ConditionRow> rows() {
 }
 
 /// The velocity without x: what the conditions add, per sample.
-std::vector<double> added(const Guidance& g, const std::vector<ConditionRow>& conditions, double t, std::vector<Index>& batches) {
+std::vector<double> added(const Guidance& g, const std::vector<ConditionRow>& conditions, double t,
+                          std::vector<Index>& batches) {
   Context<Cpu> ctx({.threads = 2});
   const auto x = test::small_integers<double>(ctx, {static_cast<Index>(conditions.size()), 5}, 3);
   const GuidedVelocity velocity(Network{&batches}, fields(), conditions, g);
@@ -81,7 +87,8 @@ TEST_CASE("composed guidance: a scale per condition, the others stand in every t
   CHECK(v[1] == 10 + 2 * 70 + 0.5 * 300);
   CHECK(batches == std::vector<Index>{6});
   batches.clear();
-  CHECK(added({.composed = {{"sex", 3.0}}}, rows(), 0.25, batches)[1] == 380);  // the second sample has no sex: its term is nothing
+  CHECK(added({.composed = {{"sex", 3.0}}}, rows(), 0.25, batches)[1] ==
+        380);  // the second sample has no sex: its term is nothing
 }
 
 TEST_CASE("an interval of t outside which nothing is guided") {
@@ -96,23 +103,29 @@ TEST_CASE("an interval of t outside which nothing is guided") {
 
 TEST_CASE("the forms of guidance agree") {
   Context<Cpu> ctx({.threads = 2});
-  const auto a = test::random<double>(ctx, {3, 31}, 1), b = test::random<double>(ctx, {3, 31}, 2), c = test::random<double>(ctx, {3, 31}, 3);
+  const auto a = test::random<double>(ctx, {3, 31}, 1), b = test::random<double>(ctx, {3, 31}, 2),
+             c = test::random<double>(ctx, {3, 31}, 3);
   Tensor<double, Cpu> stacked(ctx, {9, 31});
   for (int k = 0; k < 3; ++k) std::copy_n((k == 0 ? a : k == 1 ? b : c).data(), 93, stacked.data() + 93 * k);
   const std::vector<double> scales = {1.5, -0.5};
   const std::vector<Tensor<double, Cpu>> only = {b, c};
-  CHECK(test::max_difference(combine_velocities(stacked, std::span<const double>(scales)), guide_composed(a, std::span<const Tensor<double, Cpu>>(only), std::span<const double>(scales))) <
-        test::tolerance<double>(3, 4.0));
+  CHECK(test::max_difference(combine_velocities(stacked, std::span<const double>(scales)),
+                             guide_composed(a, std::span<const Tensor<double, Cpu>>(only),
+                                            std::span<const double>(scales))) < test::tolerance<double>(3, 4.0));
   const std::vector<double> two = {2.0};
-  CHECK(test::max_difference(combine_velocities(stacked.slice(0, 6), std::span<const double>(two)), guide(a, b, 2.0)) < test::tolerance<double>(3, 4.0));
+  CHECK(test::max_difference(combine_velocities(stacked.slice(0, 6), std::span<const double>(two)), guide(a, b, 2.0)) <
+        test::tolerance<double>(3, 4.0));
   const auto twice = repeat_batch(a, 2);
   CHECK(test::same_bits(twice.slice(0, 3), a));
   CHECK(test::same_bits(twice.slice(3, 6), a));
-  test::check_error("guidance.count", {"(9, 31)", "4 copies"}, [&] { combine_velocities(stacked, std::span<const double>(std::vector<double>{1, 2, 3})); });
+  test::check_error("guidance.count", {"(9, 31)", "4 copies"},
+                    [&] { combine_velocities(stacked, std::span<const double>(std::vector<double>{1, 2, 3})); });
 }
 
 TEST_CASE("guidance that makes no sense is refused") {
-  const auto refused = [](const char* id, const char* part, const Guidance& g) { test::check_error(id, {part}, [&] { g.validate(fields()); }); };
+  const auto refused = [](const char* id, const char* part, const Guidance& g) {
+    test::check_error(id, {part}, [&] { g.validate(fields()); });
+  };
   refused("guidance.scale", "nan", {.scale = std::nan("")});
   refused("guidance.scale", "inf", {.composed = {{"age", std::numeric_limits<double>::infinity()}}});
   refused("guidance.interval", "[0.5, 0.2]", {.low = 0.5, .high = 0.2});
@@ -123,5 +136,6 @@ TEST_CASE("guidance that makes no sense is refused") {
   std::vector<Index> batches;
   Context<Cpu> ctx({.threads = 1});
   const GuidedVelocity velocity(Network{&batches}, fields(), rows(), {});
-  test::check_error("guidance.samples", {"(3, 5)", "2 samples"}, [&] { velocity(test::random<double>(ctx, {3, 5}, 1), 0.5); });
+  test::check_error("guidance.samples", {"(3, 5)", "2 samples"},
+                    [&] { velocity(test::random<double>(ctx, {3, 5}, 1), 0.5); });
 }

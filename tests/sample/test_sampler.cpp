@@ -96,11 +96,14 @@ TEST_CASE("samples of Gaussian data have its mean and covariance within Monte-Ca
     for (Index i = 0; i < n; ++i)
       for (std::size_t a = 0; a < 3; ++a)
         for (std::size_t b = 0; b < 3; ++b)
-          s[a][b] += (x.data()[3 * i + static_cast<Index>(a)] - mean[a]) * (x.data()[3 * i + static_cast<Index>(b)] - mean[b]) / static_cast<double>(n - 1);
+          s[a][b] += (x.data()[3 * i + static_cast<Index>(a)] - mean[a]) *
+                     (x.data()[3 * i + static_cast<Index>(b)] - mean[b]) / static_cast<double>(n - 1);
     for (std::size_t a = 0; a < 3; ++a) {
       CHECK(std::abs(mean[a] - m[a]) <= 4 * std::sqrt(covariance[a][a] / static_cast<double>(n)));
       for (std::size_t b = 0; b < 3; ++b)
-        CHECK(std::abs(s[a][b] - covariance[a][b]) <= 4 * std::sqrt((covariance[a][a] * covariance[b][b] + covariance[a][b] * covariance[a][b]) / static_cast<double>(n)));
+        CHECK(std::abs(s[a][b] - covariance[a][b]) <=
+              4 * std::sqrt((covariance[a][a] * covariance[b][b] + covariance[a][b] * covariance[a][b]) /
+                            static_cast<double>(n)));
     }
   }
 }
@@ -133,7 +136,8 @@ TEST_CASE("the grid of times: 1 down to, and for Euler without, 0; one step too 
 TEST_CASE("a shifted grid has its short steps near the noise, and keeps the deviation of wide directions") {
   Context<Cpu> ctx({.threads = 1});
   const TimeGrid grid(4, 3);
-  for (int i = 0; i <= 4; ++i) CHECK(grid.at(i) == doctest::Approx(std::array{1.0, 0.9, 0.75, 0.5, 0.0}[static_cast<std::size_t>(i)]));
+  for (int i = 0; i <= 4; ++i)
+    CHECK(grid.at(i) == doctest::Approx(std::array{1.0, 0.9, 0.75, 0.5, 0.0}[static_cast<std::size_t>(i)]));
   double sum = 0;
   for (int i = 0; i < 4; ++i) sum += grid.length(i);
   CHECK(sum == doctest::Approx(1));
@@ -148,7 +152,9 @@ TEST_CASE("a shifted grid has its short steps near the noise, and keeps the devi
       return v;
     };
     const double one = 1;
-    return integrate(sampler, Tensor<double, Cpu>::from_host(ctx, {1}, {&one, 1}), TimeGrid(25, shift), velocity).data()[0] / std::sqrt(variance);
+    return integrate(sampler, Tensor<double, Cpu>::from_host(ctx, {1}, {&one, 1}), TimeGrid(25, shift), velocity)
+               .data()[0] /
+           std::sqrt(variance);
   };
   CHECK(kept(Sampler::euler, 1) == doctest::Approx(0.689).epsilon(0.002));
   CHECK(kept(Sampler::euler, 3) == doctest::Approx(0.874).epsilon(0.002));

@@ -48,7 +48,8 @@ Tensor<T, Cpu> small_integers(Context<Cpu>& ctx, const Shape& shape, std::uint32
   Tensor<T, Cpu> t(ctx, shape);
   const Philox rng(7, Purpose::test, 1, id);
   for (Index i = 0; i < t.size(); ++i)
-    t.data()[i] = static_cast<T>(static_cast<float>(static_cast<int>(rng.integer(static_cast<std::uint64_t>(i)) % 7) - 3));
+    t.data()[i] =
+        static_cast<T>(static_cast<float>(static_cast<int>(rng.integer(static_cast<std::uint64_t>(i)) % 7) - 3));
   return t;
 }
 
@@ -71,7 +72,8 @@ bool same_bits(const Tensor<T, Cpu>& a, const Tensor<T, Cpu>& b) {
 /// Checks an analytic gradient against central differences of f at up to `probes` elements of x, spread over the whole tensor.
 /// f() reads x through the storage it shares and returns the scalar loss. `what` names the gradient in a failure.
 inline void check_gradient(const std::string& what, Tensor<double, Cpu> x, const Tensor<double, Cpu>& gradient,
-                           const std::function<double()>& f, double step = 1e-5, double relative = 2e-7, Index probes = 200) {
+                           const std::function<double()>& f, double step = 1e-5, double relative = 2e-7,
+                           Index probes = 200) {
   REQUIRE(x.shape() == gradient.shape());
   double largest = 0;
   for (Index i = 0; i < gradient.size(); ++i) largest = std::max(largest, std::abs(gradient.data()[i]));
@@ -85,8 +87,8 @@ inline void check_gradient(const std::string& what, Tensor<double, Cpu> x, const
     const double down = f();
     x.data()[i] = saved;
     const double numeric = (up - down) / (2 * step);
-    CHECK_MESSAGE(std::abs(numeric - gradient.data()[i]) <= relative * (1 + largest), what, " element ", i, ": analytic ", gradient.data()[i],
-                  ", finite difference ", numeric);
+    CHECK_MESSAGE(std::abs(numeric - gradient.data()[i]) <= relative * (1 + largest), what, " element ", i,
+                  ": analytic ", gradient.data()[i], ", finite difference ", numeric);
   }
 }
 
@@ -118,7 +120,8 @@ void check_error(const std::string& id, const std::vector<std::string>& parts, c
   } catch (const Error& e) {
     CHECK_MESSAGE(e.id() == id, "expected the error ", id, ", got ", e.id(), ": ", e.what());
     for (const std::string& part : parts)
-      CHECK_MESSAGE(std::string(e.what()).find(part) != std::string::npos, "'", e.what(), "' does not contain '", part, "'");
+      CHECK_MESSAGE(std::string(e.what()).find(part) != std::string::npos, "'", e.what(), "' does not contain '", part,
+                    "'");
   }
 }
 

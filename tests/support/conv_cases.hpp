@@ -10,7 +10,8 @@ struct ConvCase {
   Conv3dOptions options;
 };
 
-inline Conv3dOptions conv_options(std::array<Index, 3> stride, std::array<Index, 3> before, std::array<Index, 3> after) {
+inline Conv3dOptions conv_options(std::array<Index, 3> stride, std::array<Index, 3> before,
+                                  std::array<Index, 3> after) {
   return {.stride = stride, .pad_before = before, .pad_after = after};
 }
 
@@ -50,7 +51,8 @@ void compare_conv_with_definition(const CpuProvider& provider) {
     CAPTURE(std::string(provider.name));
     CAPTURE(c.x.str());
     CAPTURE(c.w.str());
-    const auto x = small_integers<T>(ctx, c.x, ++id), w = small_integers<T>(ctx, c.w, ++id), bias = small_integers<T>(ctx, {c.w[4]}, ++id);
+    const auto x = small_integers<T>(ctx, c.x, ++id), w = small_integers<T>(ctx, c.w, ++id),
+               bias = small_integers<T>(ctx, {c.w[4]}, ++id);
     const Shape y_shape = detail::conv_output_shape(detail::conv_geometry("test", c.x, c.w, c.options));
     const auto residual = small_integers<T>(ctx, y_shape, ++id), dy = small_integers<T>(ctx, y_shape, ++id);
     const auto equal = [](const Tensor<T, Cpu>& got, const Tensor<double, Cpu>& want) {
@@ -92,7 +94,8 @@ inline void check_threads_do_not_matter(const CpuProvider& provider, const std::
       conv3d_backward_weight(x, dy, c.options, got.back());
     }
     if (first.empty()) first = got;
-    for (std::size_t i = 0; i < got.size(); ++i) CHECK_MESSAGE(same_bits(first[i], got[i]), "result ", i, " with ", threads, " threads");
+    for (std::size_t i = 0; i < got.size(); ++i)
+      CHECK_MESSAGE(same_bits(first[i], got[i]), "result ", i, " with ", threads, " threads");
   }
 }
 

@@ -49,7 +49,8 @@ void check_close(const std::string& what, const Tensor<A, Cpu>& a, const Tensor<
 /// Compares the gradients of every parameter with "grad.<name>" of the case; every gradient in the file must be met.
 /// to_peer: our name -> the peer's.
 template <class Model, class Rename>
-void check_parameter_gradients(Model& model, const SafetensorsFile& reference, double rtol, double atol, Rename&& to_peer) {
+void check_parameter_gradients(Model& model, const SafetensorsFile& reference, double rtol, double atol,
+                               Rename&& to_peer) {
   Index met = 0, expected = 0;
   for (const auto& t : reference.tensors()) expected += t.name.rfind("grad.", 0) == 0 ? 1 : 0;
   for_each_parameter(model, [&](const std::string& path, auto& p) {
@@ -62,8 +63,8 @@ void check_parameter_gradients(Model& model, const SafetensorsFile& reference, d
     REQUIRE_MESSAGE(!p.gradient().empty(), path, ": got no gradient");
     using Value = typename std::remove_cvref_t<decltype(p)>::Value;
     const auto ours = to_file_order(p.spec(), p.gradient().to_host());
-    check_close(name, Tensor<Value, Cpu>::from_host(p.context(), file_shape(p.spec()), ours), fixture_tensor<double>(p.context(), reference, name), rtol,
-                atol);
+    check_close(name, Tensor<Value, Cpu>::from_host(p.context(), file_shape(p.spec()), ours),
+                fixture_tensor<double>(p.context(), reference, name), rtol, atol);
   });
   CHECK(met == expected);
 }

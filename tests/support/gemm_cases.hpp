@@ -23,7 +23,8 @@ struct Product {
   std::vector<T> a, b, c, bias, residual, preactivation;
   GemmCall<T> call;
 
-  Product(Context<Cpu>& ctx_, Index m_, Index n_, Index k_, bool at = false, bool bt = false, Index gap_ = 0, bool integers_ = true)
+  Product(Context<Cpu>& ctx_, Index m_, Index n_, Index k_, bool at = false, bool bt = false, Index gap_ = 0,
+          bool integers_ = true)
       : ctx(ctx_), m(m_), n(n_), k(k_), a_transposed(at), b_transposed(bt), gap(gap_), integers(integers_) {
     call.m = m, call.n = n, call.k = k;
     call.a_row = at ? 1 : k + gap, call.a_col = at ? m + gap : 1;
@@ -42,12 +43,14 @@ struct Product {
 
   /// Rows of `cols` values and a gap of NaN behind each.
   std::vector<T> matrix(Index rows, Index cols, std::uint32_t which) const {
-    std::vector<T> v(static_cast<std::size_t>(rows * (cols + gap)), static_cast<T>(std::numeric_limits<float>::quiet_NaN()));
+    std::vector<T> v(static_cast<std::size_t>(rows * (cols + gap)),
+                     static_cast<T>(std::numeric_limits<float>::quiet_NaN()));
     const Philox rng(11, Purpose::test, which, id);
     for (Index i = 0; i < rows; ++i)
       for (Index j = 0; j < cols; ++j) {
         const auto at = static_cast<std::uint64_t>(i * cols + j);
-        const double value = integers ? static_cast<double>(rng.integer(at) % 7) - 3.0 : 2.0 * static_cast<double>(rng.uniform(at)) - 1.0;
+        const double value = integers ? static_cast<double>(rng.integer(at) % 7) - 3.0
+                                      : 2.0 * static_cast<double>(rng.uniform(at)) - 1.0;
         v[static_cast<std::size_t>(i * (cols + gap) + j)] = static_cast<T>(static_cast<float>(value));
       }
     return v;
@@ -55,11 +58,16 @@ struct Product {
 
   /// A B in double.
   std::vector<double> reference() const {
-    std::vector<double> rows(static_cast<std::size_t>(m * k)), columns(static_cast<std::size_t>(n * k)), sums(static_cast<std::size_t>(m * n));
+    std::vector<double> rows(static_cast<std::size_t>(m * k)), columns(static_cast<std::size_t>(n * k)),
+        sums(static_cast<std::size_t>(m * n));
     for (Index i = 0; i < m; ++i)
-      for (Index u = 0; u < k; ++u) rows[static_cast<std::size_t>(i * k + u)] = static_cast<double>(a[static_cast<std::size_t>(i * call.a_row + u * call.a_col)]);
+      for (Index u = 0; u < k; ++u)
+        rows[static_cast<std::size_t>(i * k + u)] =
+            static_cast<double>(a[static_cast<std::size_t>(i * call.a_row + u * call.a_col)]);
     for (Index j = 0; j < n; ++j)
-      for (Index u = 0; u < k; ++u) columns[static_cast<std::size_t>(j * k + u)] = static_cast<double>(b[static_cast<std::size_t>(u * call.b_row + j * call.b_col)]);
+      for (Index u = 0; u < k; ++u)
+        columns[static_cast<std::size_t>(j * k + u)] =
+            static_cast<double>(b[static_cast<std::size_t>(u * call.b_row + j * call.b_col)]);
     for (Index i = 0; i < m; ++i)
       for (Index j = 0; j < n; ++j) {
         double part[8] = {};
@@ -68,7 +76,8 @@ struct Product {
         for (; u + 8 <= k; u += 8)
           for (Index lane = 0; lane < 8; ++lane) part[lane] += x[u + lane] * y[u + lane];
         for (; u < k; ++u) part[0] += x[u] * y[u];
-        sums[static_cast<std::size_t>(i * n + j)] = ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
+        sums[static_cast<std::size_t>(i * n + j)] =
+            ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
       }
     return sums;
   }
@@ -84,7 +93,8 @@ struct Product {
     Index wrong = 0;
     std::string first;
     const auto compare = [&](const char* what, Index i, Index j, T got, double want) {
-      const bool good = exact ? static_cast<double>(static_cast<float>(got)) == static_cast<double>(static_cast<float>(static_cast<T>(static_cast<float>(want))))
+      const bool good = exact ? static_cast<double>(static_cast<float>(got)) ==
+                                    static_cast<double>(static_cast<float>(static_cast<T>(static_cast<float>(want))))
                               : std::abs(static_cast<double>(got) - want) <= tolerance<T>(k, 1 + std::abs(want));
       if (!good && wrong++ == 0)
         first = concat(what, "(", i, ", ", j, "): got ", static_cast<double>(got), ", want ", want);
@@ -93,22 +103,26 @@ struct Product {
     for (Index i = 0; i < m; ++i) {
       for (Index j = 0; j < n; ++j) {
         const auto at = static_cast<std::size_t>(i * call.c_row + j);
-        double sum = sums[static_cast<std::size_t>(i * n + j)] + (call.accumulate ? static_cast<double>(before[at]) : 0.0);
+        double sum =
+            sums[static_cast<std::size_t>(i * n + j)] + (call.accumulate ? static_cast<double>(before[at]) : 0.0);
         if (call.bias != nullptr) sum += static_cast<double>(bias[static_cast<std::size_t>(j)]);
         if (call.preactivation != nullptr) compare("preactivation", i, j, preactivation[at], sum);
         if (call.activation == Activation::gelu) sum = Gelu().value(sum);
         if (call.activation == Activation::gelu_tanh) sum = GeluTanh().value(sum);
         if (call.activation == Activation::silu) sum = Silu().value(sum);
-        if (call.residual != nullptr) sum += static_cast<double>(residual_before[static_cast<std::size_t>(i * call.residual_row + j)]);
+        if (call.residual != nullptr)
+          sum += static_cast<double>(residual_before[static_cast<std::size_t>(i * call.residual_row + j)]);
         compare("c", i, j, c[at], sum);
       }
       for (Index j = n; j < call.c_row; ++j) {
         const auto at = static_cast<std::size_t>(i * call.c_row + j);
-        if (std::memcmp(&c[at], &before[at], sizeof(T)) != 0 && wrong++ == 0) first = concat("c: the gap behind row ", i, " was written");
+        if (std::memcmp(&c[at], &before[at], sizeof(T)) != 0 && wrong++ == 0)
+          first = concat("c: the gap behind row ", i, " was written");
       }
     }
-    CHECK_MESSAGE(wrong == 0, ctx.provider().name, " ", type_name<T>(), " m ", m, " n ", n, " k ", k, " transposed ", a_transposed, b_transposed, " gap ", gap,
-                  " accumulate ", call.accumulate, " activation ", static_cast<int>(call.activation), ": ", wrong, " wrong, first ", first);
+    CHECK_MESSAGE(wrong == 0, ctx.provider().name, " ", type_name<T>(), " m ", m, " n ", n, " k ", k, " transposed ",
+                  a_transposed, b_transposed, " gap ", gap, " accumulate ", call.accumulate, " activation ",
+                  static_cast<int>(call.activation), ": ", wrong, " wrong, first ", first);
   }
 };
 
@@ -138,7 +152,8 @@ void check_gemm_layouts(const CpuProvider& provider) {
   struct Size {
     Index m, n, k;
   };
-  for (const Size& s : {Size{37, 45, 1283}, Size{100, 300, 61}, Size{200, 161, 70}, Size{3, 35, 2569}, Size{90, 34, 5200}, Size{3, 5, 10300}, Size{90, 2980, 17}})
+  for (const Size& s : {Size{37, 45, 1283}, Size{100, 300, 61}, Size{200, 161, 70}, Size{3, 35, 2569},
+                        Size{90, 34, 5200}, Size{3, 5, 10300}, Size{90, 2980, 17}})
     for (int layout = 0; layout < 4; ++layout)
       for (int with : {layout, layout ^ 3}) {
         Product<T> p(ctx, s.m, s.n, s.k, (layout & 1) != 0, (layout & 2) != 0, 3 * (layout % 2));
@@ -222,8 +237,8 @@ void check_gemm_threads(const CpuProvider& provider, bool bits) {
       p.call.activation = Activation::gelu;
       p.run();
       if (threads == 1) first = p.c;
-      CHECK_MESSAGE(same_product(first, p.c, s.k, bits), provider.name, " ", type_name<T>(), ": m ", s.m, " differs with ",
-                    threads, " threads");
+      CHECK_MESSAGE(same_product(first, p.c, s.k, bits), provider.name, " ", type_name<T>(), ": m ", s.m,
+                    " differs with ", threads, " threads");
     }
   }
 }
@@ -239,18 +254,20 @@ void check_gemm_packed(const CpuProvider& provider, bool bits) {
       for (Index k : {1, 65, 2570})
         for (bool transposed : {false, true}) {
           if (n * k > 1000000) continue;
-          Product<T> plain(ctx, m, n, k, false, transposed, 0, false), packed(ctx, m, n, k, false, transposed, 0, false);
+          Product<T> plain(ctx, m, n, k, false, transposed, 0, false),
+              packed(ctx, m, n, k, false, transposed, 0, false);
           const std::size_t bytes = gemm.packed_bytes(k, n);
           const Storage storage(ctx.memory(), bytes + 64);
           unsigned char* const behind = static_cast<unsigned char*>(storage.data()) + bytes;
           std::memset(behind, 0x5a, 64);
           gemm.pack(ctx, k, n, packed.call.b, packed.call.b_row, packed.call.b_col, storage.data());
-          CHECK_MESSAGE(std::all_of(behind, behind + 64, [](unsigned char byte) { return byte == 0x5a; }), provider.name, ": pack() writes more than it said");
+          CHECK_MESSAGE(std::all_of(behind, behind + 64, [](unsigned char byte) { return byte == 0x5a; }),
+                        provider.name, ": pack() writes more than it said");
           packed.call.b = nullptr;
           packed.call.packed_b = storage.data();
           plain.run(), packed.run();
-          CHECK_MESSAGE(same_product(plain.c, packed.c, k, bits), provider.name, " ", type_name<T>(), ": packed weights differ at m ",
-                        m, " n ", n, " k ", k);
+          CHECK_MESSAGE(same_product(plain.c, packed.c, k, bits), provider.name, " ", type_name<T>(),
+                        ": packed weights differ at m ", m, " n ", n, " k ", k);
         }
 }
 
@@ -258,7 +275,8 @@ void check_gemm_packed(const CpuProvider& provider, bool bits) {
 template <class T>
 void check_gemm_nan(const CpuProvider& provider) {
   Context<Cpu> ctx({.threads = 2, .provider = &provider});
-  const T nan = static_cast<T>(std::numeric_limits<float>::quiet_NaN()), infinity = static_cast<T>(std::numeric_limits<float>::infinity());
+  const T nan = static_cast<T>(std::numeric_limits<float>::quiet_NaN()),
+          infinity = static_cast<T>(std::numeric_limits<float>::infinity());
   for (Index k : {1, 7, 40}) {
     const Index m = 17, n = 35;
     Product<T> p(ctx, m, n, k);

@@ -73,7 +73,8 @@ struct NiftiBytes {
     put(h, v1 ? 70 : 12, static_cast<std::int16_t>(datatype));
     put(h, v1 ? 72 : 14, static_cast<std::int16_t>(bitpix));
     if (v1) {
-      put(h, 108, static_cast<float>(where)), put(h, 112, static_cast<float>(slope)), put(h, 116, static_cast<float>(intercept));
+      put(h, 108, static_cast<float>(where)), put(h, 112, static_cast<float>(slope)),
+          put(h, 116, static_cast<float>(intercept));
       put(h, 252, static_cast<std::int16_t>(qform_code)), put(h, 254, static_cast<std::int16_t>(sform_code));
       put(h, 68, static_cast<std::int16_t>(intent));
       h[123] = static_cast<char>(units);
@@ -117,17 +118,28 @@ struct NiftiBytes {
   }
   void append(std::string& out, double v) const {
     switch (datatype) {
-      case 2: return one<std::uint8_t>(out, v);
-      case 4: return one<std::int16_t>(out, v);
-      case 8: return one<std::int32_t>(out, v);
-      case 16: return one<float>(out, v);
-      case 64: return one<double>(out, v);
-      case 256: return one<std::int8_t>(out, v);
-      case 512: return one<std::uint16_t>(out, v);
-      case 768: return one<std::uint32_t>(out, v);
-      case 1024: return one<std::int64_t>(out, v);
-      case 1280: return one<std::uint64_t>(out, v);
-      default: throw std::runtime_error("type not made here");
+      case 2:
+        return one<std::uint8_t>(out, v);
+      case 4:
+        return one<std::int16_t>(out, v);
+      case 8:
+        return one<std::int32_t>(out, v);
+      case 16:
+        return one<float>(out, v);
+      case 64:
+        return one<double>(out, v);
+      case 256:
+        return one<std::int8_t>(out, v);
+      case 512:
+        return one<std::uint16_t>(out, v);
+      case 768:
+        return one<std::uint32_t>(out, v);
+      case 1024:
+        return one<std::int64_t>(out, v);
+      case 1280:
+        return one<std::uint64_t>(out, v);
+      default:
+        throw std::runtime_error("type not made here");
     }
   }
 };

@@ -22,7 +22,8 @@ inline std::filesystem::path saved_tokenizer(Context<Cpu>& ctx, const std::files
   contract.shape = {16, 24, 16};
   contract.spacing = {3, 3, 3};
   contract.centring = "mass";
-  save_tokenizer(folder / "model.safetensors", tokenizer, contract, {std::vector<double>(5, 0.0), std::vector<double>(5, 1.0)}, {});
+  save_tokenizer(folder / "model.safetensors", tokenizer, contract,
+                 {std::vector<double>(5, 0.0), std::vector<double>(5, 1.0)}, {});
   return folder / "model.safetensors";
 }
 

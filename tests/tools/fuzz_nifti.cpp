@@ -22,27 +22,43 @@ using namespace braing3n;
 namespace {
 
 /// Bytes of the header that decide about sizes and places, hit more often than others.
-constexpr std::size_t tender[] = {0, 1, 2, 3, 4, 12, 14, 16, 17, 24, 32, 39, 40, 41, 42, 43, 44, 46, 48, 70, 71, 72, 76, 80, 108, 109, 110, 111, 112, 116, 123, 168, 175, 252, 254, 256, 280, 344, 345, 346, 348};
+constexpr std::size_t tender[] = {0,   1,   2,   3,   4,   12,  14,  16,  17,  24,  32,  39,  40,  41,
+                                  42,  43,  44,  46,  48,  70,  71,  72,  76,  80,  108, 109, 110, 111,
+                                  112, 116, 123, 168, 175, 252, 254, 256, 280, 344, 345, 346, 348};
 
 std::string mutated(const std::string& seed, const Philox& rng, std::uint32_t round) {
   std::string s = seed;
   std::uint64_t next = 0;
-  const auto draw = [&](std::size_t n) { return static_cast<std::size_t>(rng.integer(next++)) % std::max<std::size_t>(1, n); };
+  const auto draw = [&](std::size_t n) {
+    return static_cast<std::size_t>(rng.integer(next++)) % std::max<std::size_t>(1, n);
+  };
   (void)round;
   const std::size_t changes = 1 + draw(6);
   for (std::size_t c = 0; c < changes && !s.empty(); ++c) {
     switch (draw(7)) {
-      case 0: s[tender[draw(std::size(tender))] % s.size()] = static_cast<char>(draw(256)); break;
-      case 1: s[draw(s.size())] = static_cast<char>(draw(256)); break;
-      case 2: s[draw(std::min<std::size_t>(s.size(), 544))] = static_cast<char>("\x00\xff\x7f\x80\x01"[draw(5)]); break;
-      case 3: s.resize(draw(s.size() + 1)); break;
-      case 4: s.insert(draw(s.size()), std::string(draw(64), static_cast<char>(draw(256)))); break;
+      case 0:
+        s[tender[draw(std::size(tender))] % s.size()] = static_cast<char>(draw(256));
+        break;
+      case 1:
+        s[draw(s.size())] = static_cast<char>(draw(256));
+        break;
+      case 2:
+        s[draw(std::min<std::size_t>(s.size(), 544))] = static_cast<char>("\x00\xff\x7f\x80\x01"[draw(5)]);
+        break;
+      case 3:
+        s.resize(draw(s.size() + 1));
+        break;
+      case 4:
+        s.insert(draw(s.size()), std::string(draw(64), static_cast<char>(draw(256))));
+        break;
       case 5: {
         const std::size_t at = tender[draw(std::size(tender))] % s.size();
         for (std::size_t i = at; i < std::min(s.size(), at + 1 + draw(8)); ++i) s[i] = static_cast<char>(draw(256));
         break;
       }
-      default: s.erase(draw(s.size()), draw(16)); break;
+      default:
+        s.erase(draw(s.size()), draw(16));
+        break;
     }
   }
   return s;
@@ -91,7 +107,7 @@ int main(int argc, char** argv) {
     }
     slowest = std::max(slowest, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   }
-  struct rusage usage {};
+  struct rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   for (const auto& [id, n] : outcomes) std::printf("%-24s %d\n", id.c_str(), n);
   std::printf("%u files, slowest %.0f ms, peak memory %ld MiB\n", rounds, 1e3 * slowest, usage.ru_maxrss / 1024);

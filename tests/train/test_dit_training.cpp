@@ -16,17 +16,24 @@ constexpr Index channels = 4, row_size = 48;
 
 /// Latents of `people`, two scans each: channel c is 3 c + (c + 1) (s + small noise), s = +1 for women and -1 for men. In the first half of
 /// the tokens comes what is a scan's own, of deviation `own`.
-void write_latents(const std::filesystem::path& folder, Index people, Index extra_latents = 0, Index extra_labels = 0, double own = 0) {
+void write_latents(const std::filesystem::path& folder, Index people, Index extra_latents = 0, Index extra_labels = 0,
+                   double own = 0) {
   EmbeddingFile e;
   e.tensor = "latents";
   e.shape = {grid[0], grid[1], grid[2], channels};
-  e.contract = Json{{"preprocessing", json_from(test::tiny_contract())}, {"model", "tokenizer"}, {"model_hash", "0123abcd"}, {"representation", "projected"}, {"pooling", "none"}}.dump();
+  e.contract = Json{{"preprocessing", json_from(test::tiny_contract())},
+                    {"model", "tokenizer"},
+                    {"model_hash", "0123abcd"},
+                    {"representation", "projected"},
+                    {"pooling", "none"}}
+                   .dump();
   std::ofstream labels(folder / "labels.csv");
   labels << "volume_id,subject_id,modality,sex,disease,age\n";
   for (Index i = 2 * people + extra_labels; i-- > 0;) {  // not in the order of the latents
     const Index person = i / 2;
     const bool woman = person % 2 == 0;
-    labels << "v" << i << ",p" << person << ',' << (i % 2 == 0 ? "T1" : "T2") << ',' << (woman ? "F" : "M") << ',' << (person % 5 == 0 ? "AD" : "HC") << ','
+    labels << "v" << i << ",p" << person << ',' << (i % 2 == 0 ? "T1" : "T2") << ',' << (woman ? "F" : "M") << ','
+           << (person % 5 == 0 ? "AD" : "HC") << ','
            << (person % 3 == 0 ? std::string("n/a") : std::to_string(40 + person)) << "\n";
   }
   for (Index i = 0; i < 2 * people + extra_latents; ++i) {
@@ -35,7 +42,8 @@ void write_latents(const std::filesystem::path& folder, Index people, Index extr
     for (Index k = 0; k < row_size; ++k) {
       const auto c = static_cast<double>(k % channels);
       const double common = (i / 2 % 2 == 0 ? 1.0 : -1.0) + (k < row_size / 2 ? own * rng.normal(1000) : 0.0);
-      values.push_back(static_cast<float>(3 * c + (c + 1) * (common + 0.2 * rng.normal(static_cast<std::uint64_t>(k)))));
+      values.push_back(
+          static_cast<float>(3 * c + (c + 1) * (common + 0.2 * rng.normal(static_cast<std::uint64_t>(k)))));
     }
     const Index id = i < 2 * people ? i : i + 1000;
     e.add(concat("v", id), "hash", values);
@@ -46,13 +54,19 @@ void write_latents(const std::filesystem::path& folder, Index people, Index extr
 DitTrainingConfig tiny() {
   DitTrainingConfig c = DitTrainingConfig::small();
   c.model.width = 48, c.model.depth = 2, c.model.heads = 4, c.model.mlp = 96;
-  c.training = {.steps = 12, .batch = 4, .lr = 2e-3, .ema = EmaOptions{.decay = 0.99, .warmup = true}, .validate_every = 4};
+  c.training = {
+      .steps = 12, .batch = 4, .lr = 2e-3, .ema = EmaOptions{.decay = 0.99, .warmup = true}, .validate_every = 4};
   return c;
 }
 
-LatentData open(Context<Cpu>& ctx, const std::filesystem::path& folder, DitTrainingConfig& config, bool strict = false, std::vector<std::string>* told = nullptr) {
-  LatentData data = open_latent_data(ctx, {.latents = folder / "latents.safetensors", .labels = folder / "labels.csv", .validation = 0.25, .strict = strict}, 5,
-                                     [&](const std::string& text) {
+LatentData open(Context<Cpu>& ctx, const std::filesystem::path& folder, DitTrainingConfig& config, bool strict = false,
+                std::vector<std::string>* told = nullptr) {
+  LatentData data = open_latent_data(ctx,
+                                     {.latents = folder / "latents.safetensors",
+                                      .labels = folder / "labels.csv",
+                                      .validation = 0.25,
+                                      .strict = strict},
+                                     5, [&](const std::string& text) {
                                        if (told != nullptr) told->push_back(text);
                                      });
   config.complete(data, AbsentConditions::remove);
@@ -61,7 +75,8 @@ LatentData open(Context<Cpu>& ctx, const std::filesystem::path& folder, DitTrain
   return data;
 }
 
-void train(const std::filesystem::path& data_folder, const std::filesystem::path& path, Index stop_at, ResumeMode resume, int threads = 1) {
+void train(const std::filesystem::path& data_folder, const std::filesystem::path& path, Index stop_at,
+           ResumeMode resume, int threads = 1) {
   Context<Cpu> ctx({.threads = threads});
   DitTrainingConfig config = tiny();
   const LatentData data = open(ctx, data_folder, config);
@@ -69,14 +84,17 @@ void train(const std::filesystem::path& data_folder, const std::filesystem::path
   initialize(model, 5);
   Trainer<Dit3d<Cpu, F32>, Cpu> trainer(ctx, model, config.training, 5);
   const TrainingFolder folder{path};
-  const TrainingInfo identity{.kind = "dit3d", .config = json_text(config), .manifest_hash = data.scans.hash, .progress = {}, .extra = {}};
+  const TrainingInfo identity{
+      .kind = "dit3d", .config = json_text(config), .manifest_hash = data.scans.hash, .progress = {}, .extra = {}};
   open_training_folder(folder, trainer, identity, resume, false, [](const std::string&) {});
   DitTask task(ctx, model, data, config, 5, trainer.progress().samples);
   ScanFailures failures;
   FitHooks hooks;
   hooks.stop_at = stop_at;
   hooks.validate = [&] { return task.validate(failures); };
-  hooks.save_model = [&](const std::filesystem::path& to) { save_dit(to, model, data.statistics, data.file->model_hash(), data.file->preprocessing(), {}, {.overwrite = true}); };
+  hooks.save_model = [&](const std::filesystem::path& to) {
+    save_dit(to, model, data.statistics, data.file->model_hash(), data.file->preprocessing(), {}, {.overwrite = true});
+  };
   fit(trainer, task, folder, identity, hooks);
 }
 
@@ -120,13 +138,15 @@ TEST_CASE("latents pair with labels by name; people, not scans, are split; the t
   }
   // Every scan has its own latents: the sign of channel 0 is the person's sex.
   for (std::size_t i = 0; i < data.scans.train.size(); ++i)
-    CHECK((z.data()[static_cast<Index>(i) * row_size] > 0) == (data.conditions[static_cast<std::size_t>(data.scans.train[i])][1].label == 0));
+    CHECK((z.data()[static_cast<Index>(i) * row_size] > 0) ==
+          (data.conditions[static_cast<std::size_t>(data.scans.train[i])][1].label == 0));
   // The way back gives the file's numbers.
   std::vector<float> raw(row_size);
   const Index first = data.scans.train[0];
   data.file->read(data.file_row[static_cast<std::size_t>(first)], raw);
   const Tensor<float, Cpu> back = data.statistics.restore(z.slice(0, 1));
-  for (Index i = 0; i < row_size; ++i) CHECK(std::abs(static_cast<double>(back.data()[i] - raw[static_cast<std::size_t>(i)])) < 1e-5);
+  for (Index i = 0; i < row_size; ++i)
+    CHECK(std::abs(static_cast<double>(back.data()[i] - raw[static_cast<std::size_t>(i)])) < 1e-5);
   std::vector<LatentStatistics> measured;
   for (const int threads : {1, 3}) {
     Context<Cpu> other({.threads = threads});
@@ -151,8 +171,10 @@ TEST_CASE("latents and labels that do not fit are refused") {
     open(ctx, scratch.path, c, true);
   });
   test::check_error("dit3d.latents", {"4 channels", "32"}, [&] { with([](auto& c) { c.model.channels = 32; }); });
-  test::check_error("dit3d.latents", {"(2, 3, 2)", "(10, 12, 10)"}, [&] { with([](auto& c) { c.model.grid = {10, 12, 10}; }); });
-  test::check_error("condition.value", {"scan v", "disease", "known: HC"}, [&] { with([](auto& c) { c.model.conditions[0].values = {"HC"}; }); });
+  test::check_error("dit3d.latents", {"(2, 3, 2)", "(10, 12, 10)"},
+                    [&] { with([](auto& c) { c.model.grid = {10, 12, 10}; }); });
+  test::check_error("condition.value", {"scan v", "disease", "known: HC"},
+                    [&] { with([](auto& c) { c.model.conditions[0].values = {"HC"}; }); });
   test::check_error("dit3d.augment", {"augmented"}, [&] { with([](auto& c) { c.training.augment.flip = true; }); });
   test::check_error("dit3d.drop", {"0.7"}, [&] { with([](auto& c) { c.drop = {.all = 0.7, .all_but_one = 0.7}; }); });
   {
@@ -168,10 +190,12 @@ TEST_CASE("latents and labels that do not fit are refused") {
   features.shape = {3};
   features.add("a", "h", std::vector<float>{1, 2, 3});
   write_embeddings(scratch.path / "f.safetensors", features);
-  test::check_error("latents.format", {"no tensor \"latents\"", "encode --latents"}, [&] { LatentFile file(scratch.path / "f.safetensors"); });
+  test::check_error("latents.format", {"no tensor \"latents\"", "encode --latents"},
+                    [&] { LatentFile file(scratch.path / "f.safetensors"); });
   features.tensor = "latents";
   write_embeddings(scratch.path / "f.safetensors", features, {.overwrite = true});
-  test::check_error("latents.format", {"(rows, X, Y, Z, channels)"}, [&] { LatentFile file(scratch.path / "f.safetensors"); });
+  test::check_error("latents.format", {"(rows, X, Y, Z, channels)"},
+                    [&] { LatentFile file(scratch.path / "f.safetensors"); });
   features = EmbeddingFile();
   features.tensor = "latents";
   features.shape = {1, 1, 1, 2};
@@ -202,7 +226,8 @@ TEST_CASE("a sample of the stream is the same in any batch: noise, time and what
   for (std::size_t i = 0; i < 2; ++i) {
     CHECK(a.t[i + 2] == b.t[i]);
     for (std::size_t f = 0; f < config.model.conditions.size(); ++f) {
-      if (config.model.conditions[f].kind == ConditionKind::categorical) CHECK(a.conditions.fields[f].labels[i + 2] == b.conditions.fields[f].labels[i]);
+      if (config.model.conditions[f].kind == ConditionKind::categorical)
+        CHECK(a.conditions.fields[f].labels[i + 2] == b.conditions.fields[f].labels[i]);
     }
   }
   CHECK(!test::same_bits(a.flow.x_t.slice(0, 2), b.flow.x_t));
@@ -213,7 +238,8 @@ TEST_CASE("a sample of the stream is the same in any batch: noise, time and what
     for (const Index s : stream.next().scans) seen.push_back(s);
   std::sort(seen.begin(), seen.end());
   CHECK(seen == data.scans.train);
-  test::check_error("loader.batch", {"99", "18"}, [&] { LatentStream(data, config.model.conditions, {}, {}, 99, 5, 0); });
+  test::check_error("loader.batch", {"99", "18"},
+                    [&] { LatentStream(data, config.model.conditions, {}, {}, 99, 5, 0); });
 }
 
 TEST_CASE("rare classes can be drawn as often as common ones") {
@@ -228,16 +254,19 @@ TEST_CASE("rare classes can be drawn as often as common ones") {
     f.drop = 0;
     f.required = f.name == "modality" || f.name == "idh1";  // of which nobody has one: it cannot be the one that stays
   }
-  const auto share_when = [&](const std::vector<ConditionField>& which, const BalanceOptions& o, const DropOptions& drop) {  // of AD, row 0
+  const auto share_when = [&](const std::vector<ConditionField>& which, const BalanceOptions& o,
+                              const DropOptions& drop) {  // of AD, row 0
     LatentStream stream(data, which, o, drop, 10, 5, 0);
     double ad = 0;
     for (int i = 0; i < 400; ++i)
-      for (const Index s : stream.next().scans) ad += data.conditions[static_cast<std::size_t>(s)][0].label == 0 ? 1.0 / 4000 : 0.0;
+      for (const Index s : stream.next().scans)
+        ad += data.conditions[static_cast<std::size_t>(s)][0].label == 0 ? 1.0 / 4000 : 0.0;
     return ad;
   };
   const auto share = [&](const BalanceOptions& o) { return share_when(shown, o, {}); };
   double there = 0;
-  for (const Index s : data.scans.train) there += data.conditions[static_cast<std::size_t>(s)][0].label == 0 ? 1.0 / 18 : 0.0;
+  for (const Index s : data.scans.train)
+    there += data.conditions[static_cast<std::size_t>(s)][0].label == 0 ? 1.0 / 18 : 0.0;
   REQUIRE(there > 0.05);
   REQUIRE(there < 0.4);
   CHECK(share({}) == doctest::Approx(there).epsilon(0.02));
@@ -265,7 +294,8 @@ TEST_CASE("rare classes can be drawn as often as common ones") {
   for (const auto& [f, n] : by_field) {
     double known = 0, ad = 0;
     for (const Index s : data.scans.train)
-      if (const ConditionRow& row = data.conditions[static_cast<std::size_t>(s)]; !row[f].missing()) ++known, ad += row[0].label == 0 ? 1 : 0;
+      if (const ConditionRow& row = data.conditions[static_cast<std::size_t>(s)]; !row[f].missing())
+        ++known, ad += row[0].label == 0 ? 1 : 0;
     CAPTURE(f);
     CHECK(std::abs(n[0] / 4000 - 1.0 / 3) < 0.04);  // also of the field that a third of the people lack
     CHECK(std::abs(n[1] / n[0] - (f == 0 ? 0.5 : ad / known)) < 0.07);
@@ -344,8 +374,10 @@ TEST_CASE("a diffusion training that is stopped and resumed ends in the bytes of
   }
   // Other labels are another run.
   const std::string labels = test::bytes_of(scratch.path / "labels.csv");
-  std::ofstream(scratch.path / "labels.csv") << labels.substr(0, labels.find(",M,") + 1) << "F" << labels.substr(labels.find(",M,") + 2);
-  test::check_error("training_state.run", {"data manifest"}, [&] { train(scratch.path, parts.path, 0, ResumeMode::automatic); });
+  std::ofstream(scratch.path / "labels.csv")
+      << labels.substr(0, labels.find(",M,") + 1) << "F" << labels.substr(labels.find(",M,") + 2);
+  test::check_error("training_state.run", {"data manifest"},
+                    [&] { train(scratch.path, parts.path, 0, ResumeMode::automatic); });
 }
 
 TEST_CASE("the model learns what its conditions say, and a saved one samples the same") {
@@ -377,10 +409,12 @@ TEST_CASE("the model learns what its conditions say, and a saved one samples the
       const std::vector<ConditionRow> rows(ids.size(), parse_conditions(config.model.conditions, text));
       const SamplingOptions options{.sampler = Sampler::heun, .steps = 10};
       const auto z = sample_latents(ctx, model, std::span<const std::uint32_t>(ids), rows, 9, options);
-      CHECK(test::same_bits(z, sample_latents(ctx, loaded.model, std::span<const std::uint32_t>(ids), rows, 9, options)));
+      CHECK(
+          test::same_bits(z, sample_latents(ctx, loaded.model, std::span<const std::uint32_t>(ids), rows, 9, options)));
       const auto raw = data.statistics.restore(z);
       double sum = 0;
-      for (Index i = 0; i < raw.size() / channels; ++i) sum += static_cast<double>(raw.data()[i * channels]) * channels / static_cast<double>(raw.size());
+      for (Index i = 0; i < raw.size() / channels; ++i)
+        sum += static_cast<double>(raw.data()[i * channels]) * channels / static_cast<double>(raw.size());
       return sum;
     };
     CHECK(std::abs(mean_of("modality=T1,sex=F") - 1.0) < 0.15);
@@ -413,12 +447,14 @@ TEST_CASE("the normal law of the latents: what conditions change, and what stays
     std::iota(ids.begin(), ids.end(), 0u);
     const auto law_of = [&](const char* text) {  // mean and deviation of what the samples' first channel is on average
       const std::vector<ConditionRow> rows(ids.size(), parse_conditions(config.model.conditions, text));
-      const auto z = data.statistics.restore(sample_latents(ctx, model, std::span<const std::uint32_t>(ids), rows, 9, {.sampler = Sampler::heun, .steps = 40, .shift = 3}));
+      const auto z = data.statistics.restore(sample_latents(ctx, model, std::span<const std::uint32_t>(ids), rows, 9,
+                                                            {.sampler = Sampler::heun, .steps = 40, .shift = 3}));
       double sum = 0, square = 0;
       const auto n = static_cast<double>(ids.size());
       for (Index i = 0; i < static_cast<Index>(ids.size()); ++i) {
         double mean = 0;
-        for (Index k = 0; k < row_size; k += channels) mean += static_cast<double>(z.data()[i * row_size + k]) * channels / row_size;
+        for (Index k = 0; k < row_size; k += channels)
+          mean += static_cast<double>(z.data()[i * row_size + k]) * channels / row_size;
         sum += mean / n, square += mean * mean / n;
       }
       return std::pair{sum, std::sqrt(square - sum * sum)};
@@ -454,7 +490,8 @@ TEST_CASE("the normal law of the latents: what conditions change, and what stays
     info.kind = "dit3d";
     info.config = json_text(config.model);
     write_model(file, info, tensors, {.overwrite = true});
-    test::check_error("model.weights", {"missing", "gaussian.mean"}, [&] { (void)load_model<Dit3d<Cpu, F32>>(ctx, ModelFile(file), "dit3d"); });
+    test::check_error("model.weights", {"missing", "gaussian.mean"},
+                      [&] { (void)load_model<Dit3d<Cpu, F32>>(ctx, ModelFile(file), "dit3d"); });
   }
   CHECK(measured[0] == measured[1]);
 }
@@ -472,16 +509,20 @@ TEST_CASE("what a condition explains does not stay open where scans also differ 
   std::vector<std::uint32_t> ids(256);
   std::iota(ids.begin(), ids.end(), 0u);
   const std::vector<ConditionRow> rows(ids.size(), parse_conditions(config.model.conditions, "modality=T1,sex=F"));
-  const auto z = data.statistics.restore(sample_latents(ctx, model, std::span<const std::uint32_t>(ids), rows, 9, {.sampler = Sampler::heun, .steps = 40, .shift = 3}));
+  const auto z = data.statistics.restore(sample_latents(ctx, model, std::span<const std::uint32_t>(ids), rows, 9,
+                                                        {.sampler = Sampler::heun, .steps = 40, .shift = 3}));
   double sums[2] = {}, squares[2] = {};
   for (Index i = 0; i < 256; ++i)
     for (Index half = 0; half < 2; ++half) {
       double mean = 0;
-      for (Index k = half * row_size / 2; k < (half + 1) * row_size / 2; k += channels) mean += static_cast<double>(z.data()[i * row_size + k]) * channels * 2 / row_size;
+      for (Index k = half * row_size / 2; k < (half + 1) * row_size / 2; k += channels)
+        mean += static_cast<double>(z.data()[i * row_size + k]) * channels * 2 / row_size;
       sums[half] += mean / 256, squares[half] += mean * mean / 256;
     }
   const double own = std::sqrt(squares[0] - sums[0] * sums[0]), fixed = std::sqrt(squares[1] - sums[1] * sums[1]);
   CHECK(std::abs(own - 1) < 0.15);
-  CHECK(fixed < 0.2);  // the noise of six tokens and what a ridge leaves; near 0.5 along the directions in which scans differ most
+  CHECK(
+      fixed <
+      0.2);  // the noise of six tokens and what a ridge leaves; near 0.5 along the directions in which scans differ most
   CHECK(std::abs(sums[1] - 1) < 0.15);
 }

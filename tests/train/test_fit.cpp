@@ -16,8 +16,8 @@ struct Run {
 };
 
 /// A whole training program in small: made anew, so that nothing but the files connects two calls.
-Run train(const std::filesystem::path& path, const MaeTrainingConfig& given, Index stop_at, ResumeMode resume, std::uint64_t seed = 11, double constant_validation = 0,
-          int threads = 1, bool replace = false) {
+Run train(const std::filesystem::path& path, const MaeTrainingConfig& given, Index stop_at, ResumeMode resume,
+          std::uint64_t seed = 11, double constant_validation = 0, int threads = 1, bool replace = false) {
   Context<Cpu> ctx({.threads = threads});
   const TrainingData data = test::people();
   MaeTrainingConfig config = given;
@@ -28,7 +28,8 @@ Run train(const std::filesystem::path& path, const MaeTrainingConfig& given, Ind
   start_prediction(model, mean_patch(ctx, model, data, failures));
   Trainer<MaeModel, Cpu> trainer(ctx, model, config.training, seed);
   const TrainingFolder folder{path};
-  const TrainingInfo identity{.kind = "mae3d", .config = json_text(config), .manifest_hash = data.hash, .progress = {}, .extra = {}};
+  const TrainingInfo identity{
+      .kind = "mae3d", .config = json_text(config), .manifest_hash = data.hash, .progress = {}, .extra = {}};
   open_training_folder(folder, trainer, identity, resume, replace, [](const std::string&) {});
   MaeTask task(ctx, model, data, config.training, seed, trainer.progress().samples);
   Run run;
@@ -56,7 +57,8 @@ TEST_CASE("a training that is stopped and resumed ends in the bytes of one that 
   CHECK(train(whole.path, test::tiny_mae(), 0, ResumeMode::never).end == FitEnd::complete);
   // Stopped between two validations, at one, and a step before the end; with other numbers of threads.
   for (const Index stop : {Index{3}, Index{8}, Index{11}}) {
-    const Run run = train(parts.path, test::tiny_mae(), stop, ResumeMode::automatic, 11, 0, static_cast<int>(stop % 2) + 1);
+    const Run run =
+        train(parts.path, test::tiny_mae(), stop, ResumeMode::automatic, 11, 0, static_cast<int>(stop % 2) + 1);
     CHECK(run.end == FitEnd::interrupted);
     CHECK(run.steps == stop);
   }
@@ -110,16 +112,20 @@ TEST_CASE("a training is neither overwritten nor continued by another one") {
   const test::ScratchFolder scratch;
   train(scratch.path, test::tiny_mae(), 4, ResumeMode::never);
   const std::string before = test::bytes_of(scratch.path / "state.safetensors");
-  test::check_error("training.exists", {"a training is there already"}, [&] { train(scratch.path, test::tiny_mae(), 4, ResumeMode::never); });
+  test::check_error("training.exists", {"a training is there already"},
+                    [&] { train(scratch.path, test::tiny_mae(), 4, ResumeMode::never); });
   MaeTrainingConfig other = test::tiny_mae();
   other.training.lr = 1e-3;
-  test::check_error("training_state.run", {"training.lr"}, [&] { train(scratch.path, other, 0, ResumeMode::automatic); });
-  test::check_error("training_state.run", {"seed"}, [&] { train(scratch.path, test::tiny_mae(), 0, ResumeMode::automatic, 12); });
+  test::check_error("training_state.run", {"training.lr"},
+                    [&] { train(scratch.path, other, 0, ResumeMode::automatic); });
+  test::check_error("training_state.run", {"seed"},
+                    [&] { train(scratch.path, test::tiny_mae(), 0, ResumeMode::automatic, 12); });
   CHECK(test::bytes_of(scratch.path / "state.safetensors") == before);
   // A file that is no state: nothing is thrown away.
   std::ofstream(scratch.path / "state.safetensors") << "not a state";
   std::filesystem::remove(scratch.path / "state.safetensors.previous");
-  test::check_error("training_state.none", {"no whole training state"}, [&] { train(scratch.path, test::tiny_mae(), 0, ResumeMode::automatic); });
+  test::check_error("training_state.none", {"no whole training state"},
+                    [&] { train(scratch.path, test::tiny_mae(), 0, ResumeMode::automatic); });
   CHECK(train(scratch.path, test::tiny_mae(), 4, ResumeMode::never, 11, 0, 1, true).steps == 4);
 }
 
@@ -202,8 +208,10 @@ TEST_CASE("options that make no sense are refused") {
   test::check_error("schedule.lr", {"min_lr"}, [&] { with([](auto& o) { o.min_lr = 1; }); });
   Context<Cpu> ctx({.threads = 1});
   const TrainingData data = test::people();
-  test::check_error("loader.batch", {"8", "7"}, [&] { VolumeStream(ctx, data, with([](auto& o) { o.batch = 8; }), 1, 0); });
-  const TrainingOptions o = with([](auto& options) { options.steps = 0, options.epochs = 5, options.validate_every = 0; });
+  test::check_error("loader.batch", {"8", "7"},
+                    [&] { VolumeStream(ctx, data, with([](auto& o) { o.batch = 8; }), 1, 0); });
+  const TrainingOptions o =
+      with([](auto& options) { options.steps = 0, options.epochs = 5, options.validate_every = 0; });
   CHECK(o.steps == 5);  // 7 scans are one step of 2 x 2
   CHECK(o.validate_every == 1);
 }

@@ -8,12 +8,15 @@ namespace {
 
 /// tokens (N, L, C) that differ between people by `person` and between positions by `place`.
 Tensor<float, Cpu> made_tokens(Context<Cpu>& ctx, double person, double place) {
-  const auto a = test::random<float>(ctx, {6, 1, 8}, 1), b = test::random<float>(ctx, {1, 5, 8}, 2), c = test::random<float>(ctx, {6, 5, 8}, 3);
+  const auto a = test::random<float>(ctx, {6, 1, 8}, 1), b = test::random<float>(ctx, {1, 5, 8}, 2),
+             c = test::random<float>(ctx, {6, 5, 8}, 3);
   Tensor<float, Cpu> t(ctx, {6, 5, 8});
   for (Index n = 0; n < 6; ++n)
     for (Index l = 0; l < 5; ++l)
       for (Index i = 0; i < 8; ++i)
-        t.data()[(n * 5 + l) * 8 + i] = static_cast<float>(person) * (a.data()[n * 8 + i] + 0.5f * c.data()[(n * 5 + l) * 8 + i]) + static_cast<float>(place) * b.data()[l * 8 + i] + 2.0f;
+        t.data()[(n * 5 + l) * 8 + i] =
+            static_cast<float>(person) * (a.data()[n * 8 + i] + 0.5f * c.data()[(n * 5 + l) * 8 + i]) +
+            static_cast<float>(place) * b.data()[l * 8 + i] + 2.0f;
   return t;
 }
 
@@ -94,7 +97,8 @@ Tensor<float, Cpu> made_patches(Context<Cpu>& ctx, const Tensor<float, Cpu>& tok
 
 double squared_difference(const Tensor<float, Cpu>& a, const Tensor<float, Cpu>& b) {
   double sum = 0;
-  for (Index i = 0; i < a.size(); ++i) sum += std::pow(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i]), 2);
+  for (Index i = 0; i < a.size(); ++i)
+    sum += std::pow(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i]), 2);
   return sum;
 }
 
@@ -111,12 +115,14 @@ TEST_CASE("the readout of tokens finds the numbers that give patches back") {
   };
   const auto error = [&](const TokenReadout& readout, const Tensor<float, Cpu>& patches) {
     double sum = 0;
-    for (Index n = 0; n < 6; ++n) sum += squared_difference(readout.patches(t.slice(n, n + 1)), patches.slice(n, n + 1));
+    for (Index n = 0; n < 6; ++n)
+      sum += squared_difference(readout.patches(t.slice(n, n + 1)), patches.slice(n, n + 1));
     return sum;
   };
   // Patches of rank 2 come back from two numbers and not from one.
   const auto exact = made_patches(ctx, t, 1, 0);
-  CHECK(error(solved(exact, 2), exact) < 1e-6 * squared_difference(exact, Tensor<float, Cpu>::zeros(ctx, exact.shape())));
+  CHECK(error(solved(exact, 2), exact) <
+        1e-6 * squared_difference(exact, Tensor<float, Cpu>::zeros(ctx, exact.shape())));
   const double one = error(solved(exact, 1), exact);
   CHECK(one > 1e-3);
   // No other single number of the tokens does better: each one with its own best linear readout.
@@ -127,9 +133,11 @@ TEST_CASE("the readout of tokens finds the numbers that give patches back") {
     double z_mean = 0, zz = 0;
     std::vector<double> z(30, 0.0), p_mean(11, 0.0), zp(11, 0.0);
     for (Index r = 0; r < 30; ++r) {
-      for (Index i = 0; i < 8; ++i) z[static_cast<std::size_t>(r)] += static_cast<double>(t.data()[r * 8 + i]) * direction.data()[i];
+      for (Index i = 0; i < 8; ++i)
+        z[static_cast<std::size_t>(r)] += static_cast<double>(t.data()[r * 8 + i]) * direction.data()[i];
       z_mean += z[static_cast<std::size_t>(r)] / 30;
-      for (Index v = 0; v < 11; ++v) p_mean[static_cast<std::size_t>(v)] += static_cast<double>(noisy.data()[r * 11 + v]) / 30;
+      for (Index v = 0; v < 11; ++v)
+        p_mean[static_cast<std::size_t>(v)] += static_cast<double>(noisy.data()[r * 11 + v]) / 30;
     }
     double total = 0, explained = 0;
     for (Index r = 0; r < 30; ++r) {
@@ -195,7 +203,8 @@ TEST_CASE("augmentation moves, mirrors and scales whole volumes, by the sample a
     bool is_mirror = true;
     for (Index i = 0; i < 8; ++i)
       for (Index j = 0; j < 12; ++j)
-        for (Index k = 0; k < 8; ++k) is_mirror = is_mirror && v.data()[(i * 12 + j) * 8 + k] == volume.data()[(i * 12 + 11 - j) * 8 + k];
+        for (Index k = 0; k < 8; ++k)
+          is_mirror = is_mirror && v.data()[(i * 12 + j) * 8 + k] == volume.data()[(i * 12 + 11 - j) * 8 + k];
     mirrored += is_mirror, same += test::same_bits(v, volume);
   }
   CHECK(mirrored + same == 32);
@@ -275,9 +284,11 @@ TEST_CASE("the error of visible patches takes part by its weight, and not in the
   const auto batch = plain.next();
   Pass<Cpu> pass(ctx);
   const auto out = model(pass, batch.volumes, batch.mask);
-  const double visible = item(masked_patch_loss(out.prediction, out.target, visible_selected(batch.mask), config.model.norm_pix_loss));
+  const double visible =
+      item(masked_patch_loss(out.prediction, out.target, visible_selected(batch.mask), config.model.norm_pix_loss));
   CHECK(visible > 0);
-  CHECK(item(weighted.loss(pass, batch)) == doctest::Approx(item(plain.loss(pass, batch)) + 2.5 * visible).epsilon(1e-6));
+  CHECK(item(weighted.loss(pass, batch)) ==
+        doctest::Approx(item(plain.loss(pass, batch)) + 2.5 * visible).epsilon(1e-6));
   ScanFailures failures;
   CHECK(weighted.validate(failures) == plain.validate(failures));
 }
@@ -298,10 +309,13 @@ TEST_CASE("a tokenizer learns to give scans back better than the mean scan") {
   const double before = TokenizerTask(ctx, model, data, config, seed, 0).validate(failures);
   // [loop]
   Trainer<Tokenizer<Cpu, F32>, Cpu> trainer(ctx, model, config.training, seed);
-  TokenizerTask task(ctx, model, data, config, seed, trainer.progress().samples);  // batches, the loss of one, a preview
+  TokenizerTask task(ctx, model, data, config, seed,
+                     trainer.progress().samples);  // batches, the loss of one, a preview
   while (trainer.progress().step < config.training.steps) {
-    const StepReport report = trainer.step(task);  // gradients of the accumulated batches, clipped, one step of AdamW, the average
-    if (report.step % config.training.validate_every == 0) trainer.note_validation(trainer.with_average([&] { return task.validate(failures); }));
+    const StepReport report =
+        trainer.step(task);  // gradients of the accumulated batches, clipped, one step of AdamW, the average
+    if (report.step % config.training.validate_every == 0)
+      trainer.note_validation(trainer.with_average([&] { return task.validate(failures); }));
     if (trainer.out_of_patience()) break;
   }
   // [loop]
@@ -314,7 +328,8 @@ TEST_CASE("a tokenizer learns to give scans back better than the mean scan") {
     for (Index i = 0; i < v.size(); ++i) mean.data()[i] += v.data()[i] / 12.0f;
   });
   double guess = 0;
-  for_each_volume(ctx, data.source, data.validation, failures, [&](Index, const Tensor<float, Cpu>& v) { guess += l1_forward(mean, v) / 3; });
+  for_each_volume(ctx, data.source, data.validation, failures,
+                  [&](Index, const Tensor<float, Cpu>& v) { guess += l1_forward(mean, v) / 3; });
   MESSAGE("l1 before ", before, ", after ", after, ", mean scan ", guess);
   CHECK(after < guess);
   CHECK(after < 0.7 * before);
@@ -344,5 +359,6 @@ TEST_CASE("scans that fail are left out and named; a source in memory reads each
   CHECK(failures.size() == 1);
   CHECK(failures.at(2) == "a broken scan");
   CHECK(reads == 6);
-  test::check_error("test.broken", {"broken"}, [&] { for_each_volume(ctx, broken, {2}, failures, [](Index, const Tensor<float, Cpu>&) {}); });
+  test::check_error("test.broken", {"broken"},
+                    [&] { for_each_volume(ctx, broken, {2}, failures, [](Index, const Tensor<float, Cpu>&) {}); });
 }

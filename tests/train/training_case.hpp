@@ -37,7 +37,8 @@ inline Tensor<float, Cpu> person(Context<Cpu>& ctx, Index row) {
   for (Index i = 0; i < n[0]; ++i)
     for (Index j = 0; j < n[1]; ++j)
       for (Index k = 0; k < n[2]; ++k) {
-        const double x = static_cast<double>(i) - 3.5, y = static_cast<double>(j) - 5.5 - shift, z = static_cast<double>(k) - 3.5;
+        const double x = static_cast<double>(i) - 3.5, y = static_cast<double>(j) - 5.5 - shift,
+                     z = static_cast<double>(k) - 3.5;
         const double d = std::sqrt(x * x + y * y + z * z);
         t.data()[at++] = d < r ? static_cast<float>(level * (1.2 - d / r) * (1.0 + 0.2 * x)) : 0.0f;
       }
@@ -62,7 +63,12 @@ inline MaeTrainingConfig tiny_mae() {
   c.model.encoder = {.image = {8, 12, 8}, .patch = {4, 4, 4}, .width = 24, .depth = 1, .heads = 2, .mlp = 32};
   c.model.decoder_width = 12, c.model.decoder_depth = 1, c.model.decoder_heads = 2, c.model.decoder_mlp = 16;
   c.model.masking_ratio = 0.5;
-  c.training = {.steps = 12, .batch = 2, .accumulate = 2, .lr = 3e-3, .ema = EmaOptions{.decay = 0.9, .warmup = true}, .validate_every = 4,
+  c.training = {.steps = 12,
+                .batch = 2,
+                .accumulate = 2,
+                .lr = 3e-3,
+                .ema = EmaOptions{.decay = 0.9, .warmup = true},
+                .validate_every = 4,
                 .augment = {.flip = true, .shift = 1, .intensity = 0.1}};
   return c;
 }

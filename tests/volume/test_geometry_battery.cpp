@@ -16,8 +16,8 @@ namespace {
 using Matrix = std::array<std::array<double, 4>, 3>;
 
 enum class Kind { sform_only, qform_only, both, disagreeing, oblique, oblique_qform, sheared, anisotropic };
-constexpr std::array kinds{Kind::sform_only, Kind::qform_only, Kind::both, Kind::disagreeing, Kind::oblique, Kind::oblique_qform, Kind::sheared,
-                         Kind::anisotropic};
+constexpr std::array kinds{Kind::sform_only, Kind::qform_only,    Kind::both,    Kind::disagreeing,
+                           Kind::oblique,    Kind::oblique_qform, Kind::sheared, Kind::anisotropic};
 
 struct Case {
   NiftiBytes file;
@@ -34,7 +34,8 @@ std::array<double, 3> at(const Matrix& m, double i, double j, double k) {
 
 /// The unit quaternion (a, b, c, d) of a rotation matrix, by the largest of its four components (any textbook).
 std::array<double, 4> quaternion_of(const std::array<std::array<double, 3>, 3>& r) {
-  const double t[4] = {1 + r[0][0] + r[1][1] + r[2][2], 1 + r[0][0] - r[1][1] - r[2][2], 1 - r[0][0] + r[1][1] - r[2][2], 1 - r[0][0] - r[1][1] + r[2][2]};
+  const double t[4] = {1 + r[0][0] + r[1][1] + r[2][2], 1 + r[0][0] - r[1][1] - r[2][2],
+                       1 - r[0][0] + r[1][1] - r[2][2], 1 - r[0][0] - r[1][1] + r[2][2]};
   int best = 0;
   for (int i = 1; i < 4; ++i)
     if (t[i] > t[best]) best = i;
@@ -108,10 +109,13 @@ Case make_case(const Orientation& o, Kind kind, int datatype, int bits, int vers
 struct Type {
   int code, bits;
 };
-constexpr std::array<Type, 10> types{{{2, 8}, {4, 16}, {8, 32}, {16, 32}, {64, 64}, {256, 8}, {512, 16}, {768, 32}, {1024, 64}, {1280, 64}}};
+constexpr std::array<Type, 10> types{
+    {{2, 8}, {4, 16}, {8, 32}, {16, 32}, {64, 64}, {256, 8}, {512, 16}, {768, 32}, {1024, 64}, {1280, 64}}};
 
 // A different small value per voxel; 6 * 7 * 5 = 210 does not fit int8, so it wraps there.
-double stored(std::int64_t i, std::int64_t j, std::int64_t k) { return static_cast<double>((i + 6 * j + 42 * k) % 120 + 1); }
+double stored(std::int64_t i, std::int64_t j, std::int64_t k) {
+  return static_cast<double>((i + 6 * j + 42 * k) % 120 + 1);
+}
 
 double distance(const Vec3& a, const std::array<double, 3>& b) {
   return std::sqrt((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]) + (a[2] - b[2]) * (a[2] - b[2]));
@@ -129,22 +133,25 @@ TEST_CASE("48 orientations x 8 geometries x 10 types: places and values, also af
     for (const Kind kind : kinds)
       for (const Type& type : types) {
         const Case c = make_case(o, kind, type.code, type.bits, 1 + files % 2, files % 3 == 0);
-        test::write_bytes(path, c.file.header() + c.file.voxels([](auto i, auto j, auto k, auto) { return stored(i, j, k); }));
+        test::write_bytes(
+            path, c.file.header() + c.file.voxels([](auto i, auto j, auto k, auto) { return stored(i, j, k); }));
         const NiftiVolume scan = read_nifti(ctx, path);
         ++files;
         CAPTURE(to_string(o));
         CAPTURE(static_cast<int>(kind));
         CAPTURE(type.code);
         bool good = scan.info.findings.has("nifti.forms") == (kind == Kind::disagreeing);
-        good = good && scan.info.affine_source == (kind == Kind::qform_only || kind == Kind::oblique_qform ? "qform" : "sform");
+        good = good &&
+               scan.info.affine_source == (kind == Kind::qform_only || kind == Kind::oblique_qform ? "qform" : "sform");
         good = good && to_string(orientation_of(scan.volume.affine)) == to_string(o);
         for (Index i = 0; i < 6; ++i)
           for (Index j = 0; j < 7; ++j)
             for (Index k = 0; k < 5; ++k) {
               const Vec3 index{static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)};
-              good = good && distance(scan.volume.affine * index, at(c.world, index[0], index[1], index[2])) < c.tolerance;
-              good = good && scan.volume.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j), static_cast<std::size_t>(k)) ==
-                                 static_cast<float>(stored(i, j, k));
+              good =
+                  good && distance(scan.volume.affine * index, at(c.world, index[0], index[1], index[2])) < c.tolerance;
+              good = good && scan.volume.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j),
+                                                static_cast<std::size_t>(k)) == static_cast<float>(stored(i, j, k));
             }
         REQUIRE(good);
 
@@ -168,7 +175,8 @@ TEST_CASE("48 orientations x 8 geometries x 10 types: places and values, also af
                   }
               const Vec3 p{static_cast<double>(index[0]), static_cast<double>(index[1]), static_cast<double>(index[2])};
               kept = kept && canonical.values(index[0], index[1], index[2]) == static_cast<float>(stored(i, j, k));
-              kept = kept && distance(canonical.affine * p, at(c.world, static_cast<double>(i), static_cast<double>(j), static_cast<double>(k))) < c.tolerance;
+              kept = kept && distance(canonical.affine * p, at(c.world, static_cast<double>(i), static_cast<double>(j),
+                                                               static_cast<double>(k))) < c.tolerance;
             }
         REQUIRE(kept);
       }
@@ -216,10 +224,12 @@ TEST_CASE("48 orientations x 8 geometries: a ramp in the world stays that ramp o
               const Vec3 q = to_scan * model;
               bool in = true;
               const double margin = 0.5 + mm / 1.5;
-              for (std::size_t a = 0; a < 3; ++a) in = in && q[a] >= margin && q[a] <= static_cast<double>(n[a] - 1) - margin;
+              for (std::size_t a = 0; a < 3; ++a)
+                in = in && q[a] >= margin && q[a] <= static_cast<double>(n[a] - 1) - margin;
               if (!in) continue;
               ++inside;
-              worst = std::max(worst, std::abs(static_cast<double>(p.data.data()[(i * 32 + j) * 34 + k]) - ramp(p.record.model.affine * model)));
+              worst = std::max(worst, std::abs(static_cast<double>(p.data.data()[(i * 32 + j) * 34 + k]) -
+                                               ramp(p.record.model.affine * model)));
             }
         CHECK(inside > 20);
         double allowed = 2e-3, allowed_back = 2e-3;
@@ -242,9 +252,11 @@ TEST_CASE("48 orientations x 8 geometries: a ramp in the world stays that ramp o
               const Vec3 v{static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)};
               const Vec3 q = to_model * v;
               bool in = mm <= 2 && !c.sheared;
-              for (std::size_t a = 0; a < 3; ++a) in = in && q[a] >= 1 && q[a] <= static_cast<double>(contract.shape[a] - 2);
+              for (std::size_t a = 0; a < 3; ++a)
+                in = in && q[a] >= 1 && q[a] <= static_cast<double>(contract.shape[a] - 2);
               if (!in) continue;
-              const double found = static_cast<double>(back.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j), static_cast<std::size_t>(k)));
+              const double found = static_cast<double>(
+                  back.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j), static_cast<std::size_t>(k)));
               back_worst = std::max(back_worst, std::abs(found - ramp(scan.volume.affine * v)));
             }
         CHECK(back_worst < 1.5 * allowed_back);
@@ -257,7 +269,8 @@ TEST_CASE("without interpolation the way to the model and back is exact") {
     CAPTURE(to_string(o));
     Affine affine;
     for (int r = 0; r < 3; ++r)
-      for (int a = 0; a < 3; ++a) affine(r, a) = o.axis[static_cast<std::size_t>(a)] == r ? 2.0 * o.sign[static_cast<std::size_t>(a)] : 0.0;
+      for (int a = 0; a < 3; ++a)
+        affine(r, a) = o.axis[static_cast<std::size_t>(a)] == r ? 2.0 * o.sign[static_cast<std::size_t>(a)] : 0.0;
     affine(0, 3) = 3.25;
     Volume scan(Grid{{9, 12, 7}, affine});
     for (Index i = 0; i < scan.size(); ++i) scan.data()[i] = static_cast<float>(i % 5 == 0 ? 0 : 3 * i + 1);
@@ -276,7 +289,8 @@ TEST_CASE("without interpolation the way to the model and back is exact") {
       const Preprocessed z = preprocess(ctx, scan, contract);
       const Volume same = restore(ctx, z.data, z.record);
       double worst = 0;
-      for (Index i = 0; i < scan.size(); ++i) worst = std::max(worst, static_cast<double>(std::abs(same.data()[i] - scan.data()[i])));
+      for (Index i = 0; i < scan.size(); ++i)
+        worst = std::max(worst, static_cast<double>(std::abs(same.data()[i] - scan.data()[i])));
       CHECK(worst < 1e-3);
     }
   }

@@ -16,18 +16,21 @@ using namespace braing3n;
 namespace {
 
 /// A ball of "tissue" with texture on a background of 0, off centre; about 1.4 litres at 2 mm.
-Volume ball(const Extent3& shape = {80, 96, 80}, double mm = 2, const char* orientation = "LPS", double radius_mm = 69) {
+Volume ball(const Extent3& shape = {80, 96, 80}, double mm = 2, const char* orientation = "LPS",
+            double radius_mm = 69) {
   const Orientation o = parse_orientation(orientation);
   Affine a;
   for (int r = 0; r < 3; ++r)
-    for (int c = 0; c < 3; ++c) a(r, c) = o.axis[static_cast<std::size_t>(c)] == r ? mm * o.sign[static_cast<std::size_t>(c)] : 0;
+    for (int c = 0; c < 3; ++c)
+      a(r, c) = o.axis[static_cast<std::size_t>(c)] == r ? mm * o.sign[static_cast<std::size_t>(c)] : 0;
   Volume v(Grid{shape, a});
   const Philox rng(11, Purpose::test);
   Index at = 0;
   for (Index i = 0; i < shape[0]; ++i)
     for (Index j = 0; j < shape[1]; ++j)
       for (Index k = 0; k < shape[2]; ++k, ++at) {
-        const double x = (static_cast<double>(i - shape[0] / 2) + 1.5) * mm, y = (static_cast<double>(j - shape[1] / 2) - 2) * mm,
+        const double x = (static_cast<double>(i - shape[0] / 2) + 1.5) * mm,
+                     y = (static_cast<double>(j - shape[1] / 2) - 2) * mm,
                      z = static_cast<double>(k - shape[2] / 2) * mm;
         const bool in = x * x + y * y + z * z < radius_mm * radius_mm;
         v.data()[at] = in ? 400 + 50 * rng.uniform(static_cast<std::uint64_t>(at)) + static_cast<float>(x) : 0.0f;
@@ -60,7 +63,8 @@ TEST_CASE("normalisation by every rule, against sums written out") {
         if (!nonzero || scan.data()[i] != 0) sum += static_cast<double>(scan.data()[i]), ++count;
       double mean = sum / count;
       for (Index i = 0; i < scan.size(); ++i)
-        if (!nonzero || scan.data()[i] != 0) squares += (static_cast<double>(scan.data()[i]) - mean) * (static_cast<double>(scan.data()[i]) - mean);
+        if (!nonzero || scan.data()[i] != 0)
+          squares += (static_cast<double>(scan.data()[i]) - mean) * (static_cast<double>(scan.data()[i]) - mean);
       double sd = std::sqrt(squares / count);
       if (std::string(rule) == "none") mean = 0, sd = 1;
       double worst = 0;
@@ -79,7 +83,8 @@ TEST_CASE("each unusual input has its own sentence; strict refuses it") {
   Context<Cpu> ctx({.threads = 2});
   const PreprocessingContract contract = at_2mm();
   const auto found = [&](const Volume& v, const PreprocessingContract& c) { return preprocess(ctx, v, c).findings; };
-  const auto only = [&](const Volume& v, const std::string& id, const PreprocessingContract& c, Severity severity = Severity::warning) {
+  const auto only = [&](const Volume& v, const std::string& id, const PreprocessingContract& c,
+                        Severity severity = Severity::warning) {
     const Findings f = found(v, c);
     CHECK_MESSAGE(f.has(id), id);
     CHECK_MESSAGE(f.list().size() == 1, id, ": ", f.list().size(), " findings");
@@ -184,9 +189,10 @@ TEST_CASE("contracts: refusals, JSON, presets of 160 x 192 x 160 mm") {
     CHECK(c.extent() == Vec3{160, 192, 160});
     CHECK(config_from_text<PreprocessingContract>(json_text(c)) == c);
   }
-  CHECK(json_text(PreprocessingContract::paper()) ==
-        R"({"orientation":"LPS","spacing":[1.0,1.0,1.0],"shape":[160,192,160],"centring":"image","clip_negative":false,)"
-        R"("normalise":"zscore-nonzero","background":"zero","skull_stripped":true,"space":"SRI24"})");
+  CHECK(
+      json_text(PreprocessingContract::paper()) ==
+      R"({"orientation":"LPS","spacing":[1.0,1.0,1.0],"shape":[160,192,160],"centring":"image","clip_negative":false,)"
+      R"("normalise":"zscore-nonzero","background":"zero","skull_stripped":true,"space":"SRI24"})");
   const auto refused = [](auto&& change) {
     PreprocessingContract c;
     change(c);
@@ -213,7 +219,8 @@ TEST_CASE("centring by mass puts the centre of mass in the middle") {
   std::fill(scan.data(), scan.data() + scan.size(), 0.0f);
   for (Index i = 20; i < 60; ++i)
     for (Index j = 40; j < 80; ++j)
-      for (Index k = 5; k < 45; ++k) scan.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j), static_cast<std::size_t>(k)) = 5;
+      for (Index k = 5; k < 45; ++k)
+        scan.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j), static_cast<std::size_t>(k)) = 5;
   PreprocessingContract c = PreprocessingContract::small();
   c.normalise = "none";
   const Preprocessed p = preprocess(ctx, scan, c);
@@ -255,7 +262,8 @@ TEST_CASE("the same bits for 1, 2 and 3 threads, and for all 48 orientations") {
       CHECK(test::same_bits(p.data, preprocess(three, scan, c).data));
       for (const Orientation& o : all_orientations()) {
         const Preprocessed q = preprocess(two, reorient(two, scan, o), c);
-        CHECK_MESSAGE(test::same_bits(p.data, q.data), to_string(o), " ", centring, " ", mm, " ", test::max_difference(p.data, q.data));
+        CHECK_MESSAGE(test::same_bits(p.data, q.data), to_string(o), " ", centring, " ", mm, " ",
+                      test::max_difference(p.data, q.data));
         CHECK(detail::corner_distance(p.record.model.affine, q.record.model.affine, p.record.model.shape) < 1e-9);
       }
     }
@@ -263,7 +271,8 @@ TEST_CASE("the same bits for 1, 2 and 3 threads, and for all 48 orientations") {
 
 TEST_CASE("a real scan in 48 orientations, stored as NIfTI each time, gives the same model input") {
   const char* data = std::getenv("BRAING3N_DATA");
-  const std::filesystem::path path = std::filesystem::path(data != nullptr ? data : "../shared/data") / "cohort_2mm/sub-01_T1w_2mm.nii.gz";
+  const std::filesystem::path path =
+      std::filesystem::path(data != nullptr ? data : "../shared/data") / "cohort_2mm/sub-01_T1w_2mm.nii.gz";
   if (!std::filesystem::exists(path)) {
     MESSAGE("skipped: no real scans here (set BRAING3N_DATA to the folder that has cohort_2mm/)");
     return;
@@ -283,7 +292,8 @@ TEST_CASE("a real scan in 48 orientations, stored as NIfTI each time, gives the 
     const Volume back = reorient(ctx, restore(ctx, q.data, q.record), parse_orientation("RAS"));
     const Volume expected = reorient(ctx, restore(ctx, p.data, p.record), parse_orientation("RAS"));
     double worst = 0;
-    for (Index i = 0; i < back.size(); ++i) worst = std::max(worst, static_cast<double>(std::abs(back.data()[i] - expected.data()[i])));
+    for (Index i = 0; i < back.size(); ++i)
+      worst = std::max(worst, static_cast<double>(std::abs(back.data()[i] - expected.data()[i])));
     CHECK(worst <= 1e-4 * 3900);
   }
 }

@@ -94,7 +94,9 @@ TEST_CASE("a decoded volume gets background and z-scores back") {
 
 TEST_CASE("a volume that fulfils the contract stays as it is") {
   Context<Cpu> ctx({.threads = 2});
-  Tensor<float, Cpu> v = volume(ctx, [](int p, double noise) { return p == 0 ? 0.0 : 100 + (p == 1 ? -40 : p == 2 ? 0 : 50) + 3 * noise; });
+  Tensor<float, Cpu> v = volume(ctx, [](int p, double noise) {
+    return p == 0 ? 0.0 : 100 + (p == 1 ? -40 : p == 2 ? 0 : 50) + 3 * noise;
+  });
   Findings findings;
   (void)detail::normalise(ctx, v.data(), v.size(), contract(), findings);
   Tensor<float, Cpu> same = v.clone();
@@ -128,7 +130,8 @@ TEST_CASE("other contracts") {
   v = volume(ctx, [](int p, double noise) { return decoded(p, noise, -0.5); });
   reimpose_contract(ctx, v, c);
   mean = squares = 0;
-  for (Index i = 0; i < v.size(); ++i) mean += static_cast<double>(v.data()[i]), squares += std::pow(static_cast<double>(v.data()[i]), 2);
+  for (Index i = 0; i < v.size(); ++i)
+    mean += static_cast<double>(v.data()[i]), squares += std::pow(static_cast<double>(v.data()[i]), 2);
   CHECK(mean / static_cast<double>(v.size()) == doctest::Approx(0).epsilon(1).scale(1e-3));
   CHECK(std::sqrt(squares / static_cast<double>(v.size())) == doctest::Approx(1).epsilon(1e-3));
   CHECK(v.data()[0] == v.data()[v.size() - 1]);

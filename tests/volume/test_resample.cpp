@@ -30,8 +30,11 @@ double box_mean(const Volume& v, const Vec3& p, const Vec3& size) {
         const double at[3] = {static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)};
         double share = 1;
         for (std::size_t a = 0; a < 3; ++a)
-          share *= std::max(0.0, std::min(p[a] + size[a] / 2, at[a] + 0.5) - std::max(p[a] - size[a] / 2, at[a] - 0.5)) / size[a];
-        sum += share * static_cast<double>(v.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j), static_cast<std::size_t>(k)));
+          share *=
+              std::max(0.0, std::min(p[a] + size[a] / 2, at[a] + 0.5) - std::max(p[a] - size[a] / 2, at[a] - 0.5)) /
+              size[a];
+        sum += share * static_cast<double>(v.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j),
+                                                    static_cast<std::size_t>(k)));
       }
   return sum;
 }
@@ -57,7 +60,9 @@ double linear_value(const Volume& v, const Vec3& p) {
   return sum;
 }
 
-float at(const Volume& v, Index i, Index j, Index k) { return v.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j), static_cast<std::size_t>(k)); }
+float at(const Volume& v, Index i, Index j, Index k) {
+  return v.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j), static_cast<std::size_t>(k));
+}
 
 }  // namespace
 
@@ -95,14 +100,16 @@ TEST_CASE("rotated grids: trilinear values written out") {
   Context<Cpu> ctx({.threads = 2});
   const Volume v = random_volume({8, 9, 10}, Affine{}, 2);
   const double c = std::cos(0.4), s = std::sin(0.4);
-  const Grid grid{{13, 12, 11}, Affine{{{{0.8 * c, -0.8 * s, 0.1, 1}, {0.8 * s, 0.8 * c, 0, -2}, {0, 0.05, 0.9, 0.25}}}}};
+  const Grid grid{{13, 12, 11},
+                  Affine{{{{0.8 * c, -0.8 * s, 0.1, 1}, {0.8 * s, 0.8 * c, 0, -2}, {0, 0.05, 0.9, 0.25}}}}};
   const Volume r = resample(ctx, v, grid);
   double worst = 0;
   Index inside = 0;
   for (Index i = 0; i < 13; ++i)
     for (Index j = 0; j < 12; ++j)
       for (Index k = 0; k < 11; ++k) {
-        const double expected = linear_value(v, grid.affine * Vec3{static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)});
+        const double expected =
+            linear_value(v, grid.affine * Vec3{static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)});
         inside += expected != 0 ? 1 : 0;
         worst = std::max(worst, std::abs(expected - static_cast<double>(at(r, i, j, k))));
       }
@@ -112,7 +119,9 @@ TEST_CASE("rotated grids: trilinear values written out") {
   Volume board(Grid{{40, 40, 40}, Affine{}});
   for (Index i = 0; i < 40; ++i)
     for (Index j = 0; j < 40; ++j)
-      for (Index k = 0; k < 40; ++k) board.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j), static_cast<std::size_t>(k)) = (i + j + k) % 2 == 0 ? 100.0f : 0.0f;
+      for (Index k = 0; k < 40; ++k)
+        board.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j), static_cast<std::size_t>(k)) =
+            (i + j + k) % 2 == 0 ? 100.0f : 0.0f;
   Grid coarse{{6, 6, 6}, Affine{{{{4 * c, -4 * s, 0, 12}, {4 * s, 4 * c, 0, 4}, {0, 0, 4, 10}}}}};
   const Volume grey = resample(ctx, board, coarse);
   for (Index i = 2; i < 4; ++i)
@@ -128,7 +137,8 @@ TEST_CASE("block means for whole ratios, copies for equal grids") {
     for (Index j = 0; j < 3; ++j)
       for (Index k = 0; k < 5; ++k) {
         double mean = 0;
-        for (Index d = 0; d < 8; ++d) mean += static_cast<double>(at(v, 2 * i + (d & 1), 2 * j + (d >> 1 & 1), 2 * k + (d >> 2))) / 8;
+        for (Index d = 0; d < 8; ++d)
+          mean += static_cast<double>(at(v, 2 * i + (d & 1), 2 * j + (d >> 1 & 1), 2 * k + (d >> 2))) / 8;
         CHECK(std::abs(mean - static_cast<double>(at(r, i, j, k))) < 1e-5);
       }
   // Shifts by whole voxels and float32 rounding of a header do not interpolate.
@@ -154,7 +164,8 @@ TEST_CASE("nearest keeps label values, crop and pad move whole voxels") {
   CHECK(c.affine(2, 3) == 4);
   for (Index i = 0; i < 9; ++i)
     for (Index j = 0; j < 3; ++j)
-      for (Index k = 0; k < 4; ++k) CHECK(at(c, i, j, k) == (i >= 2 && i < 8 && k < 2 ? at(labels, i - 2, j + 1, k + 4) : 0.0f));
+      for (Index k = 0; k < 4; ++k)
+        CHECK(at(c, i, j, k) == (i >= 2 && i < 8 && k < 2 ? at(labels, i - 2, j + 1, k + 4) : 0.0f));
 }
 
 TEST_CASE("gather in every order and flip, sizes around the tile") {
@@ -199,7 +210,8 @@ TEST_CASE("statistics and moments against sums written out; thread counts do not
   const MeanAndDeviation finite = finite_mean_and_deviation(two, v.data(), v.size());
   CHECK(finite.count == nonzero);
   CHECK(std::isfinite(finite.mean));
-  const float three_of_five[5] = {1, std::numeric_limits<float>::quiet_NaN(), 3, 0, -std::numeric_limits<float>::infinity()};
+  const float three_of_five[5] = {1, std::numeric_limits<float>::quiet_NaN(), 3, 0,
+                                  -std::numeric_limits<float>::infinity()};
   CHECK(finite_mean_and_deviation(two, three_of_five, 5).mean == 2);
   CHECK(finite_mean_and_deviation(two, three_of_five, 5).deviation == 1);
   const float whole[5] = {0, -3, 8388608.0f, 3e9f, 12};
@@ -273,7 +285,8 @@ TEST_CASE("voxels outside the model's grid are counted on both ends of every axi
         const Orientation o = parse_orientation(code);
         Affine affine;
         for (int r = 0; r < 3; ++r)
-          for (int c = 0; c < 3; ++c) affine(r, c) = o.axis[static_cast<std::size_t>(c)] == r ? o.sign[static_cast<std::size_t>(c)] : 0;
+          for (int c = 0; c < 3; ++c)
+            affine(r, c) = o.axis[static_cast<std::size_t>(c)] == r ? o.sign[static_cast<std::size_t>(c)] : 0;
         Volume v(Grid{n, affine});
         for (Index i = 0; i < v.size(); ++i) v.data()[i] = static_cast<float>(i % 3);
         PreprocessingContract contract;

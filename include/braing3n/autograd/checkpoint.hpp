@@ -61,7 +61,8 @@ auto checkpoint(Pass<B>& pass, F f, const Vars&... x) -> decltype(f(pass, x...))
   }
   // Parameters inside f want gradients even when no input does, so the result is recorded on the pass's tape in any case.
   const Var<T, B> anchor = pass.tape()->leaf(y);
-  auto backward = [&context, f = std::move(f), values = std::make_tuple(x.value()...), input_slots = std::make_tuple(x.slot()...)](const Tensor<T, B>& dy) {
+  auto backward = [&context, f = std::move(f), values = std::make_tuple(x.value()...),
+                   input_slots = std::make_tuple(x.slot()...)](const Tensor<T, B>& dy) {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       Tape<B> inner;
       Pass<B> again(context, inner);

@@ -6,13 +6,13 @@
 #include "braing3n/core/tags.hpp"
 
 #ifdef BRAING3N_COMPILED
-#define BRAING3N_COMPILED_LAYER(Layer)      \
-  extern template struct Layer<Cpu, F32>;  \
-  extern template struct Layer<Cpu, F64>;  \
+#define BRAING3N_COMPILED_LAYER(Layer)    \
+  extern template struct Layer<Cpu, F32>; \
+  extern template struct Layer<Cpu, F64>; \
   extern template struct Layer<Cpu, BF16>;
-#define BRAING3N_COMPILED_OPS(list)     \
-  list(extern template, float, Cpu);    \
-  list(extern template, double, Cpu);   \
+#define BRAING3N_COMPILED_OPS(list)   \
+  list(extern template, float, Cpu);  \
+  list(extern template, double, Cpu); \
   list(extern template, bfloat16, Cpu);
 #else
 #define BRAING3N_COMPILED_LAYER(Layer)

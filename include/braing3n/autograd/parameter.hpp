@@ -28,7 +28,9 @@ inline Init xavier_uniform(Index fan_in, Index fan_out) {
   return {Init::Kind::uniform, std::sqrt(6.0 / static_cast<double>(fan_in + fan_out)), {}};
 }
 /// PyTorch's default for linear and convolution weights and biases: U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
-inline Init fan_in_uniform(Index fan_in) { return {Init::Kind::uniform, 1.0 / std::sqrt(static_cast<double>(fan_in)), {}}; }
+inline Init fan_in_uniform(Index fan_in) {
+  return {Init::Kind::uniform, 1.0 / std::sqrt(static_cast<double>(fan_in)), {}};
+}
 
 /// Axis order of a parameter in a file (PyTorch's) relative to ours.
 enum class FileLayout {
@@ -42,8 +44,8 @@ struct ParameterSpec {
   Shape shape;  // ours
   Init init{};
   FileLayout layout = FileLayout::same;
-  bool decay = true;      // weight decay applies
-  bool fixed = false;     // a table that is stored but never learned and not counted
+  bool decay = true;   // weight decay applies
+  bool fixed = false;  // a table that is stored but never learned and not counted
 };
 
 template <Backend B, Precision P>
@@ -54,7 +56,8 @@ class Parameter {
 
   Parameter() = default;
   /// No memory is taken before initialize(), load() or allocate(): a model of any size can be built to be looked at.
-  Parameter(Context<B>& context, ParameterSpec spec) : context_(&context), spec_(std::move(spec)), trainable_(!spec_.fixed) {
+  Parameter(Context<B>& context, ParameterSpec spec)
+      : context_(&context), spec_(std::move(spec)), trainable_(!spec_.fixed) {
     ++constructed();
   }
   Parameter(Parameter&&) = default;
@@ -74,7 +77,9 @@ class Parameter {
 
   /// What products read. Throws Error (state) when the parameter has no values yet.
   const Tensor<Compute, B>& compute() const {
-    if (compute_.empty()) fail(ErrorKind::state, "parameter.empty", "parameter ", path, ": has no values; initialize or load the model first");
+    if (compute_.empty())
+      fail(ErrorKind::state, "parameter.empty", "parameter ", path,
+           ": has no values; initialize or load the model first");
     return compute_;
   }
   /// What the optimiser changes. Empty after keep_compute_only().

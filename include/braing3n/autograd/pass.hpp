@@ -78,7 +78,8 @@ class Pass {
     try {
       auto y = f();
       if (check_finite && !all_finite(y.value()))
-        fail(ErrorKind::numeric, "pass.finite", "the result ", y.shape(), " is the first with a value that is not finite");
+        fail(ErrorKind::numeric, "pass.finite", "the result ", y.shape(),
+             " is the first with a value that is not finite");
       tap(path, y.value());
       return y;
     } catch (const Error& e) {

@@ -31,8 +31,8 @@ struct TapeState {
 template <class T, Backend B>
 struct GradientSlot {
   std::shared_ptr<TapeState> tape;
-  Tensor<T, B> gradient{};             // of an activation; empty until something arrives
-  Tensor<accum_t<T>, B> parameter{};   // of a parameter: shares the storage that is added to
+  Tensor<T, B> gradient{};            // of an activation; empty until something arrives
+  Tensor<accum_t<T>, B> parameter{};  // of a parameter: shares the storage that is added to
 };
 
 template <class T, Backend B>
@@ -77,9 +77,11 @@ class Tape {
   /// Error (state).
   template <class T>
   void backward(const Var<T, B>& y, const Tensor<T, B>& upstream) {
-    if (state_->consumed) fail(ErrorKind::state, "tape.consumed", "tape: backward was already called; make a new tape for each step");
+    if (state_->consumed)
+      fail(ErrorKind::state, "tape.consumed", "tape: backward was already called; make a new tape for each step");
     if (!y.wants_gradient())
-      fail(ErrorKind::state, "tape.constant", "tape: the value depends on nothing that wants a gradient (is every parameter frozen?)");
+      fail(ErrorKind::state, "tape.constant",
+           "tape: the value depends on nothing that wants a gradient (is every parameter frozen?)");
     if (y.slot()->tape != state_) fail(ErrorKind::state, "tape.other", "tape: the value was recorded on another tape");
     require_same_shape("tape: backward", y.value(), upstream);
     state_->consumed = true;
@@ -95,7 +97,8 @@ class Tape {
   template <class T>
   void backward(const Var<T, B>& loss) {
     if (loss.value().size() != 1)
-      fail(ErrorKind::shape, "tape.scalar", "tape: backward without an upstream gradient needs a scalar, got ", loss.shape());
+      fail(ErrorKind::shape, "tape.scalar", "tape: backward without an upstream gradient needs a scalar, got ",
+           loss.shape());
     const T one = static_cast<T>(1.0f);
     backward(loss, Tensor<T, B>::from_host(loss.value().context(), loss.shape(), {&one, 1}));
   }

@@ -48,7 +48,8 @@ inline void join_tape(std::shared_ptr<TapeState>& tape, const std::shared_ptr<Ta
   if (tape == nullptr) tape = other;
   if (tape != other)
     fail(ErrorKind::state, "tape.mixed",
-         "tape: an op mixes values of two tapes; inside checkpoint() every differentiable value must be an argument of the function");
+         "tape: an op mixes values of two tapes; inside checkpoint() every differentiable value must be an argument of "
+         "the function");
 }
 
 template <class V>
@@ -67,9 +68,11 @@ std::shared_ptr<TapeState> tape_of(const Inputs&... inputs) {
   (join_tape_of(tape, inputs), ...);
   if (tape != nullptr && tape->sealed > 0)
     fail(ErrorKind::state, "checkpoint.captured",
-         "checkpoint: the function uses a differentiable value from outside; pass it as an argument instead of capturing it");
+         "checkpoint: the function uses a differentiable value from outside; pass it as an argument instead of "
+         "capturing it");
   if (tape != nullptr && tape->consumed)
-    fail(ErrorKind::state, "tape.consumed", "tape: a value of a finished tape is used again; make a new tape for each step");
+    fail(ErrorKind::state, "tape.consumed",
+         "tape: a value of a finished tape is used again; make a new tape for each step");
   return tape;
 }
 
@@ -137,7 +140,8 @@ std::array<Var<T, B>, K> record(std::array<Tensor<T, B>, K> ys, Backward backwar
       if (context == nullptr) return;
       std::array<Tensor<T, B>, K> dys;
       for (std::size_t i = 0; i < K; ++i)
-        dys[i] = result_slots[i]->gradient.empty() ? Tensor<T, B>::zeros(*context, shapes[i]) : detail::take_gradient(result_slots[i]);
+        dys[i] = result_slots[i]->gradient.empty() ? Tensor<T, B>::zeros(*context, shapes[i])
+                                                   : detail::take_gradient(result_slots[i]);
       backward(dys);
     });
     return results;

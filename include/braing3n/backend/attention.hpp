@@ -37,16 +37,22 @@ template <Backend B>
 struct AttentionKernel {
   template <class T>
   static void forward(Context<B>&, const AttentionCall<T>&) {
-    static_assert(sizeof(T) == 0, "include braing3n/backend/cpu.hpp for attention on the CPU, braing3n/cuda.cuh from a .cu file for a GPU");
+    static_assert(
+        sizeof(T) == 0,
+        "include braing3n/backend/cpu.hpp for attention on the CPU, braing3n/cuda.cuh from a .cu file for a GPU");
   }
   template <class T>
   static void backward(Context<B>&, const AttentionCall<T>&, const AttentionGradients<T>&) {
-    static_assert(sizeof(T) == 0, "include braing3n/backend/cpu.hpp for attention on the CPU, braing3n/cuda.cuh from a .cu file for a GPU");
+    static_assert(
+        sizeof(T) == 0,
+        "include braing3n/backend/cpu.hpp for attention on the CPU, braing3n/cuda.cuh from a .cu file for a GPU");
   }
   /// weights (batch, heads, queries, keys) = softmax(scale q k^T); v is not read.
   template <class T>
   static void weights(Context<B>&, const AttentionCall<T>&, accum_t<T>*) {
-    static_assert(sizeof(T) == 0, "include braing3n/backend/cpu.hpp for attention on the CPU, braing3n/cuda.cuh from a .cu file for a GPU");
+    static_assert(
+        sizeof(T) == 0,
+        "include braing3n/backend/cpu.hpp for attention on the CPU, braing3n/cuda.cuh from a .cu file for a GPU");
   }
 };
 

@@ -25,11 +25,17 @@ struct ConvGeometry {
 template <Backend B>
 struct ConvolutionKernel {
   template <class T>
-  static void forward(Context<B>&, const ConvGeometry&, const T*, const T*, const T*, const T*, T*) { BRAING3N_REQUIRE_LAUNCH(B, T); }
+  static void forward(Context<B>&, const ConvGeometry&, const T*, const T*, const T*, const T*, T*) {
+    BRAING3N_REQUIRE_LAUNCH(B, T);
+  }
   template <class T>
-  static void backward_input(Context<B>&, const ConvGeometry&, const T*, const T*, const T*, T*) { BRAING3N_REQUIRE_LAUNCH(B, T); }
+  static void backward_input(Context<B>&, const ConvGeometry&, const T*, const T*, const T*, T*) {
+    BRAING3N_REQUIRE_LAUNCH(B, T);
+  }
   template <class T>
-  static void backward_weight(Context<B>&, const ConvGeometry&, const T*, const T*, accum_t<T>*) { BRAING3N_REQUIRE_LAUNCH(B, T); }
+  static void backward_weight(Context<B>&, const ConvGeometry&, const T*, const T*, accum_t<T>*) {
+    BRAING3N_REQUIRE_LAUNCH(B, T);
+  }
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

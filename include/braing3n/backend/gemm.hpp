@@ -34,7 +34,9 @@ template <Backend B>
 struct ProductKernel {
   /// C = [C +] A B with its epilogue, see GemmCall.
   template <class T>
-  static void run(Context<B>&, const GemmCall<T>&) { BRAING3N_REQUIRE_LAUNCH(B, T); }
+  static void run(Context<B>&, const GemmCall<T>&) {
+    BRAING3N_REQUIRE_LAUNCH(B, T);
+  }
   /// The same for `batch` triples of matrices, each `*_step` elements after the one before.
   template <class T>
   static void run_batch(Context<B>&, const GemmCall<T>&, Index, const T*, Index, const T*, Index, T*, Index) {
@@ -42,7 +44,10 @@ struct ProductKernel {
   }
   /// B (k, n) in the order run() reads it; empty when there is no such order.
   template <class T>
-  static Tensor<std::uint8_t, B> pack(Context<B>&, Index, Index, const T*, Index, Index) { BRAING3N_REQUIRE_LAUNCH(B, T); return {}; }
+  static Tensor<std::uint8_t, B> pack(Context<B>&, Index, Index, const T*, Index, Index) {
+    BRAING3N_REQUIRE_LAUNCH(B, T);
+    return {};
+  }
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -20,9 +20,10 @@ template <Backend B, class...>
 constexpr bool launches_here = false;
 }  // namespace detail
 
-#define BRAING3N_REQUIRE_LAUNCH(B, ...)                              \
-  static_assert(::braing3n::detail::launches_here<B, __VA_ARGS__>, \
-                "include braing3n/backend/cpu.hpp to launch on the CPU, braing3n/cuda.cuh from a .cu file to launch on a GPU (target braing3n::cuda)")
+#define BRAING3N_REQUIRE_LAUNCH(B, ...)                                                                               \
+  static_assert(::braing3n::detail::launches_here<B, __VA_ARGS__>,                                                    \
+                "include braing3n/backend/cpu.hpp to launch on the CPU, braing3n/cuda.cuh from a .cu file to launch " \
+                "on a GPU (target braing3n::cuda)")
 
 /// One run of `pieces` copies of `width` elements; steps are in elements. A null source means zeros.
 template <class T>
@@ -36,25 +37,43 @@ struct RowCopy {
 template <Backend B>
 struct MapKernel {
   template <class F>
-  static void map(Context<B>&, Index, const F&) { BRAING3N_REQUIRE_LAUNCH(B, F); }
+  static void map(Context<B>&, Index, const F&) {
+    BRAING3N_REQUIRE_LAUNCH(B, F);
+  }
   template <class F>
-  static void map_rows(Context<B>&, Index, Index, const F&) { BRAING3N_REQUIRE_LAUNCH(B, F); }
+  static void map_rows(Context<B>&, Index, Index, const F&) {
+    BRAING3N_REQUIRE_LAUNCH(B, F);
+  }
   template <class F>
-  static void map_columns(Context<B>&, Index, Index, Index, const F&) { BRAING3N_REQUIRE_LAUNCH(B, F); }
+  static void map_columns(Context<B>&, Index, Index, Index, const F&) {
+    BRAING3N_REQUIRE_LAUNCH(B, F);
+  }
   template <class F>
-  static void copy_rows(Context<B>&, Index, Index, Index, const F&) { BRAING3N_REQUIRE_LAUNCH(B, F); }
+  static void copy_rows(Context<B>&, Index, Index, Index, const F&) {
+    BRAING3N_REQUIRE_LAUNCH(B, F);
+  }
 };
 
 template <Backend B>
 struct ReduceKernel {
   template <class F>
-  static double sum(Context<B>&, Index, const F&) { BRAING3N_REQUIRE_LAUNCH(B, F); return 0; }
+  static double sum(Context<B>&, Index, const F&) {
+    BRAING3N_REQUIRE_LAUNCH(B, F);
+    return 0;
+  }
   template <class F>
-  static double max_value(Context<B>&, Index, const F&) { BRAING3N_REQUIRE_LAUNCH(B, F); return 0; }
+  static double max_value(Context<B>&, Index, const F&) {
+    BRAING3N_REQUIRE_LAUNCH(B, F);
+    return 0;
+  }
   template <class F, class S>
-  static void row_sums(Context<B>&, Index, Index, const F&, const S&) { BRAING3N_REQUIRE_LAUNCH(B, F, S); }
+  static void row_sums(Context<B>&, Index, Index, const F&, const S&) {
+    BRAING3N_REQUIRE_LAUNCH(B, F, S);
+  }
   template <class F, class S>
-  static void column_sums(Context<B>&, Index, Index, Index, const F&, const S&) { BRAING3N_REQUIRE_LAUNCH(B, F, S); }
+  static void column_sums(Context<B>&, Index, Index, Index, const F&, const S&) {
+    BRAING3N_REQUIRE_LAUNCH(B, F, S);
+  }
 };
 
 /// Calls f(i) for every i in [0, n).

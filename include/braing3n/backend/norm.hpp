@@ -38,9 +38,9 @@ struct GroupNormCall {
   double eps = 0;
   bool silu = false;
   const T* x = nullptr;
-  const T* gain = nullptr;   // (channels)
-  const T* shift = nullptr;  // (channels)
-  T* y = nullptr;            // may be x
+  const T* gain = nullptr;     // (channels)
+  const T* shift = nullptr;    // (channels)
+  T* y = nullptr;              // may be x
   accum_t<T>* mean = nullptr;  // (batch, groups)
   accum_t<T>* rstd = nullptr;  // (batch, groups)
 };
@@ -56,29 +56,48 @@ struct GroupNormGradients {
 template <Backend B>
 struct NormKernel {
   template <class T>
-  static void softmax(Context<B>&, Index, Index, const T*, T*) { missing<T>(); }
+  static void softmax(Context<B>&, Index, Index, const T*, T*) {
+    missing<T>();
+  }
   template <class T>
-  static void softmax_backward(Context<B>&, Index, Index, const T*, const T*, T*) { missing<T>(); }
+  static void softmax_backward(Context<B>&, Index, Index, const T*, const T*, T*) {
+    missing<T>();
+  }
   template <class T>
-  static void layer_norm(Context<B>&, const LayerNormCall<T>&) { missing<T>(); }
+  static void layer_norm(Context<B>&, const LayerNormCall<T>&) {
+    missing<T>();
+  }
   template <class T>
-  static void layer_norm_backward(Context<B>&, const LayerNormCall<T>&, const LayerNormGradients<T>&) { missing<T>(); }
+  static void layer_norm_backward(Context<B>&, const LayerNormCall<T>&, const LayerNormGradients<T>&) {
+    missing<T>();
+  }
   template <class T>
-  static void group_norm(Context<B>&, const GroupNormCall<T>&) { missing<T>(); }
+  static void group_norm(Context<B>&, const GroupNormCall<T>&) {
+    missing<T>();
+  }
   /// The parts of group_norm: sums (batch, groups, 2) of x and x^2; mean and rstd from them over `count` elements; y from those.
   template <class T>
-  static void group_norm_sums(Context<B>&, const GroupNormCall<T>&, double*) { missing<T>(); }
+  static void group_norm_sums(Context<B>&, const GroupNormCall<T>&, double*) {
+    missing<T>();
+  }
   template <class T>
-  static void group_norm_statistics(Context<B>&, const GroupNormCall<T>&, double, const double*) { missing<T>(); }
+  static void group_norm_statistics(Context<B>&, const GroupNormCall<T>&, double, const double*) {
+    missing<T>();
+  }
   template <class T>
-  static void group_norm_apply(Context<B>&, const GroupNormCall<T>&) { missing<T>(); }
+  static void group_norm_apply(Context<B>&, const GroupNormCall<T>&) {
+    missing<T>();
+  }
   template <class T>
-  static void group_norm_backward(Context<B>&, const GroupNormCall<T>&, const GroupNormGradients<T>&) { missing<T>(); }
+  static void group_norm_backward(Context<B>&, const GroupNormCall<T>&, const GroupNormGradients<T>&) {
+    missing<T>();
+  }
 
  private:
   template <class T>
   static void missing() {
-    static_assert(sizeof(T) == 0, "include braing3n/backend/cpu.hpp for norms on the CPU, braing3n/cuda.cuh from a .cu file for a GPU");
+    static_assert(sizeof(T) == 0,
+                  "include braing3n/backend/cpu.hpp for norms on the CPU, braing3n/cuda.cuh from a .cu file for a GPU");
   }
 };
 

@@ -14,7 +14,9 @@ struct bfloat16 {
   bfloat16() = default;
   BRAING3N_HD BRAING3N_INLINE constexpr bfloat16(float value) : bits(round(__builtin_bit_cast(std::uint32_t, value))) {}
   BRAING3N_HD BRAING3N_INLINE constexpr explicit bfloat16(double value) : bfloat16(static_cast<float>(value)) {}
-  BRAING3N_HD BRAING3N_INLINE constexpr operator float() const { return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) << 16); }
+  BRAING3N_HD BRAING3N_INLINE constexpr operator float() const {
+    return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) << 16);
+  }
 
   BRAING3N_HD static constexpr bfloat16 from_bits(std::uint16_t bits) {
     bfloat16 v{0.0f};

@@ -5,8 +5,10 @@
 
 // NaN marks missing values, files are checked for values that are not finite, and the elementary functions round by adding and taking
 // away a large number: all of it means nothing to a compiler that may assume finite values or reorder sums.
-#if (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0) || defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__)
-#error "braing3n: files that include it cannot be compiled with -ffast-math, -Ofast, -ffinite-math-only or -fassociative-math"
+#if (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0) || defined(__FAST_MATH__) || \
+    defined(__ASSOCIATIVE_MATH__)
+#error \
+    "braing3n: files that include it cannot be compiled with -ffast-math, -Ofast, -ffinite-math-only or -fassociative-math"
 #endif
 
 #define BRAING3N_VERSION_MAJOR 0

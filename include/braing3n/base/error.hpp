@@ -30,15 +30,24 @@ enum class ErrorKind {
 
 constexpr const char* to_string(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::argument: return "argument";
-    case ErrorKind::shape: return "shape";
-    case ErrorKind::dtype: return "dtype";
-    case ErrorKind::config: return "config";
-    case ErrorKind::format: return "format";
-    case ErrorKind::file: return "file";
-    case ErrorKind::numeric: return "numeric";
-    case ErrorKind::environment: return "environment";
-    case ErrorKind::state: return "state";
+    case ErrorKind::argument:
+      return "argument";
+    case ErrorKind::shape:
+      return "shape";
+    case ErrorKind::dtype:
+      return "dtype";
+    case ErrorKind::config:
+      return "config";
+    case ErrorKind::format:
+      return "format";
+    case ErrorKind::file:
+      return "file";
+    case ErrorKind::numeric:
+      return "numeric";
+    case ErrorKind::environment:
+      return "environment";
+    case ErrorKind::state:
+      return "state";
   }
   return "unknown";
 }

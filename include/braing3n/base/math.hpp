@@ -33,7 +33,7 @@ BRAING3N_HD BRAING3N_INLINE float select(bool condition, float a, float b) {
 
 /// x = n ln 2 + r with |r| <= ln 2 / 2, for |x| < 2^21.
 struct ExpParts {
-  float value;     // exp(r)
+  float value;  // exp(r)
   std::int32_t n;
 };
 BRAING3N_HD BRAING3N_INLINE ExpParts exp_parts(float x) {

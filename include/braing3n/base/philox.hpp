@@ -44,7 +44,9 @@ class Philox {
         purpose_(static_cast<std::uint32_t>(purpose)), step_(step), sample_(sample) {}
 
   /// Four 32-bit integers for element block `block`.
-  BRAING3N_HD constexpr Block block(std::uint32_t block) const { return rounds({block, purpose_, step_, sample_}, key0_, key1_); }
+  BRAING3N_HD constexpr Block block(std::uint32_t block) const {
+    return rounds({block, purpose_, step_, sample_}, key0_, key1_);
+  }
 
   /// 32-bit integer number `index` of this stream, index < 2^34.
   BRAING3N_HD constexpr std::uint32_t integer(std::uint64_t index) const {

@@ -22,17 +22,21 @@ class Shape {
   Shape(std::initializer_list<Index> extents) : Shape(std::span<const Index>(extents.begin(), extents.size())) {}
   explicit Shape(std::span<const Index> extents) {
     if (extents.size() > max_rank)
-      fail(ErrorKind::shape, "shape.rank", "shape: rank ", extents.size(), " is more than the ", max_rank, " axes a tensor can have");
+      fail(ErrorKind::shape, "shape.rank", "shape: rank ", extents.size(), " is more than the ", max_rank,
+           " axes a tensor can have");
     for (Index extent : extents) push_back(extent);
   }
 
   /// Appends an axis.
   void push_back(Index extent) {
     if (rank_ == max_rank)
-      fail(ErrorKind::shape, "shape.rank", "shape: rank ", max_rank + 1, " is more than the ", max_rank, " axes a tensor can have");
-    if (extent < 0) fail(ErrorKind::shape, "shape.negative", "shape: axis ", rank_, " has the negative extent ", extent);
+      fail(ErrorKind::shape, "shape.rank", "shape: rank ", max_rank + 1, " is more than the ", max_rank,
+           " axes a tensor can have");
+    if (extent < 0)
+      fail(ErrorKind::shape, "shape.negative", "shape: axis ", rank_, " has the negative extent ", extent);
     if (extent > 0 && size_ > std::numeric_limits<Index>::max() / 16 / extent)
-      fail(ErrorKind::shape, "shape.overflow", "shape: the number of elements overflows at axis ", rank_, " with extent ", extent);
+      fail(ErrorKind::shape, "shape.overflow", "shape: the number of elements overflows at axis ", rank_,
+           " with extent ", extent);
     extents_[static_cast<std::size_t>(rank_++)] = extent;
     size_ *= extent;
   }
@@ -44,7 +48,8 @@ class Shape {
   /// Extent of an axis; negative axes count from the end.
   Index operator[](int axis) const {
     const int a = axis < 0 ? axis + rank_ : axis;
-    if (a < 0 || a >= rank_) fail(ErrorKind::shape, "shape.axis", "shape: axis ", axis, " of a tensor with shape ", str());
+    if (a < 0 || a >= rank_)
+      fail(ErrorKind::shape, "shape.axis", "shape: axis ", axis, " of a tensor with shape ", str());
     return extents_[static_cast<std::size_t>(a)];
   }
 

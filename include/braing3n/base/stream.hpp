@@ -10,7 +10,8 @@ namespace braing3n::inline BRAING3N_ABI {
 /// Number `position` of a training's stream as the step and sample of Philox. Nothing repeats within 2^62 samples.
 struct StreamCounter {
   std::uint32_t step, sample;
-  explicit constexpr StreamCounter(Index position) : step(static_cast<std::uint32_t>(position >> 32)), sample(static_cast<std::uint32_t>(position)) {}
+  explicit constexpr StreamCounter(Index position)
+      : step(static_cast<std::uint32_t>(position >> 32)), sample(static_cast<std::uint32_t>(position)) {}
 };
 
 /// Steps that no stream reaches: the draws of validations and of generated samples share no number with training.

@@ -26,7 +26,8 @@ std::string number_text(T value) {
 /// A number with at most `digits` (1 to 17) significant digits, trailing zeros dropped: 0.1235, 1.235e+05.
 inline std::string significant(double value, int digits = 4) {
   std::array<char, 64> text{};
-  const auto [end, status] = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, digits);
+  const auto [end, status] =
+      std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, digits);
   return {text.data(), end};
 }
 
@@ -34,7 +35,8 @@ inline std::string significant(double value, int digits = 4) {
 inline std::string decimals(double value, int places = 3) {
   if (!std::isfinite(value)) return "-";
   std::array<char, 400> digits{};  // the largest double has 309 digits before the point
-  const auto [end, status] = std::to_chars(digits.data(), digits.data() + digits.size(), value, std::chars_format::fixed, std::min(places, 60));
+  const auto [end, status] = std::to_chars(digits.data(), digits.data() + digits.size(), value,
+                                           std::chars_format::fixed, std::min(places, 60));
   const std::string text(digits.data(), end);
   return text[0] == '-' && text.find_first_not_of("-0.") == std::string::npos ? text.substr(1) : text;
 }

@@ -51,16 +51,28 @@ using accum_t = typename AccumOf<T>::type;
 template <class T>
 constexpr const char* type_name();
 template <>
-constexpr const char* type_name<double>() { return "f64"; }
+constexpr const char* type_name<double>() {
+  return "f64";
+}
 template <>
-constexpr const char* type_name<float>() { return "f32"; }
+constexpr const char* type_name<float>() {
+  return "f32";
+}
 template <>
-constexpr const char* type_name<bfloat16>() { return "bf16"; }
+constexpr const char* type_name<bfloat16>() {
+  return "bf16";
+}
 template <>
-constexpr const char* type_name<std::int32_t>() { return "i32"; }
+constexpr const char* type_name<std::int32_t>() {
+  return "i32";
+}
 template <>
-constexpr const char* type_name<std::int64_t>() { return "i64"; }
+constexpr const char* type_name<std::int64_t>() {
+  return "i64";
+}
 template <>
-constexpr const char* type_name<std::uint8_t>() { return "u8"; }
+constexpr const char* type_name<std::uint8_t>() {
+  return "u8";
+}
 
 }  // namespace braing3n::inline BRAING3N_ABI

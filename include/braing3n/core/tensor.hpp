@@ -43,7 +43,8 @@ class Tensor {
   /// Copies host values in row-major order. Throws Error (shape) when the count differs from the shape's.
   static Tensor from_host(Context<B>& context, const Shape& shape, std::span<const T> values) {
     if (static_cast<Index>(values.size()) != shape.size())
-      fail(ErrorKind::shape, "tensor.from_host", "tensor: ", values.size(), " values for shape ", shape, " with ", shape.size(), " elements");
+      fail(ErrorKind::shape, "tensor.from_host", "tensor: ", values.size(), " values for shape ", shape, " with ",
+           shape.size(), " elements");
     Tensor t(context, shape);
     if (t.size() > 0) context.memory().copy_from_host(t.data_, values.data(), values.size_bytes());
     return t;
@@ -66,7 +67,8 @@ class Tensor {
   /// The same elements under another shape of equal size.
   Tensor reshape(const Shape& shape) const {
     if (empty() || shape.size() != shape_.size())
-      fail(ErrorKind::shape, "tensor.reshape", "reshape: ", shape_, " has ", size(), " elements, ", shape, " wants ", shape.size());
+      fail(ErrorKind::shape, "tensor.reshape", "reshape: ", shape_, " has ", size(), " elements, ", shape, " wants ",
+           shape.size());
     Tensor t = *this;
     t.shape_ = shape;
     return t;
@@ -115,7 +117,8 @@ class Tensor {
 /// Throws Error (shape) unless both tensors have the same shape.
 template <class T, class U, Backend B>
 void require_same_shape(const char* op, const Tensor<T, B>& a, const Tensor<U, B>& b) {
-  if (!(a.shape() == b.shape())) fail(ErrorKind::shape, "op.shape", op, ": shapes differ: ", a.shape(), " and ", b.shape());
+  if (!(a.shape() == b.shape()))
+    fail(ErrorKind::shape, "op.shape", op, ": shapes differ: ", a.shape(), " and ", b.shape());
 }
 
 /// Throws Error (shape) when there is nothing to compute: an empty batch is a mistake upstream, never a wish.

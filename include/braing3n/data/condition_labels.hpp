@@ -35,13 +35,15 @@ inline std::string condition_choices(const ConditionField& field) {
 inline std::size_t find_condition(const std::vector<ConditionField>& fields, std::string_view name) {
   for (std::size_t f = 0; f < fields.size(); ++f)
     if (fields[f].name == name) return f;
-  fail(ErrorKind::argument, "condition.name", "there is no condition ", in_quotes(name), "; known: ", detail::condition_names(fields));
+  fail(ErrorKind::argument, "condition.name", "there is no condition ", in_quotes(name),
+       "; known: ", detail::condition_names(fields));
 }
 
 /// A value in the field's unit. Throws Error (argument) outside the range, and for NaN.
 inline ConditionValue condition_number(const ConditionField& field, double value) {
   if (!(value >= field.minimum && value <= field.maximum))
-    fail(ErrorKind::argument, "condition.range", "condition ", field.name, " is ", value, ", expected ", detail::condition_choices(field));
+    fail(ErrorKind::argument, "condition.range", "condition ", field.name, " is ", value, ", expected ",
+         detail::condition_choices(field));
   return {.number = value};
 }
 
@@ -52,7 +54,8 @@ inline ConditionValue condition_value(const ConditionField& field, std::string_v
   if (field.kind == ConditionKind::continuous) {
     const auto number = detail::parse_label_number(text);
     if (!number)
-      fail(ErrorKind::argument, "condition.number", "condition ", field.name, " is ", in_quotes(text, 60), ", expected ", detail::condition_choices(field));
+      fail(ErrorKind::argument, "condition.number", "condition ", field.name, " is ", in_quotes(text, 60),
+           ", expected ", detail::condition_choices(field));
     return condition_number(field, *number);
   }
   LabelField spelling{.name = field.name};
@@ -63,14 +66,16 @@ inline ConditionValue condition_value(const ConditionField& field, std::string_v
   const std::string standard = found != field.values.end() ? *found : standard_spelling(spelling, text);
   for (std::size_t i = 0; i < field.values.size(); ++i)
     if (field.values[i] == standard) return {.label = static_cast<std::int32_t>(i)};
-  fail(ErrorKind::argument, "condition.value", "condition ", field.name, " has no value ", in_quotes(text, 60), "; known: ", detail::condition_choices(field));
+  fail(ErrorKind::argument, "condition.value", "condition ", field.name, " has no value ", in_quotes(text, 60),
+       "; known: ", detail::condition_choices(field));
 }
 
 /// Throws Error (argument) for a required field without a value.
 inline void require_conditions(const std::vector<ConditionField>& fields, const ConditionRow& row) {
   for (std::size_t f = 0; f < fields.size(); ++f)
     if (fields[f].required && row[f].missing())
-      fail(ErrorKind::argument, "condition.required", "condition ", fields[f].name, " must be given: ", detail::condition_choices(fields[f]));
+      fail(ErrorKind::argument, "condition.required", "condition ", fields[f].name,
+           " must be given: ", detail::condition_choices(fields[f]));
 }
 
 struct Assignment {
@@ -88,12 +93,14 @@ inline std::vector<Assignment> parse_assignments(std::string_view text) {
     at = comma + 1;
     const std::size_t equals = piece.find('=');
     if (equals == std::string_view::npos) {
-      if (all.empty() || piece.empty()) fail(ErrorKind::argument, "condition.syntax", "expected name=value, came ", in_quotes(piece, 60));
+      if (all.empty() || piece.empty())
+        fail(ErrorKind::argument, "condition.syntax", "expected name=value, came ", in_quotes(piece, 60));
       all.back().values.emplace_back(piece);
       continue;
     }
     const std::string name(detail::trimmed(piece.substr(0, equals))), value(detail::trimmed(piece.substr(equals + 1)));
-    if (name.empty() || value.empty()) fail(ErrorKind::argument, "condition.syntax", "expected name=value, came ", in_quotes(piece, 60));
+    if (name.empty() || value.empty())
+      fail(ErrorKind::argument, "condition.syntax", "expected name=value, came ", in_quotes(piece, 60));
     for (const Assignment& a : all)
       if (a.name == name) fail(ErrorKind::argument, "condition.twice", name, " is given twice");
     all.push_back({name, {value}});
@@ -106,7 +113,9 @@ inline ConditionRow parse_conditions(const std::vector<ConditionField>& fields, 
   ConditionRow row(fields.size());
   for (const Assignment& a : parse_assignments(text)) {
     const std::size_t f = find_condition(fields, a.name);
-    if (a.values.size() != 1) fail(ErrorKind::argument, "condition.syntax", "condition ", a.name, " has ", a.values.size(), " values, expected one");
+    if (a.values.size() != 1)
+      fail(ErrorKind::argument, "condition.syntax", "condition ", a.name, " has ", a.values.size(),
+           " values, expected one");
     row[f] = condition_value(fields[f], a.values[0]);
   }
   return row;
@@ -115,7 +124,8 @@ inline ConditionRow parse_conditions(const std::vector<ConditionField>& fields, 
 /// The value as text; empty for the null.
 inline std::string condition_text(const ConditionField& field, const ConditionValue& value) {
   if (value.missing()) return {};
-  return field.kind == ConditionKind::categorical ? field.values.at(static_cast<std::size_t>(value.label)) : number_text(value.number);
+  return field.kind == ConditionKind::categorical ? field.values.at(static_cast<std::size_t>(value.label))
+                                                  : number_text(value.number);
 }
 
 /// "age=70, sex=F" of what is known; "no conditions".
@@ -130,22 +140,26 @@ inline std::string describe_conditions(const std::vector<ConditionField>& fields
 inline Json conditions_json(const std::vector<ConditionField>& fields, const ConditionRow& row) {
   Json all = Json::object();
   for (std::size_t f = 0; f < fields.size(); ++f)
-    if (!row[f].missing()) all[fields[f].name] = fields[f].kind == ConditionKind::categorical ? Json(condition_text(fields[f], row[f])) : Json(row[f].number);
+    if (!row[f].missing())
+      all[fields[f].name] =
+          fields[f].kind == ConditionKind::categorical ? Json(condition_text(fields[f], row[f])) : Json(row[f].number);
   return all;
 }
 inline ConditionRow conditions_from_json(const std::vector<ConditionField>& fields, const Json& json) {
   ConditionRow row(fields.size());
   for (const auto& [name, value] : json.items()) {
     const std::size_t f = find_condition(fields, name);
-    row[f] = value.is_number() && fields[f].kind == ConditionKind::continuous ? condition_number(fields[f], value.get<double>())
-                                                                            : condition_value(fields[f], value.is_string() ? value.get<std::string>() : value.dump());
+    row[f] = value.is_number() && fields[f].kind == ConditionKind::continuous
+                 ? condition_number(fields[f], value.get<double>())
+                 : condition_value(fields[f], value.is_string() ? value.get<std::string>() : value.dump());
   }
   return row;
 }
 
 /// Categorical fields without values take those that stand in the given scans, sorted; fields that then have none are removed, and
 /// named in the result.
-inline std::vector<std::string> complete_conditions(std::vector<ConditionField>& fields, const Manifest& manifest, const std::vector<Index>& scans) {
+inline std::vector<std::string> complete_conditions(std::vector<ConditionField>& fields, const Manifest& manifest,
+                                                    const std::vector<Index>& scans) {
   std::vector<std::string> removed;
   std::erase_if(fields, [&](ConditionField& field) {
     if (field.kind != ConditionKind::categorical || !field.values.empty()) return false;
@@ -168,8 +182,8 @@ enum class AbsentConditions { refuse, remove };
 
 /// Conditions of which none of the given scans has a value: a model would have them and know nothing about them. Removed, and named in
 /// the result, or refused. Required ones are always refused. Throws Error (config) naming the condition and the columns there are.
-inline std::vector<std::string> absent_conditions(std::vector<ConditionField>& fields, const Manifest& manifest, const std::vector<Index>& scans,
-                                                  AbsentConditions what) {
+inline std::vector<std::string> absent_conditions(std::vector<ConditionField>& fields, const Manifest& manifest,
+                                                  const std::vector<Index>& scans, AbsentConditions what) {
   std::vector<std::string> removed;
   std::erase_if(fields, [&](const ConditionField& field) {
     const auto column = manifest.find_field(field.name);
@@ -185,7 +199,8 @@ inline std::vector<std::string> absent_conditions(std::vector<ConditionField>& f
     std::string names;
     for (const LabelField& f : manifest.fields) names += (names.empty() ? "" : ", ") + f.name;
     throw Error(ErrorKind::config, "condition.absent",
-                concat("condition ", field.name, ": expected labels, got ", column ? concat("no value in any of the ", scans.size(), " training scans") : "no such column",
+                concat("condition ", field.name, ": expected labels, got ",
+                       column ? concat("no value in any of the ", scans.size(), " training scans") : "no such column",
                        "; columns with labels: ", names.empty() ? "none" : names),
                 manifest.path.string());
   });
@@ -193,18 +208,22 @@ inline std::vector<std::string> absent_conditions(std::vector<ConditionField>& f
 }
 
 /// Classes that no given row has: "site=OASIS-1". What a model makes under them was not learnt.
-inline std::vector<std::string> absent_values(const std::vector<ConditionField>& fields, const std::vector<ConditionRow>& rows, const std::vector<Index>& scans) {
+inline std::vector<std::string> absent_values(const std::vector<ConditionField>& fields,
+                                              const std::vector<ConditionRow>& rows, const std::vector<Index>& scans) {
   std::vector<std::string> absent;
   for (std::size_t f = 0; f < fields.size(); ++f)
     for (std::size_t v = 0; v < fields[f].values.size(); ++v)
-      if (std::none_of(scans.begin(), scans.end(), [&](Index s) { return rows.at(static_cast<std::size_t>(s))[f].label == static_cast<std::int32_t>(v); }))
+      if (std::none_of(scans.begin(), scans.end(), [&](Index s) {
+            return rows.at(static_cast<std::size_t>(s))[f].label == static_cast<std::int32_t>(v);
+          }))
         absent.push_back(concat(fields[f].name, "=", fields[f].values[v]));
   return absent;
 }
 
 /// The conditions of some scans of a table. Throws Error (format) that names the scan: an unknown value, a required one that is
 /// missing, a number out of range.
-inline std::vector<ConditionRow> condition_rows(const std::vector<ConditionField>& fields, const Manifest& manifest, const std::vector<Index>& scans) {
+inline std::vector<ConditionRow> condition_rows(const std::vector<ConditionField>& fields, const Manifest& manifest,
+                                                const std::vector<Index>& scans) {
   std::vector<std::optional<std::size_t>> columns;
   for (const ConditionField& f : fields) columns.push_back(manifest.find_field(f.name));
   std::vector<ConditionRow> rows;
@@ -216,10 +235,13 @@ inline std::vector<ConditionRow> condition_rows(const std::vector<ConditionField
         if (!columns[f]) continue;
         const Label& l = scan.labels[*columns[f]];
         // A value that the table's schema does not know may be one of this condition's.
-        if (!l.fault.empty() && std::find(fields[f].values.begin(), fields[f].values.end(), l.cell) == fields[f].values.end())
-          fail(ErrorKind::format, "condition.value", l.fault, "; leave the cell empty where it is not known (condition ", fields[f].name, ')');
+        if (!l.fault.empty() &&
+            std::find(fields[f].values.begin(), fields[f].values.end(), l.cell) == fields[f].values.end())
+          fail(ErrorKind::format, "condition.value", l.fault,
+               "; leave the cell empty where it is not known (condition ", fields[f].name, ')');
         if (!l.fault.empty()) row[f] = condition_value(fields[f], l.cell);
-        else if (l.number && fields[f].kind == ConditionKind::continuous) row[f] = condition_number(fields[f], *l.number);
+        else if (l.number && fields[f].kind == ConditionKind::continuous)
+          row[f] = condition_number(fields[f], *l.number);
         else if (l.number) row[f] = condition_value(fields[f], number_text(*l.number));
         else if (l.text) row[f] = condition_value(fields[f], *l.text);
       }

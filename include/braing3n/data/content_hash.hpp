@@ -40,7 +40,9 @@ inline std::string content_hash(const Volume& volume) {
   for (const Index n : volume.shape()) h.update(static_cast<std::uint64_t>(n));
   const float* v = volume.data();
   Index i = 0;
-  const auto bits = [](float x) { return std::uint64_t{__builtin_bit_cast(std::uint32_t, x == 0.0f ? 0.0f : x)}; };  // -0 is 0
+  const auto bits = [](float x) {
+    return std::uint64_t{__builtin_bit_cast(std::uint32_t, x == 0.0f ? 0.0f : x)};
+  };  // -0 is 0
   for (; i + 1 < volume.size(); i += 2) h.update(bits(v[i]) | bits(v[i + 1]) << 32);
   if (i < volume.size()) h.update(bits(v[i]));
   return h.hex();

@@ -36,10 +36,11 @@ inline std::set<std::filesystem::path> files_of_scan(const std::filesystem::path
 inline std::optional<FileStamp> size_and_time(const std::filesystem::path& path) {
   FileStamp stamp{0, 0, 0};
   for (const auto& file : files_of_scan(path)) {
-    struct stat status {};
+    struct stat status{};
     if (::stat(file.c_str(), &status) != 0) return std::nullopt;
     stamp.bytes += status.st_size;
-    stamp.time_ns = std::max<std::int64_t>(stamp.time_ns, std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec);
+    stamp.time_ns = std::max<std::int64_t>(
+        stamp.time_ns, std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec);
   }
   return stamp;
 }

@@ -24,9 +24,9 @@ enum class LabelKind { categorical, continuous };
 struct LabelField {
   std::string name;
   LabelKind kind = LabelKind::categorical;
-  std::vector<std::string> values{};              // known values; empty: any
-  std::map<std::string, std::string> spellings{}; // lower case -> standard form
-  bool closed = false;                            // other values are errors
+  std::vector<std::string> values{};               // known values; empty: any
+  std::map<std::string, std::string> spellings{};  // lower case -> standard form
+  bool closed = false;                             // other values are errors
   double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
 
   std::string known_values() const { return joined(values); }
@@ -47,16 +47,30 @@ struct LabelSchema {
     s.fields = {
         {.name = "modality",
          .values = {"T1", "T2", "FLAIR", "T1c"},
-         .spellings = {{"t1w", "T1"}, {"t2w", "T2"}, {"flairw", "FLAIR"}, {"t2flair", "FLAIR"}, {"t2-flair", "FLAIR"}, {"t1ce", "T1c"},
-                       {"t1gd", "T1c"}, {"t1post", "T1c"}}},
+         .spellings = {{"t1w", "T1"},
+                       {"t2w", "T2"},
+                       {"flairw", "FLAIR"},
+                       {"t2flair", "FLAIR"},
+                       {"t2-flair", "FLAIR"},
+                       {"t1ce", "T1c"},
+                       {"t1gd", "T1c"},
+                       {"t1post", "T1c"}}},
         {.name = "age", .kind = LabelKind::continuous, .low = 0, .high = 130},
-        {.name = "sex", .values = {"F", "M"}, .spellings = {{"female", "F"}, {"male", "M"}, {"woman", "F"}, {"man", "M"}}, .closed = true},
+        {.name = "sex",
+         .values = {"F", "M"},
+         .spellings = {{"female", "F"}, {"male", "M"}, {"woman", "F"}, {"man", "M"}},
+         .closed = true},
         {.name = "disease", .values = {"HC", "MCI", "AD", "PD", "GBM", "glioma", "ASD", "ADHD", "SCZ"}},
         {.name = "site"},
         {.name = "idh1",
          .values = {"wildtype", "mutant"},
-         .spellings = {{"wt", "wildtype"}, {"wild-type", "wildtype"}, {"wild type", "wildtype"}, {"mut", "mutant"}, {"mutated", "mutant"},
-                       {"idh1-mutant", "mutant"}, {"idh-wildtype", "wildtype"}},
+         .spellings = {{"wt", "wildtype"},
+                       {"wild-type", "wildtype"},
+                       {"wild type", "wildtype"},
+                       {"mut", "mutant"},
+                       {"mutated", "mutant"},
+                       {"idh1-mutant", "mutant"},
+                       {"idh-wildtype", "wildtype"}},
          .closed = true},
         {.name = "cohort"},
         {.name = "cdr", .kind = LabelKind::continuous, .low = 0, .high = 3},

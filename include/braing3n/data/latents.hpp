@@ -23,7 +23,9 @@ class LatentFile {
   /// verify: read the whole file once for its checksum. Throws Error (format, file): no latents, no ids, ids that repeat or do not match
   /// in number, encoder tokens in place of projected ones.
   explicit LatentFile(const std::filesystem::path& path, bool verify = true) : file_(path) {
-    const auto refuse = [&](const std::string& text) { throw Error(ErrorKind::format, "latents.format", text, path.string()); };
+    const auto refuse = [&](const std::string& text) {
+      throw Error(ErrorKind::format, "latents.format", text, path.string());
+    };
     const auto text = [&](const char* key) {
       const auto found = file_.metadata().find(key);
       return found == file_.metadata().end() ? std::string() : found->second;
@@ -32,19 +34,22 @@ class LatentFile {
     if (verify) (void)file_.verify_checksum();
     tensor_ = &file_.info("latents");
     const std::vector<Index>& s = tensor_->shape;
-    if (s.size() != 5 || tensor_->elements() < 1) refuse(concat("latents have shape ", shape_text(s), ", expected (rows, X, Y, Z, channels)"));
+    if (s.size() != 5 || tensor_->elements() < 1)
+      refuse(concat("latents have shape ", shape_text(s), ", expected (rows, X, Y, Z, channels)"));
     grid_ = {s[1], s[2], s[3]};
     if (text("volume_ids").empty()) refuse("the latents have no volume_ids");
     json_into(parse_json(text("volume_ids"), path.string()), ids_, path.string() + ": volume_ids");
     if (rows() != s[0]) refuse(concat(s[0], " rows of latents, but ", rows(), " volume ids"));
     for (Index i = 0; i < rows(); ++i)
-      if (!row_of_.emplace(ids_[static_cast<std::size_t>(i)], i).second) refuse(concat("two rows are called ", in_quotes(ids_[static_cast<std::size_t>(i)])));
+      if (!row_of_.emplace(ids_[static_cast<std::size_t>(i)], i).second)
+        refuse(concat("two rows are called ", in_quotes(ids_[static_cast<std::size_t>(i)])));
     checksum_ = text("braing3n.crc32");
     if (const std::string contract = text("braing3n.contract"); !contract.empty()) {
       const Json json = parse_json(contract, path.string());
       model_hash_ = json.value("model_hash", std::string());
       if (json.contains("preprocessing")) preprocessing_ = json["preprocessing"].dump();
-      if (json.value("representation", std::string("projected")) != "projected") refuse("these are tokens of the encoder, expected projected latents");
+      if (json.value("representation", std::string("projected")) != "projected")
+        refuse("these are tokens of the encoder, expected projected latents");
     }
   }
 
@@ -67,10 +72,14 @@ class LatentFile {
   void read(Index row, std::span<float> to) const {
     const std::size_t bytes = tensor_->bytes.size() / static_cast<std::size_t>(rows());
     if (row < 0 || row >= rows() || static_cast<Index>(to.size()) != row_size())
-      throw Error(ErrorKind::argument, "latents.row", concat("row ", row, " of ", rows(), ", ", to.size(), " values for ", row_size()), path());
+      throw Error(ErrorKind::argument, "latents.row",
+                  concat("row ", row, " of ", rows(), ", ", to.size(), " values for ", row_size()), path());
     convert_elements(tensor_->dtype, tensor_->bytes.subspan(static_cast<std::size_t>(row) * bytes, bytes), to);
     for (const float v : to)
-      if (!std::isfinite(v)) throw Error(ErrorKind::numeric, "latents.finite", concat("the latents of ", ids_[static_cast<std::size_t>(row)], " have a value that is not finite"), path());
+      if (!std::isfinite(v))
+        throw Error(ErrorKind::numeric, "latents.finite",
+                    concat("the latents of ", ids_[static_cast<std::size_t>(row)], " have a value that is not finite"),
+                    path());
   }
 
  private:

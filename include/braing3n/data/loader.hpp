@@ -24,7 +24,8 @@ namespace braing3n::inline BRAING3N_ABI {
 using VolumeSource = std::function<Tensor<float, Cpu>(Context<Cpu>&, Index row)>;
 
 /// Reads and preprocesses the scans at `paths`. `strict` refuses whatever differs from the contract.
-inline VolumeSource scan_source(std::vector<std::filesystem::path> paths, const PreprocessingContract& contract, bool strict = false) {
+inline VolumeSource scan_source(std::vector<std::filesystem::path> paths, const PreprocessingContract& contract,
+                                bool strict = false) {
   return [paths = std::move(paths), contract, strict](Context<Cpu>& ctx, Index row) {
     const std::filesystem::path& path = paths.at(static_cast<std::size_t>(row));
     try {
@@ -57,15 +58,15 @@ struct LoaderOptions {
   Index batch = 1;
   bool shuffle = true;
   std::uint64_t seed = 2025;
-  Index start = 0;            // sample of the stream to begin with (resuming)
-  bool skip_failed = true;    // a scan that cannot be read is left out and reported; otherwise it ends the run
+  Index start = 0;          // sample of the stream to begin with (resuming)
+  bool skip_failed = true;  // a scan that cannot be read is left out and reported; otherwise it ends the run
   PrefetchOptions prefetch{};
 };
 
 struct LoadedBatch {
-  Tensor<float, Cpu> volumes;   // (N, X, Y, Z, 1)
-  std::vector<Index> rows;      // (N) as given to the loader
-  std::vector<Index> samples;   // (N) places in the stream: what random numbers are keyed by
+  Tensor<float, Cpu> volumes;  // (N, X, Y, Z, 1)
+  std::vector<Index> rows;     // (N) as given to the loader
+  std::vector<Index> samples;  // (N) places in the stream: what random numbers are keyed by
 };
 
 /// The rows of an epoch in their order.
@@ -73,7 +74,9 @@ inline std::vector<Index> epoch_order(const std::vector<Index>& rows, bool shuff
   if (!shuffle) return rows;
   std::vector<std::pair<std::uint32_t, Index>> keyed;
   for (const Index row : rows)
-    keyed.emplace_back(Philox(seed, Purpose::shuffle, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(row)).integer(0), row);
+    keyed.emplace_back(
+        Philox(seed, Purpose::shuffle, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(row)).integer(0),
+        row);
   std::sort(keyed.begin(), keyed.end());
   std::vector<Index> order;
   for (const auto& [key, row] : keyed) order.push_back(row);
@@ -88,12 +91,13 @@ class VolumeLoader {
     const Index n = static_cast<Index>(rows_.size());
     if (n == 0) fail(ErrorKind::argument, "loader.empty", "loader: there are no scans to load");
     if (options.batch < 1 || options.batch > n)
-      fail(ErrorKind::argument, "loader.batch", "loader: a batch of ", options.batch, " from ", n, " scans, expected 1 to ", n);
+      fail(ErrorKind::argument, "loader.batch", "loader: a batch of ", options.batch, " from ", n,
+           " scans, expected 1 to ", n);
     if (options.start < 0) fail(ErrorKind::argument, "loader.start", "loader: cannot begin at sample ", options.start);
     std::sort(rows_.begin(), rows_.end());
     prefetch_ = std::make_unique<Prefetcher<Tensor<float, Cpu>>>(
-        [this, source = std::move(source)](Context<Cpu>& ctx, Index sample) { return source(ctx, row_of(sample)); }, options.start,
-        std::numeric_limits<Index>::max() / 2, options.prefetch);
+        [this, source = std::move(source)](Context<Cpu>& ctx, Index sample) { return source(ctx, row_of(sample)); },
+        options.start, std::numeric_limits<Index>::max() / 2, options.prefetch);
   }
 
   /// The row of a sample of the stream. Thread-safe.
@@ -119,12 +123,15 @@ class VolumeLoader {
         if (batch.volumes.empty()) batch.volumes = Tensor<float, Cpu>(*context_, {options_.batch, s[0], s[1], s[2], 1});
         if (volume.size() * options_.batch != batch.volumes.size())
           fail(ErrorKind::shape, "loader.shape", "loader: row ", row, " is ", s, ", unlike the others");
-        std::memcpy(batch.volumes.data() + static_cast<Index>(batch.rows.size()) * volume.size(), volume.data(), volume.bytes());
+        std::memcpy(batch.volumes.data() + static_cast<Index>(batch.rows.size()) * volume.size(), volume.data(),
+                    volume.bytes());
         batch.rows.push_back(row);
         batch.samples.push_back(sample);
         failed_in_a_row = 0;
       } catch (const Error& e) {
-        if (!options_.skip_failed || e.kind() == ErrorKind::environment || ++failed_in_a_row >= static_cast<Index>(rows_.size())) throw;
+        if (!options_.skip_failed || e.kind() == ErrorKind::environment ||
+            ++failed_in_a_row >= static_cast<Index>(rows_.size()))
+          throw;
         failures_.emplace(row, e.what());
       }
     }

@@ -38,10 +38,10 @@ struct ScanRow {
 
 struct ManifestOptions {
   LabelSchema schema = LabelSchema::standard();
-  std::string pattern{};    // "sub-{participant_id}_T1w.nii.gz", relative to the table
-  std::string modality{};   // for tables without that column
-  bool check_files = true;  // every path must exist
-  bool need_paths = true;   // false: a table of labels alone will do
+  std::string pattern{};               // "sub-{participant_id}_T1w.nii.gz", relative to the table
+  std::string modality{};              // for tables without that column
+  bool check_files = true;             // every path must exist
+  bool need_paths = true;              // false: a table of labels alone will do
   std::vector<std::string> missing{};  // values that stand for missing ones (stated_missing.hpp)
 };
 
@@ -62,9 +62,12 @@ struct Manifest {
     if (const auto f = find_field(name)) return *f;
     std::vector<std::string> names;
     for (const LabelField& f : fields) names.push_back(f.name);
-    throw Error(ErrorKind::argument, "manifest.field", concat("no label column ", in_quotes(name), did_you_mean(name, names)), path.string());
+    throw Error(ErrorKind::argument, "manifest.field",
+                concat("no label column ", in_quotes(name), did_you_mean(name, names)), path.string());
   }
-  const Label& label(Index scan, std::string_view name) const { return scans.at(static_cast<std::size_t>(scan)).labels[field(name)]; }
+  const Label& label(Index scan, std::string_view name) const {
+    return scans.at(static_cast<std::size_t>(scan)).labels[field(name)];
+  }
   std::optional<double> number(Index scan, std::string_view name) const {
     const auto f = find_field(name);
     return f ? scans.at(static_cast<std::size_t>(scan)).labels[*f].number : std::nullopt;
@@ -93,7 +96,9 @@ inline void check_conflicts(Manifest& m) {
     std::vector<std::string> bad;
     for (const auto& [subject, values] : seen)
       if (values.size() > 1) bad.push_back(subject);
-    if (!bad.empty()) m.findings.add(Severity::warning, "manifest.conflict", bad.size(), bad.size() == 1 ? " subject has" : " subjects have", " more than one ", name, ": ", some_of(bad));
+    if (!bad.empty())
+      m.findings.add(Severity::warning, "manifest.conflict", bad.size(),
+                     bad.size() == 1 ? " subject has" : " subjects have", " more than one ", name, ": ", some_of(bad));
   }
   const auto age = m.find_field("age"), days = m.find_field("days");
   if (!age || !days) return;
@@ -110,7 +115,8 @@ inline void check_conflicts(Manifest& m) {
   for (const auto& [subject, range] : born)
     if (range.second - range.first > 1.01) bad.push_back(subject);
   if (!bad.empty())
-    m.findings.add(Severity::warning, "manifest.conflict", "age and days contradict each other in ", bad.size(), bad.size() == 1 ? " subject: " : " subjects: ", some_of(bad));
+    m.findings.add(Severity::warning, "manifest.conflict", "age and days contradict each other in ", bad.size(),
+                   bad.size() == 1 ? " subject: " : " subjects: ", some_of(bad));
 }
 
 }  // namespace detail
@@ -123,12 +129,14 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
   Manifest m;
   m.path = table.path();
   if (table.rows() == 0) throw Error(ErrorKind::format, "manifest.empty", "the table has no rows", table.path());
-  const auto subject = detail::manifest_subject(table), session = detail::manifest_column(table, "session_id"), volume = detail::manifest_column(table, "volume_id"),
-             path = detail::manifest_column(table, "path");
+  const auto subject = detail::manifest_subject(table), session = detail::manifest_column(table, "session_id"),
+             volume = detail::manifest_column(table, "volume_id"), path = detail::manifest_column(table, "path");
   if (!subject) (void)table.column("subject_id");  // says which name comes near
   if (options.need_paths && !path && options.pattern.empty())
-    throw Error(ErrorKind::format, "manifest.path", "no column \"path\"; a table without paths needs a pattern, for example \"sub-{participant_id}_T1w.nii.gz\"",
-                table.path());
+    throw Error(
+        ErrorKind::format, "manifest.path",
+        "no column \"path\"; a table without paths needs a pattern, for example \"sub-{participant_id}_T1w.nii.gz\"",
+        table.path());
 
   // Which columns are labels, and of what kind. Columns the schema does not know are numbers when every value is one.
   std::vector<std::size_t> source;
@@ -181,23 +189,27 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
           label.number = cell_number(cell);
           if (!label.number) label.fault = table.number_sentence(r, source[f]);
           else if (*label.number < field.low || *label.number > field.high)
-            label.fault = concat("line ", table.line(r), ": column ", in_quotes(table.header()[source[f]]), ": expected ", field.low, " to ", field.high, ", got ", *label.number);
+            label.fault = concat("line ", table.line(r), ": column ", in_quotes(table.header()[source[f]]),
+                                 ": expected ", field.low, " to ", field.high, ", got ", *label.number);
         }
       } else if (!is_missing_label(cell)) {
         label.text = standard_spelling(field, cell);
         if (!is_known(field, *label.text)) {
           if (field.closed)
-            label.fault = concat("line ", table.line(r), ": column ", in_quotes(table.header()[source[f]]), ": expected one of ", field.known_values(), ", got ", in_quotes(cell, 40));
+            label.fault = concat("line ", table.line(r), ": column ", in_quotes(table.header()[source[f]]),
+                                 ": expected one of ", field.known_values(), ", got ", in_quotes(cell, 40));
           else unknown[field.name].insert(*label.text);
         }
       }
       if (!label.fault.empty()) {
-        label = {.text = std::nullopt, .number = std::nullopt, .cell = std::string(cell), .fault = std::move(label.fault)};
+        label = {
+            .text = std::nullopt, .number = std::nullopt, .cell = std::string(cell), .fault = std::move(label.fault)};
         faults[field.name].push_back(label.fault);
       }
       s.labels.push_back(std::move(label));
     }
-    if (add_modality) s.labels.push_back({.text = standard_spelling(m.fields.back(), options.modality), .number = std::nullopt});
+    if (add_modality)
+      s.labels.push_back({.text = standard_spelling(m.fields.back(), options.modality), .number = std::nullopt});
 
     std::filesystem::path file;
     if (path && options.pattern.empty()) file = std::string(detail::trimmed(table.cell(r, *path)));
@@ -214,21 +226,26 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
     }
     const auto [place, fresh] = seen.emplace(s.volume_id, r);
     if (!fresh)
-      throw wrong(r, "manifest.duplicate", "volume_id ", in_quotes(s.volume_id), " was used in line ", table.line(place->second), " already",
+      throw wrong(r, "manifest.duplicate", "volume_id ", in_quotes(s.volume_id), " was used in line ",
+                  table.line(place->second), " already",
                   volume ? "" : " (made from subject, session and modality; add a volume_id column)");
     std::error_code ignored;
-    if (options.check_files && options.need_paths && !std::filesystem::exists(s.path, ignored)) absent.push_back(file.string());
+    if (options.check_files && options.need_paths && !std::filesystem::exists(s.path, ignored))
+      absent.push_back(file.string());
     m.scans.push_back(std::move(s));
   }
   for (const auto& [name, sentences] : faults)
-    m.findings.add(Severity::warning, "manifest.value", name, ": ", sentences.size(), sentences.size() == 1 ? " cell cannot be used and counts" : " cells cannot be used and count",
+    m.findings.add(Severity::warning, "manifest.value", name, ": ", sentences.size(),
+                   sentences.size() == 1 ? " cell cannot be used and counts" : " cells cannot be used and count",
                    " as missing: ", detail::some_of(sentences, 3));
   for (const auto& [name, values] : unknown)
-    m.findings.add(Severity::warning, "manifest.unknown", name, " has values outside the known ones: ", detail::some_of({values.begin(), values.end()}, 8),
+    m.findings.add(Severity::warning, "manifest.unknown", name,
+                   " has values outside the known ones: ", detail::some_of({values.begin(), values.end()}, 8),
                    " (known: ", options.schema.find(name)->known_values(), ")");
   if (!absent.empty())
-    m.findings.add(Severity::error, "manifest.missing_file", absent.size(), " of ", m.size(), m.size() == 1 ? " file " : " files ", absent.size() == 1 ? "does" : "do", " not exist: ",
-                   detail::some_of(absent));
+    m.findings.add(Severity::error, "manifest.missing_file", absent.size(), " of ", m.size(),
+                   m.size() == 1 ? " file " : " files ", absent.size() == 1 ? "does" : "do",
+                   " not exist: ", detail::some_of(absent));
   detail::check_conflicts(m);
   return m;
 }

@@ -30,7 +30,8 @@ inline std::optional<std::size_t> find_column_ignoring_case(const CsvTable& tabl
 inline std::optional<std::size_t> manifest_column(const CsvTable& table, std::string_view name) {
   if (const auto c = find_column_ignoring_case(table, name)) return c;
   for (std::size_t i = 0, same = 0; i < table.columns(); ++i)
-    if (equal_ignoring_case(table.header()[i], name) && ++same > 1) return std::nullopt;  // Age and AGE: neither is known to be meant
+    if (equal_ignoring_case(table.header()[i], name) && ++same > 1)
+      return std::nullopt;  // Age and AGE: neither is known to be meant
   if (const auto c = find_named_column(table, name)) return c;
   if (name == "session_id") return find_session_column(table);
   if (name == "sex") return find_sex_column(table);
@@ -51,8 +52,10 @@ inline void require_plain_id(const CsvTable& table, std::size_t row, const char*
   bool good = !id.empty() && id.size() <= 200 && id.front() != '.';
   for (const char c : id) good = good && static_cast<unsigned char>(c) >= 0x20 && c != '/' && c != '\\' && c != 0x7f;
   if (!good)
-    throw Error(ErrorKind::format, "manifest.id", concat("line ", table.line(row), ": ", what, " ", in_quotes(id),
-                                                         " cannot be an id (no slashes or control characters, not empty, not beginning with a dot)"), table.path());
+    throw Error(ErrorKind::format, "manifest.id",
+                concat("line ", table.line(row), ": ", what, " ", in_quotes(id),
+                       " cannot be an id (no slashes or control characters, not empty, not beginning with a dot)"),
+                table.path());
 }
 
 /// Fills {column} from the row. BIDS ids often carry their prefix already: "sub-{participant_id}" with "sub-01" is "sub-01".
@@ -61,7 +64,8 @@ inline std::string fill_pattern(const CsvTable& table, std::size_t row, const st
   for (std::size_t at = 0; at < pattern.size();) {
     const std::size_t open = pattern.find('{', at), close = open == std::string::npos ? open : pattern.find('}', open);
     if (close == std::string::npos) {
-      if (open != std::string::npos) fail(ErrorKind::argument, "manifest.pattern", "pattern ", in_quotes(pattern), ": a { without its }");
+      if (open != std::string::npos)
+        fail(ErrorKind::argument, "manifest.pattern", "pattern ", in_quotes(pattern), ": a { without its }");
       return out + pattern.substr(at);
     }
     out += pattern.substr(at, open - at);

@@ -30,7 +30,8 @@ namespace braing3n::inline BRAING3N_ABI {
 
 /// Nearest half, ties to even; beyond 65504 infinity, NaN stays NaN.
 constexpr float16 to_half(float x) {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(x), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(x), sign = bits >> 16 & 0x8000u,
+                      magnitude = bits & 0x7fffffffu;
   std::uint32_t half;
   if (magnitude > 0x7f800000u) half = 0x7e00u;
   else if (magnitude >= 0x477ff000u) half = 0x7c00u;  // rounds to 65536 or more
@@ -43,10 +44,11 @@ constexpr float16 to_half(float x) {
 }
 
 struct PackedCacheOptions {
-  DType dtype = DType::f16;    // or f32
-  bool skip_failed = false;    // a scan that cannot be read becomes an unusable row instead of an error
-  std::string source{};        // what the cache was made from, for example a hash of the manifest
-  std::vector<std::filesystem::path> scans{};  // the files that the volumes are made from, n or none: the cache then notices when they change
+  DType dtype = DType::f16;  // or f32
+  bool skip_failed = false;  // a scan that cannot be read becomes an unusable row instead of an error
+  std::string source{};      // what the cache was made from, for example a hash of the manifest
+  std::vector<std::filesystem::path>
+      scans{};  // the files that the volumes are made from, n or none: the cache then notices when they change
   PrefetchOptions prefetch{};  // threads that read
   WriteOptions file{};
 };
@@ -56,8 +58,10 @@ struct PackedCacheReport {
 };
 
 /// Writes n volumes; make(context, row) gives each as a tensor (X, Y, Z) of the contract. done(row) is called after each.
-inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, const std::vector<std::string>& ids, const PreprocessingContract& contract,
-                                            const std::function<Tensor<float, Cpu>(Context<Cpu>&, Index)>& make, const PackedCacheOptions& options = {},
+inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, const std::vector<std::string>& ids,
+                                            const PreprocessingContract& contract,
+                                            const std::function<Tensor<float, Cpu>(Context<Cpu>&, Index)>& make,
+                                            const PackedCacheOptions& options = {},
                                             const std::function<void(Index)>& done = {}) {
   const Index n = static_cast<Index>(ids.size());
   if (n == 0) fail(ErrorKind::argument, "cache.empty", "cache: no volumes to pack");
@@ -65,16 +69,20 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
     fail(ErrorKind::dtype, "cache.dtype", "cache: element type ", to_string(options.dtype), ", expected F16 or F32");
   require_valid(contract);
   if (!options.scans.empty() && static_cast<Index>(options.scans.size()) != n)
-    fail(ErrorKind::argument, "cache.scans", "cache: ", options.scans.size(), " scan files for ", n, " volumes, expected one each or none");
+    fail(ErrorKind::argument, "cache.scans", "cache: ", options.scans.size(), " scan files for ", n,
+         " volumes, expected one each or none");
   if (const std::set<std::string> different(ids.begin(), ids.end()); static_cast<Index>(different.size()) != n)
-    fail(ErrorKind::argument, "cache.ids", "cache: ", n, " volumes have ", different.size(), " different ids, expected one each");
+    fail(ErrorKind::argument, "cache.ids", "cache: ", n, " volumes have ", different.size(),
+         " different ids, expected one each");
   const Shape shape{contract.shape[0], contract.shape[1], contract.shape[2]};
   const std::vector<NamedTensor> tensors{{"volumes", options.dtype, {n, shape[0], shape[1], shape[2]}, {}, {}},
                                          {"checksums", DType::u32, {n}, {}, {}},
                                          {"usable", DType::u8, {n}, {}, {}},
                                          {"scans", DType::i64, {n, 3}, {}, {}}};
   SafetensorsWriter out(path, tensors,
-                        {{"braing3n.kind", "packed cache"}, {"braing3n.ids", Json(ids).dump()}, {"braing3n.contract", json_text(contract)},
+                        {{"braing3n.kind", "packed cache"},
+                         {"braing3n.ids", Json(ids).dump()},
+                         {"braing3n.contract", json_text(contract)},
                          {"braing3n.source", options.source}},
                         options.file);
   PackedCacheReport report;
@@ -85,9 +93,12 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
   Prefetcher<std::vector<std::byte>> packed(
       [&](Context<Cpu>& ctx, Index row) {
         const auto at = static_cast<std::size_t>(row);
-        if (!options.scans.empty()) stamps[at] = file_stamp(options.scans[at]);  // before the scan is read: a change in between is noticed later
+        if (!options.scans.empty())
+          stamps[at] = file_stamp(options.scans[at]);  // before the scan is read: a change in between is noticed later
         const Tensor<float, Cpu> t = make(ctx, row);
-        if (!(t.shape() == shape)) fail(ErrorKind::shape, "cache.shape", "cache: ", ids[static_cast<std::size_t>(row)], " is ", t.shape(), ", the contract says ", shape);
+        if (!(t.shape() == shape))
+          fail(ErrorKind::shape, "cache.shape", "cache: ", ids[static_cast<std::size_t>(row)], " is ", t.shape(),
+               ", the contract says ", shape);
         std::vector<std::byte> raw(bytes);
         if (options.dtype == DType::f32) {
           std::memcpy(raw.data(), t.data(), bytes);
@@ -95,7 +106,8 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
           for (Index i = 0; i < t.size(); ++i) {
             const float16 h = to_half(t.data()[i]);
             if ((h.bits & 0x7fffu) == 0x7c00u && std::isfinite(t.data()[i]))
-              fail(ErrorKind::format, "cache.range", "the value ", t.data()[i], " is beyond the largest half, 65504; normalise, or store F32");
+              fail(ErrorKind::format, "cache.range", "the value ", t.data()[i],
+                   " is beyond the largest half, 65504; normalise, or store F32");
             std::memcpy(raw.data() + 2 * i, &h, 2);
           }
         }
@@ -112,7 +124,8 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
       report.failures.push_back(concat(ids[static_cast<std::size_t>(row)], ": ", e.what()));
       usable.push_back(0);
       if (static_cast<Index>(report.failures.size()) == n)
-        fail(ErrorKind::format, "cache.empty", "cache: none of the ", n, " scans could be read; the first: ", report.failures.front());
+        fail(ErrorKind::format, "cache.empty", "cache: none of the ", n,
+             " scans could be read; the first: ", report.failures.front());
       raw.assign(bytes, std::byte{0});
     }
     checksums.push_back(crc32_of(raw));
@@ -140,9 +153,11 @@ class PackedCache {
       return found == file_.metadata().end() ? std::string() : found->second;
     };
     require(text("braing3n.kind") == "packed cache", "its metadata does not say so");
-    require(file_.contains("volumes") && file_.contains("checksums") && file_.contains("usable"), "a tensor is missing");
+    require(file_.contains("volumes") && file_.contains("checksums") && file_.contains("usable"),
+            "a tensor is missing");
     volumes_ = &file_.info("volumes");
-    require(volumes_->shape.size() == 4 && (volumes_->dtype == DType::f16 || volumes_->dtype == DType::f32), "volumes are not [n, X, Y, Z] of F16 or F32");
+    require(volumes_->shape.size() == 4 && (volumes_->dtype == DType::f16 || volumes_->dtype == DType::f32),
+            "volumes are not [n, X, Y, Z] of F16 or F32");
     checksums_ = file_.read<std::uint32_t>("checksums");
     usable_ = file_.read<std::uint8_t>("usable");
     if (file_.contains("scans")) {
@@ -159,9 +174,12 @@ class PackedCache {
       ids_.push_back(id.get<std::string>());
     }
     const std::size_t n = static_cast<std::size_t>(volumes_->shape[0]);
-    require(ids_.size() == n && checksums_.size() == n && usable_.size() == n, "ids, checksums and volumes differ in number");
-    for (std::size_t a = 0; a < 3; ++a) require(volumes_->shape[a + 1] == contract_.shape[a], "volumes and contract differ in shape");
-    for (std::size_t r = 0; r < n; ++r) require(rows_.emplace(ids_[r], static_cast<Index>(r)).second, "an id stands for two volumes");
+    require(ids_.size() == n && checksums_.size() == n && usable_.size() == n,
+            "ids, checksums and volumes differ in number");
+    for (std::size_t a = 0; a < 3; ++a)
+      require(volumes_->shape[a + 1] == contract_.shape[a], "volumes and contract differ in shape");
+    for (std::size_t r = 0; r < n; ++r)
+      require(rows_.emplace(ids_[r], static_cast<Index>(r)).second, "an id stands for two volumes");
     checked_ = std::vector<std::atomic<bool>>(n);
   }
 
@@ -175,7 +193,9 @@ class PackedCache {
   Index row_of(const std::string& id) const {
     const auto found = rows_.find(id);
     if (found == rows_.end())
-      throw Error(ErrorKind::argument, "cache.id", concat("holds no volume ", in_quotes(id), "; make the cache again from the present manifest"), file_.path());
+      throw Error(ErrorKind::argument, "cache.id",
+                  concat("holds no volume ", in_quotes(id), "; make the cache again from the present manifest"),
+                  file_.path());
     return found->second;
   }
 
@@ -191,12 +211,16 @@ class PackedCache {
     const Index each = contract_.shape[0] * contract_.shape[1] * contract_.shape[2];
     if (row < 0 || row >= size() || static_cast<Index>(to.size()) != each)
       fail(ErrorKind::argument, "cache.row", "cache: row ", row, " of ", size(), " into ", to.size(), " values");
-    const std::size_t r = static_cast<std::size_t>(row), bytes = static_cast<std::size_t>(each) * size_of(volumes_->dtype);
-    if (!usable(row)) fail(ErrorKind::argument, "cache.unusable", "cache: ", ids_[r], " could not be read when the cache was made");
+    const std::size_t r = static_cast<std::size_t>(row),
+                      bytes = static_cast<std::size_t>(each) * size_of(volumes_->dtype);
+    if (!usable(row))
+      fail(ErrorKind::argument, "cache.unusable", "cache: ", ids_[r], " could not be read when the cache was made");
     const std::span<const std::byte> raw = volumes_->bytes.subspan(r * bytes, bytes);
     if (!checked_[r].load(std::memory_order_relaxed)) {
       if (crc32_of(raw) != checksums_[r])
-        throw Error(ErrorKind::format, "cache.checksum", concat("volume ", ids_[r], " does not match its checksum: the cache is damaged, make it again"), file_.path());
+        throw Error(ErrorKind::format, "cache.checksum",
+                    concat("volume ", ids_[r], " does not match its checksum: the cache is damaged, make it again"),
+                    file_.path());
       checked_[r].store(true, std::memory_order_relaxed);
     }
     if (volumes_->dtype == DType::f32) {

@@ -43,8 +43,8 @@ inline Grid phantom_grid(const Extent3& shape) {
   Grid grid;
   for (std::size_t a = 0; a < 3; ++a)
     if (shape[a] < smallest[a] || shape[a] > largest[a])
-      fail(ErrorKind::argument, "phantom.shape", "phantom: shape ", describe(shape), ", expected between ", describe(smallest), " and ",
-           describe(largest));
+      fail(ErrorKind::argument, "phantom.shape", "phantom: shape ", describe(shape), ", expected between ",
+           describe(smallest), " and ", describe(largest));
   grid.shape = shape;
   // Voxel axes run to the left, to the back and up; world axes of NIfTI run to the right, to the front and up.
   constexpr double sign[3] = {-1, -1, 1};
@@ -61,13 +61,15 @@ inline Grid phantom_grid(const Extent3& shape) {
 /// Throws Error (argument).
 inline PhantomTissues render_tissues(Context<Cpu>& ctx, const PhantomPerson& person, double age, std::uint32_t visit,
                                      const Extent3& shape) {
-  if (!(age >= 0 && age <= 120)) fail(ErrorKind::argument, "phantom.age", "phantom: an age of ", age, " years, expected 0 to 120");
+  if (!(age >= 0 && age <= 120))
+    fail(ErrorKind::argument, "phantom.age", "phantom: an age of ", age, " years, expected 0 to 120");
   PhantomTissues result;
   result.grid = phantom_grid(shape);
   result.age = age;
   const Index voxels = voxel_count(shape), plane = shape[1] * shape[2];
   for (std::size_t t = 0; t < tissue_count; ++t) {
-    const bool of_tumour = t == static_cast<std::size_t>(Tissue::necrosis) || t == static_cast<std::size_t>(Tissue::tumour) ||
+    const bool of_tumour = t == static_cast<std::size_t>(Tissue::necrosis) ||
+                           t == static_cast<std::size_t>(Tissue::tumour) ||
                            t == static_cast<std::size_t>(Tissue::oedema);
     if (person.has_tumour() || !of_tumour) result.maps[t].assign(static_cast<std::size_t>(voxels), 0.0f);
   }
@@ -94,14 +96,16 @@ inline PhantomTissues render_tissues(Context<Cpu>& ctx, const PhantomPerson& per
         const double y = (static_cast<double>(fj) + 0.5) * step[1] - 0.5 * phantom_cover[1];
         TissueShares* row = slice.data() + fj / per[1] * shape[2];
         for (Index fk = 0; fk < fine[2]; ++fk)
-          b.sample(fk, x, y, (static_cast<double>(fk) + 0.5) * step[2] - 0.5 * phantom_cover[2], weight, row[fk / per[2]]);
+          b.sample(fk, x, y, (static_cast<double>(fk) + 0.5) * step[2] - 0.5 * phantom_cover[2], weight,
+                   row[fk / per[2]]);
       }
     }
     std::array<double, tissue_count> sum{};
     for (std::size_t v = 0; v < slice.size(); ++v)
       for (std::size_t t = 0; t < tissue_count; ++t) {
         sum[t] += slice[v][t];
-        if (!result.maps[t].empty()) result.maps[t][static_cast<std::size_t>(i * plane) + v] = static_cast<float>(slice[v][t]);
+        if (!result.maps[t].empty())
+          result.maps[t][static_cast<std::size_t>(i * plane) + v] = static_cast<float>(slice[v][t]);
       }
     sums[static_cast<std::size_t>(i)] = sum;
   });

@@ -15,7 +15,20 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 /// In the order of painting. `vessel` takes up contrast; `lesion` is white matter that is bright on T2 and FLAIR.
-enum class Tissue { necrosis, tumour, hippocampus, ventricle, vessel, fluid, putamen, deep, cortex, oedema, lesion, white };
+enum class Tissue {
+  necrosis,
+  tumour,
+  hippocampus,
+  ventricle,
+  vessel,
+  fluid,
+  putamen,
+  deep,
+  cortex,
+  oedema,
+  lesion,
+  white
+};
 inline constexpr std::size_t tissue_count = 12;
 /// Shares of a voxel; their sum is the share that lies in the head.
 using TissueShares = std::array<double, tissue_count>;
@@ -28,8 +41,8 @@ class Anatomy {
   Anatomy(const PhantomPerson& person, double age, std::uint32_t visit, const Extent3& fine, double mm)
       : p_(person), s_(state_at(person, age)), edge_(0.3 + 0.75 * mm),
         folds_(std::make_shared<const FoldTable>(person.seed, person.subject)),
-        fields_{field(fine, {5, 6, 5}, 1), field(fine, {5, 6, 5}, 2), field(fine, {5, 6, 5}, 3), field(fine, {7, 8, 7}, 4),
-                field(fine, {9, 11, 9}, 5)} {
+        fields_{field(fine, {5, 6, 5}, 1), field(fine, {5, 6, 5}, 2), field(fine, {5, 6, 5}, 3),
+                field(fine, {7, 8, 7}, 4), field(fine, {9, 11, 9}, 5)} {
     PhantomDraw session(person.seed, person.subject, static_cast<std::uint32_t>(PhantomStream::session) + visit);
     for (double& m : move_) m = session.normal(0.4);
     for (std::size_t a = 0; a < 3; ++a) scale_[a] = person.size * person.aspect[a];
@@ -73,8 +86,9 @@ class Anatomy {
 
     if (p_.has_tumour()) {
       const PhantomTumour& t = p_.tumour;
-      const double u = std::sqrt(square(head.x - t.centre[0]) + square(head.y - t.centre[1]) + square(head.z - t.centre[2])) *
-                       (1 + 0.11 * irregular + 0.10 * fields_[3].at(k));
+      const double u =
+          std::sqrt(square(head.x - t.centre[0]) + square(head.y - t.centre[1]) + square(head.z - t.centre[2])) *
+          (1 + 0.11 * irregular + 0.10 * fields_[3].at(k));
       const double inside = soft((upper + 2) / 3);
       if (t.necrosis > 0) take(Tissue::necrosis, soft((t.necrosis * t.radius - u) / edge_) * inside);
       take(Tissue::tumour, soft((t.radius - u) / edge_) * inside);
@@ -91,7 +105,8 @@ class Anatomy {
     if (p_.has_tumour() && p_.tumour.oedema > 0.5) {
       const PhantomTumour& t = p_.tumour;
       const double u =
-          std::sqrt(square(head.x - t.centre[0]) + square(head.y - t.centre[1]) + square(head.z - t.centre[2])) * (1 + 0.18 * irregular);
+          std::sqrt(square(head.x - t.centre[0]) + square(head.y - t.centre[1]) + square(head.z - t.centre[2])) *
+          (1 + 0.18 * irregular);
       take(Tissue::oedema, 0.85 * soft((t.radius + t.oedema - u) / 2.5) * soft((upper - 3) / 2));
     }
     if (s_.lesion_mm > 0 && m.x < 48) {
@@ -108,7 +123,8 @@ class Anatomy {
 
   SmoothField field(const Extent3& shape, const Extent3& knots, std::uint32_t number) const {
     return SmoothField(shape, knots,
-                       Philox(p_.seed, Purpose::phantom, static_cast<std::uint32_t>(PhantomStream::anatomy) + 4096 * number, p_.subject));
+                       Philox(p_.seed, Purpose::phantom,
+                              static_cast<std::uint32_t>(PhantomStream::anatomy) + 4096 * number, p_.subject));
   }
 
   double cerebellum_grey(const Point& m, double depth, double w) const {
@@ -141,17 +157,20 @@ class Anatomy {
     }
     // The Sylvian fissure, rising to the back, and the insula at its end.
     if (m.x > 14 && m.y > -50 && m.y < 40) {
-      const double v = m.z + 2.5 - 0.45 * m.y + 2.0 * fields_[3].at(k) + 1.5 * irregular, end = 36 - 1.4 * std::clamp(-20 - m.y, 0.0, 14.0);
+      const double v = m.z + 2.5 - 0.45 * m.y + 2.0 * fields_[3].at(k) + 1.5 * irregular,
+                   end = 36 - 1.4 * std::clamp(-20 - m.y, 0.0, 14.0);
       const double open = s_.sylvian_mm * soft((m.x - 30) / 8);
       cleft(std::hypot(v, std::hypot(std::max(0.0, end - m.x), std::max(0.0, std::abs(m.y + 6) - 29))), 0.25 + open);
       const double sheet = m.x - 37 + 0.014 * square(m.y + 6) + 0.012 * v * v + 0.8 * irregular;
-      cleft(std::hypot(sheet, std::hypot(std::max(0.0, std::abs(v - 1) - 11), std::max(0.0, std::abs(m.y + 8) - 20))), 0.25 + 0.6 * open);
+      cleft(std::hypot(sheet, std::hypot(std::max(0.0, std::abs(v - 1) - 11), std::max(0.0, std::abs(m.y + 8) - 20))),
+            0.25 + 0.6 * open);
     }
     // Sulci.
     const double core = ellipsoid_depth(m.x, m.y + 5, m.z - 1, 37, 50, 23);  // no sulci around the deep grey matter
     const double deepest = (medial < outer ? 9.0 : 14.5) + 2.0 * fields_[3].at(k) + 2.0 * irregular;
     if (nearest < deepest + t + 4 && stem < 2 && core < t + 4) {
-      const double r = std::sqrt(square(m.x / 66) + square(m.y / 82) + square((m.z - 4) / 58)) + 1e-6, shrink = std::min(0.92 / r, 3.0);
+      const double r = std::sqrt(square(m.x / 66) + square(m.y / 82) + square((m.z - 4) / 58)) + 1e-6,
+                   shrink = std::min(0.92 / r, 3.0);
       const double beside = soft((outer - medial) / 5);  // how much nearer the middle wall is
       const double side = q.x < 0 ? -1.0 : 1.0;
       const double lean = 0.22 * std::max(nearest, 0.0);  // sulci do not stand quite upright
@@ -164,9 +183,11 @@ class Anatomy {
              nz = (1 - beside) * (q.z - 4) / square(58);
       const double length = 1.0 / (std::sqrt(nx * nx + ny * ny + nz * nz) + 1e-9);
       nx *= length, ny *= length, nz *= length;
-      const double along = nx * static_cast<double>(f.x) + ny * static_cast<double>(f.y) + nz * static_cast<double>(f.z);
-      const double slope = std::sqrt(square(static_cast<double>(f.x) - along * nx) + square(static_cast<double>(f.y) - along * ny) +
-                                     square(static_cast<double>(f.z) - along * nz));
+      const double along =
+          nx * static_cast<double>(f.x) + ny * static_cast<double>(f.y) + nz * static_cast<double>(f.z);
+      const double slope =
+          std::sqrt(square(static_cast<double>(f.x) - along * nx) + square(static_cast<double>(f.y) - along * ny) +
+                    square(static_cast<double>(f.z) - along * nz));
       const double stretch = (1 - beside) * std::min(r / 0.92, 1.0) + beside;
       const double sheet = std::abs(static_cast<double>(f.g)) / std::max(slope, 0.13) * stretch;
       const double half = s_.sulcus_mm * (0.7 + 0.9 * std::exp(-std::max(nearest, 0.0) / 5));
@@ -184,8 +205,10 @@ class Anatomy {
     lateral = std::min(lateral, m.x - 0.9);  // the septum
     take(Tissue::ventricle, soft(lateral / w));
     // Third ventricle, aqueduct and fourth ventricle.
-    const double third = soft_sheet(m.x, s_.third_mm, w) * soft((13 - std::abs(q.y + 5)) / 3) * soft((9 - std::abs(q.z + 9)) / 3);
-    const double fourth = soft(ellipsoid_depth(m.x, q.y - 22, q.z + 37, 7 + 0.6 * s_.third_mm, 3.2 + 0.4 * s_.third_mm, 9) / w);
+    const double third =
+        soft_sheet(m.x, s_.third_mm, w) * soft((13 - std::abs(q.y + 5)) / 3) * soft((9 - std::abs(q.z + 9)) / 3);
+    const double fourth =
+        soft(ellipsoid_depth(m.x, q.y - 22, q.z + 37, 7 + 0.6 * s_.third_mm, 3.2 + 0.4 * s_.third_mm, 9) / w);
     take(Tissue::fluid, std::max(third, fourth));
     take(Tissue::fluid, 0.8 * soft(bed_.depth(m) / w));  // what a shrunken hippocampus leaves
   }
@@ -201,7 +224,8 @@ class Anatomy {
     const double pallidum = ellipsoid_depth(x + 7, m.y + 13, m.z + 6, 3.2, 8.5, 5);
     take(Tissue::deep, soft(std::max({thalamus, caudate_.depth(m), amygdala, accumbens}) / w));
     take(Tissue::deep, 0.45 * soft(pallidum / w));
-    take(Tissue::deep, 0.5 * soft(ellipsoid_depth(m.x - 6, m.y - 6, m.z + 15, 3, 3.5, 3.5) / w));  // red nucleus and substantia nigra
+    take(Tissue::deep,
+         0.5 * soft(ellipsoid_depth(m.x - 6, m.y - 6, m.z + 15, 3, 3.5, 3.5) / w));  // red nucleus and substantia nigra
   }
 
   static double vessel(const Point& m, double hull) {

@@ -45,12 +45,19 @@ inline constexpr std::array<const char*, 4> modality_names = {"T1", "T2", "FLAIR
 inline constexpr int phantom_sites = 6;
 
 /// Streams of a subject's random numbers.
-enum class PhantomStream : std::uint32_t { person = 0, anatomy = 1, labels = 2, visits = 3, session = 16 };  // session + visit
+enum class PhantomStream : std::uint32_t {
+  person = 0,
+  anatomy = 1,
+  labels = 2,
+  visits = 3,
+  session = 16
+};  // session + visit
 
 /// Numbers one after the other from a stream: for laws that draw a handful.
 class PhantomDraw {
  public:
-  PhantomDraw(std::uint64_t seed, std::uint32_t subject, std::uint32_t stream) : rng_(seed, Purpose::phantom, stream, subject) {}
+  PhantomDraw(std::uint64_t seed, std::uint32_t subject, std::uint32_t stream)
+      : rng_(seed, Purpose::phantom, stream, subject) {}
   // Every draw takes a block of its own.
   double normal(double sd = 1.0) { return sd * rng_.normal(4 * next_++); }
   double uniform(double from, double to) { return from + (to - from) * static_cast<double>(rng_.uniform(4 * next_++)); }
@@ -80,7 +87,8 @@ struct PhantomPerson {
   int site = 0;
   double size = 1;
   std::array<double, 3> aspect{1, 1, 1};
-  double age_offset = 0, ventricles = 0, asymmetry = 0, ventricle_rate = 0, hippocampi = 0, cortex = 0, gap = 0, duration = 0;
+  double age_offset = 0, ventricles = 0, asymmetry = 0, ventricle_rate = 0, hippocampi = 0, cortex = 0, gap = 0,
+         duration = 0;
   PhantomTumour tumour;
 
   bool has_tumour() const { return disease == Disease::GBM || disease == Disease::glioma; }
@@ -97,7 +105,8 @@ inline PhantomTumour draw_tumour(PhantomDraw& draw, Idh1 idh1) {
   PhantomTumour t;
   for (;;) {  // in the white matter of one hemisphere, away from the midline
     t.centre = {draw.uniform(-48, 48), draw.uniform(-52, 50), draw.uniform(-12, 40)};
-    const double r = std::sqrt(std::pow(t.centre[0] / 52, 2) + std::pow(t.centre[1] / 66, 2) + std::pow(t.centre[2] / 52, 2));
+    const double r =
+        std::sqrt(std::pow(t.centre[0] / 52, 2) + std::pow(t.centre[1] / 66, 2) + std::pow(t.centre[2] / 52, 2));
     if (r > 0.35 && r < 0.80 && std::abs(t.centre[0]) > 20) break;
   }
   // One in seven wild types looks like a mutant, and one in six mutants like a wild type.
@@ -153,8 +162,8 @@ struct PhantomState {
   double cortex_mm = 0;                                                // thickness of the ribbon
   double gap_mm = 0;                                                   // fluid between skull and brain
   double sulcus_mm = 0, fissure_mm = 0, sylvian_mm = 0, third_mm = 0;  // half widths
-  double lesion_mm = 0;                                                // reach of white-matter lesions around the ventricles
-  double dementia_years = 0;                                           // duration weighted by how far the disease has gone; 0 for others
+  double lesion_mm = 0;       // reach of white-matter lesions around the ventricles
+  double dementia_years = 0;  // duration weighted by how far the disease has gone; 0 for others
 };
 
 inline PhantomState state_at(const PhantomPerson& p, double age) {
@@ -207,8 +216,9 @@ struct PhantomSite {
   double bias, gain, noise, blur_mm;
 };
 inline PhantomSite phantom_site(int site) {
-  constexpr PhantomSite table[phantom_sites] = {{0.05, 100, 0.020, 0.0}, {0.09, 420, 0.032, 0.4}, {0.13, 1000, 0.045, 0.0},
-                                                {0.05, 900, 0.030, 0.8}, {0.09, 260, 0.024, 0.6}, {0.13, 640, 0.038, 0.2}};
+  constexpr PhantomSite table[phantom_sites] = {{0.05, 100, 0.020, 0.0},  {0.09, 420, 0.032, 0.4},
+                                                {0.13, 1000, 0.045, 0.0}, {0.05, 900, 0.030, 0.8},
+                                                {0.09, 260, 0.024, 0.6},  {0.13, 640, 0.038, 0.2}};
   if (site < 0 || site >= phantom_sites)
     fail(ErrorKind::argument, "phantom.site", "phantom: site ", site, " is outside [0, ", phantom_sites, ")");
   return table[site];

@@ -26,10 +26,12 @@ inline std::array<double, tissue_count> tissue_signals(Modality modality, const 
   const auto at = [&](Tissue t) -> double& { return s[static_cast<std::size_t>(t)]; };
   const double white = at(Tissue::white);
   for (const Tissue t : {Tissue::cortex, Tissue::hippocampus}) at(t) += 0.0025 * (age - 50) * (white - at(t)) / 0.38;
-  if (person.disease == Disease::PD && (modality == Modality::T2 || modality == Modality::FLAIR)) at(Tissue::putamen) -= 0.16;
+  if (person.disease == Disease::PD && (modality == Modality::T2 || modality == Modality::FLAIR))
+    at(Tissue::putamen) -= 0.16;
   if (person.has_tumour()) {
     // Mutants are more even and brighter on T2; what takes up contrast is bright on T1c only.
-    if (person.idh1 == Idh1::mutant && modality != Modality::T1 && modality != Modality::T1c) at(Tissue::tumour) += 0.12;
+    if (person.idh1 == Idh1::mutant && modality != Modality::T1 && modality != Modality::T1c)
+      at(Tissue::tumour) += 0.12;
     if (modality == Modality::T1c) at(Tissue::tumour) += 1.1 * person.tumour.enhancement;
   }
   return s;
@@ -44,7 +46,8 @@ inline void blur_axis(Context<Cpu>& ctx, float* v, const Extent3& n, int axis, d
   std::vector<float> w(static_cast<std::size_t>(2 * radius + 1));
   float total = 0;
   for (Index r = -radius; r <= radius; ++r)
-    total += w[static_cast<std::size_t>(r + radius)] = static_cast<float>(std::exp(-0.5 * static_cast<double>(r * r) / (sigma * sigma)));
+    total += w[static_cast<std::size_t>(r + radius)] =
+        static_cast<float>(std::exp(-0.5 * static_cast<double>(r * r) / (sigma * sigma)));
   for (float& x : w) x /= total;
   // Lines along the axis, `width` of them side by side in memory.
   const Index stride = axis == 0 ? n[1] * n[2] : axis == 1 ? n[2] : 1, extent = n[static_cast<std::size_t>(axis)];
@@ -93,20 +96,24 @@ inline Volume render_image(Context<Cpu>& ctx, const PhantomPerson& person, const
   });
   constexpr float mask_level = 0.5f, least = 1e-3f;
   if (!options.scanner) {
-    for (Index v = 0; v < image.size(); ++v) out[v] = head[static_cast<std::size_t>(v)] > mask_level ? std::max(out[v], least) : 0.0f;
+    for (Index v = 0; v < image.size(); ++v)
+      out[v] = head[static_cast<std::size_t>(v)] > mask_level ? std::max(out[v], least) : 0.0f;
     return image;
   }
 
   const PhantomSite site = phantom_site(person.site);
   for (int a = 0; a < 3; ++a)
-    detail::phantom::blur_axis(
-        ctx, out, n, a, site.blur_mm * static_cast<double>(n[static_cast<std::size_t>(a)]) / phantom_cover[static_cast<std::size_t>(a)]);
-  const std::uint32_t session =
-      static_cast<std::uint32_t>(PhantomStream::session) + 1024 * (1 + options.visit) + static_cast<std::uint32_t>(options.modality);
+    detail::phantom::blur_axis(ctx, out, n, a,
+                               site.blur_mm * static_cast<double>(n[static_cast<std::size_t>(a)]) /
+                                   phantom_cover[static_cast<std::size_t>(a)]);
+  const std::uint32_t session = static_cast<std::uint32_t>(PhantomStream::session) + 1024 * (1 + options.visit) +
+                                static_cast<std::uint32_t>(options.modality);
   PhantomDraw draw(person.seed, person.subject, session);
   const double gain = site.gain * std::exp(draw.normal(0.1));
-  const detail::phantom::SmoothField of_site(n, {3, 4, 3}, Philox(777, Purpose::phantom, 3, static_cast<std::uint32_t>(person.site)));
-  const detail::phantom::SmoothField of_session(n, {3, 4, 3}, Philox(person.seed, Purpose::phantom, session + (1u << 24), person.subject));
+  const detail::phantom::SmoothField of_site(n, {3, 4, 3},
+                                             Philox(777, Purpose::phantom, 3, static_cast<std::uint32_t>(person.site)));
+  const detail::phantom::SmoothField of_session(
+      n, {3, 4, 3}, Philox(person.seed, Purpose::phantom, session + (1u << 24), person.subject));
   const Philox noise(person.seed, Purpose::noise, session, person.subject);
   ctx.parallel(n[0], [&](Index i) {
     detail::phantom::SmoothField bias = of_site, drift = of_session;
@@ -128,7 +135,8 @@ inline Volume render_image(Context<Cpu>& ctx, const PhantomPerson& person, const
         const std::size_t pair = number >> 1 & 1;
         const double normal = Philox::box_muller(bits[2 * pair], bits[2 * pair + 1], (number & 1) != 0);
         const double field = std::exp(site.bias * bias.at(k) + 0.02 * drift.at(k));
-        out[at] = std::max(static_cast<float>(gain * (static_cast<double>(out[at]) * field + site.noise * normal)), least);
+        out[at] =
+            std::max(static_cast<float>(gain * (static_cast<double>(out[at]) * field + site.noise * normal)), least);
       }
     }
   });

@@ -37,7 +37,8 @@ inline double join(double a, double b, double k) {
 /// Depth in an ellipsoid with half axes r around the origin, exact at its surface to first order.
 inline double ellipsoid_depth(double x, double y, double z, double rx, double ry, double rz) {
   const double a = x / rx, b = y / ry, c = z / rz;
-  const double one = std::sqrt(a * a + b * b + c * c) + 1e-9, two = std::sqrt(square(a / rx) + square(b / ry) + square(c / rz)) + 1e-9;
+  const double one = std::sqrt(a * a + b * b + c * c) + 1e-9,
+               two = std::sqrt(square(a / rx) + square(b / ry) + square(c / rz)) + 1e-9;
   return (1 - one) * one / two;
 }
 
@@ -62,16 +63,16 @@ class Tube {
 
   /// Depth of p; below -reach it may be any smaller number.
   double depth(const Point& p, double reach = 4) const {
-    if (p.x < low_.x - reach || p.x > high_.x + reach || p.y < low_.y - reach || p.y > high_.y + reach || p.z < low_.z - reach ||
-        p.z > high_.z + reach)
+    if (p.x < low_.x - reach || p.x > high_.x + reach || p.y < low_.y - reach || p.y > high_.y + reach ||
+        p.z < low_.z - reach || p.z > high_.z + reach)
       return -1e3;
     double best = -1e3;
     for (std::size_t i = 0; i < inverse_.size(); ++i) {
       const TubeKnot &a = knots_[i], &b = knots_[i + 1];
       const double dx = b.x - a.x, dy = b.y - a.y, dz = b.z - a.z, px = p.x - a.x, py = p.y - a.y, pz = p.z - a.z;
       const double t = std::clamp((px * dx + py * dy + pz * dz) * inverse_[i], 0.0, 1.0);
-      best =
-          std::max(best, a.radius + t * (b.radius - a.radius) - std::sqrt(square(px - t * dx) + square(py - t * dy) + square(pz - t * dz)));
+      best = std::max(best, a.radius + t * (b.radius - a.radius) -
+                                std::sqrt(square(px - t * dx) + square(py - t * dy) + square(pz - t * dz)));
     }
     return best;
   }
@@ -96,19 +97,22 @@ class SmoothField {
     plane_.assign(static_cast<std::size_t>(knots_[1] * knots_[2]), 0.0);
     for (Index a = 0; a < knots_[0]; ++a) {
       const double w = weights_[0][static_cast<std::size_t>(i * knots_[0] + a)];
-      for (std::size_t j = 0; j < plane_.size(); ++j) plane_[j] += w * coefficients_[static_cast<std::size_t>(a) * plane_.size() + j];
+      for (std::size_t j = 0; j < plane_.size(); ++j)
+        plane_[j] += w * coefficients_[static_cast<std::size_t>(a) * plane_.size() + j];
     }
   }
   void start_row(Index j) {
     row_.assign(static_cast<std::size_t>(knots_[2]), 0.0);
     for (Index b = 0; b < knots_[1]; ++b) {
       const double w = weights_[1][static_cast<std::size_t>(j * knots_[1] + b)];
-      for (std::size_t c = 0; c < row_.size(); ++c) row_[c] += w * plane_[static_cast<std::size_t>(b) * row_.size() + c];
+      for (std::size_t c = 0; c < row_.size(); ++c)
+        row_[c] += w * plane_[static_cast<std::size_t>(b) * row_.size() + c];
     }
   }
   double at(Index k) const {
     double v = 0;
-    for (std::size_t c = 0; c < row_.size(); ++c) v += row_[c] * weights_[2][static_cast<std::size_t>(k) * row_.size() + c];
+    for (std::size_t c = 0; c < row_.size(); ++c)
+      v += row_[c] * weights_[2][static_cast<std::size_t>(k) * row_.size() + c];
     return v;
   }
 
@@ -138,7 +142,8 @@ class SmoothField {
 /// the template are the same for everybody and mirrored between the hemispheres; every person adds weaker ones of their own.
 class FoldTable {
  public:
-  FoldTable(std::uint64_t seed, std::uint32_t subject) : table_(static_cast<std::size_t>(nodes[0] * nodes[1] * nodes[2])) {
+  FoldTable(std::uint64_t seed, std::uint32_t subject)
+      : table_(static_cast<std::size_t>(nodes[0] * nodes[1] * nodes[2])) {
     add(Philox(4242, Purpose::phantom, 1, 0), 32, 1.0, true);
     add(Philox(seed, Purpose::phantom, 1 << 20, subject), 16, own_share, false);
   }
@@ -179,7 +184,8 @@ class FoldTable {
       const std::uint64_t draw = 8 * static_cast<std::uint64_t>(w);
       const double d[3] = {rng.normal(draw), rng.normal(draw + 1), rng.normal(draw + 2)};
       const double norm = std::sqrt(square(d[0]) + square(d[1]) + square(d[2])) + 1e-9;
-      const double k = 2 * 3.14159265358979 / wavelength * (1 + 0.15 * (2 * static_cast<double>(rng.uniform(draw + 4)) - 1));
+      const double k =
+          2 * 3.14159265358979 / wavelength * (1 + 0.15 * (2 * static_cast<double>(rng.uniform(draw + 4)) - 1));
       const double kx = k * d[0] / norm, ky = k * d[1] / norm, kz = k * d[2] / norm,
                    phase = 6.28318530717959 * static_cast<double>(rng.uniform(draw + 5));
       for (std::size_t i = 0; i < cz.size(); ++i) {
@@ -193,7 +199,8 @@ class FoldTable {
           if (square(x / 72) + square(y / 92) > 1) continue;
           const double a = kx * (mirrored ? std::abs(x) : x) + ky * y + phase;
           const float c = static_cast<float>(std::cos(a)), s = static_cast<float>(std::sin(a));
-          const float gx = static_cast<float>(mirrored && x < 0 ? -kx : kx), gy = static_cast<float>(ky), gz = static_cast<float>(kz);
+          const float gx = static_cast<float>(mirrored && x < 0 ? -kx : kx), gy = static_cast<float>(ky),
+                      gz = static_cast<float>(kz);
           Value* v = table_.data() + (i * nodes[1] + j) * nodes[2];
           for (std::size_t l = 0; l < cz.size(); ++l) {
             const float slope = -(s * cz[l] + c * sz[l]);

@@ -24,12 +24,14 @@ inline double cerebrum_depth(const Point& m) {
   const double x = m.x * (1 - 0.0011 * m.y) + 0.4, z = m.z - 4;  // narrower in front
   const double rz = z > 0 ? 60 : 35, a = x / 65, b = m.y / 81, c = z / rz;
   const double flat = std::sqrt(std::sqrt(square(a * a) + square(b * b) + square(c * c)));
-  const double one = std::sqrt(a * a + b * b + c * c) + 1e-9, two = std::sqrt(square(a / 65) + square(b / 81) + square(c / rz)) + 1e-9;
+  const double one = std::sqrt(a * a + b * b + c * c) + 1e-9,
+               two = std::sqrt(square(a / 65) + square(b / 81) + square(c / rz)) + 1e-9;
   return join((1 - 0.62 * one - 0.38 * flat) * one / two, temporal.depth(m, 30), 5);
 }
 
 inline double cerebellum_depth(const Point& m) {
-  return join(ellipsoid_depth(m.x - 21, m.y - 42, m.z + 42, 28, 26, 20), ellipsoid_depth(m.x, m.y - 40, m.z + 37, 13, 23, 22), 5);
+  return join(ellipsoid_depth(m.x - 21, m.y - 42, m.z + 42, 28, 26, 20),
+              ellipsoid_depth(m.x, m.y - 40, m.z + 37, 13, 23, 22), 5);
 }
 
 /// Height in which a lateral ventricle is round: it is flat and droops to the side.
@@ -41,20 +43,27 @@ inline Tube ventricle_tube(double k) {
   const auto knot = [&](double x, double y, double z, double r, double move) {
     return TubeKnot{x + move * out, y, upright(x + move * out, z), r * k};
   };
-  return Tube({knot(10.5, -41, -5, 2.2, 1), knot(8, -30, 2, 4.6, 1), knot(9.5, -12, 10.5, 4.0, 1), knot(13, 6, 11.5, 3.9, 1),
-               knot(23.5, 21, 3, 5.2, 0.6), knot(24, 45 + 2 * (k - 1), -3, 1.6, 0.3), knot(24, 27, 0, 4.0, 0.5),
-               knot(33.5, 14, -11, 2.1, 0.2), knot(32.5, -6, -21.5, 1.8, 0)});
+  return Tube({knot(10.5, -41, -5, 2.2, 1), knot(8, -30, 2, 4.6, 1), knot(9.5, -12, 10.5, 4.0, 1),
+               knot(13, 6, 11.5, 3.9, 1), knot(23.5, 21, 3, 5.2, 0.6), knot(24, 45 + 2 * (k - 1), -3, 1.6, 0.3),
+               knot(24, 27, 0, 4.0, 0.5), knot(33.5, 14, -11, 2.1, 0.2), knot(32.5, -6, -21.5, 1.8, 0)});
 }
 
 /// From its head below the amygdala up and back to the tail behind the thalamus.
 inline Tube hippocampus_tube(double k) {
-  return Tube(
-      {{21, -9, -27.5, 5.2 * k}, {25.5, 1, -25, 5.0 * k}, {28.5, 11, -19, 4.3 * k}, {24.5, 20, -10, 3.0 * k}, {20, 23, -4, 1.8 * k}});
+  return Tube({{21, -9, -27.5, 5.2 * k},
+               {25.5, 1, -25, 5.0 * k},
+               {28.5, 11, -19, 4.3 * k},
+               {24.5, 20, -10, 3.0 * k},
+               {20, 23, -4, 1.8 * k}});
 }
 
 /// Head and tail along the ventricle, which pushes it aside by w mm.
 inline Tube caudate_tube(double w) {
-  return Tube({{15 + w, -35, -7, 4.5}, {15.5 + w, -27, 3, 5}, {18 + w, -12, 12, 3.3}, {19.5 + w, 4, 13.5, 2.4}, {25 + w, 16, 5, 1.6}});
+  return Tube({{15 + w, -35, -7, 4.5},
+               {15.5 + w, -27, 3, 5},
+               {18 + w, -12, 12, 3.3},
+               {19.5 + w, 4, 13.5, 2.4},
+               {25 + w, 16, 5, 1.6}});
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI::detail::phantom

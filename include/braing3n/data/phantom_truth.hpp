@@ -21,11 +21,12 @@ struct PhantomTruth {
   double oedema = 0;
 };
 
-inline constexpr std::array<const char*, 9> phantom_truth_columns = {"brain_ml",      "grey_matter_ml", "white_matter_ml",
-                                                                     "ventricles_ml", "hippocampi_ml",  "tumour_ml",
-                                                                     "enhancing_ml",  "necrosis_ml",    "oedema_ml"};
+inline constexpr std::array<const char*, 9> phantom_truth_columns = {
+    "brain_ml",  "grey_matter_ml", "white_matter_ml", "ventricles_ml", "hippocampi_ml",
+    "tumour_ml", "enhancing_ml",   "necrosis_ml",     "oedema_ml"};
 inline std::array<double, 9> phantom_truth_values(const PhantomTruth& t) {
-  return {t.brain, t.grey_matter, t.white_matter, t.ventricles, t.hippocampi, t.tumour, t.enhancing, t.necrosis, t.oedema};
+  return {t.brain,  t.grey_matter, t.white_matter, t.ventricles, t.hippocampi,
+          t.tumour, t.enhancing,   t.necrosis,     t.oedema};
 }
 
 /// What a person of that age has by the laws alone, without rendering. The constants are fits to 350 rendered heads, around which

@@ -34,15 +34,19 @@ class Prefetcher {
   using Make = std::function<Item(Context<Cpu>&, Index)>;
 
   Prefetcher(Make make, Index begin, Index end, const PrefetchOptions& options)
-      : make_(std::move(make)), wanted_(begin), ticket_(begin), end_(end), slots_(static_cast<std::size_t>(std::max(1, options.depth))) {
+      : make_(std::move(make)), wanted_(begin), ticket_(begin), end_(end),
+        slots_(static_cast<std::size_t>(std::max(1, options.depth))) {
     if (options.threads < 1 || options.threads > 64 || options.depth < 1 || options.depth > 4096)
-      fail(ErrorKind::argument, "prefetch.options", "prefetch: ", options.threads, " threads and a depth of ", options.depth, ", expected 1 to 64 and 1 to 4096");
-    for (int t = 0; t < options.threads; ++t) contexts_.push_back(std::make_unique<Context<Cpu>>(CpuOptions{.threads = 1}));
+      fail(ErrorKind::argument, "prefetch.options", "prefetch: ", options.threads, " threads and a depth of ",
+           options.depth, ", expected 1 to 64 and 1 to 4096");
+    for (int t = 0; t < options.threads; ++t)
+      contexts_.push_back(std::make_unique<Context<Cpu>>(CpuOptions{.threads = 1}));
     try {
       for (auto& context : contexts_) threads_.emplace_back([this, c = context.get()] { work(*c); });
     } catch (const std::system_error&) {
       stop();
-      fail(ErrorKind::environment, "prefetch.threads", "prefetch: the machine gives no more than ", threads_.size(), " of ", options.threads, " threads");
+      fail(ErrorKind::environment, "prefetch.threads", "prefetch: the machine gives no more than ", threads_.size(),
+           " of ", options.threads, " threads");
     }
   }
   ~Prefetcher() { stop(); }
@@ -95,7 +99,8 @@ class Prefetcher {
   void work(Context<Cpu>& context) {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      room_.wait(lock, [&] { return stop_ || ticket_ >= end_ || ticket_ < wanted_ + static_cast<Index>(slots_.size()); });
+      room_.wait(lock,
+                 [&] { return stop_ || ticket_ >= end_ || ticket_ < wanted_ + static_cast<Index>(slots_.size()); });
       if (stop_ || ticket_ >= end_) return;
       const Index position = ticket_++;
       lock.unlock();

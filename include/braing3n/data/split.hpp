@@ -25,14 +25,17 @@ struct SplitPart {
 };
 
 /// subjects: each once, with its stratum ("" for all: no stratification). Shares must sum to 1. Throws Error (argument).
-inline Split split_subjects(const std::map<std::string, std::string>& subjects, const std::vector<SplitPart>& parts, std::uint64_t seed) {
+inline Split split_subjects(const std::map<std::string, std::string>& subjects, const std::vector<SplitPart>& parts,
+                            std::uint64_t seed) {
   double sum = 0;
   for (const SplitPart& p : parts) {
     if (!(p.share > 0 && p.share <= 1) || p.name.empty())
-      fail(ErrorKind::argument, "split.share", "split: set ", in_quotes(p.name), " with a share of ", p.share, ", expected a name and a share between 0 and 1");
+      fail(ErrorKind::argument, "split.share", "split: set ", in_quotes(p.name), " with a share of ", p.share,
+           ", expected a name and a share between 0 and 1");
     sum += p.share;
   }
-  if (parts.empty() || std::abs(sum - 1) > 1e-9) fail(ErrorKind::argument, "split.share", "split: the shares sum to ", sum, ", expected 1");
+  if (parts.empty() || std::abs(sum - 1) > 1e-9)
+    fail(ErrorKind::argument, "split.share", "split: the shares sum to ", sum, ", expected 1");
   if (subjects.size() < parts.size())
     fail(ErrorKind::argument, "split.few", "split: ", subjects.size(), " subjects cannot fill ", parts.size(), " sets");
 
@@ -51,7 +54,8 @@ inline Split split_subjects(const std::map<std::string, std::string>& subjects, 
   std::vector<double> given(parts.size(), 0);
   double all = 0;
   for (auto& [stratum, drawn] : strata) {
-    std::sort(drawn.begin(), drawn.end(), [](const Drawn& a, const Drawn& b) { return a.key != b.key ? a.key < b.key : a.subject < b.subject; });
+    std::sort(drawn.begin(), drawn.end(),
+              [](const Drawn& a, const Drawn& b) { return a.key != b.key ? a.key < b.key : a.subject < b.subject; });
     for (const Drawn& d : drawn) {
       all += 1;
       std::size_t best = 0;
@@ -62,12 +66,15 @@ inline Split split_subjects(const std::map<std::string, std::string>& subjects, 
     }
   }
   for (std::size_t p = 0; p < parts.size(); ++p)
-    if (given[p] == 0) fail(ErrorKind::argument, "split.few", "split: the set ", in_quotes(parts[p].name), " of ", subjects.size(), " subjects would be empty");
+    if (given[p] == 0)
+      fail(ErrorKind::argument, "split.few", "split: the set ", in_quotes(parts[p].name), " of ", subjects.size(),
+           " subjects would be empty");
   return split;
 }
 
 /// Of a manifest, stratified by the first value of a label per subject when `label` is given.
-inline Split split_subjects(const Manifest& manifest, const std::vector<SplitPart>& parts, std::uint64_t seed, const std::string& label = {}) {
+inline Split split_subjects(const Manifest& manifest, const std::vector<SplitPart>& parts, std::uint64_t seed,
+                            const std::string& label = {}) {
   std::map<std::string, std::string> subjects;
   for (Index i = 0; i < manifest.size(); ++i) {
     const ScanRow& s = manifest.scans[static_cast<std::size_t>(i)];
@@ -97,10 +104,14 @@ inline Split read_split(const std::filesystem::path& path) {
   Split split;
   for (std::size_t r = 0; r < table.rows(); ++r) {
     const std::string s(detail::trimmed(table.cell(r, subject))), p(detail::trimmed(table.cell(r, part)));
-    if (is_missing(s) || is_missing(p)) throw Error(ErrorKind::format, "split.missing", concat("line ", table.line(r), ": subject or split is missing"), table.path());
+    if (is_missing(s) || is_missing(p))
+      throw Error(ErrorKind::format, "split.missing", concat("line ", table.line(r), ": subject or split is missing"),
+                  table.path());
     const auto [place, fresh] = split.emplace(s, p);
     if (!fresh && place->second != p)
-      throw Error(ErrorKind::format, "split.twice", concat("line ", table.line(r), ": subject ", in_quotes(s), " is in ", in_quotes(place->second), " and in ", in_quotes(p)),
+      throw Error(ErrorKind::format, "split.twice",
+                  concat("line ", table.line(r), ": subject ", in_quotes(s), " is in ", in_quotes(place->second),
+                         " and in ", in_quotes(p)),
                   table.path());
   }
   if (split.empty()) throw Error(ErrorKind::format, "split.empty", "the split has no subjects", table.path());
@@ -113,7 +124,8 @@ inline std::vector<Index> rows_of(const Manifest& manifest, const Split& split, 
   for (Index i = 0; i < manifest.size(); ++i) {
     const std::string& subject = manifest.scans[static_cast<std::size_t>(i)].subject_id;
     const auto found = split.find(subject);
-    if (found == split.end()) fail(ErrorKind::format, "split.unknown", "split: subject ", in_quotes(subject), " of the manifest is in no set");
+    if (found == split.end())
+      fail(ErrorKind::format, "split.unknown", "split: subject ", in_quotes(subject), " of the manifest is in no set");
     if (found->second == part) rows.push_back(i);
   }
   if (rows.empty()) fail(ErrorKind::format, "split.empty", "split: no scan is in the set ", in_quotes(part));

@@ -24,7 +24,8 @@ struct Rate {
   std::array<double, 2> interval() const {
     if (n == 0) return {not_a_number, not_a_number};
     constexpr double z = 1.959963984540054;
-    const double count = static_cast<double>(n), p = share(), scale = 1 / (1 + z * z / count), centre = scale * (p + z * z / (2 * count)),
+    const double count = static_cast<double>(n), p = share(), scale = 1 / (1 + z * z / count),
+                 centre = scale * (p + z * z / (2 * count)),
                  half = scale * z * std::sqrt(p * (1 - p) / count + z * z / (4 * count * count));
     return {hits == 0 ? 0.0 : centre - half, hits == n ? 1.0 : centre + half};
   }
@@ -52,9 +53,11 @@ struct ClassScore {
 };
 
 /// asked, read (n): classes from 0; -1 on either side leaves the row out. Throws Error (shape): lengths that differ.
-inline ClassScore score_classes(std::span<const std::int32_t> asked, std::span<const std::int32_t> read, Index classes) {
+inline ClassScore score_classes(std::span<const std::int32_t> asked, std::span<const std::int32_t> read,
+                                Index classes) {
   if (asked.size() != read.size())
-    fail(ErrorKind::shape, "controllability.length", "class score: ", asked.size(), " classes asked, ", read.size(), " read");
+    fail(ErrorKind::shape, "controllability.length", "class score: ", asked.size(), " classes asked, ", read.size(),
+         " read");
   ClassScore s{std::vector<Rate>(static_cast<std::size_t>(classes))};
   for (std::size_t i = 0; i < asked.size(); ++i) {
     if (asked[i] < 0 || read[i] < 0) continue;
@@ -86,7 +89,8 @@ struct NumberScore {
 /// read (n); asked (n), or empty when nothing was asked. Rows whose reading is NaN are left out. Throws Error (shape): lengths that differ.
 inline NumberScore score_numbers(std::span<const double> asked, std::span<const double> read) {
   if (!asked.empty() && asked.size() != read.size())
-    fail(ErrorKind::shape, "controllability.length", "number score: ", asked.size(), " numbers asked, ", read.size(), " read");
+    fail(ErrorKind::shape, "controllability.length", "number score: ", asked.size(), " numbers asked, ", read.size(),
+         " read");
   std::vector<double> t, p;
   for (std::size_t i = 0; i < read.size(); ++i) {
     if (std::isnan(read[i]) || (!asked.empty() && std::isnan(asked[i]))) continue;
@@ -124,7 +128,8 @@ inline std::vector<double> mix_weights(std::span<const std::int32_t> group, cons
 }
 
 /// Shares of the classes among weighted rows; label < 0 does not count. NaN when nothing does.
-inline std::vector<double> prior_shares(std::span<const std::int32_t> label, const std::vector<double>& weight, Index classes) {
+inline std::vector<double> prior_shares(std::span<const std::int32_t> label, const std::vector<double>& weight,
+                                        Index classes) {
   std::vector<double> share(static_cast<std::size_t>(classes), 0.0);
   double all = 0;
   for (std::size_t i = 0; i < label.size(); ++i)

@@ -30,7 +30,8 @@ PairwiseDistance mean_pairwise_distance(const Tensor<T, Cpu>& x, const std::vect
   // About the mean row, so that the squares that are subtracted are not much larger than the distances.
   auto centred = cast<double>(x);
   std::vector<double> mean(static_cast<std::size_t>(d), 0.0), norm(static_cast<std::size_t>(n), 0.0);
-  for (Index i = 0; i < centred.size(); ++i) mean[static_cast<std::size_t>(i % d)] += centred.data()[i] / static_cast<double>(n);
+  for (Index i = 0; i < centred.size(); ++i)
+    mean[static_cast<std::size_t>(i % d)] += centred.data()[i] / static_cast<double>(n);
   for (Index i = 0; i < centred.size(); ++i) {
     double& v = centred.data()[i];
     v -= mean[static_cast<std::size_t>(i % d)];
@@ -42,8 +43,8 @@ PairwiseDistance mean_pairwise_distance(const Tensor<T, Cpu>& x, const std::vect
   for (Index i = 0; i < n; ++i)
     for (Index j = i + 1; j < n; ++j) {
       if (!groups.empty() && groups[static_cast<std::size_t>(i)] == groups[static_cast<std::size_t>(j)]) continue;
-      sum +=
-          std::sqrt(std::max(0.0, norm[static_cast<std::size_t>(i)] + norm[static_cast<std::size_t>(j)] - 2 * products.data()[i * n + j]));
+      sum += std::sqrt(std::max(
+          0.0, norm[static_cast<std::size_t>(i)] + norm[static_cast<std::size_t>(j)] - 2 * products.data()[i * n + j]));
       ++out.pairs;
     }
   if (out.pairs > 0) out.mean = sum / static_cast<double>(out.pairs);

@@ -24,7 +24,9 @@ namespace detail {
 inline std::vector<double> linear_weights(Index from, Index to) {
   std::vector<double> w(static_cast<std::size_t>(to * from), 0.0);
   for (Index i = 0; i < to; ++i) {
-    const double at = std::clamp((static_cast<double>(i) + 0.5) * static_cast<double>(from) / static_cast<double>(to) - 0.5, 0.0, static_cast<double>(from - 1));
+    const double at =
+        std::clamp((static_cast<double>(i) + 0.5) * static_cast<double>(from) / static_cast<double>(to) - 0.5, 0.0,
+                   static_cast<double>(from - 1));
     const Index low = std::min(static_cast<Index>(at), from - 1), high = std::min(low + 1, from - 1);
     const double t = at - static_cast<double>(low);
     w[static_cast<std::size_t>(i * from + low)] += 1 - t;
@@ -39,14 +41,16 @@ inline std::vector<double> area_weights(Index from, Index to) {
   const double size = static_cast<double>(from) / static_cast<double>(to);
   for (Index i = 0; i < to; ++i)
     for (Index j = 0; j < from; ++j) {
-      const double overlap = std::min(static_cast<double>(i + 1) * size, static_cast<double>(j + 1)) - std::max(static_cast<double>(i) * size, static_cast<double>(j));
+      const double overlap = std::min(static_cast<double>(i + 1) * size, static_cast<double>(j + 1)) -
+                             std::max(static_cast<double>(i) * size, static_cast<double>(j));
       if (overlap > 0) w[static_cast<std::size_t>(i * from + j)] = overlap / size;
     }
   return w;
 }
 
 /// y (before, to, after) = weights (to, from) along the middle axis of x (before, from, after).
-inline std::vector<double> along_axis(const std::vector<double>& x, Index before, Index from, Index after, const std::vector<double>& weights, Index to) {
+inline std::vector<double> along_axis(const std::vector<double>& x, Index before, Index from, Index after,
+                                      const std::vector<double>& weights, Index to) {
   std::vector<double> y(static_cast<std::size_t>(before * to * after), 0.0);
   for (Index b = 0; b < before; ++b)
     for (Index i = 0; i < to; ++i)
@@ -66,20 +70,26 @@ inline std::vector<double> along_axis(const std::vector<double>& x, Index before
 inline Extent3 coarse_grid(const Extent3& fine, Index values) {
   const double factor = std::cbrt(static_cast<double>(values) / static_cast<double>(voxel_count(fine)));
   Extent3 coarse{};
-  for (std::size_t a = 0; a < 3; ++a) coarse[a] = std::clamp<Index>(static_cast<Index>(std::ceil(factor * static_cast<double>(fine[a]) - 1e-9)), 1, fine[a]);
+  for (std::size_t a = 0; a < 3; ++a)
+    coarse[a] =
+        std::clamp<Index>(static_cast<Index>(std::ceil(factor * static_cast<double>(fine[a]) - 1e-9)), 1, fine[a]);
   return coarse;
 }
 
 /// volume (X, Y, Z) or with leading and trailing axes of 1, through `coarse` and back to its own grid.
-inline Tensor<float, Cpu> through_coarse_grid(const Tensor<float, Cpu>& volume, const Extent3& fine, const Extent3& coarse, Downsampling down) {
-  if (volume.size() != voxel_count(fine)) fail(ErrorKind::shape, "downsampling.shape", "downsampling: ", volume.shape(), " voxels, expected ", describe(fine));
+inline Tensor<float, Cpu> through_coarse_grid(const Tensor<float, Cpu>& volume, const Extent3& fine,
+                                              const Extent3& coarse, Downsampling down) {
+  if (volume.size() != voxel_count(fine))
+    fail(ErrorKind::shape, "downsampling.shape", "downsampling: ", volume.shape(), " voxels, expected ",
+         describe(fine));
   std::vector<double> v(volume.data(), volume.data() + volume.size());
   Extent3 n = fine;
   const auto apply = [&](const Extent3& to, bool area) {
     for (std::size_t a = 0; a < 3; ++a) {
       Index before = 1, after = 1;
       for (std::size_t b = 0; b < 3; ++b) (b < a ? before : after) *= b == a ? 1 : n[b];
-      v = detail::along_axis(v, before, n[a], after, area ? detail::area_weights(n[a], to[a]) : detail::linear_weights(n[a], to[a]), to[a]);
+      v = detail::along_axis(v, before, n[a], after,
+                             area ? detail::area_weights(n[a], to[a]) : detail::linear_weights(n[a], to[a]), to[a]);
       n[a] = to[a];
     }
   };
@@ -94,7 +104,8 @@ inline Tensor<float, Cpu> through_coarse_grid(const Tensor<float, Cpu>& volume, 
 /// volume that knows nothing of patches, more where they can be seen. Pairs further away are left out, because borders lie where the
 /// brain is and the rest of the grid is empty. volume: X Y Z voxels. A constant volume gives 1.
 inline double border_jump(const Tensor<float, Cpu>& volume, const Extent3& n, const Extent3& patch) {
-  if (volume.size() != voxel_count(n)) fail(ErrorKind::shape, "border.shape", "border jump: ", volume.shape(), " voxels, expected ", describe(n));
+  if (volume.size() != voxel_count(n))
+    fail(ErrorKind::shape, "border.shape", "border jump: ", volume.shape(), " voxels, expected ", describe(n));
   double all_across = 0, all_beside = 0;  // sums over the axes of the mean jumps
   for (std::size_t a = 0; a < 3; ++a) {
     double across = 0, beside = 0;

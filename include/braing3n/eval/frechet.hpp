@@ -15,8 +15,8 @@
 
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/base/philox.hpp"
-#include "braing3n/ops/matmul.hpp"
 #include "braing3n/linalg/symmetric_eigen.hpp"
+#include "braing3n/ops/matmul.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -33,13 +33,17 @@ FeatureMoments feature_moments(const Tensor<T, Cpu>& features, std::string recip
   if (features.rank() != 2 || features.dim(0) < 2 || features.dim(1) < 1)
     fail(ErrorKind::shape, "frechet.rows", "Frechet distance: features of shape ", features.shape(),
          ", expected (rows, features) with at least 2 rows");
-  FeatureMoments m{
-      features.dim(0), features.dim(1), std::vector<double>(static_cast<std::size_t>(features.dim(1)), 0.0), {}, std::move(recipe)};
+  FeatureMoments m{features.dim(0),
+                   features.dim(1),
+                   std::vector<double>(static_cast<std::size_t>(features.dim(1)), 0.0),
+                   {},
+                   std::move(recipe)};
   Tensor<double, Cpu> centred(features.context(), features.shape());
   for (Index i = 0; i < features.size(); ++i) {
     const double v = static_cast<double>(features.data()[i]);
     if (!std::isfinite(v))
-      fail(ErrorKind::numeric, "frechet.finite", "Frechet distance: feature ", i % m.width, " of row ", i / m.width, " is ", v);
+      fail(ErrorKind::numeric, "frechet.finite", "Frechet distance: feature ", i % m.width, " of row ", i / m.width,
+           " is ", v);
     m.mean[static_cast<std::size_t>(i % m.width)] += v;
   }
   for (double& v : m.mean) v /= static_cast<double>(m.rows);
@@ -86,8 +90,8 @@ inline Tensor<double, Cpu> semidefinite_factor(Context<Cpu>& ctx, std::vector<do
 /// d^2 of two sets. Throws Error (argument): other recipes, another number of features.
 inline double frechet_distance(Context<Cpu>& ctx, const FeatureMoments& a, const FeatureMoments& b) {
   if (a.recipe != b.recipe)
-    fail(ErrorKind::argument, "frechet.recipe", "Frechet distance: features of recipe \"", a.recipe, "\" and of \"", b.recipe,
-         "\" cannot be compared");
+    fail(ErrorKind::argument, "frechet.recipe", "Frechet distance: features of recipe \"", a.recipe, "\" and of \"",
+         b.recipe, "\" cannot be compared");
   if (a.width != b.width || a.width < 1)
     fail(ErrorKind::shape, "frechet.width", "Frechet distance: ", a.width, " and ", b.width, " features");
   const Index n = a.width;
@@ -99,21 +103,24 @@ inline double frechet_distance(Context<Cpu>& ctx, const FeatureMoments& a, const
   const auto factor = semidefinite_factor(ctx, a.covariance, n);
   const Index rank = factor.dim(0);
   if (rank == 0) return distance;
-  const auto inner =
-      matmul_forward(matmul_forward(factor, Tensor<double, Cpu>::from_host(ctx, {n, n}, b.covariance)), factor, {.transpose_b = true});
+  const auto inner = matmul_forward(matmul_forward(factor, Tensor<double, Cpu>::from_host(ctx, {n, n}, b.covariance)),
+                                    factor, {.transpose_b = true});
   std::vector<double> symmetric(static_cast<std::size_t>(rank * rank));
   for (Index i = 0; i < rank; ++i)
     for (Index j = 0; j < rank; ++j)
-      symmetric[static_cast<std::size_t>(i * rank + j)] = 0.5 * (inner.data()[i * rank + j] + inner.data()[j * rank + i]);
+      symmetric[static_cast<std::size_t>(i * rank + j)] =
+          0.5 * (inner.data()[i * rank + j] + inner.data()[j * rank + i]);
   for (const double value : symmetric_eigenvalues(symmetric, rank)) distance -= 2 * std::sqrt(std::max(0.0, value));
   return std::max(0.0, distance);
 }
 
 /// Two disjoint sets of equal size drawn from the groups 0 .. groups - 1 (people): what the distance of equals looks like.
 inline std::pair<std::vector<Index>, std::vector<Index>> disjoint_halves(Index groups, std::uint64_t seed) {
-  if (groups < 2) fail(ErrorKind::argument, "frechet.halves", "two halves of ", groups, groups == 1 ? " group" : " groups");
+  if (groups < 2)
+    fail(ErrorKind::argument, "frechet.halves", "two halves of ", groups, groups == 1 ? " group" : " groups");
   std::vector<std::pair<std::uint32_t, Index>> keyed;
-  for (Index i = 0; i < groups; ++i) keyed.emplace_back(Philox(seed, Purpose::split, 1, static_cast<std::uint32_t>(i)).integer(0), i);
+  for (Index i = 0; i < groups; ++i)
+    keyed.emplace_back(Philox(seed, Purpose::split, 1, static_cast<std::uint32_t>(i)).integer(0), i);
   std::sort(keyed.begin(), keyed.end());
   std::pair<std::vector<Index>, std::vector<Index>> halves;
   for (Index i = 0; i < groups / 2 * 2; ++i)

@@ -22,7 +22,8 @@ namespace braing3n::inline BRAING3N_ABI {
 
 struct ReaderOptions {
   ClassWeight class_weight = ClassWeight::none;
-  std::vector<double> grid{1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0};  // of C, chosen by folds; alpha takes the inverses. One value: that one
+  std::vector<double> grid{1e-4, 1e-3, 1e-2,
+                           1e-1, 1.0,  10.0};  // of C, chosen by folds; alpha takes the inverses. One value: that one
   int folds = 3;
   Index fewest = 3;  // rows of each class (of numbers: in all) without which a group has no probe
 };
@@ -47,7 +48,8 @@ class GroupedReader {
         [&](std::size_t i, std::vector<std::int32_t>& y, std::vector<double>&) { y.push_back(label[i]); });
   }
   /// target (n): NaN: the row takes no part.
-  GroupedReader(Context<Cpu>& ctx, const ReaderRows& rows, std::span<const double> target, const ReaderOptions& options = {}) {
+  GroupedReader(Context<Cpu>& ctx, const ReaderRows& rows, std::span<const double> target,
+                const ReaderOptions& options = {}) {
     check(rows, target.size());
     fit(
         ctx, rows, options, [&](std::size_t i) { return !std::isnan(target[i]); },
@@ -55,7 +57,8 @@ class GroupedReader {
   }
 
   bool reads(std::int32_t group) const {
-    return group >= 0 && static_cast<std::size_t>(group) < fits_.size() && fits_[static_cast<std::size_t>(group)].has_value();
+    return group >= 0 && static_cast<std::size_t>(group) < fits_.size() &&
+           fits_[static_cast<std::size_t>(group)].has_value();
   }
   const LinearFit& probe(std::int32_t group) const { return fits_.at(static_cast<std::size_t>(group)).value(); }
   bool converged() const {
@@ -95,8 +98,8 @@ class GroupedReader {
   static void check(const ReaderRows& rows, std::size_t labels) {
     const auto n = static_cast<std::size_t>(rows.x.rows);
     if (labels != n || rows.group.size() != n || rows.person.size() != n)
-      fail(ErrorKind::shape, "reader.rows", "reader: ", n, " rows of features, ", labels, " labels, ", rows.group.size(), " groups, ",
-           rows.person.size(), " people");
+      fail(ErrorKind::shape, "reader.rows", "reader: ", n, " rows of features, ", labels, " labels, ",
+           rows.group.size(), " groups, ", rows.person.size(), " people");
   }
 
   template <class Has, class Add>
@@ -131,14 +134,16 @@ class GroupedReader {
     return true;
   }
 
-  LinearFit fit_group(Context<Cpu>& ctx, FeatureView<float> x, const std::vector<Index>& selected, const std::vector<std::int32_t>& label,
-                      const std::vector<double>& target, const std::vector<std::int64_t>& person, const ReaderOptions& options) const {
+  LinearFit fit_group(Context<Cpu>& ctx, FeatureView<float> x, const std::vector<Index>& selected,
+                      const std::vector<std::int32_t>& label, const std::vector<double>& target,
+                      const std::vector<std::int64_t>& person, const ReaderOptions& options) const {
     FitProblem whole;
     whole.loss = classes_ == 0 ? Loss::squared : classes_ == 2 ? Loss::logistic : Loss::softmax;
     whole.outputs = classes_ > 2 ? classes_ : 1;
     whole.label = classes_ > 0 ? label.data() : nullptr;
     whole.target = classes_ > 0 ? nullptr : target.data();
-    if (classes_ > 0 && options.class_weight == ClassWeight::balanced) whole.class_weight = balanced_weights(label, classes_);
+    if (classes_ > 0 && options.class_weight == ClassWeight::balanced)
+      whole.class_weight = balanced_weights(label, classes_);
     const Design<float, Cpu> design(ctx, x, selected);
     NewtonSolver<float, Cpu> solver(design);
     whole.penalty = 1 / choose(solver, whole, person, options);
@@ -183,7 +188,8 @@ class GroupedReader {
           loss += (value[0] - whole.target[i]) * (value[0] - whole.target[i]);
         } else {
           to_probabilities(value, whole.outputs, p.data());
-          loss -= whole.weight(static_cast<Index>(i)) * std::log(std::max(p[static_cast<std::size_t>(whole.label[i])], 1e-300));
+          loss -= whole.weight(static_cast<Index>(i)) *
+                  std::log(std::max(p[static_cast<std::size_t>(whole.label[i])], 1e-300));
         }
       }
       if (loss < best) best = loss, C = options.grid[k];

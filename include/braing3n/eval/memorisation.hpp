@@ -26,9 +26,12 @@ struct Neighbour {
 /// queries (m, d), pool (n, d) -> the nearest row of the pool for each query, ties to the lower row. excluded(query, row) rows do not count.
 /// Products find the row, differences give the distance, so that a copy has the distance 0. Throws Error (shape).
 template <class T, class Excluded>
-std::vector<Neighbour> nearest_neighbours(const Tensor<T, Cpu>& queries, const Tensor<T, Cpu>& pool, Excluded&& excluded) {
-  if (queries.rank() != 2 || pool.rank() != 2 || queries.dim(1) != pool.dim(1) || queries.size() == 0 || pool.size() == 0)
-    fail(ErrorKind::shape, "neighbours.shape", "neighbours: queries ", queries.shape(), " and pool ", pool.shape(), ", expected (m, d) and (n, d)");
+std::vector<Neighbour> nearest_neighbours(const Tensor<T, Cpu>& queries, const Tensor<T, Cpu>& pool,
+                                          Excluded&& excluded) {
+  if (queries.rank() != 2 || pool.rank() != 2 || queries.dim(1) != pool.dim(1) || queries.size() == 0 ||
+      pool.size() == 0)
+    fail(ErrorKind::shape, "neighbours.shape", "neighbours: queries ", queries.shape(), " and pool ", pool.shape(),
+         ", expected (m, d) and (n, d)");
   const Index m = queries.dim(0), n = pool.dim(0), d = pool.dim(1);
   const auto squared = [d](const double* v) {
     double sum = 0;
@@ -48,7 +51,8 @@ std::vector<Neighbour> nearest_neighbours(const Tensor<T, Cpu>& queries, const T
       for (Index i = 0; i < asked.dim(0); ++i) {
         const auto q = static_cast<std::size_t>(i0 + i);
         for (Index j = 0; j < some.dim(0); ++j) {
-          const double distance = norms[static_cast<std::size_t>(j)] - 2 * products.data()[i * some.dim(0) + j];  // less the query's own norm
+          const double distance = norms[static_cast<std::size_t>(j)] -
+                                  2 * products.data()[i * some.dim(0) + j];  // less the query's own norm
           if (distance < best[q] && !excluded(i0 + i, j0 + j)) {
             best[q] = distance;
             nearest[q].row = j0 + j;
@@ -62,7 +66,8 @@ std::vector<Neighbour> nearest_neighbours(const Tensor<T, Cpu>& queries, const T
     if (near.row < 0) continue;
     double sum = 0;
     for (Index k = 0; k < d; ++k) {
-      const double e = static_cast<double>(queries.data()[i * d + k]) - static_cast<double>(pool.data()[near.row * d + k]);
+      const double e =
+          static_cast<double>(queries.data()[i * d + k]) - static_cast<double>(pool.data()[near.row * d + k]);
       sum += e * e;
     }
     near.distance = std::sqrt(sum);
@@ -72,7 +77,8 @@ std::vector<Neighbour> nearest_neighbours(const Tensor<T, Cpu>& queries, const T
 
 /// Value at share q of the sorted values, between two of them linearly (as numpy.percentile). Throws Error (argument) for none.
 inline double percentile(std::vector<double> values, double q) {
-  if (values.empty() || !(q >= 0 && q <= 1)) fail(ErrorKind::argument, "percentile", "percentile: ", values.size(), " values at ", q);
+  if (values.empty() || !(q >= 0 && q <= 1))
+    fail(ErrorKind::argument, "percentile", "percentile: ", values.size(), " values at ", q);
   std::sort(values.begin(), values.end());
   const double at = q * static_cast<double>(values.size() - 1);
   const auto low = static_cast<std::size_t>(at);
@@ -96,29 +102,36 @@ struct DistanceSummary {
       return s;
     }
     for (const double d : v) s.mean += d / static_cast<double>(v.size());
-    s.median = percentile(v, 0.5), s.fifth = percentile(v, 0.05), s.minimum = percentile(v, 0), s.maximum = percentile(v, 1);
+    s.median = percentile(v, 0.5), s.fifth = percentile(v, 0.05), s.minimum = percentile(v, 0),
+    s.maximum = percentile(v, 1);
     return s;
   }
 };
 
 struct MemorisationAudit {
-  DistanceSummary real, real_other_people, samples;  // nearest training scan: but the scan itself; but the person's own; of each sample
-  std::vector<Neighbour> nearest;                    // per sample
-  std::vector<Index> copies, copies_of_people;       // samples below the 5th percentile of `real`, and of `real_other_people`
-  double ratio = 0;                                  // mean distance of samples over that of real scans: below 1 is suspicious
+  DistanceSummary real, real_other_people,
+      samples;                     // nearest training scan: but the scan itself; but the person's own; of each sample
+  std::vector<Neighbour> nearest;  // per sample
+  std::vector<Index> copies,
+      copies_of_people;  // samples below the 5th percentile of `real`, and of `real_other_people`
+  double ratio = 0;      // mean distance of samples over that of real scans: below 1 is suspicious
 };
 
 /// samples (m, d), training (n, d), one person per training row. Throws Error (shape): counts that differ, fewer than two people.
 template <class T>
-MemorisationAudit audit_memorisation(const Tensor<T, Cpu>& samples, const Tensor<T, Cpu>& training, const std::vector<std::string>& people) {
+MemorisationAudit audit_memorisation(const Tensor<T, Cpu>& samples, const Tensor<T, Cpu>& training,
+                                     const std::vector<std::string>& people) {
   if (training.rank() != 2 || static_cast<Index>(people.size()) != training.dim(0))
-    fail(ErrorKind::shape, "memorisation.people", "memorisation: ", people.size(), " people for training latents of shape ", training.shape());
+    fail(ErrorKind::shape, "memorisation.people", "memorisation: ", people.size(),
+         " people for training latents of shape ", training.shape());
   if (std::adjacent_find(people.begin(), people.end(), std::not_equal_to<>()) == people.end())
-    fail(ErrorKind::shape, "memorisation.people", "memorisation: the training scans are of a single person, there is nobody to compare with");
+    fail(ErrorKind::shape, "memorisation.people",
+         "memorisation: the training scans are of a single person, there is nobody to compare with");
   const auto person = [&](Index i) -> const std::string& { return people[static_cast<std::size_t>(i)]; };
   MemorisationAudit a;
   a.real = DistanceSummary::of(nearest_neighbours(training, training, [](Index i, Index j) { return i == j; }));
-  a.real_other_people = DistanceSummary::of(nearest_neighbours(training, training, [&](Index i, Index j) { return person(i) == person(j); }));
+  a.real_other_people = DistanceSummary::of(
+      nearest_neighbours(training, training, [&](Index i, Index j) { return person(i) == person(j); }));
   a.nearest = nearest_neighbours(samples, training, [](Index, Index) { return false; });
   a.samples = DistanceSummary::of(a.nearest);
   for (std::size_t i = 0; i < a.nearest.size(); ++i) {

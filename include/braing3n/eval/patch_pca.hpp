@@ -47,7 +47,8 @@ class PatchPca {
     for (double& s : sum_) s /= static_cast<double>(count_);
     for (Index i = 0; i < width; ++i)
       for (Index j = 0; j < width; ++j)
-        gram_.data()[i * width + j] = gram_.data()[i * width + j] / static_cast<double>(count_) - sum_[static_cast<std::size_t>(i)] * sum_[static_cast<std::size_t>(j)];
+        gram_.data()[i * width + j] = gram_.data()[i * width + j] / static_cast<double>(count_) -
+                                      sum_[static_cast<std::size_t>(i)] * sum_[static_cast<std::size_t>(j)];
     eigen_ = leading_eigen(ctx, gram_, components);
     gram_ = {};
   }

@@ -26,7 +26,8 @@ class PooledFeatures {
       squares.assign(static_cast<std::size_t>(width_), 0.0);
       const float* rows = tokens.data() + i * length * width_;
       for (Index l = 0; l < length; ++l)
-        for (std::size_t c = 0; c < sum.size(); ++c) sum[c] += static_cast<double>(rows[static_cast<std::size_t>(l * width_) + c]);
+        for (std::size_t c = 0; c < sum.size(); ++c)
+          sum[c] += static_cast<double>(rows[static_cast<std::size_t>(l * width_) + c]);
       for (double& s : sum) s /= static_cast<double>(length);
       for (Index l = 0; l < length; ++l)
         for (std::size_t c = 0; c < sum.size(); ++c) {
@@ -46,12 +47,15 @@ class PooledFeatures {
   /// The means alone: (rows, width).
   std::vector<float> means() const {
     std::vector<float> m;
-    for (Index i = 0; i < rows(); ++i) m.insert(m.end(), values_.begin() + 2 * i * width_, values_.begin() + (2 * i + 1) * width_);
+    for (Index i = 0; i < rows(); ++i)
+      m.insert(m.end(), values_.begin() + 2 * i * width_, values_.begin() + (2 * i + 1) * width_);
     return m;
   }
 
   /// (rows, 2 width), for distances.
-  Tensor<float, Cpu> tensor(Context<Cpu>& ctx) const { return Tensor<float, Cpu>::from_host(ctx, {rows(), 2 * width_}, values_); }
+  Tensor<float, Cpu> tensor(Context<Cpu>& ctx) const {
+    return Tensor<float, Cpu>::from_host(ctx, {rows(), 2 * width_}, values_);
+  }
 
  private:
   Index width_ = 0;

@@ -23,12 +23,15 @@ using VoxelMask = std::span<const std::uint8_t>;
 
 namespace detail {
 
-inline void require_comparable(const char* what, std::span<const float> reference, std::span<const float> output, VoxelMask mask) {
+inline void require_comparable(const char* what, std::span<const float> reference, std::span<const float> output,
+                               VoxelMask mask) {
   if (reference.empty()) fail(ErrorKind::shape, "metric.empty", what, ": the reference has no voxels");
   if (reference.size() != output.size())
-    fail(ErrorKind::shape, "metric.shape", what, ": the reference has ", reference.size(), " voxels, the other volume ", output.size());
+    fail(ErrorKind::shape, "metric.shape", what, ": the reference has ", reference.size(), " voxels, the other volume ",
+         output.size());
   if (!mask.empty() && mask.size() != reference.size())
-    fail(ErrorKind::shape, "metric.mask", what, ": the mask has ", mask.size(), " voxels, the volumes ", reference.size());
+    fail(ErrorKind::shape, "metric.mask", what, ": the mask has ", mask.size(), " voxels, the volumes ",
+         reference.size());
 }
 
 struct ErrorSums {
@@ -48,19 +51,21 @@ struct VoxelErrors {
 };
 
 /// Throws Error (shape) for volumes that do not fit together and for a mask without a voxel.
-inline VoxelErrors voxel_errors(Context<Cpu>& ctx, std::span<const float> reference, std::span<const float> output, VoxelMask mask = {}) {
+inline VoxelErrors voxel_errors(Context<Cpu>& ctx, std::span<const float> reference, std::span<const float> output,
+                                VoxelMask mask = {}) {
   detail::require_comparable("voxel errors", reference, output, mask);
-  const auto sums = detail::sum_pieces<detail::ErrorSums>(ctx, static_cast<Index>(reference.size()), [&](Index begin, Index end) {
-    detail::ErrorSums s;
-    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-      if (!mask.empty() && mask[i] == 0) continue;
-      const double d = static_cast<double>(output[i]) - static_cast<double>(reference[i]);
-      s.squares += d * d;
-      s.absolutes += std::abs(d);
-      ++s.count;
-    }
-    return s;
-  });
+  const auto sums =
+      detail::sum_pieces<detail::ErrorSums>(ctx, static_cast<Index>(reference.size()), [&](Index begin, Index end) {
+        detail::ErrorSums s;
+        for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+          if (!mask.empty() && mask[i] == 0) continue;
+          const double d = static_cast<double>(output[i]) - static_cast<double>(reference[i]);
+          s.squares += d * d;
+          s.absolutes += std::abs(d);
+          ++s.count;
+        }
+        return s;
+      });
   if (sums.count == 0) fail(ErrorKind::shape, "metric.mask", "voxel errors: no voxel is inside the mask");
   const double n = static_cast<double>(sums.count);
   return {sums.squares / n, sums.absolutes / n, sums.count};

@@ -13,7 +13,7 @@ struct RegionScore {
   double psnr_extremes = 0;    // dB, range: max - min of the reference in the region
   double psnr_percentile = 0;  // dB, range: 99.5th percentile - min
   double ssim = 0;
-  double mae = 0;              // in the volumes' own unit
+  double mae = 0;  // in the volumes' own unit
   Index voxels = 0;
 
   static void visit(auto& self, auto&& v) {
@@ -42,10 +42,14 @@ inline std::vector<std::uint8_t> nonzero_mask(const Tensor<float, Cpu>& volume) 
 }
 
 /// reference, output (X, Y, Z). SSIM uses the range of the whole reference in both regions. An empty mask counts as all voxels.
-inline ReconstructionScore score_reconstruction(Context<Cpu>& ctx, const Tensor<float, Cpu>& reference, const Tensor<float, Cpu>& output, VoxelMask mask) {
+inline ReconstructionScore score_reconstruction(Context<Cpu>& ctx, const Tensor<float, Cpu>& reference,
+                                                const Tensor<float, Cpu>& output, VoxelMask mask) {
   require_same_shape("reconstruction score", reference, output);
-  if (reference.rank() != 3) fail(ErrorKind::shape, "score.rank", "reconstruction score: volumes have shape ", reference.shape(), ", expected (X, Y, Z)");
-  const std::span<const float> a(reference.data(), static_cast<std::size_t>(reference.size())), b(output.data(), static_cast<std::size_t>(output.size()));
+  if (reference.rank() != 3)
+    fail(ErrorKind::shape, "score.rank", "reconstruction score: volumes have shape ", reference.shape(),
+         ", expected (X, Y, Z)");
+  const std::span<const float> a(reference.data(), static_cast<std::size_t>(reference.size())),
+      b(output.data(), static_cast<std::size_t>(output.size()));
   const SsimScore ssim = ssim3d(ctx, a, b, {reference.dim(0), reference.dim(1), reference.dim(2)}, {}, mask);
   const auto region = [&](VoxelMask m, double similarity) {
     const VoxelErrors e = voxel_errors(ctx, a, b, m);

@@ -23,21 +23,26 @@ namespace braing3n::inline BRAING3N_ABI {
 
 /// volume (X, Y, Z) on the contract's grid -> ml in each block, (3, X', Y', Z') in one row. Throws Error: shape, argument (nothing inside
 /// the mask, every voxel the same).
-inline std::vector<double> tissue_blocks(const Tensor<float, Cpu>& volume, VoxelMask mask, const PreprocessingContract& contract) {
+inline std::vector<double> tissue_blocks(const Tensor<float, Cpu>& volume, VoxelMask mask,
+                                         const PreprocessingContract& contract) {
   const Extent3 n = contract.shape;
   if (volume.size() != voxel_count(n) || mask.size() != static_cast<std::size_t>(volume.size()))
-    fail(ErrorKind::shape, "tissue.shape", "tissue blocks: ", volume.shape(), " voxels and a mask of ", mask.size(), ", expected ", describe(n));
+    fail(ErrorKind::shape, "tissue.shape", "tissue blocks: ", volume.shape(), " voxels and a mask of ", mask.size(),
+         ", expected ", describe(n));
   const TissueThresholds thresholds = tissue_thresholds(volume, mask);
   const auto each = [&](auto&& f) {
     Index at = 0;
     for (Index i = 0; i < n[0]; ++i)
       for (Index j = 0; j < n[1]; ++j)
         for (Index k = 0; k < n[2]; ++k, ++at)
-          if (mask[static_cast<std::size_t>(at)] != 0) f(static_cast<double>(volume.data()[at]), std::array<Index, 3>{i, j, k});
+          if (mask[static_cast<std::size_t>(at)] != 0)
+            f(static_cast<double>(volume.data()[at]), std::array<Index, 3>{i, j, k});
   };
   std::array<double, 3> mean{}, count{}, centre{};
   each([&](double v, const std::array<Index, 3>& p) {
-    const std::size_t c = v < static_cast<double>(thresholds.fluid) ? 0 : v < static_cast<double>(thresholds.grey) ? 1 : 2;
+    const std::size_t c = v < static_cast<double>(thresholds.fluid)  ? 0
+                          : v < static_cast<double>(thresholds.grey) ? 1
+                                                                     : 2;
     mean[c] += v, count[c] += 1;
     for (std::size_t a = 0; a < 3; ++a) centre[a] += static_cast<double>(p[a]);
   });
@@ -57,7 +62,8 @@ inline std::vector<double> tissue_blocks(const Tensor<float, Cpu>& volume, Voxel
   each([&](double v, const std::array<Index, 3>& p) {
     std::size_t at = 0;
     for (std::size_t a = 0; a < 3; ++a) {
-      const double q = std::floor((static_cast<double>(p[a]) - centre[a]) / block[a] + 0.5 * static_cast<double>(blocks[a]));
+      const double q =
+          std::floor((static_cast<double>(p[a]) - centre[a]) / block[a] + 0.5 * static_cast<double>(blocks[a]));
       if (q < 0 || q >= static_cast<double>(blocks[a])) return;  // further out than any brain
       at = at * static_cast<std::size_t>(blocks[a]) + static_cast<std::size_t>(q);
     }
@@ -75,7 +81,8 @@ class RegionReader {
   /// blocks: of tissue_blocks, of one contract throughout. Throws Error (shape).
   void add(std::vector<double> blocks, const TissueVolumes& truth) {
     if (!rows_.empty() && blocks.size() != rows_[0].size())
-      fail(ErrorKind::shape, "regions.blocks", "region reader: ", blocks.size(), " numbers, the volumes before had ", rows_[0].size());
+      fail(ErrorKind::shape, "regions.blocks", "region reader: ", blocks.size(), " numbers, the volumes before had ",
+           rows_[0].size());
     rows_.push_back(std::move(blocks));
     truth_.push_back(truth);
   }
@@ -84,7 +91,8 @@ class RegionReader {
   /// Throws Error (state) with fewer than 10 volumes.
   void fit(Context<Cpu>& ctx) {
     const Index n = size();
-    if (n < 10) fail(ErrorKind::state, "regions.few", "region reader: ", n, " volumes with known sizes, expected at least 10");
+    if (n < 10)
+      fail(ErrorKind::state, "regions.few", "region reader: ", n, " volumes with known sizes, expected at least 10");
     mean_.assign(rows_[0].size(), 0.0);
     for (const std::vector<double>& row : rows_)
       for (std::size_t i = 0; i < row.size(); ++i) mean_[i] += row[i] / static_cast<double>(n);
@@ -119,7 +127,8 @@ class RegionReader {
         for (const Index t : test)
           for (std::size_t r = 0; r < regions; ++r) {
             double root = w.intercept[r];
-            for (std::size_t i = 0; i < learn.size(); ++i) root += w.coefficients[r * learn.size() + i] * kernel_[static_cast<std::size_t>(t * n + learn[i])];
+            for (std::size_t i = 0; i < learn.size(); ++i)
+              root += w.coefficients[r * learn.size() + i] * kernel_[static_cast<std::size_t>(t * n + learn[i])];
             error[r] += std::pow(root - std::sqrt(truth_[static_cast<std::size_t>(t)][r]), 2);
             read[static_cast<std::size_t>(t)][r] = squared(root);
           }
@@ -135,14 +144,17 @@ class RegionReader {
       intercept_[r] = w.intercept[r];
       coefficients_[r].assign(mean_.size(), 0.0);
       for (std::size_t i = 0; i < rows_.size(); ++i)
-        for (std::size_t k = 0; k < mean_.size(); ++k) coefficients_[r][k] += w.coefficients[r * rows_.size() + i] * rows_[i][k];
+        for (std::size_t k = 0; k < mean_.size(); ++k)
+          coefficients_[r][k] += w.coefficients[r * rows_.size() + i] * rows_[i][k];
     }
   }
 
   /// Sizes in ml, in the order of tissue_names. Throws Error: state (not fitted), shape.
   TissueVolumes operator()(const std::vector<double>& blocks) const {
     if (coefficients_[0].empty()) fail(ErrorKind::state, "regions.fitted", "region reader: fit() comes first");
-    if (blocks.size() != mean_.size()) fail(ErrorKind::shape, "regions.blocks", "region reader: ", blocks.size(), " numbers, it learnt from ", mean_.size());
+    if (blocks.size() != mean_.size())
+      fail(ErrorKind::shape, "regions.blocks", "region reader: ", blocks.size(), " numbers, it learnt from ",
+           mean_.size());
     TissueVolumes out{};
     for (std::size_t r = 0; r < regions; ++r) {
       double root = intercept_[r];
@@ -173,11 +185,14 @@ class RegionReader {
     std::vector<double> part(people.size() * people.size());
     for (Index i = 0; i < m; ++i)
       for (Index j = 0; j <= i; ++j)
-        part[static_cast<std::size_t>(i * m + j)] = kernel_[static_cast<std::size_t>(people[static_cast<std::size_t>(i)] * n + people[static_cast<std::size_t>(j)])];
+        part[static_cast<std::size_t>(i * m + j)] = kernel_[static_cast<std::size_t>(
+            people[static_cast<std::size_t>(i)] * n + people[static_cast<std::size_t>(j)])];
     for (std::size_t r = 0; r < regions; ++r) {
-      for (const Index i : people) w.intercept[r] += std::sqrt(truth_[static_cast<std::size_t>(i)][r]) / static_cast<double>(m);
+      for (const Index i : people)
+        w.intercept[r] += std::sqrt(truth_[static_cast<std::size_t>(i)][r]) / static_cast<double>(m);
       for (Index i = 0; i < m; ++i)
-        w.coefficients[r * people.size() + static_cast<std::size_t>(i)] = std::sqrt(truth_[static_cast<std::size_t>(people[static_cast<std::size_t>(i)])][r]) - w.intercept[r];
+        w.coefficients[r * people.size() + static_cast<std::size_t>(i)] =
+            std::sqrt(truth_[static_cast<std::size_t>(people[static_cast<std::size_t>(i)])][r]) - w.intercept[r];
     }
     Cholesky(ctx, m, part.data(), 1.0, penalty).solve(w.coefficients.data(), static_cast<Index>(regions));
     return w;

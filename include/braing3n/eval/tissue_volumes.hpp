@@ -24,14 +24,18 @@ struct TissueThresholds {
 inline TissueThresholds tissue_thresholds(const Tensor<float, Cpu>& volume, VoxelMask mask) {
   float low = std::numeric_limits<float>::infinity(), high = -low;
   for (Index i = 0; i < volume.size(); ++i)
-    if (mask[static_cast<std::size_t>(i)] != 0) low = std::min(low, volume.data()[i]), high = std::max(high, volume.data()[i]);
-  if (!(low < high)) fail(ErrorKind::argument, "tissue.constant", "tissue thresholds: every voxel of the region has the same value");
+    if (mask[static_cast<std::size_t>(i)] != 0)
+      low = std::min(low, volume.data()[i]), high = std::max(high, volume.data()[i]);
+  if (!(low < high))
+    fail(ErrorKind::argument, "tissue.constant", "tissue thresholds: every voxel of the region has the same value");
   constexpr std::size_t bins = 192;
   std::array<double, bins + 1> count{}, sum{};  // cumulative
   const double width = (static_cast<double>(high) - static_cast<double>(low)) / static_cast<double>(bins);
   for (Index i = 0; i < volume.size(); ++i)
     if (mask[static_cast<std::size_t>(i)] != 0) {
-      const auto b = std::min(bins - 1, static_cast<std::size_t>((static_cast<double>(volume.data()[i]) - static_cast<double>(low)) / width));
+      const auto b = std::min(
+          bins - 1,
+          static_cast<std::size_t>((static_cast<double>(volume.data()[i]) - static_cast<double>(low)) / width));
       count[b + 1] += 1;
       sum[b + 1] += static_cast<double>(b) + 0.5;
     }
@@ -45,7 +49,8 @@ inline TissueThresholds tissue_thresholds(const Tensor<float, Cpu>& volume, Voxe
   for (std::size_t a = 1; a + 1 < bins; ++a)
     for (std::size_t b = a + 1; b < bins; ++b)
       if (const double between = part(0, a) + part(a, b) + part(b, bins); between > best) best = between, at = {a, b};
-  return {static_cast<float>(static_cast<double>(low) + width * static_cast<double>(at.first)), static_cast<float>(static_cast<double>(low) + width * static_cast<double>(at.second))};
+  return {static_cast<float>(static_cast<double>(low) + width * static_cast<double>(at.first)),
+          static_cast<float>(static_cast<double>(low) + width * static_cast<double>(at.second))};
 }
 
 inline constexpr std::array<const char*, 4> tissue_names = {"brain", "grey matter", "white matter", "ventricles"};
@@ -53,10 +58,12 @@ using TissueVolumes = std::array<double, 4>;  // ml, in the order of tissue_name
 
 /// volume (X, Y, Z) on the contract's grid. Brain is grey and white matter; ventricles are fluid within 30 mm (left to right), 55 mm
 /// (front to back) and 32 mm (up and down) of the mask's centre.
-inline TissueVolumes tissue_volumes(const Tensor<float, Cpu>& volume, VoxelMask mask, const TissueThresholds& thresholds, const PreprocessingContract& contract) {
+inline TissueVolumes tissue_volumes(const Tensor<float, Cpu>& volume, VoxelMask mask,
+                                    const TissueThresholds& thresholds, const PreprocessingContract& contract) {
   const Extent3 n = contract.shape;
   if (volume.size() != voxel_count(n) || mask.size() != static_cast<std::size_t>(volume.size()))
-    fail(ErrorKind::shape, "tissue.shape", "tissue volumes: ", volume.shape(), " voxels and a mask of ", mask.size(), ", expected ", describe(n));
+    fail(ErrorKind::shape, "tissue.shape", "tissue volumes: ", volume.shape(), " voxels and a mask of ", mask.size(),
+         ", expected ", describe(n));
   const Orientation orientation = parse_orientation(contract.orientation);
   std::array<double, 3> centre{}, reach{};
   double inside = 0;
@@ -65,7 +72,9 @@ inline TissueVolumes tissue_volumes(const Tensor<float, Cpu>& volume, VoxelMask 
     for (Index i = 0; i < n[0]; ++i)
       for (Index j = 0; j < n[1]; ++j)
         for (Index k = 0; k < n[2]; ++k, ++at)
-          if (mask[static_cast<std::size_t>(at)] != 0) f(volume.data()[at], std::array<double, 3>{static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)});
+          if (mask[static_cast<std::size_t>(at)] != 0)
+            f(volume.data()[at],
+              std::array<double, 3>{static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)});
   };
   each([&](float, const std::array<double, 3>& p) {
     for (std::size_t a = 0; a < 3; ++a) centre[a] += p[a];
@@ -104,7 +113,8 @@ class VolumeCalibration {
   }
   /// The best guess for one volume. Guesses spread less than the truth does. Throws Error (state) with fewer than 3 scans.
   TissueVolumes operator()(const TissueVolumes& counted) const {
-    return apply(counted, [&](std::size_t r, double n, double spread) { return (xy_[r] - x_[r] * y_[r] / n) / spread; });
+    return apply(counted,
+                 [&](std::size_t r, double n, double spread) { return (xy_[r] - x_[r] * y_[r] / n) / spread; });
   }
   /// For groups: the slope is the ratio of the deviations (reduced major axis), so that the scans of the fit have the mean and the
   /// deviation of the truth. Throws Error (state) with fewer than 3 scans.

@@ -75,7 +75,8 @@ struct ModelBehind {
 
 /// Nobody who trained one of the models counts as unseen. Returns sentences about what cannot be known. Throws Error (argument) that
 /// names the people, and what trained_people() throws.
-inline std::vector<std::string> require_unseen(std::span<const ModelBehind> models, const std::set<std::string>& subjects) {
+inline std::vector<std::string> require_unseen(std::span<const ModelBehind> models,
+                                               const std::set<std::string>& subjects) {
   std::string silent;
   std::vector<std::string> sentences;
   for (const ModelBehind& m : models) {
@@ -90,26 +91,32 @@ inline std::vector<std::string> require_unseen(std::span<const ModelBehind> mode
       else if (people.contains(s.starts_with("sub-") ? s.substr(4) : "sub-" + s)) alike.push_back(s);
     }
     if (!seen.empty())
-      throw Error(ErrorKind::argument, "evaluate.unseen",
-                  concat(seen.size(), " of the people that should be unseen trained the ", m.role, ": ", detail::some_of(seen)), m.path.string());
+      throw Error(
+          ErrorKind::argument, "evaluate.unseen",
+          concat(seen.size(), " of the people that should be unseen trained the ", m.role, ": ", detail::some_of(seen)),
+          m.path.string());
     if (!alike.empty())
-      sentences.push_back(concat(m.path.string(), ": ", alike.size(), " of the people that should be unseen trained the ", m.role,
+      sentences.push_back(concat(m.path.string(), ": ", alike.size(),
+                                 " of the people that should be unseen trained the ", m.role,
                                  " if subjects with and without \"sub-\" are the same: ", detail::some_of(alike)));
   }
   if (!silent.empty())
-    sentences.push_back(concat("nothing says who trained ", silent, " (no list in the file, no split.csv beside it): are these people really unseen?"));
+    sentences.push_back(concat("nothing says who trained ", silent,
+                               " (no list in the file, no split.csv beside it): are these people really unseen?"));
   return sentences;
 }
 
 /// The same for rows of a manifest.
-inline std::vector<std::string> require_unseen(std::span<const ModelBehind> models, const std::vector<Index>& rows, const Manifest& manifest) {
+inline std::vector<std::string> require_unseen(std::span<const ModelBehind> models, const std::vector<Index>& rows,
+                                               const Manifest& manifest) {
   std::set<std::string> subjects;
   for (const Index i : rows) subjects.insert(manifest.scans[static_cast<std::size_t>(i)].subject_id);
   return require_unseen(models, subjects);
 }
 
 /// The people that should have trained a model, and did not by what it says of itself; empty where nothing is known.
-inline std::vector<std::string> people_not_trained(const std::filesystem::path& model, const std::set<std::string>& subjects) {
+inline std::vector<std::string> people_not_trained(const std::filesystem::path& model,
+                                                   const std::set<std::string>& subjects) {
   const TrainedPeople people = trained_people(model);
   std::vector<std::string> strangers;
   if (people.known)

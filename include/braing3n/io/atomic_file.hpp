@@ -44,17 +44,21 @@ inline std::filesystem::path previous_path(const std::filesystem::path& path) {
 /// Standard output by name, pipes and devices: what is written there cannot be replaced or read back.
 inline bool is_stream(const std::filesystem::path& path) {
   const std::string name = path.string();
-  if (name == "/dev/stdout" || name == "/dev/stderr" || name.starts_with("/dev/fd/") || name.starts_with("/proc/self/fd/")) return true;
-  struct stat status {};
+  if (name == "/dev/stdout" || name == "/dev/stderr" || name.starts_with("/dev/fd/") ||
+      name.starts_with("/proc/self/fd/"))
+    return true;
+  struct stat status{};
   return ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
 }
 
 class AtomicFile {
  public:
   /// Throws Error (file) when the folder is missing, not writable, or the name exists and options forbid to replace it.
-  explicit AtomicFile(const std::filesystem::path& path, const WriteOptions& options = {}) : path_(path), options_(options) {
+  explicit AtomicFile(const std::filesystem::path& path, const WriteOptions& options = {})
+      : path_(path), options_(options) {
     std::error_code ignored;
-    if (path_.empty()) throw Error(ErrorKind::argument, "file.name", "an empty file name, expected the name of a file to write");
+    if (path_.empty())
+      throw Error(ErrorKind::argument, "file.name", "an empty file name, expected the name of a file to write");
     buffer_.reserve(buffer_bytes);
     if (is_stream(path_)) {
       direct_ = true;
@@ -92,9 +96,13 @@ class AtomicFile {
 
   /// Replaces bytes written before (a checksum that is known only at the end).
   void rewrite(std::size_t offset, std::string_view text) {
-    if (offset + text.size() > size_) fail(ErrorKind::argument, "file.rewrite", path_.string(), ": rewrite beyond the bytes written");
+    if (offset + text.size() > size_)
+      fail(ErrorKind::argument, "file.rewrite", path_.string(), ": rewrite beyond the bytes written");
     if (direct_)
-      throw Error(ErrorKind::argument, "file.stream", "this format goes back to bytes that are written already, which a pipe or device cannot; expected a file name", path_.string());
+      throw Error(ErrorKind::argument, "file.stream",
+                  "this format goes back to bytes that are written already, which a pipe or device cannot; expected a "
+                  "file name",
+                  path_.string());
     flush();
     write_all(std::as_bytes(std::span<const char>(text.data(), text.size())), static_cast<off_t>(offset));
   }
@@ -111,7 +119,8 @@ class AtomicFile {
     if (options_.durable && ::fsync(fd_) != 0) detail::fail_errno(errno, "file.write", path_, "write");
     if (options_.keep_previous) rotate();
     if (replaces()) {
-      if (::rename(temporary_.c_str(), path_.c_str()) != 0) detail::fail_errno(errno, "file.rename", path_, "rename the finished file");
+      if (::rename(temporary_.c_str(), path_.c_str()) != 0)
+        detail::fail_errno(errno, "file.rename", path_, "rename the finished file");
     } else {
       rename_without_replacing();
     }
@@ -128,7 +137,7 @@ class AtomicFile {
   bool replaces() const { return options_.overwrite || options_.keep_previous; }
 
   void require_absent() const {
-    struct stat status {};
+    struct stat status{};
     if (::lstat(path_.c_str(), &status) == 0)
       throw Error(ErrorKind::file, "file.exists", "exists already; nothing was overwritten", path_.string());
   }
@@ -147,7 +156,7 @@ class AtomicFile {
         detail::fail_create(code, "file.create", path_, "create");
       }
       // Between creation and lock another writer may take the file for an abandoned one; then there is a next name.
-      struct stat status {};
+      struct stat status{};
       const bool locked = ::flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno == ENOLCK || errno == EOPNOTSUPP;
       if (locked && ::fstat(fd_, &status) == 0 && status.st_nlink > 0) return;
       discard();
@@ -195,7 +204,8 @@ class AtomicFile {
     if (!std::filesystem::is_regular_file(path_, ignored)) return;
     const std::filesystem::path previous = previous_path(path_);
     std::string name = temporary_.string();
-    const std::filesystem::path linked = name.insert(name.size() - suffix.size(), ".0");  // named like what remove_abandoned() looks for
+    const std::filesystem::path linked =
+        name.insert(name.size() - suffix.size(), ".0");  // named like what remove_abandoned() looks for
     if (::link(path_.c_str(), linked.c_str()) == 0) {
       if (::rename(linked.c_str(), previous.c_str()) != 0) {
         const int code = errno;
@@ -220,7 +230,8 @@ class AtomicFile {
         if (::rename(temporary_.c_str(), path_.c_str()) == 0) return;
       }
     }
-    if (errno == EEXIST) throw Error(ErrorKind::file, "file.exists", "exists already; nothing was overwritten", path_.string());
+    if (errno == EEXIST)
+      throw Error(ErrorKind::file, "file.exists", "exists already; nothing was overwritten", path_.string());
     detail::fail_errno(errno, "file.rename", path_, "rename the finished file");
   }
 
@@ -248,7 +259,8 @@ class AtomicFile {
 
 /// Makes a folder and those above it. Throws Error: file (permission denied, a file is in the way), environment (read-only file system).
 inline void make_folder(const std::filesystem::path& folder) {
-  if (folder.empty()) throw Error(ErrorKind::argument, "folder.name", "an empty folder name, expected the name of a folder");
+  if (folder.empty())
+    throw Error(ErrorKind::argument, "folder.name", "an empty folder name, expected the name of a folder");
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (!error && std::filesystem::is_directory(folder, error)) return;

@@ -28,7 +28,8 @@ inline bool equal_ignoring_case(std::string_view a, std::string_view lower) {
 
 template <std::size_t N>
 bool is_one_of(std::string_view text, const std::array<std::string_view, N>& lower) {
-  return std::any_of(lower.begin(), lower.end(), [&](std::string_view word) { return equal_ignoring_case(text, word); });
+  return std::any_of(lower.begin(), lower.end(),
+                     [&](std::string_view word) { return equal_ignoring_case(text, word); });
 }
 
 /// Without blanks at both ends; the no-break space of spreadsheets is one.
@@ -51,7 +52,8 @@ inline bool all_digits(std::string_view s) {
 
 /// Missing in any column, identifiers included.
 inline bool is_missing(std::string_view cell) {
-  static constexpr std::array<std::string_view, 9> words{"n/a", "#n/a", "#na", "<na>", "null", "#null!", "nan", ".", "<null>"};
+  static constexpr std::array<std::string_view, 9> words{"n/a",    "#n/a", "#na", "<na>",  "null",
+                                                         "#null!", "nan",  ".",   "<null>"};
   const std::string_view text = detail::trimmed(cell);
   return text.empty() || detail::is_one_of(text, words);
 }
@@ -63,7 +65,8 @@ inline bool is_missing_label(std::string_view cell) {
 
 /// Missing as a number.
 inline bool is_missing_number(std::string_view cell) {
-  static constexpr std::array<std::string_view, 10> words{"none", "-", "--", "?", "-nan", "nan(ind)", "-nan(ind)", "1.#qnan", "1.#ind", "-1.#ind"};
+  static constexpr std::array<std::string_view, 10> words{"none",     "-",         "--",      "?",      "-nan",
+                                                          "nan(ind)", "-nan(ind)", "1.#qnan", "1.#ind", "-1.#ind"};
   return is_missing_label(cell) || detail::is_one_of(detail::trimmed(cell), words);
 }
 
@@ -80,15 +83,15 @@ inline std::optional<double> cell_number(std::string_view cell) {
 /// Why a cell is no number.
 struct NumberFault {
   enum class Kind {
-    none,       // a number, or text of which nothing is known
-    comma,      // 0,4 and 1.234,5 and 1,234
-    unit,       // 034Y, P034Y
-    date,       // 2019-05-01, 01.05.2019, 5/1/2019
-    range,      // 1e400
-    infinite,   // inf
-    sign,       // a minus that is not '-'
-    open,       // 89+, >89, <18
-    text,       // 7o, 34 years
+    none,      // a number, or text of which nothing is known
+    comma,     // 0,4 and 1.234,5 and 1,234
+    unit,      // 034Y, P034Y
+    date,      // 2019-05-01, 01.05.2019, 5/1/2019
+    range,     // 1e400
+    infinite,  // inf
+    sign,      // a minus that is not '-'
+    open,      // 89+, >89, <18
+    text,      // 7o, 34 years
   } kind = Kind::none;
   std::string reason;  // "a decimal comma: write 0.4"
 
@@ -108,14 +111,18 @@ inline std::string with_point(std::string_view text, char thousands, char point)
 inline NumberFault comma_fault(std::string_view text) {
   using Kind = NumberFault::Kind;
   const std::size_t first = text.find(','), last = text.rfind(',');
-  if (first == std::string_view::npos || text.find_first_not_of("+-0123456789,.eE") != std::string_view::npos) return {};
+  if (first == std::string_view::npos || text.find_first_not_of("+-0123456789,.eE") != std::string_view::npos)
+    return {};
   const std::size_t dot = text.find('.');
   const std::string european = with_point(text, '.', ','), english = with_point(text, ',', '.');
-  const bool three = text.size() - last == 4 && all_digits(text.substr(last + 1)) && first > 0 && text.substr(0, first) != "0";
+  const bool three =
+      text.size() - last == 4 && all_digits(text.substr(last + 1)) && first > 0 && text.substr(0, first) != "0";
   if (first != last || (dot != std::string_view::npos && dot > last))
-    return cell_number(english) ? NumberFault{Kind::comma, concat("commas between thousands: write ", english)} : NumberFault{};
+    return cell_number(english) ? NumberFault{Kind::comma, concat("commas between thousands: write ", english)}
+                                : NumberFault{};
   if (!cell_number(european)) return {};
-  if (three && dot == std::string_view::npos) return {Kind::comma, concat("a comma: write ", european, " or ", english)};
+  if (three && dot == std::string_view::npos)
+    return {Kind::comma, concat("a comma: write ", european, " or ", english)};
   return {Kind::comma, concat("a decimal comma: write ", european)};
 }
 
@@ -126,9 +133,11 @@ inline NumberFault unit_fault(std::string_view text) {
   if (digits.size() < 2) return {};
   const char unit = static_cast<char>(digits.back() & ~0x20);
   digits.remove_suffix(1);
-  if (!all_digits(digits) || (unit != 'Y' && unit != 'M' && unit != 'W' && unit != 'D') || !(iso || digits.size() == 3)) return {};
+  if (!all_digits(digits) || (unit != 'Y' && unit != 'M' && unit != 'W' && unit != 'D') || !(iso || digits.size() == 3))
+    return {};
   digits.remove_prefix(std::min(digits.find_first_not_of('0'), digits.size() - 1));
-  return {NumberFault::Kind::unit, unit == 'Y' ? concat("an age with its unit: write ", digits) : "an age with its unit: write it in years"};
+  return {NumberFault::Kind::unit,
+          unit == 'Y' ? concat("an age with its unit: write ", digits) : "an age with its unit: write it in years"};
 }
 
 inline bool is_date(std::string_view text) {
@@ -140,7 +149,8 @@ inline bool is_date(std::string_view text) {
   const std::string_view parts[3] = {text.substr(0, a), text.substr(a + 1, b - a - 1), text.substr(b + 1)};
   for (const std::string_view p : parts)
     if (!all_digits(p) || p.size() > 4 || p.size() == 3) return false;
-  return (parts[0].size() == 4 || parts[2].size() == 4 || parts[2].size() == 2) && parts[1].size() <= 2 && (parts[0].size() <= 2 || parts[2].size() <= 2);
+  return (parts[0].size() == 4 || parts[2].size() == 4 || parts[2].size() == 2) && parts[1].size() <= 2 &&
+         (parts[0].size() <= 2 || parts[2].size() <= 2);
 }
 
 }  // namespace detail
@@ -154,18 +164,23 @@ inline NumberFault number_fault(std::string_view cell) {
   const std::string_view digits = text.starts_with('+') ? text.substr(1) : text;
   const auto [end, status] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   const bool whole = end == digits.data() + digits.size();
-  if (whole && status == std::errc::result_out_of_range) return {Kind::range, "too large or too small for a 64-bit number"};
+  if (whole && status == std::errc::result_out_of_range)
+    return {Kind::range, "too large or too small for a 64-bit number"};
   if (whole && status == std::errc() && std::isinf(value)) return {Kind::infinite, "infinite"};
-  if (text.starts_with("\xe2\x88\x92") && cell_number(text.substr(3))) return {Kind::sign, "its minus sign is a character of its own: write -"};
+  if (text.starts_with("\xe2\x88\x92") && cell_number(text.substr(3)))
+    return {Kind::sign, "its minus sign is a character of its own: write -"};
   for (const std::string_view sign : {">=", "<=", ">", "<", "\xe2\x89\xa5", "\xe2\x89\xa4"})
     if (text.starts_with(sign) && cell_number(text.substr(sign.size())))
-      return {Kind::open, concat("an open end is no number: write ", detail::trimmed(text.substr(sign.size())), ", or leave the cell empty")};
+      return {Kind::open, concat("an open end is no number: write ", detail::trimmed(text.substr(sign.size())),
+                                 ", or leave the cell empty")};
   if (text.ends_with('+') && cell_number(text.substr(0, text.size() - 1)))
-    return {Kind::open, concat("an open end is no number: write ", detail::trimmed(text.substr(0, text.size() - 1)), ", or leave the cell empty")};
+    return {Kind::open, concat("an open end is no number: write ", detail::trimmed(text.substr(0, text.size() - 1)),
+                               ", or leave the cell empty")};
   if (NumberFault comma = detail::comma_fault(text); comma.kind != Kind::none) return comma;
   if (NumberFault unit = detail::unit_fault(text); unit.kind != Kind::none) return unit;
   if (detail::is_date(text)) return {Kind::date, "a date"};
-  if (status == std::errc() && end != digits.data() && !std::isnan(value) && !std::isinf(value)) return {Kind::text, "a number with text behind it"};
+  if (status == std::errc() && end != digits.data() && !std::isnan(value) && !std::isinf(value))
+    return {Kind::text, "a number with text behind it"};
   return {};
 }
 

@@ -24,7 +24,8 @@ inline std::string plain_column_name(std::string_view name) {
   for (const char c : name) {
     if (c == '(' || c == '[') ++depth;
     const auto u = static_cast<unsigned char>(c);
-    if (depth == 0 && u > 0x20 && c != '_' && c != '-' && c != '.') out += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (depth == 0 && u > 0x20 && c != '_' && c != '-' && c != '.')
+      out += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     if ((c == ')' || c == ']') && depth > 0) --depth;
   }
   return out;
@@ -35,42 +36,133 @@ namespace detail {
 using NameList = std::span<const std::string_view>;
 
 inline NameList scan_names() {
-  static constexpr std::array<std::string_view, 14> names{"volumeid", "imageid", "scanid",   "imagedataid", "imageuid", "mriid",   "sessionlabel",
-                                                          "id",       "fileid",  "recordid", "caseid",      "case",     "filename", "file"};
+  static constexpr std::array<std::string_view, 14> names{
+      "volumeid", "imageid", "scanid",   "imagedataid", "imageuid", "mriid",    "sessionlabel",
+      "id",       "fileid",  "recordid", "caseid",      "case",     "filename", "file"};
   return names;
 }
 inline NameList subject_names() {
-  static constexpr std::array<std::string_view, 32> names{
-      "subjectid", "participantid",   "subject",         "subid",     "subjid",       "participant", "subj",     "sub",        "ptid",       "patientid", "patient",
-      "eid",       "rid",             "patno",           "personid",  "person",       "srcsubjectid", "subjectkey", "subjectlabel", "subjectname", "subjectnumber", "subjectno",
-      "subjectcode", "subjectidentifier", "participantlabel", "participantcode", "bidsid", "ixiid", "guid", "anonymizedid", "anonymisedid", "anonid"};
+  static constexpr std::array<std::string_view, 32> names{"subjectid",
+                                                          "participantid",
+                                                          "subject",
+                                                          "subid",
+                                                          "subjid",
+                                                          "participant",
+                                                          "subj",
+                                                          "sub",
+                                                          "ptid",
+                                                          "patientid",
+                                                          "patient",
+                                                          "eid",
+                                                          "rid",
+                                                          "patno",
+                                                          "personid",
+                                                          "person",
+                                                          "srcsubjectid",
+                                                          "subjectkey",
+                                                          "subjectlabel",
+                                                          "subjectname",
+                                                          "subjectnumber",
+                                                          "subjectno",
+                                                          "subjectcode",
+                                                          "subjectidentifier",
+                                                          "participantlabel",
+                                                          "participantcode",
+                                                          "bidsid",
+                                                          "ixiid",
+                                                          "guid",
+                                                          "anonymizedid",
+                                                          "anonymisedid",
+                                                          "anonid"};
   return names;
 }
 inline NameList site_names() {
-  static constexpr std::array<std::string_view, 16> names{"site",     "siteid",   "sitename", "sitecode",      "sitenum",      "sitenumber",    "siteno",     "scansite",
-                                                          "center",   "centre",   "centerid", "centreid",      "centername", "centrename", "institution", "institutionname"};
+  static constexpr std::array<std::string_view, 16> names{
+      "site",   "siteid", "sitename", "sitecode", "sitenum",    "sitenumber", "siteno",      "scansite",
+      "center", "centre", "centerid", "centreid", "centername", "centrename", "institution", "institutionname"};
   return names;
 }
 inline NameList sex_names() {
-  static constexpr std::array<std::string_view, 14> names{"sex",  "gender", "sexid",    "sexcode",   "biologicalsex", "sexatbirth", "geneticsex",
-                                                          "genderid", "ptgender", "patientsex", "subjectsex", "participantsex", "sexmf", "gendermf"};
+  static constexpr std::array<std::string_view, 14> names{
+      "sex",      "gender",   "sexid",      "sexcode",    "biologicalsex",  "sexatbirth", "geneticsex",
+      "genderid", "ptgender", "patientsex", "subjectsex", "participantsex", "sexmf",      "gendermf"};
   return names;
 }
 inline NameList age_names() {
-  static constexpr std::array<std::string_view, 20> names{"age",        "ageatscan",  "scanage",    "agescan",      "ageatmri",     "ageyears",       "ageinyears",
-                                                          "ageyrs",     "ageyr",      "ageatvisit", "ageatsession", "ageatimaging", "ageatacquisition", "interviewage",
-                                                          "subjectage", "patientage", "participantage", "agey",       "agemri",      "ageatbaseline"};
+  static constexpr std::array<std::string_view, 20> names{
+      "age",        "ageatscan",  "scanage",        "agescan",      "ageatmri",     "ageyears",         "ageinyears",
+      "ageyrs",     "ageyr",      "ageatvisit",     "ageatsession", "ageatimaging", "ageatacquisition", "interviewage",
+      "subjectage", "patientage", "participantage", "agey",         "agemri",       "ageatbaseline"};
   return names;
 }
 /// Further columns that say something about a subject or a scan and are no measurement of a brain.
 inline NameList other_label_names() {
-  static constexpr std::array<std::string_view, 66> names{
-      "session",     "sessionid",   "ses",          "visit",       "visitid",     "viscode",   "timepoint",   "wave",       "run",         "runid",      "path",
-      "hash",        "sha256",      "md5",          "checksum",    "disease",     "diagnosis", "dx",          "dxgroup",    "dxbl",        "sdx",        "group",
-      "groupid",     "label",       "target",       "class",       "status",      "days",      "dob",         "birthdate",  "yearofbirth", "birthyear",  "handedness",
-      "hand",        "education",   "educationyears", "yearsofeducation", "edu",  "pteducat",  "race",        "ethnicity",  "ethnic",      "mmse",       "cdr",
-      "moca",        "updrs",       "edss",         "bmi",         "height",      "weight",    "iq",          "fiq",        "viq",         "piq",        "fold",
-      "split",       "partition",   "scanner",      "scannerid",   "scannerserialnumber", "vendor", "manufacturer", "fieldstrength", "magneticfieldstrength", "modality", "cohort"};
+  static constexpr std::array<std::string_view, 66> names{"session",
+                                                          "sessionid",
+                                                          "ses",
+                                                          "visit",
+                                                          "visitid",
+                                                          "viscode",
+                                                          "timepoint",
+                                                          "wave",
+                                                          "run",
+                                                          "runid",
+                                                          "path",
+                                                          "hash",
+                                                          "sha256",
+                                                          "md5",
+                                                          "checksum",
+                                                          "disease",
+                                                          "diagnosis",
+                                                          "dx",
+                                                          "dxgroup",
+                                                          "dxbl",
+                                                          "sdx",
+                                                          "group",
+                                                          "groupid",
+                                                          "label",
+                                                          "target",
+                                                          "class",
+                                                          "status",
+                                                          "days",
+                                                          "dob",
+                                                          "birthdate",
+                                                          "yearofbirth",
+                                                          "birthyear",
+                                                          "handedness",
+                                                          "hand",
+                                                          "education",
+                                                          "educationyears",
+                                                          "yearsofeducation",
+                                                          "edu",
+                                                          "pteducat",
+                                                          "race",
+                                                          "ethnicity",
+                                                          "ethnic",
+                                                          "mmse",
+                                                          "cdr",
+                                                          "moca",
+                                                          "updrs",
+                                                          "edss",
+                                                          "bmi",
+                                                          "height",
+                                                          "weight",
+                                                          "iq",
+                                                          "fiq",
+                                                          "viq",
+                                                          "piq",
+                                                          "fold",
+                                                          "split",
+                                                          "partition",
+                                                          "scanner",
+                                                          "scannerid",
+                                                          "scannerserialnumber",
+                                                          "vendor",
+                                                          "manufacturer",
+                                                          "fieldstrength",
+                                                          "magneticfieldstrength",
+                                                          "modality",
+                                                          "cohort"};
   return names;
 }
 
@@ -92,9 +184,12 @@ inline bool has_word(std::string_view name, std::initializer_list<std::string_vi
     if (std::find(wanted.begin(), wanted.end(), word) != wanted.end()) return true;
   return false;
 }
-inline bool in_list(NameList names, std::string_view plain) { return std::find(names.begin(), names.end(), plain) != names.end(); }
+inline bool in_list(NameList names, std::string_view plain) {
+  return std::find(names.begin(), names.end(), plain) != names.end();
+}
 inline bool speaks_of_age(std::string_view name) {
-  return has_word(name, {"age"}) && !has_word(name, {"onset", "diagnosis", "death", "gap", "group", "bin", "range", "mother", "father", "gestational", "brain", "predicted"});
+  return has_word(name, {"age"}) && !has_word(name, {"onset", "diagnosis", "death", "gap", "group", "bin", "range",
+                                                     "mother", "father", "gestational", "brain", "predicted"});
 }
 
 /// Columns whose plain name is in the list, in the order of the list.
@@ -148,7 +243,8 @@ inline bool counts_rows(const CsvTable& table, std::size_t column) {
 inline std::vector<std::size_t> find_id_columns(const CsvTable& table) {
   std::vector<std::size_t> out = detail::columns_in(table, detail::scan_names());
   for (const std::size_t c : detail::columns_in(table, detail::subject_names())) out.push_back(c);
-  if (table.columns() == 0 || (!out.empty() && std::find(out.begin(), out.end(), std::size_t{0}) != out.end())) return out;
+  if (table.columns() == 0 || (!out.empty() && std::find(out.begin(), out.end(), std::size_t{0}) != out.end()))
+    return out;
   const std::string& first = table.header()[0];
   if (is_freesurfer_id_column(first) || (is_nameless_column(first) && !counts_rows(table, 0))) {
     out.push_back(0);
@@ -157,7 +253,9 @@ inline std::vector<std::size_t> find_id_columns(const CsvTable& table) {
     bool text = true;
     for (std::size_t r = 0; r < table.rows() && text; ++r) {
       cells.push_back(detail::trimmed(table.cell(r, 0)));
-      text = !is_missing(cells.back()) && cells.back().find_first_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != std::string_view::npos;
+      text =
+          !is_missing(cells.back()) &&
+          cells.back().find_first_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != std::string_view::npos;
     }
     std::sort(cells.begin(), cells.end());
     if (text && std::adjacent_find(cells.begin(), cells.end()) == cells.end()) out.push_back(0);
@@ -179,14 +277,16 @@ inline std::optional<std::size_t> find_site_column(const CsvTable& table) {
   return detail::first_column(table, detail::site_names(), [](std::string_view) { return false; });
 }
 inline std::optional<std::size_t> find_sex_column(const CsvTable& table) {
-  return detail::first_column(table, detail::sex_names(), [](std::string_view name) { return detail::has_word(name, {"sex", "gender"}); });
+  return detail::first_column(table, detail::sex_names(),
+                              [](std::string_view name) { return detail::has_word(name, {"sex", "gender"}); });
 }
 inline std::optional<std::size_t> find_age_column(const CsvTable& table) {
   return detail::first_column(table, detail::age_names(), detail::speaks_of_age);
 }
 /// A column that tells one visit of a subject from another.
 inline std::optional<std::size_t> find_session_column(const CsvTable& table) {
-  static constexpr std::array<std::string_view, 7> names{"sessionid", "session", "ses", "visit", "visitid", "viscode", "timepoint"};
+  static constexpr std::array<std::string_view, 7> names{"sessionid", "session", "ses",      "visit",
+                                                         "visitid",   "viscode", "timepoint"};
   return detail::first_column(table, names, [](std::string_view) { return false; });
 }
 
@@ -206,7 +306,8 @@ inline std::optional<std::size_t> find_named_column(const CsvTable& table, std::
 /// The column names a row or subject, or says something about them (age, sex, site, diagnosis, session, date): never a feature.
 inline bool is_label_column(std::string_view name) {
   const std::string plain = plain_column_name(name);
-  for (const detail::NameList names : {detail::scan_names(), detail::subject_names(), detail::site_names(), detail::sex_names(), detail::age_names(), detail::other_label_names()})
+  for (const detail::NameList names : {detail::scan_names(), detail::subject_names(), detail::site_names(),
+                                       detail::sex_names(), detail::age_names(), detail::other_label_names()})
     if (detail::in_list(names, plain)) return true;
   return is_nameless_column(name) || detail::has_word(name, {"age", "sex", "gender", "date", "datetime"});
 }

@@ -48,7 +48,8 @@ struct ConversionPlan {
     std::string name;
     std::vector<Index> shape;
     std::vector<std::string> candidates;
-    bool own = false;  // unexpected: it belongs to a part that the model has, so the model would compute something else than its source
+    bool own =
+        false;  // unexpected: it belongs to a part that the model has, so the model would compute something else than its source
   };
   struct WrongShape {
     std::string source, target;
@@ -61,7 +62,9 @@ struct ConversionPlan {
   std::vector<std::string> notes;
 
   /// Unexpected tensors of the model's own parts: a block more than the config has, a bias of a layer without one.
-  Index unused() const { return std::count_if(unexpected.begin(), unexpected.end(), [](const Lost& u) { return u.own; }); }
+  Index unused() const {
+    return std::count_if(unexpected.begin(), unexpected.end(), [](const Lost& u) { return u.own; });
+  }
   /// Everything the model needs is there, and everything of its own parts is used. Other unexpected tensors (a head) do not stand in
   /// the way, but they are shown.
   bool complete() const { return missing.empty() && wrong_shape.empty() && unused() == 0; }
@@ -82,8 +85,9 @@ inline bool same_values(std::span<const Index> came, const ExpectedTensor& wante
   if (came.size() == wanted.shape.size() || came.size() <= 1)
     return std::equal(came.begin(), came.end(), wanted.shape.begin(), wanted.shape.end());
   if (std::equal(a.begin(), a.end(), b.begin(), b.end())) return true;
-  return wanted.name == "patch_embed.proj.weight" && came.size() == 2 && wanted.shape.size() == 5 && wanted.shape[1] == 1 &&
-         came[0] == wanted.shape[0] && came[1] == wanted.shape[2] * wanted.shape[3] * wanted.shape[4];
+  return wanted.name == "patch_embed.proj.weight" && came.size() == 2 && wanted.shape.size() == 5 &&
+         wanted.shape[1] == 1 && came[0] == wanted.shape[0] &&
+         came[1] == wanted.shape[2] * wanted.shape[3] * wanted.shape[4];
 }
 
 }  // namespace detail
@@ -94,7 +98,7 @@ inline ConversionPlan plan_conversion(const std::vector<NamedTensor>& source, We
   ConversionPlan plan;
   std::map<std::string, const ExpectedTensor*> wanted;
   for (const ExpectedTensor& e : expected) wanted.emplace(e.name, &e);
-  std::map<std::string, std::string> taken;  // target -> source
+  std::map<std::string, std::string> taken;                            // target -> source
   std::vector<std::pair<const NamedTensor*, std::string>> unexpected;  // with the name after the rules
   std::vector<std::string> dropped;
   for (const NamedTensor& t : source) {
@@ -130,8 +134,8 @@ inline ConversionPlan plan_conversion(const std::vector<NamedTensor>& source, We
         continue;
       }
       if (const auto [earlier, fresh] = taken.emplace(to, t.name); !fresh) {
-        plan.notes.push_back(
-            concat(in_quotes(t.name), " and ", in_quotes(earlier->second), " both become ", in_quotes(to), "; the first is taken"));
+        plan.notes.push_back(concat(in_quotes(t.name), " and ", in_quotes(earlier->second), " both become ",
+                                    in_quotes(to), "; the first is taken"));
         plan.unexpected.push_back({t.name, t.shape, {to}, true});
         continue;
       }
@@ -148,8 +152,9 @@ inline ConversionPlan plan_conversion(const std::vector<NamedTensor>& source, We
   std::vector<std::string> spare, open;  // names after the rules; expected names without a source
   for (const auto& [tensor, name] : unexpected) spare.push_back(name);
   // An attention without output projection (MONAI include_fc = false, GenerativeModels) is one with the identity.
-  const bool has_output = std::any_of(taken.begin(), taken.end(),
-                                      [](const auto& t) { return t.first.ends_with(".out.weight") || t.first.ends_with(".out.bias"); });
+  const bool has_output = std::any_of(taken.begin(), taken.end(), [](const auto& t) {
+    return t.first.ends_with(".out.weight") || t.first.ends_with(".out.bias");
+  });
   std::vector<const ExpectedTensor*> made;
   for (const ExpectedTensor& e : expected) {
     if (taken.contains(e.name)) continue;
@@ -176,7 +181,8 @@ inline ConversionPlan plan_conversion(const std::vector<NamedTensor>& source, We
   std::set<std::string, std::less<>> parts;  // "blocks" of blocks.0.norm1.weight
   for (const ExpectedTensor& e : expected) parts.insert(detail::first_part(e.name));
   for (const auto& [tensor, name] : unexpected)
-    plan.unexpected.push_back({tensor->name, tensor->shape, nearest_names(name, open, 3), parts.contains(detail::first_part(name))});
+    plan.unexpected.push_back(
+        {tensor->name, tensor->shape, nearest_names(name, open, 3), parts.contains(detail::first_part(name))});
   return plan;
 }
 
@@ -184,8 +190,8 @@ inline ConversionPlan plan_conversion(const std::vector<NamedTensor>& source, We
 /// must stay, is not copied. Throws Error (numeric) for a tensor with a value that is not finite.
 inline std::vector<NamedTensor> converted_tensors(const ConversionPlan& plan, const SafetensorsFile& source) {
   if (!plan.complete())
-    fail(ErrorKind::state, "convert.incomplete", "convert: ", plan.missing.size(), " tensors are missing, ", plan.wrong_shape.size(),
-         " have another shape, ", plan.unused(), " of the model's own parts are unused");
+    fail(ErrorKind::state, "convert.incomplete", "convert: ", plan.missing.size(), " tensors are missing, ",
+         plan.wrong_shape.size(), " have another shape, ", plan.unused(), " of the model's own parts are unused");
   std::vector<NamedTensor> result;
   for (const ConversionPlan::Match& m : plan.matched) {
     if (m.source.empty()) {
@@ -216,13 +222,17 @@ inline std::string conversion_text(const ConversionPlan& plan) {
     const std::string list = joined(lost.candidates, ", ", [](const std::string& c) { return in_quotes(c); });
     return list.empty() ? std::string() : "  nearest: " + list;
   };
-  for (const auto& m : plan.missing) text += concat("missing     ", m.name, " ", shape_text(m.shape), candidates(m), "\n");
+  for (const auto& m : plan.missing)
+    text += concat("missing     ", m.name, " ", shape_text(m.shape), candidates(m), "\n");
   for (const auto& w : plan.wrong_shape)
-    text += concat("mis-shaped  ", in_quotes(w.source), " ", shape_text(w.came), " for ", w.target, " ", shape_text(w.expected), "\n");
-  for (const auto& u : plan.unexpected) text += concat(u.own ? "unused      " : "unexpected  ", in_quotes(u.name), " ", shape_text(u.shape), candidates(u), "\n");
+    text += concat("mis-shaped  ", in_quotes(w.source), " ", shape_text(w.came), " for ", w.target, " ",
+                   shape_text(w.expected), "\n");
+  for (const auto& u : plan.unexpected)
+    text += concat(u.own ? "unused      " : "unexpected  ", in_quotes(u.name), " ", shape_text(u.shape), candidates(u),
+                   "\n");
   for (const std::string& note : plan.notes) text += "note        " + note + "\n";
-  return text + concat(plan.matched.size(), " matched, ", plan.ignored.size(), " ignored, ", plan.missing.size(), " missing, ",
-                       plan.unexpected.size(), " unexpected, ", plan.wrong_shape.size(), " mis-shaped",
+  return text + concat(plan.matched.size(), " matched, ", plan.ignored.size(), " ignored, ", plan.missing.size(),
+                       " missing, ", plan.unexpected.size(), " unexpected, ", plan.wrong_shape.size(), " mis-shaped",
                        plan.unused() > 0 ? concat(", ", plan.unused(), " unused\n") : "\n");
 }
 

@@ -33,9 +33,12 @@ inline std::vector<std::string_view> name_parts(std::string_view name) {
   return parts;
 }
 
-inline bool is_integer(std::string_view s) { return !s.empty() && s.find_first_not_of("0123456789") == std::string_view::npos; }
+inline bool is_integer(std::string_view s) {
+  return !s.empty() && s.find_first_not_of("0123456789") == std::string_view::npos;
+}
 
-inline std::string replaced_start(const std::string& name, std::span<const std::pair<std::string_view, std::string_view>> rules) {
+inline std::string replaced_start(const std::string& name,
+                                  std::span<const std::pair<std::string_view, std::string_view>> rules) {
   for (const auto& [from, to] : rules)
     if (name == from || name.starts_with(std::string(from) + ".")) return std::string(to) + name.substr(from.size());
   return name;
@@ -55,20 +58,25 @@ inline Renamed rename_monai_mae(const std::string& name) {
   if (parts.size() < 3 || (parts[0] != "blocks" && parts[0] != "decoder_blocks") || !is_integer(parts[1]))
     return {{replaced_start(name, top)}, {}};
   if (parts.size() == 3) return {{(parts[0] == "blocks" ? "norm." : "decoder_norm.") + std::string(parts[2])}, {}};
-  if (parts[2] == "cross_attn" || parts[2] == "norm_cross_attn") return {{}, "cross attention, which MONAI stores and never uses"};
-  return {{joined(std::span(parts).first(2), ".") + "." + replaced_start(joined(std::span(parts).subspan(2), "."), inner)}, {}};
+  if (parts[2] == "cross_attn" || parts[2] == "norm_cross_attn")
+    return {{}, "cross attention, which MONAI stores and never uses"};
+  return {
+      {joined(std::span(parts).first(2), ".") + "." + replaced_start(joined(std::span(parts).subspan(2), "."), inner)},
+      {}};
 }
 
 /// MONAI or GenerativeModels AutoencoderKL -> cnn_decoder3d as decoder_d3() names it.
 inline Renamed rename_monai_decoder(const std::string& name) {
-  if (name.starts_with("encoder.") || name.starts_with("quant_conv_")) return {{}, "the encoder; this model is the decoder"};
+  if (name.starts_with("encoder.") || name.starts_with("quant_conv_"))
+    return {{}, "the encoder; this model is the decoder"};
   if (name.starts_with("post_quant_conv.")) return {{"post_quant_conv" + name.substr(name.rfind('.'))}, {}};
   const std::vector<std::string_view> parts = name_parts(name);
   if (parts.size() < 4 || parts[0] != "decoder" || parts[1] != "blocks" || !is_integer(parts[2])) return {{name}, {}};
   const std::string block = joined(std::span(parts).subspan(1, 2), ".");
   const std::string inside = joined(std::span(parts).subspan(3), "."), leaf(parts.back());
   if (inside.starts_with("proj_attn.")) return {{}, "proj_attn, which GenerativeModels stores and never uses"};
-  const std::string layer = inside.size() > leaf.size() ? inside.substr(0, inside.size() - leaf.size() - 1) : std::string();
+  const std::string layer =
+      inside.size() > leaf.size() ? inside.substr(0, inside.size() - leaf.size() - 1) : std::string();
   if (layer.empty() || layer == "conv" || layer == "conv.conv" || layer == "postconv.conv" || layer == "deconv")
     return {{block + "." + leaf}, {}};
   if (layer == "attn.qkv") return {{block + ".q." + leaf, block + ".k." + leaf, block + ".v." + leaf}, {}};

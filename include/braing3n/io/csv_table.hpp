@@ -65,14 +65,16 @@ class CsvTable {
   /// Throws Error (format) naming the nearest column there is.
   std::size_t column(std::string_view name) const {
     if (const auto found = find_column(name)) return *found;
-    throw Error(ErrorKind::format, "csv.column", concat("no column ", in_quotes(name), did_you_mean(name, header_)), path_);
+    throw Error(ErrorKind::format, "csv.column", concat("no column ", in_quotes(name), did_you_mean(name, header_)),
+                path_);
   }
 
   /// Valid as long as the table.
   std::string_view cell(std::size_t row, std::size_t column) const {
     if (row >= rows() || column >= columns())
       throw Error(ErrorKind::argument, "csv.cell",
-                  concat("cell (", row, ", ", column, ") of a table of ", rows(), " rows and ", columns(), " columns"), path_);
+                  concat("cell (", row, ", ", column, ") of a table of ", rows(), " rows and ", columns(), " columns"),
+                  path_);
     const std::size_t i = row * columns() + column;
     const std::size_t begin = i == 0 ? 0 : ends_[i - 1];
     return std::string_view(text_).substr(begin, ends_[i] - begin);
@@ -84,8 +86,12 @@ class CsvTable {
     const std::string_view value = cell(row, column);
     return is_missing(value) ? std::nullopt : std::optional<std::string>(value);
   }
-  std::optional<double> number(std::size_t row, std::size_t column) const { return parsed<double>(row, column, "a number"); }
-  std::optional<Index> integer(std::size_t row, std::size_t column) const { return parsed<Index>(row, column, "a whole number"); }
+  std::optional<double> number(std::size_t row, std::size_t column) const {
+    return parsed<double>(row, column, "a number");
+  }
+  std::optional<Index> integer(std::size_t row, std::size_t column) const {
+    return parsed<Index>(row, column, "a whole number");
+  }
 
   /// Whole columns.
   std::vector<std::optional<std::string>> texts(std::string_view name) const {
@@ -102,8 +108,8 @@ class CsvTable {
   std::string number_sentence(std::size_t row, std::size_t column, const char* expected = "a number") const {
     const std::string_view value = detail::trimmed(cell(row, column));
     const std::string reason = number_fault(value).reason;
-    return concat("line ", line(row), ": column ", in_quotes(header_[column]), ": expected ", expected, ", got ", in_quotes(value, 40),
-                  reason.empty() ? "" : concat(" (", reason, ")"));
+    return concat("line ", line(row), ": column ", in_quotes(header_[column]), ": expected ", expected, ", got ",
+                  in_quotes(value, 40), reason.empty() ? "" : concat(" (", reason, ")"));
   }
   Error number_error(std::size_t row, std::size_t column, const char* expected = "a number") const {
     return Error(ErrorKind::format, "csv.value", number_sentence(row, column, expected), path_);
@@ -148,7 +154,8 @@ class CsvTable {
       if (const auto number = cell_number(value)) return *number;
       throw number_error(row, column, expected);
     }
-    const std::string_view digits = value.starts_with('+') && value.size() > 1 && value[1] != '-' ? value.substr(1) : value;
+    const std::string_view digits =
+        value.starts_with('+') && value.size() > 1 && value[1] != '-' ? value.substr(1) : value;
     T result{};
     const auto [end, status] = std::from_chars(digits.data(), digits.data() + digits.size(), result);
     if (status != std::errc() || end != digits.data() + digits.size()) throw number_error(row, column, expected);
@@ -176,7 +183,8 @@ class CsvTable {
   void parse(std::string_view text, const CsvOptions& options) {
     if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
     if (text.starts_with("PK\x03\x04"))
-      throw Error(ErrorKind::format, "csv.workbook", "expected a table of text, got a workbook or archive (zip); save the sheet as CSV in UTF-8", path_);
+      throw Error(ErrorKind::format, "csv.workbook",
+                  "expected a table of text, got a workbook or archive (zip); save the sheet as CSV in UTF-8", path_);
     require_utf8(text, path_);
     delimiter_ = options.delimiter != '\0' ? options.delimiter : detect_delimiter(text);
     text_.reserve(text.size());
@@ -197,13 +205,15 @@ class CsvTable {
         continue;
       }
       if (fields != columns())
-        throw bad(
-            first_line, "csv.ragged",
-            concat(fields, fields == 1 ? " field" : " fields", ", the header has ", columns(), ": ",
-                   in_quotes(text.substr(row_start, std::min<std::size_t>(60, text.find_first_of("\r\n", row_start) - row_start)), 60)));
+        throw bad(first_line, "csv.ragged",
+                  concat(fields, fields == 1 ? " field" : " fields", ", the header has ", columns(), ": ",
+                         in_quotes(text.substr(row_start, std::min<std::size_t>(
+                                                              60, text.find_first_of("\r\n", row_start) - row_start)),
+                                   60)));
       lines_.push_back(first_line);
     }
-    if (header_.empty()) throw Error(ErrorKind::format, "csv.empty", "the table is empty, expected at least a header line", path_);
+    if (header_.empty())
+      throw Error(ErrorKind::format, "csv.empty", "the table is empty, expected at least a header line", path_);
   }
 
   /// Appends one field and moves behind its delimiter or line end. Returns whether the row goes on.
@@ -227,7 +237,8 @@ class CsvTable {
       for (; at < text.size() && text[at] != delimiter_ && text[at] != '\n' && text[at] != '\r'; ++at) {
         if (text[at] == '\0') throw bad(line, "csv.binary", "a zero byte: this is not a text table");
         // Tab-separated files do not quote by custom, so there a quote inside a field is a quote.
-        if (text[at] == '"' && delimiter_ != '\t') throw bad(line, "csv.quote", "a quote inside a field that does not start with one");
+        if (text[at] == '"' && delimiter_ != '\t')
+          throw bad(line, "csv.quote", "a quote inside a field that does not start with one");
         text_ += text[at];
       }
     }
@@ -254,8 +265,8 @@ class CsvTable {
     ends_.clear();
   }
 
-  std::string path_, text_;          // text_: all cells, unquoted, one after the other
-  std::vector<std::size_t> ends_;    // where each cell ends in text_
+  std::string path_, text_;        // text_: all cells, unquoted, one after the other
+  std::vector<std::size_t> ends_;  // where each cell ends in text_
   std::vector<std::size_t> lines_;
   std::vector<std::string> header_;
   char delimiter_ = ',';

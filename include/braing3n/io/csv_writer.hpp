@@ -67,7 +67,8 @@ class CsvWriter {
     }
   }
   void append_text(std::string& line, std::string_view text) const {
-    const bool needs_quotes = text.find_first_of("\"\r\n,;\t") != std::string_view::npos || (text.empty() && columns_ == 1);
+    const bool needs_quotes =
+        text.find_first_of("\"\r\n,;\t") != std::string_view::npos || (text.empty() && columns_ == 1);
     if (!needs_quotes) {
       line += text;
       return;
@@ -81,7 +82,8 @@ class CsvWriter {
   }
   void end_row(std::string& line, std::size_t count) {
     if (count != columns_)
-      fail(ErrorKind::argument, "csv.ragged", file_.path().string(), ": a row of ", count, " cells in a table of ", columns_, " columns");
+      fail(ErrorKind::argument, "csv.ragged", file_.path().string(), ": a row of ", count, " cells in a table of ",
+           columns_, " columns");
     file_.write(line += '\n');
   }
 

@@ -29,10 +29,23 @@ enum class DType { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, bo
 
 constexpr std::size_t size_of(DType type) {
   switch (type) {
-    case DType::f64: case DType::i64: case DType::u64: return 8;
-    case DType::f32: case DType::i32: case DType::u32: return 4;
-    case DType::f16: case DType::bf16: case DType::i16: case DType::u16: return 2;
-    case DType::i8: case DType::u8: case DType::boolean: return 1;
+    case DType::f64:
+    case DType::i64:
+    case DType::u64:
+      return 8;
+    case DType::f32:
+    case DType::i32:
+    case DType::u32:
+      return 4;
+    case DType::f16:
+    case DType::bf16:
+    case DType::i16:
+    case DType::u16:
+      return 2;
+    case DType::i8:
+    case DType::u8:
+    case DType::boolean:
+      return 1;
   }
   return 0;
 }
@@ -40,24 +53,37 @@ constexpr std::size_t size_of(DType type) {
 /// The names safetensors uses.
 constexpr const char* to_string(DType type) {
   switch (type) {
-    case DType::f64: return "F64";
-    case DType::f32: return "F32";
-    case DType::f16: return "F16";
-    case DType::bf16: return "BF16";
-    case DType::i64: return "I64";
-    case DType::i32: return "I32";
-    case DType::i16: return "I16";
-    case DType::i8: return "I8";
-    case DType::u64: return "U64";
-    case DType::u32: return "U32";
-    case DType::u16: return "U16";
-    case DType::u8: return "U8";
-    case DType::boolean: return "BOOL";
+    case DType::f64:
+      return "F64";
+    case DType::f32:
+      return "F32";
+    case DType::f16:
+      return "F16";
+    case DType::bf16:
+      return "BF16";
+    case DType::i64:
+      return "I64";
+    case DType::i32:
+      return "I32";
+    case DType::i16:
+      return "I16";
+    case DType::i8:
+      return "I8";
+    case DType::u64:
+      return "U64";
+    case DType::u32:
+      return "U32";
+    case DType::u16:
+      return "U16";
+    case DType::u8:
+      return "U8";
+    case DType::boolean:
+      return "BOOL";
   }
   return "unknown";
 }
 
-constexpr std::array all_dtypes{DType::f64, DType::f32, DType::f16, DType::bf16, DType::i64, DType::i32, DType::i16,
+constexpr std::array all_dtypes{DType::f64, DType::f32, DType::f16, DType::bf16, DType::i64, DType::i32,    DType::i16,
                                 DType::i8,  DType::u64, DType::u32, DType::u16,  DType::u8,  DType::boolean};
 
 constexpr std::optional<DType> dtype_from_string(std::string_view name) {
@@ -75,9 +101,11 @@ struct float16 {
 constexpr float to_float(float16 h) {
   const std::uint32_t sign = static_cast<std::uint32_t>(h.bits & 0x8000u) << 16;
   const std::uint32_t magnitude = h.bits & 0x7fffu;
-  if (magnitude >= 0x7c00u) return std::bit_cast<float>(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);  // infinity, NaN
-  if (magnitude >= 0x0400u) return std::bit_cast<float>(sign | ((magnitude << 13) + 0x38000000u));         // exponent bias 15 -> 127
-  const float value = static_cast<float>(magnitude) * 0x1p-24f;                                            // subnormal
+  if (magnitude >= 0x7c00u)
+    return std::bit_cast<float>(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);  // infinity, NaN
+  if (magnitude >= 0x0400u)
+    return std::bit_cast<float>(sign | ((magnitude << 13) + 0x38000000u));  // exponent bias 15 -> 127
+  const float value = static_cast<float>(magnitude) * 0x1p-24f;             // subnormal
   return sign != 0 ? -value : value;
 }
 
@@ -102,18 +130,31 @@ namespace detail {
 template <class F>
 decltype(auto) with_dtype(DType type, F&& f) {
   switch (type) {
-    case DType::f64: return f(double{});
-    case DType::f32: return f(float{});
-    case DType::f16: return f(float16{});
-    case DType::bf16: return f(bfloat16{0.0f});
-    case DType::i64: return f(std::int64_t{});
-    case DType::i32: return f(std::int32_t{});
-    case DType::i16: return f(std::int16_t{});
-    case DType::i8: return f(std::int8_t{});
-    case DType::u64: return f(std::uint64_t{});
-    case DType::u32: return f(std::uint32_t{});
-    case DType::u16: return f(std::uint16_t{});
-    case DType::u8: case DType::boolean: break;
+    case DType::f64:
+      return f(double{});
+    case DType::f32:
+      return f(float{});
+    case DType::f16:
+      return f(float16{});
+    case DType::bf16:
+      return f(bfloat16{0.0f});
+    case DType::i64:
+      return f(std::int64_t{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::i16:
+      return f(std::int16_t{});
+    case DType::i8:
+      return f(std::int8_t{});
+    case DType::u64:
+      return f(std::uint64_t{});
+    case DType::u32:
+      return f(std::uint32_t{});
+    case DType::u16:
+      return f(std::uint16_t{});
+    case DType::u8:
+    case DType::boolean:
+      break;
   }
   return f(std::uint8_t{});
 }
@@ -160,12 +201,14 @@ template <class To>
 void convert_elements(DType type, std::span<const std::byte> bytes, std::span<To> to) {
   static_assert(!std::same_as<To, bool>, "read BOOL as std::uint8_t");
   if (bytes.size() != to.size() * size_of(type))
-    fail(ErrorKind::shape, "dtype.count", "convert: ", bytes.size(), " bytes are not ", to.size(), " elements of ", to_string(type));
+    fail(ErrorKind::shape, "dtype.count", "convert: ", bytes.size(), " bytes are not ", to.size(), " elements of ",
+         to_string(type));
   if (to.empty()) return;
   if (type == DType::boolean)
     for (std::size_t i = 0; i < bytes.size(); ++i)
       if (std::to_integer<int>(bytes[i]) > 1)
-        fail(ErrorKind::format, "dtype.boolean", "element ", i, " of type BOOL is ", std::to_integer<int>(bytes[i]), ", expected 0 or 1");
+        fail(ErrorKind::format, "dtype.boolean", "element ", i, " of type BOOL is ", std::to_integer<int>(bytes[i]),
+             ", expected 0 or 1");
   if (type == dtype_of<To>()) {
     std::memcpy(to.data(), bytes.data(), bytes.size());
     return;

@@ -87,9 +87,11 @@ inline void require_utf8(std::string_view text, const std::string& path) {
   const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(bad), '\n');
   const std::string byte = {'0', 'x', "0123456789abcdef"[u >> 4], "0123456789abcdef"[u & 15]};
   const std::string what = detail::looks_like_windows_1252(text)
-                               ? concat(" in \"", detail::latin_excerpt(text, bad), "\"; the file looks like Windows-1252 (Latin-1): save it as UTF-8")
+                               ? concat(" in \"", detail::latin_excerpt(text, bad),
+                                        "\"; the file looks like Windows-1252 (Latin-1): save it as UTF-8")
                                : std::string(", of an encoding that is not known; save the file as UTF-8");
-  throw Error(ErrorKind::format, "csv.encoding", concat("line ", line, ": expected UTF-8, got the byte ", byte, what), path);
+  throw Error(ErrorKind::format, "csv.encoding", concat("line ", line, ": expected UTF-8, got the byte ", byte, what),
+              path);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -50,7 +50,7 @@ class FileLock {
   FileLock() = default;
   /// Throws Error: file (another process holds it, the folder is missing or not writable), environment. Devices and pipes have no lock.
   explicit FileLock(const std::filesystem::path& path) : path_(lock_path(path)) {
-    struct stat status {};
+    struct stat status{};
     if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) return;
     for (int attempt = 0; attempt < 1000; ++attempt) {
       if (try_once(path)) return;
@@ -58,7 +58,10 @@ class FileLock {
     throw Error(ErrorKind::file, "lock.busy", "cannot be locked: other processes come and go", path.string());
   }
   ~FileLock() { release(); }
-  FileLock(FileLock&& other) noexcept : path_(std::move(other.path_)), made_(std::move(other.made_)), fd_(std::exchange(other.fd_, -1)) { other.made_.clear(); }
+  FileLock(FileLock&& other) noexcept
+      : path_(std::move(other.path_)), made_(std::move(other.made_)), fd_(std::exchange(other.fd_, -1)) {
+    other.made_.clear();
+  }
   FileLock& operator=(FileLock&& other) noexcept {
     std::swap(path_, other.path_);
     std::swap(made_, other.made_);
@@ -92,16 +95,19 @@ class FileLock {
     if (fd < 0) {
       const int code = errno;
       std::error_code ignored;
-      if (code == ENOENT && std::filesystem::exists(path_.has_parent_path() ? path_.parent_path() : ".", ignored)) return false;  // released just now
+      if (code == ENOENT && std::filesystem::exists(path_.has_parent_path() ? path_.parent_path() : ".", ignored))
+        return false;  // released just now
       detail::fail_create(code, "lock.create", path_, "write the lock");
     }
-    struct stat opened {}, named {};
+    struct stat opened{}, named{};
     const bool flocked = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
     const bool no_flock = !flocked && errno != EWOULDBLOCK && errno != EINTR;
-    const bool same = ::fstat(fd, &opened) == 0 && ::lstat(path_.c_str(), &named) == 0 && opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+    const bool same = ::fstat(fd, &opened) == 0 && ::lstat(path_.c_str(), &named) == 0 &&
+                      opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
     const LockOwner owner = read_owner(fd);
     const bool here = owner.host.empty() || owner.host == host_name();
-    const bool alive = no_flock && here && owner.pid > 0 && (::kill(static_cast<pid_t>(owner.pid), 0) == 0 || errno == EPERM);
+    const bool alive =
+        no_flock && here && owner.pid > 0 && (::kill(static_cast<pid_t>(owner.pid), 0) == 0 || errno == EPERM);
     if (same && !created && (!here || alive || (!flocked && !no_flock))) {
       ::close(fd);
       refuse(path, owner, here);
@@ -117,14 +123,20 @@ class FileLock {
 
   [[noreturn]] void refuse(const std::filesystem::path& path, const LockOwner& owner, bool here) const {
     const std::string since = owner.since.empty() ? "" : " since " + owner.since;
-    if (owner.pid == 0) throw Error(ErrorKind::file, "lock.held", "another process writes it; wait for it, or choose another name", path.string());
+    if (owner.pid == 0)
+      throw Error(ErrorKind::file, "lock.held", "another process writes it; wait for it, or choose another name",
+                  path.string());
     if (here)
       throw Error(ErrorKind::file, "lock.held",
-                  owner.pid == static_cast<long>(::getpid()) ? std::string("this process writes it already")
-                                                             : concat("process ", owner.pid, " of this host (", owner.host, ") writes it", since, "; wait for it, or choose another name"),
+                  owner.pid == static_cast<long>(::getpid())
+                      ? std::string("this process writes it already")
+                      : concat("process ", owner.pid, " of this host (", owner.host, ") writes it", since,
+                               "; wait for it, or choose another name"),
                   path.string());
     throw Error(ErrorKind::file, "lock.other_host",
-                concat("process ", owner.pid, " of host ", owner.host, " writes it", since, "; if that process is gone, remove the lock ", path_.string()), path.string());
+                concat("process ", owner.pid, " of host ", owner.host, " writes it", since,
+                       "; if that process is gone, remove the lock ", path_.string()),
+                path.string());
   }
 
   static LockOwner read_owner(int fd) {
@@ -154,7 +166,8 @@ class FileLock {
     std::tm local{};
     ::localtime_r(&now, &local);
     std::strftime(time.data(), time.size(), "%Y-%m-%d %H:%M:%S", &local);
-    const std::string text = concat("host ", host_name(), "\npid ", static_cast<long>(::getpid()), "\nsince ", time.data(), "\n");
+    const std::string text =
+        concat("host ", host_name(), "\npid ", static_cast<long>(::getpid()), "\nsince ", time.data(), "\n");
     if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
       const int code = errno;
       ::unlink(path_.c_str());
@@ -174,7 +187,8 @@ namespace detail {
 inline std::vector<std::filesystem::path> make_missing_folders(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> missing;
   std::error_code ignored;
-  for (std::filesystem::path at = folder.lexically_normal(); !at.empty() && !std::filesystem::exists(at, ignored); at = at.parent_path()) {
+  for (std::filesystem::path at = folder.lexically_normal(); !at.empty() && !std::filesystem::exists(at, ignored);
+       at = at.parent_path()) {
     if (!at.filename().empty()) missing.push_back(at);
     if (at == at.parent_path()) break;
   }
@@ -193,11 +207,14 @@ inline FileLock lock_made(const std::filesystem::path& path, std::vector<std::fi
 }  // namespace detail
 
 /// Makes a folder for results and locks it. Throws Error: file (another process writes there, permission denied), environment.
-inline FileLock lock_folder(const std::filesystem::path& folder) { return detail::lock_made(folder, detail::make_missing_folders(folder)); }
+inline FileLock lock_folder(const std::filesystem::path& folder) {
+  return detail::lock_made(folder, detail::make_missing_folders(folder));
+}
 
 /// Locks a file that is to be written and makes the folder that it is to lie in. Throws as lock_folder().
 inline FileLock lock_file(const std::filesystem::path& file) {
-  return detail::lock_made(file, file.has_parent_path() ? detail::make_missing_folders(file.parent_path()) : std::vector<std::filesystem::path>{});
+  return detail::lock_made(file, file.has_parent_path() ? detail::make_missing_folders(file.parent_path())
+                                                        : std::vector<std::filesystem::path>{});
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -39,7 +39,8 @@ inline std::optional<NonFiniteElement> first_non_finite(const NamedTensor& t) {
         for (std::size_t i = begin; i < end; ++i) good &= std::isfinite(as_float(i));
         if (good) continue;
         for (std::size_t i = begin; i < end; ++i)
-          if (const float v = as_float(i); !std::isfinite(v)) return NonFiniteElement{static_cast<Index>(i), static_cast<double>(v)};
+          if (const float v = as_float(i); !std::isfinite(v))
+            return NonFiniteElement{static_cast<Index>(i), static_cast<double>(v)};
       }
     }
     return std::nullopt;
@@ -50,8 +51,10 @@ inline std::optional<NonFiniteElement> first_non_finite(const NamedTensor& t) {
 inline void require_finite_weights(std::span<const NamedTensor> tensors, const std::string& path) {
   for (const NamedTensor& t : tensors)
     if (const auto found = first_non_finite(t))
-      throw Error(ErrorKind::numeric, "weights.finite",
-                  concat("element ", found->at, " of ", in_quotes(t.name), " is ", found->value, ", expected finite weights"), path);
+      throw Error(
+          ErrorKind::numeric, "weights.finite",
+          concat("element ", found->at, " of ", in_quotes(t.name), " is ", found->value, ", expected finite weights"),
+          path);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

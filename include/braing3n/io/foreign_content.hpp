@@ -16,7 +16,8 @@ namespace detail {
 
 inline bool begins_ignoring_case(std::string_view text, std::string_view start) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return text.size() >= start.size() && std::equal(start.begin(), start.end(), text.begin(), [&](char a, char b) { return a == lower(b); });
+  return text.size() >= start.size() &&
+         std::equal(start.begin(), start.end(), text.begin(), [&](char a, char b) { return a == lower(b); });
 }
 
 /// No control characters but those of text, and no byte that UTF-8 never has.
@@ -29,7 +30,9 @@ inline bool looks_like_text(std::string_view bytes) {
 
 /// Formats that are known by their first bytes.
 inline std::string foreign_magic(std::string_view b) {
-  const auto at = [&](std::size_t place, std::string_view magic) { return b.size() >= place + magic.size() && b.substr(place, magic.size()) == magic; };
+  const auto at = [&](std::size_t place, std::string_view magic) {
+    return b.size() >= place + magic.size() && b.substr(place, magic.size()) == magic;
+  };
   static constexpr std::pair<std::string_view, const char*> known[] = {
       {"\x1f\x8b", "gzip-compressed data"},
       {"PK\x03\x04", "a zip archive (an Excel workbook, a PyTorch or a NumPy archive)"},
@@ -50,7 +53,8 @@ inline std::string foreign_magic(std::string_view b) {
   if (at(128, "DICM")) return "a DICOM file";
   if (at(257, "ustar")) return "a tar archive";
   if (at(344, "n+1") || at(344, "ni1") || at(4, "n+2") || at(4, "ni2")) return "a NIfTI file";
-  if (b.size() > 8 && b[8] == '{' && b[4] == '\0' && b[5] == '\0' && b[6] == '\0' && b[7] == '\0') return "a safetensors file";
+  if (b.size() > 8 && b[8] == '{' && b[4] == '\0' && b[5] == '\0' && b[6] == '\0' && b[7] == '\0')
+    return "a safetensors file";
   if (b.size() > 1 && b[0] == '\x80' && b[1] >= 2 && b[1] <= 5) return "a Python pickle";
   return {};
 }
@@ -62,13 +66,16 @@ inline std::string foreign_magic(std::string_view b) {
 inline std::string describe_foreign_content(std::span<const std::byte> bytes, bool text_is_foreign = true) {
   constexpr std::size_t most = 1024;
   std::string_view b(reinterpret_cast<const char*>(bytes.data()), std::min(bytes.size(), most));
-  if (b.starts_with("version https://git-lfs.github.com/spec/") || b.starts_with("version https://hawser.github.com/spec/"))
+  if (b.starts_with("version https://git-lfs.github.com/spec/") ||
+      b.starts_with("version https://hawser.github.com/spec/"))
     return "a Git LFS pointer, not the file itself: its content was not downloaded (git lfs pull does that)";
   const bool text = detail::looks_like_text(b);
   if (text && bytes.size() < 32768 && b.substr(0, b.find('\n')).find("annex/objects/") != std::string_view::npos)
-    return "a git-annex pointer, not the file itself: its content was not downloaded (git annex get or datalad get does that)";
+    return "a git-annex pointer, not the file itself: its content was not downloaded (git annex get or datalad get "
+           "does that)";
   if (!text) {
-    if (b.size() >= 64 && b.find_first_not_of('\0') == std::string_view::npos) return "nothing but zero bytes at its start";
+    if (b.size() >= 64 && b.find_first_not_of('\0') == std::string_view::npos)
+      return "nothing but zero bytes at its start";
     return detail::foreign_magic(b);
   }
   if (b.starts_with("\xef\xbb\xbf")) b.remove_prefix(3);

@@ -27,7 +27,8 @@ class ByteStream {
     compressed_ = starts_gzip(0);
     if (!compressed_) return;
     z_.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(bytes.data()));
-    if (::inflateInit2(&z_, 15 + 16) != Z_OK) fail(ErrorKind::environment, "gzip.memory", path.string(), ": no memory to inflate");
+    if (::inflateInit2(&z_, 15 + 16) != Z_OK)
+      fail(ErrorKind::environment, "gzip.memory", path.string(), ": no memory to inflate");
   }
   ~ByteStream() {
     if (compressed_) ::inflateEnd(&z_);
@@ -46,7 +47,8 @@ class ByteStream {
     const auto bytes = file_.bytes();
     if (bytes.size() < 4) return 0;
     std::uint32_t length = 0;
-    for (std::size_t i = 0; i < 4; ++i) length |= std::to_integer<std::uint32_t>(bytes[bytes.size() - 4 + i]) << (8 * i);
+    for (std::size_t i = 0; i < 4; ++i)
+      length |= std::to_integer<std::uint32_t>(bytes[bytes.size() - 4 + i]) << (8 * i);
     return length;
   }
   /// The whole file, for plain files.
@@ -76,15 +78,20 @@ class ByteStream {
       if (result == Z_STREAM_END) {
         next_member();
       } else if (result == Z_DATA_ERROR && z_.msg != nullptr &&
-                 (std::strcmp(z_.msg, "incorrect data check") == 0 || std::strcmp(z_.msg, "incorrect length check") == 0)) {
+                 (std::strcmp(z_.msg, "incorrect data check") == 0 ||
+                  std::strcmp(z_.msg, "incorrect length check") == 0)) {
         checksum_failed_ = true;  // found after the last byte of the member
         ended_ = true;
       } else if (result != Z_OK && !(result == Z_BUF_ERROR && input_left() > 0)) {
-        if (result == Z_MEM_ERROR) fail(ErrorKind::environment, "gzip.memory", path_.string(), ": no memory to inflate");
+        if (result == Z_MEM_ERROR)
+          fail(ErrorKind::environment, "gzip.memory", path_.string(), ": no memory to inflate");
         if (result == Z_DATA_ERROR || result == Z_NEED_DICT)
-          throw Error(ErrorKind::format, "gzip.corrupt", concat("the gzip stream is damaged after ", position_ + done, " bytes (",
-                                                                z_.msg != nullptr ? z_.msg : "wrong data", ")"), path_.string());
-        throw Error(ErrorKind::format, "gzip.truncated", concat("the gzip stream ends too early, after ", position_ + done, " bytes: the file is cut off"),
+          throw Error(ErrorKind::format, "gzip.corrupt",
+                      concat("the gzip stream is damaged after ", position_ + done, " bytes (",
+                             z_.msg != nullptr ? z_.msg : "wrong data", ")"),
+                      path_.string());
+        throw Error(ErrorKind::format, "gzip.truncated",
+                    concat("the gzip stream ends too early, after ", position_ + done, " bytes: the file is cut off"),
                     path_.string());
       }
     }
@@ -102,7 +109,8 @@ class ByteStream {
     std::vector<std::byte> buffer(static_cast<std::size_t>(std::min<std::uint64_t>(n, std::uint64_t{1} << 18)));
     std::uint64_t done = 0;
     while (done < n) {
-      const std::size_t got = read(buffer.data(), static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), n - done)));
+      const std::size_t got =
+          read(buffer.data(), static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), n - done)));
       if (got == 0) break;
       done += got;
     }

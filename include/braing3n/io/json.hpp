@@ -119,9 +119,9 @@ void json_to_value(const Json& j, T& value, const JsonPlace& at) {
     const bool fits = j.is_number_unsigned() ? std::in_range<T>(j.get<std::uint64_t>())
                                              : j.is_number_integer() && std::in_range<T>(j.get<std::int64_t>());
     if (!fits)
-      throw at.expected(j.is_number_integer()
-                            ? concat("a whole number in [", +std::numeric_limits<T>::min(), ", ", +std::numeric_limits<T>::max(), "]")
-                            : std::string("a whole number"),
+      throw at.expected(j.is_number_integer() ? concat("a whole number in [", +std::numeric_limits<T>::min(), ", ",
+                                                       +std::numeric_limits<T>::max(), "]")
+                                              : std::string("a whole number"),
                         j);
     value = j.is_number_unsigned() ? static_cast<T>(j.get<std::uint64_t>()) : static_cast<T>(j.get<std::int64_t>());
   } else if constexpr (std::floating_point<T>) {
@@ -136,7 +136,8 @@ void json_to_value(const Json& j, T& value, const JsonPlace& at) {
   } else if constexpr (std::is_enum_v<T>) {
     const auto found = j.is_string() ? enum_from_name<T>(j.get_ref<const std::string&>()) : std::nullopt;
     if (!found) {
-      throw at.expected("one of " + joined(enum_names<T>(), ", ", [](const std::string& name) { return in_quotes(name); }), j);
+      throw at.expected(
+          "one of " + joined(enum_names<T>(), ", ", [](const std::string& name) { return in_quotes(name); }), j);
     }
     value = *found;
   } else if constexpr (JsonShape<T>::kind == 1) {
@@ -170,8 +171,8 @@ void json_to_value(const Json& j, T& value, const JsonPlace& at) {
     T::visit(value, JsonFieldReader<T>{j, at, names});
     for (const auto& [name, item] : j.items())
       if (std::find(names.begin(), names.end(), name) == names.end())
-        throw at.key(name).error("json.unknown_key",
-                                 concat("unknown key ", in_quotes(name), " of ", type_spelling<T>(), did_you_mean(name, names)));
+        throw at.key(name).error("json.unknown_key", concat("unknown key ", in_quotes(name), " of ", type_spelling<T>(),
+                                                            did_you_mean(name, names)));
   }
 }
 
@@ -189,7 +190,8 @@ Json json_from(const T& value) {
     return value;
   } else if constexpr (std::is_enum_v<T>) {
     if (enum_name(value).empty())
-      fail(ErrorKind::config, "json.enum", detail::type_spelling<T>(), ": ", static_cast<long long>(value), " has no name");
+      fail(ErrorKind::config, "json.enum", detail::type_spelling<T>(), ": ", static_cast<long long>(value),
+           " has no name");
     return std::string(enum_name(value));
   } else if constexpr (detail::JsonShape<T>::kind == 1) {
     return value ? json_from(*value) : Json();

@@ -29,7 +29,8 @@ namespace detail {
 /// "[json.exception.parse_error.101] parse error at line 1, column 2: ..." without the bracket.
 inline std::string plain_json_message(const char* what) {
   std::string text = what;
-  if (const std::size_t end = text.find("] "); text.starts_with("[") && end != std::string::npos) text.erase(0, end + 2);
+  if (const std::size_t end = text.find("] "); text.starts_with("[") && end != std::string::npos)
+    text.erase(0, end + 2);
   for (char& c : text)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
   if (text.size() > 300) text = text.substr(0, 300) + "...";
@@ -41,16 +42,19 @@ inline std::string plain_json_message(const char* what) {
 /// Throws Error (format); `where` names the source in the message.
 inline Json parse_json(std::string_view text, const std::string& where, const JsonLimits& limits = {}) {
   if (text.size() > limits.bytes)
-    throw Error(ErrorKind::format, "json.size", concat("JSON of ", text.size(), " bytes, the limit is ", limits.bytes), where);
+    throw Error(ErrorKind::format, "json.size", concat("JSON of ", text.size(), " bytes, the limit is ", limits.bytes),
+                where);
   // The parser takes a zero byte for the end of its input.
   if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos)
-    throw Error(ErrorKind::format, "json.syntax", concat("a zero byte at byte ", zero + 1, "; JSON is text, and nothing may follow its value"), where);
+    throw Error(ErrorKind::format, "json.syntax",
+                concat("a zero byte at byte ", zero + 1, "; JSON is text, and nothing may follow its value"), where);
   std::vector<std::set<std::string, std::less<>>> keys;
   const auto check = [&](int depth, nlohmann::json::parse_event_t event, Json& parsed) {
     using Event = nlohmann::json::parse_event_t;
     if (event == Event::object_start || event == Event::array_start) {
       if (depth >= limits.depth)
-        throw Error(ErrorKind::format, "json.depth", concat("JSON nested deeper than ", limits.depth, " levels"), where);
+        throw Error(ErrorKind::format, "json.depth", concat("JSON nested deeper than ", limits.depth, " levels"),
+                    where);
       if (event == Event::object_start) keys.emplace_back();
     } else if (event == Event::object_end) {
       keys.pop_back();

@@ -26,8 +26,17 @@ namespace detail {
 /// Full disks, quotas, broken devices and exhausted resources are the environment's fault; everything else is the file's.
 inline ErrorKind kind_of_errno(int code) {
   switch (code) {
-    case ENOSPC: case EDQUOT: case EFBIG: case EIO: case ENOMEM: case EMFILE: case ENFILE: case EROFS: return ErrorKind::environment;
-    default: return ErrorKind::file;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case EIO:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+    case EROFS:
+      return ErrorKind::environment;
+    default:
+      return ErrorKind::file;
   }
 }
 
@@ -38,7 +47,8 @@ inline ErrorKind kind_of_errno(int code) {
 /// What cannot be made anew at `path`; a folder that is missing is named, since the file itself is expected to be absent.
 [[noreturn]] inline void fail_create(int code, const char* id, const std::filesystem::path& path, const char* what) {
   if (code == ENOENT && path.has_parent_path())
-    throw Error(ErrorKind::file, id, concat("cannot ", what, ": no such folder: ", path.parent_path().string()), path.string());
+    throw Error(ErrorKind::file, id, concat("cannot ", what, ": no such folder: ", path.parent_path().string()),
+                path.string());
   fail_errno(code, id, path, what);
 }
 
@@ -47,11 +57,12 @@ inline ErrorKind kind_of_errno(int code) {
   std::error_code ignored;
   if (code == ENOENT && std::filesystem::is_symlink(path, ignored)) {
     const std::string target = std::filesystem::read_symlink(path, ignored).string();
-    throw Error(ErrorKind::file, "file.link",
-                target.find("annex/objects/") != std::string::npos
-                    ? std::string("a git-annex link whose content was not downloaded (git annex get or datalad get does that)")
-                    : concat("a link to ", target, ": No such file or directory"),
-                path.string());
+    throw Error(
+        ErrorKind::file, "file.link",
+        target.find("annex/objects/") != std::string::npos
+            ? std::string("a git-annex link whose content was not downloaded (git annex get or datalad get does that)")
+            : concat("a link to ", target, ": No such file or directory"),
+        path.string());
   }
   fail_errno(code, "file.open", path, "open");
 }
@@ -74,17 +85,18 @@ class MappedFile {
  public:
   /// Throws Error (file) when `path` is not a readable regular file.
   explicit MappedFile(const std::filesystem::path& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // non-blocking: a pipe must not hang the program
+    const int fd =
+        ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // non-blocking: a pipe must not hang the program
     if (path.empty()) throw Error(ErrorKind::argument, "file.name", "an empty file name, expected the path of a file");
     if (fd < 0) detail::fail_open(errno, path);
-    struct stat status {};
+    struct stat status{};
     const int stat_result = ::fstat(fd, &status);
     const int stat_errno = errno;
     if (stat_result != 0 || !S_ISREG(status.st_mode)) {
       ::close(fd);
       if (stat_result != 0) detail::fail_errno(stat_errno, "file.open", path, "open");
-      throw Error(ErrorKind::file, "file.kind", S_ISDIR(status.st_mode) ? "is a folder, expected a file" : "is not a regular file",
-                  path.string());
+      throw Error(ErrorKind::file, "file.kind",
+                  S_ISDIR(status.st_mode) ? "is a folder, expected a file" : "is not a regular file", path.string());
     }
     size_ = static_cast<std::size_t>(status.st_size);
     if (size_ > 0) {
@@ -101,7 +113,8 @@ class MappedFile {
   ~MappedFile() {
     if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
   }
-  MappedFile(MappedFile&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  MappedFile(MappedFile&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   MappedFile& operator=(MappedFile&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);

@@ -24,7 +24,7 @@ namespace braing3n::inline BRAING3N_ABI {
 
 struct ModelInfo {
   std::string kind, config, contract, provenance, licence;
-  Metadata extra;                    // keys without "braing3n."
+  Metadata extra;  // keys without "braing3n."
   std::string version = BRAING3N_VERSION_STRING;
 };
 
@@ -50,8 +50,9 @@ inline void require_own_file(const SafetensorsFile& file, const char* what) {
   take_own(file.metadata(), "format", format);
   take_own(file.metadata(), "type", type);
   if (format.empty() || type != what)
-    throw file.error(ErrorKind::format, "model.foreign",
-                     concat("the file holds ", type.empty() ? "foreign tensors" : "a " + type, ", expected a braing3n ", what));
+    throw file.error(
+        ErrorKind::format, "model.foreign",
+        concat("the file holds ", type.empty() ? "foreign tensors" : "a " + type, ", expected a braing3n ", what));
   int version = 0;
   const auto [end, status] = std::from_chars(format.data(), format.data() + format.size(), version);
   if (status != std::errc() || end != format.data() + format.size() || version < 1 || version > model_format)
@@ -96,8 +97,9 @@ inline std::filesystem::path model_path(const std::filesystem::path& path) {
   const std::filesystem::path inside = path / "model.safetensors";
   if (!std::filesystem::exists(inside, ignored) && !ignored)
     throw Error(ErrorKind::file, "model.folder",
-                std::filesystem::exists(path / "state.safetensors", ignored) ? "a training that has written no model.safetensors yet: it does so with its first validation"
-                                                                             : "a folder without model.safetensors; expected a model file or the folder of a training",
+                std::filesystem::exists(path / "state.safetensors", ignored)
+                    ? "a training that has written no model.safetensors yet: it does so with its first validation"
+                    : "a folder without model.safetensors; expected a model file or the folder of a training",
                 path.string());
   return inside;
 }
@@ -109,7 +111,8 @@ class ModelFile {
   /// (damaged and foreign files).
   explicit ModelFile(const std::filesystem::path& path, bool verify = true) : file_(model_path(path)) {
     detail::require_own_file(file_, "model");
-    if (verify && !file_.verify_checksum()) throw file_.error(ErrorKind::format, "model.checksum", "the model file carries no checksum");
+    if (verify && !file_.verify_checksum())
+      throw file_.error(ErrorKind::format, "model.checksum", "the model file carries no checksum");
     const Metadata& m = file_.metadata();
     detail::take_own(m, "kind", info_.kind);
     detail::take_own(m, "config", info_.config);
@@ -128,7 +131,8 @@ class ModelFile {
   void require_kind(const std::string& kind) const {
     if (info_.kind != kind)
       throw Error(ErrorKind::config, "model.kind",
-                  concat("the file holds a model of kind ", in_quotes(info_.kind, 60), ", expected ", in_quotes(kind)), path());
+                  concat("the file holds a model of kind ", in_quotes(info_.kind, 60), ", expected ", in_quotes(kind)),
+                  path());
   }
   template <class Config>
   Config config() const {

@@ -27,9 +27,7 @@ struct NamedTensor {
 };
 
 /// "(2, 3)"; files may hold more axes than a Tensor can have.
-inline std::string shape_text(std::span<const Index> shape) {
-  return "(" + joined(shape) + ")";
-}
+inline std::string shape_text(std::span<const Index> shape) { return "(" + joined(shape) + ")"; }
 
 /// A tensor over memory of the caller, which must stay until the file is written. The product of `shape` must be the count.
 template <class T>

@@ -33,17 +33,21 @@ inline NiftiInfo read_nifti_info(const std::filesystem::path& path) {
 
 /// One volume as float32. Throws Error: file (cannot be opened), format (damaged, lying or unsupported content), dtype
 /// (complex, RGB, float128), argument (several volumes and none chosen). A singular affine is an error among the findings.
-inline NiftiVolume read_nifti(Context<Cpu>& ctx, const std::filesystem::path& path, const NiftiReadOptions& options = {}) {
+inline NiftiVolume read_nifti(Context<Cpu>& ctx, const std::filesystem::path& path,
+                              const NiftiReadOptions& options = {}) {
   try {
     detail::OpenNifti f = detail::open_nifti(path);
     const NiftiHeader& h = f.info.header;
     if (!h.type.scalar)
-      fail(ErrorKind::dtype, "nifti.type", "the voxels are ", h.type.name, ", which is not one real number per voxel that can be read here");
+      fail(ErrorKind::dtype, "nifti.type", "the voxels are ", h.type.name,
+           ", which is not one real number per voxel that can be read here");
     const Index volumes = h.volumes();
     if (options.volume < 0 && volumes > 1)
-      fail(ErrorKind::argument, "nifti.volumes", "the file holds ", volumes, " volumes (", h.describe_dims(), "); choose one, 0 to ", volumes - 1, " (--index)");
+      fail(ErrorKind::argument, "nifti.volumes", "the file holds ", volumes, " volumes (", h.describe_dims(),
+           "); choose one, 0 to ", volumes - 1, " (--index)");
     const Index chosen = std::max<Index>(0, options.volume);
-    if (chosen >= volumes) fail(ErrorKind::argument, "nifti.volumes", "volume ", chosen, " was asked for, the file holds ", volumes);
+    if (chosen >= volumes)
+      fail(ErrorKind::argument, "nifti.volumes", "volume ", chosen, " was asked for, the file holds ", volumes);
     detail::require_honest(f, chosen, options);
 
     Volume volume(Grid{h.shape(), f.info.affine});
@@ -54,14 +58,19 @@ inline NiftiVolume read_nifti(Context<Cpu>& ctx, const std::filesystem::path& pa
     if (!f.voxels->compressed()) {
       const std::byte* raw = f.voxels->bytes().data() + begin;
       for (Index z = 0; z < depth; z += most_slices)
-        detail::place_slices(ctx, raw + slice * static_cast<std::uint64_t>(z), h, z, std::min(most_slices, depth - z), volume.data());
+        detail::place_slices(ctx, raw + slice * static_cast<std::uint64_t>(z), h, z, std::min(most_slices, depth - z),
+                             volume.data());
     } else {
-      const auto cut_off = [&] { fail(ErrorKind::format, "gzip.truncated", "the gzip stream ends before the last voxel: the file is cut off"); };
+      const auto cut_off = [&] {
+        fail(ErrorKind::format, "gzip.truncated", "the gzip stream ends before the last voxel: the file is cut off");
+      };
       if (f.voxels->skip(begin - f.position) < begin - f.position) cut_off();
       // The buffer stays a fraction of the result.
-      const std::uint64_t room = std::max<std::uint64_t>(std::uint64_t{1} << 20, static_cast<std::uint64_t>(volume.size()));
+      const std::uint64_t room =
+          std::max<std::uint64_t>(std::uint64_t{1} << 20, static_cast<std::uint64_t>(volume.size()));
       const Index at_once = std::clamp<Index>(static_cast<Index>(room / slice), 1, std::min(most_slices, depth));
-      const std::unique_ptr<std::byte[]> buffer(new std::byte[static_cast<std::size_t>(slice) * static_cast<std::size_t>(at_once)]);
+      const std::unique_ptr<std::byte[]> buffer(
+          new std::byte[static_cast<std::size_t>(slice) * static_cast<std::size_t>(at_once)]);
       for (Index z = 0; z < depth; z += at_once) {
         const Index slices = std::min(at_once, depth - z);
         const std::size_t bytes = static_cast<std::size_t>(slice) * static_cast<std::size_t>(slices);
@@ -74,7 +83,8 @@ inline NiftiVolume read_nifti(Context<Cpu>& ctx, const std::filesystem::path& pa
       if (f.voxels->checksum_failed())
         f.info.findings.add(Severity::warning, "gzip.checksum", "the gzip checksum is wrong: voxels may be damaged");
       if (after + f.voxels->trailing_bytes() > 0)
-        f.info.findings.add(Severity::note, "nifti.trailing", after > 0 ? after : f.voxels->trailing_bytes(), " bytes or more follow the voxels and are ignored");
+        f.info.findings.add(Severity::note, "nifti.trailing", after > 0 ? after : f.voxels->trailing_bytes(),
+                            " bytes or more follow the voxels and are ignored");
     }
     return {std::move(volume), std::move(f.info)};
   } catch (const Error& e) {

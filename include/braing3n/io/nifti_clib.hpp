@@ -11,6 +11,7 @@
 #elif __has_include(<nifti/nifti2_io.h>) && __has_include(<znzlib.h>)
 #include <nifti/nifti2_io.h>
 #else
-#error "braing3n: NIfTI files need nifti2_io.h and the znzlib.h that it includes (Debian: libnifti2-dev and -I/usr/include/nifti)"
+#error \
+    "braing3n: NIfTI files need nifti2_io.h and the znzlib.h that it includes (Debian: libnifti2-dev and -I/usr/include/nifti)"
 #endif
 #pragma pop_macro("DT_UNKNOWN")

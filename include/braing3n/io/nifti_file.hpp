@@ -47,7 +47,8 @@ inline NiftiPaths nifti_paths(const std::filesystem::path& path) {
   p.pair = true;
   const bool given_header = ends_with_ignoring_case(base, ".hdr");
   const bool upper = base[base.size() - 3] == 'H' || base[base.size() - 3] == 'I';
-  const std::string stem = base.substr(0, base.size() - 3), other = given_header ? (upper ? "IMG" : "img") : (upper ? "HDR" : "hdr");
+  const std::string stem = base.substr(0, base.size() - 3),
+                    other = given_header ? (upper ? "IMG" : "img") : (upper ? "HDR" : "hdr");
   std::filesystem::path partner = stem + other + gz;
   std::error_code ignored;
   if (!std::filesystem::exists(partner, ignored)) {
@@ -59,7 +60,8 @@ inline NiftiPaths nifti_paths(const std::filesystem::path& path) {
 }
 
 inline void require_name_fits(const ByteStream& stream) {
-  const bool named = ends_with_ignoring_case(stream.path().string(), ".gz") || ends_with_ignoring_case(stream.path().string(), ".mgz");
+  const bool named =
+      ends_with_ignoring_case(stream.path().string(), ".gz") || ends_with_ignoring_case(stream.path().string(), ".mgz");
   if (stream.compressed() && !named)
     fail(ErrorKind::format, "nifti.name", "a gzip-compressed file whose name does not end in .gz; rename it");
   if (!stream.compressed() && named) {
@@ -83,7 +85,8 @@ inline OpenNifti open_nifti(const std::filesystem::path& path) {
   f.paths = nifti_paths(path);
   std::error_code gone;
   if (f.paths.header != path && std::filesystem::exists(path, gone) && !std::filesystem::exists(f.paths.header, gone))
-    fail(ErrorKind::file, "nifti.pair", "its other half ", in_quotes(f.paths.header.filename().string()), " is missing");
+    fail(ErrorKind::file, "nifti.pair", "its other half ", in_quotes(f.paths.header.filename().string()),
+         " is missing");
   auto stream = std::make_unique<ByteStream>(f.paths.header);
   std::vector<std::byte> bytes(nifti_header_bytes);
   std::size_t got = 0;
@@ -101,8 +104,11 @@ inline OpenNifti open_nifti(const std::filesystem::path& path) {
   } else {
     std::error_code ignored;
     if (f.paths.pair && !std::filesystem::exists(f.paths.voxels, ignored))
-      fail(ErrorKind::file, "nifti.pair", "its other half ", in_quotes(f.paths.voxels.filename().string()), " is missing");
-    if (!f.paths.pair) fail(ErrorKind::format, "nifti.pair", "the header of a .hdr/.img pair under another name; name the two files .hdr and .img");
+      fail(ErrorKind::file, "nifti.pair", "its other half ", in_quotes(f.paths.voxels.filename().string()),
+           " is missing");
+    if (!f.paths.pair)
+      fail(ErrorKind::format, "nifti.pair",
+           "the header of a .hdr/.img pair under another name; name the two files .hdr and .img");
     f.voxels = std::make_unique<ByteStream>(f.paths.voxels);
     require_name_fits(*f.voxels);
     f.info.compressed = f.info.compressed || f.voxels->compressed();
@@ -115,22 +121,28 @@ inline OpenNifti open_nifti(const std::filesystem::path& path) {
 inline void require_honest(OpenNifti& f, Index volume, const NiftiReadOptions& options) {
   const NiftiHeader& h = f.info.header;
   const std::uint64_t offset = h.voxel_offset, each = h.volume_bytes();
-  const std::uint64_t needed = offset + each * static_cast<std::uint64_t>(volume + 1), all = offset + each * static_cast<std::uint64_t>(h.volumes());
+  const std::uint64_t needed = offset + each * static_cast<std::uint64_t>(volume + 1),
+                      all = offset + each * static_cast<std::uint64_t>(h.volumes());
   ByteStream& s = *f.voxels;
   const auto too_short = [&](std::uint64_t has) {
-    fail(ErrorKind::format, "nifti.truncated", "the header promises ", h.describe_dims(), " voxels of ", h.type.name, ", ", needed, " bytes in all; there are ",
-         s.compressed() && has == s.most_bytes() ? "at most " : "", has, ": the file is cut off or its header is wrong");
+    fail(ErrorKind::format, "nifti.truncated", "the header promises ", h.describe_dims(), " voxels of ", h.type.name,
+         ", ", needed, " bytes in all; there are ", s.compressed() && has == s.most_bytes() ? "at most " : "", has,
+         ": the file is cut off or its header is wrong");
   };
   if (needed > s.most_bytes()) too_short(s.compressed() ? s.most_bytes() : s.file_bytes());
   if (static_cast<std::uint64_t>(voxel_count(h.shape())) > options.most_bytes / sizeof(float))
-    fail(ErrorKind::format, "nifti.large", "one volume of ", describe(h.shape()), " voxels needs more than the limit of ", options.most_bytes >> 20, " MiB");
+    fail(ErrorKind::format, "nifti.large", "one volume of ", describe(h.shape()),
+         " voxels needs more than the limit of ", options.most_bytes >> 20, " MiB");
   if (!s.compressed()) {
-    if (s.file_bytes() > all) f.info.findings.add(Severity::note, "nifti.trailing", s.file_bytes() - all, " bytes follow the voxels and are ignored");
+    if (s.file_bytes() > all)
+      f.info.findings.add(Severity::note, "nifti.trailing", s.file_bytes() - all,
+                          " bytes follow the voxels and are ignored");
     return;
   }
-  if (needed > options.bomb_bytes && static_cast<double>(needed) > options.bomb_ratio * static_cast<double>(s.file_bytes()))
-    fail(ErrorKind::format, "gzip.bomb", "its ", s.file_bytes(), " bytes are said to inflate to ", needed, ", more than ", options.bomb_ratio,
-         "-fold: refused as a gzip bomb");
+  if (needed > options.bomb_bytes &&
+      static_cast<double>(needed) > options.bomb_ratio * static_cast<double>(s.file_bytes()))
+    fail(ErrorKind::format, "gzip.bomb", "its ", s.file_bytes(), " bytes are said to inflate to ", needed,
+         ", more than ", options.bomb_ratio, "-fold: refused as a gzip bomb");
   // gzip says its length at the end (of the last member). When that does not fit, count before asking for memory.
   if (s.stated_length() == static_cast<std::uint32_t>(all)) return;
   ByteStream count(s.path());

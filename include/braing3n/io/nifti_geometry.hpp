@@ -35,9 +35,11 @@ inline Affine qform_of(const NiftiHeader& h, Findings& findings) {
     return Affine{{{{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}}}};
   }
   if (const double norm = b * b + c * c + d * d; norm > 1 + 1e-4)
-    findings.add(Severity::warning, "nifti.quaternion", "the qform's quaternion has length ", std::sqrt(norm), " > 1; it is scaled to 1");
-  const nifti_dmat44 m = ::nifti_quatern_to_dmat44(b, c, d, h.quaternion_offset[0], h.quaternion_offset[1], h.quaternion_offset[2], h.pixdim[1],
-                                                   h.pixdim[2], h.pixdim[3], h.pixdim[0] < 0 ? -1.0 : 1.0);
+    findings.add(Severity::warning, "nifti.quaternion", "the qform's quaternion has length ", std::sqrt(norm),
+                 " > 1; it is scaled to 1");
+  const nifti_dmat44 m =
+      ::nifti_quatern_to_dmat44(b, c, d, h.quaternion_offset[0], h.quaternion_offset[1], h.quaternion_offset[2],
+                                h.pixdim[1], h.pixdim[2], h.pixdim[3], h.pixdim[0] < 0 ? -1.0 : 1.0);
   Affine a;
   for (int r = 0; r < 3; ++r)
     for (int k = 0; k < 4; ++k) a(r, k) = m.m[r][k];
@@ -50,7 +52,8 @@ inline double corner_distance(const Affine& a, const Affine& b, const Extent3& s
     Vec3 index{};
     for (std::size_t d = 0; d < 3; ++d) index[d] = (corner >> d & 1) != 0 ? static_cast<double>(shape[d] - 1) : 0.0;
     const Vec3 p = a * index, q = b * index;
-    const double distance = std::sqrt((p[0] - q[0]) * (p[0] - q[0]) + (p[1] - q[1]) * (p[1] - q[1]) + (p[2] - q[2]) * (p[2] - q[2]));
+    const double distance =
+        std::sqrt((p[0] - q[0]) * (p[0] - q[0]) + (p[1] - q[1]) * (p[1] - q[1]) + (p[2] - q[2]) * (p[2] - q[2]));
     worst = std::max(worst, distance);
   }
   return worst;
@@ -65,8 +68,8 @@ inline void choose_affine(NiftiInfo& info) {
     if (h.qform_code > 0 && h.srow.finite()) {
       info.forms_differ_mm = corner_distance(h.srow, qform, h.shape());
       if (info.forms_differ_mm > 1e-3)
-        info.findings.add(Severity::warning, "nifti.forms", "sform and qform place a corner of the scan ", info.forms_differ_mm,
-                          " mm apart; the sform counts");
+        info.findings.add(Severity::warning, "nifti.forms", "sform and qform place a corner of the scan ",
+                          info.forms_differ_mm, " mm apart; the sform counts");
     }
   } else if (h.qform_code > 0) {
     info.affine = qform;
@@ -74,9 +77,11 @@ inline void choose_affine(NiftiInfo& info) {
   } else {
     info.affine_source = "pixdim";
     info.affine = scaling({-h.pixdim[1], h.pixdim[2], h.pixdim[3]});
-    for (int d = 0; d < 3; ++d) info.affine(d, 3) = -0.5 * info.affine(d, d) * static_cast<double>(h.dim[static_cast<std::size_t>(d)] - 1);
-    info.findings.add(Severity::warning, "nifti.no_orientation",
-                      "neither sform nor qform is set: which side is left is unknown; the first axis is taken to run to the left");
+    for (int d = 0; d < 3; ++d)
+      info.affine(d, 3) = -0.5 * info.affine(d, d) * static_cast<double>(h.dim[static_cast<std::size_t>(d)] - 1);
+    info.findings.add(
+        Severity::warning, "nifti.no_orientation",
+        "neither sform nor qform is set: which side is left is unknown; the first axis is taken to run to the left");
   }
   if (singular(info.affine))
     info.findings.add(Severity::error, "volume.singular", "the ", info.affine_source,

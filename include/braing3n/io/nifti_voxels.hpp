@@ -22,7 +22,8 @@ BRAING3N_INLINE T load_voxel(const std::byte* at, bool swap) {
   if constexpr (sizeof(T) == 1) {
     std::memcpy(&v, at, 1);
   } else {
-    using Bits = std::conditional_t<sizeof(T) == 2, std::uint16_t, std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>;
+    using Bits = std::conditional_t<sizeof(T) == 2, std::uint16_t,
+                                    std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>;
     Bits bits;
     std::memcpy(&bits, at, sizeof(T));
     if (swap) {
@@ -38,7 +39,8 @@ BRAING3N_INLINE T load_voxel(const std::byte* at, bool swap) {
 /// Converts `slices` slices (file order: first axis next to each other) into result (X, Y, Z), slices [z0, z0 + slices).
 /// value = slope * stored + intercept in double, then rounded to float once.
 template <class T>
-void place_slices(Context<Cpu>& ctx, const std::byte* raw, const NiftiHeader& h, Index z0, Index slices, float* result) {
+void place_slices(Context<Cpu>& ctx, const std::byte* raw, const NiftiHeader& h, Index z0, Index slices,
+                  float* result) {
   const Extent3 n = h.shape();
   const bool swap = h.big_endian != (std::endian::native == std::endian::big);
   const double slope = h.slope, intercept = h.intercept;
@@ -54,7 +56,8 @@ void place_slices(Context<Cpu>& ctx, const std::byte* raw, const NiftiHeader& h,
             const std::byte* line = raw + static_cast<std::size_t>((z * n[1] + y) * n[0] + x0) * sizeof(T);
             for (Index x = 0; x < width; ++x) {
               const T stored = load_voxel<T>(line + static_cast<std::size_t>(x) * sizeof(T), swap);
-              block[x][z] = scaled ? static_cast<float>(slope * static_cast<double>(stored) + intercept) : static_cast<float>(stored);
+              block[x][z] = scaled ? static_cast<float>(slope * static_cast<double>(stored) + intercept)
+                                   : static_cast<float>(stored);
             }
           }
           for (Index x = 0; x < width; ++x) {
@@ -66,19 +69,31 @@ void place_slices(Context<Cpu>& ctx, const std::byte* raw, const NiftiHeader& h,
   });
 }
 
-inline void place_slices(Context<Cpu>& ctx, const std::byte* raw, const NiftiHeader& h, Index z0, Index slices, float* result) {
+inline void place_slices(Context<Cpu>& ctx, const std::byte* raw, const NiftiHeader& h, Index z0, Index slices,
+                         float* result) {
   switch (h.type.type) {
-    case NiftiType::uint8: return place_slices<std::uint8_t>(ctx, raw, h, z0, slices, result);
-    case NiftiType::int8: return place_slices<std::int8_t>(ctx, raw, h, z0, slices, result);
-    case NiftiType::uint16: return place_slices<std::uint16_t>(ctx, raw, h, z0, slices, result);
-    case NiftiType::int16: return place_slices<std::int16_t>(ctx, raw, h, z0, slices, result);
-    case NiftiType::uint32: return place_slices<std::uint32_t>(ctx, raw, h, z0, slices, result);
-    case NiftiType::int32: return place_slices<std::int32_t>(ctx, raw, h, z0, slices, result);
-    case NiftiType::uint64: return place_slices<std::uint64_t>(ctx, raw, h, z0, slices, result);
-    case NiftiType::int64: return place_slices<std::int64_t>(ctx, raw, h, z0, slices, result);
-    case NiftiType::float32: return place_slices<float>(ctx, raw, h, z0, slices, result);
-    case NiftiType::float64: return place_slices<double>(ctx, raw, h, z0, slices, result);
-    default: fail(ErrorKind::dtype, "nifti.type", "element type ", h.type.name, " has no single real value per voxel");
+    case NiftiType::uint8:
+      return place_slices<std::uint8_t>(ctx, raw, h, z0, slices, result);
+    case NiftiType::int8:
+      return place_slices<std::int8_t>(ctx, raw, h, z0, slices, result);
+    case NiftiType::uint16:
+      return place_slices<std::uint16_t>(ctx, raw, h, z0, slices, result);
+    case NiftiType::int16:
+      return place_slices<std::int16_t>(ctx, raw, h, z0, slices, result);
+    case NiftiType::uint32:
+      return place_slices<std::uint32_t>(ctx, raw, h, z0, slices, result);
+    case NiftiType::int32:
+      return place_slices<std::int32_t>(ctx, raw, h, z0, slices, result);
+    case NiftiType::uint64:
+      return place_slices<std::uint64_t>(ctx, raw, h, z0, slices, result);
+    case NiftiType::int64:
+      return place_slices<std::int64_t>(ctx, raw, h, z0, slices, result);
+    case NiftiType::float32:
+      return place_slices<float>(ctx, raw, h, z0, slices, result);
+    case NiftiType::float64:
+      return place_slices<double>(ctx, raw, h, z0, slices, result);
+    default:
+      fail(ErrorKind::dtype, "nifti.type", "element type ", h.type.name, " has no single real value per voxel");
   }
 }
 

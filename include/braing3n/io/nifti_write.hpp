@@ -20,11 +20,11 @@ struct NiftiWriteOptions {
   // Stored element type; value = slope * stored + intercept. Whole-number types are rounded and kept inside their range.
   NiftiType type = NiftiType::float32;
   double slope = 1, intercept = 0;
-  int form_code = 1;        // what the world is: 1 the scanner, 2 another scan, 3 Talairach, 4 MNI 152
+  int form_code = 1;          // what the world is: 1 the scanner, 2 another scan, 3 Talairach, 4 MNI 152
   std::string description{};  // at most 79 bytes ("SYNTHETIC braing3n ..."); never text from an input
-  int version = 0;          // 1 or 2; 0: NIfTI-1 unless an axis is longer than 32767
-  int compression = 1;      // zlib level of .nii.gz
-  WriteOptions file{};      // overwrite and so on
+  int version = 0;            // 1 or 2; 0: NIfTI-1 unless an axis is longer than 32767
+  int compression = 1;        // zlib level of .nii.gz
+  WriteOptions file{};        // overwrite and so on
 };
 
 namespace detail {
@@ -106,10 +106,11 @@ inline std::vector<std::byte> nifti_header_of(const Grid& grid, const NiftiTypeI
   m.m[3][3] = 1;
   image->sto_xyz = m;
   double dx = 0, dy = 0, dz = 0;
-  ::nifti_dmat44_to_quatern(m, &image->quatern_b, &image->quatern_c, &image->quatern_d, &image->qoffset_x, &image->qoffset_y, &image->qoffset_z, &dx,
-                            &dy, &dz, &image->qfac);
-  const nifti_dmat44 q = ::nifti_quatern_to_dmat44(image->quatern_b, image->quatern_c, image->quatern_d, image->qoffset_x, image->qoffset_y,
-                                                   image->qoffset_z, mm[0], mm[1], mm[2], image->qfac);
+  ::nifti_dmat44_to_quatern(m, &image->quatern_b, &image->quatern_c, &image->quatern_d, &image->qoffset_x,
+                            &image->qoffset_y, &image->qoffset_z, &dx, &dy, &dz, &image->qfac);
+  const nifti_dmat44 q =
+      ::nifti_quatern_to_dmat44(image->quatern_b, image->quatern_c, image->quatern_d, image->qoffset_x,
+                                image->qoffset_y, image->qoffset_z, mm[0], mm[1], mm[2], image->qfac);
   Affine qform;
   for (int r = 0; r < 3; ++r)
     for (int k = 0; k < 4; ++k) qform(r, k) = q.m[r][k];
@@ -123,7 +124,8 @@ inline std::vector<std::byte> nifti_header_of(const Grid& grid, const NiftiTypeI
 
   const auto pack = [](auto header, int (*convert)(const nifti_image*, decltype(header)*), const nifti_image* from) {
     std::memset(&header, 0, sizeof(header));
-    if (convert(from, &header) != 0) fail(ErrorKind::argument, "nifti.header", "the C library cannot make a header of this grid");
+    if (convert(from, &header) != 0)
+      fail(ErrorKind::argument, "nifti.header", "the C library cannot make a header of this grid");
     std::vector<std::byte> bytes(sizeof(header) + 4, std::byte{0});
     std::memcpy(bytes.data(), &header, sizeof(header));
     return bytes;
@@ -136,7 +138,8 @@ inline std::vector<std::byte> nifti_header_of(const Grid& grid, const NiftiTypeI
 
 /// Slices [z0, z0 + slices) of the values (X, Y, Z) in file order, converted.
 template <class T>
-void take_slices(Context<Cpu>& ctx, const float* values, const Extent3& n, const NiftiWriteOptions& o, Index z0, Index slices, std::byte* raw) {
+void take_slices(Context<Cpu>& ctx, const float* values, const Extent3& n, const NiftiWriteOptions& o, Index z0,
+                 Index slices, std::byte* raw) {
   const bool scaled = o.slope != 1 || o.intercept != 0;
   ctx.parallel_range(n[1], 4, [&](Index begin, Index end) {
     for (Index y = begin; y < end; ++y)
@@ -153,7 +156,9 @@ void take_slices(Context<Cpu>& ctx, const float* values, const Extent3& n, const
             constexpr double low = static_cast<double>(std::numeric_limits<T>::min());
             constexpr double high = static_cast<double>(std::numeric_limits<T>::max() / 2 + 1) * 2.0;
             const double r = std::nearbyint(v);
-            stored = !(r > low) ? (std::isnan(r) ? T{0} : std::numeric_limits<T>::min()) : r >= high ? std::numeric_limits<T>::max() : static_cast<T>(r);
+            stored = !(r > low)  ? (std::isnan(r) ? T{0} : std::numeric_limits<T>::min())
+                     : r >= high ? std::numeric_limits<T>::max()
+                                 : static_cast<T>(r);
           }
           std::memcpy(raw + static_cast<std::size_t>((z * n[1] + y) * n[0] + x) * sizeof(T), &stored, sizeof(T));
         }
@@ -161,19 +166,31 @@ void take_slices(Context<Cpu>& ctx, const float* values, const Extent3& n, const
   });
 }
 
-inline void take_slices(Context<Cpu>& ctx, const float* v, const Extent3& n, const NiftiWriteOptions& o, Index z0, Index slices, std::byte* raw) {
+inline void take_slices(Context<Cpu>& ctx, const float* v, const Extent3& n, const NiftiWriteOptions& o, Index z0,
+                        Index slices, std::byte* raw) {
   switch (o.type) {
-    case NiftiType::uint8: return take_slices<std::uint8_t>(ctx, v, n, o, z0, slices, raw);
-    case NiftiType::int8: return take_slices<std::int8_t>(ctx, v, n, o, z0, slices, raw);
-    case NiftiType::uint16: return take_slices<std::uint16_t>(ctx, v, n, o, z0, slices, raw);
-    case NiftiType::int16: return take_slices<std::int16_t>(ctx, v, n, o, z0, slices, raw);
-    case NiftiType::uint32: return take_slices<std::uint32_t>(ctx, v, n, o, z0, slices, raw);
-    case NiftiType::int32: return take_slices<std::int32_t>(ctx, v, n, o, z0, slices, raw);
-    case NiftiType::uint64: return take_slices<std::uint64_t>(ctx, v, n, o, z0, slices, raw);
-    case NiftiType::int64: return take_slices<std::int64_t>(ctx, v, n, o, z0, slices, raw);
-    case NiftiType::float32: return take_slices<float>(ctx, v, n, o, z0, slices, raw);
-    case NiftiType::float64: return take_slices<double>(ctx, v, n, o, z0, slices, raw);
-    default: fail(ErrorKind::dtype, "nifti.type", "this element type is not written");
+    case NiftiType::uint8:
+      return take_slices<std::uint8_t>(ctx, v, n, o, z0, slices, raw);
+    case NiftiType::int8:
+      return take_slices<std::int8_t>(ctx, v, n, o, z0, slices, raw);
+    case NiftiType::uint16:
+      return take_slices<std::uint16_t>(ctx, v, n, o, z0, slices, raw);
+    case NiftiType::int16:
+      return take_slices<std::int16_t>(ctx, v, n, o, z0, slices, raw);
+    case NiftiType::uint32:
+      return take_slices<std::uint32_t>(ctx, v, n, o, z0, slices, raw);
+    case NiftiType::int32:
+      return take_slices<std::int32_t>(ctx, v, n, o, z0, slices, raw);
+    case NiftiType::uint64:
+      return take_slices<std::uint64_t>(ctx, v, n, o, z0, slices, raw);
+    case NiftiType::int64:
+      return take_slices<std::int64_t>(ctx, v, n, o, z0, slices, raw);
+    case NiftiType::float32:
+      return take_slices<float>(ctx, v, n, o, z0, slices, raw);
+    case NiftiType::float64:
+      return take_slices<double>(ctx, v, n, o, z0, slices, raw);
+    default:
+      fail(ErrorKind::dtype, "nifti.type", "this element type is not written");
   }
 }
 
@@ -193,27 +210,34 @@ inline NiftiWriteOptions like_input(const NiftiInfo& info) {
 
 /// Throws Error: argument (name, description, type), file (exists, not writable), environment (full disk). Nothing is left
 /// under the name unless all of it is there.
-inline void write_nifti(Context<Cpu>& ctx, const std::filesystem::path& path, const Volume& volume, const NiftiWriteOptions& options = {}) {
+inline void write_nifti(Context<Cpu>& ctx, const std::filesystem::path& path, const Volume& volume,
+                        const NiftiWriteOptions& options = {}) {
   try {
     const std::string name = path.string();
     const bool compress = detail::ends_with_ignoring_case(name, ".nii.gz");
     if (!compress && !detail::ends_with_ignoring_case(name, ".nii"))
       fail(ErrorKind::argument, "nifti.name", "scans are written as .nii or .nii.gz");
     if (options.description.size() > 79)
-      fail(ErrorKind::argument, "nifti.description", "the description has ", options.description.size(), " bytes, NIfTI has room for 79");
+      fail(ErrorKind::argument, "nifti.description", "the description has ", options.description.size(),
+           " bytes, NIfTI has room for 79");
     if (!(options.slope != 0 && std::isfinite(options.slope) && std::isfinite(options.intercept)))
-      fail(ErrorKind::argument, "nifti.slope", "slope ", options.slope, " and intercept ", options.intercept, " cannot be undone");
+      fail(ErrorKind::argument, "nifti.slope", "slope ", options.slope, " and intercept ", options.intercept,
+           " cannot be undone");
     if (options.version < 0 || options.version > 2 || options.form_code < 1 || options.form_code > 5)
-      fail(ErrorKind::argument, "nifti.version", "version ", options.version, " or form code ", options.form_code, " is not NIfTI's");
+      fail(ErrorKind::argument, "nifti.version", "version ", options.version, " or form code ", options.form_code,
+           " is not NIfTI's");
     const Extent3 n = volume.shape();
-    if (volume.size() == 0) fail(ErrorKind::shape, "nifti.empty", "a volume of ", describe(n), " voxels has nothing to write");
+    if (volume.size() == 0)
+      fail(ErrorKind::shape, "nifti.empty", "a volume of ", describe(n), " voxels has nothing to write");
     if (options.version == 1 && std::max({n[0], n[1], n[2]}) > 32767)
-      fail(ErrorKind::argument, "nifti.version", "NIfTI-1 holds at most 32767 voxels along an axis, this volume is ", describe(n));
+      fail(ErrorKind::argument, "nifti.version", "NIfTI-1 holds at most 32767 voxels along an axis, this volume is ",
+           describe(n));
     if (singular(volume.affine)) fail(ErrorKind::format, "volume.singular", "the affine of the volume is singular");
     const NiftiTypeInfo* type = nullptr;
     for (const NiftiTypeInfo& t : nifti_types)
       if (t.type == options.type && t.scalar) type = &t;
-    if (type == nullptr) fail(ErrorKind::dtype, "nifti.type", "element type ", static_cast<int>(options.type), " is not written");
+    if (type == nullptr)
+      fail(ErrorKind::dtype, "nifti.type", "element type ", static_cast<int>(options.type), " is not written");
 
     AtomicFile file(path, options.file);
     detail::NiftiSink sink(file, compress, options.compression);

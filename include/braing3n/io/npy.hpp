@@ -52,7 +52,8 @@ class NpyArray {
         std::vector<std::byte> little(data_.begin(), data_.end());
         const std::size_t width = size_of(dtype_);
         for (std::size_t i = 0; i < little.size(); i += width)
-          std::reverse(little.begin() + static_cast<std::ptrdiff_t>(i), little.begin() + static_cast<std::ptrdiff_t>(i + width));
+          std::reverse(little.begin() + static_cast<std::ptrdiff_t>(i),
+                       little.begin() + static_cast<std::ptrdiff_t>(i + width));
         convert_elements(dtype_, std::span<const std::byte>(little), std::span<T>(values));
       }
     } catch (const Error& e) {
@@ -68,7 +69,8 @@ class NpyArray {
     out.reserve(static_cast<std::size_t>(elements_));
     for (Index i = 0; i < elements_; ++i) {
       const std::span<const std::byte> element = data_.subspan(static_cast<std::size_t>(i) * item_bytes_, item_bytes_);
-      out.push_back(text_kind_ == 'U' ? from_utf32(element) : std::string(reinterpret_cast<const char*>(element.data()), element.size()));
+      out.push_back(text_kind_ == 'U' ? from_utf32(element)
+                                      : std::string(reinterpret_cast<const char*>(element.data()), element.size()));
       while (!out.back().empty() && out.back().back() == '\0') out.back().pop_back();
     }
     return fortran_ && shape_.size() > 1 ? transposed(out) : out;
@@ -79,8 +81,10 @@ class NpyArray {
     std::string out;
     for (std::size_t at = 0; at < element.size(); at += 4) {
       std::uint32_t c = 0;
-      for (std::size_t b = 0; b < 4; ++b) c = c << 8 | std::to_integer<std::uint32_t>(element[at + (swapped_ ? b : 3 - b)]);
-      if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) throw bad("npy.text", "a text holds a code point that does not exist");
+      for (std::size_t b = 0; b < 4; ++b)
+        c = c << 8 | std::to_integer<std::uint32_t>(element[at + (swapped_ ? b : 3 - b)]);
+      if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+        throw bad("npy.text", "a text holds a code point that does not exist");
       const auto tail = [&](unsigned shift) { out += static_cast<char>(0x80 | (c >> shift & 0x3f)); };
       if (c < 0x80) {
         out += static_cast<char>(c);
@@ -101,7 +105,9 @@ class NpyArray {
     return out;
   }
 
-  Error bad(const char* id, const std::string& text) const { return Error(ErrorKind::format, id, "npy: " + text, label_); }
+  Error bad(const char* id, const std::string& text) const {
+    return Error(ErrorKind::format, id, "npy: " + text, label_);
+  }
 
   void parse(std::span<const std::byte> bytes) {
     constexpr std::string_view magic("\x93NUMPY", 6);
@@ -116,7 +122,8 @@ class NpyArray {
     std::size_t header = 0;
     for (std::size_t i = prefix; i-- > 8;) header = header << 8 | std::to_integer<std::size_t>(bytes[i]);
     if (header > bytes.size() - prefix)
-      throw bad("npy.truncated", concat("a header of ", header, " bytes, but only ", bytes.size() - prefix, " bytes follow"));
+      throw bad("npy.truncated",
+                concat("a header of ", header, " bytes, but only ", bytes.size() - prefix, " bytes follow"));
     parse_header({reinterpret_cast<const char*>(bytes.data()) + prefix, header});
     std::uint64_t elements = 1, nonzero = 1;
     for (const Index extent : shape_) {
@@ -127,9 +134,10 @@ class NpyArray {
     }
     data_ = bytes.subspan(prefix + header);
     if (item_bytes_ == 0 ? !data_.empty() : data_.size() % item_bytes_ != 0 || elements != data_.size() / item_bytes_)
-      throw bad("npy.size", concat("the shape needs ", elements * item_bytes_, " bytes of ", is_text() ? "text" : to_string(dtype_),
-                                   ", the file holds ", data_.size()));
-    if (item_bytes_ == 0 && elements > (std::uint64_t{1} << 24)) throw bad("npy.shape", "the shape has too many elements");
+      throw bad("npy.size", concat("the shape needs ", elements * item_bytes_, " bytes of ",
+                                   is_text() ? "text" : to_string(dtype_), ", the file holds ", data_.size()));
+    if (item_bytes_ == 0 && elements > (std::uint64_t{1} << 24))
+      throw bad("npy.shape", "the shape has too many elements");
     elements_ = static_cast<Index>(elements);
   }
 
@@ -159,7 +167,9 @@ class NpyArray {
       return inside;
     };
     bool has_descr = false, has_order = false, has_shape = false;
-    const auto broken = [&] { return bad("npy.header", "the header is not a NumPy array description: " + in_quotes(text.substr(0, 100))); };
+    const auto broken = [&] {
+      return bad("npy.header", "the header is not a NumPy array description: " + in_quotes(text.substr(0, 100)));
+    };
     if (!next('{')) throw broken();
     while (!next('}')) {
       const auto key = literal();
@@ -199,12 +209,15 @@ class NpyArray {
 
   void set_dtype(std::string_view descr) {
     constexpr std::pair<std::string_view, DType> known[] = {
-        {"b1", DType::boolean}, {"f2", DType::f16}, {"f4", DType::f32}, {"f8", DType::f64}, {"i1", DType::i8}, {"i2", DType::i16},
-        {"i4", DType::i32}, {"i8", DType::i64}, {"u1", DType::u8}, {"u2", DType::u16}, {"u4", DType::u32}, {"u8", DType::u64}};
-    if (descr.find('O') != std::string_view::npos) throw bad("npy.dtype", "Python objects (pickle); they are never read");
+        {"b1", DType::boolean}, {"f2", DType::f16}, {"f4", DType::f32}, {"f8", DType::f64},
+        {"i1", DType::i8},      {"i2", DType::i16}, {"i4", DType::i32}, {"i8", DType::i64},
+        {"u1", DType::u8},      {"u2", DType::u16}, {"u4", DType::u32}, {"u8", DType::u64}};
+    if (descr.find('O') != std::string_view::npos)
+      throw bad("npy.dtype", "Python objects (pickle); they are never read");
     const char order = descr.empty() ? '?' : descr[0];
     for (const auto& [name, type] : known)
-      if (descr.size() == 3 && descr.substr(1) == name && (order == '<' || order == '>' || order == '|' || order == '=')) {
+      if (descr.size() == 3 && descr.substr(1) == name &&
+          (order == '<' || order == '>' || order == '|' || order == '=')) {
         dtype_ = type;
         item_bytes_ = size_of(type);
         swapped_ = order == '>' && size_of(type) > 1;
@@ -220,7 +233,8 @@ class NpyArray {
         return;
       }
     }
-    throw bad("npy.dtype", concat("element type ", in_quotes(descr, 20), "; expected bool, an integer, f2, f4, f8 or a text"));
+    throw bad("npy.dtype",
+              concat("element type ", in_quotes(descr, 20), "; expected bool, an integer, f2, f4, f8 or a text"));
   }
 
   /// From first-axis-fastest to last-axis-fastest.
@@ -276,8 +290,8 @@ void write_npy(const std::filesystem::path& path, const std::vector<Index>& shap
   }
   if (elements != values.size())
     fail(ErrorKind::shape, "npy.size", path.string(), ": npy: ", values.size(), " values for shape (", extents, ")");
-  std::string header =
-      concat("{'descr': '", sizeof(T) == 1 ? '|' : '<', kind, sizeof(T), "', 'fortran_order': False, 'shape': (", extents, "), }");
+  std::string header = concat("{'descr': '", sizeof(T) == 1 ? '|' : '<', kind, sizeof(T),
+                              "', 'fortran_order': False, 'shape': (", extents, "), }");
   header.append(64 - (10 + header.size() + 1) % 64, ' ');
   header += '\n';
   std::string prefix("\x93NUMPY\x01\x00", 8);

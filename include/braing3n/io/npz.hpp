@@ -34,7 +34,8 @@ class NpzFile {
       : path_(path.string()), file_(std::make_shared<const MappedFile>(path)), bytes_(file_->bytes()) {
     parse(limits);
   }
-  NpzFile(std::span<const std::byte> bytes, std::string label, const NpzLimits& limits = {}) : path_(std::move(label)), bytes_(bytes) {
+  NpzFile(std::span<const std::byte> bytes, std::string label, const NpzLimits& limits = {})
+      : path_(std::move(label)), bytes_(bytes) {
     parse(limits);
   }
 
@@ -48,7 +49,8 @@ class NpzFile {
 
   NpyArray array(const std::string& name) const {
     const auto found = entries_.find(name);
-    if (found == entries_.end()) throw bad("npz.missing", concat("no array ", in_quotes(name), did_you_mean(name, names())));
+    if (found == entries_.end())
+      throw bad("npz.missing", concat("no array ", in_quotes(name), did_you_mean(name, names())));
     const Entry& entry = found->second;
     const std::string label = path_ + ": " + name;
     std::span<const std::byte> data = entry.data;
@@ -58,7 +60,8 @@ class NpzFile {
       data = *unpacked;
       owner = unpacked;
     }
-    if (crc32_of(data) != entry.crc) throw bad("npz.checksum", concat("array ", in_quotes(name), " is damaged (checksum)"));
+    if (crc32_of(data) != entry.crc)
+      throw bad("npz.checksum", concat("array ", in_quotes(name), " is damaged (checksum)"));
     return NpyArray(data, label, owner);
   }
 
@@ -70,10 +73,13 @@ class NpzFile {
     bool deflated = false;
   };
 
-  Error bad(const char* id, const std::string& text) const { return Error(ErrorKind::format, id, "npz: " + text, path_); }
+  Error bad(const char* id, const std::string& text) const {
+    return Error(ErrorKind::format, id, "npz: " + text, path_);
+  }
 
   std::uint64_t number(std::uint64_t at, std::size_t width) const {
-    if (at > bytes_.size() || width > bytes_.size() - at) throw bad("npz.truncated", "an entry reaches beyond the file");
+    if (at > bytes_.size() || width > bytes_.size() - at)
+      throw bad("npz.truncated", "an entry reaches beyond the file");
     std::uint64_t value = 0;
     std::memcpy(&value, bytes_.data() + at, width);
     return value;
@@ -106,7 +112,8 @@ class NpzFile {
       directory_end = end64;
     }
     if (count > limits.entries) throw bad("npz.count", concat(count, " entries, the limit is ", limits.entries));
-    if (start > directory_end || size > directory_end - start) throw bad("npz.truncated", "the directory reaches beyond the file");
+    if (start > directory_end || size > directory_end - start)
+      throw bad("npz.truncated", "the directory reaches beyond the file");
     std::uint64_t at = start;
     for (std::uint64_t i = 0; i < count; ++i) at = add(at, start, limits);
     if (at != start + size) throw bad("npz.directory", "the directory has another size than it states");
@@ -115,32 +122,39 @@ class NpzFile {
   std::uint64_t add(std::uint64_t at, std::uint64_t directory, const NpzLimits& limits) {
     if (number(at, 4) != 0x02014b50) throw bad("npz.directory", "a directory entry is damaged");
     const std::uint64_t flags = number(at + 8, 2), method = number(at + 10, 2);
-    const std::uint64_t name_size = number(at + 28, 2), extra_size = number(at + 30, 2), comment_size = number(at + 32, 2);
+    const std::uint64_t name_size = number(at + 28, 2), extra_size = number(at + 30, 2),
+                        comment_size = number(at + 32, 2);
     std::uint64_t packed = number(at + 20, 4), size = number(at + 24, 4), local = number(at + 42, 4);
     number(at + 46, static_cast<std::size_t>(0));
-    if (name_size + extra_size + comment_size > bytes_.size() - at - 46) throw bad("npz.truncated", "an entry reaches beyond the file");
+    if (name_size + extra_size + comment_size > bytes_.size() - at - 46)
+      throw bad("npz.truncated", "an entry reaches beyond the file");
     std::string name(reinterpret_cast<const char*>(bytes_.data()) + at + 46, name_size);
     zip64(at + 46 + name_size, extra_size, size, packed, local);
     if ((flags & 1) != 0) throw bad("npz.encrypted", concat("entry ", in_quotes(name), " is encrypted"));
     if (method != 0 && method != 8)
-      throw bad("npz.method", concat("entry ", in_quotes(name), " is packed by method ", method, ", expected stored or deflated"));
-    if (number(local, 4) != 0x04034b50) throw bad("npz.entry", concat("entry ", in_quotes(name), ": its header is damaged"));
+      throw bad("npz.method",
+                concat("entry ", in_quotes(name), " is packed by method ", method, ", expected stored or deflated"));
+    if (number(local, 4) != 0x04034b50)
+      throw bad("npz.entry", concat("entry ", in_quotes(name), ": its header is damaged"));
     const std::uint64_t data = local + 30 + number(local + 26, 2) + number(local + 28, 2);
     if (data > directory || packed > directory - data)
       throw bad("npz.truncated", concat("entry ", in_quotes(name), " reaches beyond the file"));
     if (size > limits.entry_bytes)
-      throw bad("npz.size", concat("entry ", in_quotes(name), " unpacks to ", size, " bytes, the limit is ", limits.entry_bytes));
+      throw bad("npz.size",
+                concat("entry ", in_quotes(name), " unpacks to ", size, " bytes, the limit is ", limits.entry_bytes));
     // Deflate cannot do better than 1032 to 1: a larger claim is a lie, and the limit on what is allocated.
     if (method == 0 ? size != packed : size / 1032 > packed)
       throw bad("npz.size", concat("entry ", in_quotes(name), " of ", packed, " bytes cannot unpack to ", size));
     if (name.ends_with(".npy")) name.resize(name.size() - 4);
     Entry entry{bytes_.subspan(data, packed), size, static_cast<std::uint32_t>(number(at + 16, 4)), method == 8};
-    if (!entries_.emplace(name, entry).second) throw bad("npz.duplicate", concat("array ", in_quotes(name), " appears twice"));
+    if (!entries_.emplace(name, entry).second)
+      throw bad("npz.duplicate", concat("array ", in_quotes(name), " appears twice"));
     return at + 46 + name_size + extra_size + comment_size;
   }
 
   /// Fields that read 0xffffffff stand in the zip64 extra field, in this order.
-  void zip64(std::uint64_t at, std::uint64_t extra, std::uint64_t& size, std::uint64_t& packed, std::uint64_t& local) const {
+  void zip64(std::uint64_t at, std::uint64_t extra, std::uint64_t& size, std::uint64_t& packed,
+             std::uint64_t& local) const {
     const std::uint64_t end = at + extra;
     while (end - at >= 4) {
       const std::uint64_t id = number(at, 2), length = number(at + 2, 2);
@@ -162,7 +176,8 @@ class NpzFile {
 
   std::vector<std::byte> inflated(const Entry& entry, const std::string& name) const {
     z_stream stream{};
-    if (::inflateInit2(&stream, -MAX_WBITS) != Z_OK) fail(ErrorKind::environment, "npz.inflate", path_, ": npz: zlib cannot start");
+    if (::inflateInit2(&stream, -MAX_WBITS) != Z_OK)
+      fail(ErrorKind::environment, "npz.inflate", path_, ": npz: zlib cannot start");
     const std::unique_ptr<z_stream, int (*)(z_stream*)> guard(&stream, ::inflateEnd);
     // Memory grows with what really comes out, so a false size costs nothing.
     std::vector<std::byte> out;
@@ -176,9 +191,10 @@ class NpzFile {
         consumed += piece;
       }
       const std::size_t before = out.size();
-      const std::size_t room = std::min<std::size_t>(std::max<std::size_t>(before, std::size_t{1} << 16), std::size_t{1} << 28);
-      const std::size_t wanted =
-          static_cast<std::size_t>(std::min<std::uint64_t>(room, entry.size - before + 1));  // one more shows an overflow
+      const std::size_t room =
+          std::min<std::size_t>(std::max<std::size_t>(before, std::size_t{1} << 16), std::size_t{1} << 28);
+      const std::size_t wanted = static_cast<std::size_t>(
+          std::min<std::uint64_t>(room, entry.size - before + 1));  // one more shows an overflow
       out.resize(before + wanted);
       stream.next_out = reinterpret_cast<Bytef*>(out.data() + before);
       stream.avail_out = static_cast<uInt>(wanted);
@@ -187,8 +203,8 @@ class NpzFile {
       if (out.size() > entry.size) break;
     }
     if (status != Z_STREAM_END || out.size() != entry.size)
-      throw bad("npz.inflate",
-                concat("array ", in_quotes(name), " is damaged: ", out.size(), " of ", entry.size, " bytes could be unpacked"));
+      throw bad("npz.inflate", concat("array ", in_quotes(name), " is damaged: ", out.size(), " of ", entry.size,
+                                      " bytes could be unpacked"));
     return out;
   }
 

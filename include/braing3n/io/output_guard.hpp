@@ -22,7 +22,8 @@ namespace braing3n::inline BRAING3N_ABI {
 /// The path with links resolved as far as it exists, without "." and "..".
 inline std::filesystem::path resolved_path(const std::filesystem::path& path) {
   std::error_code error;
-  std::filesystem::path whole = std::filesystem::weakly_canonical(std::filesystem::absolute(link_target(path), error), error);
+  std::filesystem::path whole =
+      std::filesystem::weakly_canonical(std::filesystem::absolute(link_target(path), error), error);
   return error || whole.empty() ? path.lexically_normal() : whole;
 }
 
@@ -38,25 +39,29 @@ class OutputGuard {
   /// are passed over: this result is not asked for. Name the inputs first.
   void output(const std::filesystem::path& path) {
     if (path.empty()) return;
-    struct stat status {};
-    if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) return;  // a pipe, /dev/null
+    struct stat status{};
+    if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
+      return;  // a pipe, /dev/null
     const std::string whole = resolved_path(path).string();
     const auto refuse = [&](const std::string& input) {
-      throw Error(ErrorKind::argument, "output.input",
-                  concat("would be replaced by a result, but is an input", input == path.string() ? std::string() : " (" + input + ")", "; choose another name for the result"),
-                  path.string());
+      throw Error(
+          ErrorKind::argument, "output.input",
+          concat("would be replaced by a result, but is an input",
+                 input == path.string() ? std::string() : " (" + input + ")", "; choose another name for the result"),
+          path.string());
     };
     if (const auto found = inputs_.find(whole); found != inputs_.end()) refuse(found->second);
     if (const auto id = identity(path))
       if (const auto found = identities_.find(*id); found != identities_.end()) refuse(found->second);
     if (const auto [place, fresh] = outputs_.emplace(whole, path.string()); !fresh)
-      throw Error(ErrorKind::argument, "output.twice", "two results would have this name; expected one name each", path.string());
+      throw Error(ErrorKind::argument, "output.twice", "two results would have this name; expected one name each",
+                  path.string());
   }
 
  private:
   using Identity = std::pair<dev_t, ino_t>;
   static std::optional<Identity> identity(const std::filesystem::path& path) {
-    struct stat status {};
+    struct stat status{};
     if (::stat(path.c_str(), &status) != 0) return std::nullopt;
     return Identity{status.st_dev, status.st_ino};
   }
@@ -66,13 +71,17 @@ class OutputGuard {
 };
 
 /// Throws Error (argument) when one of `inputs` lies in a part of `folder` that is about to be removed.
-inline void require_kept(const std::filesystem::path& folder, std::initializer_list<const char*> removed, std::initializer_list<std::filesystem::path> inputs) {
+inline void require_kept(const std::filesystem::path& folder, std::initializer_list<const char*> removed,
+                         std::initializer_list<std::filesystem::path> inputs) {
   for (const auto& input : inputs)
     for (const char* name : removed) {
       if (input.empty()) continue;
       const std::string part = resolved_path(folder / name).string(), whole = resolved_path(input).string();
       if (whole == part || whole.starts_with(part + "/"))
-        throw Error(ErrorKind::argument, "output.input", concat("is an input, but lies in ", part, ", which would be made anew; choose another folder for the results"), input.string());
+        throw Error(ErrorKind::argument, "output.input",
+                    concat("is an input, but lies in ", part,
+                           ", which would be made anew; choose another folder for the results"),
+                    input.string());
     }
 }
 
@@ -90,13 +99,15 @@ inline std::string file_ending(const std::filesystem::path& path) {
 /// Throws Error (argument) that names the endings.
 inline std::string require_ending(const std::filesystem::path& path, std::initializer_list<std::string_view> known) {
   const std::string ending = file_ending(path);
-  struct stat status {};
+  struct stat status{};
   if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) return ending;
   if (std::find(known.begin(), known.end(), ending) != known.end()) return ending;
   std::string list;
   for (const std::string_view k : known)
     if (!k.empty()) list += concat(list.empty() ? "" : ", ", k);
-  throw Error(ErrorKind::argument, "output.ending", concat("cannot be written as ", ending.empty() ? std::string("a name without an ending") : ending, "; expected a name in ", list),
+  throw Error(ErrorKind::argument, "output.ending",
+              concat("cannot be written as ", ending.empty() ? std::string("a name without an ending") : ending,
+                     "; expected a name in ", list),
               path.string());
 }
 

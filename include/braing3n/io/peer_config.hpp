@@ -22,7 +22,8 @@ namespace braing3n::inline BRAING3N_ABI {
 class PeerArguments {
  public:
   PeerArguments(Json json, std::string where) : json_(std::move(json)), where_(std::move(where)) {
-    if (!json_.is_object()) throw Error(ErrorKind::config, "peer.object", "expected an object with the constructor arguments", where_);
+    if (!json_.is_object())
+      throw Error(ErrorKind::config, "peer.object", "expected an object with the constructor arguments", where_);
   }
 
   /// The first of `names` that is present; otherwise the default, or an error when there is none.
@@ -43,7 +44,8 @@ class PeerArguments {
     }
     if (found == nullptr) {
       if (!otherwise)
-        throw Error(ErrorKind::config, "peer.missing", concat("the argument ", in_quotes(*names.begin()), " is missing"), where_);
+        throw Error(ErrorKind::config, "peer.missing",
+                    concat("the argument ", in_quotes(*names.begin()), " is missing"), where_);
       return *otherwise;
     }
     T value{};
@@ -72,7 +74,9 @@ class PeerArguments {
     const T value = get<T>({name}, only);
     bool good = value == only;
     for (const T& other : also) good = good || value == other;
-    if (!good) throw Error(ErrorKind::config, "peer.unsupported", concat(name, ": ", json_[name].dump(), " is not supported"), where_);
+    if (!good)
+      throw Error(ErrorKind::config, "peer.unsupported", concat(name, ": ", json_[name].dump(), " is not supported"),
+                  where_);
   }
   /// Present or not, it does not matter.
   void no_effect(std::initializer_list<const char*> names) {
@@ -115,13 +119,14 @@ inline Mae3dConfig monai_mae_config(PeerArguments& a) {
   c.encoder.depth = a.get<Index>({"num_layers"}, 12);
   c.encoder.heads = a.get<Index>({"num_heads"}, 12);
   c.encoder.qkv_bias = a.get<bool>({"qkv_bias"}, false);
-  c.encoder.layer_norm_eps = 1e-5;     // PyTorch's default
-  c.encoder.class_position = false;    // nothing is added to the class token
+  c.encoder.layer_norm_eps = 1e-5;   // PyTorch's default
+  c.encoder.class_position = false;  // nothing is added to the class token
   const std::string positions = a.get<std::string>({"pos_embed_type"}, "sincos"),
                     decoder_positions = a.get<std::string>({"decoder_pos_embed_type"}, "sincos");
   if ((positions != "sincos" && positions != "learnable") || decoder_positions != positions)
-    fail(ErrorKind::config, "peer.unsupported", "pos_embed_type ", in_quotes(positions), " with decoder_pos_embed_type ",
-         in_quotes(decoder_positions), ": both must be \"sincos\" or both \"learnable\"");
+    fail(ErrorKind::config, "peer.unsupported", "pos_embed_type ", in_quotes(positions),
+         " with decoder_pos_embed_type ", in_quotes(decoder_positions),
+         ": both must be \"sincos\" or both \"learnable\"");
   c.encoder.position = positions == "sincos" ? PositionKind::sincos : PositionKind::learned;
   c.decoder_width = a.get<Index>({"decoder_hidden_size"}, 384);
   c.decoder_mlp = a.get<Index>({"decoder_mlp_dim"}, 512);
@@ -164,7 +169,8 @@ inline Mae3dConfig timm_mae_config(PeerArguments& a) {
 inline PeerConfig<Mae3dConfig> mae_config_from_peer(const Json& json, WeightSource from, const std::string& where) {
   PeerArguments arguments(json, where);
   try {
-    const Mae3dConfig config = from == WeightSource::monai ? detail::monai_mae_config(arguments) : detail::timm_mae_config(arguments);
+    const Mae3dConfig config =
+        from == WeightSource::monai ? detail::monai_mae_config(arguments) : detail::timm_mae_config(arguments);
     config.validate();
     return {config, arguments.ignored()};
   } catch (const Error& e) {
@@ -182,15 +188,17 @@ inline PeerConfig<CnnDecoder3dConfig> decoder_config_from_peer(const Json& json,
     const std::vector<Index> residuals = a.per_level({"num_res_blocks"}, channels.size());
     const auto attention = a.get<std::vector<bool>>({"attention_levels"});
     const Index latent = a.get<Index>({"latent_channels"}, 3);
-    const bool middle = a.get<bool>({"with_decoder_nonlocal_attn"}, true), transposed = a.get<bool>({"use_convtranspose"}, false);
-    CnnDecoder3dConfig c = decoder_d3(latent, channels, residuals, attention, middle, a.get<Index>({"norm_num_groups"}, 32), transposed,
-                                      a.get<Index>({"out_channels"}, 1));
+    const bool middle = a.get<bool>({"with_decoder_nonlocal_attn"}, true),
+               transposed = a.get<bool>({"use_convtranspose"}, false);
+    CnnDecoder3dConfig c =
+        decoder_d3(latent, channels, residuals, attention, middle, a.get<Index>({"norm_num_groups"}, 32), transposed,
+                   a.get<Index>({"out_channels"}, 1));
     c.group_norm_eps = a.get<double>({"norm_eps"}, 1e-6);
     c.grid = grid;
     c.layers.insert(c.layers.begin(), {DecoderLayerKind::conv1, latent, "post_quant_conv"});
     a.require<Index>("spatial_dims", 3);
-    a.no_effect({"in_channels", "with_encoder_nonlocal_attn", "use_checkpoint", "use_checkpointing", "include_fc", "use_combined_linear",
-                 "use_flash_attention"});
+    a.no_effect({"in_channels", "with_encoder_nonlocal_attn", "use_checkpoint", "use_checkpointing", "include_fc",
+                 "use_combined_linear", "use_flash_attention"});
     return {c, a.ignored()};
   } catch (const Error& e) {
     throw e.at(where);

@@ -17,7 +17,8 @@ struct SafetensorsLimits {
   std::size_t tensors = 1'000'000;
   std::size_t rank = 32;
   std::size_t name_bytes = 1024;
-  bool allow_trailing_bytes = false;  // some writers leave a few bytes after the data; SafetensorsFile::trailing_bytes() tells
+  bool allow_trailing_bytes =
+      false;  // some writers leave a few bytes after the data; SafetensorsFile::trailing_bytes() tells
 };
 
 namespace detail {
@@ -44,14 +45,20 @@ class SafetensorsHeader : public nlohmann::json_sax<Json> {
 
   bool null() override { return unexpected("null"); }
   bool boolean(bool) override { return unexpected("a boolean"); }
-  bool number_float(number_float_t, const string_t& text) override { return unexpected("the number " + text.substr(0, 40)); }
+  bool number_float(number_float_t, const string_t& text) override {
+    return unexpected("the number " + text.substr(0, 40));
+  }
   bool binary(binary_t&) override { return unexpected("binary data"); }
-  bool number_integer(number_integer_t value) override { return unexpected("the negative number " + std::to_string(value)); }
+  bool number_integer(number_integer_t value) override {
+    return unexpected("the negative number " + std::to_string(value));
+  }
   bool number_unsigned(number_unsigned_t value) override {
-    if (place_ != Place::in_shape && place_ != Place::in_offsets) return unexpected("the number " + std::to_string(value));
+    if (place_ != Place::in_shape && place_ != Place::in_offsets)
+      return unexpected("the number " + std::to_string(value));
     auto& list = place_ == Place::in_shape ? entries.back().shape : entries.back().offsets;
     const std::size_t most = place_ == Place::in_shape ? limits_.rank : 2;
-    if (list.size() == most) return refuse("safetensors.rank", concat(where(), ": more than ", most, " numbers in \"", field_, "\""));
+    if (list.size() == most)
+      return refuse("safetensors.rank", concat(where(), ": more than ", most, " numbers in \"", field_, "\""));
     list.push_back(value);
     return true;
   }
@@ -80,7 +87,8 @@ class SafetensorsHeader : public nlohmann::json_sax<Json> {
                             : !e.has_shape                            ? "shape"
                             : !e.has_offsets || e.offsets.size() != 2 ? "data_offsets"
                                                                       : nullptr;
-      if (missing != nullptr) return refuse("safetensors.field", concat(where(), ": \"", missing, "\" is missing or incomplete"));
+      if (missing != nullptr)
+        return refuse("safetensors.field", concat(where(), ": \"", missing, "\" is missing or incomplete"));
     }
     place_ = place_ == Place::in_file ? Place::done : Place::in_file;
     return true;
@@ -97,14 +105,18 @@ class SafetensorsHeader : public nlohmann::json_sax<Json> {
   bool key(string_t& name) override {
     if (place_ == Place::in_file) return top_level_key(name);
     if (place_ == Place::in_metadata) {
-      if (metadata.contains(name)) return refuse("safetensors.duplicate", concat("metadata key ", in_quotes(name), " appears twice"));
+      if (metadata.contains(name))
+        return refuse("safetensors.duplicate", concat("metadata key ", in_quotes(name), " appears twice"));
       field_ = name;
       metadata[name];
       place_ = Place::metadata_value;
       return true;
     }
     Entry& e = entries.back();
-    bool* seen = name == "dtype" ? &e.has_dtype : name == "shape" ? &e.has_shape : name == "data_offsets" ? &e.has_offsets : nullptr;
+    bool* seen = name == "dtype"          ? &e.has_dtype
+                 : name == "shape"        ? &e.has_shape
+                 : name == "data_offsets" ? &e.has_offsets
+                                          : nullptr;
     if (seen == nullptr) return refuse("safetensors.field", concat(where(), ": unknown field ", in_quotes(name, 40)));
     if (*seen) return refuse("safetensors.duplicate", concat(where(), ": field ", in_quotes(name), " appears twice"));
     *seen = true;
@@ -117,7 +129,19 @@ class SafetensorsHeader : public nlohmann::json_sax<Json> {
   }
 
  private:
-  enum class Place { start, in_file, tensor, in_tensor, value, in_shape, in_offsets, metadata, in_metadata, metadata_value, done };
+  enum class Place {
+    start,
+    in_file,
+    tensor,
+    in_tensor,
+    value,
+    in_shape,
+    in_offsets,
+    metadata,
+    in_metadata,
+    metadata_value,
+    done
+  };
 
   bool top_level_key(const std::string& name) {
     if (name == metadata_key) {
@@ -127,8 +151,10 @@ class SafetensorsHeader : public nlohmann::json_sax<Json> {
       return true;
     }
     if (name.empty() || name.size() > limits_.name_bytes)
-      return refuse("safetensors.name", concat("a tensor name of ", name.size(), " bytes, expected 1 to ", limits_.name_bytes));
-    if (entries.size() == limits_.tensors) return refuse("safetensors.count", concat("more than ", limits_.tensors, " tensors"));
+      return refuse("safetensors.name",
+                    concat("a tensor name of ", name.size(), " bytes, expected 1 to ", limits_.name_bytes));
+    if (entries.size() == limits_.tensors)
+      return refuse("safetensors.count", concat("more than ", limits_.tensors, " tensors"));
     entries.emplace_back();
     entries.back().name = name;
     place_ = Place::tensor;
@@ -144,10 +170,10 @@ class SafetensorsHeader : public nlohmann::json_sax<Json> {
                                                                                       : "a list";
     const bool in_metadata = place_ == Place::metadata || place_ == Place::metadata_value;
     const std::string place = in_metadata ? "\"__metadata__\"" : place_ == Place::start ? "header" : where();
-    const std::string field =
-        place_ == Place::value || place_ == Place::in_shape || place_ == Place::in_offsets || place_ == Place::metadata_value
-            ? concat(" in ", in_quotes(field_, 60))
-            : std::string();
+    const std::string field = place_ == Place::value || place_ == Place::in_shape || place_ == Place::in_offsets ||
+                                      place_ == Place::metadata_value
+                                  ? concat(" in ", in_quotes(field_, 60))
+                                  : std::string();
     return refuse("safetensors.type", concat(place, ": expected ", expected, field, ", came ", came));
   }
   bool refuse(const char* id, const std::string& text) {

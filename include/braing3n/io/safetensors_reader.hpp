@@ -48,7 +48,8 @@ class SafetensorsFile {
     if (found != index_.end()) return tensors_[found->second];
     std::vector<std::string> names;
     for (const NamedTensor& t : tensors_) names.push_back(t.name);
-    throw error(ErrorKind::format, "safetensors.missing", concat("no tensor ", in_quotes(name), did_you_mean(name, names)));
+    throw error(ErrorKind::format, "safetensors.missing",
+                concat("no tensor ", in_quotes(name), did_you_mean(name, names)));
   }
 
   /// The elements as T, converted by the rules of dtype.hpp.
@@ -63,9 +64,9 @@ class SafetensorsFile {
   void read_into(const std::string& name, std::span<T> to) const {
     const NamedTensor& t = info(name);
     if (to.size() != static_cast<std::size_t>(t.elements()))
-      throw error(
-          ErrorKind::shape, "safetensors.count",
-          concat("tensor ", in_quotes(name), " ", shape_text(t.shape), " has ", t.elements(), " elements, ", to.size(), " are wanted"));
+      throw error(ErrorKind::shape, "safetensors.count",
+                  concat("tensor ", in_quotes(name), " ", shape_text(t.shape), " has ", t.elements(), " elements, ",
+                         to.size(), " are wanted"));
     try {
       convert_elements(t.dtype, t.bytes, to);
       release(t.bytes);
@@ -82,7 +83,8 @@ class SafetensorsFile {
     try {
       shape = Shape(std::span<const Index>(t.shape));
     } catch (const Error& e) {
-      throw error(e.kind(), e.id().c_str(), concat("tensor ", in_quotes(name), " ", shape_text(t.shape), ": ", e.what()));
+      throw error(e.kind(), e.id().c_str(),
+                  concat("tensor ", in_quotes(name), " ", shape_text(t.shape), ": ", e.what()));
     }
     if constexpr (std::same_as<B, Cpu>) {
       Tensor<T, B> result(context, shape);
@@ -115,13 +117,16 @@ class SafetensorsFile {
       release(part);
     }
     if (crc.hex() != stated->second)
-      throw error(ErrorKind::format, "safetensors.checksum",
-                  concat("the content is damaged: checksum ", crc.hex(), ", the file says ", in_quotes(stated->second, 8)));
+      throw error(
+          ErrorKind::format, "safetensors.checksum",
+          concat("the content is damaged: checksum ", crc.hex(), ", the file says ", in_quotes(stated->second, 8)));
     return true;
   }
 
   /// An error about this file.
-  Error error(ErrorKind kind, const char* id, const std::string& text) const { return Error(kind, id, "safetensors: " + text, path_); }
+  Error error(ErrorKind kind, const char* id, const std::string& text) const {
+    return Error(kind, id, "safetensors: " + text, path_);
+  }
 
  private:
   void release(std::span<const std::byte> part) const {
@@ -130,21 +135,25 @@ class SafetensorsFile {
 
   void parse(const SafetensorsLimits& limits) {
     const auto bad = [this](const char* id, const std::string& text) { return error(ErrorKind::format, id, text); };
-    const std::string foreign = bytes_.size() > 8 && bytes_[8] == std::byte{'{'} ? std::string() : describe_foreign_content(bytes_);
+    const std::string foreign =
+        bytes_.size() > 8 && bytes_[8] == std::byte{'{'} ? std::string() : describe_foreign_content(bytes_);
     if (!foreign.empty()) throw bad("safetensors.foreign", concat(foreign, "; expected a safetensors file"));
-    if (bytes_.size() < 8) throw bad("safetensors.truncated", concat("the file has ", bytes_.size(), " bytes, a header needs at least 8"));
+    if (bytes_.size() < 8)
+      throw bad("safetensors.truncated", concat("the file has ", bytes_.size(), " bytes, a header needs at least 8"));
     std::uint64_t header_size = 0;
     std::memcpy(&header_size, bytes_.data(), 8);
     if (header_size > limits.header_bytes)
-      throw bad("safetensors.header_size",
-                concat("a header of ", header_size, " bytes, the limit is ", limits.header_bytes, " (not a safetensors file?)"));
+      throw bad("safetensors.header_size", concat("a header of ", header_size, " bytes, the limit is ",
+                                                  limits.header_bytes, " (not a safetensors file?)"));
     if (header_size > bytes_.size() - 8)
-      throw bad("safetensors.truncated", concat("a header of ", header_size, " bytes, but only ", bytes_.size() - 8, " bytes follow"));
+      throw bad("safetensors.truncated",
+                concat("a header of ", header_size, " bytes, but only ", bytes_.size() - 8, " bytes follow"));
     header_end_ = 8 + static_cast<std::size_t>(header_size);
     const auto* text = reinterpret_cast<const char*>(bytes_.data()) + 8;
     if (std::find(text, text + header_size, '\0') != text + header_size)  // the parser takes it for the end
       throw bad("safetensors.json", "a zero byte in the header, which must be JSON");
-    if (header_size == 0 || *text != '{') throw bad("safetensors.json", "the header does not start with '{' (not a safetensors file?)");
+    if (header_size == 0 || *text != '{')
+      throw bad("safetensors.json", "the header does not start with '{' (not a safetensors file?)");
     detail::SafetensorsHeader header(limits);
     if (!Json::sax_parse(text, text + header_size, &header)) throw bad(header.error_id.c_str(), header.error_text);
     metadata_ = std::move(header.metadata);
@@ -159,20 +168,25 @@ class SafetensorsFile {
     };
     NamedTensor t;
     const auto dtype = dtype_from_string(entry.dtype);
-    if (!dtype) throw bad("safetensors.dtype", concat("unknown dtype ", in_quotes(entry.dtype), ", expected one of ", dtype_names()));
+    if (!dtype)
+      throw bad("safetensors.dtype",
+                concat("unknown dtype ", in_quotes(entry.dtype), ", expected one of ", dtype_names()));
     t.dtype = *dtype;
     // All extents are checked, also behind a zero one: no product of any of them may overflow.
     std::uint64_t elements = 1, nonzero = 1;
     for (const std::uint64_t extent : entry.shape) {
       constexpr std::uint64_t most = std::uint64_t{1} << 60;
-      if (extent > most || (extent != 0 && nonzero > most / extent)) throw bad("safetensors.shape", "the shape has too many elements");
+      if (extent > most || (extent != 0 && nonzero > most / extent))
+        throw bad("safetensors.shape", "the shape has too many elements");
       nonzero *= std::max<std::uint64_t>(extent, 1);
       elements *= extent;
       t.shape.push_back(static_cast<Index>(extent));
     }
     const std::uint64_t begin = entry.offsets[0], end = entry.offsets[1], data = bytes_.size() - header_end_;
     if (begin > end) throw bad("safetensors.offsets", concat("offsets [", begin, ", ", end, "] run backwards"));
-    if (end > data) throw bad("safetensors.range", concat("offsets [", begin, ", ", end, "] reach beyond the ", data, " bytes of data"));
+    if (end > data)
+      throw bad("safetensors.range",
+                concat("offsets [", begin, ", ", end, "] reach beyond the ", data, " bytes of data"));
     const std::uint64_t wanted = elements * size_of(t.dtype);
     if (end - begin != wanted)
       throw bad("safetensors.size", concat("shape ", shape_text(t.shape), " of ", to_string(t.dtype), " needs ", wanted,
@@ -188,7 +202,9 @@ class SafetensorsFile {
   void check_coverage(const SafetensorsLimits& limits) {
     std::vector<std::size_t> order(tensors_.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    const auto begin_of = [&](std::size_t i) { return static_cast<std::size_t>(tensors_[i].bytes.data() - bytes_.data()) - header_end_; };
+    const auto begin_of = [&](std::size_t i) {
+      return static_cast<std::size_t>(tensors_[i].bytes.data() - bytes_.data()) - header_end_;
+    };
     std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
       return std::pair(begin_of(a), tensors_[a].bytes.size()) < std::pair(begin_of(b), tensors_[b].bytes.size());
     });
@@ -196,16 +212,19 @@ class SafetensorsFile {
     for (const std::size_t i : order) {
       const std::size_t begin = begin_of(i);
       if (begin < covered)
-        throw error(ErrorKind::format, "safetensors.overlap", concat("tensor ", in_quotes(tensors_[i].name), " starts at byte ", begin,
-                                                                     ", inside the tensor before it, which ends at ", covered));
+        throw error(ErrorKind::format, "safetensors.overlap",
+                    concat("tensor ", in_quotes(tensors_[i].name), " starts at byte ", begin,
+                           ", inside the tensor before it, which ends at ", covered));
       if (begin > covered)
         throw error(ErrorKind::format, "safetensors.hole",
-                    concat("bytes [", covered, ", ", begin, ") before tensor ", in_quotes(tensors_[i].name), " belong to no tensor"));
+                    concat("bytes [", covered, ", ", begin, ") before tensor ", in_quotes(tensors_[i].name),
+                           " belong to no tensor"));
       covered = begin + tensors_[i].bytes.size();
     }
     trailing_ = bytes_.size() - header_end_ - covered;
     if (trailing_ != 0 && !limits.allow_trailing_bytes)
-      throw error(ErrorKind::format, "safetensors.trailing", concat(trailing_, " bytes after the last tensor belong to no tensor"));
+      throw error(ErrorKind::format, "safetensors.trailing",
+                  concat(trailing_, " bytes after the last tensor belong to no tensor"));
   }
 
   static std::string dtype_names() {

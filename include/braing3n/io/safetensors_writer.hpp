@@ -40,8 +40,8 @@ class SafetensorsWriter {
       std::uint64_t elements = 1;
       for (const Index extent : t.shape) {
         if (extent < 0 || (extent > 0 && elements > (std::uint64_t{1} << 60) / static_cast<std::uint64_t>(extent)))
-          fail(ErrorKind::shape, "safetensors.shape", path.string(), ": safetensors: tensor ", in_quotes(t.name), " has shape ",
-               shape_text(t.shape));
+          fail(ErrorKind::shape, "safetensors.shape", path.string(), ": safetensors: tensor ", in_quotes(t.name),
+               " has shape ", shape_text(t.shape));
         elements *= static_cast<std::uint64_t>(extent);
       }
       const std::uint64_t end = expected_ + elements * size_of(t.dtype);
@@ -51,8 +51,8 @@ class SafetensorsWriter {
     text += text.empty() ? "{}" : "}";
     text.append((8 - text.size() % 8) % 8, ' ');  // data starts at a multiple of 8
     if (checksum)
-      checksum_at_ =
-          8 + text.find(concat('"', detail::checksum_key, "\":\"", detail::checksum_zero, '"')) + std::strlen(detail::checksum_key) + 4;
+      checksum_at_ = 8 + text.find(concat('"', detail::checksum_key, "\":\"", detail::checksum_zero, '"')) +
+                     std::strlen(detail::checksum_key) + 4;
     const std::uint64_t size = text.size();
     put(std::as_bytes(std::span<const std::uint64_t>(&size, 1)));
     put(std::as_bytes(std::span<const char>(text.data(), text.size())));
@@ -61,7 +61,8 @@ class SafetensorsWriter {
 
   void append(std::span<const std::byte> bytes) {
     if (bytes.size() > expected_ - file_.size())
-      fail(ErrorKind::argument, "safetensors.size", file_.path().string(), ": safetensors: more data than the header announces");
+      fail(ErrorKind::argument, "safetensors.size", file_.path().string(),
+           ": safetensors: more data than the header announces");
     put(bytes);
   }
 
@@ -78,7 +79,8 @@ class SafetensorsWriter {
     try {
       return value.dump();
     } catch (const nlohmann::json::exception& e) {  // a name or a value that is not UTF-8
-      fail(ErrorKind::argument, "safetensors.name", file_.path().string(), ": safetensors: ", detail::plain_json_message(e.what()));
+      fail(ErrorKind::argument, "safetensors.name", file_.path().string(),
+           ": safetensors: ", detail::plain_json_message(e.what()));
     }
   }
   void put(std::span<const std::byte> bytes) {
@@ -95,15 +97,15 @@ class SafetensorsWriter {
 
 /// Writes a whole file: larger element types first, so that every tensor is aligned, otherwise in the order given.
 /// Throws Error: shape (bytes do not fit the shape), argument (names), file (exists, not writable), environment (disk full).
-inline void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors, const Metadata& metadata = {},
-                              const WriteOptions& options = {}, bool checksum = false) {
+inline void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
+                              const Metadata& metadata = {}, const WriteOptions& options = {}, bool checksum = false) {
   for (const NamedTensor& t : tensors) {
     // In unsigned arithmetic modulo 2^64; the writer checks for overflow itself.
     std::uint64_t elements = 1;
     for (const Index extent : t.shape) elements *= static_cast<std::uint64_t>(extent);
     if (elements * size_of(t.dtype) != t.bytes.size())
-      fail(ErrorKind::shape, "safetensors.size", path.string(), ": safetensors: tensor ", in_quotes(t.name), " ", shape_text(t.shape),
-           " of ", to_string(t.dtype), " came with ", t.bytes.size(), " bytes");
+      fail(ErrorKind::shape, "safetensors.size", path.string(), ": safetensors: tensor ", in_quotes(t.name), " ",
+           shape_text(t.shape), " of ", to_string(t.dtype), " came with ", t.bytes.size(), " bytes");
   }
   std::vector<NamedTensor> sorted;
   for (const std::size_t width : {8u, 4u, 2u, 1u})

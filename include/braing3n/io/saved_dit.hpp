@@ -14,11 +14,13 @@ namespace braing3n::inline BRAING3N_ABI {
 
 /// contract: JSON of the scans' preprocessing, empty when unknown. Throws Error (shape) for statistics of another number of channels.
 template <Backend B>
-void save_dit(const std::filesystem::path& path, const Dit3d<B, F32>& model, const LatentStatistics& latents, const std::string& tokenizer_hash, const std::string& contract,
-              ModelInfo info, const WriteOptions& options = {}) {
+void save_dit(const std::filesystem::path& path, const Dit3d<B, F32>& model, const LatentStatistics& latents,
+              const std::string& tokenizer_hash, const std::string& contract, ModelInfo info,
+              const WriteOptions& options = {}) {
   const auto channels = static_cast<std::size_t>(model.config.channels);
   if (latents.mean.size() != channels || latents.deviation.size() != channels)
-    fail(ErrorKind::shape, "latents.channels", "dit3d: statistics of ", latents.mean.size(), " channels for ", channels, " latent channels");
+    fail(ErrorKind::shape, "latents.channels", "dit3d: statistics of ", latents.mean.size(), " channels for ", channels,
+         " latent channels");
   info.kind = "dit3d";
   info.contract = contract;
   info.extra["latent_mean"] = json_text(latents.mean);
@@ -38,9 +40,14 @@ struct LoadedDit {
 template <Precision P, Backend B>
 LoadedDit<B, P> load_dit(Context<B>& context, const std::filesystem::path& path) {
   const ModelFile file(model_path(path));
-  LoadedDit<B, P> d{load_model<Dit3d<B, P>>(context, file, "dit3d", {.inference = true}), {}, {}, file.info().contract, model_hash(file)};
+  LoadedDit<B, P> d{load_model<Dit3d<B, P>>(context, file, "dit3d", {.inference = true}),
+                    {},
+                    {},
+                    file.info().contract,
+                    model_hash(file)};
   d.latents = latent_statistics(file, d.model.config.channels);
-  if (const auto found = file.info().extra.find("tokenizer"); found != file.info().extra.end()) d.tokenizer = found->second;
+  if (const auto found = file.info().extra.find("tokenizer"); found != file.info().extra.end())
+    d.tokenizer = found->second;
   return d;
 }
 
@@ -75,13 +82,18 @@ LoadedDecoder<B> load_decoder(Context<B>& context, const std::filesystem::path& 
 
 /// Throws Error (config) unless the tokenizer of that config and hash made the latents that the model learnt.
 template <Backend B, Precision P>
-void require_tokenizer(const LoadedDit<B, P>& dit, const TokenizerConfig& config, const std::string& hash, const std::string& path) {
+void require_tokenizer(const LoadedDit<B, P>& dit, const TokenizerConfig& config, const std::string& hash,
+                       const std::string& path) {
   const Extent3 grid = config.encoder.grid();
   if (config.bottleneck != dit.model.config.channels || grid != dit.model.config.grid)
-    throw Error(ErrorKind::config, "dit3d.tokenizer", concat("the tokenizer has ", config.bottleneck, " channels on a grid of ", Shape(std::span<const Index>(grid)), ", the model makes ",
-                                                             dit.model.config.channels, " on ", Shape(std::span<const Index>(dit.model.config.grid))), path);
+    throw Error(ErrorKind::config, "dit3d.tokenizer",
+                concat("the tokenizer has ", config.bottleneck, " channels on a grid of ",
+                       Shape(std::span<const Index>(grid)), ", the model makes ", dit.model.config.channels, " on ",
+                       Shape(std::span<const Index>(dit.model.config.grid))),
+                path);
   if (!dit.tokenizer.empty() && dit.tokenizer != hash)
-    throw Error(ErrorKind::config, "dit3d.tokenizer", concat("the model learnt the latents of tokenizer ", dit.tokenizer, ", this one is ", hash), path);
+    throw Error(ErrorKind::config, "dit3d.tokenizer",
+                concat("the model learnt the latents of tokenizer ", dit.tokenizer, ", this one is ", hash), path);
 }
 
 template <Backend B, Precision P>

@@ -23,7 +23,8 @@ std::vector<NamedTensor> state_tensors(const Model& model) {
 
 /// Writes the model with its own config; `info` gives kind, contract, provenance, licence and further keys.
 template <class Model>
-void save_model(const std::filesystem::path& path, const Model& model, ModelInfo info, const WriteOptions& options = {}) {
+void save_model(const std::filesystem::path& path, const Model& model, ModelInfo info,
+                const WriteOptions& options = {}) {
   info.config = json_text(model.config);
   write_model(path, info, state_tensors(model), options);
 }
@@ -56,13 +57,16 @@ class FilePart {
 /// or of another shape, and Error (numeric) naming a tensor with a value that is not finite; tensors that the model does not have are
 /// left alone.
 template <class Model>
-void load_weights(Model& model, const ModelFile& file, const std::string& prefix = {}, const LoadOptions& options = {}) {
+void load_weights(Model& model, const ModelFile& file, const std::string& prefix = {},
+                  const LoadOptions& options = {}) {
   const FilePart part(file, prefix);
   require_finite_weights(part.tensors(), file.path());
   const LoadReport report = load_state(model, part, options);
   if (!report.complete())
     throw Error(ErrorKind::format, "model.weights",
-                concat("the weights do not fit the model: ", report.missing.size(), " missing, ", report.wrong_shape.size(), " of another shape\n", report.str()), file.path());
+                concat("the weights do not fit the model: ", report.missing.size(), " missing, ",
+                       report.wrong_shape.size(), " of another shape\n", report.str()),
+                file.path());
 }
 
 /// A model of the kind asked for. Throws Error: config (another kind, a bad config), format (weights that do not fit).

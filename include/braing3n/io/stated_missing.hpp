@@ -27,7 +27,8 @@ inline void clear_stated_missing(CsvTable& table, const std::vector<std::string>
       table.clear_cells_if([&](std::size_t c, std::string_view cell) { return !kept[c] && equal(cell, entry); });
       continue;
     }
-    const std::string name(detail::trimmed(std::string_view(entry).substr(0, equals))), value = entry.substr(equals + 1);
+    const std::string name(detail::trimmed(std::string_view(entry).substr(0, equals))),
+        value = entry.substr(equals + 1);
     const auto found = find_named_column(table, name);
     const std::size_t column = found ? *found : table.column(name);
     table.clear_cells_if([&](std::size_t c, std::string_view cell) { return c == column && equal(cell, value); });

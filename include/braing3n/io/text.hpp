@@ -53,11 +53,13 @@ inline std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 /// Up to `most` of `names`, nearest first; names that share less than about half their characters are left out.
-inline std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> names, std::size_t most = 1) {
+inline std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> names,
+                                              std::size_t most = 1) {
   std::vector<std::pair<std::size_t, std::size_t>> ranked;  // distance, position
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::size_t limit = std::max<std::size_t>(1, std::max(name.size(), names[i].size()) / 2);
-    const std::size_t length_gap = name.size() > names[i].size() ? name.size() - names[i].size() : names[i].size() - name.size();
+    const std::size_t length_gap =
+        name.size() > names[i].size() ? name.size() - names[i].size() : names[i].size() - name.size();
     if (length_gap > limit || name.size() + names[i].size() > 4096) continue;
     if (const std::size_t d = edit_distance(name, names[i]); d <= limit) ranked.emplace_back(d, i);
   }

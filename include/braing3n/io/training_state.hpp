@@ -18,10 +18,10 @@ namespace braing3n::inline BRAING3N_ABI {
 /// Where a run stands. Random numbers are a function of (seed, purpose, step, sample id), so these counters are their state.
 struct TrainingProgress {
   std::uint64_t seed = 0;
-  Index step = 0;           // optimiser steps done
-  Index epoch = 0;          // passes over the data begun before this one
-  Index data_position = 0;  // samples taken in this pass
-  Index samples = 0;        // samples taken in all
+  Index step = 0;              // optimiser steps done
+  Index epoch = 0;             // passes over the data begun before this one
+  Index data_position = 0;     // samples taken in this pass
+  Index samples = 0;           // samples taken in all
   std::optional<double> best;  // best validation loss so far
 
   static void visit(auto& self, auto&& v) {
@@ -93,7 +93,8 @@ inline std::filesystem::path damaged_path(const std::filesystem::path& path) {
 }
 
 /// Throws Error: environment (disk full; the old states stay), file, config.
-inline void save_training_state(const std::filesystem::path& path, const TrainingInfo& info, std::span<const NamedTensor> tensors) {
+inline void save_training_state(const std::filesystem::path& path, const TrainingInfo& info,
+                                std::span<const NamedTensor> tensors) {
   (void)parse_json(info.config, "training config");
   Metadata metadata = info.extra;
   metadata[detail::own_key("format")] = std::to_string(detail::model_format);
@@ -138,7 +139,8 @@ inline ResumeChoice newest_training_state(const std::filesystem::path& path) {
     }
   }
   if (!choice.rejected.empty()) {
-    throw Error(ErrorKind::format, "training_state.none", "no whole training state to resume from: " + joined(choice.rejected, "; "), path.string());
+    throw Error(ErrorKind::format, "training_state.none",
+                "no whole training state to resume from: " + joined(choice.rejected, "; "), path.string());
   }
   return choice;
 }
@@ -146,15 +148,18 @@ inline ResumeChoice newest_training_state(const std::filesystem::path& path) {
 namespace detail {
 
 /// "encoder.depth (12 there, 8 here)" for every place where two JSON values differ.
-inline void collect_differences(const Json& there, const Json& here, const std::string& at, std::vector<std::string>& found) {
+inline void collect_differences(const Json& there, const Json& here, const std::string& at,
+                                std::vector<std::string>& found) {
   if (there.is_object() && here.is_object()) {
     for (const auto& [key, value] : there.items()) {
       const std::string place = at.empty() ? key : at + "." + key;
-      if (const auto other = here.find(key); other == here.end()) found.push_back(concat(place, " (", value.dump(), " there, nothing here)"));
+      if (const auto other = here.find(key); other == here.end())
+        found.push_back(concat(place, " (", value.dump(), " there, nothing here)"));
       else collect_differences(value, *other, place, found);
     }
     for (const auto& [key, value] : here.items())
-      if (!there.contains(key)) found.push_back(concat(at.empty() ? key : at + "." + key, " (nothing there, ", value.dump(), " here)"));
+      if (!there.contains(key))
+        found.push_back(concat(at.empty() ? key : at + "." + key, " (nothing there, ", value.dump(), " here)"));
   } else if (there != here) {
     found.push_back(concat(at.empty() ? "the value" : at, " (", there.dump(), " there, ", here.dump(), " here)"));
   }
@@ -173,24 +178,33 @@ inline std::string first_difference(const Json& there, const Json& here) {
 inline void require_same_run(const TrainingStateFile& state, const TrainingInfo& here) {
   const TrainingInfo& there = state.info();
   const auto refuse = [&](const std::string& text) {
-    throw Error(ErrorKind::config, "training_state.run", "the state belongs to another run: " + text, state.file().path());
+    throw Error(ErrorKind::config, "training_state.run", "the state belongs to another run: " + text,
+                state.file().path());
   };
-  if (there.kind != here.kind) refuse(concat("kind ", in_quotes(there.kind, 60), " there, ", in_quotes(here.kind, 60), " here"));
+  if (there.kind != here.kind)
+    refuse(concat("kind ", in_quotes(there.kind, 60), " there, ", in_quotes(here.kind, 60), " here"));
   std::vector<std::string> differences;
-  if (there.progress.seed != here.progress.seed) differences.push_back(concat("seed ", there.progress.seed, " there, ", here.progress.seed, " here"));
+  if (there.progress.seed != here.progress.seed)
+    differences.push_back(concat("seed ", there.progress.seed, " there, ", here.progress.seed, " here"));
   std::vector<std::string> settings;
-  detail::collect_differences(parse_json(there.config, state.file().path()), parse_json(here.config, "config"), {}, settings);
+  detail::collect_differences(parse_json(there.config, state.file().path()), parse_json(here.config, "config"), {},
+                              settings);
   constexpr std::size_t most = 8;
   if (!settings.empty()) {
     std::string list;
     for (std::size_t i = 0; i < std::min(most, settings.size()); ++i) list += (i > 0 ? ", " : "") + settings[i];
-    differences.push_back(concat("config differs at ", list, settings.size() > most ? concat(" and ", settings.size() - most, " more") : std::string()));
+    differences.push_back(
+        concat("config differs at ", list,
+               settings.size() > most ? concat(" and ", settings.size() - most, " more") : std::string()));
   }
   if (there.manifest_hash != here.manifest_hash)
-    differences.push_back(concat("data manifest ", in_quotes(there.manifest_hash, 80), " there, ", in_quotes(here.manifest_hash, 80), " here",
-                                 there.progress.seed != here.progress.seed ? " (a split that is drawn follows the seed)" : ""));
-  const auto before = there.extra.find("scan_files"), now = here.extra.find("scan_files");  // states of older versions do not say
-  if (there.manifest_hash == here.manifest_hash && before != there.extra.end() && now != here.extra.end() && before->second != now->second)
+    differences.push_back(
+        concat("data manifest ", in_quotes(there.manifest_hash, 80), " there, ", in_quotes(here.manifest_hash, 80),
+               " here", there.progress.seed != here.progress.seed ? " (a split that is drawn follows the seed)" : ""));
+  const auto before = there.extra.find("scan_files"),
+             now = here.extra.find("scan_files");  // states of older versions do not say
+  if (there.manifest_hash == here.manifest_hash && before != there.extra.end() && now != here.extra.end() &&
+      before->second != now->second)
     differences.push_back("the files of scans have other sizes than when the training began: they were made again");
   if (differences.empty()) return;
   std::string all;

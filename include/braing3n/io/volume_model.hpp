@@ -19,28 +19,40 @@ namespace braing3n::inline BRAING3N_ABI {
 
 /// The contract of a model file; without one there (converted weights), the contract given. Throws Error (config) when neither
 /// is there, when both are and differ, or when the contract's shape is not the model's.
-inline PreprocessingContract model_contract(const ModelFile& file, const Vit3dConfig& encoder, const std::optional<PreprocessingContract>& given = {}) {
-  const auto refuse = [&](const char* id, const std::string& text) { throw Error(ErrorKind::config, id, text, file.path()); };
+inline PreprocessingContract model_contract(const ModelFile& file, const Vit3dConfig& encoder,
+                                            const std::optional<PreprocessingContract>& given = {}) {
+  const auto refuse = [&](const char* id, const std::string& text) {
+    throw Error(ErrorKind::config, id, text, file.path());
+  };
   if (file.info().contract.empty() && !given)
-    refuse("model.contract", "the model carries no preprocessing contract; say what it was trained with (--contract, --shape, --spacing, ...)");
-  const PreprocessingContract contract = file.info().contract.empty() ? *given : config_from_text<PreprocessingContract>(file.info().contract, file.path());
+    refuse("model.contract",
+           "the model carries no preprocessing contract; say what it was trained with (--contract, --shape, --spacing, "
+           "...)");
+  const PreprocessingContract contract =
+      file.info().contract.empty() ? *given
+                                   : config_from_text<PreprocessingContract>(file.info().contract, file.path());
   if (given && !(*given == contract))
-    refuse("contract.differs", concat("the model was trained with another contract: ", detail::first_difference(json_from(contract), json_from(*given))));
+    refuse("contract.differs", concat("the model was trained with another contract: ",
+                                      detail::first_difference(json_from(contract), json_from(*given))));
   require_valid(contract);
   if (contract.shape != encoder.image)
-    refuse("contract.shape", concat("the contract makes volumes of ", describe(contract.shape), ", the model takes ", describe(encoder.image)));
-  if (encoder.channels != 1) refuse("contract.channels", concat("the model takes ", encoder.channels, " channels, scans have one"));
+    refuse("contract.shape", concat("the contract makes volumes of ", describe(contract.shape), ", the model takes ",
+                                    describe(encoder.image)));
+  if (encoder.channels != 1)
+    refuse("contract.channels", concat("the model takes ", encoder.channels, " channels, scans have one"));
   return contract;
 }
 
-inline void save_tokenizer(const std::filesystem::path& path, const Tokenizer<Cpu, F32>& tokenizer, const PreprocessingContract& contract,
-                           const LatentStatistics& latents, ModelInfo info, const WriteOptions& options = {}) {
+inline void save_tokenizer(const std::filesystem::path& path, const Tokenizer<Cpu, F32>& tokenizer,
+                           const PreprocessingContract& contract, const LatentStatistics& latents, ModelInfo info,
+                           const WriteOptions& options = {}) {
   const std::size_t channels = static_cast<std::size_t>(tokenizer.config.bottleneck);
   if (latents.mean.size() != channels || latents.deviation.size() != channels)
-    fail(ErrorKind::shape, "latents.channels", "tokenizer: statistics of ", latents.mean.size(), " channels for ", channels, " latent channels");
+    fail(ErrorKind::shape, "latents.channels", "tokenizer: statistics of ", latents.mean.size(), " channels for ",
+         channels, " latent channels");
   if (contract.shape != tokenizer.config.encoder.image)
-    fail(ErrorKind::config, "contract.shape", "tokenizer: the contract makes volumes of ", describe(contract.shape), ", the model takes ",
-         describe(tokenizer.config.encoder.image));
+    fail(ErrorKind::config, "contract.shape", "tokenizer: the contract makes volumes of ", describe(contract.shape),
+         ", the model takes ", describe(tokenizer.config.encoder.image));
   info.kind = "tokenizer";
   info.contract = json_text(contract);
   info.extra["latent_mean"] = json_text(latents.mean);
@@ -57,7 +69,9 @@ inline LatentStatistics latent_statistics(const ModelFile& file, Index channels)
   bool good = static_cast<Index>(s.mean.size()) == channels && static_cast<Index>(s.deviation.size()) == channels;
   for (const double d : s.deviation) good = good && d > 0;
   if (!good)
-    throw Error(ErrorKind::format, "model.latents", concat("expected latent_mean and latent_std of ", channels, " channels, came ", s.mean.size(), " and ", s.deviation.size()),
+    throw Error(ErrorKind::format, "model.latents",
+                concat("expected latent_mean and latent_std of ", channels, " channels, came ", s.mean.size(), " and ",
+                       s.deviation.size()),
                 file.path());
   return s;
 }
@@ -72,9 +86,11 @@ struct LoadedTokenizer {
 
 /// Throws Error: config (another kind, a contract that differs), format (damaged, weights that do not fit).
 template <Precision P, Backend B>
-LoadedTokenizer<B, P> load_tokenizer(Context<B>& context, const std::filesystem::path& path, const std::optional<PreprocessingContract>& given = {}) {
+LoadedTokenizer<B, P> load_tokenizer(Context<B>& context, const std::filesystem::path& path,
+                                     const std::optional<PreprocessingContract>& given = {}) {
   const ModelFile file(model_path(path));
-  LoadedTokenizer<B, P> t{load_model<Tokenizer<B, P>>(context, file, "tokenizer", {.inference = true}), {}, {}, model_hash(file)};
+  LoadedTokenizer<B, P> t{
+      load_model<Tokenizer<B, P>>(context, file, "tokenizer", {.inference = true}), {}, {}, model_hash(file)};
   t.contract = model_contract(file, t.model.config.encoder, given);
   t.latents = latent_statistics(file, t.model.config.bottleneck);
   return t;
@@ -89,7 +105,8 @@ struct VolumeEncoder {
   PreprocessingContract contract;
   std::string kind, hash;
 
-  VolumeEncoder(Context<B>& context, const std::filesystem::path& path, const std::optional<PreprocessingContract>& given = {}) {
+  VolumeEncoder(Context<B>& context, const std::filesystem::path& path,
+                const std::optional<PreprocessingContract>& given = {}) {
     const ModelFile file(model_path(path));
     kind = file.info().kind;
     hash = model_hash(file);
@@ -106,7 +123,10 @@ struct VolumeEncoder {
       encoder = Vit3d<B, P>(context, kind == "mae3d" ? file.config<Mae3dConfig>().encoder : file.config<Vit3dConfig>());
       load_weights(encoder, file, {}, inference);
     } else {
-      throw Error(ErrorKind::config, "model.kind", concat("a model of kind ", in_quotes(kind, 60), " has no encoder, expected \"mae3d\", \"vit3d\" or \"tokenizer\""), file.path());
+      throw Error(ErrorKind::config, "model.kind",
+                  concat("a model of kind ", in_quotes(kind, 60),
+                         " has no encoder, expected \"mae3d\", \"vit3d\" or \"tokenizer\""),
+                  file.path());
     }
     contract = model_contract(file, encoder.config, given);
   }
@@ -118,7 +138,9 @@ struct VolumeEncoder {
   }
   /// tokens (N, L, width) -> (N, L, d'). Throws Error (config) when the model has no projection.
   Tensor<typename P::Compute, B> project(const Tensor<typename P::Compute, B>& t) const {
-    if (!projection) fail(ErrorKind::config, "model.projection", "a model of kind ", in_quotes(kind), " has no projection; projected features and latents need a tokenizer");
+    if (!projection)
+      fail(ErrorKind::config, "model.projection", "a model of kind ", in_quotes(kind),
+           " has no projection; projected features and latents need a tokenizer");
     Pass<B> pass(t.context());
     return (*projection)(pass, Var<typename P::Compute, B>(t)).value();
   }

@@ -6,7 +6,8 @@
 #error "braing3n: linalg/ needs Eigen 3.4 (Debian: libeigen3-dev and -I/usr/include/eigen3), or link braing3n::compiled"
 #endif
 #if defined(_OPENMP) && !defined(EIGEN_DONT_PARALLELIZE)
-#error "braing3n: results must not depend on threads: define EIGEN_DONT_PARALLELIZE with -fopenmp, or link braing3n::compiled"
+#error \
+    "braing3n: results must not depend on threads: define EIGEN_DONT_PARALLELIZE with -fopenmp, or link braing3n::compiled"
 #endif
 #include <Eigen/Eigenvalues>
 

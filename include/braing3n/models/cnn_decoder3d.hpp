@@ -59,13 +59,17 @@ struct CnnDecoder3dConfig {
 };
 
 /// conv_in 1^3; Res-Attn-Res at `mid`; per stage {Res(c -> c'), Res(c'), nearest x2 + Conv3}; norm; Conv3 -> out_channels.
-inline CnnDecoder3dConfig decoder_d1(Index latent_channels = 32, Index mid = 512, const std::vector<Index>& widths = {256, 128, 64, 32},
-                                     Index groups = 32, Index out_channels = 1) {
+inline CnnDecoder3dConfig decoder_d1(Index latent_channels = 32, Index mid = 512,
+                                     const std::vector<Index>& widths = {256, 128, 64, 32}, Index groups = 32,
+                                     Index out_channels = 1) {
   using K = DecoderLayerKind;
   CnnDecoder3dConfig c;
   c.latent_channels = latent_channels;
   c.groups = groups;
-  c.layers = {{K::conv1, mid, "conv_in"}, {K::residual, mid, "mid.0"}, {K::attention, mid, "mid.1"}, {K::residual, mid, "mid.2"}};
+  c.layers = {{K::conv1, mid, "conv_in"},
+              {K::residual, mid, "mid.0"},
+              {K::attention, mid, "mid.1"},
+              {K::residual, mid, "mid.2"}};
   for (std::size_t i = 0; i < widths.size(); ++i) {
     const std::string stage = "stages." + std::to_string(i);
     c.layers.push_back({K::residual, widths[i], stage + ".res1"});
@@ -78,13 +82,17 @@ inline CnnDecoder3dConfig decoder_d1(Index latent_channels = 32, Index mid = 512
 }
 
 /// conv_in 3^3; Res-Attn-Res at `mid`; per stage {nearest x2 + Conv3(c -> c'), Res(c'), Res(c')}; norm; Conv3 -> out_channels.
-inline CnnDecoder3dConfig decoder_d2(Index latent_channels = 32, Index mid = 512, const std::vector<Index>& widths = {256, 128, 64, 32},
-                                     Index groups = 32, Index out_channels = 1) {
+inline CnnDecoder3dConfig decoder_d2(Index latent_channels = 32, Index mid = 512,
+                                     const std::vector<Index>& widths = {256, 128, 64, 32}, Index groups = 32,
+                                     Index out_channels = 1) {
   using K = DecoderLayerKind;
   CnnDecoder3dConfig c;
   c.latent_channels = latent_channels;
   c.groups = groups;
-  c.layers = {{K::conv3, mid, "conv_in"}, {K::residual, mid, "mid.0"}, {K::attention, mid, "mid.1"}, {K::residual, mid, "mid.2"}};
+  c.layers = {{K::conv3, mid, "conv_in"},
+              {K::residual, mid, "mid.0"},
+              {K::attention, mid, "mid.1"},
+              {K::residual, mid, "mid.2"}};
   for (std::size_t i = 0; i < widths.size(); ++i) {
     const std::string stage = "stages." + std::to_string(i);
     c.layers.push_back({K::upsample_conv, widths[i], stage + ".up"});
@@ -99,19 +107,24 @@ inline CnnDecoder3dConfig decoder_d2(Index latent_channels = 32, Index mid = 512
 /// The decoder of a MONAI AutoencoderKL: channels fine to coarse (MONAI's argument), `residuals` and `attention` per level in
 /// the same order; Res-Attn-Res first when mid_attention (MONAI: with_decoder_nonlocal_attn). Layers are named blocks.N, N as
 /// in MONAI's Sequential. transposed: up-sampling by transposed convolution (MONAI: use_convtranspose).
-inline CnnDecoder3dConfig decoder_d3(Index latent_channels = 32, const std::vector<Index>& channels = {32, 64, 128, 192, 384},
+inline CnnDecoder3dConfig decoder_d3(Index latent_channels = 32,
+                                     const std::vector<Index>& channels = {32, 64, 128, 192, 384},
                                      const std::vector<Index>& residuals = {2, 2, 2, 2, 2},
-                                     const std::vector<bool>& attention = {false, false, false, true, true}, bool mid_attention = true,
-                                     Index groups = 32, bool transposed = false, Index out_channels = 1) {
+                                     const std::vector<bool>& attention = {false, false, false, true, true},
+                                     bool mid_attention = true, Index groups = 32, bool transposed = false,
+                                     Index out_channels = 1) {
   using K = DecoderLayerKind;
   if (channels.empty() || residuals.size() != channels.size() || attention.size() != channels.size())
-    fail(ErrorKind::config, "decoder_d3.levels", "decoder d3: channels, residual blocks and attention levels differ in length: ", channels.size(),
-         ", ", residuals.size(), ", ", attention.size());
+    fail(ErrorKind::config, "decoder_d3.levels",
+         "decoder d3: channels, residual blocks and attention levels differ in length: ", channels.size(), ", ",
+         residuals.size(), ", ", attention.size());
   CnnDecoder3dConfig c;
   c.latent_channels = latent_channels;
   c.groups = groups;
   c.final_silu = false;
-  const auto push = [&](K kind, Index out) { c.layers.push_back({kind, out, "blocks." + std::to_string(c.layers.size())}); };
+  const auto push = [&](K kind, Index out) {
+    c.layers.push_back({kind, out, "blocks." + std::to_string(c.layers.size())});
+  };
   push(K::conv3, channels.back());
   if (mid_attention) {
     push(K::residual, channels.back());
@@ -134,7 +147,8 @@ template <Backend B, Precision P>
 struct CnnDecoder3d {
   using T = typename P::Compute;
   using Act = Var<T, B>;
-  using Layer = std::variant<Conv3d<B, P>, ResidualConvBlock<B, P>, VoxelAttention<B, P>, UpConv3d<B, P>, ConvTranspose3d<B, P>, GroupNorm<B, P>>;
+  using Layer = std::variant<Conv3d<B, P>, ResidualConvBlock<B, P>, VoxelAttention<B, P>, UpConv3d<B, P>,
+                             ConvTranspose3d<B, P>, GroupNorm<B, P>>;
 
   CnnDecoder3dConfig config;
   std::vector<Layer> layers;
@@ -147,15 +161,30 @@ struct CnnDecoder3d {
     for (const DecoderLayer& l : c.layers) {
       const bool keeps_width = l.kind == K::attention || l.kind == K::norm;
       if (keeps_width && l.out != in)
-        fail(ErrorKind::config, "cnn_decoder3d.width", "cnn decoder: layer ", l.name, " keeps ", in, " channels, its entry says ", l.out);
+        fail(ErrorKind::config, "cnn_decoder3d.width", "cnn decoder: layer ", l.name, " keeps ", in,
+             " channels, its entry says ", l.out);
       switch (l.kind) {
-        case K::conv1: layers.emplace_back(Conv3d<B, P>(context, in, l.out, 1)); break;
-        case K::conv3: layers.emplace_back(Conv3d<B, P>(context, in, l.out, 3)); break;
-        case K::residual: layers.emplace_back(ResidualConvBlock<B, P>(context, in, l.out, c.groups, c.group_norm_eps)); break;
-        case K::attention: layers.emplace_back(VoxelAttention<B, P>(context, in, c.groups, c.group_norm_eps)); break;
-        case K::upsample_conv: layers.emplace_back(UpConv3d<B, P>(context, in, l.out)); break;
-        case K::transposed_conv: layers.emplace_back(ConvTranspose3d<B, P>(context, in, l.out)); break;
-        case K::norm: layers.emplace_back(GroupNorm<B, P>(context, in, c.groups, c.group_norm_eps)); break;
+        case K::conv1:
+          layers.emplace_back(Conv3d<B, P>(context, in, l.out, 1));
+          break;
+        case K::conv3:
+          layers.emplace_back(Conv3d<B, P>(context, in, l.out, 3));
+          break;
+        case K::residual:
+          layers.emplace_back(ResidualConvBlock<B, P>(context, in, l.out, c.groups, c.group_norm_eps));
+          break;
+        case K::attention:
+          layers.emplace_back(VoxelAttention<B, P>(context, in, c.groups, c.group_norm_eps));
+          break;
+        case K::upsample_conv:
+          layers.emplace_back(UpConv3d<B, P>(context, in, l.out));
+          break;
+        case K::transposed_conv:
+          layers.emplace_back(ConvTranspose3d<B, P>(context, in, l.out));
+          break;
+        case K::norm:
+          layers.emplace_back(GroupNorm<B, P>(context, in, c.groups, c.group_norm_eps));
+          break;
       }
       in = l.out;
     }
@@ -167,12 +196,14 @@ struct CnnDecoder3d {
     if (z.shape().rank() == 3 && z.dim(1) == volume_of(config.grid))
       z = reshape(z, {z.dim(0), config.grid[0], config.grid[1], config.grid[2], z.dim(2)});
     if (z.shape().rank() != 5 || z.dim(4) != config.latent_channels)
-      fail(ErrorKind::shape, "cnn_decoder3d.input", "cnn decoder: input has shape ", z.shape(), ", expected (N, X, Y, Z, ", config.latent_channels,
-           ") or (N, ", volume_of(config.grid), ", ", config.latent_channels, ")");
+      fail(ErrorKind::shape, "cnn_decoder3d.input", "cnn decoder: input has shape ", z.shape(),
+           ", expected (N, X, Y, Z, ", config.latent_channels, ") or (N, ", volume_of(config.grid), ", ",
+           config.latent_channels, ")");
     for (const Layer& layer : layers)
       z = std::visit(
           [&](const auto& l) -> Act {
-            if constexpr (std::is_same_v<std::remove_cvref_t<decltype(l)>, GroupNorm<B, P>>) return l(pass, std::move(z), config.final_silu);
+            if constexpr (std::is_same_v<std::remove_cvref_t<decltype(l)>, GroupNorm<B, P>>)
+              return l(pass, std::move(z), config.final_silu);
             else return run_block(pass, l, std::move(z));
           },
           layer);

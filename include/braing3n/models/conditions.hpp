@@ -47,8 +47,9 @@ struct ConditionField {
 inline std::vector<ConditionField> paper_conditions() {
   using K = ConditionKind;
   std::vector<std::string> sites;
-  for (const char* site : {"ADNI", "PPMI", "NKI-RS", "UPENN-GBM", "HCP-YA", "HBN", "UCSF-PDGM", "BGSP", "ABIDE-II", "FCON1000", "IXI", "ABIDE-I",
-                           "SCHIZO", "ADHD-200", "CoRR", "OASIS-1", "OASIS-2", "NKI-RS2", "other"})
+  for (const char* site :
+       {"ADNI", "PPMI", "NKI-RS", "UPENN-GBM", "HCP-YA", "HBN", "UCSF-PDGM", "BGSP", "ABIDE-II", "FCON1000", "IXI",
+        "ABIDE-I", "SCHIZO", "ADHD-200", "CoRR", "OASIS-1", "OASIS-2", "NKI-RS2", "other"})
     sites.emplace_back(site);
   return {{"disease", K::categorical, {"HC", "MCI", "AD", "PD", "GBM", "glioma", "SCZ", "ASD"}},
           {"sex", K::categorical, {"F", "M"}},
@@ -63,15 +64,21 @@ inline std::vector<ConditionField> paper_conditions() {
 inline void validate_conditions(const std::vector<ConditionField>& fields) {
   std::set<std::string> names;
   for (const ConditionField& f : fields) {
-    const auto refuse = [&](const auto&... parts) { fail(ErrorKind::config, "conditions.field", "condition ", f.name.empty() ? "without a name" : f.name, ": ", parts...); };
+    const auto refuse = [&](const auto&... parts) {
+      fail(ErrorKind::config, "conditions.field", "condition ", f.name.empty() ? "without a name" : f.name, ": ",
+           parts...);
+    };
     bool plain = !f.name.empty();
-    for (const char c : f.name) plain = plain && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-');
+    for (const char c : f.name)
+      plain =
+          plain && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-');
     if (!plain) refuse("a name is made of letters, digits, _ and -");
     if (!names.insert(f.name).second) refuse("is there twice");
     if (!(f.drop >= 0 && f.drop < 1)) refuse("a drop probability of ", f.drop, ", expected a number in [0, 1)");
     if (f.required && f.drop != 0) refuse("is required, so its drop probability must be 0, it is ", f.drop);
     if (f.kind == ConditionKind::continuous) {
-      if (!(std::isfinite(f.minimum) && std::isfinite(f.maximum) && f.minimum < f.maximum)) refuse("a range from ", f.minimum, " to ", f.maximum);
+      if (!(std::isfinite(f.minimum) && std::isfinite(f.maximum) && f.minimum < f.maximum))
+        refuse("a range from ", f.minimum, " to ", f.maximum);
       if (!f.values.empty()) refuse("is continuous, but lists values");
       continue;
     }
@@ -107,7 +114,8 @@ inline ConditionBatch condition_batch(const std::vector<ConditionField>& fields,
   ConditionBatch batch;
   batch.fields.resize(fields.size());
   for (const ConditionRow& row : rows) {
-    if (row.size() != fields.size()) fail(ErrorKind::shape, "conditions.count", "conditions: ", row.size(), " values for ", fields.size(), " fields");
+    if (row.size() != fields.size())
+      fail(ErrorKind::shape, "conditions.count", "conditions: ", row.size(), " values for ", fields.size(), " fields");
     for (std::size_t f = 0; f < fields.size(); ++f) {
       if (fields[f].kind == ConditionKind::categorical) batch.fields[f].labels.push_back(row[f].label);
       else batch.fields[f].values.push_back(row[f].number);
@@ -125,13 +133,16 @@ inline Index required_classes(const std::vector<ConditionField>& fields) {
 }
 
 /// The combination that each of n samples has, the last field running fastest. Throws Error (argument) where one is missing.
-inline std::vector<std::int32_t> required_class(const std::vector<ConditionField>& fields, const ConditionBatch& batch, std::size_t n) {
+inline std::vector<std::int32_t> required_class(const std::vector<ConditionField>& fields, const ConditionBatch& batch,
+                                                std::size_t n) {
   std::vector<std::int32_t> classes(n, 0);
   for (std::size_t f = 0; f < fields.size(); ++f) {
     if (!fields[f].required || fields[f].kind != ConditionKind::categorical) continue;
     const std::vector<std::int32_t>& labels = batch.fields[f].labels;
     for (std::size_t i = 0; i < n; ++i) {
-      if (i >= labels.size() || labels[i] < 0) fail(ErrorKind::argument, "conditions.required", "condition ", fields[f].name, " must be given, sample ", i, " has none");
+      if (i >= labels.size() || labels[i] < 0)
+        fail(ErrorKind::argument, "conditions.required", "condition ", fields[f].name, " must be given, sample ", i,
+             " has none");
       classes[i] = classes[i] * static_cast<std::int32_t>(fields[f].classes()) + labels[i];
     }
   }
@@ -142,12 +153,14 @@ inline std::vector<std::int32_t> required_class(const std::vector<ConditionField
 /// one z and z^2, z running from -1 to 1 over its range.
 inline Index feature_count(const std::vector<ConditionField>& fields) {
   Index count = 0;
-  for (const ConditionField& f : fields) count += f.kind == ConditionKind::continuous ? 2 : f.required ? 0 : f.classes();
+  for (const ConditionField& f : fields)
+    count += f.kind == ConditionKind::continuous ? 2 : f.required ? 0 : f.classes();
   return count;
 }
 
 /// (n feature_count), NaN where nothing is known.
-inline std::vector<double> condition_features(const std::vector<ConditionField>& fields, const ConditionBatch& batch, std::size_t n) {
+inline std::vector<double> condition_features(const std::vector<ConditionField>& fields, const ConditionBatch& batch,
+                                              std::size_t n) {
   const auto width = static_cast<std::size_t>(feature_count(fields));
   std::vector<double> features(n * width);
   std::size_t at = 0;
@@ -162,7 +175,10 @@ inline std::vector<double> condition_features(const std::vector<ConditionField>&
         to[1] = to[0] * to[0];
       } else {
         const std::int32_t label = batch.fields[f].labels.at(i);
-        for (std::size_t c = 0; c < columns; ++c) to[c] = label < 0 ? std::numeric_limits<double>::quiet_NaN() : static_cast<std::size_t>(label) == c ? 1.0 : 0.0;
+        for (std::size_t c = 0; c < columns; ++c)
+          to[c] = label < 0                              ? std::numeric_limits<double>::quiet_NaN()
+                  : static_cast<std::size_t>(label) == c ? 1.0
+                                                         : 0.0;
       }
     }
     at += columns;
@@ -186,8 +202,8 @@ inline ConditionRow null_conditions(const std::vector<ConditionField>& fields, C
 /// What training hides. Dropped one by one with p = 0.1 each, five fields are all null in one sample of 100,000; a model that is to
 /// sample without conditions, or under a single one, or to be guided, must have seen that. The paper has neither of the two.
 struct DropOptions {
-  double all = 0;         // probability that every field that may be dropped is
-  double all_but_one = 0; // probability that a single one, among those known, stays
+  double all = 0;          // probability that every field that may be dropped is
+  double all_but_one = 0;  // probability that a single one, among those known, stays
 
   static void visit(auto& self, auto&& v) {
     v("all", self.all);
@@ -204,7 +220,8 @@ struct ShownConditions {
 
 /// For sample number `position` of the stream. All draws have their own numbers: the options and further fields do not change what
 /// happens to the others.
-inline ShownConditions draw_shown(const std::vector<ConditionField>& fields, const DropOptions& options, std::uint64_t seed, Index position) {
+inline ShownConditions draw_shown(const std::vector<ConditionField>& fields, const DropOptions& options,
+                                  std::uint64_t seed, Index position) {
   const StreamCounter at(position);
   const Philox rng(seed, Purpose::label_drop, at.step, at.sample);
   const double together = static_cast<double>(rng.uniform(0));
@@ -219,12 +236,14 @@ inline ShownConditions draw_shown(const std::vector<ConditionField>& fields, con
     shown.instead = rng.integer(2);
     return shown;
   }
-  for (std::size_t f = 0; f < fields.size(); ++f) shown.fields[f] = static_cast<double>(rng.uniform(4 + f)) >= fields[f].drop;
+  for (std::size_t f = 0; f < fields.size(); ++f)
+    shown.fields[f] = static_cast<double>(rng.uniform(4 + f)) >= fields[f].drop;
   return shown;
 }
 
 /// The row with what is hidden made null. Required fields stay.
-inline ConditionRow show_conditions(const std::vector<ConditionField>& fields, ConditionRow row, const ShownConditions& shown) {
+inline ConditionRow show_conditions(const std::vector<ConditionField>& fields, ConditionRow row,
+                                    const ShownConditions& shown) {
   if (!shown.alone) return keep_conditions(fields, std::move(row), [&](std::size_t f) { return shown.fields[f]; });
   std::size_t kept = *shown.alone;
   if (row[kept].missing()) {
@@ -236,7 +255,8 @@ inline ConditionRow show_conditions(const std::vector<ConditionField>& fields, C
   return keep_conditions(fields, std::move(row), [&](std::size_t f) { return f == kept; });
 }
 
-inline ConditionRow drop_conditions(const std::vector<ConditionField>& fields, ConditionRow row, const DropOptions& options, std::uint64_t seed, Index position) {
+inline ConditionRow drop_conditions(const std::vector<ConditionField>& fields, ConditionRow row,
+                                    const DropOptions& options, std::uint64_t seed, Index position) {
   return show_conditions(fields, std::move(row), draw_shown(fields, options, seed, position));
 }
 

@@ -81,13 +81,16 @@ std::vector<SlabStep<P>> slab_steps(const CnnDecoder3d<Cpu, P>& decoder, std::si
           } else if constexpr (std::is_same_v<Layer, ConvTranspose3d<Cpu, P>>) {
             steps.push_back({.transposed = &l, .in = in.channels, .out = out, .grid = in.grid});
           } else if constexpr (std::is_same_v<Layer, ResidualConvBlock<Cpu, P>>) {
-            steps.push_back({.norm = &l.norm1, .silu = true, .keep = true, .in = in.channels, .out = in.channels, .grid = in.grid});
+            steps.push_back(
+                {.norm = &l.norm1, .silu = true, .keep = true, .in = in.channels, .out = in.channels, .grid = in.grid});
             steps.push_back({.conv = &l.conv1, .in = in.channels, .out = out, .grid = in.grid});
             steps.push_back({.norm = &l.norm2, .silu = true, .in = out, .out = out, .grid = in.grid});
             const auto* shortcut = l.shortcut ? &*l.shortcut : nullptr;
-            steps.push_back({.conv = &l.conv2, .add = true, .shortcut = shortcut, .in = out, .out = out, .grid = in.grid});
+            steps.push_back(
+                {.conv = &l.conv2, .add = true, .shortcut = shortcut, .in = out, .out = out, .grid = in.grid});
           } else {
-            fail(ErrorKind::argument, "decode.attention", "decode: attention looks at the whole volume and cannot run in slabs");
+            fail(ErrorKind::argument, "decode.attention",
+                 "decode: attention looks at the whole volume and cannot run in slabs");
           }
         },
         decoder.layers[i]);
@@ -108,14 +111,17 @@ std::vector<SlabRange> slab_ranges(const std::vector<SlabStep<P>>& steps, std::s
 template <class T>
 Tensor<T, Cpu> slab_rows(const Tensor<T, Cpu>& x, Index first, const SlabRange& r) {
   const Shape& s = x.shape();
-  return x.reshape({s[1], s[2], s[3], s[4]}).slice(r.begin - first, r.end - first).reshape({1, r.size(), s[2], s[3], s[4]});
+  return x.reshape({s[1], s[2], s[3], s[4]})
+      .slice(r.begin - first, r.end - first)
+      .reshape({1, r.size(), s[2], s[3], s[4]});
 }
 
 /// Steps [0, count) for rows `wanted` of their result, from source (1, X, Y, Z, C). sums: of the norms among them; make_room(bytes) is
 /// called before memory is taken.
 template <Precision P, class T, class MakeRoom>
-Tensor<T, Cpu> run_slab(Pass<Cpu>& pass, const std::vector<SlabStep<P>>& steps, std::size_t count, const Tensor<T, Cpu>& source,
-                        const std::vector<Tensor<double, Cpu>>& sums, const SlabRange& wanted, const MakeRoom& make_room) {
+Tensor<T, Cpu> run_slab(Pass<Cpu>& pass, const std::vector<SlabStep<P>>& steps, std::size_t count,
+                        const Tensor<T, Cpu>& source, const std::vector<Tensor<double, Cpu>>& sums,
+                        const SlabRange& wanted, const MakeRoom& make_room) {
   const std::vector<SlabRange> at = slab_ranges(steps, count, wanted);
   Tensor<T, Cpu> x = slab_rows(source, 0, at[0]), kept;
   SlabRange kept_rows;
@@ -124,11 +130,13 @@ Tensor<T, Cpu> run_slab(Pass<Cpu>& pass, const std::vector<SlabStep<P>>& steps, 
     const SlabRange &in = at[i], &out = at[i + 1];
     if (s.keep) kept = x, kept_rows = in;
     const Index rows = s.doubles() ? 8 * in.size() : out.size();
-    make_room(static_cast<std::size_t>(rows * s.grid[1] * s.grid[2] * s.out * (s.shortcut != nullptr ? 2 : 1)) * sizeof(T));
+    make_room(static_cast<std::size_t>(rows * s.grid[1] * s.grid[2] * s.out * (s.shortcut != nullptr ? 2 : 1)) *
+              sizeof(T));
     if (s.norm != nullptr) {
       const GroupNormOptions options{s.norm->groups, s.norm->eps, s.silu};
       const double elements = static_cast<double>(LayerInput::voxel_count_of(s.grid) * (s.in / s.norm->groups));
-      x = group_norm_apply(std::move(x), sums[i], elements, s.norm->weight.var(pass).value(), s.norm->bias.var(pass).value(), options);
+      x = group_norm_apply(std::move(x), sums[i], elements, s.norm->weight.var(pass).value(),
+                           s.norm->bias.var(pass).value(), options);
     } else if (s.conv != nullptr) {
       Conv3dOptions options = s.conv->options;  // padding only where the volume ends
       options.pad_before[0] -= out.begin - in.begin;
@@ -142,7 +150,8 @@ Tensor<T, Cpu> run_slab(Pass<Cpu>& pass, const std::vector<SlabStep<P>>& steps, 
       x = conv3d_forward(x, s.conv->weight.var(pass).value(), s.conv->bias.var(pass).value(), options, residual);
     } else {
       x = s.up != nullptr ? upsample_conv3d_forward(x, s.up->weight.var(pass).value(), s.up->bias.var(pass).value())
-                          : conv_transpose3d_forward(x, s.transposed->weight.var(pass).value(), s.transposed->bias.var(pass).value());
+                          : conv_transpose3d_forward(x, s.transposed->weight.var(pass).value(),
+                                                     s.transposed->bias.var(pass).value());
       x = slab_rows(x, 2 * in.begin, out);
     }
   }
@@ -161,7 +170,8 @@ Index slab_elements(const std::vector<SlabStep<P>>& steps, Index slabs) {
   Index most = 0;
   const Extent3 last = steps.back().grid;
   for (Index i = 0; i < slabs; ++i) {
-    const std::vector<SlabRange> at = slab_ranges(steps, steps.size(), slab_of(steps.back().doubles() ? 2 * last[0] : last[0], slabs, i));
+    const std::vector<SlabRange> at =
+        slab_ranges(steps, steps.size(), slab_of(steps.back().doubles() ? 2 * last[0] : last[0], slabs, i));
     Index kept = 0;
     bool own = false;  // the source's rows are a view of it
     for (std::size_t k = 0; k < steps.size(); ++k) {

@@ -26,7 +26,8 @@ struct Dit3dConfig {
   Index width = 1152, depth = 12, heads = 18, mlp = 4608;
   double layer_norm_eps = 1e-6;
   double time_scale = 1000.0;  // the time in [0, 1] is multiplied by this before its sinusoidal embedding
-  Index gaussian_rank = 0;     // above 0: the network adds to the velocity of a normal law with so many directions (gaussian_velocity.hpp)
+  Index gaussian_rank =
+      0;  // above 0: the network adds to the velocity of a normal law with so many directions (gaussian_velocity.hpp)
   std::vector<ConditionField> conditions = paper_conditions();
 
   static void visit(auto& self, auto&& v) {
@@ -44,13 +45,19 @@ struct Dit3dConfig {
 
   void validate() const {
     if (width % 6 != 0)
-      fail(ErrorKind::config, "dit3d.width", "dit3d: width ", width, " is not divisible by 6, which sine-cosine positions in 3D need");
-    if (heads < 1 || width % heads != 0) fail(ErrorKind::config, "dit3d.heads", "dit3d: width ", width, " cannot be cut into ", heads, " heads");
+      fail(ErrorKind::config, "dit3d.width", "dit3d: width ", width,
+           " is not divisible by 6, which sine-cosine positions in 3D need");
+    if (heads < 1 || width % heads != 0)
+      fail(ErrorKind::config, "dit3d.heads", "dit3d: width ", width, " cannot be cut into ", heads, " heads");
     if (channels < 1 || volume_of(grid) < 1 || depth < 0 || mlp < 1)
-      fail(ErrorKind::config, "dit3d.sizes", "dit3d: ", channels, " channels on ", volume_of(grid), " tokens, depth ", depth, ", mlp ", mlp);
-    if (!(time_scale > 0)) fail(ErrorKind::config, "dit3d.time_scale", "dit3d: a time scale of ", time_scale, ", expected a positive number");
+      fail(ErrorKind::config, "dit3d.sizes", "dit3d: ", channels, " channels on ", volume_of(grid), " tokens, depth ",
+           depth, ", mlp ", mlp);
+    if (!(time_scale > 0))
+      fail(ErrorKind::config, "dit3d.time_scale", "dit3d: a time scale of ", time_scale,
+           ", expected a positive number");
     if (gaussian_rank < 0 || gaussian_rank > channels * volume_of(grid))
-      fail(ErrorKind::config, "dit3d.gaussian_rank", "dit3d: a normal law with ", gaussian_rank, " directions, a sample has ", channels * volume_of(grid), " values");
+      fail(ErrorKind::config, "dit3d.gaussian_rank", "dit3d: a normal law with ", gaussian_rank,
+           " directions, a sample has ", channels * volume_of(grid), " values");
     validate_conditions(conditions);
   }
 };
@@ -77,15 +84,18 @@ struct Dit3d {
   std::vector<DitBlock<B, P>> blocks;
   LayerNorm<B, P> norm_final;
   Linear<B, P> final_modulation, final_linear;
-  GaussianVelocity<B, P> gaussian;  // absent without a rank; its classes are those of the required conditions, its features the others
+  GaussianVelocity<B, P>
+      gaussian;  // absent without a rank; its classes are those of the required conditions, its features the others
   std::string path;
 
   Dit3d() = default;
   Dit3d(Context<B>& context, const Dit3dConfig& c) : config(c) {
     c.validate();
     x_embedder = Linear<B, P>(context, c.channels, c.width);
-    positions = Parameter<B, P>(
-        context, {.shape = {1, volume_of(c.grid), c.width}, .init = sincos3d_table(c.grid, c.width, false), .decay = false, .fixed = true});
+    positions = Parameter<B, P>(context, {.shape = {1, volume_of(c.grid), c.width},
+                                          .init = sincos3d_table(c.grid, c.width, false),
+                                          .decay = false,
+                                          .fixed = true});
     t_embedder = ScalarEmbedding<B, P>(context, c.width);
     for (const ConditionField& f : c.conditions) {
       if (f.kind == ConditionKind::categorical) {
@@ -102,7 +112,8 @@ struct Dit3d {
     final_modulation = Linear<B, P>(context, c.width, 2 * c.width, {.weight_init = zeros()});
     final_linear = Linear<B, P>(context, c.width, c.channels, {.weight_init = zeros()});
     if (c.gaussian_rank > 0)
-      gaussian = GaussianVelocity<B, P>(context, required_classes(c.conditions), volume_of(c.grid) * c.channels, c.gaussian_rank, feature_count(c.conditions));
+      gaussian = GaussianVelocity<B, P>(context, required_classes(c.conditions), volume_of(c.grid) * c.channels,
+                                        c.gaussian_rank, feature_count(c.conditions));
   }
 
   /// x (N, L, C) at times t (N) in [0, 1] (1 = noise, 0 = data) under the conditions -> velocity (N, L, C).
@@ -110,30 +121,39 @@ struct Dit3d {
     return pass.at(path, [&] {
       const Shape expected = {static_cast<Index>(t.size()), volume_of(config.grid), config.channels};
       if (!(x.shape() == expected))
-        fail(ErrorKind::shape, "dit3d.input", "dit3d: input has shape ", x.shape(), ", expected ", expected, " for ", t.size(), " times");
+        fail(ErrorKind::shape, "dit3d.input", "dit3d: input has shape ", x.shape(), ", expected ", expected, " for ",
+             t.size(), " times");
       const Act c = silu(to_compute(condition_vector(pass, t, condition)));
       Act h = add_broadcast(x_embedder(pass, x), reshape(positions.var(pass), {positions.shape()[1], config.width}));
       for (const auto& block : blocks)
-        h = pass.recompute_blocks ? checkpoint(pass, [&block](Pass<B>& p, const Act& a, const Act& b) { return block(p, a, b); }, h, c)
-                                  : block(pass, std::move(h), c);
+        h = pass.recompute_blocks
+                ? checkpoint(
+                      pass, [&block](Pass<B>& p, const Act& a, const Act& b) { return block(p, a, b); }, h, c)
+                : block(pass, std::move(h), c);
       const auto [shift, scale] = chunk<2>(final_modulation(pass, c));
       h = modulate(norm_final(pass, h), shift, scale);
       if (!gaussian.exists()) return final_linear(pass, h);
-      return final_linear.add_to(pass, gaussian(pass, x, t, required_class(config.conditions, condition, t.size()), condition_features(config.conditions, condition, t.size())), h);
+      return final_linear.add_to(pass,
+                                 gaussian(pass, x, t, required_class(config.conditions, condition, t.size()),
+                                          condition_features(config.conditions, condition, t.size())),
+                                 h);
     });
   }
 
   /// Time embedding plus the embeddings of all conditions: (N, width), in fp32 or better.
   WideAct condition_vector(Pass<B>& pass, const std::vector<double>& t, const ConditionBatch& condition) const {
     if (condition.fields.size() != conditions.size())
-      fail(ErrorKind::shape, "dit3d.conditions", "dit3d: ", condition.fields.size(), " conditions given, the model has ", conditions.size());
+      fail(ErrorKind::shape, "dit3d.conditions", "dit3d: ", condition.fields.size(),
+           " conditions given, the model has ", conditions.size());
     std::vector<double> scaled(t);
     for (double& v : scaled) v *= config.time_scale;
     WideAct sum = t_embedder(pass, scaled);
     for (std::size_t i = 0; i < conditions.size(); ++i)
       sum = add(sum, std::holds_alternative<LabelEmbedding<B, P>>(conditions[i])
-                         ? embed(pass, std::get<LabelEmbedding<B, P>>(conditions[i]), config.conditions[i], condition.fields[i], t.size())
-                         : embed(pass, std::get<ContinuousCondition<B, P>>(conditions[i]), config.conditions[i], condition.fields[i], t.size()));
+                         ? embed(pass, std::get<LabelEmbedding<B, P>>(conditions[i]), config.conditions[i],
+                                 condition.fields[i], t.size())
+                         : embed(pass, std::get<ContinuousCondition<B, P>>(conditions[i]), config.conditions[i],
+                                 condition.fields[i], t.size()));
     return sum;
   }
 
@@ -168,20 +188,22 @@ struct Dit3d {
 
   static void check_count(const ConditionField& field, std::size_t came, std::size_t wanted) {
     if (came != wanted)
-      fail(ErrorKind::shape, "dit3d.condition_count", "dit3d: condition ", field.name, " has ", came, " entries for ", wanted, " samples");
+      fail(ErrorKind::shape, "dit3d.condition_count", "dit3d: condition ", field.name, " has ", came, " entries for ",
+           wanted, " samples");
   }
   [[noreturn]] static void fail_required(const ConditionField& field, std::size_t sample) {
-    fail(ErrorKind::argument, "dit3d.condition_required", "dit3d: condition ", field.name, " must be given, sample ", sample, " has none");
+    fail(ErrorKind::argument, "dit3d.condition_required", "dit3d: condition ", field.name, " must be given, sample ",
+         sample, " has none");
   }
 
-  WideAct embed(Pass<B>& pass, const LabelEmbedding<B, P>& part, const ConditionField& field, const ConditionBatch::Field& given,
-                std::size_t n) const {
+  WideAct embed(Pass<B>& pass, const LabelEmbedding<B, P>& part, const ConditionField& field,
+                const ConditionBatch::Field& given, std::size_t n) const {
     check_count(field, given.labels.size(), n);
     std::vector<std::int32_t> rows = given.labels;
     for (std::size_t i = 0; i < n; ++i) {
       if (rows[i] >= field.classes())
-        fail(ErrorKind::argument, "dit3d.condition_class", "dit3d: condition ", field.name, " has ", field.classes(), " classes, sample ", i, " asks for ",
-             rows[i]);
+        fail(ErrorKind::argument, "dit3d.condition_class", "dit3d: condition ", field.name, " has ", field.classes(),
+             " classes, sample ", i, " asks for ", rows[i]);
       if (rows[i] >= 0) continue;
       if (field.required) fail_required(field, i);
       rows[i] = static_cast<std::int32_t>(field.classes());
@@ -189,8 +211,8 @@ struct Dit3d {
     return part(pass, rows);
   }
 
-  WideAct embed(Pass<B>& pass, const ContinuousCondition<B, P>& part, const ConditionField& field, const ConditionBatch::Field& given,
-                std::size_t n) const {
+  WideAct embed(Pass<B>& pass, const ContinuousCondition<B, P>& part, const ConditionField& field,
+                const ConditionBatch::Field& given, std::size_t n) const {
     check_count(field, given.values.size(), n);
     std::vector<double> known;
     std::vector<std::int32_t> places;
@@ -205,9 +227,11 @@ struct Dit3d {
     if (known.size() == n) return part.embedder(pass, known);
     const Index samples = static_cast<Index>(n), width = config.width;
     const WideAct null = part.null.var(pass);
-    if (known.empty()) return add_broadcast(WideAct(Tensor<typename W::Compute, B>::zeros(pass.context(), {samples, width})), null);
+    if (known.empty())
+      return add_broadcast(WideAct(Tensor<typename W::Compute, B>::zeros(pass.context(), {samples, width})), null);
     // The known values stand at their places among copies of the null, as visible tokens among mask tokens.
-    const TokenMask<B> mask = token_mask_from_visible(pass.context(), std::span<const std::int32_t>(places), 1, samples);
+    const TokenMask<B> mask =
+        token_mask_from_visible(pass.context(), std::span<const std::int32_t>(places), 1, samples);
     const WideAct rows = reshape(part.embedder(pass, known), {1, static_cast<Index>(known.size()), width});
     return reshape(scatter(rows, null, mask), {samples, width});
   }

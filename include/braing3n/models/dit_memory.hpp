@@ -32,7 +32,8 @@ auto token_blocks(const Dit3dConfig& c, Index rows) {
 template <Precision P>
 std::size_t plan_evaluation(const Dit3dConfig& c, Index rows) {
   const auto block = detail::token_blocks<P>(c, rows);
-  const std::size_t attention = 4 * block(c.width) + block(3 * c.width) + 2 * block(c.width, sizeof(float)), mlp = 4 * block(c.width) + block(c.mlp);
+  const std::size_t attention = 4 * block(c.width) + block(3 * c.width) + 2 * block(c.width, sizeof(float)),
+                    mlp = 4 * block(c.width) + block(c.mlp);
   return std::max(attention, mlp) + 5 * block(c.channels);
 }
 

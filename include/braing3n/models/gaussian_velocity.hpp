@@ -35,7 +35,8 @@ BRAING3N_HD BRAING3N_INLINE A gaussian_gain(A w, A t) {
 class ConditionedLaw {
  public:
   /// covariance (q, q).
-  ConditionedLaw(std::vector<double> mean, std::vector<double> covariance) : mean_(std::move(mean)), covariance_(std::move(covariance)) {}
+  ConditionedLaw(std::vector<double> mean, std::vector<double> covariance)
+      : mean_(std::move(mean)), covariance_(std::move(covariance)) {}
 
   /// A number that the others already determine is taken as they give it.
   void observe(std::size_t i, double value) {
@@ -130,9 +131,11 @@ struct GaussianVelocity {
   /// Without a measured law: the standard normal one.
   GaussianVelocity(Context<B>& context, Index classes, Index width, Index rank, Index features) {
     if (classes < 1 || rank < 1 || rank > width || features < 0)
-      fail(ErrorKind::config, "gaussian.rank", "gaussian velocity: ", rank, " directions of ", width, " for ", classes, " classes and ", features, " features");
+      fail(ErrorKind::config, "gaussian.rank", "gaussian velocity: ", rank, " directions of ", width, " for ", classes,
+           " classes and ", features, " features");
     const auto table = [&](auto& parameter, const Shape& shape, const Init& init) {
-      parameter = std::remove_cvref_t<decltype(parameter)>(context, {.shape = shape, .init = init, .decay = false, .fixed = true});
+      parameter = std::remove_cvref_t<decltype(parameter)>(
+          context, {.shape = shape, .init = init, .decay = false, .fixed = true});
     };
     table(mean, {classes, width}, zeros());
     table(basis, {rank, width}, zeros());
@@ -146,24 +149,32 @@ struct GaussianVelocity {
   Index features() const { return feature_mean.exists() ? feature_mean.shape()[0] : 0; }
 
   /// x (N, L, C) with L C = D at times t (N), classes (N), features (N q) with NaN for what is hidden -> velocity (N, L, C).
-  Act operator()(Pass<B>& pass, const Act& x, const std::vector<double>& t, const std::vector<std::int32_t>& classes, const std::vector<double>& given) const {
+  Act operator()(Pass<B>& pass, const Act& x, const std::vector<double>& t, const std::vector<std::int32_t>& classes,
+                 const std::vector<double>& given) const {
     return pass.at(path, [&] {
       const Index n = static_cast<Index>(t.size()), width = mean.shape()[1], known = mean.shape()[0];
       if (x.value().size() != n * width || std::ssize(classes) != n || std::ssize(given) != n * features())
-        fail(ErrorKind::shape, "gaussian.input", "gaussian velocity: input ", x.shape(), ", ", classes.size(), " classes and ", given.size(), " features for ", n, " times, ",
-             width, " values and ", features(), " features a sample");
+        fail(ErrorKind::shape, "gaussian.input", "gaussian velocity: input ", x.shape(), ", ", classes.size(),
+             " classes and ", given.size(), " features for ", n, " times, ", width, " values and ", features(),
+             " features a sample");
       for (const std::int32_t c : classes)
-        if (c < 0 || c >= known) fail(ErrorKind::argument, "gaussian.class", "gaussian velocity: class ", c, " of ", known);
+        if (c < 0 || c >= known)
+          fail(ErrorKind::argument, "gaussian.class", "gaussian velocity: class ", c, " of ", known);
       Context<B>& context = pass.context();
       const At at = place(context, t, classes, given);
       const Tensor<A, B> times = Tensor<A, B>::from_host(context, {n}, std::vector<A>(t.begin(), t.end()));
       Tensor<T, B> offset(context, {n, width});
-      map(context, offset.size(), detail::GaussianOffset<T>{x.value().data(), mean.compute().data(), at.classes.data(), times.data(), offset.data(), width});
+      map(context, offset.size(),
+          detail::GaussianOffset<T>{x.value().data(), mean.compute().data(), at.classes.data(), times.data(),
+                                    offset.data(), width});
       Tensor<T, B> v = spread(offset, at, true).reshape(x.shape());
-      return record(std::move(v), [this, sx = x.slot(), at, n, width](const auto& dy) {
-        // H is symmetric, so it is its own backward.
-        if (sx) accumulate(sx, spread(dy.reshape({n, width}), at, false).reshape(dy.shape()));
-      }, x);
+      return record(
+          std::move(v),
+          [this, sx = x.slot(), at, n, width](const auto& dy) {
+            // H is symmetric, so it is its own backward.
+            if (sx) accumulate(sx, spread(dy.reshape({n, width}), at, false).reshape(dy.shape()));
+          },
+          x);
     });
   }
 
@@ -189,16 +200,23 @@ struct GaussianVelocity {
     std::vector<double> shift;    // (N, k) what the moved mean adds
   };
 
-  At place(Context<B>& context, const std::vector<double>& t, const std::vector<std::int32_t>& classes, const std::vector<double>& given) const {
+  At place(Context<B>& context, const std::vector<double>& t, const std::vector<std::int32_t>& classes,
+           const std::vector<double>& given) const {
     const auto n = t.size(), k = static_cast<std::size_t>(basis.shape()[0]), q = static_cast<std::size_t>(features());
     const auto host = [](const auto& parameter) {
       const auto values = parameter.compute().to_host();
       return std::vector<double>(values.begin(), values.end());
     };
     const std::vector<double> w = host(variances);
-    const std::vector<double> b = q > 0 ? host(effects) : std::vector<double>(), f_mean = q > 0 ? host(feature_mean) : b, f_covariance = q > 0 ? host(feature_covariance) : b;
-    At at{Tensor<std::int32_t, B>::from_host(context, {static_cast<Index>(n)}, classes), {}, std::vector<double>(n), std::vector<double>(n * k),
-          std::vector<double>(n * q * k), std::vector<double>(n * k, 0.0)};
+    const std::vector<double> b = q > 0 ? host(effects) : std::vector<double>(),
+                              f_mean = q > 0 ? host(feature_mean) : b,
+                              f_covariance = q > 0 ? host(feature_covariance) : b;
+    At at{Tensor<std::int32_t, B>::from_host(context, {static_cast<Index>(n)}, classes),
+          {},
+          std::vector<double>(n),
+          std::vector<double>(n * k),
+          std::vector<double>(n * q * k),
+          std::vector<double>(n * k, 0.0)};
     std::vector<A> outside(n);
     context.host_parallel_range(static_cast<Index>(n), 1, [&](Index first, Index last) {
       for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) {
@@ -207,14 +225,17 @@ struct GaussianVelocity {
         outside[i] = static_cast<A>(rest);
         at.factor[i] = t[i] * a;
         for (std::size_t j = 0; j < k; ++j) at.gain[i * k + j] = gaussian_gain(wi[j], t[i]) - rest;
-        if (q > 0) place_features(at, i, t[i], wi, b.data() + c * q * k, ConditionedLaw(f_mean, f_covariance), given.data() + i * q, f_mean);
+        if (q > 0)
+          place_features(at, i, t[i], wi, b.data() + c * q * k, ConditionedLaw(f_mean, f_covariance),
+                         given.data() + i * q, f_mean);
       }
     });
     at.outside = Tensor<A, B>::from_host(context, {static_cast<Index>(n)}, outside);
     return at;
   }
 
-  void place_features(At& at, std::size_t i, double t, const double* w, const double* b, ConditionedLaw law, const double* given, const std::vector<double>& f_mean) const {
+  void place_features(At& at, std::size_t i, double t, const double* w, const double* b, ConditionedLaw law,
+                      const double* given, const std::vector<double>& f_mean) const {
     const std::size_t k = static_cast<std::size_t>(basis.shape()[0]), q = f_mean.size();
     for (std::size_t f = 0; f < q; ++f)
       if (!std::isnan(given[f])) law.observe(f, given[f]);
@@ -273,7 +294,8 @@ struct GaussianVelocity {
       std::vector<double> out(k);
       for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) {
         T* row = y.data() + i * k;
-        for (std::size_t j = 0; j < k; ++j) out[j] = at.gain[i * k + j] * static_cast<double>(row[j]) + (with_mean ? at.shift[i * k + j] : 0.0);
+        for (std::size_t j = 0; j < k; ++j)
+          out[j] = at.gain[i * k + j] * static_cast<double>(row[j]) + (with_mean ? at.shift[i * k + j] : 0.0);
         for (std::size_t f = 0; f < q; ++f) {
           const double* reduced = at.reduced.data() + (i * q + f) * k;
           double dot = 0;
@@ -285,7 +307,8 @@ struct GaussianVelocity {
     });
     Tensor<T, B> v = matmul_forward(Tensor<T, B>::from_host(offset.context(), {n, rank}, y), u);
     map(offset.context(), v.size(),
-        detail::GaussianSum<T>{offset.data(), with_mean ? mean.compute().data() : nullptr, at.classes.data(), at.outside.data(), v.data(), width});
+        detail::GaussianSum<T>{offset.data(), with_mean ? mean.compute().data() : nullptr, at.classes.data(),
+                               at.outside.data(), v.data(), width});
     return v;
   }
 };

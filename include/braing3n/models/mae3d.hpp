@@ -31,9 +31,11 @@ struct Mae3dConfig {
   void validate() const {
     encoder.validate();
     if (!(masking_ratio > 0.0 && masking_ratio < 1.0))
-      fail(ErrorKind::config, "mae3d.masking_ratio", "mae3d: the masking ratio must be inside (0, 1), got ", masking_ratio);
+      fail(ErrorKind::config, "mae3d.masking_ratio", "mae3d: the masking ratio must be inside (0, 1), got ",
+           masking_ratio);
     if (decoder_heads < 1 || decoder_width % decoder_heads != 0)
-      fail(ErrorKind::config, "mae3d.decoder_heads", "mae3d: decoder width ", decoder_width, " cannot be cut into ", decoder_heads, " heads");
+      fail(ErrorKind::config, "mae3d.decoder_heads", "mae3d: decoder width ", decoder_width, " cannot be cut into ",
+           decoder_heads, " heads");
     if (encoder.position == PositionKind::sincos && decoder_width % 6 != 0)
       fail(ErrorKind::config, "mae3d.decoder_width", "mae3d: decoder width ", decoder_width,
            " is not divisible by 6, which sine-cosine positions in 3D need");
@@ -65,8 +67,10 @@ struct Mae3d {
     encoder = Vit3d<B, P>(context, c.encoder);
     decoder_embed = Linear<B, P>(context, c.encoder.width, c.decoder_width);
     mask_token = Parameter<B, P>(context, {.shape = {1, 1, c.decoder_width}, .init = normal(0.02)});
-    decoder_positions = position_table<B, P>(context, c.encoder.position, c.encoder.grid(), c.decoder_width, c.encoder.has_class_row());
-    const TransformerOptions options = {c.decoder_width, c.decoder_heads, c.decoder_mlp, c.encoder.qkv_bias, c.encoder.layer_norm_eps};
+    decoder_positions =
+        position_table<B, P>(context, c.encoder.position, c.encoder.grid(), c.decoder_width, c.encoder.has_class_row());
+    const TransformerOptions options = {c.decoder_width, c.decoder_heads, c.decoder_mlp, c.encoder.qkv_bias,
+                                        c.encoder.layer_norm_eps};
     for (Index i = 0; i < c.decoder_depth; ++i) decoder_blocks.emplace_back(context, options);
     decoder_norm = LayerNorm<B, P>(context, c.decoder_width, c.encoder.layer_norm_eps);
     decoder_pred = Linear<B, P>(context, c.decoder_width, c.encoder.patch_size());

@@ -33,23 +33,30 @@ struct DecodePlan {
 namespace detail {
 
 /// Elements of the blocks that layer i takes beside its input on whole volumes; the last one is the result unless that is in place.
-inline std::vector<Index> layer_blocks(const CnnDecoder3dConfig& c, const std::vector<LayerInput>& inputs, std::size_t i) {
+inline std::vector<Index> layer_blocks(const CnnDecoder3dConfig& c, const std::vector<LayerInput>& inputs,
+                                       std::size_t i) {
   const Index in = inputs[i].channels * inputs[i].voxels(), out = inputs[i + 1].channels * inputs[i + 1].voxels();
   switch (c.layers[i].kind) {
-    case DecoderLayerKind::residual:  // norm, convolution, shortcut, result; without a shortcut the result takes the norm's block
+    case DecoderLayerKind::
+        residual:  // norm, convolution, shortcut, result; without a shortcut the result takes the norm's block
       return in == out ? std::vector<Index>{out, out} : std::vector<Index>{in, out, out, out};
-    case DecoderLayerKind::attention: return std::vector<Index>(6, out);
-    case DecoderLayerKind::norm: return {};
-    default: return {out};
+    case DecoderLayerKind::attention:
+      return std::vector<Index>(6, out);
+    case DecoderLayerKind::norm:
+      return {};
+    default:
+      return {out};
   }
 }
 
 /// Bytes for what layer i holds beside its input on whole volumes: blocks and packed weights.
 template <Precision P>
 std::size_t layer_bytes(const CnnDecoder3d<Cpu, P>& decoder, const std::vector<LayerInput>& inputs, std::size_t i) {
-  Index values = 0, weights = std::visit([](const auto& layer) { return count_parameters(layer).learned; }, decoder.layers[i]);
+  Index values = 0,
+        weights = std::visit([](const auto& layer) { return count_parameters(layer).learned; }, decoder.layers[i]);
   for (const Index block : layer_blocks(decoder.config, inputs, i)) values += block;
-  if (decoder.config.layers[i].kind == DecoderLayerKind::upsample_conv) weights *= 5;  // the summed taps: 64 for 27, packed as well
+  if (decoder.config.layers[i].kind == DecoderLayerKind::upsample_conv)
+    weights *= 5;  // the summed taps: 64 for 27, packed as well
   return static_cast<std::size_t>(values + weights) * sizeof(typename P::Compute);
 }
 
@@ -61,8 +68,10 @@ template <Precision P>
 DecodePlan plan_decode(const CnnDecoder3d<Cpu, P>& decoder, const std::optional<std::size_t>& room = {}) {
   const std::vector<detail::LayerInput> inputs = detail::layer_inputs(decoder.config);
   const std::size_t layers = decoder.layers.size(), element = sizeof(typename P::Compute);
-  const auto bytes_before = [&](std::size_t i) { return static_cast<std::size_t>(inputs[i].channels * inputs[i].voxels()) * element; };
-  std::size_t free_from = 0;  // the first layer behind the last attention
+  const auto bytes_before = [&](std::size_t i) {
+    return static_cast<std::size_t>(inputs[i].channels * inputs[i].voxels()) * element;
+  };
+  std::size_t free_from = 0;                           // the first layer behind the last attention
   std::vector<std::size_t> whole = {bytes_before(0)};  // for layers [0, i)
   for (std::size_t i = 0; i < layers; ++i) {
     whole.push_back(std::max(whole.back(), bytes_before(i) + detail::layer_bytes(decoder, inputs, i)));
@@ -88,15 +97,16 @@ DecodePlan plan_decode(const CnnDecoder3d<Cpu, P>& decoder, const std::optional<
       if (working < bytes_before(first) / 8) break;  // thinner slabs would save next to nothing
     }
   }
-  fail(ErrorKind::argument, "decode.memory", "decode: ", *room / 1'000'000, " MB are left for the decoder, it needs at least ",
-       least.bytes / 1'000'000 + 1);
+  fail(ErrorKind::argument, "decode.memory", "decode: ", *room / 1'000'000,
+       " MB are left for the decoder, it needs at least ", least.bytes / 1'000'000 + 1);
 }
 
 /// z (N, X, Y, Z, latent channels) or (N, L, latent channels) -> (N, X', Y', Z', out), without a tape. Samples go one by one when in
 /// slabs.
 template <Precision P, class T = typename P::Compute>
 Tensor<T, Cpu> decode(Pass<Cpu>& pass, const CnnDecoder3d<Cpu, P>& decoder, Tensor<T, Cpu> z, const DecodePlan& plan) {
-  if (pass.tape() != nullptr) fail(ErrorKind::state, "decode.tape", "decode: nothing can be recorded; call the decoder itself");
+  if (pass.tape() != nullptr)
+    fail(ErrorKind::state, "decode.tape", "decode: nothing can be recorded; call the decoder itself");
   const std::vector<detail::LayerInput> inputs = detail::layer_inputs(decoder.config);
   const Extent3& grid = decoder.config.grid;
   if (z.rank() == 3 && z.dim(1) == inputs[0].voxels()) z = z.reshape({z.dim(0), grid[0], grid[1], grid[2], z.dim(2)});
@@ -113,7 +123,8 @@ Tensor<T, Cpu> decode(Pass<Cpu>& pass, const CnnDecoder3d<Cpu, P>& decoder, Tens
     z = std::visit(
         [&](const auto& l) -> Tensor<T, Cpu> {
           using Layer = std::remove_cvref_t<decltype(l)>;
-          if constexpr (std::is_same_v<Layer, GroupNorm<Cpu, P>>) return l(pass, std::move(z), decoder.config.final_silu).take();
+          if constexpr (std::is_same_v<Layer, GroupNorm<Cpu, P>>)
+            return l(pass, std::move(z), decoder.config.final_silu).take();
           else return l(pass, std::move(z)).take();
         },
         decoder.layers[i]);
@@ -131,7 +142,8 @@ Tensor<T, Cpu> decode(Pass<Cpu>& pass, const CnnDecoder3d<Cpu, P>& decoder, Tens
     for (std::size_t k = 0; k <= steps.size(); ++k) {
       const bool last = k == steps.size();
       if (!last && steps[k].norm == nullptr) continue;
-      const Index rows = last ? to.dim(1) : steps[k].grid[0], slabs = std::min(plan.slabs, std::max<Index>(1, rows / 2));
+      const Index rows = last ? to.dim(1) : steps[k].grid[0],
+                  slabs = std::min(plan.slabs, std::max<Index>(1, rows / 2));
       for (Index i = 0; i < slabs; ++i) {
         const detail::SlabRange wanted = detail::slab_of(rows, slabs, i);
         const Tensor<T, Cpu> part = detail::run_slab(pass, steps, k, source, sums, wanted, make_room);
@@ -140,7 +152,8 @@ Tensor<T, Cpu> decode(Pass<Cpu>& pass, const CnnDecoder3d<Cpu, P>& decoder, Tens
           continue;
         }
         const GroupNorm<Cpu, P>& norm = *steps[k].norm;
-        const auto more = group_norm_sums(part, norm.weight.var(pass).value(), norm.bias.var(pass).value(), {norm.groups, norm.eps, false});
+        const auto more = group_norm_sums(part, norm.weight.var(pass).value(), norm.bias.var(pass).value(),
+                                          {norm.groups, norm.eps, false});
         if (i == 0) sums[k] = more;
         else
           for (Index e = 0; e < more.size(); ++e) sums[k].data()[e] += more.data()[e];

@@ -17,7 +17,7 @@ namespace braing3n::inline BRAING3N_ABI {
 
 struct TokenizerConfig {
   Vit3dConfig encoder;
-  Index bottleneck = 32;        // d': channels of the latents
+  Index bottleneck = 32;  // d': channels of the latents
   bool projection_bias = true;
   CnnDecoder3dConfig decoder = decoder_d1(32);
 
@@ -31,15 +31,19 @@ struct TokenizerConfig {
   /// Throws Error (config) when the parts do not fit together.
   void validate() const {
     encoder.validate();
-    if (bottleneck < 1) fail(ErrorKind::config, "tokenizer.bottleneck", "tokenizer: a bottleneck of ", bottleneck, " channels");
+    if (bottleneck < 1)
+      fail(ErrorKind::config, "tokenizer.bottleneck", "tokenizer: a bottleneck of ", bottleneck, " channels");
     if (decoder.latent_channels != bottleneck)
-      fail(ErrorKind::config, "tokenizer.bottleneck", "tokenizer: the projection makes ", bottleneck, " channels, the decoder takes ", decoder.latent_channels);
+      fail(ErrorKind::config, "tokenizer.bottleneck", "tokenizer: the projection makes ", bottleneck,
+           " channels, the decoder takes ", decoder.latent_channels);
     if (decoder.grid != encoder.grid() || decoder.image() != encoder.image)
-      fail(ErrorKind::config, "tokenizer.decoder", "tokenizer: the decoder makes ", Shape(std::span<const Index>(decoder.image())), " voxels from a grid of ",
-           Shape(std::span<const Index>(decoder.grid)), ", the encoder has ", Shape(std::span<const Index>(encoder.image)), " voxels on ",
-           Shape(std::span<const Index>(encoder.grid())));
+      fail(ErrorKind::config, "tokenizer.decoder", "tokenizer: the decoder makes ",
+           Shape(std::span<const Index>(decoder.image())), " voxels from a grid of ",
+           Shape(std::span<const Index>(decoder.grid)), ", the encoder has ",
+           Shape(std::span<const Index>(encoder.image)), " voxels on ", Shape(std::span<const Index>(encoder.grid())));
     if (decoder.layers.empty() || decoder.layers.back().out != encoder.channels)
-      fail(ErrorKind::config, "tokenizer.channels", "tokenizer: the decoder does not end in the ", encoder.channels, " channels of the encoder's input");
+      fail(ErrorKind::config, "tokenizer.channels", "tokenizer: the decoder does not end in the ", encoder.channels,
+           " channels of the encoder's input");
   }
 };
 
@@ -68,7 +72,8 @@ struct LatentStatistics {
   Tensor<T, Cpu> mapped(const Tensor<T, Cpu>& z, F f) const {
     const Index channels = static_cast<Index>(mean.size());
     if (channels == 0 || deviation.size() != mean.size() || z.rank() < 1 || z.dim(-1) != channels)
-      fail(ErrorKind::shape, "latents.channels", "latents: ", z.shape(), " with the statistics of ", mean.size(), " channels");
+      fail(ErrorKind::shape, "latents.channels", "latents: ", z.shape(), " with the statistics of ", mean.size(),
+           " channels");
     Tensor<T, Cpu> y(z.context(), z.shape());
     for (Index i = 0; i < z.size(); ++i) {
       const auto c = static_cast<std::size_t>(i % channels);

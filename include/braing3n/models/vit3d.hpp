@@ -53,23 +53,27 @@ struct Vit3dConfig {
     if (channels < 1) fail(ErrorKind::config, "vit3d.channels", "vit3d: channels must be positive, got ", channels);
     for (std::size_t a = 0; a < 3; ++a)
       if (patch[a] < 1 || image[a] < patch[a] || image[a] % patch[a] != 0)
-        fail(ErrorKind::config, "vit3d.patch", "vit3d: image extent ", image[a], " of axis ", a, " is no positive multiple of the patch extent ",
-             patch[a]);
+        fail(ErrorKind::config, "vit3d.patch", "vit3d: image extent ", image[a], " of axis ", a,
+             " is no positive multiple of the patch extent ", patch[a]);
     if (depth < 0 || mlp < 1 || width < 1)
-      fail(ErrorKind::config, "vit3d.size", "vit3d: width, depth and mlp must be positive, got ", width, ", ", depth, ", ", mlp);
+      fail(ErrorKind::config, "vit3d.size", "vit3d: width, depth and mlp must be positive, got ", width, ", ", depth,
+           ", ", mlp);
     if (heads < 1 || width % heads != 0)
       fail(ErrorKind::config, "vit3d.heads", "vit3d: width ", width, " cannot be cut into ", heads, " heads");
     if (position == PositionKind::sincos && width % 6 != 0)
-      fail(ErrorKind::config, "vit3d.width", "vit3d: width ", width, " is not divisible by 6, which sine-cosine positions in 3D need");
+      fail(ErrorKind::config, "vit3d.width", "vit3d: width ", width,
+           " is not divisible by 6, which sine-cosine positions in 3D need");
   }
 };
 
 /// A table of positions (1, rows, width): fixed sine-cosine rows or learned ones.
 template <Backend B, Precision P>
-Parameter<B, P> position_table(Context<B>& context, PositionKind kind, const Extent3& grid, Index width, bool class_row) {
+Parameter<B, P> position_table(Context<B>& context, PositionKind kind, const Extent3& grid, Index width,
+                               bool class_row) {
   const Shape shape = {1, volume_of(grid) + (class_row ? 1 : 0), width};
   if (kind == PositionKind::sincos)
-    return Parameter<B, P>(context, {.shape = shape, .init = sincos3d_table(grid, width, class_row), .decay = false, .fixed = true});
+    return Parameter<B, P>(
+        context, {.shape = shape, .init = sincos3d_table(grid, width, class_row), .decay = false, .fixed = true});
   return Parameter<B, P>(context, {.shape = shape, .init = truncated_normal(0.02)});
 }
 
@@ -90,7 +94,8 @@ struct Vit3d {
     if (c.class_token) class_token = Parameter<B, P>(context, {.shape = {1, 1, c.width}, .init = normal(0.02)});
     positions = position_table<B, P>(context, c.position, c.grid(), c.width, c.has_class_row());
     patch_weight = Parameter<B, P>(context, {.shape = {c.width, c.patch[0], c.patch[1], c.patch[2], c.channels},
-                                             .init = xavier_uniform(c.patch_size(), c.width), .layout = FileLayout::patch});
+                                             .init = xavier_uniform(c.patch_size(), c.width),
+                                             .layout = FileLayout::patch});
     patch_bias = Parameter<B, P>(context, {.shape = {c.width}, .init = zeros(), .decay = false});
     const TransformerOptions options = {c.width, c.heads, c.mlp, c.qkv_bias, c.layer_norm_eps};
     for (Index i = 0; i < c.depth; ++i) blocks.emplace_back(context, options);
@@ -99,7 +104,8 @@ struct Vit3d {
 
   /// x (N, X, Y, Z, channels) -> patches (N, L, p0 p1 p2 channels), tokens row-major over the grid.
   Tensor<T, B> patches(const Tensor<T, B>& x) const {
-    const Shape expected = {x.rank() == 5 ? x.dim(0) : 1, config.image[0], config.image[1], config.image[2], config.channels};
+    const Shape expected = {x.rank() == 5 ? x.dim(0) : 1, config.image[0], config.image[1], config.image[2],
+                            config.channels};
     if (x.rank() != 5 || !(x.shape() == expected))
       fail(ErrorKind::shape, "vit3d.input", "vit3d: input has shape ", x.shape(), ", the model wants ", expected);
     return patchify_forward(x, config.patch);
@@ -112,7 +118,8 @@ struct Vit3d {
   Act encode(Pass<B>& pass, const Act& all_patches, const Tensor<std::int32_t, B>* visible) const {
     return pass.at(path, [&] {
       const Act picked = visible != nullptr ? gather(all_patches, *visible) : all_patches;
-      Act x = linear(picked, reshape(patch_weight.var(pass), {config.width, config.patch_size()}), patch_bias.var(pass));
+      Act x =
+          linear(picked, reshape(patch_weight.var(pass), {config.width, config.patch_size()}), patch_bias.var(pass));
       const Index rows = positions.shape()[1], first = config.has_class_row() ? 1 : 0;
       const Act table = reshape(positions.var(pass), {rows, config.width});
       const Act grid_table = first == 0 ? table : slice(table, 0, first, rows);

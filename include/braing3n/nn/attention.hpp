@@ -18,14 +18,17 @@ struct Attention {
 
   Attention() = default;
   Attention(Context<B>& context, Index channels, Index head_count, bool qkv_bias)
-      : width(channels), heads(head_count), qkv(context, channels, 3 * channels, {.bias = qkv_bias}), proj(context, channels, channels) {
+      : width(channels), heads(head_count), qkv(context, channels, 3 * channels, {.bias = qkv_bias}),
+        proj(context, channels, channels) {
     if (heads < 1 || width % heads != 0)
       fail(ErrorKind::config, "attention.heads", "attention: width ", width, " cannot be cut into ", heads, " heads");
   }
 
   Act operator()(Pass<B>& pass, const Act& x) const { return proj(pass, mix(pass, x)); }
   /// residual + attention(x)
-  Act add_to(Pass<B>& pass, const Act& residual, const Act& x) const { return proj.add_to(pass, residual, mix(pass, x)); }
+  Act add_to(Pass<B>& pass, const Act& residual, const Act& x) const {
+    return proj.add_to(pass, residual, mix(pass, x));
+  }
 
   static void visit(auto& self, auto&& v) {
     v("qkv", self.qkv);
@@ -36,7 +39,8 @@ struct Attention {
   Act mix(Pass<B>& pass, const Act& x) const {
     return pass.at(path, [&] {
       const Act packed = qkv(pass, x);
-      if (pass.wants_tap(path + ".weights")) pass.tap(path + ".weights", attention_weights(packed.value().reshape(packed_heads(packed.shape(), heads))));
+      if (pass.wants_tap(path + ".weights"))
+        pass.tap(path + ".weights", attention_weights(packed.value().reshape(packed_heads(packed.shape(), heads))));
       return attention(packed, heads);
     });
   }

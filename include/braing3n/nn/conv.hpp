@@ -18,13 +18,17 @@ struct Conv3d {
   std::string path;
 
   Conv3d() = default;
-  Conv3d(Context<B>& context, Index inputs, Index outputs, Index kernel) : Conv3d(context, inputs, outputs, kernel, Conv3dOptions::same(kernel)) {}
+  Conv3d(Context<B>& context, Index inputs, Index outputs, Index kernel)
+      : Conv3d(context, inputs, outputs, kernel, Conv3dOptions::same(kernel)) {}
   Conv3d(Context<B>& context, Index inputs, Index outputs, Index kernel, const Conv3dOptions& geometry)
       : in(inputs), out(outputs), options(geometry) {
     if (in < 1 || out < 1 || kernel < 1)
-      fail(ErrorKind::config, "conv3d.size", "conv3d: sizes must be positive, got ", in, " -> ", out, " with kernel ", kernel);
+      fail(ErrorKind::config, "conv3d.size", "conv3d: sizes must be positive, got ", in, " -> ", out, " with kernel ",
+           kernel);
     const Index fan_in = in * kernel * kernel * kernel;
-    weight = Parameter<B, P>(context, {.shape = {kernel, kernel, kernel, in, out}, .init = fan_in_uniform(fan_in), .layout = FileLayout::conv});
+    weight = Parameter<B, P>(
+        context,
+        {.shape = {kernel, kernel, kernel, in, out}, .init = fan_in_uniform(fan_in), .layout = FileLayout::conv});
     bias = Parameter<B, P>(context, {.shape = {out}, .init = fan_in_uniform(fan_in), .decay = false});
   }
 
@@ -53,7 +57,8 @@ struct UpConv3d {
 
   UpConv3d() = default;
   UpConv3d(Context<B>& context, Index inputs, Index outputs) : in(inputs), out(outputs) {
-    weight = Parameter<B, P>(context, {.shape = {3, 3, 3, in, out}, .init = fan_in_uniform(27 * in), .layout = FileLayout::conv});
+    weight = Parameter<B, P>(
+        context, {.shape = {3, 3, 3, in, out}, .init = fan_in_uniform(27 * in), .layout = FileLayout::conv});
     bias = Parameter<B, P>(context, {.shape = {out}, .init = fan_in_uniform(27 * in), .decay = false});
   }
 
@@ -78,7 +83,8 @@ struct ConvTranspose3d {
 
   ConvTranspose3d() = default;
   ConvTranspose3d(Context<B>& context, Index inputs, Index outputs) : in(inputs), out(outputs) {
-    weight = Parameter<B, P>(context, {.shape = {2, 2, 2, in, out}, .init = fan_in_uniform(8 * out), .layout = FileLayout::conv_transpose});
+    weight = Parameter<B, P>(
+        context, {.shape = {2, 2, 2, in, out}, .init = fan_in_uniform(8 * out), .layout = FileLayout::conv_transpose});
     bias = Parameter<B, P>(context, {.shape = {out}, .init = fan_in_uniform(8 * out), .decay = false});
   }
 

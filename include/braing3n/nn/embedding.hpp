@@ -22,7 +22,8 @@ struct ScalarEmbedding {
 
   ScalarEmbedding() = default;
   ScalarEmbedding(Context<B>& context, Index width)
-      : fc1(context, features, width, {.weight_init = normal(0.02)}), fc2(context, width, width, {.weight_init = normal(0.02)}) {}
+      : fc1(context, features, width, {.weight_init = normal(0.02)}),
+        fc2(context, width, width, {.weight_init = normal(0.02)}) {}
 
   Act operator()(Pass<B>& pass, const std::vector<double>& values) const {
     using T = typename W::Compute;
@@ -48,11 +49,13 @@ struct LabelEmbedding {
   std::string path;
 
   LabelEmbedding() = default;
-  LabelEmbedding(Context<B>& context, Index rows, Index width) : table(context, {.shape = {rows, width}, .init = normal(0.02)}) {}
+  LabelEmbedding(Context<B>& context, Index rows, Index width)
+      : table(context, {.shape = {rows, width}, .init = normal(0.02)}) {}
 
   Act operator()(Pass<B>& pass, const std::vector<std::int32_t>& labels) const {
     return pass.at(path, [&] {
-      return embedding(table.var(pass), Tensor<std::int32_t, B>::from_host(pass.context(), {static_cast<Index>(labels.size())}, labels));
+      return embedding(table.var(pass),
+                       Tensor<std::int32_t, B>::from_host(pass.context(), {static_cast<Index>(labels.size())}, labels));
     });
   }
 

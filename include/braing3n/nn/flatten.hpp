@@ -20,7 +20,9 @@ ParameterViews<T, B> parameter_views(Model& model) {
     using Value = typename std::remove_cvref_t<decltype(p)>::Value;
     static_assert(std::is_same_v<Value, T>, "parameter_views: the element type is the precision's Param type");
     if (!p.trainable()) return;
-    if (p.value().empty()) fail(ErrorKind::state, "parameter.empty", "parameter ", path, ": has no values; initialize or load the model first");
+    if (p.value().empty())
+      fail(ErrorKind::state, "parameter.empty", "parameter ", path,
+           ": has no values; initialize or load the model first");
     if (p.gradient().empty()) p.adopt_gradient(Tensor<T, B>::zeros(p.context(), p.shape()));
     ParameterView<T, B> view;
     view.name = path;

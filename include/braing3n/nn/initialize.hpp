@@ -23,17 +23,22 @@ inline double initial_value(const Init& init, std::uint64_t seed, std::uint32_t 
   const auto n = static_cast<std::uint64_t>(i);
   const Philox rng(seed, Purpose::init, 0, name);
   switch (init.kind) {
-    case Init::Kind::zero: return 0.0;
-    case Init::Kind::one: return 1.0;
-    case Init::Kind::normal: return init.scale * rng.normal(n);
+    case Init::Kind::zero:
+      return 0.0;
+    case Init::Kind::one:
+      return 1.0;
+    case Init::Kind::normal:
+      return init.scale * rng.normal(n);
     case Init::Kind::truncated_normal:
       // Each rejected draw moves to the next step of the stream, so element i stays a function of i alone.
       for (std::uint32_t attempt = 0;; ++attempt) {
         const double z = init.scale * Philox(seed, Purpose::init, attempt, name).normal(n);
         if (std::abs(z) <= 2.0) return z;
       }
-    case Init::Kind::uniform: return init.scale * (2.0 * static_cast<double>(rng.uniform(n)) - 1.0);
-    case Init::Kind::table: return init.element(i);
+    case Init::Kind::uniform:
+      return init.scale * (2.0 * static_cast<double>(rng.uniform(n)) - 1.0);
+    case Init::Kind::table:
+      return init.element(i);
   }
   return 0.0;
 }
@@ -51,7 +56,8 @@ void initialize(Model& model, std::uint64_t seed) {
     std::vector<Value> host(static_cast<std::size_t>(p.shape().size()));
     const Init& init = p.spec().init;
     p.context().host_parallel_range(p.shape().size(), Index{1} << 14, [&](Index begin, Index end) {
-      for (Index i = begin; i < end; ++i) host[static_cast<std::size_t>(i)] = static_cast<Value>(detail::initial_value(init, seed, name, i));
+      for (Index i = begin; i < end; ++i)
+        host[static_cast<std::size_t>(i)] = static_cast<Value>(detail::initial_value(init, seed, name, i));
     });
     p.adopt(std::remove_cvref_t<decltype(p.value())>::from_host(p.context(), p.shape(), host));
   });

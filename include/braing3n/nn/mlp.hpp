@@ -19,7 +19,9 @@ struct Mlp {
 
   Act operator()(Pass<B>& pass, const Act& x) const { return fc2(pass, fc1(pass, x, activation)); }
   /// residual + mlp(x)
-  Act add_to(Pass<B>& pass, const Act& residual, const Act& x) const { return fc2.add_to(pass, residual, fc1(pass, x, activation)); }
+  Act add_to(Pass<B>& pass, const Act& residual, const Act& x) const {
+    return fc2.add_to(pass, residual, fc1(pass, x, activation));
+  }
 
   static void visit(auto& self, auto&& v) {
     v("fc1", self.fc1);

@@ -48,16 +48,19 @@ struct GroupNorm {
   std::string path;
 
   GroupNorm() = default;
-  GroupNorm(Context<B>& context, Index width, Index group_count, double epsilon) : channels(width), groups(group_count), eps(epsilon) {
+  GroupNorm(Context<B>& context, Index width, Index group_count, double epsilon)
+      : channels(width), groups(group_count), eps(epsilon) {
     if (groups < 1 || channels % groups != 0)
-      fail(ErrorKind::config, "group_norm.groups", "group norm: ", channels, " channels cannot be cut into ", groups, " groups");
+      fail(ErrorKind::config, "group_norm.groups", "group norm: ", channels, " channels cannot be cut into ", groups,
+           " groups");
     weight = Parameter<B, P>(context, {.shape = {channels}, .init = ones(), .decay = false});
     bias = Parameter<B, P>(context, {.shape = {channels}, .init = zeros(), .decay = false});
   }
 
   /// The argument is taken by value: a tensor that nobody else holds is normalised in place.
   Act operator()(Pass<B>& pass, Act x, bool silu = false) const {
-    return pass.at(path, [&] { return group_norm(std::move(x), weight.var(pass), bias.var(pass), {groups, eps, silu}); });
+    return pass.at(path,
+                   [&] { return group_norm(std::move(x), weight.var(pass), bias.var(pass), {groups, eps, silu}); });
   }
 
   static void visit(auto& self, auto&& v) {

@@ -21,7 +21,8 @@ struct ResidualConvBlock {
 
   ResidualConvBlock() = default;
   ResidualConvBlock(Context<B>& context, Index in, Index out, Index groups, double eps)
-      : norm1(context, in, groups, eps), norm2(context, out, groups, eps), conv1(context, in, out, 3), conv2(context, out, out, 3) {
+      : norm1(context, in, groups, eps), norm2(context, out, groups, eps), conv1(context, in, out, 3),
+        conv2(context, out, out, 3) {
     if (in != out) shortcut.emplace(context, in, out, 1);
   }
 

@@ -19,10 +19,14 @@ namespace detail {
 /// The axis of ours that stands at each axis of the file.
 inline std::array<int, 5> file_axes(FileLayout layout) {
   switch (layout) {
-    case FileLayout::conv: return {4, 3, 0, 1, 2};            // (k0, k1, k2, in, out) -> (out, in, k0, k1, k2)
-    case FileLayout::conv_transpose: return {3, 4, 0, 1, 2};  // (k0, k1, k2, in, out) -> (in, out, k0, k1, k2)
-    case FileLayout::patch: return {0, 4, 1, 2, 3};           // (out, k0, k1, k2, in) -> (out, in, k0, k1, k2)
-    case FileLayout::same: break;
+    case FileLayout::conv:
+      return {4, 3, 0, 1, 2};  // (k0, k1, k2, in, out) -> (out, in, k0, k1, k2)
+    case FileLayout::conv_transpose:
+      return {3, 4, 0, 1, 2};  // (k0, k1, k2, in, out) -> (in, out, k0, k1, k2)
+    case FileLayout::patch:
+      return {0, 4, 1, 2, 3};  // (out, k0, k1, k2, in) -> (out, in, k0, k1, k2)
+    case FileLayout::same:
+      break;
   }
   return {0, 1, 2, 3, 4};
 }
@@ -65,7 +69,8 @@ template <class V>
 std::vector<V> to_file_order(const ParameterSpec& spec, std::vector<V> ours) {
   if (spec.layout == FileLayout::same) return ours;
   std::vector<V> file(ours.size());
-  detail::for_each_file_element(spec, [&](Index f, Index o) { file[static_cast<std::size_t>(f)] = ours[static_cast<std::size_t>(o)]; });
+  detail::for_each_file_element(
+      spec, [&](Index f, Index o) { file[static_cast<std::size_t>(f)] = ours[static_cast<std::size_t>(o)]; });
   return file;
 }
 
@@ -73,7 +78,8 @@ template <class V>
 std::vector<V> from_file_order(const ParameterSpec& spec, std::vector<V> file) {
   if (spec.layout == FileLayout::same) return file;
   std::vector<V> ours(file.size());
-  detail::for_each_file_element(spec, [&](Index f, Index o) { ours[static_cast<std::size_t>(o)] = file[static_cast<std::size_t>(f)]; });
+  detail::for_each_file_element(
+      spec, [&](Index f, Index o) { ours[static_cast<std::size_t>(o)] = file[static_cast<std::size_t>(f)]; });
   return ours;
 }
 
@@ -104,7 +110,8 @@ struct LoadReport {
   std::string str() const {
     std::string s;
     for (const std::string& n : missing) s += "  missing: " + n + "\n";
-    for (const WrongShape& w : wrong_shape) s += "  wrong shape: " + w.name + " is " + w.found + ", expected " + w.expected.str() + "\n";
+    for (const WrongShape& w : wrong_shape)
+      s += "  wrong shape: " + w.name + " is " + w.found + ", expected " + w.expected.str() + "\n";
     for (const std::string& n : unexpected) s += "  unexpected: " + n + "\n";
     return s;
   }
@@ -144,7 +151,8 @@ LoadReport load_state(Model& model, const Source& source, const LoadOptions& opt
     if (source.contains(path)) {
       host = from_file_order(p.spec(), source.template read<Value>(path));
     } else {
-      for (std::size_t i = 0; i < host.size(); ++i) host[i] = static_cast<Value>(p.spec().init.element(static_cast<Index>(i)));
+      for (std::size_t i = 0; i < host.size(); ++i)
+        host[i] = static_cast<Value>(p.spec().init.element(static_cast<Index>(i)));
     }
     auto value = std::remove_cvref_t<decltype(p.value())>::from_host(p.context(), p.shape(), host);
     if constexpr (!std::is_same_v<Value, Compute>) {

@@ -25,8 +25,8 @@ struct TransformerBlock {
 
   TransformerBlock() = default;
   TransformerBlock(Context<B>& context, const TransformerOptions& o)
-      : norm1(context, o.width, o.layer_norm_eps), norm2(context, o.width, o.layer_norm_eps), attn(context, o.width, o.heads, o.qkv_bias),
-        mlp(context, o.width, o.mlp) {}
+      : norm1(context, o.width, o.layer_norm_eps), norm2(context, o.width, o.layer_norm_eps),
+        attn(context, o.width, o.heads, o.qkv_bias), mlp(context, o.width, o.mlp) {}
 
   Act operator()(Pass<B>& pass, Act x) const {  // (N, L, width)
     x = attn.add_to(pass, x, norm1(pass, x));

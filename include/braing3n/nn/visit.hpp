@@ -94,7 +94,9 @@ struct ParameterCount {
 template <class Model>
 ParameterCount count_parameters(const Model& model) {
   ParameterCount count;
-  for_each_parameter(model, [&](const std::string&, const auto& p) { (p.spec().fixed ? count.fixed : count.learned) += p.shape().size(); });
+  for_each_parameter(model, [&](const std::string&, const auto& p) {
+    (p.spec().fixed ? count.fixed : count.learned) += p.shape().size();
+  });
   return count;
 }
 

@@ -24,11 +24,13 @@ enum class TimeLaw { uniform, logit_normal };
 /// A time in (0, 1). logit_normal: t = 1 / (1 + exp(-z)), z standard normal (Esser et al. 2024).
 inline double draw_time(const Philox& rng, TimeLaw law) {
   // The half step keeps both ends out: no sample is pure data or pure noise.
-  return law == TimeLaw::uniform ? static_cast<double>(rng.uniform(0)) + 0x1p-25 : 1.0 / (1.0 + std::exp(-rng.normal(0)));
+  return law == TimeLaw::uniform ? static_cast<double>(rng.uniform(0)) + 0x1p-25
+                                 : 1.0 / (1.0 + std::exp(-rng.normal(0)));
 }
 
 /// One time per sample of a step, and per place in a stream.
-inline std::vector<double> draw_times(std::uint64_t seed, std::uint32_t step, std::span<const std::uint32_t> samples, TimeLaw law) {
+inline std::vector<double> draw_times(std::uint64_t seed, std::uint32_t step, std::span<const std::uint32_t> samples,
+                                      TimeLaw law) {
   std::vector<double> t;
   t.reserve(samples.size());
   for (const std::uint32_t sample : samples) t.push_back(draw_time(Philox(seed, Purpose::time, step, sample), law));
@@ -37,7 +39,8 @@ inline std::vector<double> draw_times(std::uint64_t seed, std::uint32_t step, st
 inline std::vector<double> draw_times(std::uint64_t seed, std::span<const Index> positions, TimeLaw law) {
   std::vector<double> t;
   t.reserve(positions.size());
-  for (const Index p : positions) t.push_back(draw_time(Philox(seed, Purpose::time, StreamCounter(p).step, StreamCounter(p).sample), law));
+  for (const Index p : positions)
+    t.push_back(draw_time(Philox(seed, Purpose::time, StreamCounter(p).step, StreamCounter(p).sample), law));
   return t;
 }
 
@@ -48,7 +51,8 @@ template <class T>
 void fill_normal(std::span<T> to, const Philox& rng, std::uint32_t first_block) {
   for (std::size_t i = 0; i < to.size(); i += 4) {
     const Philox::Block b = rng.block(first_block + static_cast<std::uint32_t>(i >> 2));
-    for (std::size_t j = 0; j < std::min<std::size_t>(4, to.size() - i); ++j) to[i + j] = static_cast<T>(Philox::box_muller(b[j & 2], b[(j & 2) + 1], (j & 1) != 0));
+    for (std::size_t j = 0; j < std::min<std::size_t>(4, to.size() - i); ++j)
+      to[i + j] = static_cast<T>(Philox::box_muller(b[j & 2], b[(j & 2) + 1], (j & 1) != 0));
   }
 }
 
@@ -74,8 +78,10 @@ Tensor<T, B> normal_samples(Context<B>& context, std::size_t samples, const Shap
 
 /// Standard normal noise (samples, shape...), the same for a sample whatever the batch: of a step, and of places in a stream.
 template <class T, Backend B>
-Tensor<T, B> draw_noise(Context<B>& context, std::uint64_t seed, std::uint32_t step, std::span<const std::uint32_t> samples, const Shape& shape) {
-  return detail::normal_samples<T>(context, samples.size(), shape, [&](std::size_t n) { return Philox(seed, Purpose::noise, step, samples[n]); });
+Tensor<T, B> draw_noise(Context<B>& context, std::uint64_t seed, std::uint32_t step,
+                        std::span<const std::uint32_t> samples, const Shape& shape) {
+  return detail::normal_samples<T>(context, samples.size(), shape,
+                                   [&](std::size_t n) { return Philox(seed, Purpose::noise, step, samples[n]); });
 }
 template <class T, Backend B>
 Tensor<T, B> draw_noise(Context<B>& context, std::uint64_t seed, std::span<const Index> positions, const Shape& shape) {
@@ -116,13 +122,15 @@ FlowSample<T, B> flow_interpolate(const Tensor<T, B>& data, const Tensor<T, B>& 
   require_elements("flow matching", data);
   require_same_shape("flow matching", data, noise);
   if (data.rank() < 1 || static_cast<Index>(t.size()) != data.dim(0))
-    fail(ErrorKind::shape, "flow_matching.times", "flow matching: ", t.size(), " times for data with shape ", data.shape());
+    fail(ErrorKind::shape, "flow_matching.times", "flow matching: ", t.size(), " times for data with shape ",
+         data.shape());
   using A = accum_t<T>;
   const std::vector<A> times(t.begin(), t.end());
   const Tensor<A, B> on_device = Tensor<A, B>::from_host(data.context(), {data.dim(0)}, times);
   FlowSample<T, B> sample{Tensor<T, B>(data.context(), data.shape()), Tensor<T, B>(data.context(), data.shape())};
   map(data.context(), data.size(),
-      detail::FlowPoint<T>{data.data(), noise.data(), on_device.data(), sample.x_t.data(), sample.velocity.data(), data.size() / data.dim(0)});
+      detail::FlowPoint<T>{data.data(), noise.data(), on_device.data(), sample.x_t.data(), sample.velocity.data(),
+                           data.size() / data.dim(0)});
   return sample;
 }
 

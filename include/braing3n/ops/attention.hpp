@@ -22,8 +22,8 @@ struct AttentionOptions {
 
 template <class T, Backend B>
 struct AttentionResult {
-  Tensor<T, B> y;                  // (N, Lq, H * D)
-  Tensor<accum_t<T>, B> log_sum;   // (N, H, Lq): log of the sum of exp(scale q k)
+  Tensor<T, B> y;                 // (N, Lq, H * D)
+  Tensor<accum_t<T>, B> log_sum;  // (N, H, Lq): log of the sum of exp(scale q k)
 };
 
 template <class T, Backend B>
@@ -35,7 +35,8 @@ namespace detail {
 
 inline double attention_scale(const AttentionOptions& options, Index width) {
   if (!(options.scale >= 0) || std::isinf(options.scale))
-    fail(ErrorKind::argument, "attention.scale", "attention: scale ", options.scale, ", expected a positive number, or 0 for width^-1/2");
+    fail(ErrorKind::argument, "attention.scale", "attention: scale ", options.scale,
+         ", expected a positive number, or 0 for width^-1/2");
   return options.scale > 0 ? options.scale : 1.0 / std::sqrt(static_cast<double>(width));
 }
 
@@ -43,7 +44,8 @@ template <class T, Backend B>
 AttentionCall<T> attention_call(const char* op, const Tensor<T, B>& qkv, const AttentionOptions& options) {
   require_elements(op, qkv);
   require_rank(op, "qkv", qkv, 5, "(N, L, 3, H, D)");
-  if (qkv.dim(2) != 3) fail(ErrorKind::shape, "attention.packed", op, ": qkv has shape ", qkv.shape(), ", expected (N, L, 3, H, D)");
+  if (qkv.dim(2) != 3)
+    fail(ErrorKind::shape, "attention.packed", op, ": qkv has shape ", qkv.shape(), ", expected (N, L, 3, H, D)");
   AttentionCall<T> c;
   c.batch = qkv.dim(0), c.heads = qkv.dim(3), c.queries = c.keys = qkv.dim(1), c.width = qkv.dim(4);
   c.scale = attention_scale(options, c.width);
@@ -55,7 +57,8 @@ AttentionCall<T> attention_call(const char* op, const Tensor<T, B>& qkv, const A
 }
 
 template <class T, Backend B>
-AttentionCall<T> attention_call(const char* op, const Tensor<T, B>& q, const Tensor<T, B>& k, const AttentionOptions& options) {
+AttentionCall<T> attention_call(const char* op, const Tensor<T, B>& q, const Tensor<T, B>& k,
+                                const AttentionOptions& options) {
   require_elements(op, q);
   require_elements(op, k);
   require_rank(op, "q", q, 4, "(N, Lq, H, D)");
@@ -83,7 +86,8 @@ AttentionResult<T, B> attention_run(Context<B>& ctx, AttentionCall<T>& c) {
 }
 
 template <class T, Backend B>
-AttentionGradients<T> attention_upstream(const AttentionCall<T>& c, const AttentionResult<T, B>& r, const Tensor<T, B>& dy) {
+AttentionGradients<T> attention_upstream(const AttentionCall<T>& c, const AttentionResult<T, B>& r,
+                                         const Tensor<T, B>& dy) {
   const char* op = "attention_backward";
   require_shape(op, "y", r.y, Shape{c.batch, c.queries, c.heads * c.width});
   require_shape(op, "log_sum", r.log_sum, Shape{c.batch, c.heads, c.queries});
@@ -153,7 +157,8 @@ Tensor<accum_t<T>, B> attention_weights(const Tensor<T, B>& qkv, const Attention
 
 /// Weights (N, H, Lq, Lk) for q (N, Lq, H, D) and k (N, Lk, H, D).
 template <class T, Backend B>
-Tensor<accum_t<T>, B> attention_weights(const Tensor<T, B>& q, const Tensor<T, B>& k, const AttentionOptions& options = {}) {
+Tensor<accum_t<T>, B> attention_weights(const Tensor<T, B>& q, const Tensor<T, B>& k,
+                                        const AttentionOptions& options = {}) {
   const auto c = detail::attention_call("attention_weights", q, k, options);
   Tensor<accum_t<T>, B> w(q.context(), Shape{c.batch, c.heads, c.queries, c.keys});
   AttentionKernel<B>::weights(q.context(), c, w.data());

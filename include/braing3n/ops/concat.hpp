@@ -23,7 +23,9 @@ struct StridedRow {
   const T* from;
   T* to;
   Index from_step, to_step;
-  BRAING3N_HD BRAING3N_INLINE RowCopy<T> operator()(Index r) const { return {to + r * to_step, from == nullptr ? nullptr : from + r * from_step}; }
+  BRAING3N_HD BRAING3N_INLINE RowCopy<T> operator()(Index r) const {
+    return {to + r * to_step, from == nullptr ? nullptr : from + r * from_step};
+  }
 };
 
 template <class T, Backend B>
@@ -68,10 +70,12 @@ Tensor<T, B> slice_forward(const Tensor<T, B>& x, int axis, Index begin, Index e
   require_elements("slice", x);
   const int a = require_axis("slice", x.shape(), axis);
   if (begin < 0 || end <= begin || end > x.dim(a))
-    fail(ErrorKind::shape, "slice.range", "slice: [", begin, ", ", end, ") of axis ", a, " of a tensor with shape ", x.shape());
+    fail(ErrorKind::shape, "slice.range", "slice: [", begin, ", ", end, ") of axis ", a, " of a tensor with shape ",
+         x.shape());
   Tensor<T, B> y(x.context(), x.shape().with(a, end - begin));
   const Index outer = x.shape().product(0, a), inner = x.shape().product(a + 1, x.rank());
-  detail::copy_strided(x.context(), outer, (end - begin) * inner, x.data() + begin * inner, x.dim(a) * inner, y.data(), (end - begin) * inner);
+  detail::copy_strided(x.context(), outer, (end - begin) * inner, x.data() + begin * inner, x.dim(a) * inner, y.data(),
+                       (end - begin) * inner);
   return y;
 }
 /// dy -> dx of shape `shape`, zero outside the slice that began at `begin`.
@@ -79,8 +83,10 @@ template <class T, Backend B>
 Tensor<T, B> slice_backward(const Tensor<T, B>& dy, const Shape& shape, int axis, Index begin) {
   require_elements("slice_backward", dy);
   const int a = require_axis("slice_backward", shape, axis);
-  if (dy.rank() != shape.rank() || !(dy.shape().with(a, 1) == shape.with(a, 1)) || begin < 0 || begin + dy.dim(a) > shape[a])
-    fail(ErrorKind::shape, "slice.range", "slice_backward: gradient ", dy.shape(), " at ", begin, " of axis ", a, " does not fit ", shape);
+  if (dy.rank() != shape.rank() || !(dy.shape().with(a, 1) == shape.with(a, 1)) || begin < 0 ||
+      begin + dy.dim(a) > shape[a])
+    fail(ErrorKind::shape, "slice.range", "slice_backward: gradient ", dy.shape(), " at ", begin, " of axis ", a,
+         " does not fit ", shape);
   Tensor<T, B> dx(dy.context(), shape);
   const Index outer = shape.product(0, a), inner = shape.product(a + 1, shape.rank());
   const Index row = shape[a] * inner, width = dy.dim(a) * inner, before = begin * inner;
@@ -98,7 +104,9 @@ std::vector<Tensor<T, B>> split_forward(const Tensor<T, B>& x, std::span<const I
   const int a = require_axis("split", x.shape(), axis);
   Index total = 0;
   for (const Index extent : extents) total += extent;
-  if (total != x.dim(a)) fail(ErrorKind::shape, "split.extents", "split: the parts add up to ", total, ", axis ", a, " of ", x.shape(), " has ", x.dim(a));
+  if (total != x.dim(a))
+    fail(ErrorKind::shape, "split.extents", "split: the parts add up to ", total, ", axis ", a, " of ", x.shape(),
+         " has ", x.dim(a));
   std::vector<Tensor<T, B>> parts;
   Index begin = 0;
   for (const Index extent : extents) {
@@ -122,10 +130,13 @@ template <std::size_t K, class T, Backend B>
 std::array<Tensor<T, B>, K> chunk_forward(const Tensor<T, B>& x) {
   require_elements("chunk", x);
   const Index count = static_cast<Index>(K);
-  if (x.rank() < 1 || x.dim(-1) % count != 0) fail(ErrorKind::shape, "chunk.extent", "chunk: the last axis of ", x.shape(), " does not divide into ", K, " parts");
+  if (x.rank() < 1 || x.dim(-1) % count != 0)
+    fail(ErrorKind::shape, "chunk.extent", "chunk: the last axis of ", x.shape(), " does not divide into ", K,
+         " parts");
   const Index c = x.dim(-1) / count;
   std::array<Tensor<T, B>, K> parts;
-  for (std::size_t i = 0; i < K; ++i) parts[i] = slice_forward(x, -1, static_cast<Index>(i) * c, static_cast<Index>(i + 1) * c);
+  for (std::size_t i = 0; i < K; ++i)
+    parts[i] = slice_forward(x, -1, static_cast<Index>(i) * c, static_cast<Index>(i + 1) * c);
   return parts;
 }
 template <std::size_t K, class T, Backend B>

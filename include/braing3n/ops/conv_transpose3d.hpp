@@ -46,8 +46,8 @@ Tensor<T, B> conv_transpose3d_backward_input(const Tensor<T, B>& dy, const Tenso
   const ConvGeometry g = detail::conv_transpose_geometry("conv_transpose3d_backward_input", x_shape, weight.shape());
   require_shape("conv_transpose3d_backward_input", "upstream gradient", dy, detail::conv_input_shape(g));
   Tensor<T, B> dx(dy.context(), x_shape);
-  ConvolutionKernel<B>::forward(dy.context(), g, dy.data(), weight.data(), static_cast<const T*>(nullptr), static_cast<const T*>(nullptr),
-                                dx.data());
+  ConvolutionKernel<B>::forward(dy.context(), g, dy.data(), weight.data(), static_cast<const T*>(nullptr),
+                                static_cast<const T*>(nullptr), dx.data());
   return dx;
 }
 
@@ -58,7 +58,8 @@ void conv_transpose3d_backward_weight(const Tensor<T, B>& x, const Tensor<T, B>&
   require_elements("conv_transpose3d_backward_weight", dweight);
   require_same_context("conv_transpose3d_backward_weight", x, dy);
   require_same_context("conv_transpose3d_backward_weight", x, dweight);
-  const ConvGeometry g = detail::conv_transpose_geometry("conv_transpose3d_backward_weight", x.shape(), dweight.shape());
+  const ConvGeometry g =
+      detail::conv_transpose_geometry("conv_transpose3d_backward_weight", x.shape(), dweight.shape());
   require_shape("conv_transpose3d_backward_weight", "upstream gradient", dy, detail::conv_input_shape(g));
   ConvolutionKernel<B>::backward_weight(x.context(), g, dy.data(), x.data(), dweight.data());
 }

@@ -27,15 +27,21 @@ BRAING3N_HD BRAING3N_INLINE U convert(T x) {
 
 struct Add {
   template <class A>
-  BRAING3N_HD BRAING3N_INLINE A operator()(A a, A b) const { return a + b; }
+  BRAING3N_HD BRAING3N_INLINE A operator()(A a, A b) const {
+    return a + b;
+  }
 };
 struct Sub {
   template <class A>
-  BRAING3N_HD BRAING3N_INLINE A operator()(A a, A b) const { return a - b; }
+  BRAING3N_HD BRAING3N_INLINE A operator()(A a, A b) const {
+    return a - b;
+  }
 };
 struct Mul {
   template <class A>
-  BRAING3N_HD BRAING3N_INLINE A operator()(A a, A b) const { return a * b; }
+  BRAING3N_HD BRAING3N_INLINE A operator()(A a, A b) const {
+    return a * b;
+  }
 };
 template <class A>
 struct AddScaled {
@@ -46,13 +52,19 @@ template <class F>
 struct TimesGrad {  // b * f'(a)
   F f;
   template <class A>
-  BRAING3N_HD BRAING3N_INLINE A operator()(A a, A b) const { return b * f.grad(a); }
+  BRAING3N_HD BRAING3N_INLINE A operator()(A a, A b) const {
+    return b * f.grad(a);
+  }
 };
 struct Relu {
   template <class A>
-  BRAING3N_HD BRAING3N_INLINE A value(A x) const { return x > A{0} || x != x ? x : A{0}; }
+  BRAING3N_HD BRAING3N_INLINE A value(A x) const {
+    return x > A{0} || x != x ? x : A{0};
+  }
   template <class A>
-  BRAING3N_HD BRAING3N_INLINE A grad(A x) const { return x > A{0} ? A{1} : A{0}; }
+  BRAING3N_HD BRAING3N_INLINE A grad(A x) const {
+    return x > A{0} ? A{1} : A{0};
+  }
 };
 template <class A>
 struct Times {
@@ -66,7 +78,9 @@ struct Unary {
   const T* x;
   T* y;
   F f;
-  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const { y[i] = convert<T>(f.value(static_cast<accum_t<T>>(x[i]))); }
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
+    y[i] = convert<T>(f.value(static_cast<accum_t<T>>(x[i])));
+  }
 };
 
 /// y[i] = f(a[i], b[i])
@@ -124,7 +138,9 @@ template <class T>
 struct AddColumn {
   T* out;
   Index cols;
-  BRAING3N_HD BRAING3N_INLINE void operator()(Index b, Index c, double v) const { out[b * cols + c] += static_cast<T>(v); }
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index b, Index c, double v) const {
+    out[b * cols + c] += static_cast<T>(v);
+  }
 };
 
 template <class T, Backend B, class F>
@@ -224,7 +240,8 @@ template <class T, class G, Backend B>
 void add_broadcast_backward(const Tensor<T, B>& dy, Tensor<G, B>& dtable) {
   const Index rows = detail::broadcast_rows("add_broadcast_backward", dy, dtable);
   const Index cols = dtable.size();
-  column_sums(dy.context(), 1, rows, cols, detail::Element<T>{dy.data(), rows, cols}, detail::AddColumn<G>{dtable.data(), cols});
+  column_sums(dy.context(), 1, rows, cols, detail::Element<T>{dy.data(), rows, cols},
+              detail::AddColumn<G>{dtable.data(), cols});
 }
 
 /// f(x) for a functor with value() and grad(), as in base/functors.hpp.
@@ -242,10 +259,14 @@ Tensor<T, B> apply_backward(const Tensor<T, B>& x, const Tensor<T, B>& dy, const
 template <class T, Backend B>
 Tensor<T, B> activation_forward(const Tensor<T, B>& x, Activation activation) {
   switch (activation) {
-    case Activation::gelu: return apply_forward<Gelu>(x);
-    case Activation::gelu_tanh: return apply_forward<GeluTanh>(x);
-    case Activation::silu: return apply_forward<Silu>(x);
-    case Activation::none: break;
+    case Activation::gelu:
+      return apply_forward<Gelu>(x);
+    case Activation::gelu_tanh:
+      return apply_forward<GeluTanh>(x);
+    case Activation::silu:
+      return apply_forward<Silu>(x);
+    case Activation::none:
+      break;
   }
   return x;
 }
@@ -253,10 +274,14 @@ Tensor<T, B> activation_forward(const Tensor<T, B>& x, Activation activation) {
 template <class T, Backend B>
 Tensor<T, B> activation_backward(const Tensor<T, B>& x, const Tensor<T, B>& dy, Activation activation) {
   switch (activation) {
-    case Activation::gelu: return apply_backward<Gelu>(x, dy);
-    case Activation::gelu_tanh: return apply_backward<GeluTanh>(x, dy);
-    case Activation::silu: return apply_backward<Silu>(x, dy);
-    case Activation::none: break;
+    case Activation::gelu:
+      return apply_backward<Gelu>(x, dy);
+    case Activation::gelu_tanh:
+      return apply_backward<GeluTanh>(x, dy);
+    case Activation::silu:
+      return apply_backward<Silu>(x, dy);
+    case Activation::none:
+      break;
   }
   return dy;
 }

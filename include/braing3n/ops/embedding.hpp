@@ -28,7 +28,8 @@ Tensor<T, B> embedding_forward(const Tensor<T, B>& table, const Tensor<std::int3
   Shape shape = index.shape();
   shape.push_back(table.dim(1));
   Tensor<T, B> y(table.context(), shape);
-  copy_rows(table.context(), index.size(), 1, table.dim(1), detail::LookupRow<T>{table.data(), y.data(), index.data(), table.dim(1)});
+  copy_rows(table.context(), index.size(), 1, table.dim(1),
+            detail::LookupRow<T>{table.data(), y.data(), index.data(), table.dim(1)});
   return y;
 }
 
@@ -44,7 +45,8 @@ void embedding_backward(const Tensor<T, B>& dy, const Tensor<std::int32_t, B>& i
   shape.push_back(dtable.dim(1));
   require_shape("embedding_backward", "gradient", dy, shape);
   const Index rows = index.size(), c = dtable.dim(1);
-  map_columns(dy.context(), 1, rows, c, detail::ScatterAdd<G, T>{dy.data(), dtable.data(), index.data(), dtable.dim(0), rows, c});
+  map_columns(dy.context(), 1, rows, c,
+              detail::ScatterAdd<G, T>{dy.data(), dtable.data(), index.data(), dtable.dim(0), rows, c});
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

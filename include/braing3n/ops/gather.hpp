@@ -36,7 +36,8 @@ struct ScatterAdd {
   Index tokens, kept, width;
   BRAING3N_HD BRAING3N_INLINE void operator()(Index b, Index k, Index c) const {
     G& to = dx[(b * tokens + index[b * kept + k]) * width + c];
-    to = convert<G>(static_cast<accum_t<G>>(to) + static_cast<accum_t<G>>(static_cast<accum_t<T>>(dy[(b * kept + k) * width + c])));
+    to = convert<G>(static_cast<accum_t<G>>(to) +
+                    static_cast<accum_t<G>>(static_cast<accum_t<T>>(dy[(b * kept + k) * width + c])));
   }
 };
 
@@ -67,7 +68,9 @@ struct FilledElement {
 struct OutOfRange {
   const std::int32_t* index;
   Index bound;
-  BRAING3N_HD BRAING3N_INLINE float operator()(Index i) const { return index[i] < 0 || index[i] >= bound ? 1.0f : 0.0f; }
+  BRAING3N_HD BRAING3N_INLINE float operator()(Index i) const {
+    return index[i] < 0 || index[i] >= bound ? 1.0f : 0.0f;
+  }
 };
 
 }  // namespace detail
@@ -77,7 +80,9 @@ template <Backend B>
 void require_indices(const char* op, const Tensor<std::int32_t, B>& index, Index bound) {
   require_elements(op, index);
   const double bad = sum(index.context(), index.size(), detail::OutOfRange{index.data(), bound});
-  if (bad != 0) fail(ErrorKind::argument, "op.index", op, ": ", static_cast<Index>(bad), " of the indices ", index.shape(), " are outside [0, ", bound, ")");
+  if (bad != 0)
+    fail(ErrorKind::argument, "op.index", op, ": ", static_cast<Index>(bad), " of the indices ", index.shape(),
+         " are outside [0, ", bound, ")");
 }
 
 namespace detail {
@@ -88,7 +93,9 @@ void gather_check(const char* op, const Tensor<T, B>& x, const Tensor<std::int32
   require_rank(op, "index", index, 2, "(N, K)");
   require_elements(op, x);
   require_same_context(op, x, index);
-  if (x.dim(0) != index.dim(0)) fail(ErrorKind::shape, "gather.batch", op, ": tokens ", x.shape(), " and index ", index.shape(), " differ in batch");
+  if (x.dim(0) != index.dim(0))
+    fail(ErrorKind::shape, "gather.batch", op, ": tokens ", x.shape(), " and index ", index.shape(),
+         " differ in batch");
 }
 
 }  // namespace detail
@@ -110,7 +117,9 @@ Tensor<T, B> gather_backward(const Tensor<T, B>& dy, const Tensor<std::int32_t, 
   detail::gather_check("gather_backward", dy, index);
   require_indices("gather_backward", index, tokens);
   const Index n = dy.dim(0), k = dy.dim(1), c = dy.dim(2);
-  if (k != index.dim(1)) fail(ErrorKind::shape, "gather.count", "gather_backward: gradient ", dy.shape(), " and index ", index.shape(), " differ in count");
+  if (k != index.dim(1))
+    fail(ErrorKind::shape, "gather.count", "gather_backward: gradient ", dy.shape(), " and index ", index.shape(),
+         " differ in count");
   Tensor<T, B> dx = Tensor<T, B>::zeros(dy.context(), Shape{n, tokens, c});
   map_columns(dy.context(), n, k, c, detail::ScatterAdd<T, T>{dy.data(), dx.data(), index.data(), tokens, k, c});
   return dx;
@@ -118,23 +127,27 @@ Tensor<T, B> gather_backward(const Tensor<T, B>& dy, const Tensor<std::int32_t, 
 
 /// visible (N, K, C), fill (C), restore (N, L) -> (N, L, C). restore is a permutation of 0..L-1 per sample.
 template <class T, Backend B>
-Tensor<T, B> scatter_forward(const Tensor<T, B>& visible, const Tensor<T, B>& fill, const Tensor<std::int32_t, B>& restore) {
+Tensor<T, B> scatter_forward(const Tensor<T, B>& visible, const Tensor<T, B>& fill,
+                             const Tensor<std::int32_t, B>& restore) {
   detail::gather_check("scatter", visible, restore);
   require_same_context("scatter", visible, fill);
   const Index n = visible.dim(0), k = visible.dim(1), c = visible.dim(2), l = restore.dim(1);
   require_shape("scatter", "fill token", fill, Shape{c});
   require_indices("scatter", restore, l);
-  if (k > l) fail(ErrorKind::shape, "scatter.count", "scatter: ", visible.shape(), " has more tokens than the places ", restore.shape());
+  if (k > l)
+    fail(ErrorKind::shape, "scatter.count", "scatter: ", visible.shape(), " has more tokens than the places ",
+         restore.shape());
   Tensor<T, B> y(visible.context(), Shape{n, l, c});
-  copy_rows(visible.context(), n * l, 1, c, detail::ScatterRow<T>{visible.data(), fill.data(), y.data(), restore.data(), l, k, c});
+  copy_rows(visible.context(), n * l, 1, c,
+            detail::ScatterRow<T>{visible.data(), fill.data(), y.data(), restore.data(), l, k, c});
   return y;
 }
 
 /// dy (N, L, C) -> dvisible (N, K, C), with index (N, K) the places of the visible tokens (restore[n, index[n, k]] = k);
 /// dfill (C) += the sum of dy over the filled places, unless null.
 template <class T, class G, Backend B>
-Tensor<T, B> scatter_backward(const Tensor<T, B>& dy, const Tensor<std::int32_t, B>& index, const Tensor<std::int32_t, B>& restore,
-                              Tensor<G, B>* dfill) {
+Tensor<T, B> scatter_backward(const Tensor<T, B>& dy, const Tensor<std::int32_t, B>& index,
+                              const Tensor<std::int32_t, B>& restore, Tensor<G, B>* dfill) {
   require_rank("scatter_backward", "restore", restore, 2, "(N, L)");
   Tensor<T, B> dvisible = gather_forward(dy, index);
   if (dfill != nullptr) {

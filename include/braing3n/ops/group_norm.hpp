@@ -26,15 +26,16 @@ struct GroupNormResult {
 namespace detail {
 
 template <class T, Backend B>
-GroupNormCall<T> group_norm_call(const char* op, const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias,
-                                 const GroupNormOptions& options) {
+GroupNormCall<T> group_norm_call(const char* op, const Tensor<T, B>& x, const Tensor<T, B>& weight,
+                                 const Tensor<T, B>& bias, const GroupNormOptions& options) {
   require_elements(op, x);
-  if (x.rank() < 3) fail(ErrorKind::shape, "op.rank", op, ": x has shape ", x.shape(), ", expected (N, X, Y, Z, C) or (N, L, C)");
+  if (x.rank() < 3)
+    fail(ErrorKind::shape, "op.rank", op, ": x has shape ", x.shape(), ", expected (N, X, Y, Z, C) or (N, L, C)");
   GroupNormCall<T> c;
   c.batch = x.dim(0), c.channels = x.dim(-1), c.voxels = x.size() / (c.batch * c.channels), c.groups = options.groups;
   if (c.groups < 1 || c.channels % c.groups != 0)
-    fail(ErrorKind::shape, "group_norm.groups", op, ": the ", c.channels, " channels of x ", x.shape(), " cannot be cut into ", c.groups,
-         " groups");
+    fail(ErrorKind::shape, "group_norm.groups", op, ": the ", c.channels, " channels of x ", x.shape(),
+         " cannot be cut into ", c.groups, " groups");
   if (!(options.eps >= 0)) fail(ErrorKind::argument, "group_norm.eps", op, ": eps ", options.eps, " is negative");
   require_shape(op, "weight", weight, Shape{c.channels});
   require_shape(op, "bias", bias, Shape{c.channels});
@@ -54,7 +55,8 @@ GroupNormResult<T, B> group_norm_forward(Tensor<T, B> x, const Tensor<T, B>& wei
                                          const GroupNormOptions& options = {}) {
   auto c = detail::group_norm_call("group_norm", x, weight, bias, options);
   Context<B>& ctx = x.context();
-  GroupNormResult<T, B> r{x.unique() ? x : Tensor<T, B>(ctx, x.shape()), Tensor<accum_t<T>, B>(ctx, Shape{c.batch, c.groups}),
+  GroupNormResult<T, B> r{x.unique() ? x : Tensor<T, B>(ctx, x.shape()),
+                          Tensor<accum_t<T>, B>(ctx, Shape{c.batch, c.groups}),
                           Tensor<accum_t<T>, B>(ctx, Shape{c.batch, c.groups})};
   c.y = r.y.data(), c.mean = r.mean.data(), c.rstd = r.rstd.data();
   NormKernel<B>::group_norm(ctx, c);
@@ -64,7 +66,8 @@ GroupNormResult<T, B> group_norm_forward(Tensor<T, B> x, const Tensor<T, B>& wei
 /// The two halves of group_norm_forward, for volumes that are never in memory as a whole: sums over their parts are added, and
 /// every part is normalised with the statistics of the whole. x as above; returns (N, groups, 2), the sums of x and of x^2.
 template <class T, Backend B>
-Tensor<double, B> group_norm_sums(const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias, const GroupNormOptions& options) {
+Tensor<double, B> group_norm_sums(const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias,
+                                  const GroupNormOptions& options) {
   const auto c = detail::group_norm_call("group_norm_sums", x, weight, bias, options);
   Tensor<double, B> sums(x.context(), Shape{c.batch, c.groups, 2});
   NormKernel<B>::group_norm_sums(x.context(), c, sums.data());
@@ -90,8 +93,9 @@ Tensor<T, B> group_norm_apply(Tensor<T, B> x, const Tensor<double, B>& sums, dou
 /// added to, unless empty.
 template <class T, Backend B>
 Tensor<T, B> group_norm_backward(const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias,
-                                 const GroupNormResult<T, B>& r, const Tensor<T, B>& dy, const GroupNormOptions& options = {},
-                                 Tensor<T, B> dweight = {}, Tensor<T, B> dbias = {}) {
+                                 const GroupNormResult<T, B>& r, const Tensor<T, B>& dy,
+                                 const GroupNormOptions& options = {}, Tensor<T, B> dweight = {},
+                                 Tensor<T, B> dbias = {}) {
   const char* op = "group_norm_backward";
   auto c = detail::group_norm_call(op, x, weight, bias, options);
   require_shape(op, "dy", dy, x.shape());
@@ -102,7 +106,8 @@ Tensor<T, B> group_norm_backward(const Tensor<T, B>& x, const Tensor<T, B>& weig
   Tensor<T, B> dx(x.context(), x.shape());
   Tensor<accum_t<T>, B> mean = r.mean, rstd = r.rstd;
   c.mean = mean.data(), c.rstd = rstd.data();
-  NormKernel<B>::group_norm_backward(x.context(), c, GroupNormGradients<T>{dy.data(), dx.data(), dweight.data(), dbias.data()});
+  NormKernel<B>::group_norm_backward(x.context(), c,
+                                     GroupNormGradients<T>{dy.data(), dx.data(), dweight.data(), dbias.data()});
   return dx;
 }
 

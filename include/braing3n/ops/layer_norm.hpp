@@ -16,14 +16,15 @@ struct LayerNormOptions {
 
 template <class T, Backend B>
 struct LayerNormResult {
-  Tensor<T, B> y;                      // like x
-  Tensor<accum_t<T>, B> mean, rstd;    // one per row of x
+  Tensor<T, B> y;                    // like x
+  Tensor<accum_t<T>, B> mean, rstd;  // one per row of x
 };
 
 namespace detail {
 
 template <class T, Backend B>
-LayerNormCall<T> layer_norm_call(const char* op, const Tensor<T, B>& x, const Tensor<T, B>& weight, const LayerNormOptions& options) {
+LayerNormCall<T> layer_norm_call(const char* op, const Tensor<T, B>& x, const Tensor<T, B>& weight,
+                                 const LayerNormOptions& options) {
   require_elements(op, x);
   if (x.rank() < 1) fail(ErrorKind::shape, "op.rank", op, ": x has shape ", x.shape(), ", expected (..., width)");
   if (!(options.eps >= 0)) fail(ErrorKind::argument, "layer_norm.eps", op, ": eps ", options.eps, " is negative");
@@ -43,7 +44,8 @@ template <class T, Backend B>
 LayerNormResult<T, B> layer_norm_run(const Tensor<T, B>& x, LayerNormCall<T>& c) {
   Context<B>& ctx = x.context();
   const Shape rows{c.rows};
-  LayerNormResult<T, B> r{Tensor<T, B>(ctx, x.shape()), Tensor<accum_t<T>, B>(ctx, rows), Tensor<accum_t<T>, B>(ctx, rows)};
+  LayerNormResult<T, B> r{Tensor<T, B>(ctx, x.shape()), Tensor<accum_t<T>, B>(ctx, rows),
+                          Tensor<accum_t<T>, B>(ctx, rows)};
   c.y = r.y.data(), c.mean = r.mean.data(), c.rstd = r.rstd.data();
   NormKernel<B>::layer_norm(ctx, c);
   return r;
@@ -57,7 +59,8 @@ LayerNormResult<T, B> layer_norm_forward(const Tensor<T, B>& x, const Tensor<T, 
                                          const LayerNormOptions& options = {}) {
   auto c = detail::layer_norm_call("layer_norm", x, weight, options);
   if (weight.empty() != bias.empty())
-    fail(ErrorKind::argument, "layer_norm.affine", "layer_norm: weight and bias come together, here one of them is missing");
+    fail(ErrorKind::argument, "layer_norm.affine",
+         "layer_norm: weight and bias come together, here one of them is missing");
   if (!bias.empty()) {
     require_shape("layer_norm", "bias", bias, Shape{c.cols});
     c.shift = bias.data();
@@ -67,8 +70,8 @@ LayerNormResult<T, B> layer_norm_forward(const Tensor<T, B>& x, const Tensor<T, 
 
 /// xhat (1 + scale) + shift with x (N, L, width), shift and scale (N, width).
 template <class T, Backend B>
-LayerNormResult<T, B> layer_norm_modulate_forward(const Tensor<T, B>& x, const Tensor<T, B>& shift, const Tensor<T, B>& scale,
-                                                  const LayerNormOptions& options = {}) {
+LayerNormResult<T, B> layer_norm_modulate_forward(const Tensor<T, B>& x, const Tensor<T, B>& shift,
+                                                  const Tensor<T, B>& scale, const LayerNormOptions& options = {}) {
   const char* op = "layer_norm_modulate";
   require_rank(op, "x", x, 3, "(N, L, width)");
   auto c = detail::layer_norm_call(op, x, Tensor<T, B>(), options);
@@ -83,21 +86,23 @@ LayerNormResult<T, B> layer_norm_modulate_forward(const Tensor<T, B>& x, const T
 /// Gradient of x; r is what layer_norm_forward returned. dweight and dbias (width) are added to; leave them empty when they are
 /// not wanted (or when there is no weight).
 template <class T, Backend B>
-Tensor<T, B> layer_norm_backward(const Tensor<T, B>& x, const Tensor<T, B>& weight, const LayerNormResult<T, B>& r, const Tensor<T, B>& dy,
-                                 Tensor<T, B> dweight = {}, Tensor<T, B> dbias = {}) {
+Tensor<T, B> layer_norm_backward(const Tensor<T, B>& x, const Tensor<T, B>& weight, const LayerNormResult<T, B>& r,
+                                 const Tensor<T, B>& dy, Tensor<T, B> dweight = {}, Tensor<T, B> dbias = {}) {
   const char* op = "layer_norm_backward";
   auto c = detail::layer_norm_call(op, x, weight, LayerNormOptions());
   require_shape(op, "dy", dy, x.shape());
   require_shape(op, "mean", r.mean, Shape{c.rows});
   require_shape(op, "rstd", r.rstd, Shape{c.rows});
   if (weight.empty() && !(dweight.empty() && dbias.empty()))
-    fail(ErrorKind::argument, "layer_norm.affine", "layer_norm_backward: a gradient is wanted for a weight or bias that does not exist");
+    fail(ErrorKind::argument, "layer_norm.affine",
+         "layer_norm_backward: a gradient is wanted for a weight or bias that does not exist");
   if (!dweight.empty()) require_shape(op, "dweight", dweight, Shape{c.cols});
   if (!dbias.empty()) require_shape(op, "dbias", dbias, Shape{c.cols});
   Tensor<T, B> dx(x.context(), x.shape());
   Tensor<accum_t<T>, B> mean = r.mean, rstd = r.rstd;
   c.mean = mean.data(), c.rstd = rstd.data();
-  NormKernel<B>::layer_norm_backward(x.context(), c, LayerNormGradients<T>{dy.data(), dx.data(), dweight.data(), dbias.data()});
+  NormKernel<B>::layer_norm_backward(x.context(), c,
+                                     LayerNormGradients<T>{dy.data(), dx.data(), dweight.data(), dbias.data()});
   return dx;
 }
 

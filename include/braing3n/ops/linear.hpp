@@ -17,9 +17,9 @@ namespace braing3n::inline BRAING3N_ABI {
 template <class T, Backend B>
 struct LinearOptions {
   Activation activation = Activation::none;
-  bool keep_preactivation = false;       // LinearResult::preactivation, for activation_backward
-  Tensor<T, B> residual{};               // (..., out), added to the result
-  Tensor<std::uint8_t, B> packed{};      // from pack_weight(weight); the weight itself is then not read
+  bool keep_preactivation = false;   // LinearResult::preactivation, for activation_backward
+  Tensor<T, B> residual{};           // (..., out), added to the result
+  Tensor<std::uint8_t, B> packed{};  // from pack_weight(weight); the weight itself is then not read
 };
 
 template <class T, Backend B>
@@ -36,25 +36,28 @@ Shape linear_shape(const char* op, const Tensor<T, B>& x, const Tensor<T, B>& we
   require_rank(op, "weight", weight, 2, "(out, in)");
   require_same_context(op, x, weight);
   if (x.rank() < 1 || x.dim(-1) != weight.dim(1))
-    fail(ErrorKind::shape, "linear.features", op, ": input ", x.shape(), " has ", x.rank() < 1 ? Index{1} : x.dim(-1), " features, weight ",
-         weight.shape(), " wants ", weight.dim(1));
+    fail(ErrorKind::shape, "linear.features", op, ": input ", x.shape(), " has ", x.rank() < 1 ? Index{1} : x.dim(-1),
+         " features, weight ", weight.shape(), " wants ", weight.dim(1));
   require_elements(op, weight);
   return x.shape().with(-1, weight.dim(0));
 }
 
 template <class T, class U, Backend B>
-void linear_check_gradient(const char* op, const Tensor<T, B>& x, const Tensor<T, B>& dy, Index out, const Tensor<U, B>& of) {
+void linear_check_gradient(const char* op, const Tensor<T, B>& x, const Tensor<T, B>& dy, Index out,
+                           const Tensor<U, B>& of) {
   require_elements(op, dy);
   require_same_context(op, x, dy);
   if (!(dy.shape() == x.shape().with(-1, out)))
-    fail(ErrorKind::shape, "linear.gradient", op, ": upstream gradient ", dy.shape(), " does not fit input ", x.shape(), " and ", of.shape());
+    fail(ErrorKind::shape, "linear.gradient", op, ": upstream gradient ", dy.shape(), " does not fit input ", x.shape(),
+         " and ", of.shape());
 }
 
 }  // namespace detail
 
 /// x (..., in), weight (out, in), bias (out) or empty.
 template <class T, Backend B>
-LinearResult<T, B> linear_forward(const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias, const LinearOptions<T, B>& options) {
+LinearResult<T, B> linear_forward(const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias,
+                                  const LinearOptions<T, B>& options) {
   const Shape shape = detail::linear_shape("linear", x, weight);
   const Index in = weight.dim(1), out = weight.dim(0), rows = x.size() / in;
   LinearResult<T, B> r{Tensor<T, B>(x.context(), shape), {}};
@@ -104,7 +107,8 @@ Tensor<T, B> linear_backward_input(const Tensor<T, B>& dy, const Tensor<T, B>& w
   require_same_context("linear_backward_input", dy, weight);
   const Index in = weight.dim(1), out = weight.dim(0);
   if (dy.rank() < 1 || dy.dim(-1) != out)
-    fail(ErrorKind::shape, "linear.gradient", "linear_backward_input: upstream gradient ", dy.shape(), " does not fit weight ", weight.shape());
+    fail(ErrorKind::shape, "linear.gradient", "linear_backward_input: upstream gradient ", dy.shape(),
+         " does not fit weight ", weight.shape());
   Tensor<T, B> dx(dy.context(), dy.shape().with(-1, in));
   GemmCall<T> call;
   call.m = dy.size() / out, call.n = in, call.k = out;

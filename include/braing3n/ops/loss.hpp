@@ -66,7 +66,9 @@ struct PatchSquaredError {
 struct StoreMasked {
   const float* mask;
   double* out;
-  BRAING3N_HD BRAING3N_INLINE void operator()(Index r, double v) const { out[r] = mask[r] == 0.0f ? 0.0 : static_cast<double>(mask[r]) * v; }
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index r, double v) const {
+    out[r] = mask[r] == 0.0f ? 0.0 : static_cast<double>(mask[r]) * v;
+  }
 };
 template <class T>
 struct PatchSquaredErrorGrad {
@@ -87,7 +89,9 @@ template <class T>
 struct RowValue {
   const T* x;
   Index width;
-  BRAING3N_HD BRAING3N_INLINE accum_t<T> operator()(Index r, Index c) const { return static_cast<accum_t<T>>(x[r * width + c]); }
+  BRAING3N_HD BRAING3N_INLINE accum_t<T> operator()(Index r, Index c) const {
+    return static_cast<accum_t<T>>(x[r * width + c]);
+  }
 };
 template <class T>
 struct RowDeviation {
@@ -128,7 +132,9 @@ struct CrossEntropyRow {
   T* dlogits;
   Index classes;
   double scale;
-  BRAING3N_HD BRAING3N_INLINE double logit(Index r, Index k) const { return static_cast<double>(static_cast<accum_t<T>>(logits[r * classes + k])); }
+  BRAING3N_HD BRAING3N_INLINE double logit(Index r, Index k) const {
+    return static_cast<double>(static_cast<accum_t<T>>(logits[r * classes + k]));
+  }
   BRAING3N_HD BRAING3N_INLINE void operator()(Index r) const {
     double top = logit(r, 0), total = 0;
     for (Index k = 1; k < classes; ++k) top = logit(r, k) > top ? logit(r, k) : top;
@@ -150,7 +156,8 @@ void loss_check(const char* op, const Tensor<T, B>& prediction, const Tensor<T, 
 }
 
 template <class T, Backend B>
-double masked_patch_check(const char* op, const Tensor<T, B>& prediction, const Tensor<T, B>& target, const Tensor<float, B>& mask) {
+double masked_patch_check(const char* op, const Tensor<T, B>& prediction, const Tensor<T, B>& target,
+                          const Tensor<float, B>& mask) {
   loss_check(op, prediction, target);
   require_rank(op, "prediction", prediction, 3, "(N, L, P)");
   require_same_context(op, prediction, mask);
@@ -176,7 +183,8 @@ template <class T, Backend B>
 double mse_forward(const Tensor<T, B>& prediction, const Tensor<T, B>& target) {
   detail::loss_check("mse", prediction, target);
   const Index n = prediction.size();
-  return sum(prediction.context(), n, detail::SquaredError<T>{prediction.data(), target.data()}) / static_cast<double>(n);
+  return sum(prediction.context(), n, detail::SquaredError<T>{prediction.data(), target.data()}) /
+         static_cast<double>(n);
 }
 template <class T, Backend B>
 Tensor<T, B> mse_backward(const Tensor<T, B>& prediction, const Tensor<T, B>& target, double upstream) {
@@ -192,7 +200,8 @@ template <class T, Backend B>
 double l1_forward(const Tensor<T, B>& prediction, const Tensor<T, B>& target) {
   detail::loss_check("l1", prediction, target);
   const Index n = prediction.size();
-  return sum(prediction.context(), n, detail::AbsoluteError<T>{prediction.data(), target.data()}) / static_cast<double>(n);
+  return sum(prediction.context(), n, detail::AbsoluteError<T>{prediction.data(), target.data()}) /
+         static_cast<double>(n);
 }
 template <class T, Backend B>
 Tensor<T, B> l1_backward(const Tensor<T, B>& prediction, const Tensor<T, B>& target, double upstream) {
@@ -205,16 +214,20 @@ Tensor<T, B> l1_backward(const Tensor<T, B>& prediction, const Tensor<T, B>& tar
 
 /// prediction, target (N, L, P), mask (N, L) with 1 for the patches that count (TokenMask::masked).
 template <class T, Backend B>
-double masked_patch_mse_forward(const Tensor<T, B>& prediction, const Tensor<T, B>& target, const Tensor<float, B>& mask) {
+double masked_patch_mse_forward(const Tensor<T, B>& prediction, const Tensor<T, B>& target,
+                                const Tensor<float, B>& mask) {
   const double total = detail::masked_patch_check("masked_patch_mse", prediction, target, mask);
   const Index width = prediction.dim(2);
   Tensor<double, B> patch(prediction.context(), mask.shape());
-  row_sums(prediction.context(), mask.size(), width, detail::PatchSquaredError<T>{{prediction.data(), target.data()}, width},
+  row_sums(prediction.context(), mask.size(), width,
+           detail::PatchSquaredError<T>{{prediction.data(), target.data()}, width},
            detail::StoreMasked{mask.data(), patch.data()});
-  return sum(patch.context(), patch.size(), detail::ValueAt<double>{patch.data()}) / (total * static_cast<double>(width));
+  return sum(patch.context(), patch.size(), detail::ValueAt<double>{patch.data()}) /
+         (total * static_cast<double>(width));
 }
 template <class T, Backend B>
-Tensor<T, B> masked_patch_mse_backward(const Tensor<T, B>& prediction, const Tensor<T, B>& target, const Tensor<float, B>& mask, double upstream) {
+Tensor<T, B> masked_patch_mse_backward(const Tensor<T, B>& prediction, const Tensor<T, B>& target,
+                                       const Tensor<float, B>& mask, double upstream) {
   const double total = detail::masked_patch_check("masked_patch_mse_backward", prediction, target, mask);
   const Index width = prediction.dim(2);
   Tensor<T, B> dp(prediction.context(), prediction.shape());
@@ -230,13 +243,17 @@ Tensor<T, B> normalize_patches(const Tensor<T, B>& target, double eps = 1e-6) {
   require_elements("normalize_patches", target);
   require_rank("normalize_patches", "target", target, 3, "(N, L, P)");
   const Index rows = target.dim(0) * target.dim(1), width = target.dim(2);
-  if (width < 2) fail(ErrorKind::shape, "loss.patch", "normalize_patches: a patch of ", target.shape(), " has ", width, " element, its variance needs 2");
+  if (width < 2)
+    fail(ErrorKind::shape, "loss.patch", "normalize_patches: a patch of ", target.shape(), " has ", width,
+         " element, its variance needs 2");
   Tensor<double, B> mean(target.context(), Shape{rows}), variance(target.context(), Shape{rows});
   Tensor<T, B> y(target.context(), target.shape());
-  row_sums(target.context(), rows, width, detail::RowValue<T>{target.data(), width}, detail::StoreScaledRow{mean.data(), 1.0 / static_cast<double>(width)});
+  row_sums(target.context(), rows, width, detail::RowValue<T>{target.data(), width},
+           detail::StoreScaledRow{mean.data(), 1.0 / static_cast<double>(width)});
   row_sums(target.context(), rows, width, detail::RowDeviation<T>{target.data(), mean.data(), width},
            detail::StoreScaledRow{variance.data(), 1.0 / static_cast<double>(width - 1)});
-  map_rows(target.context(), rows, width, detail::NormalizeRow<T>{target.data(), mean.data(), variance.data(), y.data(), width, eps});
+  map_rows(target.context(), rows, width,
+           detail::NormalizeRow<T>{target.data(), mean.data(), variance.data(), y.data(), width, eps});
   return y;
 }
 
@@ -246,16 +263,19 @@ double cross_entropy_forward(const Tensor<T, B>& logits, const Tensor<std::int32
   detail::cross_entropy_check("cross_entropy", logits, labels);
   const Index n = logits.dim(0);
   Tensor<double, B> loss(logits.context(), Shape{n});
-  map(logits.context(), n, detail::CrossEntropyRow<T>{logits.data(), labels.data(), loss.data(), nullptr, logits.dim(1), 0.0});
+  map(logits.context(), n,
+      detail::CrossEntropyRow<T>{logits.data(), labels.data(), loss.data(), nullptr, logits.dim(1), 0.0});
   return sum(loss.context(), n, detail::ValueAt<double>{loss.data()}) / static_cast<double>(n);
 }
 template <class T, Backend B>
-Tensor<T, B> cross_entropy_backward(const Tensor<T, B>& logits, const Tensor<std::int32_t, B>& labels, double upstream) {
+Tensor<T, B> cross_entropy_backward(const Tensor<T, B>& logits, const Tensor<std::int32_t, B>& labels,
+                                    double upstream) {
   detail::cross_entropy_check("cross_entropy_backward", logits, labels);
   const Index n = logits.dim(0);
   Tensor<T, B> dlogits(logits.context(), logits.shape());
   map(logits.context(), n,
-      detail::CrossEntropyRow<T>{logits.data(), labels.data(), nullptr, dlogits.data(), logits.dim(1), upstream / static_cast<double>(n)});
+      detail::CrossEntropyRow<T>{logits.data(), labels.data(), nullptr, dlogits.data(), logits.dim(1),
+                                 upstream / static_cast<double>(n)});
   return dlogits;
 }
 

@@ -24,9 +24,10 @@ Tensor<T, B> matmul_forward(const Tensor<T, B>& a, const Tensor<T, B>& b, const 
   bool fits = rank >= 2 && b.rank() == rank;
   for (int axis = 0; fits && axis < rank - 2; ++axis) fits = a.dim(axis) == b.dim(axis);
   if (!fits || a.dim(options.transpose_a ? -2 : -1) != b.dim(options.transpose_b ? -1 : -2))
-    fail(ErrorKind::shape, "matmul.shape", "matmul: ", a.shape(), options.transpose_a ? " transposed" : "", " times ", b.shape(),
-         options.transpose_b ? " transposed" : "", ": leading axes and the inner extent must be equal");
-  const Index m = a.dim(options.transpose_a ? -1 : -2), k = a.dim(options.transpose_a ? -2 : -1), n = b.dim(options.transpose_b ? -2 : -1);
+    fail(ErrorKind::shape, "matmul.shape", "matmul: ", a.shape(), options.transpose_a ? " transposed" : "", " times ",
+         b.shape(), options.transpose_b ? " transposed" : "", ": leading axes and the inner extent must be equal");
+  const Index m = a.dim(options.transpose_a ? -1 : -2), k = a.dim(options.transpose_a ? -2 : -1),
+              n = b.dim(options.transpose_b ? -2 : -1);
   Tensor<T, B> y(a.context(), a.shape().with(-2, m).with(-1, n));
   GemmCall<T> call;
   call.m = m, call.n = n, call.k = k;
@@ -44,7 +45,8 @@ struct MatmulGradients {
 
 /// a and b as given to the forward, dy (..., M, N).
 template <class T, Backend B>
-MatmulGradients<T, B> matmul_backward(const Tensor<T, B>& a, const Tensor<T, B>& b, const Tensor<T, B>& dy, const MatmulOptions& options = {}) {
+MatmulGradients<T, B> matmul_backward(const Tensor<T, B>& a, const Tensor<T, B>& b, const Tensor<T, B>& dy,
+                                      const MatmulOptions& options = {}) {
   const bool ta = options.transpose_a, tb = options.transpose_b;
   MatmulGradients<T, B> d;
   // op(da) = dy op(b)^T and op(db) = op(a)^T dy; a transposed input wants the transpose of that.

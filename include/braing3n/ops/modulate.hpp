@@ -62,29 +62,31 @@ void modulate_check(const char* op, const Tensor<T, B>& x, const char* name, con
   require_rank(op, "tokens", x, 3, "(N, L, C)");
   require_same_context(op, x, condition);
   if (condition.rank() != 2 || condition.dim(0) != x.dim(0) || condition.dim(1) != x.dim(2))
-    fail(ErrorKind::shape, "modulate.condition", op, ": ", name, " ", condition.shape(), " does not fit tokens ", x.shape(), ", expected ",
-         Shape{x.dim(0), x.dim(2)});
+    fail(ErrorKind::shape, "modulate.condition", op, ": ", name, " ", condition.shape(), " does not fit tokens ",
+         x.shape(), ", expected ", Shape{x.dim(0), x.dim(2)});
 }
 
 template <class T, Backend B>
 Tensor<T, B> token_sums(const Tensor<T, B>& dy) {
   Tensor<T, B> s(dy.context(), Shape{dy.dim(0), dy.dim(2)});
-  column_sums(dy.context(), dy.dim(0), dy.dim(1), dy.dim(2), Element<T>{dy.data(), dy.dim(1), dy.dim(2)}, StoreColumn<T>{s.data(), dy.dim(2), 1.0});
+  column_sums(dy.context(), dy.dim(0), dy.dim(1), dy.dim(2), Element<T>{dy.data(), dy.dim(1), dy.dim(2)},
+              StoreColumn<T>{s.data(), dy.dim(2), 1.0});
   return s;
 }
 
 template <class T, Backend B>
 Tensor<T, B> token_products(const Tensor<T, B>& x, const Tensor<T, B>& dy) {
   Tensor<T, B> s(dy.context(), Shape{dy.dim(0), dy.dim(2)});
-  column_sums(dy.context(), dy.dim(0), dy.dim(1), dy.dim(2), ProductElement<T>{x.data(), dy.data(), dy.dim(1), dy.dim(2)},
-              StoreColumn<T>{s.data(), dy.dim(2), 1.0});
+  column_sums(dy.context(), dy.dim(0), dy.dim(1), dy.dim(2),
+              ProductElement<T>{x.data(), dy.data(), dy.dim(1), dy.dim(2)}, StoreColumn<T>{s.data(), dy.dim(2), 1.0});
   return s;
 }
 
 template <class T, Backend B>
 Tensor<T, B> gate_rows(const Tensor<T, B>& x, const Tensor<T, B>& factor, accum_t<T> offset) {
   Tensor<T, B> y(x.context(), x.shape());
-  map_rows(x.context(), x.dim(0) * x.dim(1), x.dim(2), Gate<T, false>{x.data(), factor.data(), nullptr, y.data(), x.dim(1), x.dim(2), offset});
+  map_rows(x.context(), x.dim(0) * x.dim(1), x.dim(2),
+           Gate<T, false>{x.data(), factor.data(), nullptr, y.data(), x.dim(1), x.dim(2), offset});
   return y;
 }
 

@@ -40,8 +40,8 @@ Tensor<T, B> move_patches(const Tensor<T, B>& from, const Shape& volume, const P
   Tensor<T, B> to(from.context(), result);
   const Index c = volume[4], grid2 = volume[3] / p[2];
   copy_rows(from.context(), volume.product(0, 3), grid2, p[2] * c,
-            PatchLine<T, to_tokens>{from.data(), to.data(), volume[1], volume[2], volume[3] * c, p[0], p[1], p[2] * c, volume[2] / p[1], grid2,
-                                    p[0] * p[1] * p[2] * c});
+            PatchLine<T, to_tokens>{from.data(), to.data(), volume[1], volume[2], volume[3] * c, p[0], p[1], p[2] * c,
+                                    volume[2] / p[1], grid2, p[0] * p[1] * p[2] * c});
   return to;
 }
 
@@ -49,13 +49,14 @@ Tensor<T, B> move_patches(const Tensor<T, B>& from, const Shape& volume, const P
 
 /// Shape (N, L, p0 p1 p2 C) of the tokens of a volume. Throws Error (shape) unless every extent is a multiple of the patch's.
 inline Shape token_shape(const Shape& volume, const PatchExtents& p) {
-  if (volume.rank() != 5) fail(ErrorKind::shape, "op.rank", "patchify: volume has shape ", volume, ", expected (N, X, Y, Z, C)");
+  if (volume.rank() != 5)
+    fail(ErrorKind::shape, "op.rank", "patchify: volume has shape ", volume, ", expected (N, X, Y, Z, C)");
   Index tokens = 1, width = volume[4];
   for (int a = 0; a < 3; ++a) {
     const Index extent = p[static_cast<std::size_t>(a)];
     if (extent < 1 || volume[a + 1] % extent != 0)
-      fail(ErrorKind::shape, "patch.extent", "patchify: axis ", a, " of the volume ", volume, " is not a multiple of the patch ",
-           Shape(std::span<const Index>(p)));
+      fail(ErrorKind::shape, "patch.extent", "patchify: axis ", a, " of the volume ", volume,
+           " is not a multiple of the patch ", Shape(std::span<const Index>(p)));
     tokens *= volume[a + 1] / extent;
     width *= extent;
   }

@@ -53,7 +53,9 @@ struct StoreColumn {
   T* out;
   Index cols;
   double scale;
-  BRAING3N_HD BRAING3N_INLINE void operator()(Index b, Index c, double v) const { out[b * cols + c] = convert<T>(static_cast<accum_t<T>>(scale * v)); }
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index b, Index c, double v) const {
+    out[b * cols + c] = convert<T>(static_cast<accum_t<T>>(scale * v));
+  }
 };
 /// dx[r = (n, l), c] = scale * dy[n, c]
 template <class T>
@@ -106,7 +108,8 @@ Tensor<T, B> mean_tokens_forward(const Tensor<T, B>& x) {
   require_elements("mean_tokens", x);
   const Index n = x.dim(0), l = x.dim(1), c = x.dim(2);
   Tensor<T, B> y(x.context(), Shape{n, c});
-  column_sums(x.context(), n, l, c, detail::Element<T>{x.data(), l, c}, detail::StoreColumn<T>{y.data(), c, 1.0 / static_cast<double>(l)});
+  column_sums(x.context(), n, l, c, detail::Element<T>{x.data(), l, c},
+              detail::StoreColumn<T>{y.data(), c, 1.0 / static_cast<double>(l)});
   return y;
 }
 /// dy (N, C) -> dx (N, tokens, C).
@@ -117,7 +120,8 @@ Tensor<T, B> mean_tokens_backward(const Tensor<T, B>& dy, Index tokens) {
   Tensor<T, B> dx(dy.context(), Shape{n, tokens, c});
   require_elements("mean_tokens_backward", dx);
   map_rows(dy.context(), n * tokens, c,
-           detail::SpreadMean<T>{dy.data(), dx.data(), tokens, c, static_cast<accum_t<T>>(1.0 / static_cast<double>(tokens))});
+           detail::SpreadMean<T>{dy.data(), dx.data(), tokens, c,
+                                 static_cast<accum_t<T>>(1.0 / static_cast<double>(tokens))});
   return dx;
 }
 

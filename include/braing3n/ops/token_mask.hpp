@@ -20,8 +20,9 @@ namespace braing3n::inline BRAING3N_ABI {
 template <Backend B>
 struct TokenMask {
   Tensor<std::int32_t, B> visible;  // (N, K) indices of the visible tokens
-  Tensor<std::int32_t, B> restore;  // (N, L) inverse of the full order: restore[n, visible[n, k]] = k, >= K for the others
-  Tensor<float, B> masked;          // (N, L) 1 where a token was removed, else 0
+  Tensor<std::int32_t, B>
+      restore;              // (N, L) inverse of the full order: restore[n, visible[n, k]] = k, >= K for the others
+  Tensor<float, B> masked;  // (N, L) 1 where a token was removed, else 0
 
   Index batch() const { return restore.dim(0); }
   Index tokens() const { return restore.dim(1); }
@@ -31,9 +32,12 @@ struct TokenMask {
 /// Number of tokens that stay visible: int(tokens (1 - ratio)) in double, as the reference implementations compute it.
 /// Throws Error (argument) unless 0 < ratio < 1 and at least one token stays.
 inline Index visible_tokens(Index tokens, double ratio) {
-  if (!(ratio > 0.0 && ratio < 1.0)) fail(ErrorKind::argument, "mask.ratio", "token mask: masking ratio ", ratio, ", expected a number in (0, 1)");
+  if (!(ratio > 0.0 && ratio < 1.0))
+    fail(ErrorKind::argument, "mask.ratio", "token mask: masking ratio ", ratio, ", expected a number in (0, 1)");
   const Index kept = static_cast<Index>(static_cast<double>(tokens) * (1.0 - ratio));
-  if (kept < 1) fail(ErrorKind::argument, "mask.ratio", "token mask: masking ratio ", ratio, " leaves none of ", tokens, " tokens visible");
+  if (kept < 1)
+    fail(ErrorKind::argument, "mask.ratio", "token mask: masking ratio ", ratio, " leaves none of ", tokens,
+         " tokens visible");
   return kept;
 }
 
@@ -49,8 +53,10 @@ namespace detail {
 
 /// order: batch permutations of 0..tokens-1, one after the other.
 template <Backend B>
-TokenMask<B> mask_from_order(Context<B>& context, std::span<const std::int32_t> order, Index batch, Index tokens, Index kept) {
-  std::vector<std::int32_t> visible(static_cast<std::size_t>(batch * kept)), restore(static_cast<std::size_t>(batch * tokens));
+TokenMask<B> mask_from_order(Context<B>& context, std::span<const std::int32_t> order, Index batch, Index tokens,
+                             Index kept) {
+  std::vector<std::int32_t> visible(static_cast<std::size_t>(batch * kept)),
+      restore(static_cast<std::size_t>(batch * tokens));
   std::vector<float> masked(static_cast<std::size_t>(batch * tokens));
   for (Index n = 0; n < batch; ++n) {
     for (Index r = 0; r < tokens; ++r) {
@@ -66,15 +72,18 @@ TokenMask<B> mask_from_order(Context<B>& context, std::span<const std::int32_t> 
 }
 
 inline void check_mask_size(Index batch, Index tokens, std::size_t values, Index expected) {
-  if (batch < 1 || tokens < 1 || tokens > std::numeric_limits<std::int32_t>::max() || static_cast<Index>(values) != expected)
-    fail(ErrorKind::shape, "mask.size", "token mask: ", values, " values for ", batch, " samples of ", tokens, " tokens, expected ", expected);
+  if (batch < 1 || tokens < 1 || tokens > std::numeric_limits<std::int32_t>::max() ||
+      static_cast<Index>(values) != expected)
+    fail(ErrorKind::shape, "mask.size", "token mask: ", values, " values for ", batch, " samples of ", tokens,
+         " tokens, expected ", expected);
 }
 
 }  // namespace detail
 
 /// Mask from given numbers, batch x tokens, row-major: the smallest stay visible.
 template <class U, Backend B>
-TokenMask<B> token_mask_from_noise(Context<B>& context, std::span<const U> noise, Index batch, Index tokens, double ratio) {
+TokenMask<B> token_mask_from_noise(Context<B>& context, std::span<const U> noise, Index batch, Index tokens,
+                                   double ratio) {
   detail::check_mask_size(batch, tokens, noise.size(), batch * tokens);
   const Index kept = visible_tokens(tokens, ratio);
   std::vector<std::int32_t> order(noise.size());
@@ -93,10 +102,12 @@ TokenMask<B> token_mask_from_noise(Context<B>& context, std::span<const U> noise
 /// Mask with given visible tokens, batch x kept, in this order; the removed ones follow in increasing order.
 /// Throws Error (argument) when an index is out of range or appears twice in a sample.
 template <Backend B>
-TokenMask<B> token_mask_from_visible(Context<B>& context, std::span<const std::int32_t> visible, Index batch, Index tokens) {
+TokenMask<B> token_mask_from_visible(Context<B>& context, std::span<const std::int32_t> visible, Index batch,
+                                     Index tokens) {
   const Index kept = batch < 1 ? 0 : static_cast<Index>(visible.size()) / batch;
   detail::check_mask_size(batch, tokens, visible.size(), batch * kept);
-  if (kept < 1 || kept > tokens) fail(ErrorKind::shape, "mask.size", "token mask: ", kept, " visible of ", tokens, " tokens");
+  if (kept < 1 || kept > tokens)
+    fail(ErrorKind::shape, "mask.size", "token mask: ", kept, " visible of ", tokens, " tokens");
   std::vector<std::int32_t> order;
   order.reserve(static_cast<std::size_t>(batch * tokens));
   for (Index n = 0; n < batch; ++n) {
@@ -118,15 +129,16 @@ TokenMask<B> token_mask_from_visible(Context<B>& context, std::span<const std::i
 /// The mask of every sample of a batch at a training step. `samples` are the samples' own indices in the data set: the mask
 /// of a sample does not depend on its place in the batch.
 template <Backend B>
-TokenMask<B> draw_token_mask(Context<B>& context, std::uint64_t seed, std::uint32_t step, std::span<const std::uint32_t> samples, Index tokens,
-                             double ratio) {
+TokenMask<B> draw_token_mask(Context<B>& context, std::uint64_t seed, std::uint32_t step,
+                             std::span<const std::uint32_t> samples, Index tokens, double ratio) {
   std::vector<std::uint32_t> noise;
   noise.reserve(samples.size() * static_cast<std::size_t>(std::max<Index>(tokens, 0)));
   for (const std::uint32_t sample : samples) {
     const Philox rng(seed, Purpose::mask, step, sample);
     for (Index l = 0; l < tokens; ++l) noise.push_back(rng.integer(static_cast<std::uint64_t>(l)));
   }
-  return token_mask_from_noise(context, std::span<const std::uint32_t>(noise), static_cast<Index>(samples.size()), tokens, ratio);
+  return token_mask_from_noise(context, std::span<const std::uint32_t>(noise), static_cast<Index>(samples.size()),
+                               tokens, ratio);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -66,7 +66,9 @@ struct Ema {
   T* average;
   const T* value;
   T rate;  // 1 - decay
-  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const { average[i] = average[i] + rate * (value[i] - average[i]); }
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
+    average[i] = average[i] + rate * (value[i] - average[i]);
+  }
 };
 
 template <class T>
@@ -91,7 +93,8 @@ struct ScaleInPlace {
 
 /// Updates value, m and v in place. All four tensors have one shape.
 template <class T, Backend B>
-void adamw_update(Tensor<T, B>& value, const Tensor<T, B>& gradient, Tensor<T, B>& m, Tensor<T, B>& v, const AdamWStep& step) {
+void adamw_update(Tensor<T, B>& value, const Tensor<T, B>& gradient, Tensor<T, B>& m, Tensor<T, B>& v,
+                  const AdamWStep& step) {
   require_elements("adamw", value);
   require_same_shape("adamw", value, gradient);
   require_same_shape("adamw", value, m);
@@ -100,9 +103,11 @@ void adamw_update(Tensor<T, B>& value, const Tensor<T, B>& gradient, Tensor<T, B
   const double t = static_cast<double>(step.t);
   const double correction1 = 1.0 - std::pow(step.beta1, t), correction2 = 1.0 - std::pow(step.beta2, t);
   map(value.context(), value.size(),
-      detail::AdamWElement<T>{value.data(), m.data(), v.data(), gradient.data(), static_cast<T>(1.0 - step.lr * step.decay), static_cast<T>(1.0 - step.beta1),
-                       static_cast<T>(step.beta2), static_cast<T>(1.0 - step.beta2), static_cast<T>(step.lr / correction1),
-                       static_cast<T>(1.0 / std::sqrt(correction2)), static_cast<T>(step.eps), static_cast<T>(step.gradient_scale)});
+      detail::AdamWElement<T>{value.data(), m.data(), v.data(), gradient.data(),
+                              static_cast<T>(1.0 - step.lr * step.decay), static_cast<T>(1.0 - step.beta1),
+                              static_cast<T>(step.beta2), static_cast<T>(1.0 - step.beta2),
+                              static_cast<T>(step.lr / correction1), static_cast<T>(1.0 / std::sqrt(correction2)),
+                              static_cast<T>(step.eps), static_cast<T>(step.gradient_scale)});
 }
 
 /// average <- decay average + (1 - decay) value.

@@ -20,7 +20,8 @@ namespace detail {
 struct CoarseRow {
   Index y, z;  // coarse extents
   BRAING3N_HD BRAING3N_INLINE Index operator()(Index r) const {
-    const Index k = r % (2 * z), j = r / (2 * z) % (2 * y), i = r / (2 * z) / (2 * y);  // i counts samples and x together
+    const Index k = r % (2 * z), j = r / (2 * z) % (2 * y),
+                i = r / (2 * z) / (2 * y);  // i counts samples and x together
     return (i / 2 * y + j / 2) * z + k / 2;
   }
 };
@@ -31,7 +32,9 @@ struct UpsampleNearest2 {
   const T* x;
   T* y;
   Index channels;
-  BRAING3N_HD BRAING3N_INLINE void operator()(Index r, Index c) const { y[r * channels + c] = x[coarse(r) * channels + c]; }
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index r, Index c) const {
+    y[r * channels + c] = x[coarse(r) * channels + c];
+  }
 };
 
 /// dx of one coarse voxel: the sum over its eight fine ones.
@@ -66,7 +69,8 @@ struct SumTaps {
     const Index fx = f / 16, fy = f / 4 % 4, fz = f % 4;
     const Index first = ((fx < 2 ? 1 : 0) * 3 + (fy < 2 ? 1 : 0)) * 3 + (fz < 2 ? 1 : 0);
     const T* w = w3 + first * size + c;
-    w4[f * size + c] = static_cast<T>((fx != 0 ? plane(w, fy, fz) : A(0)) + (fx != 3 ? plane(w + 9 * size, fy, fz) : A(0)));
+    w4[f * size + c] =
+        static_cast<T>((fx != 0 ? plane(w, fy, fz) : A(0)) + (fx != 3 ? plane(w + 9 * size, fy, fz) : A(0)));
   }
 
  private:
@@ -89,7 +93,8 @@ struct CollectTaps {
     const Index first = ((2 - k / 9) * 4 + 2 - k / 3 % 3) * 4 + 2 - k % 3;
     const A* w = dw4 + first * size + c;
     const A* u = w + 16 * size;
-    dw3[k * size + c] += ((w[0] + w[size]) + (w[4 * size] + w[5 * size])) + ((u[0] + u[size]) + (u[4 * size] + u[5 * size]));
+    dw3[k * size + c] +=
+        ((w[0] + w[size]) + (w[4 * size] + w[5 * size])) + ((u[0] + u[size]) + (u[4 * size] + u[5 * size]));
   }
 };
 
@@ -126,9 +131,11 @@ Tensor<T, B> upsample_nearest2_backward(const Tensor<T, B>& dy) {
   require_rank("upsample_nearest2_backward", "upstream gradient", dy, 5, "(N, 2X, 2Y, 2Z, C)");
   const Shape& s = dy.shape();
   if (s[1] % 2 != 0 || s[2] % 2 != 0 || s[3] % 2 != 0)
-    fail(ErrorKind::shape, "upsample.gradient", "upsample_nearest2_backward: upstream gradient has shape ", s, ", expected even extents");
+    fail(ErrorKind::shape, "upsample.gradient", "upsample_nearest2_backward: upstream gradient has shape ", s,
+         ", expected even extents");
   Tensor<T, B> dx(dy.context(), Shape{s[0], s[1] / 2, s[2] / 2, s[3] / 2, s[4]});
-  map_rows(dy.context(), dx.size() / s[4], s[4], detail::UpsampleNearest2Backward<T>{s[2] / 2, s[3] / 2, dy.data(), dx.data(), s[4]});
+  map_rows(dy.context(), dx.size() / s[4], s[4],
+           detail::UpsampleNearest2Backward<T>{s[2] / 2, s[3] / 2, dy.data(), dx.data(), s[4]});
   return dx;
 }
 
@@ -162,8 +169,8 @@ Tensor<T, B> upsample_conv3d_backward_input(const Tensor<T, B>& dy, const Tensor
   require_shape("upsample_conv3d_backward_input", "upstream gradient", dy, detail::conv_input_shape(g));
   Tensor<T, B> dx(dy.context(), x_shape);
   const Tensor<T, B> w4 = detail::sum_taps(weight);
-  ConvolutionKernel<B>::forward(dy.context(), g, dy.data(), w4.data(), static_cast<const T*>(nullptr), static_cast<const T*>(nullptr),
-                                dx.data());
+  ConvolutionKernel<B>::forward(dy.context(), g, dy.data(), w4.data(), static_cast<const T*>(nullptr),
+                                static_cast<const T*>(nullptr), dx.data());
   return dx;
 }
 

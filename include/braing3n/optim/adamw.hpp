@@ -39,25 +39,31 @@ template <class T, Backend B>
 class AdamW {
  public:
   /// Two groups: parameters with `decay` get options.weight_decay, the others none.
-  AdamW(const ParameterViews<T, B>& parameters, const AdamWOptions& options) : AdamW(by_decay(parameters, options), options) {}
+  AdamW(const ParameterViews<T, B>& parameters, const AdamWOptions& options)
+      : AdamW(by_decay(parameters, options), options) {}
 
   /// Groups as given; options.weight_decay is then not used. The moments start at zero.
   /// Throws Error (config) for betas outside [0, 1), eps <= 0 or negative decay; Error (argument) for a name that appears twice;
   /// Error (shape) for a gradient that does not fit its value.
-  AdamW(std::vector<ParameterGroup<T, B>> groups, const AdamWOptions& options) : options_(options), groups_(std::move(groups)) {
+  AdamW(std::vector<ParameterGroup<T, B>> groups, const AdamWOptions& options)
+      : options_(options), groups_(std::move(groups)) {
     const auto fraction = [](double beta) { return beta >= 0 && beta < 1; };
     if (!fraction(options.beta1) || !fraction(options.beta2) || !(options.eps > 0))
-      fail(ErrorKind::config, "adamw.options", "adamw: expected betas in [0, 1) and eps > 0, got betas ", options.beta1, ", ", options.beta2,
-           " and eps ", options.eps);
+      fail(ErrorKind::config, "adamw.options", "adamw: expected betas in [0, 1) and eps > 0, got betas ", options.beta1,
+           ", ", options.beta2, " and eps ", options.eps);
     std::set<std::string> names;
     for (const ParameterGroup<T, B>& group : groups_) {
       if (!(group.weight_decay >= 0) || !(group.lr_scale >= 0))
-        fail(ErrorKind::config, "adamw.group", "adamw: a group has weight decay ", group.weight_decay, " and lr_scale ", group.lr_scale, ", expected both >= 0");
+        fail(ErrorKind::config, "adamw.group", "adamw: a group has weight decay ", group.weight_decay, " and lr_scale ",
+             group.lr_scale, ", expected both >= 0");
       for (const ParameterView<T, B>& p : group.parameters) {
-        if (!names.insert(p.name).second) fail(ErrorKind::argument, "adamw.name", "adamw: parameter ", p.name, " appears twice");
+        if (!names.insert(p.name).second)
+          fail(ErrorKind::argument, "adamw.name", "adamw: parameter ", p.name, " appears twice");
         if (p.value.empty() || p.gradient.empty() || !(p.value.shape() == p.gradient.shape()))
-          fail(ErrorKind::shape, "adamw.gradient", "adamw: parameter ", p.name, " ", p.value.shape(), " has a gradient ", p.gradient.shape());
-        moments_.push_back({Tensor<T, B>::zeros(p.value.context(), p.value.shape()), Tensor<T, B>::zeros(p.value.context(), p.value.shape())});
+          fail(ErrorKind::shape, "adamw.gradient", "adamw: parameter ", p.name, " ", p.value.shape(),
+               " has a gradient ", p.gradient.shape());
+        moments_.push_back({Tensor<T, B>::zeros(p.value.context(), p.value.shape()),
+                            Tensor<T, B>::zeros(p.value.context(), p.value.shape())});
       }
     }
     if (names.empty()) fail(ErrorKind::argument, "adamw.empty", "adamw: no parameters (is every one frozen?)");
@@ -69,7 +75,8 @@ class AdamW {
     ++steps_;
     auto moments = moments_.begin();
     for (ParameterGroup<T, B>& group : groups_) {
-      const AdamWStep s{lr * group.lr_scale, options_.beta1, options_.beta2, options_.eps, group.weight_decay, gradient_scale, steps_};
+      const AdamWStep s{lr * group.lr_scale, options_.beta1, options_.beta2, options_.eps,
+                        group.weight_decay,  gradient_scale, steps_};
       for (ParameterView<T, B>& p : group.parameters) {
         adamw_update(p.value, p.gradient, moments->m, moments->v, s);
         if (p.changed) p.changed();
@@ -109,7 +116,8 @@ class AdamW {
     Tensor<T, B> m, v;
   };
 
-  static std::vector<ParameterGroup<T, B>> by_decay(const ParameterViews<T, B>& parameters, const AdamWOptions& options) {
+  static std::vector<ParameterGroup<T, B>> by_decay(const ParameterViews<T, B>& parameters,
+                                                    const AdamWOptions& options) {
     std::vector<ParameterGroup<T, B>> groups = {{{}, options.weight_decay, 1.0}, {{}, 0.0, 1.0}};
     for (const ParameterView<T, B>& p : parameters) groups[p.decay ? 0 : 1].parameters.push_back(p);
     return groups;

@@ -23,7 +23,8 @@ double gradient_norm(std::span<const ParameterView<T, B>> parameters) {
       if (!all_finite(p.gradient))
         fail(ErrorKind::numeric, "clip.finite", "gradient norm: the gradient of ", p.name, " ", p.gradient.shape(),
              " is the first with a value that is not finite");
-    fail(ErrorKind::numeric, "clip.overflow", "gradient norm: the sum of squares is ", total, " although every gradient is finite");
+    fail(ErrorKind::numeric, "clip.overflow", "gradient norm: the sum of squares is ", total,
+         " although every gradient is finite");
   }
   return std::sqrt(total);
 }
@@ -37,7 +38,8 @@ struct ClipResult {
 /// Throws Error (argument) unless max_norm > 0.
 template <class T, Backend B>
 ClipResult clip_coefficient(std::span<const ParameterView<T, B>> parameters, double max_norm) {
-  if (!(max_norm > 0)) fail(ErrorKind::argument, "clip.norm", "clip: max_norm ", max_norm, ", expected a positive number");
+  if (!(max_norm > 0))
+    fail(ErrorKind::argument, "clip.norm", "clip: max_norm ", max_norm, ", expected a positive number");
   const double norm = gradient_norm(parameters);
   return {norm, std::min(1.0, max_norm / (norm + 1e-6))};
 }

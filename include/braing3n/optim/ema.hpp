@@ -29,8 +29,10 @@ template <class T, Backend B>
 class Ema {
  public:
   /// The averages start as copies of the values. Throws Error (config) unless 0 <= decay < 1.
-  Ema(ParameterViews<T, B> parameters, const EmaOptions& options) : options_(options), parameters_(std::move(parameters)) {
-    if (!(options.decay >= 0 && options.decay < 1)) fail(ErrorKind::config, "ema.decay", "ema: decay ", options.decay, ", expected a number in [0, 1)");
+  Ema(ParameterViews<T, B> parameters, const EmaOptions& options)
+      : options_(options), parameters_(std::move(parameters)) {
+    if (!(options.decay >= 0 && options.decay < 1))
+      fail(ErrorKind::config, "ema.decay", "ema: decay ", options.decay, ", expected a number in [0, 1)");
     for (const ParameterView<T, B>& p : parameters_) averages_.push_back(p.value.clone());
   }
 

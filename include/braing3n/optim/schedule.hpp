@@ -34,9 +34,11 @@ class Schedule {
   /// Throws Error (config) for rates that are not finite, min_lr > lr, or a warm-up longer than the schedule.
   explicit Schedule(const ScheduleOptions& options) : o_(options) {
     if (!(std::isfinite(o_.lr) && o_.lr >= 0 && o_.min_lr >= 0 && o_.min_lr <= o_.lr))
-      fail(ErrorKind::config, "schedule.lr", "schedule: expected 0 <= min_lr <= lr, got min_lr ", o_.min_lr, " and lr ", o_.lr);
+      fail(ErrorKind::config, "schedule.lr", "schedule: expected 0 <= min_lr <= lr, got min_lr ", o_.min_lr, " and lr ",
+           o_.lr);
     if (o_.warmup_steps < 0 || o_.steps < 0 || (o_.steps > 0 && o_.warmup_steps > o_.steps))
-      fail(ErrorKind::config, "schedule.steps", "schedule: ", o_.warmup_steps, " warm-up steps of ", o_.steps, " steps");
+      fail(ErrorKind::config, "schedule.steps", "schedule: ", o_.warmup_steps, " warm-up steps of ", o_.steps,
+           " steps");
   }
 
   /// Learning rate of step `step`, counted from 0.

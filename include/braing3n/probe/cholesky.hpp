@@ -18,7 +18,8 @@ class Cholesky {
   /// Factors scale * A + shift * I; of A (n, n) row-major only the lower triangle is read.
   /// Errors: the matrix is not positive definite.
   Cholesky(Context<Cpu>& ctx, Index n, const double* a, double scale, double shift)
-      : ctx_(&ctx), n_(n), factor_(ctx, {n, n}), inverse_(Tensor<double, Cpu>::zeros(ctx, {(n + block - 1) / block, block, block})) {
+      : ctx_(&ctx), n_(n), factor_(ctx, {n, n}),
+        inverse_(Tensor<double, Cpu>::zeros(ctx, {(n + block - 1) / block, block, block})) {
     double* l = factor_.data();
     for (Index i = 0; i < n; ++i) {
       for (Index j = 0; j < i; ++j) l[i * n + j] = scale * a[i * n + j];
@@ -30,7 +31,8 @@ class Cholesky {
       factor_diagonal(k, width);
       if (below == 0) break;
       double* under = l + (k + width) * n + k;
-      product(below, width, width, under, n, 1, diagonal_inverse(k), 1, block, panel.data(), block, false);  // L21 = A21 inv(L11)^T
+      product(below, width, width, under, n, 1, diagonal_inverse(k), 1, block, panel.data(), block,
+              false);  // L21 = A21 inv(L11)^T
       for (Index i = 0; i < below; ++i)
         for (Index j = 0; j < width; ++j) {
           under[i * n + j] = panel.data()[i * block + j];
@@ -39,8 +41,8 @@ class Cholesky {
       // A22 -= L21 L21^T, lower triangle only, in column strips.
       const Index strip = 4 * block;
       for (Index j = 0; j < below; j += strip)
-        product(below - j, std::min(strip, below - j), width, negative.data() + j * block, block, 1, panel.data() + j * block, 1, block,
-                l + (k + width + j) * n + k + width + j, n, true);
+        product(below - j, std::min(strip, below - j), width, negative.data() + j * block, block, 1,
+                panel.data() + j * block, 1, block, l + (k + width + j) * n + k + width + j, n, true);
     }
   }
 
@@ -59,7 +61,8 @@ class Cholesky {
     for (Index k = 0; k < n_; k += block) {
       const Index width = std::min(block, n_ - k);
       if (k > 0)
-        subtract(x, count, k, width, [&](double* out) { product(count, width, k, x, n_, 1, l + k * n_, 1, n_, out, block, false); });
+        subtract(x, count, k, width,
+                 [&](double* out) { product(count, width, k, x, n_, 1, l + k * n_, 1, n_, out, block, false); });
       product(count, width, width, x + k, n_, 1, diagonal_inverse(k), 1, block, part.data(), block, false);
       put(part.data(), x + k, count, width);
     }
@@ -71,8 +74,9 @@ class Cholesky {
     for (Index k = (n_ - 1) / block * block; k >= 0; k -= block) {
       const Index width = std::min(block, n_ - k), after = k + width;
       if (after < n_)
-        subtract(x, count, k, width,
-                 [&](double* out) { product(count, width, n_ - after, x + after, n_, 1, l + after * n_ + k, n_, 1, out, block, false); });
+        subtract(x, count, k, width, [&](double* out) {
+          product(count, width, n_ - after, x + after, n_, 1, l + after * n_ + k, n_, 1, out, block, false);
+        });
       product(count, width, width, x + k, n_, 1, diagonal_inverse(k), block, 1, part.data(), block, false);
       put(part.data(), x + k, count, width);
     }
@@ -81,8 +85,8 @@ class Cholesky {
  private:
   const double* diagonal_inverse(Index k) const { return inverse_.data() + k / block * block * block; }
 
-  void product(Index m, Index n, Index k, const double* a, Index a_row, Index a_col, const double* b, Index b_row, Index b_col, double* c,
-               Index c_row, bool accumulate) const {
+  void product(Index m, Index n, Index k, const double* a, Index a_row, Index a_col, const double* b, Index b_row,
+               Index b_col, double* c, Index c_row, bool accumulate) const {
     ctx_->provider().gemm_f64.run(*ctx_, {.m = m,
                                           .n = n,
                                           .k = k,

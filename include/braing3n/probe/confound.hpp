@@ -18,8 +18,9 @@ namespace braing3n::inline BRAING3N_ABI {
 
 /// Column names that usually hold something the label should not be confused with.
 inline const std::vector<std::string>& usual_confounds() {
-  static const std::vector<std::string> names{"site",           "scanner",  "scanner_id", "ScannerSerialNumber", "vendor", "manufacturer",
-                                              "field_strength", "modality", "cohort"};
+  static const std::vector<std::string> names{"site",   "scanner",      "scanner_id",     "ScannerSerialNumber",
+                                              "vendor", "manufacturer", "field_strength", "modality",
+                                              "cohort"};
   return names;
 }
 
@@ -38,8 +39,9 @@ struct ConfoundScore {
 };
 
 /// confound: code per row of the panel (-1: unknown), names: of the codes. Values with fewer than `least_rows` rows are not scored.
-inline ConfoundScore score_confound(const TaskResult& task, const std::string& name, const std::vector<std::int32_t>& confound,
-                                    const std::vector<std::string>& names, Index least_rows = 20) {
+inline ConfoundScore score_confound(const TaskResult& task, const std::string& name,
+                                    const std::vector<std::int32_t>& confound, const std::vector<std::string>& names,
+                                    Index least_rows = 20) {
   ConfoundScore out;
   out.confound = name;
   const Predictions& p = task.predictions;
@@ -81,7 +83,8 @@ inline ConfoundScore score_confound(const TaskResult& task, const std::string& n
       all += 1;
     }
     for (std::size_t k : held)  // one row's worth of the overall mean keeps empty and tiny sites sane
-      for (std::size_t j = 0; j < width; ++j) alone[k * width + j] = (sum[code(k)][j] + total[j] / all) / (count[code(k)] + 1.0);
+      for (std::size_t j = 0; j < width; ++j)
+        alone[k * width + j] = (sum[code(k)][j] + total[j] / all) / (count[code(k)] + 1.0);
     if (!held.empty()) fold_scores.push_back(primary(alone, held));
   }
   double defined = 0, sum = 0;
@@ -117,8 +120,10 @@ inline ConfoundScore score_confound(const TaskResult& task, const std::string& n
   }
   if (p.classes > 0 && rows > 0) out.within = weighted / rows;
   if (p.classes == 0 && spread > 0) out.within = 1.0 - residual / spread;
-  const double chance = p.classes > 0 ? 0.5 : 0.0, gain = task.scores.scores.empty() ? 0.0 : task.scores.scores[0].mean - chance;
-  out.suspicious = gain > 0.1 && out.alone - chance > 0.5 * gain && (!std::isfinite(out.within) || out.within - chance < 0.5 * gain);
+  const double chance = p.classes > 0 ? 0.5 : 0.0,
+               gain = task.scores.scores.empty() ? 0.0 : task.scores.scores[0].mean - chance;
+  out.suspicious =
+      gain > 0.1 && out.alone - chance > 0.5 * gain && (!std::isfinite(out.within) || out.within - chance < 0.5 * gain);
   return out;
 }
 

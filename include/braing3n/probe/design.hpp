@@ -179,7 +179,8 @@ class Design<T, Cpu> {
     std::vector<double> variance = column_sums([&](Index, Index, const T* x, double* sum) {
       const double* mean = mean_.data();
       vectorized(context_->isa(), [&]() BRAING3N_LAMBDA_INLINE {
-        for (Index j = 0; j < d; ++j) sum[j] += (static_cast<double>(x[j]) - mean[j]) * (static_cast<double>(x[j]) - mean[j]);
+        for (Index j = 0; j < d; ++j)
+          sum[j] += (static_cast<double>(x[j]) - mean[j]) * (static_cast<double>(x[j]) - mean[j]);
       });
     });
     const double n = static_cast<double>(rows_), eps = std::numeric_limits<double>::epsilon();
@@ -197,7 +198,8 @@ class Design<T, Cpu> {
   /// Thrown for a feature that is not a number, so that a caller who knows ids and column names can say them.
   struct NonFinite : Error {
     NonFinite(Index bad_row, Index bad_column, double value)
-        : Error(ErrorKind::numeric, "probe.nonfinite", concat("features: row ", bad_row, ", column ", bad_column, " is ", value)),
+        : Error(ErrorKind::numeric, "probe.nonfinite",
+                concat("features: row ", bad_row, ", column ", bad_column, " is ", value)),
           row(bad_row), column(bad_column) {}
     Index row, column;
   };

@@ -22,11 +22,11 @@ namespace braing3n::inline BRAING3N_ABI {
 
 struct EmbeddingFile {
   std::string tensor = "features";
-  std::vector<Index> shape;              // of one row
-  std::vector<float> values;             // (n, shape...)
-  std::vector<std::string> ids, sources; // n each
-  std::string contract;                  // JSON: preprocessing, model and its checksum, which tokens, pooling
-  Metadata metadata;                     // further keys
+  std::vector<Index> shape;               // of one row
+  std::vector<float> values;              // (n, shape...)
+  std::vector<std::string> ids, sources;  // n each
+  std::string contract;                   // JSON: preprocessing, model and its checksum, which tokens, pooling
+  Metadata metadata;                      // further keys
 
   Index rows() const { return static_cast<Index>(ids.size()); }
   Index row_size() const {
@@ -40,25 +40,31 @@ struct EmbeddingFile {
   /// Throws Error (shape) for another number of values.
   void add(const std::string& id, const std::string& source, std::span<const float> row_values) {
     if (static_cast<Index>(row_values.size()) != row_size())
-      fail(ErrorKind::shape, "embedding.row", "embeddings: ", row_values.size(), " values for a row of ", shape_text(shape));
+      fail(ErrorKind::shape, "embedding.row", "embeddings: ", row_values.size(), " values for a row of ",
+           shape_text(shape));
     ids.push_back(id);
     sources.push_back(source);
     values.insert(values.end(), row_values.begin(), row_values.end());
   }
 };
 
-inline void write_embeddings(const std::filesystem::path& path, const EmbeddingFile& e, const WriteOptions& options = {}) {
-  if (e.ids.empty() || e.sources.size() != e.ids.size() || static_cast<Index>(e.values.size()) != e.rows() * e.row_size())
-    fail(ErrorKind::shape, "embedding.rows", "embeddings: ", e.ids.size(), " ids, ", e.sources.size(), " sources and ", e.values.size(), " values in rows of ", shape_text(e.shape));
+inline void write_embeddings(const std::filesystem::path& path, const EmbeddingFile& e,
+                             const WriteOptions& options = {}) {
+  if (e.ids.empty() || e.sources.size() != e.ids.size() ||
+      static_cast<Index>(e.values.size()) != e.rows() * e.row_size())
+    fail(ErrorKind::shape, "embedding.rows", "embeddings: ", e.ids.size(), " ids, ", e.sources.size(), " sources and ",
+         e.values.size(), " values in rows of ", shape_text(e.shape));
   std::vector<Index> shape = {e.rows()};
   shape.insert(shape.end(), e.shape.begin(), e.shape.end());
   Metadata metadata = e.metadata;
   metadata["source_hashes"] = Json(e.sources).dump();
-  detail::write_rows(path, e.tensor, shape, e.values, e.ids, e.contract, e.contract.empty() ? std::string() : sha256_hex(e.contract), std::move(metadata), options);
+  detail::write_rows(path, e.tensor, shape, e.values, e.ids, e.contract,
+                     e.contract.empty() ? std::string() : sha256_hex(e.contract), std::move(metadata), options);
 }
 
 /// As the name says: .npy (n, shape...), .csv or .tsv (volume_id, f0, f1, ...), otherwise safetensors.
-inline void write_embeddings_as_named(const std::filesystem::path& path, const EmbeddingFile& e, const WriteOptions& options = {}) {
+inline void write_embeddings_as_named(const std::filesystem::path& path, const EmbeddingFile& e,
+                                      const WriteOptions& options = {}) {
   const std::string ending = file_ending(path);
   if (ending == ".npy") {
     std::vector<Index> shape = {e.rows()};
@@ -85,14 +91,18 @@ inline EmbeddingFile read_embeddings(const std::filesystem::path& path, const st
   (void)file.verify_checksum();
   EmbeddingFile e;
   e.tensor = tensor;
-  const auto refuse = [&](const std::string& text) { throw Error(ErrorKind::format, "embedding.format", text, path.string()); };
-  if (!file.contains(tensor) || file.info(tensor).shape.size() < 2) refuse(concat("no tensor ", in_quotes(tensor), " with a row per scan"));
+  const auto refuse = [&](const std::string& text) {
+    throw Error(ErrorKind::format, "embedding.format", text, path.string());
+  };
+  if (!file.contains(tensor) || file.info(tensor).shape.size() < 2)
+    refuse(concat("no tensor ", in_quotes(tensor), " with a row per scan"));
   const std::vector<Index>& shape = file.info(tensor).shape;
   e.shape.assign(shape.begin() + 1, shape.end());
   e.values = file.read<float>(tensor);
   e.metadata = file.metadata();
   for (const auto& [key, list] : {std::pair{"volume_ids", &e.ids}, std::pair{"source_hashes", &e.sources}}) {
-    if (const auto found = e.metadata.find(key); found != e.metadata.end()) json_into(parse_json(found->second, path.string()), *list, path.string() + ": " + key);
+    if (const auto found = e.metadata.find(key); found != e.metadata.end())
+      json_into(parse_json(found->second, path.string()), *list, path.string() + ": " + key);
     e.metadata.erase(key);
   }
   if (const auto found = e.metadata.find("braing3n.contract"); found != e.metadata.end()) e.contract = found->second;

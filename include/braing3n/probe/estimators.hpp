@@ -81,7 +81,8 @@ class LogisticRegression<T, Cpu> {
  public:
   /// labels: one integer per row; classes are their distinct values in ascending order.
   /// Errors: lengths that differ, fewer than two classes, C <= 0, features that are not finite.
-  LogisticRegression(Context<Cpu>& ctx, FeatureView<T> x, std::span<const std::int64_t> labels, const LogisticOptions& options = {});
+  LogisticRegression(Context<Cpu>& ctx, FeatureView<T> x, std::span<const std::int64_t> labels,
+                     const LogisticOptions& options = {});
 
   const std::vector<std::int64_t>& classes() const { return classes_; }
   /// Weights, iterations, gradient norm, converged or not.
@@ -118,7 +119,8 @@ template <class T>
 class Ridge<T, Cpu> {
  public:
   /// targets (rows, count), row-major. Errors: lengths that differ, alpha <= 0, features or targets that are not finite.
-  Ridge(Context<Cpu>& ctx, FeatureView<T> x, std::span<const double> targets, Index count = 1, const RidgeOptions& options = {});
+  Ridge(Context<Cpu>& ctx, FeatureView<T> x, std::span<const double> targets, Index count = 1,
+        const RidgeOptions& options = {});
 
   Index targets() const { return static_cast<Index>(fits_.size()); }
   const LinearFit& fit(Index target = 0) const { return fits_.at(static_cast<std::size_t>(target)); }
@@ -141,33 +143,40 @@ class Ridge<T, Cpu> {
 // Constructors outside the classes, so that braing3n::compiled can hold them once.
 
 template <class T>
-LogisticRegression<T, Cpu>::LogisticRegression(Context<Cpu>& ctx, FeatureView<T> x, std::span<const std::int64_t> labels,
-                                               const LogisticOptions& options) {
+LogisticRegression<T, Cpu>::LogisticRegression(Context<Cpu>& ctx, FeatureView<T> x,
+                                               std::span<const std::int64_t> labels, const LogisticOptions& options) {
   if (static_cast<Index>(labels.size()) != x.rows)
-    fail(ErrorKind::shape, "logistic.rows", "logistic regression: ", x.rows, " rows of features, ", labels.size(), " labels");
-  if (!(options.C > 0)) fail(ErrorKind::argument, "logistic.C", "logistic regression: C must be positive, got ", options.C);
+    fail(ErrorKind::shape, "logistic.rows", "logistic regression: ", x.rows, " rows of features, ", labels.size(),
+         " labels");
+  if (!(options.C > 0))
+    fail(ErrorKind::argument, "logistic.C", "logistic regression: C must be positive, got ", options.C);
   const auto encoded = encode_sorted(labels);
   if (encoded.count() < 2)
-    fail(ErrorKind::argument, "logistic.classes", "logistic regression: at least 2 classes are needed, the labels have ", encoded.count());
+    fail(ErrorKind::argument, "logistic.classes",
+         "logistic regression: at least 2 classes are needed, the labels have ", encoded.count());
   classes_ = encoded.values;
   FitProblem problem;
   problem.loss = encoded.count() == 2 ? Loss::logistic : Loss::softmax;
   problem.outputs = encoded.count() == 2 ? 1 : encoded.count();
   problem.label = encoded.codes.data();
   problem.penalty = 1.0 / options.C;
-  if (options.class_weight == ClassWeight::balanced) problem.class_weight = balanced_weights(encoded.codes, encoded.count());
+  if (options.class_weight == ClassWeight::balanced)
+    problem.class_weight = balanced_weights(encoded.codes, encoded.count());
   const Design<T, Cpu> design(ctx, x, {}, options.standardize);
   NewtonSolver<T, Cpu> solver(
-      design, {.tolerance = options.tolerance, .max_iterations = options.max_iterations, .standardize = options.standardize});
+      design,
+      {.tolerance = options.tolerance, .max_iterations = options.max_iterations, .standardize = options.standardize});
   fit_ = solver.solve({&problem, 1})[0];
 }
 
 template <class T>
-Ridge<T, Cpu>::Ridge(Context<Cpu>& ctx, FeatureView<T> x, std::span<const double> targets, Index count, const RidgeOptions& options) {
+Ridge<T, Cpu>::Ridge(Context<Cpu>& ctx, FeatureView<T> x, std::span<const double> targets, Index count,
+                     const RidgeOptions& options) {
   if (count < 1 || static_cast<Index>(targets.size()) != x.rows * count)
-    fail(ErrorKind::shape, "ridge.rows", "ridge: ", x.rows, " rows of features and ", count, " targets want ", x.rows * count,
-         " values, came ", targets.size());
-  if (!(options.alpha > 0)) fail(ErrorKind::argument, "ridge.alpha", "ridge: alpha must be positive, got ", options.alpha);
+    fail(ErrorKind::shape, "ridge.rows", "ridge: ", x.rows, " rows of features and ", count, " targets want ",
+         x.rows * count, " values, came ", targets.size());
+  if (!(options.alpha > 0))
+    fail(ErrorKind::argument, "ridge.alpha", "ridge: alpha must be positive, got ", options.alpha);
   std::vector<std::vector<double>> columns(static_cast<std::size_t>(count));
   std::vector<FitProblem> problems(columns.size());
   for (std::size_t k = 0; k < columns.size(); ++k) {

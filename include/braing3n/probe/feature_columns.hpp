@@ -24,8 +24,9 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 struct FeatureOptions {
-  std::string id_column = {};             // of CSV features; empty: found by its name
-  std::vector<std::string> columns = {};  // of CSV features: names, with * for any text; empty: all numeric columns that are not labels
+  std::string id_column = {};  // of CSV features; empty: found by its name
+  std::vector<std::string> columns =
+      {};  // of CSV features: names, with * for any text; empty: all numeric columns that are not labels
   std::set<std::string> not_features = {};  // columns that are labels in the same CSV, in any spelling
 };
 
@@ -58,7 +59,8 @@ inline std::optional<double> feature_number(std::string_view cell) {
     if (status != std::errc()) return std::nullopt;
     value = parsed;
   }
-  if (std::isfinite(*value) && std::abs(*value) > static_cast<double>(std::numeric_limits<float>::max())) return std::nullopt;
+  if (std::isfinite(*value) && std::abs(*value) > static_cast<double>(std::numeric_limits<float>::max()))
+    return std::nullopt;
   return value;
 }
 
@@ -80,21 +82,23 @@ inline std::string not_a_feature(const CsvTable& csv, std::size_t c, const std::
   }
   if (labels.contains(plain_column_name(name))) return "a label";
   // Eight rows that count by chance are no chance; a column without a name has nothing else to say.
-  if ((csv.rows() >= 8 || is_nameless_column(name) || plain_column_name(name) == "index") && counts_rows(csv, c)) return "it counts the rows";
+  if ((csv.rows() >= 8 || is_nameless_column(name) || plain_column_name(name) == "index") && counts_rows(csv, c))
+    return "it counts the rows";
   if (is_label_column(name)) return "it describes the subject or the scan";
   if (bad > 0) {
-    const std::string cell = concat("line ", csv.line(first_bad), ": expected a number, got ", in_quotes(csv.cell(first_bad, c), 40));
+    const std::string cell =
+        concat("line ", csv.line(first_bad), ": expected a number, got ", in_quotes(csv.cell(first_bad, c), 40));
     return numbers == 0 ? cell : concat(cell, "; ", numbers, " of ", csv.rows(), " cells are numbers");
   }
-  if (2 * missing > csv.rows())
-    return concat(missing, " of ", csv.rows(), " cells are missing, more than half");
+  if (2 * missing > csv.rows()) return concat(missing, " of ", csv.rows(), " cells are missing, more than half");
   return {};
 }
 
 }  // namespace detail
 
 /// The features of a table of text. id: the column of identifiers, never a feature.
-inline FeatureColumns find_feature_columns(const CsvTable& csv, const FeatureOptions& options, std::optional<std::size_t> id) {
+inline FeatureColumns find_feature_columns(const CsvTable& csv, const FeatureOptions& options,
+                                           std::optional<std::size_t> id) {
   FeatureColumns out;
   std::set<std::string> labels;
   for (const std::string& name : options.not_features) labels.insert(plain_column_name(name));
@@ -104,7 +108,8 @@ inline FeatureColumns find_feature_columns(const CsvTable& csv, const FeatureOpt
     const std::string& name = csv.header()[c];
     if (!options.columns.empty()) {
       const bool named = std::find(options.columns.begin(), options.columns.end(), name) != options.columns.end();
-      const bool matches = std::any_of(options.columns.begin(), options.columns.end(), [&](const std::string& p) { return matches_pattern(name, p); });
+      const bool matches = std::any_of(options.columns.begin(), options.columns.end(),
+                                       [&](const std::string& p) { return matches_pattern(name, p); });
       const bool names_rows = std::find(id_columns.begin(), id_columns.end(), c) != id_columns.end();
       if (named || (matches && !names_rows)) out.columns.push_back(c);
       continue;

@@ -27,7 +27,8 @@ inline FeatureTable read_feature_file(const std::filesystem::path& path) {
   out.path = path.string();
   detail::set_shape(out, file.info("features").shape);
   const DType type = file.info("features").dtype;
-  const bool wide = type == DType::f64 || type == DType::i32 || type == DType::i64 || type == DType::u32 || type == DType::u64;
+  const bool wide =
+      type == DType::f64 || type == DType::i32 || type == DType::i64 || type == DType::u32 || type == DType::u64;
   if (!wide) out.values = file.read<float>("features");
   const auto text = [&](const char* key) {
     const auto found = file.metadata().find(key);
@@ -38,7 +39,8 @@ inline FeatureTable read_feature_file(const std::filesystem::path& path) {
     if (text(key).empty()) return items;
     const Json json = parse_json(text(key), concat(out.path, ": metadata ", key));
     const auto wrong = [&](const auto&... parts) {
-      return Error(ErrorKind::format, "features.metadata", concat("metadata ", in_quotes(key), ": ", parts...), out.path);
+      return Error(ErrorKind::format, "features.metadata", concat("metadata ", in_quotes(key), ": ", parts...),
+                   out.path);
     };
     if (!json.is_array()) throw wrong("expected a JSON array of strings");
     for (const Json& item : json) {
@@ -66,11 +68,12 @@ namespace detail {
 
 /// What all files with a row per scan have in common: one tensor (rows, ...), named after what it is, with identifiers and contract in
 /// the metadata. Empty texts are left out. Throws Error: argument (an empty identifier), format (one twice), file, environment.
-inline void write_rows(const std::filesystem::path& path, const std::string& tensor, const std::vector<Index>& shape, std::span<const float> values,
-                       const std::vector<std::string>& ids, const std::string& contract, const std::string& contract_hash, Metadata metadata,
-                       const WriteOptions& options) {
+inline void write_rows(const std::filesystem::path& path, const std::string& tensor, const std::vector<Index>& shape,
+                       std::span<const float> values, const std::vector<std::string>& ids, const std::string& contract,
+                       const std::string& contract_hash, Metadata metadata, const WriteOptions& options) {
   for (std::size_t i = 0; i < ids.size(); ++i)
-    if (ids[i].empty()) throw Error(ErrorKind::argument, "features.id", concat("row ", i, " has no identifier"), path.string());
+    if (ids[i].empty())
+      throw Error(ErrorKind::argument, "features.id", concat("row ", i, " has no identifier"), path.string());
   if (const auto twice = duplicate_id(ids, path.string())) throw *twice;
   metadata["braing3n.format"] = "1";
   metadata["braing3n.type"] = tensor;
@@ -85,26 +88,30 @@ inline void write_rows(const std::filesystem::path& path, const std::string& ten
 }  // namespace detail
 
 /// Throws Error: shape (values, ids or names that do not fit), argument (identifiers that are empty or repeat), file, environment.
-inline void write_feature_file(const std::filesystem::path& path, const FeatureTable& table, const WriteOptions& options = {}) {
-  const auto count = [](Index rows, Index columns) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns); };
+inline void write_feature_file(const std::filesystem::path& path, const FeatureTable& table,
+                               const WriteOptions& options = {}) {
+  const auto count = [](Index rows, Index columns) {
+    return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
+  };
   if (table.rows < 1 || table.columns < 1 || table.values.size() != count(table.rows, table.columns))
     throw Error(ErrorKind::shape, "features.shape",
-                concat("features (", table.rows, ", ", table.columns, ") want ", count(table.rows, table.columns), " values, came ",
-                       table.values.size()),
+                concat("features (", table.rows, ", ", table.columns, ") want ", count(table.rows, table.columns),
+                       " values, came ", table.values.size()),
                 path.string());
   if (!table.ids.empty() && static_cast<Index>(table.ids.size()) != table.rows)
-    throw Error(ErrorKind::shape, "features.ids", concat(table.rows, " rows of features, but ", table.ids.size(), " identifiers"),
-                path.string());
+    throw Error(ErrorKind::shape, "features.ids",
+                concat(table.rows, " rows of features, but ", table.ids.size(), " identifiers"), path.string());
   if (!table.column_names.empty() && static_cast<Index>(table.column_names.size()) != table.columns)
-    throw Error(ErrorKind::shape, "features.names", concat(table.columns, " features, but ", table.column_names.size(), " names"),
-                path.string());
+    throw Error(ErrorKind::shape, "features.names",
+                concat(table.columns, " features, but ", table.column_names.size(), " names"), path.string());
   Metadata names;
   if (!table.column_names.empty()) names["feature_names"] = Json(table.column_names).dump();
   std::vector<float> whole;  // with the offsets, which the file does not know
   if (!table.offset.empty())
     for (Index i = 0; i < table.rows; ++i)
       for (const double v : table.row_values(i)) whole.push_back(static_cast<float>(v));
-  detail::write_rows(path, "features", {table.rows, table.columns}, whole.empty() ? table.values : whole, table.ids, table.contract, table.contract_hash, std::move(names), options);
+  detail::write_rows(path, "features", {table.rows, table.columns}, whole.empty() ? table.values : whole, table.ids,
+                     table.contract, table.contract_hash, std::move(names), options);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

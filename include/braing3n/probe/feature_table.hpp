@@ -32,11 +32,11 @@ struct IdentifierColumn {
 struct FeatureTable {
   std::string path;
   Index rows = 0, columns = 0;
-  std::vector<float> values;              // (rows, columns), less the offset of the column
-  std::vector<double> offset;             // (columns): to be added to the values; empty: 0
-  std::vector<std::string> ids;           // empty: the file has none
-  std::string id_column;                  // where the ids come from; empty: from metadata
-  bool ids_are_subjects = false;          // ids name subjects, who may have several rows
+  std::vector<float> values;      // (rows, columns), less the offset of the column
+  std::vector<double> offset;     // (columns): to be added to the values; empty: 0
+  std::vector<std::string> ids;   // empty: the file has none
+  std::string id_column;          // where the ids come from; empty: from metadata
+  bool ids_are_subjects = false;  // ids name subjects, who may have several rows
   std::vector<IdentifierColumn> other_ids;
   std::vector<std::string> sessions;      // per row; empty: unknown
   std::vector<std::string> notes;         // sentences about columns that are no features
@@ -59,7 +59,8 @@ struct FeatureTable {
   }
   std::string id(Index row) const { return ids.empty() ? concat("row ", row) : ids[static_cast<std::size_t>(row)]; }
   std::string column(Index j) const {
-    return column_names.empty() ? concat("column ", j) : concat("column ", in_quotes(column_names[static_cast<std::size_t>(j)]));
+    return column_names.empty() ? concat("column ", j)
+                                : concat("column ", in_quotes(column_names[static_cast<std::size_t>(j)]));
   }
 };
 
@@ -68,8 +69,9 @@ inline std::optional<Error> duplicate_id(const std::vector<std::string>& ids, co
   std::unordered_map<std::string_view, std::size_t> seen;
   for (std::size_t i = 0; i < ids.size(); ++i)
     if (const auto [place, fresh] = seen.emplace(ids[i], i); !fresh)
-      return Error(ErrorKind::format, "features.duplicate",
-                   concat("the identifier ", in_quotes(ids[i]), " appears twice (rows ", place->second, " and ", i, ")"), path);
+      return Error(
+          ErrorKind::format, "features.duplicate",
+          concat("the identifier ", in_quotes(ids[i]), " appears twice (rows ", place->second, " and ", i, ")"), path);
   return std::nullopt;
 }
 inline std::optional<Error> duplicate_id(const FeatureTable& table) { return duplicate_id(table.ids, table.path); }
@@ -79,8 +81,8 @@ inline FeatureTable select_columns(const FeatureTable& table, const std::vector<
   std::unordered_map<std::string_view, std::size_t> place;
   for (std::size_t j = 0; j < table.column_names.size(); ++j)
     if (!place.emplace(table.column_names[j], j).second)
-      throw Error(ErrorKind::format, "features.names", concat("the feature ", in_quotes(table.column_names[j]), " appears twice"),
-                  table.path);
+      throw Error(ErrorKind::format, "features.names",
+                  concat("the feature ", in_quotes(table.column_names[j]), " appears twice"), table.path);
   std::vector<std::size_t> from;
   for (const std::string& name : names) {
     const auto found = place.find(name);
@@ -106,8 +108,8 @@ namespace detail {
 /// Throws Error (shape) unless shape is (rows, columns), neither 0.
 inline void set_shape(FeatureTable& table, const std::vector<Index>& shape) {
   if (shape.size() != 2)
-    throw Error(ErrorKind::shape, "features.rank", concat("features must be a matrix (rows, columns), came ", shape_text(shape)),
-                table.path);
+    throw Error(ErrorKind::shape, "features.rank",
+                concat("features must be a matrix (rows, columns), came ", shape_text(shape)), table.path);
   table.rows = shape[0];
   table.columns = shape[1];
   if (table.rows == 0 || table.columns == 0)
@@ -118,12 +120,14 @@ inline void set_shape(FeatureTable& table, const std::vector<Index>& shape) {
 /// Throws Error (format): a finite value beyond float32.
 inline void set_values(FeatureTable& table, std::span<const double> wide) {
   const auto d = static_cast<std::size_t>(table.columns);
-  std::vector<double> low(d, std::numeric_limits<double>::infinity()), high(d, -std::numeric_limits<double>::infinity()), offset(d, 0.0);
+  std::vector<double> low(d, std::numeric_limits<double>::infinity()),
+      high(d, -std::numeric_limits<double>::infinity()), offset(d, 0.0);
   for (std::size_t i = 0; i < wide.size(); ++i) {
     if (!std::isfinite(wide[i])) continue;
     if (std::abs(wide[i]) > static_cast<double>(std::numeric_limits<float>::max()))
       throw Error(ErrorKind::format, "features.range",
-                  concat(table.id(static_cast<Index>(i / d)), ", ", table.column(static_cast<Index>(i % d)), ": ", wide[i], " is beyond float32"),
+                  concat(table.id(static_cast<Index>(i / d)), ", ", table.column(static_cast<Index>(i % d)), ": ",
+                         wide[i], " is beyond float32"),
                   table.path);
     low[i % d] = std::min(low[i % d], wide[i]);
     high[i % d] = std::max(high[i % d], wide[i]);

@@ -32,7 +32,8 @@ inline void drop_non_finite(Pairing& pairing, std::span<const FeatureTable> tabl
       }
       if (first < 0) continue;
       bad[i] = 1;
-      if (++count <= 3) named += concat(count > 1 ? ", " : "", pairing.ids[i], " (", tables[t].column(first), " is ", row[first], ')');
+      if (++count <= 3)
+        named += concat(count > 1 ? ", " : "", pairing.ids[i], " (", tables[t].column(first), " is ", row[first], ')');
     }
     if (count == 0) continue;
     std::sort(cost.begin(), cost.end());
@@ -40,8 +41,10 @@ inline void drop_non_finite(Pairing& pairing, std::span<const FeatureTable> tabl
     for (std::size_t k = 0; k < std::min<std::size_t>(3, cost.size()) && cost[k].first < 0; ++k)
       worst += concat(k > 0 ? ", " : "", tables[t].column(cost[k].second), " (", -cost[k].first, " rows)");
     pairing.warnings.push_back(concat(tables[t].path, ": ", count,
-                                      count == 1 ? " row has features that are not numbers and is" : " rows have features that are not numbers and are",
-                                      " left out: ", named, count > 3 ? ", ..." : "", count > 3 ? "; most are lost by " + worst : std::string()));
+                                      count == 1 ? " row has features that are not numbers and is"
+                                                 : " rows have features that are not numbers and are",
+                                      " left out: ", named, count > 3 ? ", ..." : "",
+                                      count > 3 ? "; most are lost by " + worst : std::string()));
     columns += concat(columns.empty() ? "" : "; ", tables[t].path, ": most are lost by ", worst);
   }
   const auto keep = [&](auto& items) {
@@ -57,7 +60,8 @@ inline void drop_non_finite(Pairing& pairing, std::span<const FeatureTable> tabl
   keep(pairing.label_row);
   for (auto& rows : pairing.feature_row) keep(rows);
   if (pairing.ids.empty())
-    throw Error(ErrorKind::format, "probe.nonfinite", concat("no row is left: every row has a feature that is not a number; ", columns));
+    throw Error(ErrorKind::format, "probe.nonfinite",
+                concat("no row is left: every row has a feature that is not a number; ", columns));
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

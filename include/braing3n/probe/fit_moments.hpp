@@ -26,12 +26,14 @@ struct TrainingMoments {
 };
 
 template <class T>
-std::vector<TrainingMoments> training_moments(const Design<T, Cpu>& design, std::span<const FitProblem> problems, bool standardize) {
+std::vector<TrainingMoments> training_moments(const Design<T, Cpu>& design, std::span<const FitProblem> problems,
+                                              bool standardize) {
   const Index d = design.features(), columns = static_cast<Index>(problems.size());
   std::vector<double> sums(static_cast<std::size_t>(columns * d)), squares(sums.size());
   const auto mask = [&](Index, Index first, Index count, double* values) {
     for (Index r = 0; r < count; ++r)
-      for (Index f = 0; f < columns; ++f) values[r * columns + f] = problems[static_cast<std::size_t>(f)].trains(first + r) ? 1.0 : 0.0;
+      for (Index f = 0; f < columns; ++f)
+        values[r * columns + f] = problems[static_cast<std::size_t>(f)].trains(first + r) ? 1.0 : 0.0;
   };
   design.template sweep<double>(columns, nullptr, nullptr, sums.data(), mask);
   if (standardize) design.template sweep<double>(columns, nullptr, nullptr, squares.data(), mask, true);

@@ -52,7 +52,8 @@ class FoldBalancer {
  public:
   FoldBalancer(int folds, std::vector<double> class_totals)
       : folds_(static_cast<std::size_t>(folds)), classes_(class_totals.size()), totals_(std::move(class_totals)),
-        counts_(folds_ * classes_, 0.0), shares_(classes_ * folds_, 0.0), size_(folds_, 0.0), spread_(classes_, 0.0), trial_(classes_) {}
+        counts_(folds_ * classes_, 0.0), shares_(classes_ * folds_, 0.0), size_(folds_, 0.0), spread_(classes_, 0.0),
+        trial_(classes_) {}
 
   /// group: samples of the group per class. Returns its fold.
   int place(const double* group) {
@@ -61,7 +62,8 @@ class FoldBalancer {
     for (std::size_t f = 0; f < folds_; ++f) {
       const double spread = spread_with(f, group);
       // On a near-tie in spread the smaller fold wins, and its spread becomes the one to beat.
-      const bool close = std::abs(spread - best_spread) <= 1e-8 + 1e-5 * std::abs(best_spread) && std::isfinite(best_spread);
+      const bool close =
+          std::abs(spread - best_spread) <= 1e-8 + 1e-5 * std::abs(best_spread) && std::isfinite(best_spread);
       if (spread < best_spread || (close && size_[f] < best_size)) {
         best_spread = spread;
         best_size = size_[f];
@@ -83,7 +85,8 @@ class FoldBalancer {
   /// group does not have keep the deviation they had.
   double spread_with(std::size_t f, const double* group) {
     for (std::size_t c = 0; c < classes_; ++c)
-      trial_[c] = group[c] == 0.0 ? spread_[c] : spread_over_folds(c, f, (counts_[f * classes_ + c] + group[c]) / totals_[c]);
+      trial_[c] =
+          group[c] == 0.0 ? spread_[c] : spread_over_folds(c, f, (counts_[f * classes_ + c] + group[c]) / totals_[c]);
     return numpy_sum(trial_.data(), classes_) / static_cast<double>(classes_);
   }
 
@@ -100,7 +103,8 @@ class FoldBalancer {
   }
 
   std::size_t folds_, classes_;
-  std::vector<double> totals_, counts_, shares_, size_, spread_, trial_;  // counts (folds, classes), shares (classes, folds)
+  std::vector<double> totals_, counts_, shares_, size_, spread_,
+      trial_;  // counts (folds, classes), shares (classes, folds)
 };
 
 /// Ascending order of keys as numpy's argsort leaves it by default (without vector instructions): quicksort with the median of

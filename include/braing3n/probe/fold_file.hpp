@@ -21,8 +21,9 @@ inline std::string published_id(const std::string& id, const std::string& salt) 
   return salt.empty() ? id : sha256_hex(concat(salt, ':', id)).substr(0, 16);
 }
 
-inline void write_folds(const std::filesystem::path& path, const std::vector<std::string>& ids, const std::vector<TaskResult>& tasks,
-                        const std::string& salt = {}, const WriteOptions& options = {}) {
+inline void write_folds(const std::filesystem::path& path, const std::vector<std::string>& ids,
+                        const std::vector<TaskResult>& tasks, const std::string& salt = {},
+                        const WriteOptions& options = {}) {
   std::vector<std::string> header{"id"};
   std::vector<std::vector<std::string>> cells(ids.size());
   for (std::size_t i = 0; i < ids.size(); ++i) cells[i].push_back(published_id(ids[i], salt));
@@ -42,12 +43,14 @@ inline void write_folds(const std::filesystem::path& path, const std::vector<std
 class FoldFile {
  public:
   /// ids: of the rows of the panel. Throws Error (format): columns missing, an identifier twice, a cell that is no fold.
-  FoldFile(const std::filesystem::path& path, const std::vector<std::string>& ids, const std::string& salt = {}) : table_(path) {
+  FoldFile(const std::filesystem::path& path, const std::vector<std::string>& ids, const std::string& salt = {})
+      : table_(path) {
     const std::size_t id = table_.column("id");
     std::unordered_map<std::string, std::size_t> row_of;
     for (std::size_t r = 0; r < table_.rows(); ++r)
       if (!row_of.emplace(std::string(table_.cell(r, id)), r).second)
-        throw table_.error_at(r, "folds.duplicate", concat("the identifier ", in_quotes(table_.cell(r, id), 60), " appears twice"));
+        throw table_.error_at(r, "folds.duplicate",
+                              concat("the identifier ", in_quotes(table_.cell(r, id), 60), " appears twice"));
     std::size_t found = 0;
     for (const std::string& i : ids) {
       const auto at = row_of.find(published_id(i, salt));
@@ -55,7 +58,8 @@ class FoldFile {
       found += at != row_of.end();
     }
     if (found == 0)
-      throw Error(ErrorKind::format, "folds.ids", "no identifier of the fold file is among the rows; were they exported with another salt?",
+      throw Error(ErrorKind::format, "folds.ids",
+                  "no identifier of the fold file is among the rows; were they exported with another salt?",
                   table_.path());
   }
 

@@ -76,7 +76,8 @@ Encoded<Key> encode_sorted(std::span<const Key> items) {
   out.values.erase(std::unique(out.values.begin(), out.values.end()), out.values.end());
   out.codes.reserve(items.size());
   for (const Key& item : items)
-    out.codes.push_back(static_cast<std::int32_t>(std::lower_bound(out.values.begin(), out.values.end(), item) - out.values.begin()));
+    out.codes.push_back(
+        static_cast<std::int32_t>(std::lower_bound(out.values.begin(), out.values.end(), item) - out.values.begin()));
   return out;
 }
 
@@ -85,7 +86,8 @@ namespace detail {
 inline void check_folds(const char* op, int folds, std::size_t samples, std::size_t groups, Index distinct_groups) {
   if (folds < 2) fail(ErrorKind::argument, "folds.count", op, ": at least 2 folds are needed, got ", folds);
   if (samples == 0) fail(ErrorKind::argument, "folds.empty", op, ": there are no samples to split");
-  if (samples != groups) fail(ErrorKind::shape, "folds.length", op, ": ", samples, " samples, but ", groups, " group labels");
+  if (samples != groups)
+    fail(ErrorKind::shape, "folds.length", op, ": ", samples, " samples, but ", groups, " group labels");
   if (distinct_groups < folds)
     fail(ErrorKind::argument, "folds.groups", op, ": ", distinct_groups, " subjects cannot fill ", folds, " folds");
 }
@@ -109,11 +111,14 @@ inline Folds stratified_group_kfold(std::span<const std::int64_t> classes, std::
   }
   Folds out;
   out.folds = options.folds;
-  const double largest = *std::max_element(totals.begin(), totals.end()), smallest = *std::min_element(totals.begin(), totals.end());
+  const double largest = *std::max_element(totals.begin(), totals.end()),
+               smallest = *std::min_element(totals.begin(), totals.end());
   if (options.folds > largest)
-    fail(ErrorKind::argument, "folds.classes", "stratified folds: no class has ", options.folds, " samples; the largest has ", largest);
+    fail(ErrorKind::argument, "folds.classes", "stratified folds: no class has ", options.folds,
+         " samples; the largest has ", largest);
   if (options.folds > smallest)
-    out.warnings.push_back(concat("the smallest class has ", smallest, " samples for ", options.folds, " folds: some fold has none of it"));
+    out.warnings.push_back(concat("the smallest class has ", smallest, " samples for ", options.folds,
+                                  " folds: some fold has none of it"));
 
   // row[r]: the group whose counts stand in row r of the (possibly shuffled) table.
   std::vector<Index> row(n_groups);

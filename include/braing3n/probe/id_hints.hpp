@@ -26,7 +26,8 @@ inline std::string id_form(std::string_view id, IdForm form) {
   if (lower.size() > 2 && lower.ends_with(".0")) lower.resize(lower.size() - 2);
   if (form == IdForm::stem) {
     const std::size_t skip = lower.starts_with("sub_") ? 4 : 0;
-    const std::size_t end = std::min({lower.find('_', skip), lower.find('.', skip), lower.find("-ses", skip), lower.find('/', skip)});
+    const std::size_t end =
+        std::min({lower.find('_', skip), lower.find('.', skip), lower.find("-ses", skip), lower.find('/', skip)});
     lower = lower.substr(0, end);
   }
   std::string_view rest = lower;
@@ -60,10 +61,14 @@ inline std::string identifier_hint(std::span<const std::string> features, std::s
   using detail::IdForm;
   const auto words = [](IdForm form) {
     switch (form) {
-      case IdForm::letters: return "if capitals did not count";
-      case IdForm::plain: return "without prefix, separators and leading zeros";
-      case IdForm::stem: return "if only the subject counted, not the session or modality after it";
-      case IdForm::digits: return "if only their digits counted";
+      case IdForm::letters:
+        return "if capitals did not count";
+      case IdForm::plain:
+        return "without prefix, separators and leading zeros";
+      case IdForm::stem:
+        return "if only the subject counted, not the session or modality after it";
+      case IdForm::digits:
+        return "if only their digits counted";
     }
     return "";
   };
@@ -82,8 +87,8 @@ inline std::string identifier_hint(std::span<const std::string> features, std::s
       }
     }
     if (count == 0 || (form == IdForm::digits && 2 * count < features.size())) continue;
-    return concat("; ", in_quotes(*first, 60), " of the features and ", in_quotes(*second, 60), " of the labels would be one identifier ", words(form),
-                  " (", count, count == 1 ? " row)" : " rows)");
+    return concat("; ", in_quotes(*first, 60), " of the features and ", in_quotes(*second, 60),
+                  " of the labels would be one identifier ", words(form), " (", count, count == 1 ? " row)" : " rows)");
   }
   return {};
 }

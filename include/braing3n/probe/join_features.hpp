@@ -18,8 +18,9 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 struct JoinOptions {
-  bool by_order = false;    // parts without identifiers: row i with row i
-  bool keep_equal = false;  // a column that an earlier part has, name and values, stays under another name instead of being left out
+  bool by_order = false;  // parts without identifiers: row i with row i
+  bool keep_equal =
+      false;  // a column that an earlier part has, name and values, stays under another name instead of being left out
 };
 
 /// "a.csv+b.csv" as its parts, unless a file has this very name.
@@ -40,20 +41,25 @@ inline std::string original_column_name(const std::string& name) {
   const std::size_t open = name.rfind(" (");
   if (open == std::string::npos || open + 3 > name.size() || name.back() != ')') return name;
   const std::string_view inside = std::string_view(name).substr(open + 2, name.size() - open - 3);
-  return !inside.empty() && inside.find_first_not_of("0123456789") == std::string_view::npos ? name.substr(0, open) : name;
+  return !inside.empty() && inside.find_first_not_of("0123456789") == std::string_view::npos ? name.substr(0, open)
+                                                                                             : name;
 }
 
 namespace detail {
 
 /// Row of the part for every row of the first table (-1: none).
-inline std::vector<Index> rows_of_part(const FeatureTable& first, const FeatureTable& part, const JoinOptions& options) {
+inline std::vector<Index> rows_of_part(const FeatureTable& first, const FeatureTable& part,
+                                       const JoinOptions& options) {
   std::vector<Index> out(static_cast<std::size_t>(first.rows), -1);
   if (first.ids.empty() || part.ids.empty()) {
     const FeatureTable& nameless = first.ids.empty() ? first : part;
     if (!options.by_order)
-      throw Error(ErrorKind::format, "pair.order", "the features have no identifiers, so they cannot be joined with those of another file", nameless.path);
+      throw Error(ErrorKind::format, "pair.order",
+                  "the features have no identifiers, so they cannot be joined with those of another file",
+                  nameless.path);
     if (first.rows != part.rows)
-      throw Error(ErrorKind::shape, "pair.rows", concat(part.rows, " rows, but ", first.rows, " in ", first.path), part.path);
+      throw Error(ErrorKind::shape, "pair.rows", concat(part.rows, " rows, but ", first.rows, " in ", first.path),
+                  part.path);
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<Index>(i);
     return out;
   }
@@ -72,7 +78,9 @@ inline std::vector<Index> rows_of_part(const FeatureTable& first, const FeatureT
   consider(part.ids);
   for (const IdentifierColumn& other : part.other_ids) consider(other.values);
   if (best == nullptr)
-    throw Error(ErrorKind::format, "join.none", concat("no identifier is in ", first.path, " too (the first is ", in_quotes(part.ids[0], 60), ')', identifier_hint(part.ids, first.ids)),
+    throw Error(ErrorKind::format, "join.none",
+                concat("no identifier is in ", first.path, " too (the first is ", in_quotes(part.ids[0], 60), ')',
+                       identifier_hint(part.ids, first.ids)),
                 part.path);
   if (const auto twice = duplicate_id(*best, part.path)) throw *twice;
   std::unordered_map<std::string_view, Index> place;
@@ -115,7 +123,9 @@ inline FeatureTable join_features(std::span<const FeatureTable> parts, const Joi
     else lost.push_back(in_quotes(parts[0].ids[static_cast<std::size_t>(i)], 60));
   }
   if (!lost.empty())
-    out.notes.push_back(concat(out.path, ": ", lost.size(), " rows of the first file are not in all of them and are left out: ", lost[0], lost.size() > 1 ? ", ..." : ""));
+    out.notes.push_back(concat(out.path, ": ", lost.size(),
+                               " rows of the first file are not in all of them and are left out: ", lost[0],
+                               lost.size() > 1 ? ", ..." : ""));
   struct Source {
     std::size_t part;
     Index column;
@@ -126,14 +136,18 @@ inline FeatureTable join_features(std::span<const FeatureTable> parts, const Joi
   const auto value = [&](const Source& s, Index i) {
     const Index row = rows[s.part][static_cast<std::size_t>(i)];
     const FeatureTable& t = parts[s.part];
-    return static_cast<double>(t.values[static_cast<std::size_t>(row * t.columns + s.column)]) + (t.offset.empty() ? 0.0 : t.offset[static_cast<std::size_t>(s.column)]);
+    return static_cast<double>(t.values[static_cast<std::size_t>(row * t.columns + s.column)]) +
+           (t.offset.empty() ? 0.0 : t.offset[static_cast<std::size_t>(s.column)]);
   };
   for (std::size_t p = 0; p < parts.size(); ++p)
     for (Index j = 0; j < parts[p].columns; ++j) {
       const Source source{p, j};
-      std::string name = parts[p].column_names.empty() ? concat(std::filesystem::path(parts[p].path).stem().string(), ':', j) : parts[p].column_names[static_cast<std::size_t>(j)];
+      std::string name = parts[p].column_names.empty()
+                             ? concat(std::filesystem::path(parts[p].path).stem().string(), ':', j)
+                             : parts[p].column_names[static_cast<std::size_t>(j)];
       if (taken.contains(name)) {
-        const auto at = static_cast<std::size_t>(std::find(out.column_names.begin(), out.column_names.end(), name) - out.column_names.begin());
+        const auto at = static_cast<std::size_t>(std::find(out.column_names.begin(), out.column_names.end(), name) -
+                                                 out.column_names.begin());
         const bool equal = std::all_of(kept.begin(), kept.end(), [&](Index i) {
           const double a = value(sources[at], i), b = value(source, i);
           return a == b || (std::isnan(a) && std::isnan(b));

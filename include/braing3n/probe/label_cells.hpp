@@ -58,7 +58,8 @@ inline std::optional<std::size_t> find_sentinel(std::span<const double> values) 
 
 /// The rows among `rows` whose cells stop the column from being numbers; empty where the column is one of classes. A column is meant to be
 /// numbers when it is called an age, or when most of its cells are numbers or failed to be (a decimal comma, a date, 034Y).
-inline std::vector<std::size_t> cells_that_are_no_number(const CsvTable& table, std::size_t column, std::span<const std::size_t> rows) {
+inline std::vector<std::size_t> cells_that_are_no_number(const CsvTable& table, std::size_t column,
+                                                         std::span<const std::size_t> rows) {
   std::vector<std::size_t> wrong;
   std::size_t meant = 0;
   std::set<std::string_view> values;
@@ -80,22 +81,28 @@ inline std::vector<std::size_t> cells_that_are_no_number(const CsvTable& table, 
 
 /// Throws Error (format) for a target that no row can have: an age outside the range of ages, a number that stands for a missing value.
 /// values: of `rows`, in order.
-inline void check_targets(const CsvTable& table, std::size_t column, std::span<const std::size_t> rows, std::span<const double> values) {
-  const auto at = [&](std::size_t i) { return concat("line ", table.line(rows[i]), ": column ", in_quotes(table.header()[column]), ": "); };
+inline void check_targets(const CsvTable& table, std::size_t column, std::span<const std::size_t> rows,
+                          std::span<const double> values) {
+  const auto at = [&](std::size_t i) {
+    return concat("line ", table.line(rows[i]), ": column ", in_quotes(table.header()[column]), ": ");
+  };
   const auto count = [&](double value) { return std::count(values.begin(), values.end(), value); };
   if (const auto i = find_sentinel(values)) {
     double low = HUGE_VAL, high = -HUGE_VAL;
     for (const double v : values)
       if (!detail::usual_sentinel(v)) low = std::min(low, v), high = std::max(high, v);
     throw Error(ErrorKind::format, "labels.sentinel",
-                concat(at(*i), "got ", values[*i], " (", count(values[*i]), count(values[*i]) == 1 ? " cell" : " cells", "), which usually stands for a missing value; the others are ", low, " to ",
-                       high, ". Leave such cells empty, or state ", values[*i], " as missing"),
+                concat(at(*i), "got ", values[*i], " (", count(values[*i]), count(values[*i]) == 1 ? " cell" : " cells",
+                       "), which usually stands for a missing value; the others are ", low, " to ", high,
+                       ". Leave such cells empty, or state ", values[*i], " as missing"),
                 table.path());
   }
   if (!is_age_in_years(table.header()[column])) return;
   for (std::size_t i = 0; i < values.size(); ++i)
     if (values[i] < lowest_age || values[i] > highest_age)
-      throw Error(ErrorKind::format, "labels.age", concat(at(i), "expected an age in years from ", lowest_age, " to ", highest_age, ", got ", values[i]), table.path());
+      throw Error(ErrorKind::format, "labels.age",
+                  concat(at(i), "expected an age in years from ", lowest_age, " to ", highest_age, ", got ", values[i]),
+                  table.path());
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

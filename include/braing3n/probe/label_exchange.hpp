@@ -105,7 +105,8 @@ class LabelDealer {
   void for_each_group(F&& f) const {
     for (std::size_t begin = 0; begin < order_.size();) {
       std::size_t end = begin;
-      while (end < order_.size() && (rule_ == LabelExchange::subjects || size(order_[end]) == size(order_[begin]))) ++end;
+      while (end < order_.size() && (rule_ == LabelExchange::subjects || size(order_[end]) == size(order_[begin])))
+        ++end;
       f(begin, end);
       begin = end;
     }

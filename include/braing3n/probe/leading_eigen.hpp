@@ -8,14 +8,14 @@
 
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/base/philox.hpp"
-#include "braing3n/ops/matmul.hpp"
 #include "braing3n/linalg/symmetric_eigen.hpp"
+#include "braing3n/ops/matmul.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
 struct LeadingEigen {
-  std::vector<double> values;    // (k) descending
-  Tensor<double, Cpu> vectors;   // (k, n), one per row; the largest entry of each is positive
+  std::vector<double> values;   // (k) descending
+  Tensor<double, Cpu> vectors;  // (k, n), one per row; the largest entry of each is positive
 };
 
 namespace detail {
@@ -70,15 +70,19 @@ LeadingEigen leading_eigen(Context<Cpu>& ctx, Index n, Index k, Apply&& apply, c
       const Tensor<double, Cpu> small = matmul_forward(y, q, {.transpose_b = true});
       std::vector<double> ritz(static_cast<std::size_t>(block * block));
       for (Index i = 0; i < block; ++i)
-        for (Index j = 0; j < block; ++j) ritz[static_cast<std::size_t>(i * block + j)] = 0.5 * (small.data()[i * block + j] + small.data()[j * block + i]);
+        for (Index j = 0; j < block; ++j)
+          ritz[static_cast<std::size_t>(i * block + j)] =
+              0.5 * (small.data()[i * block + j] + small.data()[j * block + i]);
       const SymmetricEigen e = symmetric_eigen(ritz, block);
       Tensor<double, Cpu> turn(ctx, {block, block});
       for (Index r = 0; r < block; ++r)
-        for (Index c = 0; c < block; ++c) turn.data()[r * block + c] = e.vectors[static_cast<std::size_t>(c * block + block - 1 - r)];
+        for (Index c = 0; c < block; ++c)
+          turn.data()[r * block + c] = e.vectors[static_cast<std::size_t>(c * block + block - 1 - r)];
       std::vector<double> values;
       for (Index r = 0; r < k; ++r) values.push_back(e.values[static_cast<std::size_t>(block - 1 - r)]);
       double change = 0;
-      for (std::size_t r = 0; r < values.size() && !last.empty(); ++r) change = std::max(change, std::abs(values[r] - last[r]));
+      for (std::size_t r = 0; r < values.size() && !last.empty(); ++r)
+        change = std::max(change, std::abs(values[r] - last[r]));
       const bool settled = !last.empty() && change <= options.tolerance * std::max(values.front(), 1e-300);
       last = values;
       if (settled || block == n || final) {
@@ -103,7 +107,8 @@ LeadingEigen leading_eigen(Context<Cpu>& ctx, Index n, Index k, Apply&& apply, c
 
 /// a (n, n) symmetric, positive semi-definite; 1 <= k <= n. Errors: shape, k out of range.
 inline LeadingEigen leading_eigen(Context<Cpu>& ctx, const Tensor<double, Cpu>& a, Index k) {
-  if (a.rank() != 2 || a.dim(0) != a.dim(1)) fail(ErrorKind::shape, "leading_eigen.shape", "leading eigenvectors: the matrix has shape ", a.shape());
+  if (a.rank() != 2 || a.dim(0) != a.dim(1))
+    fail(ErrorKind::shape, "leading_eigen.shape", "leading eigenvectors: the matrix has shape ", a.shape());
   return leading_eigen(ctx, a.dim(0), k, [&](const Tensor<double, Cpu>& q) { return matmul_forward(q, a); });
 }
 

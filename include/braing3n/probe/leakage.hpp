@@ -47,7 +47,8 @@ inline std::vector<Leak> find_label_conflicts(const TaskResult& task, const std:
   std::vector<Leak> out;
   for (const auto& [subject, found] : classes) {
     if (found.size() < 2) continue;
-    const std::string list = joined(found, ", ", [&](std::int32_t c) { return task.task.classes[static_cast<std::size_t>(c)]; });
+    const std::string list =
+        joined(found, ", ", [&](std::int32_t c) { return task.task.classes[static_cast<std::size_t>(c)]; });
     out.push_back({"label_conflict", concat("subject ", in_quotes(subject_names[static_cast<std::size_t>(subject)]),
                                             " has more than one value of ", task.task.task.column, ": ", list)});
   }
@@ -59,13 +60,14 @@ inline std::vector<Leak> find_split_subjects(const TaskResult& task, const std::
                                              const std::vector<std::string>& subject_names) {
   std::map<std::int32_t, std::set<std::int32_t>> folds;
   for (std::size_t k = 0; k < task.sample.size(); ++k)
-    if (const std::int32_t f = fold[static_cast<std::size_t>(task.sample[k])]; f >= 0) folds[task.predictions.subject[k]].insert(f);
+    if (const std::int32_t f = fold[static_cast<std::size_t>(task.sample[k])]; f >= 0)
+      folds[task.predictions.subject[k]].insert(f);
   std::vector<Leak> out;
   for (const auto& [subject, found] : folds)
     if (found.size() > 1)
-      out.push_back(
-          {"same_subject", concat("task ", task.task.task.text, ": subject ", in_quotes(subject_names[static_cast<std::size_t>(subject)]),
-                                  " is in ", found.size(), " folds")});
+      out.push_back({"same_subject", concat("task ", task.task.task.text, ": subject ",
+                                            in_quotes(subject_names[static_cast<std::size_t>(subject)]), " is in ",
+                                            found.size(), " folds")});
   return out;
 }
 
@@ -73,7 +75,8 @@ inline std::vector<Leak> find_split_subjects(const TaskResult& task, const std::
 /// every row, when known, to say whether the copies belong to one person.
 template <class T>
 std::vector<Leak> find_copies(FeatureView<T> x, std::span<const Index> row, const std::vector<std::string>& ids,
-                              const std::vector<std::string>& hash = {}, const std::vector<std::int32_t>& subject = {}) {
+                              const std::vector<std::string>& hash = {},
+                              const std::vector<std::int32_t>& subject = {}) {
   std::vector<Leak> out;
   const auto whose = [&](std::size_t a, std::size_t b) {
     return subject.empty() ? "" : subject[a] == subject[b] ? ", of one person," : ", of different people,";
@@ -81,7 +84,8 @@ std::vector<Leak> find_copies(FeatureView<T> x, std::span<const Index> row, cons
   const auto at = [&](std::size_t i) { return x.data + (row.empty() ? static_cast<Index>(i) : row[i]) * x.features; };
   std::unordered_map<std::string_view, std::size_t> by_features, by_hash;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    const std::string_view bytes(reinterpret_cast<const char*>(at(i)), static_cast<std::size_t>(x.features) * sizeof(T));
+    const std::string_view bytes(reinterpret_cast<const char*>(at(i)),
+                                 static_cast<std::size_t>(x.features) * sizeof(T));
     if (const auto [place, fresh] = by_features.emplace(bytes, i); !fresh)
       out.push_back({"copied_volume",
                      concat(in_quotes(ids[place->second]), " and ", in_quotes(ids[i]), whose(place->second, i),
@@ -89,18 +93,19 @@ std::vector<Leak> find_copies(FeatureView<T> x, std::span<const Index> row, cons
                      static_cast<Index>(place->second), static_cast<Index>(i)});
     if (!hash.empty() && !hash[i].empty())
       if (const auto [place, fresh] = by_hash.emplace(hash[i], i); !fresh)
-        out.push_back(
-            {"copied_volume",
-             concat(in_quotes(ids[place->second]), " and ", in_quotes(ids[i]), whose(place->second, i), " have the same content hash"),
-             static_cast<Index>(place->second), static_cast<Index>(i)});
+        out.push_back({"copied_volume",
+                       concat(in_quotes(ids[place->second]), " and ", in_quotes(ids[i]), whose(place->second, i),
+                              " have the same content hash"),
+                       static_cast<Index>(place->second), static_cast<Index>(i)});
   }
   return out;
 }
 
 /// Rows of different people (and, where cohorts are given, of different cohorts) that lie too close together.
 template <class T>
-std::vector<Leak> find_near_duplicates(Context<Cpu>& ctx, FeatureView<T> x, std::span<const Index> row, const std::vector<std::string>& ids,
-                                       const std::vector<std::int32_t>& subject, const std::vector<std::int32_t>& cohort = {},
+std::vector<Leak> find_near_duplicates(Context<Cpu>& ctx, FeatureView<T> x, std::span<const Index> row,
+                                       const std::vector<std::string>& ids, const std::vector<std::int32_t>& subject,
+                                       const std::vector<std::int32_t>& cohort = {},
                                        const LeakageOptions& options = {}) {
   const Design<T, Cpu> design(ctx, x, {row.begin(), row.end()});
   const Index n = design.rows(), d = design.features();
@@ -117,15 +122,17 @@ std::vector<Leak> find_near_duplicates(Context<Cpu>& ctx, FeatureView<T> x, std:
         directions[static_cast<std::size_t>(k * d + j)] =
             static_cast<float>(rng.normal(static_cast<std::uint64_t>(j)) / std::sqrt(static_cast<double>(width)));
     });
-    design.template sweep<float>(width, directions.data(), nullptr, nullptr, [&](Index, Index first, Index count, float* v) {
-      std::copy_n(v, count * width, z.data() + first * width);
-    });
+    design.template sweep<float>(
+        width, directions.data(), nullptr, nullptr,
+        [&](Index, Index first, Index count, float* v) { std::copy_n(v, count * width, z.data() + first * width); });
   } else {
-    ctx.parallel_range(n, 64, [&](Index begin, Index end) { design.load(begin, end - begin, z.data() + begin * width); });
+    ctx.parallel_range(n, 64,
+                       [&](Index begin, Index end) { design.load(begin, end - begin, z.data() + begin * width); });
   }
   for (Index i = 0; i < n; ++i) {
     double sum = 0;
-    for (Index k = 0; k < width; ++k) sum += std::pow(static_cast<double>(z[static_cast<std::size_t>(i * width + k)]), 2);
+    for (Index k = 0; k < width; ++k)
+      sum += std::pow(static_cast<double>(z[static_cast<std::size_t>(i * width + k)]), 2);
     norm[static_cast<std::size_t>(i)] = static_cast<float>(sum);
   }
   // Squared distances of a block of rows to all rows, one block of columns at a time.
@@ -185,7 +192,8 @@ std::vector<Leak> find_near_duplicates(Context<Cpu>& ctx, FeatureView<T> x, std:
   const double usual = quantile(std::move(first_distance), 0.5), typical_spread = quantile(std::move(spread), 0.5);
   if (!(usual > 0) || !(typical_spread > 0)) return {};
   const double dimensions = std::log(2.0) / typical_spread, chance = 0.02;  // expected number of false findings
-  const double most_ratio = std::min(options.ratio, std::pow(chance / (static_cast<double>(n) * std::log(2.0)), 1.0 / dimensions));
+  const double most_ratio =
+      std::min(options.ratio, std::pow(chance / (static_cast<double>(n) * std::log(2.0)), 1.0 / dimensions));
   // Projected squared distances scatter by some 12 %, hence the margin.
   const float limit = static_cast<float>(usual * most_ratio * most_ratio * (projected ? 2.0 : 1.0));
   std::mutex mutex;
@@ -207,11 +215,12 @@ std::vector<Leak> find_near_duplicates(Context<Cpu>& ctx, FeatureView<T> x, std:
     for (std::size_t k = 0; k < first.size(); ++k) exact += (first[k] - second[k]) * (first[k] - second[k]);
     const double ratio = std::sqrt(exact / usual);
     if (ratio >= most_ratio || static_cast<Index>(out.size()) >= options.most) continue;
-    out.push_back({"near_duplicate",
-                   concat(in_quotes(ids[static_cast<std::size_t>(i)]), " and ", in_quotes(ids[static_cast<std::size_t>(j)]),
-                          ": different people", cohort.empty() ? "" : " of different cohorts", ", but ", std::round(1000 * ratio) / 1000,
-                          " of the usual distance between people apart"),
-                   i, j});
+    out.push_back(
+        {"near_duplicate",
+         concat(in_quotes(ids[static_cast<std::size_t>(i)]), " and ", in_quotes(ids[static_cast<std::size_t>(j)]),
+                ": different people", cohort.empty() ? "" : " of different cohorts", ", but ",
+                std::round(1000 * ratio) / 1000, " of the usual distance between people apart"),
+         i, j});
   }
   return out;
 }
@@ -227,8 +236,9 @@ struct LeakageRows {
 
 /// All searches: people with two labels and people in two folds of the tasks, copies, near-duplicates. x and row as in Panel::run.
 template <class T>
-std::vector<Leak> check_leakage(Context<Cpu>& ctx, FeatureView<T> x, std::span<const Index> row, const LeakageRows& rows,
-                                std::span<const TaskResult> tasks = {}, const LeakageOptions& options = {}) {
+std::vector<Leak> check_leakage(Context<Cpu>& ctx, FeatureView<T> x, std::span<const Index> row,
+                                const LeakageRows& rows, std::span<const TaskResult> tasks = {},
+                                const LeakageOptions& options = {}) {
   std::vector<Leak> out;
   const auto add = [&](std::vector<Leak> found) {
     out.insert(out.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
@@ -247,7 +257,8 @@ std::vector<Leak> check_leakage(Context<Cpu>& ctx, FeatureView<T> x, std::span<c
 
 #ifdef BRAING3N_COMPILED
 extern template std::vector<Leak> find_near_duplicates(Context<Cpu>&, FeatureView<float>, std::span<const Index>,
-                                                       const std::vector<std::string>&, const std::vector<std::int32_t>&,
+                                                       const std::vector<std::string>&,
+                                                       const std::vector<std::int32_t>&,
                                                        const std::vector<std::int32_t>&, const LeakageOptions&);
 #endif
 

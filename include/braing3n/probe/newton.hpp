@@ -52,8 +52,8 @@ class NewtonSolver<T, Cpu> {
   /// source + length * step (or source alone) of all active fits, as weights (columns, features) in the units of the design and
   /// the intercepts that go with them.
   template <class P>
-  void compose(const std::vector<State*>& active, const std::vector<double> State::*source, bool stepped, std::vector<P>& weights,
-               std::vector<P>& bias) const {
+  void compose(const std::vector<State*>& active, const std::vector<double> State::* source, bool stepped,
+               std::vector<P>& weights, std::vector<P>& bias) const {
     const Index d = design_->features(), columns = outputs_of(active);
     weights.resize(static_cast<std::size_t>(columns * d));
     bias.resize(static_cast<std::size_t>(columns));
@@ -131,7 +131,8 @@ std::vector<LinearFit> NewtonSolver<T, Cpu>::solve(std::span<const FitProblem> p
 template <class T>
 std::vector<LinearFit> NewtonSolver<T, Cpu>::solve_batch(std::span<const FitProblem> problems) {
   if (!preconditioner_) preconditioner_.emplace(*design_);
-  const std::vector<detail::TrainingMoments> moments = detail::training_moments(*design_, problems, options_.standardize);
+  const std::vector<detail::TrainingMoments> moments =
+      detail::training_moments(*design_, problems, options_.standardize);
   std::vector<State> states;
   states.reserve(problems.size());
   for (std::size_t f = 0; f < problems.size(); ++f) {
@@ -174,8 +175,8 @@ void NewtonSolver<T, Cpu>::gradient_pass(const std::vector<State*>& active) {
                                     for (std::size_t f = 0; f < active.size(); ++f) {
                                       State& s = *active[f];
                                       for (Index r = 0; r < count; ++r)
-                                        detail::residual_row(*s.problem, first + r, values + r * columns + column, s.curvature,
-                                                             sums[static_cast<std::size_t>(chunk)][f]);
+                                        detail::residual_row(*s.problem, first + r, values + r * columns + column,
+                                                             s.curvature, sums[static_cast<std::size_t>(chunk)][f]);
                                       column += s.problem->outputs;
                                     }
                                   });
@@ -190,7 +191,8 @@ void NewtonSolver<T, Cpu>::gradient_pass(const std::vector<State*>& active) {
       double* g = s.trial_g.data() + k * (d + 1);
       s.moments->to_fit_units(back.data() + column * d, total.residual[static_cast<std::size_t>(k)], g);
       for (Index j = 0; j < d; ++j) {
-        const double w = s.w[static_cast<std::size_t>(k * (d + 1) + j)] + s.length * s.step[static_cast<std::size_t>(k * (d + 1) + j)];
+        const double w = s.w[static_cast<std::size_t>(k * (d + 1) + j)] +
+                         s.length * s.step[static_cast<std::size_t>(k * (d + 1) + j)];
         g[j] += s.problem->penalty * w;
         s.trial_loss += 0.5 * s.problem->penalty * w * w;
       }
@@ -211,15 +213,16 @@ void NewtonSolver<T, Cpu>::product_pass(const std::vector<State*>& active) {
   std::vector<std::vector<double>> sums(static_cast<std::size_t>(design_->chunks()),
                                         std::vector<double>(static_cast<std::size_t>(columns), 0.0));
   std::vector<double> back(weights.size());
-  design_->template sweep<T>(columns, weights.data(), bias.data(), back.data(), [&](Index chunk, Index first, Index count, T* values) {
-    double* sum = sums[static_cast<std::size_t>(chunk)].data();
-    Index column = 0;
-    for (const State* s : active) {
-      for (Index r = 0; r < count; ++r)
-        detail::curvature_row(*s->problem, first + r, values + r * columns + column, s->curvature, sum + column);
-      column += s->problem->outputs;
-    }
-  });
+  design_->template sweep<T>(
+      columns, weights.data(), bias.data(), back.data(), [&](Index chunk, Index first, Index count, T* values) {
+        double* sum = sums[static_cast<std::size_t>(chunk)].data();
+        Index column = 0;
+        for (const State* s : active) {
+          for (Index r = 0; r < count; ++r)
+            detail::curvature_row(*s->problem, first + r, values + r * columns + column, s->curvature, sum + column);
+          column += s->problem->outputs;
+        }
+      });
   for (std::size_t c = 1; c < sums.size(); ++c)
     for (std::size_t j = 0; j < sums[c].size(); ++j) sums[0][j] += sums[c][j];
   std::vector<Index> first_column;
@@ -242,7 +245,8 @@ void NewtonSolver<T, Cpu>::product_pass(const std::vector<State*>& active) {
   for (State* s : active)
     if (s->wants == Wants::product) going.push_back(s);
   precondition(going);
-  design_->context().parallel(static_cast<Index>(going.size()), [&](Index f) { going[static_cast<std::size_t>(f)]->turn(); });
+  design_->context().parallel(static_cast<Index>(going.size()),
+                              [&](Index f) { going[static_cast<std::size_t>(f)]->turn(); });
 }
 
 /// z = M^-1 r for all active fits.

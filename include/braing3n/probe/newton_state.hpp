@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "braing3n/probe/fit_moments.hpp"
 #include "braing3n/linalg/symmetric_eigen.hpp"
+#include "braing3n/probe/fit_moments.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::detail {
 
@@ -41,7 +41,8 @@ struct NewtonState {
   bool started = false;
   LinearFit fit;
 
-  NewtonState(const FitProblem& asked, const TrainingMoments& training, Index rows) : problem(&asked), moments(&training) {
+  NewtonState(const FitProblem& asked, const TrainingMoments& training, Index rows)
+      : problem(&asked), moments(&training) {
     const std::size_t size = static_cast<std::size_t>(asked.outputs) * (training.mean.size() + 1);
     for (auto* v : {&w, &step, &g, &trial_g, &r, &z, &p, &hp}) v->assign(size, 0.0);
     if (asked.loss == Loss::squared) w.back() = training.target_mean;

@@ -20,7 +20,8 @@ namespace braing3n::inline BRAING3N_ABI {
 class Panel {
  public:
   /// tasks: resolved on the rows of the panel. subject: person of each row.
-  Panel(std::vector<ResolvedTask> tasks, std::vector<std::int32_t> subject, PanelOptions options, const ImportedFolds& imported = {})
+  Panel(std::vector<ResolvedTask> tasks, std::vector<std::int32_t> subject, PanelOptions options,
+        const ImportedFolds& imported = {})
       : options_(std::move(options)), subject_(std::move(subject)) {
     for (ResolvedTask& task : tasks) prepared_.push_back(prepare_task(std::move(task), subject_, options_, imported));
   }
@@ -41,11 +42,13 @@ class Panel {
                                  const std::vector<TaskResult>& results) const;
 
  private:
-  SolverOptions solver_options() const { return {.tolerance = options_.tolerance, .standardize = options_.standardize}; }
+  SolverOptions solver_options() const {
+    return {.tolerance = options_.tolerance, .standardize = options_.standardize};
+  }
 
   template <class T>
-  void run_group(Context<Cpu>& ctx, FeatureView<T> features, std::span<const Index> row, const std::vector<std::size_t>& group,
-                 std::vector<TaskResult>& results) const;
+  void run_group(Context<Cpu>& ctx, FeatureView<T> features, std::span<const Index> row,
+                 const std::vector<std::size_t>& group, std::vector<TaskResult>& results) const;
 
   PanelOptions options_;
   std::vector<std::int32_t> subject_;
@@ -106,7 +109,8 @@ std::vector<LinearFit> Panel::fit_all(Context<Cpu>& ctx, FeatureView<T> features
       std::sort(penalties.begin(), penalties.end());
       p.penalty = penalties[penalties.size() / 2];
       p.held_out = std::numeric_limits<std::int32_t>::max();
-      p.class_weight = detail::training_weights(r, rows.tasks[t], rows.tasks[t].fold, p.held_out, options_.class_weight);
+      p.class_weight =
+          detail::training_weights(r, rows.tasks[t], rows.tasks[t].fold, p.held_out, options_.class_weight);
       problems.push_back(std::move(p));
       owner.push_back(group[t]);
     }
@@ -117,8 +121,8 @@ std::vector<LinearFit> Panel::fit_all(Context<Cpu>& ctx, FeatureView<T> features
 }
 
 template <class T>
-void Panel::run_group(Context<Cpu>& ctx, FeatureView<T> features, std::span<const Index> row, const std::vector<std::size_t>& group,
-                      std::vector<TaskResult>& results) const {
+void Panel::run_group(Context<Cpu>& ctx, FeatureView<T> features, std::span<const Index> row,
+                      const std::vector<std::size_t>& group, std::vector<TaskResult>& results) const {
   const detail::GroupRows rows = detail::gather_rows(prepared_, group, subject_.size(), row);
   const Design<T, Cpu> design(ctx, features, rows.feature_row, options_.standardize);
   std::vector<std::vector<double>> values(group.size());
@@ -136,11 +140,12 @@ void Panel::run_group(Context<Cpu>& ctx, FeatureView<T> features, std::span<cons
       std::vector<FitProblem> own;
       try {
         for (p.held_out = 0; p.held_out < folds; ++p.held_out) {
-          p.class_weight = detail::training_weights(r, rows.tasks[t], rows.tasks[t].fold, p.held_out, options_.class_weight);
+          p.class_weight =
+              detail::training_weights(r, rows.tasks[t], rows.tasks[t].fold, p.held_out, options_.class_weight);
           own.push_back(p);
           if (options_.select)
-            own.back().penalty =
-                detail::select_penalty(design, solver, std::span<const std::int32_t>(subject_), rows, rows.tasks[t], r, p, options_);
+            own.back().penalty = detail::select_penalty(design, solver, std::span<const std::int32_t>(subject_), rows,
+                                                        rows.tasks[t], r, p, options_);
         }
       } catch (const Error& e) {  // the training rows of a fold cannot be split again
         r.error = concat("choosing the penalty by inner folds: ", e.what());
@@ -152,9 +157,9 @@ void Panel::run_group(Context<Cpu>& ctx, FeatureView<T> features, std::span<cons
     fits = solver.solve(problems);
   }
   for (std::size_t k = 0; k < fits.size(); ++k)
-    results[group[owner[k]]].fits.push_back({problems[k].penalty,
-                                             fits[k].gradient_at_zero > 0 ? fits[k].gradient / fits[k].gradient_at_zero : 0.0,
-                                             fits[k].iterations, fits[k].products, fits[k].converged});
+    results[group[owner[k]]].fits.push_back(
+        {problems[k].penalty, fits[k].gradient_at_zero > 0 ? fits[k].gradient / fits[k].gradient_at_zero : 0.0,
+         fits[k].iterations, fits[k].products, fits[k].converged});
   for (std::size_t t = 0; t < group.size(); ++t) {
     if (results[group[t]].ok()) detail::collect_predictions(results[group[t]], rows, values[t]);
     values[t] = {};

@@ -44,7 +44,8 @@ inline Json to_json(const TaskResult& r, const std::vector<ConfoundScore>& confo
     std::vector<Index> count(r.task.classes.size(), 0);
     for (std::int32_t y : r.predictions.label) ++count[static_cast<std::size_t>(y)];
     json["classes"] = Json::array();
-    for (std::size_t k = 0; k < count.size(); ++k) json["classes"].push_back({{"value", r.task.classes[k]}, {"n", count[k]}});
+    for (std::size_t k = 0; k < count.size(); ++k)
+      json["classes"].push_back({{"value", r.task.classes[k]}, {"n", count[k]}});
   }
   for (const Score& s : r.scores.scores) {
     Json folds = Json::array();
@@ -67,7 +68,8 @@ inline Json to_json(const TaskResult& r, const std::vector<ConfoundScore>& confo
   json["confounds"] = Json::array();
   for (const ConfoundScore& c : confounds) {
     Json sites = Json::array();
-    for (const SiteScore& s : c.sites) sites.push_back({{"value", s.value}, {"n", s.rows}, {"score", json_number(s.score)}});
+    for (const SiteScore& s : c.sites)
+      sites.push_back({{"value", s.value}, {"n", s.rows}, {"score", json_number(s.score)}});
     json["confounds"].push_back({{"name", c.confound},
                                  {"alone", json_number(c.alone)},
                                  {"within", json_number(c.within)},
@@ -111,7 +113,8 @@ inline Json to_json(const PanelReport& report) {
   return json;
 }
 
-inline void write_panel_csv(const std::filesystem::path& path, const PanelReport& report, const WriteOptions& options = {}) {
+inline void write_panel_csv(const std::filesystem::path& path, const PanelReport& report,
+                            const WriteOptions& options = {}) {
   std::vector<std::string> header{"features", "task", "kind", "confound", "n", "subjects"};
   std::vector<std::string> names;
   for (bool classification : {true, false})
@@ -123,10 +126,12 @@ inline void write_panel_csv(const std::filesystem::path& path, const PanelReport
   const auto number = [](double v) { return std::isfinite(v) ? Json(v).dump() : std::string(); };
   for (const PanelRun& run : report.runs)
     for (const TaskResult& r : run.tasks) {
-      std::vector<std::string> row{run.features,           r.task.task.text,        r.task.classification ? "classification" : "regression",
-                                   r.confound ? "1" : "0", concat(r.sample.size()), concat(r.subjects)};
+      std::vector<std::string> row{
+          run.features,           r.task.task.text,        r.task.classification ? "classification" : "regression",
+          r.confound ? "1" : "0", concat(r.sample.size()), concat(r.subjects)};
       for (const std::string& name : names) {
-        const auto found = std::find_if(r.scores.scores.begin(), r.scores.scores.end(), [&](const Score& s) { return s.name == name; });
+        const auto found = std::find_if(r.scores.scores.begin(), r.scores.scores.end(),
+                                        [&](const Score& s) { return s.name == name; });
         if (!r.ok() || found == r.scores.scores.end()) row.insert(row.end(), 4, "");
         else row.insert(row.end(), {number(found->mean), number(found->sd), number(found->low), number(found->high)});
       }
@@ -140,8 +145,10 @@ inline void write_panel_csv(const std::filesystem::path& path, const PanelReport
 }
 
 /// One row per task and sample. probabilities: of all classes in their order, separated by semicolons.
-inline void write_predictions_csv(const std::filesystem::path& path, const PanelReport& report, const WriteOptions& options = {}) {
-  CsvWriter writer(path, {"features", "task", "id", "subject", "fold", "truth", "prediction", "probabilities"}, options);
+inline void write_predictions_csv(const std::filesystem::path& path, const PanelReport& report,
+                                  const WriteOptions& options = {}) {
+  CsvWriter writer(path, {"features", "task", "id", "subject", "fold", "truth", "prediction", "probabilities"},
+                   options);
   for (const PanelRun& run : report.runs)
     for (const TaskResult& r : run.tasks) {
       if (!r.ok()) continue;
@@ -156,7 +163,8 @@ inline void write_predictions_csv(const std::filesystem::path& path, const Panel
         const auto width = static_cast<std::size_t>(p.classes);
         const double* row = p.values.data() + k * width;
         const std::string all = joined(std::span(row, width), ";", [](double v) { return significant(v, 7); });
-        writer.row(run.features, r.task.task.text, report.ids[at], subject, p.fold[k], r.task.classes[static_cast<std::size_t>(p.label[k])],
+        writer.row(run.features, r.task.task.text, report.ids[at], subject, p.fold[k],
+                   r.task.classes[static_cast<std::size_t>(p.label[k])],
                    r.task.classes[static_cast<std::size_t>(std::max_element(row, row + width) - row)], all);
       }
     }

@@ -20,7 +20,8 @@ struct GroupRows {
 };
 
 /// Tasks that can be fitted, in groups that share most of their rows: each group is fitted together. rows: of the panel.
-inline std::vector<std::vector<std::size_t>> tasks_that_share_passes(const std::vector<TaskResult>& tasks, std::size_t rows) {
+inline std::vector<std::vector<std::size_t>> tasks_that_share_passes(const std::vector<TaskResult>& tasks,
+                                                                     std::size_t rows) {
   std::vector<std::size_t> order;
   for (std::size_t t = 0; t < tasks.size(); ++t)
     if (tasks[t].ok()) order.push_back(t);
@@ -54,8 +55,8 @@ inline std::vector<std::vector<std::size_t>> tasks_that_share_passes(const std::
 }
 
 /// row: where row i of the panel lies in the feature table; empty: at i.
-inline GroupRows gather_rows(const std::vector<TaskResult>& tasks, const std::vector<std::size_t>& group, std::size_t rows_of_panel,
-                             std::span<const Index> row) {
+inline GroupRows gather_rows(const std::vector<TaskResult>& tasks, const std::vector<std::size_t>& group,
+                             std::size_t rows_of_panel, std::span<const Index> row) {
   std::vector<char> used(rows_of_panel, 0);
   for (std::size_t t : group)
     for (Index i : tasks[t].sample) used[static_cast<std::size_t>(i)] = 1;
@@ -97,8 +98,9 @@ inline FitProblem task_problem(const TaskResult& r, const TaskRows& rows, const 
 }
 
 /// Class weights from the training rows of one fold.
-inline std::vector<double> training_weights(const TaskResult& r, const TaskRows& rows, const std::vector<std::int32_t>& fold,
-                                            std::int32_t held_out, ClassWeight kind) {
+inline std::vector<double> training_weights(const TaskResult& r, const TaskRows& rows,
+                                            const std::vector<std::int32_t>& fold, std::int32_t held_out,
+                                            ClassWeight kind) {
   if (kind == ClassWeight::none || !r.task.classification) return {};
   std::vector<std::int32_t> label = rows.label;
   for (std::size_t i = 0; i < label.size(); ++i)

@@ -75,11 +75,11 @@ inline void check_task_folds(const ResolvedTask& task, const std::vector<std::in
   for (std::size_t f = 0; f < count.size(); ++f)
     for (std::size_t k = 0; k < classes; ++k) {
       if (count[f][k] == total[k])
-        fail(ErrorKind::argument, "panel.class", "class ", in_quotes(task.classes[k]), " has all its ", total[k], " rows in fold ", f + 1,
-             ": nothing is left to train on");
+        fail(ErrorKind::argument, "panel.class", "class ", in_quotes(task.classes[k]), " has all its ", total[k],
+             " rows in fold ", f + 1, ": nothing is left to train on");
       if (count[f][k] == 0)
-        warnings.push_back(
-            concat("class ", in_quotes(task.classes[k]), " is missing from fold ", f + 1, ", whose AUC is left out of the mean"));
+        warnings.push_back(concat("class ", in_quotes(task.classes[k]), " is missing from fold ", f + 1,
+                                  ", whose AUC is left out of the mean"));
     }
 }
 
@@ -107,7 +107,8 @@ using ImportedFolds = std::function<std::optional<std::vector<std::int32_t>>(con
 
 namespace detail {
 
-inline void set_folds(TaskResult& r, std::span<const std::int32_t> subject, const PanelOptions& options, const ImportedFolds& imported) {
+inline void set_folds(TaskResult& r, std::span<const std::int32_t> subject, const PanelOptions& options,
+                      const ImportedFolds& imported) {
   Predictions& p = r.predictions;
   Folds folds;
   const auto given = imported ? imported(r.task.task) : std::nullopt;
@@ -115,16 +116,18 @@ inline void set_folds(TaskResult& r, std::span<const std::int32_t> subject, cons
     for (Index i : r.sample) {
       const std::int32_t f = (*given)[static_cast<std::size_t>(i)];
       if (f < 0)
-        fail(ErrorKind::format, "panel.fold", "the imported folds leave out ", r.sample.size() > 1 ? "some of the rows" : "the row",
-             " of this task");
+        fail(ErrorKind::format, "panel.fold", "the imported folds leave out ",
+             r.sample.size() > 1 ? "some of the rows" : "the row", " of this task");
       folds.fold.push_back(f);
       folds.folds = std::max(folds.folds, f + 1);
     }
-    if (folds.folds < 2) fail(ErrorKind::format, "panel.fold", "the imported folds put all rows of this task into one fold");
+    if (folds.folds < 2)
+      fail(ErrorKind::format, "panel.fold", "the imported folds put all rows of this task into one fold");
     std::map<std::int32_t, std::int32_t> fold_of;
     for (std::size_t k = 0; k < folds.fold.size(); ++k)
       if (fold_of.emplace(p.subject[k], folds.fold[k]).first->second != folds.fold[k])
-        fail(ErrorKind::format, "panel.leak", "the imported folds put one subject into two folds (row ", r.sample[k], ")");
+        fail(ErrorKind::format, "panel.leak", "the imported folds put one subject into two folds (row ", r.sample[k],
+             ")");
   } else {
     folds = task_folds(r.task, subject, options);
   }
@@ -132,7 +135,8 @@ inline void set_folds(TaskResult& r, std::span<const std::int32_t> subject, cons
   r.warnings = folds.warnings;
   detail::check_task_folds(r.task, p.label, folds, r.warnings);
   if (r.subjects < 10 * folds.folds)
-    r.warnings.push_back(concat(r.subjects, " subjects in ", folds.folds, " folds are few: intervals within folds are rough"));
+    r.warnings.push_back(
+        concat(r.subjects, " subjects in ", folds.folds, " folds are few: intervals within folds are rough"));
 }
 
 }  // namespace detail

@@ -94,10 +94,12 @@ class GramPreconditioner<T, Cpu> {
                  : std::make_shared<const Cholesky>(design_->context(), size_, gram_.data(), 1.0 / n, ratio);
   }
 
-  void solve(std::span<Row> rows, const std::vector<std::size_t>& group, const std::shared_ptr<const Cholesky>& factor) {
+  void solve(std::span<Row> rows, const std::vector<std::size_t>& group,
+             const std::shared_ptr<const Cholesky>& factor) {
     const Index d = design_->features(), count = static_cast<Index>(group.size());
     Tensor<double, Cpu> right(design_->context(), {count, d});
-    for (Index g = 0; g < count; ++g) std::copy_n(rows[group[static_cast<std::size_t>(g)]].values, d, right.data() + g * d);
+    for (Index g = 0; g < count; ++g)
+      std::copy_n(rows[group[static_cast<std::size_t>(g)]].values, d, right.data() + g * d);
     if (!dual_) {
       factor->solve(right.data(), count);
       for (Index g = 0; g < count; ++g) {
@@ -108,15 +110,19 @@ class GramPreconditioner<T, Cpu> {
     }
     const Index n = design_->rows();
     Tensor<double, Cpu> inner(design_->context(), {count, n}), back(design_->context(), {count, d});
-    design_->template sweep<double>(count, right.data(), nullptr, nullptr, [&](Index, Index first, Index rows_here, double* values) {
-      for (Index r = 0; r < rows_here; ++r)
-        for (Index g = 0; g < count; ++g) inner.data()[g * n + first + r] = values[r * count + g];
-    });
+    design_->template sweep<double>(count, right.data(), nullptr, nullptr,
+                                    [&](Index, Index first, Index rows_here, double* values) {
+                                      for (Index r = 0; r < rows_here; ++r)
+                                        for (Index g = 0; g < count; ++g)
+                                          inner.data()[g * n + first + r] = values[r * count + g];
+                                    });
     factor->solve(inner.data(), count);
-    design_->template sweep<double>(count, nullptr, nullptr, back.data(), [&](Index, Index first, Index rows_here, double* values) {
-      for (Index r = 0; r < rows_here; ++r)
-        for (Index g = 0; g < count; ++g) values[r * count + g] = inner.data()[g * n + first + r];
-    });
+    design_->template sweep<double>(count, nullptr, nullptr, back.data(),
+                                    [&](Index, Index first, Index rows_here, double* values) {
+                                      for (Index r = 0; r < rows_here; ++r)
+                                        for (Index g = 0; g < count; ++g)
+                                          values[r * count + g] = inner.data()[g * n + first + r];
+                                    });
     for (Index g = 0; g < count; ++g) {
       const Row& row = rows[group[static_cast<std::size_t>(g)]];
       for (Index j = 0; j < d; ++j) row.values[j] = (right.data()[g * d + j] - back.data()[g * d + j]) / row.penalty;
@@ -130,7 +136,9 @@ class GramPreconditioner<T, Cpu> {
     Tensor<T, Cpu> block(ctx, {step, d}), part(ctx, {d, d});
     for (Index first = 0; first < design_->rows(); first += step) {
       const Index count = std::min(step, design_->rows() - first);
-      ctx.parallel_range(count, 64, [&](Index begin, Index end) { design_->load(first + begin, end - begin, block.data() + begin * d); });
+      ctx.parallel_range(count, 64, [&](Index begin, Index end) {
+        design_->load(first + begin, end - begin, block.data() + begin * d);
+      });
       ctx.parallel((d + strip - 1) / strip, [&](Index s) {
         const Index begin = s * strip, rows = std::min(strip, d - begin), columns = begin + rows;
         T* out = part.data() + begin * d;
@@ -155,9 +163,18 @@ class GramPreconditioner<T, Cpu> {
     Context<Cpu>& ctx = design_->context();
     const Index d = design_->features(), n = design_->rows();
     Tensor<double, Cpu> all(ctx, {n, d});
-    ctx.parallel_range(n, 64, [&](Index begin, Index end) { design_->load(begin, end - begin, all.data() + begin * d); });
-    ctx.provider().gemm_f64.run(
-        ctx, {.m = n, .n = n, .k = d, .a = all.data(), .a_row = d, .b = all.data(), .b_row = 1, .b_col = d, .c = gram_.data(), .c_row = n});
+    ctx.parallel_range(n, 64,
+                       [&](Index begin, Index end) { design_->load(begin, end - begin, all.data() + begin * d); });
+    ctx.provider().gemm_f64.run(ctx, {.m = n,
+                                      .n = n,
+                                      .k = d,
+                                      .a = all.data(),
+                                      .a_row = d,
+                                      .b = all.data(),
+                                      .b_row = 1,
+                                      .b_col = d,
+                                      .c = gram_.data(),
+                                      .c_row = n});
   }
 
   const Design<T, Cpu>* design_;

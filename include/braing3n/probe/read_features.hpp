@@ -35,7 +35,8 @@ inline std::vector<std::string> identifiers(const CsvTable& csv, std::size_t col
   for (std::size_t r = 0; r < csv.rows(); ++r) {
     const std::string_view cell = trimmed(csv.cell(r, column));
     if (is_missing(cell))
-      throw csv.error_at(r, "features.id", concat("the identifier in column ", in_quotes(csv.header()[column]), " is missing"));
+      throw csv.error_at(r, "features.id",
+                         concat("the identifier in column ", in_quotes(csv.header()[column]), " is missing"));
     out.emplace_back(cell);
   }
   return out;
@@ -44,7 +45,8 @@ inline std::vector<std::string> identifiers(const CsvTable& csv, std::size_t col
 inline bool names_subjects(std::string_view column) { return in_list(subject_names(), plain_column_name(column)); }
 
 /// Sets the identifiers of the table. Returns the column of the main ones.
-inline std::optional<std::size_t> read_csv_identifiers(const CsvTable& csv, const FeatureOptions& options, FeatureTable& out) {
+inline std::optional<std::size_t> read_csv_identifiers(const CsvTable& csv, const FeatureOptions& options,
+                                                       FeatureTable& out) {
   std::vector<std::size_t> columns;
   if (options.id_column.empty()) columns = find_id_columns(csv);
   else columns.push_back(named_column(csv, options.id_column));
@@ -80,7 +82,9 @@ inline FeatureTable features_from_csv(const std::filesystem::path& path, const F
                                          : "no column is a feature; left out: " + list,
                 out.path);
   if (!list.empty())
-    out.notes.push_back(concat(out.path, ": ", chosen.left_out.size(), chosen.left_out.size() == 1 ? " column is no feature: " : " columns are no features: ", list));
+    out.notes.push_back(
+        concat(out.path, ": ", chosen.left_out.size(),
+               chosen.left_out.size() == 1 ? " column is no feature: " : " columns are no features: ", list));
   for (const std::size_t c : chosen.columns) out.column_names.push_back(csv.header()[c]);
   set_shape(out, {static_cast<Index>(csv.rows()), static_cast<Index>(chosen.columns.size())});
   std::vector<double> wide;
@@ -89,7 +93,9 @@ inline FeatureTable features_from_csv(const std::filesystem::path& path, const F
     for (const std::size_t c : chosen.columns) {
       const auto value = feature_number(csv.cell(r, c));
       if (!value)
-        throw csv.error_at(r, "features.value", concat("column ", in_quotes(csv.header()[c]), ": expected a number, got ", in_quotes(csv.cell(r, c), 40)));
+        throw csv.error_at(
+            r, "features.value",
+            concat("column ", in_quotes(csv.header()[c]), ": expected a number, got ", in_quotes(csv.cell(r, c), 40)));
       wide.push_back(*value);
     }
   set_values(out, wide);
@@ -126,8 +132,10 @@ inline FeatureTable features_from_npz(const std::filesystem::path& path, const F
     }
   }
   if (!file.contains("features") && matrices.size() != 1)
-    throw Error(ErrorKind::format, "features.npz",
-                concat("expected an array \"features\" or exactly one matrix, the file has ", matrices.size(), " matrices"), path.string());
+    throw Error(
+        ErrorKind::format, "features.npz",
+        concat("expected an array \"features\" or exactly one matrix, the file has ", matrices.size(), " matrices"),
+        path.string());
   set_array(out, file.array(file.contains("features") ? "features" : matrices[0]));
   for (const std::string& name : file.names()) {
     std::string plain = plain_column_name(name);
@@ -145,13 +153,16 @@ inline FeatureTable features_from_npz(const std::filesystem::path& path, const F
       names = names_in_array(file.array(name));
     } catch (const Error& e) {
       if (e.id() != "npy.dtype" && e.id() != "dtype.range") throw;
-      throw Error(ErrorKind::format, "features.npz",
-                  concat("array ", in_quotes(name), " should name the rows, but holds neither texts nor whole numbers (", e.text(),
-                         "); save it with numpy.array(", name, ", dtype=str), or leave it out and keep the order of the labels"),
-                  path.string());
+      throw Error(
+          ErrorKind::format, "features.npz",
+          concat("array ", in_quotes(name), " should name the rows, but holds neither texts nor whole numbers (",
+                 e.text(), "); save it with numpy.array(", name,
+                 ", dtype=str), or leave it out and keep the order of the labels"),
+          path.string());
     }
     if (static_cast<Index>(names.size()) != out.rows)
-      throw Error(ErrorKind::format, "features.npz", concat("array ", in_quotes(name), " names ", names.size(), " rows, the features have ", out.rows),
+      throw Error(ErrorKind::format, "features.npz",
+                  concat("array ", in_quotes(name), " names ", names.size(), " rows, the features have ", out.rows),
                   path.string());
     const bool first = out.ids.empty() || wanted || (scan && out.ids_are_subjects && options.id_column.empty());
     if (first && !out.ids.empty()) out.other_ids.push_back({out.id_column, std::move(out.ids), out.ids_are_subjects});
@@ -164,7 +175,9 @@ inline FeatureTable features_from_npz(const std::filesystem::path& path, const F
     }
   }
   if (!options.id_column.empty() && out.id_column != options.id_column)
-    throw Error(ErrorKind::format, "features.npz", concat("no array ", in_quotes(options.id_column), did_you_mean(options.id_column, file.names())), path.string());
+    throw Error(ErrorKind::format, "features.npz",
+                concat("no array ", in_quotes(options.id_column), did_you_mean(options.id_column, file.names())),
+                path.string());
   if (!options.id_column.empty()) out.other_ids.clear();
   return out;
 }
@@ -176,10 +189,13 @@ inline FeatureTable read_features(const std::filesystem::path& path, const Featu
   const std::string extension = file_ending(path);
   if (extension == ".safetensors") return read_feature_file(path);
   if (extension == ".npz") return detail::features_from_npz(path, options);
-  if (extension == ".csv" || extension == ".tsv" || extension == ".txt" || extension == ".dat" || extension == ".table") return detail::features_from_csv(path, options);
+  if (extension == ".csv" || extension == ".tsv" || extension == ".txt" || extension == ".dat" || extension == ".table")
+    return detail::features_from_csv(path, options);
   if (extension != ".npy")
-    throw Error(ErrorKind::argument, "features.type",
-                concat("features are read from .safetensors, .npy, .npz, .csv and .tsv, not from ", in_quotes(extension)), path.string());
+    throw Error(
+        ErrorKind::argument, "features.type",
+        concat("features are read from .safetensors, .npy, .npz, .csv and .tsv, not from ", in_quotes(extension)),
+        path.string());
   FeatureTable out;
   out.path = path.string();
   detail::set_array(out, read_npy(path));

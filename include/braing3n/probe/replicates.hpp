@@ -44,8 +44,8 @@ struct ReplicateSums {
 };
 
 /// AUC and average precision of ranking r under the weights (n, replicate_lanes) of all replicates, as rank_scores().
-inline void rank_replicates(Isa isa, const ClassificationScorer& s, Index r, std::span<const std::int32_t> label, const float* weight,
-                            ReplicateSums& auc, ReplicateSums& average) {
+inline void rank_replicates(Isa isa, const ClassificationScorer& s, Index r, std::span<const std::int32_t> label,
+                            const float* weight, ReplicateSums& auc, ReplicateSums& average) {
   const std::int32_t own = s.ranked_class(r), *order = s.order(r).data();
   const std::vector<std::int32_t>& ends = s.run_ends(r);
   ReplicateSums above, below, area, precision;  // weights of positives and negatives seen
@@ -91,7 +91,8 @@ inline void rank_replicates(Isa isa, const ClassificationScorer& s, Index r, std
 
 /// ClassificationScorer::evaluate for replicate_lanes weightings: weight (n, replicate_lanes).
 inline std::array<std::array<double, 6>, replicate_lanes> evaluate_replicates(Isa isa, const ClassificationScorer& s,
-                                                                              std::span<const std::int32_t> label, const float* weight) {
+                                                                              std::span<const std::int32_t> label,
+                                                                              const float* weight) {
   const auto classes = static_cast<std::size_t>(s.classes());
   std::vector<ReplicateSums> total(classes), right(classes), bin_right(10), bin_confidence(10);
   ReplicateSums brier, all, auc, average;
@@ -100,7 +101,8 @@ inline std::array<std::array<double, 6>, replicate_lanes> evaluate_replicates(Is
       const float* w = weight + i * static_cast<std::size_t>(replicate_lanes);
       const std::int32_t y = label[i], c = s.choice(i);
       const auto bin = static_cast<std::size_t>(s.confidence_bin(i));
-      const double hit = y == c ? 1.0 : 0.0, confidence = s.probability(i, c), distance = s.squares(i) + 1.0 - 2.0 * s.probability(i, y);
+      const double hit = y == c ? 1.0 : 0.0, confidence = s.probability(i, c),
+                   distance = s.squares(i) + 1.0 - 2.0 * s.probability(i, y);
       ReplicateSums &of_class = total[static_cast<std::size_t>(y)], &hits = right[static_cast<std::size_t>(y)];
       for (Index l = 0; l < replicate_lanes; ++l) {
         const double v = static_cast<double>(w[l]);
@@ -142,7 +144,8 @@ class RankSums {
       std::int32_t begin = 0;
       for (const std::int32_t end : s.run_ends(r)) {  // descending order; equal scores share the mean of their ranks
         const double rank = static_cast<double>(s.size()) - 0.5 * static_cast<double>(begin + end - 1);
-        for (; begin < end; ++begin) rank_[static_cast<std::size_t>(s.order(r)[static_cast<std::size_t>(begin)] * rankings_ + r)] = rank;
+        for (; begin < end; ++begin)
+          rank_[static_cast<std::size_t>(s.order(r)[static_cast<std::size_t>(begin)] * rankings_ + r)] = rank;
       }
     }
   }

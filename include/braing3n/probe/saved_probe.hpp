@@ -75,7 +75,8 @@ inline void calibrate(SavedTask& saved, const TaskResult& r) {
   double a = 1.0, b = 0.0;
   std::vector<double> p(static_cast<std::size_t>(outputs)), scaled(p.size());
   for (int iteration = 0; iteration < 50; ++iteration) {
-    double ga = 1e-6 * (a - 1.0) * static_cast<double>(n), gb = 0, haa = 1e-6 * static_cast<double>(n), hab = 0, hbb = 1e-9;
+    double ga = 1e-6 * (a - 1.0) * static_cast<double>(n), gb = 0, haa = 1e-6 * static_cast<double>(n), hab = 0,
+           hbb = 1e-9;
     for (Index i = 0; i < n; ++i) {
       const double* v = r.linear.data() + i * outputs;
       const auto y = r.predictions.label[static_cast<std::size_t>(i)];
@@ -116,8 +117,8 @@ inline void calibrate(SavedTask& saved, const TaskResult& r) {
 }  // namespace detail
 
 /// Probes of all tasks that could be fitted. Confound tasks are left out. row: where row i of the panel lies in the table; empty: at i.
-inline SavedProbe make_saved_probe(const FeatureTable& table, const std::vector<TaskResult>& results, const std::vector<LinearFit>& fits,
-                                   std::span<const Index> row = {}) {
+inline SavedProbe make_saved_probe(const FeatureTable& table, const std::vector<TaskResult>& results,
+                                   const std::vector<LinearFit>& fits, std::span<const Index> row = {}) {
   SavedProbe out;
   out.features = table.columns;
   out.feature_names = table.column_names;
@@ -131,7 +132,8 @@ inline SavedProbe make_saved_probe(const FeatureTable& table, const std::vector<
     saved.classification = r.task.classification;
     saved.classes = r.task.classes;
     saved.fit = fits[t];
-    for (std::size_t j = 0; j < table.offset.size() && j < saved.fit.mean.size(); ++j) saved.fit.mean[j] += table.offset[j];
+    for (std::size_t j = 0; j < table.offset.size() && j < saved.fit.mean.size(); ++j)
+      saved.fit.mean[j] += table.offset[j];
     saved.cross_validated = r.scores.scores[0].mean;
     detail::calibrate(saved, r);
     for (const Index i : r.sample) {
@@ -152,13 +154,15 @@ namespace detail {
 inline Json json_number_or_null(double v) { return std::isfinite(v) ? Json(v) : Json(nullptr); }
 }  // namespace detail
 
-inline void write_saved_probe(const std::filesystem::path& path, const SavedProbe& probe, const WriteOptions& options = {}) {
+inline void write_saved_probe(const std::filesystem::path& path, const SavedProbe& probe,
+                              const WriteOptions& options = {}) {
   std::vector<NamedTensor> tensors;
   Json tasks = Json::array();
   for (std::size_t t = 0; t < probe.tasks.size(); ++t) {
     const SavedTask& s = probe.tasks[t];
     const auto add = [&](const char* name, std::vector<Index> shape, const std::vector<double>& values) {
-      tensors.push_back(named_tensor<double>(concat("task.", t, '.', name), std::move(shape), std::span<const double>(values)));
+      tensors.push_back(
+          named_tensor<double>(concat("task.", t, '.', name), std::move(shape), std::span<const double>(values)));
     };
     add("weights", {s.fit.outputs, s.fit.features}, s.fit.weights);
     add("intercept", {s.fit.outputs}, s.fit.intercept);
@@ -182,12 +186,17 @@ inline void write_saved_probe(const std::filesystem::path& path, const SavedProb
                      {"target_high", detail::json_number_or_null(s.range.target_high)},
                      {"cross_validated", detail::json_number_or_null(s.cross_validated)}});
   }
-  const Json json{
-      {"features", probe.features}, {"feature_names", probe.feature_names}, {"fingerprint", probe.fingerprint}, {"people", probe.people}, {"tasks", tasks}};
-  write_safetensors(
-      path, tensors,
-      {{"braing3n.format", "1"}, {"braing3n.type", "probe"}, {"braing3n.version", version()}, {"braing3n.probe", json.dump()}}, options,
-      true);
+  const Json json{{"features", probe.features},
+                  {"feature_names", probe.feature_names},
+                  {"fingerprint", probe.fingerprint},
+                  {"people", probe.people},
+                  {"tasks", tasks}};
+  write_safetensors(path, tensors,
+                    {{"braing3n.format", "1"},
+                     {"braing3n.type", "probe"},
+                     {"braing3n.version", version()},
+                     {"braing3n.probe", json.dump()}},
+                    options, true);
 }
 
 /// Throws Error: file, format (not a saved probe, damaged).
@@ -226,22 +235,27 @@ inline SavedProbe read_saved_probe(const std::filesystem::path& path) {
       if (file.contains(prefix + "low") && file.contains(prefix + "high")) {
         s.range.low = file.read<double>(prefix + "low");
         s.range.high = file.read<double>(prefix + "high");
-        if (task.contains("target_low") && task.at("target_low").is_number()) s.range.target_low = task.at("target_low").get<double>();
-        if (task.contains("target_high") && task.at("target_high").is_number()) s.range.target_high = task.at("target_high").get<double>();
+        if (task.contains("target_low") && task.at("target_low").is_number())
+          s.range.target_low = task.at("target_low").get<double>();
+        if (task.contains("target_high") && task.at("target_high").is_number())
+          s.range.target_high = task.at("target_high").get<double>();
       }
       s.fit.features = out.features;
       s.fit.outputs = static_cast<Index>(s.fit.intercept.size());
       const Index outputs = !s.classification || s.classes.size() == 2 ? 1 : static_cast<Index>(s.classes.size());
       const auto width = static_cast<std::size_t>(out.features);
-      if (s.fit.outputs != outputs || s.fit.weights.size() != static_cast<std::size_t>(outputs) * width || s.fit.mean.size() != width ||
-          s.fit.scale.size() != width || (s.range.known() && (s.range.low.size() != width || s.range.high.size() != width)))
+      if (s.fit.outputs != outputs || s.fit.weights.size() != static_cast<std::size_t>(outputs) * width ||
+          s.fit.mean.size() != width || s.fit.scale.size() != width ||
+          (s.range.known() && (s.range.low.size() != width || s.range.high.size() != width)))
         throw Error(ErrorKind::format, "probe.shape",
-                    concat("task ", in_quotes(s.name), ": the tensors do not fit its classes and features"), file.path());
+                    concat("task ", in_quotes(s.name), ": the tensors do not fit its classes and features"),
+                    file.path());
       out.tasks.push_back(std::move(s));
     }
   } catch (const nlohmann::json::exception& e) {
     throw Error(ErrorKind::format, "probe.metadata",
-                concat("the metadata is not that of a saved probe: ", detail::plain_json_message(e.what())), file.path());
+                concat("the metadata is not that of a saved probe: ", detail::plain_json_message(e.what())),
+                file.path());
   }
   return out;
 }
@@ -249,8 +263,8 @@ inline SavedProbe read_saved_probe(const std::filesystem::path& path) {
 /// Throws Error when the probe was made for other features.
 inline void require_same_features(const SavedProbe& probe, const FeatureTable& table) {
   if (probe.features != table.columns)
-    throw Error(ErrorKind::shape, "probe.width", concat("the probe reads ", probe.features, " features, the table has ", table.columns),
-                table.path);
+    throw Error(ErrorKind::shape, "probe.width",
+                concat("the probe reads ", probe.features, " features, the table has ", table.columns), table.path);
   const std::string fingerprint = feature_fingerprint(table);
   if (probe.fingerprint != fingerprint)
     throw Error(ErrorKind::config, "probe.contract",

@@ -29,7 +29,8 @@ inline constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 /// Names in the order in which the scorers return them; the first is the primary one.
 inline const std::vector<std::string>& score_names(bool classification) {
-  static const std::vector<std::string> classes{"auc", "accuracy", "balanced_accuracy", "average_precision", "brier", "calibration_error"};
+  static const std::vector<std::string> classes{"auc",   "accuracy",         "balanced_accuracy", "average_precision",
+                                                "brier", "calibration_error"};
   static const std::vector<std::string> values{"r2", "mae", "pearson", "slope", "bias"};
   return classification ? classes : values;
 }
@@ -63,7 +64,8 @@ class ClassificationScorer {
   /// probability (n, classes) row-major; kept by reference.
   ClassificationScorer(std::span<const double> probability, Index classes)
       : probability_(probability), classes_(classes), n_(static_cast<Index>(probability.size()) / classes) {
-    if (classes < 2) fail(ErrorKind::argument, "scores.classes", "scores: a classification needs at least 2 classes, got ", classes);
+    if (classes < 2)
+      fail(ErrorKind::argument, "scores.classes", "scores: a classification needs at least 2 classes, got ", classes);
     for (Index k = first_ranked(); k < classes; ++k) {
       std::vector<std::int32_t> order(static_cast<std::size_t>(n_)), ends;
       std::iota(order.begin(), order.end(), 0);
@@ -92,8 +94,10 @@ class ClassificationScorer {
   /// What does not change with labels and weights (replicates.hpp). Rankings: of the second of two classes, or of every class.
   Index rankings() const { return static_cast<Index>(order_.size()); }
   std::int32_t ranked_class(Index r) const { return static_cast<std::int32_t>(r + first_ranked()); }
-  const std::vector<std::int32_t>& order(Index r) const { return order_[static_cast<std::size_t>(r)]; }        // descending
-  const std::vector<std::int32_t>& run_ends(Index r) const { return run_ends_[static_cast<std::size_t>(r)]; }  // of equal scores
+  const std::vector<std::int32_t>& order(Index r) const { return order_[static_cast<std::size_t>(r)]; }  // descending
+  const std::vector<std::int32_t>& run_ends(Index r) const {
+    return run_ends_[static_cast<std::size_t>(r)];
+  }  // of equal scores
   double probability(std::size_t i, std::int32_t k) const {
     return probability_[i * static_cast<std::size_t>(classes_) + static_cast<std::size_t>(k)];
   }
@@ -167,7 +171,8 @@ inline std::array<double, 5> regression_scores(std::span<const double> predictio
   mean_t /= all;
   double pp = 0, tt = 0, pt = 0, residual = 0, absolute = 0;
   for (std::size_t i = 0; i < truth.size(); ++i) {
-    const double w = static_cast<double>(weight[i]), p = prediction[i] - mean_p, t = truth[i] - mean_t, e = prediction[i] - truth[i];
+    const double w = static_cast<double>(weight[i]), p = prediction[i] - mean_p, t = truth[i] - mean_t,
+                 e = prediction[i] - truth[i];
     pp += w * p * p;
     tt += w * t * t;
     pt += w * p * t;
@@ -175,7 +180,8 @@ inline std::array<double, 5> regression_scores(std::span<const double> predictio
     absolute += w * std::abs(e);
   }
   const double r2 = tt > 0 ? 1.0 - residual / tt : residual == 0 ? 1.0 : 0.0;
-  return {r2, absolute / all, pp > 0 && tt > 0 ? pt / std::sqrt(pp * tt) : not_a_number, tt > 0 ? pt / tt : not_a_number, mean_p - mean_t};
+  return {r2, absolute / all, pp > 0 && tt > 0 ? pt / std::sqrt(pp * tt) : not_a_number,
+          tt > 0 ? pt / tt : not_a_number, mean_p - mean_t};
 }
 
 /// AUC of a score for two classes; NaN when one is absent. Errors: lengths that differ.
@@ -189,7 +195,8 @@ inline double roc_auc(std::span<const double> score, std::span<const std::int32_
 }
 
 /// Points of a ROC curve (false positive rate, true positive rate), from (0, 0) to (1, 1).
-inline std::vector<std::array<double, 2>> roc_curve(std::span<const double> score, std::span<const std::int32_t> positive) {
+inline std::vector<std::array<double, 2>> roc_curve(std::span<const double> score,
+                                                    std::span<const std::int32_t> positive) {
   std::vector<std::size_t> order(score.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return score[a] > score[b]; });

@@ -39,8 +39,9 @@ inline Task parse_task(std::string_view text) {
   Task task;
   task.text = std::string(detail::trimmed(text));
   const auto bad = [&](const std::string& why) {
-    return Error(ErrorKind::argument, "task.syntax",
-                 concat("task ", in_quotes(task.text), ": ", why, "; expected NAME[:A|B...][=class|reg][@column=value]"));
+    return Error(
+        ErrorKind::argument, "task.syntax",
+        concat("task ", in_quotes(task.text), ": ", why, "; expected NAME[:A|B...][=class|reg][@column=value]"));
   };
   std::string_view rest = task.text;
   const auto until = [&](std::string_view stops) {
@@ -58,7 +59,8 @@ inline Task parse_task(std::string_view text) {
       if (task.values.back().empty()) throw bad("an empty value in the list after ':'");
     } while (rest.starts_with('|'));
     if (task.values.size() < 2) throw bad("one value alone cannot be told from anything");
-    if (std::set<std::string>(task.values.begin(), task.values.end()).size() != task.values.size()) throw bad("a value appears twice");
+    if (std::set<std::string>(task.values.begin(), task.values.end()).size() != task.values.size())
+      throw bad("a value appears twice");
   }
   if (rest.starts_with('=')) {
     rest.remove_prefix(1);
@@ -130,7 +132,8 @@ namespace detail {
 
 /// Whether a task's cells are numbers; empties those that are missing as numbers ("-", "None"). rows: of the table, those whose cell is
 /// not empty, in order. Throws Error (format) for a cell that is no number where the task or the column asks for numbers.
-inline bool settle_numbers(const Task& task, const CsvTable& table, std::size_t column, const std::vector<std::size_t>& rows, std::vector<std::string>& cells) {
+inline bool settle_numbers(const Task& task, const CsvTable& table, std::size_t column,
+                           const std::vector<std::size_t>& rows, std::vector<std::string>& cells) {
   using Kind = Task::Kind;
   std::vector<std::size_t> wrong;
   for (const std::size_t row : rows)
@@ -141,7 +144,8 @@ inline bool settle_numbers(const Task& task, const CsvTable& table, std::size_t 
     if (!(automatic && wrong.empty()) && (automatic || task.kind == Kind::regression)) {
       const std::string more = wrong.size() > 1 ? concat("; ", wrong.size(), " cells are no numbers") : std::string();
       throw Error(ErrorKind::format, task.kind == Kind::regression ? "task.type" : "task.number",
-                  concat(table.number_sentence(wrong[0], column), more, automatic ? concat("; ", task.column, "=class takes all values as classes") : std::string()),
+                  concat(table.number_sentence(wrong[0], column), more,
+                         automatic ? concat("; ", task.column, "=class takes all values as classes") : std::string()),
                   concat("task ", task.text));
     }
     return false;
@@ -159,10 +163,13 @@ inline bool settle_numbers(const Task& task, const CsvTable& table, std::size_t 
 /// Labels of a task for the given rows of a table. Errors (format): unknown columns; a column of the wrong type for the kind;
 /// a listed value that no row has; fewer than two classes; a target that is constant or nowhere given.
 inline ResolvedTask resolve_task(const Task& task, const CsvTable& table, std::span<const Index> rows) {
-  const auto bad = [&](const char* id, const std::string& why) { return Error(ErrorKind::format, id, why, concat("task ", task.text)); };
+  const auto bad = [&](const char* id, const std::string& why) {
+    return Error(ErrorKind::format, id, why, concat("task ", task.text));
+  };
   const auto column_of = [&](const std::string& name) {
     if (const auto found = table.find_column(name)) return *found;
-    throw bad("task.column", concat("the label table has no column ", in_quotes(name), did_you_mean(name, table.header())));
+    throw bad("task.column",
+              concat("the label table has no column ", in_quotes(name), did_you_mean(name, table.header())));
   };
   const std::size_t column = column_of(task.column);
   std::vector<std::pair<std::size_t, std::string>> where;
@@ -189,7 +196,8 @@ inline ResolvedTask resolve_task(const Task& task, const CsvTable& table, std::s
   std::map<std::string, Index> count;
   for (const std::string& value : cells)
     if (!value.empty()) ++count[value], ++out.rows;
-  if (out.rows == 0) throw bad("task.empty", task.where.empty() ? "no row has a value" : "no row meets the conditions and has a value");
+  if (out.rows == 0)
+    throw bad("task.empty", task.where.empty() ? "no row has a value" : "no row meets the conditions and has a value");
   out.classification = task.kind == Task::Kind::classification || !task.values.empty() ||
                        (task.kind == Task::Kind::automatic && (!numeric || count.size() <= 2));
   if (out.classification) {
@@ -203,19 +211,21 @@ inline ResolvedTask resolve_task(const Task& task, const CsvTable& table, std::s
       std::sort(out.classes.begin(), out.classes.end(),
                 [](const std::string& a, const std::string& b) { return *as_number(a) < *as_number(b); });
     if (out.classes.size() < 2)
-      throw bad("task.one_class",
-                concat("all ", out.rows, " rows have the value ", in_quotes(out.classes[0]), ": there is nothing to tell apart"));
-    if (out.classes.size() > 200 || (task.values.empty() && out.classes.size() > 20 && 2 * static_cast<Index>(out.classes.size()) > out.rows))
+      throw bad("task.one_class", concat("all ", out.rows, " rows have the value ", in_quotes(out.classes[0]),
+                                         ": there is nothing to tell apart"));
+    if (out.classes.size() > 200 ||
+        (task.values.empty() && out.classes.size() > 20 && 2 * static_cast<Index>(out.classes.size()) > out.rows))
       throw bad("task.many_classes",
                 concat(out.classes.size(), " distinct values in ", out.rows, " rows are too many classes; ",
-                       numeric ? concat("ask for a regression (", task.column, "=reg)") : std::string("is this an identifier, or are these numbers written as text?")));
+                       numeric ? concat("ask for a regression (", task.column, "=reg)")
+                               : std::string("is this an identifier, or are these numbers written as text?")));
     std::map<std::string, std::int32_t> code;
     for (std::size_t k = 0; k < out.classes.size(); ++k) code[out.classes[k]] = static_cast<std::int32_t>(k);
     for (const std::string& cell : cells) out.label.push_back(cell.empty() ? -1 : code.at(cell));
   } else {
     if (count.size() < 2)
-      throw bad("task.constant",
-                concat("all ", out.rows, " rows have the value ", count.begin()->first, ": a constant target cannot be predicted"));
+      throw bad("task.constant", concat("all ", out.rows, " rows have the value ", count.begin()->first,
+                                        ": a constant target cannot be predicted"));
     std::vector<double> targets;
     for (const std::string& cell : cells) {
       out.target.push_back(cell.empty() ? std::nan("") : *as_number(cell));

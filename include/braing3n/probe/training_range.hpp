@@ -46,11 +46,16 @@ enum class RangeVerdict { unknown, inside, features, prediction, both };
 
 inline const char* to_string(RangeVerdict v) {
   switch (v) {
-    case RangeVerdict::unknown: return "unknown";
-    case RangeVerdict::inside: return "inside";
-    case RangeVerdict::features: return "features";
-    case RangeVerdict::prediction: return "prediction";
-    case RangeVerdict::both: break;
+    case RangeVerdict::unknown:
+      return "unknown";
+    case RangeVerdict::inside:
+      return "inside";
+    case RangeVerdict::features:
+      return "features";
+    case RangeVerdict::prediction:
+      return "prediction";
+    case RangeVerdict::both:
+      break;
   }
   return "both";
 }
@@ -79,8 +84,12 @@ inline bool prediction_outside(const TrainingRange& range, double prediction) {
 template <class T>
 RangeVerdict judge_range(const TrainingRange& range, const T* features, std::optional<double> prediction) {
   if (!range.known()) return RangeVerdict::unknown;
-  const bool far = feature_outside(range, features).has_value(), wild = prediction && prediction_outside(range, *prediction);
-  return far && wild ? RangeVerdict::both : far ? RangeVerdict::features : wild ? RangeVerdict::prediction : RangeVerdict::inside;
+  const bool far = feature_outside(range, features).has_value(),
+             wild = prediction && prediction_outside(range, *prediction);
+  return far && wild ? RangeVerdict::both
+         : far       ? RangeVerdict::features
+         : wild      ? RangeVerdict::prediction
+                     : RangeVerdict::inside;
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -71,7 +71,8 @@ struct FoldSamples {
   std::unique_ptr<ClassificationScorer> scorer;
 
   Index subjects() const { return static_cast<Index>(subject_begin.size()) - 1; }
-  std::vector<double> evaluate(std::span<const std::int32_t> labels, std::span<const double> targets, std::span<const float> weight) const {
+  std::vector<double> evaluate(std::span<const std::int32_t> labels, std::span<const double> targets,
+                               std::span<const float> weight) const {
     if (scorer) {
       const auto s = scorer->evaluate(labels, weight);
       return {s.begin(), s.end()};
@@ -89,11 +90,13 @@ inline std::vector<FoldSamples> split_by_fold(const Predictions& p) {
     if (p.fold[i] >= 0) members[static_cast<std::size_t>(p.fold[i])].push_back(i);
   std::vector<FoldSamples> out(members.size());
   for (std::size_t f = 0; f < members.size(); ++f) {
-    std::stable_sort(members[f].begin(), members[f].end(), [&](std::size_t a, std::size_t b) { return p.subject[a] < p.subject[b]; });
+    std::stable_sort(members[f].begin(), members[f].end(),
+                     [&](std::size_t a, std::size_t b) { return p.subject[a] < p.subject[b]; });
     FoldSamples& s = out[f];
     for (std::size_t k = 0; k < members[f].size(); ++k) {
       const std::size_t i = members[f][k];
-      if (k == 0 || p.subject[i] != p.subject[members[f][k - 1]]) s.subject_begin.push_back(static_cast<std::int32_t>(k));
+      if (k == 0 || p.subject[i] != p.subject[members[f][k - 1]])
+        s.subject_begin.push_back(static_cast<std::int32_t>(k));
       s.values.insert(s.values.end(), p.values.begin() + static_cast<std::ptrdiff_t>(i * width),
                       p.values.begin() + static_cast<std::ptrdiff_t>((i + 1) * width));
       if (p.classes > 0) s.label.push_back(p.label[i]);
@@ -153,7 +156,8 @@ inline std::vector<std::vector<double>> bootstrap(Context<Cpu>& ctx, const std::
     std::vector<std::vector<std::vector<double>>> scores(static_cast<std::size_t>(count));  // replicate, fold, score
     for (const FoldSamples& f : folds) {
       if (f.subjects() == 0) continue;
-      const auto subjects = static_cast<std::size_t>(f.subjects()), samples = static_cast<std::size_t>(f.subject_begin.back()),
+      const auto subjects = static_cast<std::size_t>(f.subjects()),
+                 samples = static_cast<std::size_t>(f.subject_begin.back()),
                  lanes = static_cast<std::size_t>(replicate_lanes);
       std::vector<float> weight(samples * lanes, 0.0f), times(subjects), own(samples);
       for (std::size_t l = 0; l < static_cast<std::size_t>(count); ++l) {
@@ -166,9 +170,11 @@ inline std::vector<std::vector<double>> bootstrap(Context<Cpu>& ctx, const std::
       }
       if (!f.scorer) continue;
       const auto made = evaluate_replicates(ctx.isa(), *f.scorer, f.label, weight.data());
-      for (std::size_t l = 0; l < static_cast<std::size_t>(count); ++l) scores[l].emplace_back(made[l].begin(), made[l].end());
+      for (std::size_t l = 0; l < static_cast<std::size_t>(count); ++l)
+        scores[l].emplace_back(made[l].begin(), made[l].end());
     }
-    for (Index l = 0; l < count; ++l) draws[static_cast<std::size_t>(first + l)] = fold_mean(scores[static_cast<std::size_t>(l)]);
+    for (Index l = 0; l < count; ++l)
+      draws[static_cast<std::size_t>(first + l)] = fold_mean(scores[static_cast<std::size_t>(l)]);
   });
   return draws;
 }
@@ -189,7 +195,8 @@ inline std::vector<double> permuted_scores(Context<Cpu>& ctx, const std::vector<
     std::vector<double> target;
     for (std::size_t f = 0; f < folds.size(); ++f) {
       if (folds[f].subjects() == 0) continue;
-      const Philox rng(options.seed, Purpose::permutation, static_cast<std::uint32_t>(f), static_cast<std::uint32_t>(b));
+      const Philox rng(options.seed, Purpose::permutation, static_cast<std::uint32_t>(f),
+                       static_cast<std::uint32_t>(b));
       double score = 0;
       if (ranks[f]) {
         dealer[f].deal(rng, folds[f].label, label);
@@ -219,7 +226,8 @@ inline double quantile(std::vector<double> values, double q) {
   return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
 }
 
-inline ScoreTable score_predictions(Context<Cpu>& ctx, const Predictions& predictions, const UncertaintyOptions& options = {}) {
+inline ScoreTable score_predictions(Context<Cpu>& ctx, const Predictions& predictions,
+                                    const UncertaintyOptions& options = {}) {
   const bool classification = predictions.classes > 0;
   const auto& names = score_names(classification);
   const std::vector<detail::FoldSamples> folds = detail::split_by_fold(predictions);
@@ -261,8 +269,8 @@ inline ScoreTable score_predictions(Context<Cpu>& ctx, const Predictions& predic
     table.exchange = detail::exchange_rule(folds);
     const double ways = std::exp(detail::log_label_sets(folds, table.exchange));
     if (ways < least_label_sets - 0.5) {
-      table.warning = concat("no p-value: the labels can be exchanged in ", std::llround(ways), " ways, at least ", least_label_sets,
-                             " are needed for p = 0.05");
+      table.warning = concat("no p-value: the labels can be exchanged in ", std::llround(ways), " ways, at least ",
+                             least_label_sets, " are needed for p = 0.05");
       return table;
     }
     double as_good = 1;  // the labels as they are; an undefined score counts against the probe

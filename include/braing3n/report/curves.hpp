@@ -42,7 +42,8 @@ inline std::vector<Chart::Point> thinned_curve(const std::vector<Chart::Point>& 
 }  // namespace detail
 
 /// A chart of all curves from step 0 to the last. Without a value to draw it says so.
-inline Chart curve_chart(const std::string& title, const std::vector<Curve>& curves, const std::string& y_label = "loss") {
+inline Chart curve_chart(const std::string& title, const std::vector<Curve>& curves,
+                         const std::string& y_label = "loss") {
   double last = 1, low = std::numeric_limits<double>::infinity(), high = 0;
   for (const Curve& c : curves)
     for (const Chart::Point& p : c.points) {

@@ -10,7 +10,8 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-inline constexpr Index glyph_width = 5, glyph_height = 9, glyph_advance = 6;  // dots; two of the nine rows lie below the base line
+inline constexpr Index glyph_width = 5, glyph_height = 9,
+                       glyph_advance = 6;  // dots; two of the nine rows lie below the base line
 
 namespace detail {
 

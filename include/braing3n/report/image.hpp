@@ -22,7 +22,8 @@ struct Image {
 
   Image() = default;
   Image(Index w, Index h, Colour fill = {0, 0, 0}) : width(w), height(h) {
-    if (w < 1 || h < 1 || w > 65535 || h > 65535) fail(ErrorKind::argument, "image.size", "image: ", w, " x ", h, " pixels, expected 1 to 65535 each");
+    if (w < 1 || h < 1 || w > 65535 || h > 65535)
+      fail(ErrorKind::argument, "image.size", "image: ", w, " x ", h, " pixels, expected 1 to 65535 each");
     pixels.resize(static_cast<std::size_t>(3 * w * h));
     for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = fill[i % 3];
   }
@@ -49,12 +50,14 @@ inline Index text_width(std::string_view text, Index size = 1) {
 inline constexpr Index text_height(Index size = 1) { return size * glyph_height; }
 
 /// Writes text with its upper left corner at (x, y); a dot of a letter is size x size pixels. What does not fit is cut off.
-inline void draw_text(Image& image, Index x, Index y, std::string_view text, Colour colour = {255, 255, 255}, Index size = 1) {
+inline void draw_text(Image& image, Index x, Index y, std::string_view text, Colour colour = {255, 255, 255},
+                      Index size = 1) {
   for (const char c : plain_letters(text)) {
     for (Index d = 0; d < glyph_width * glyph_height; ++d) {
       if (!detail::glyph_dot(c, d % glyph_width, d / glyph_width)) continue;
       for (Index j = 0; j < size; ++j)
-        for (Index i = 0; i < size; ++i) image.set(x + d % glyph_width * size + i, y + d / glyph_width * size + j, colour);
+        for (Index i = 0; i < size; ++i)
+          image.set(x + d % glyph_width * size + i, y + d / glyph_width * size + j, colour);
     }
     x += glyph_advance * size;
   }
@@ -72,20 +75,25 @@ inline std::string fitting_text(std::string_view text, Index width, Index size =
 /// Pictures in rows of `columns`, each under its caption (as many captions as pictures, or none). Captions are written in double size
 /// where all of them fit, else in single size, and are cut where they still do not fit.
 inline Image montage(const std::vector<Image>& tiles, Index columns, const std::vector<std::string>& captions = {}) {
-  if (tiles.empty() || columns < 1) fail(ErrorKind::argument, "image.montage", "montage: expected pictures and columns, got ", tiles.size(), " pictures in ", columns, " columns");
+  if (tiles.empty() || columns < 1)
+    fail(ErrorKind::argument, "image.montage", "montage: expected pictures and columns, got ", tiles.size(),
+         " pictures in ", columns, " columns");
   if (!captions.empty() && captions.size() != tiles.size())
-    fail(ErrorKind::argument, "image.montage", "montage: expected a caption for each of ", tiles.size(), " pictures, got ", captions.size());
+    fail(ErrorKind::argument, "image.montage", "montage: expected a caption for each of ", tiles.size(),
+         " pictures, got ", captions.size());
   constexpr Index gap = 4;
   const Index count = static_cast<Index>(tiles.size()), rows = (count + columns - 1) / columns;
   columns = std::min(columns, count);
   Index w = 0, h = 0;
   for (const Image& t : tiles) w = std::max(w, t.width), h = std::max(h, t.height);
-  const bool large = w >= 160 && std::all_of(captions.begin(), captions.end(), [&](const std::string& c) { return text_width(c, 2) <= w; });
+  const bool large = w >= 160 && std::all_of(captions.begin(), captions.end(),
+                                             [&](const std::string& c) { return text_width(c, 2) <= w; });
   const Index size = large ? 2 : 1, line = captions.empty() ? 0 : text_height(size) + gap;
   Image all(columns * (w + gap) + gap, rows * (h + line + gap) + gap, {24, 24, 24});
   for (Index i = 0; i < count; ++i) {
     const Index x = gap + i % columns * (w + gap), y = gap + i / columns * (h + line + gap);
-    if (line > 0) draw_text(all, x, y, fitting_text(captions[static_cast<std::size_t>(i)], w, size), {255, 255, 255}, size);
+    if (line > 0)
+      draw_text(all, x, y, fitting_text(captions[static_cast<std::size_t>(i)], w, size), {255, 255, 255}, size);
     all.place(tiles[static_cast<std::size_t>(i)], x, y + line);
   }
   return all;

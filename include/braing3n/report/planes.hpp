@@ -20,7 +20,7 @@ struct PlaneOptions {
   double mm_per_pixel = 1.0;
   // Intensities shown black and white; equal: from 0 (with many negatives: the smallest value) to the 99.5th percentile of the non-zero voxels.
   float low = 0, high = 0;
-  bool diverging = false;   // blue - black - red around 0 from -high to high, for differences
+  bool diverging = false;        // blue - black - red around 0 from -high to high, for differences
   const Vec3* centre = nullptr;  // mm; where the planes meet. Without: centre of mass
   bool labels = true;
 };
@@ -48,7 +48,9 @@ inline Image draw_planes(Context<Cpu>& ctx, const Volume& volume, const PlaneOpt
   if (!(black < white)) {
     white = nonzero_quantile(volume.data(), volume.size(), 0.995);
     const VolumeStatistics s = statistics(ctx, volume.data(), volume.size());
-    black = options.diverging ? -white : 10 * s.negative > s.nonzero ? s.min : 0.0f;  // a few negatives are rounding, not tissue
+    black = options.diverging             ? -white
+            : 10 * s.negative > s.nonzero ? s.min
+                                          : 0.0f;  // a few negatives are rounding, not tissue
     if (!(black < white)) white = black + 1;
   }
 
@@ -62,15 +64,19 @@ inline Image draw_planes(Context<Cpu>& ctx, const Volume& volume, const PlaneOpt
   std::vector<Image> tiles;
   Index height = 0, width = 0;
   for (const Plane& p : planes) {
-    const std::size_t across = static_cast<std::size_t>(p.across), down = static_cast<std::size_t>(p.down), through = static_cast<std::size_t>(p.through);
-    const auto pixels = [&](std::size_t d) { return std::clamp<Index>(static_cast<Index>(std::ceil((high[d] - low[d]) / mm - 1e-6)), 1, 8192); };
+    const std::size_t across = static_cast<std::size_t>(p.across), down = static_cast<std::size_t>(p.down),
+                      through = static_cast<std::size_t>(p.through);
+    const auto pixels = [&](std::size_t d) {
+      return std::clamp<Index>(static_cast<Index>(std::ceil((high[d] - low[d]) / mm - 1e-6)), 1, 8192);
+    };
     const Index w = pixels(across), h = pixels(down);
     Grid grid{{h, w, 1}, Affine{{{{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}}}}};
     grid.affine(p.down, 0) = -mm;
     grid.affine(p.across, 1) = p.across_sign * mm;
     grid.affine(p.through, 2) = 1e-3;  // a thin cut: never averaged over neighbouring slices
     grid.affine(p.down, 3) = 0.5 * (low[down] + high[down]) + 0.5 * mm * static_cast<double>(h - 1);
-    grid.affine(p.across, 3) = 0.5 * (low[across] + high[across]) - p.across_sign * 0.5 * mm * static_cast<double>(w - 1);
+    grid.affine(p.across, 3) =
+        0.5 * (low[across] + high[across]) - p.across_sign * 0.5 * mm * static_cast<double>(w - 1);
     grid.affine(p.through, 3) = centre[through];
     const Volume cut = resample(ctx, volume, grid);
     Image tile(w, h);

@@ -12,18 +12,22 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 /// Planes through the middle of each volume (1, X, Y, Z, 1) or (X, Y, Z), all in the grey scale of the reference.
-inline std::vector<Image> preview_rows(Context<Cpu>& ctx, const PreprocessingContract& contract, const Tensor<float, Cpu>& reference,
+inline std::vector<Image> preview_rows(Context<Cpu>& ctx, const PreprocessingContract& contract,
+                                       const Tensor<float, Cpu>& reference,
                                        const std::vector<Tensor<float, Cpu>>& volumes) {
   PlaneOptions options;
   options.low = *std::min_element(reference.data(), reference.data() + reference.size());
   options.high = nonzero_quantile(reference.data(), reference.size(), 0.995);
   const Grid grid = contract_grid(contract);
   // The middle of a voxel: between two, the planes would show the mean of both.
-  const Vec3 centre = grid.affine * Vec3{static_cast<double>(grid.shape[0] / 2), static_cast<double>(grid.shape[1] / 2), static_cast<double>(grid.shape[2] / 2)};
+  const Vec3 centre = grid.affine * Vec3{static_cast<double>(grid.shape[0] / 2), static_cast<double>(grid.shape[1] / 2),
+                                         static_cast<double>(grid.shape[2] / 2)};
   options.centre = &centre;
   std::vector<Image> rows;
   for (const Tensor<float, Cpu>& t : volumes) {
-    if (t.size() != voxel_count(grid.shape)) fail(ErrorKind::shape, "preview.shape", "preview: ", t.shape(), " does not fit the contract's ", describe(grid.shape));
+    if (t.size() != voxel_count(grid.shape))
+      fail(ErrorKind::shape, "preview.shape", "preview: ", t.shape(), " does not fit the contract's ",
+           describe(grid.shape));
     Volume v(grid);
     std::memcpy(v.data(), t.data(), t.bytes());
     rows.push_back(draw_planes(ctx, v, options));

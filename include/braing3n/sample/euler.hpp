@@ -13,9 +13,11 @@ namespace braing3n::inline BRAING3N_ABI {
 class TimeGrid {
  public:
   /// Throws Error (argument): steps below 1, a shift that is not a positive number.
-  TimeGrid(int steps, double shift = 1) : steps_(steps), shift_(shift) {  // NOLINT(google-explicit-constructor): a count is an even grid
+  TimeGrid(int steps, double shift = 1)
+      : steps_(steps), shift_(shift) {  // NOLINT(google-explicit-constructor): a count is an even grid
     if (steps < 1) fail(ErrorKind::argument, "sample.steps", "sampler: steps must be at least 1, got ", steps);
-    if (!(shift > 0) || std::isinf(shift)) fail(ErrorKind::argument, "sample.shift", "sampler: a shift of ", shift, ", expected a positive number");
+    if (!(shift > 0) || std::isinf(shift))
+      fail(ErrorKind::argument, "sample.shift", "sampler: a shift of ", shift, ", expected a positive number");
   }
   int steps() const { return steps_; }
   double at(int i) const {
@@ -34,7 +36,8 @@ class TimeGrid {
 /// velocity: (const Tensor&, double t) -> Tensor of the same shape. First order.
 template <class T, Backend B, class Velocity>
 Tensor<T, B> euler_sample(Tensor<T, B> x, const TimeGrid& grid, Velocity&& velocity) {
-  for (int i = 0; i < grid.steps(); ++i) x = add_scaled_forward(x, velocity(std::as_const(x), grid.at(i)), -grid.length(i));
+  for (int i = 0; i < grid.steps(); ++i)
+    x = add_scaled_forward(x, velocity(std::as_const(x), grid.at(i)), -grid.length(i));
   return x;
 }
 
@@ -59,7 +62,8 @@ constexpr int evaluations(Sampler sampler, int steps) { return sampler == Sample
 
 template <class T, Backend B, class Velocity>
 Tensor<T, B> integrate(Sampler sampler, Tensor<T, B> x, const TimeGrid& grid, Velocity&& velocity) {
-  return sampler == Sampler::heun ? heun_sample(std::move(x), grid, velocity) : euler_sample(std::move(x), grid, velocity);
+  return sampler == Sampler::heun ? heun_sample(std::move(x), grid, velocity)
+                                  : euler_sample(std::move(x), grid, velocity);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

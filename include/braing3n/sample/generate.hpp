@@ -33,11 +33,13 @@ struct SamplingOptions {
 /// evaluation of the model and may throw to stop. Model: config.conditions, config.grid, config.channels, and
 /// model(pass, x (M, L, C), t (M), ConditionBatch) -> Var (M, L, C).
 template <class Model, Backend B, class Before>
-Tensor<typename Model::T, B> sample_latents(Context<B>& context, const Model& model, std::span<const std::uint32_t> ids, const std::vector<ConditionRow>& rows,
-                                            std::uint64_t seed, const SamplingOptions& options, Before&& before_evaluation) {
+Tensor<typename Model::T, B> sample_latents(Context<B>& context, const Model& model, std::span<const std::uint32_t> ids,
+                                            const std::vector<ConditionRow>& rows, std::uint64_t seed,
+                                            const SamplingOptions& options, Before&& before_evaluation) {
   using T = typename Model::T;
   if (ids.size() != rows.size() || ids.empty())
-    fail(ErrorKind::argument, "sample.count", "sampling: ", ids.size(), " numbers and ", rows.size(), " rows of conditions");
+    fail(ErrorKind::argument, "sample.count", "sampling: ", ids.size(), " numbers and ", rows.size(),
+         " rows of conditions");
   Pass<B> pass(context);
   const auto network = [&](const Tensor<T, B>& x, const std::vector<double>& t, const ConditionBatch& conditions) {
     before_evaluation();
@@ -45,12 +47,14 @@ Tensor<typename Model::T, B> sample_latents(Context<B>& context, const Model& mo
   };
   const GuidedVelocity velocity(network, model.config.conditions, rows, options.guidance);
   const Shape shape = {volume_of(model.config.grid), model.config.channels};
-  return integrate(options.sampler, draw_noise<T>(context, seed, generation_step, ids, shape), TimeGrid(options.steps, options.shift), velocity);
+  return integrate(options.sampler, draw_noise<T>(context, seed, generation_step, ids, shape),
+                   TimeGrid(options.steps, options.shift), velocity);
 }
 
 template <class Model, Backend B>
-Tensor<typename Model::T, B> sample_latents(Context<B>& context, const Model& model, std::span<const std::uint32_t> ids, const std::vector<ConditionRow>& rows,
-                                            std::uint64_t seed, const SamplingOptions& options) {
+Tensor<typename Model::T, B> sample_latents(Context<B>& context, const Model& model, std::span<const std::uint32_t> ids,
+                                            const std::vector<ConditionRow>& rows, std::uint64_t seed,
+                                            const SamplingOptions& options) {
   return sample_latents(context, model, ids, rows, seed, options, [] {});
 }
 

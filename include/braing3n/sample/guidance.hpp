@@ -10,7 +10,8 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 inline void require_guidance(double scale) {
-  if (!std::isfinite(scale)) fail(ErrorKind::argument, "guidance.scale", "guidance: the scale must be a finite number, got ", scale);
+  if (!std::isfinite(scale))
+    fail(ErrorKind::argument, "guidance.scale", "guidance: the scale must be a finite number, got ", scale);
 }
 
 /// Joint: v_null + s (v_cond - v_null).
@@ -22,9 +23,11 @@ Tensor<T, B> guide(const Tensor<T, B>& v_null, const Tensor<T, B>& v_condition, 
 
 /// Composed: v_null + sum_k s_k (v_only_k - v_null), one velocity and one scale per condition.
 template <class T, Backend B>
-Tensor<T, B> guide_composed(const Tensor<T, B>& v_null, std::span<const Tensor<T, B>> v_only, std::span<const double> scales) {
+Tensor<T, B> guide_composed(const Tensor<T, B>& v_null, std::span<const Tensor<T, B>> v_only,
+                            std::span<const double> scales) {
   if (v_only.size() != scales.size())
-    fail(ErrorKind::argument, "guidance.count", "guidance: ", v_only.size(), " velocities and ", scales.size(), " scales");
+    fail(ErrorKind::argument, "guidance.count", "guidance: ", v_only.size(), " velocities and ", scales.size(),
+         " scales");
   Tensor<T, B> v = v_null;
   for (std::size_t k = 0; k < scales.size(); ++k) {
     require_guidance(scales[k]);
@@ -56,7 +59,8 @@ struct CombineVelocities {
   BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
     const accum_t<T> base = static_cast<accum_t<T>>(stacked[i]);
     accum_t<T> v = base;
-    for (Index k = 0; k < terms; ++k) v += scales[k] * (static_cast<accum_t<T>>(stacked[(k + 1) * per_copy + i]) - base);
+    for (Index k = 0; k < terms; ++k)
+      v += scales[k] * (static_cast<accum_t<T>>(stacked[(k + 1) * per_copy + i]) - base);
     out[i] = convert<T>(v);
   }
 };
@@ -69,15 +73,19 @@ Tensor<T, B> combine_velocities(const Tensor<T, B>& stacked, std::span<const dou
   require_elements("guidance", stacked);
   const Index terms = static_cast<Index>(scales.size()), copies = terms + 1;
   if (stacked.dim(0) % copies != 0)
-    fail(ErrorKind::shape, "guidance.count", "guidance: velocities ", stacked.shape(), " cannot be cut into ", copies, " copies");
+    fail(ErrorKind::shape, "guidance.count", "guidance: velocities ", stacked.shape(), " cannot be cut into ", copies,
+         " copies");
   for (const double s : scales) require_guidance(s);
   Shape shape = {stacked.dim(0) / copies};
   for (int a = 1; a < stacked.rank(); ++a) shape.push_back(stacked.dim(a));
   using A = accum_t<T>;
   const std::vector<A> values(scales.begin(), scales.end());
   Tensor<T, B> out(stacked.context(), shape);
-  const Tensor<A, B> on_device = terms > 0 ? Tensor<A, B>::from_host(stacked.context(), {terms}, values) : Tensor<A, B>();
-  map(stacked.context(), out.size(), detail::CombineVelocities<T>{stacked.data(), out.data(), terms > 0 ? on_device.data() : nullptr, terms, out.size()});
+  const Tensor<A, B> on_device =
+      terms > 0 ? Tensor<A, B>::from_host(stacked.context(), {terms}, values) : Tensor<A, B>();
+  map(stacked.context(), out.size(),
+      detail::CombineVelocities<T>{stacked.data(), out.data(), terms > 0 ? on_device.data() : nullptr, terms,
+                                   out.size()});
   return out;
 }
 

@@ -26,9 +26,9 @@ struct ConditionScale {
 };
 
 struct Guidance {
-  double scale = 1;                      // joint; 1: not guided
+  double scale = 1;                        // joint; 1: not guided
   std::vector<ConditionScale> composed{};  // when there are any, instead of `scale`
-  double low = 0, high = 1;              // times at which guidance acts
+  double low = 0, high = 1;                // times at which guidance acts
 
   static void visit(auto& self, auto&& v) {
     v("scale", self.scale);
@@ -44,7 +44,9 @@ struct Guidance {
   /// are required (nothing stands without them) or named twice.
   void validate(const std::vector<ConditionField>& fields) const {
     require_guidance(scale);
-    if (!(low >= 0 && low <= high && high <= 1)) fail(ErrorKind::argument, "guidance.interval", "guidance: the interval [", low, ", ", high, "] of t is not inside [0, 1]");
+    if (!(low >= 0 && low <= high && high <= 1))
+      fail(ErrorKind::argument, "guidance.interval", "guidance: the interval [", low, ", ", high,
+           "] of t is not inside [0, 1]");
     std::set<std::string> seen;
     for (const ConditionScale& c : composed) {
       require_guidance(c.scale);
@@ -55,8 +57,10 @@ struct Guidance {
         if (!f.required) names += (names.empty() ? "" : ", ") + f.name;
       }
       if (field == nullptr || field->required)
-        fail(ErrorKind::argument, "guidance.condition", "guidance: there is no condition ", c.condition, " that can be left out; known: ", names.empty() ? "none" : names);
-      if (!seen.insert(c.condition).second) fail(ErrorKind::argument, "guidance.condition", "guidance: ", c.condition, " has two scales");
+        fail(ErrorKind::argument, "guidance.condition", "guidance: there is no condition ", c.condition,
+             " that can be left out; known: ", names.empty() ? "none" : names);
+      if (!seen.insert(c.condition).second)
+        fail(ErrorKind::argument, "guidance.condition", "guidance: ", c.condition, " has two scales");
     }
   }
 };
@@ -66,8 +70,10 @@ template <class Network>
 class GuidedVelocity {
  public:
   /// One row of conditions per sample. Throws what Guidance::validate() throws.
-  GuidedVelocity(Network network, const std::vector<ConditionField>& fields, const std::vector<ConditionRow>& rows, const Guidance& guidance)
-      : network_(std::move(network)), samples_(rows.size()), low_(guidance.low), high_(guidance.high), plain_(condition_batch(fields, rows)) {
+  GuidedVelocity(Network network, const std::vector<ConditionField>& fields, const std::vector<ConditionRow>& rows,
+                 const Guidance& guidance)
+      : network_(std::move(network)), samples_(rows.size()), low_(guidance.low), high_(guidance.high),
+        plain_(condition_batch(fields, rows)) {
     guidance.validate(fields);
     std::vector<ConditionRow> stacked;
     const auto stack = [&](auto&& keep) {
@@ -98,7 +104,8 @@ class GuidedVelocity {
   template <class T, Backend B>
   Tensor<T, B> operator()(const Tensor<T, B>& x, double t) const {
     if (x.rank() < 1 || x.dim(0) != static_cast<Index>(samples_))
-      fail(ErrorKind::shape, "guidance.samples", "guidance: x has shape ", x.shape(), ", conditions are there for ", samples_, " samples");
+      fail(ErrorKind::shape, "guidance.samples", "guidance: x has shape ", x.shape(), ", conditions are there for ",
+           samples_, " samples");
     const Index copies = copies_at(t);
     const std::vector<double> times(static_cast<std::size_t>(copies) * samples_, t);
     if (copies == 1) return network_(x, times, plain_);
@@ -106,7 +113,9 @@ class GuidedVelocity {
   }
 
   /// Evaluations per sample at time t.
-  Index copies_at(double t) const { return scales_.empty() || t < low_ || t > high_ ? 1 : static_cast<Index>(scales_.size()) + 1; }
+  Index copies_at(double t) const {
+    return scales_.empty() || t < low_ || t > high_ ? 1 : static_cast<Index>(scales_.size()) + 1;
+  }
 
  private:
   static bool some_condition(const std::vector<ConditionField>& fields, const std::vector<ConditionRow>& rows) {

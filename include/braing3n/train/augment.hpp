@@ -16,7 +16,8 @@ namespace braing3n::inline BRAING3N_ABI {
 namespace detail {
 
 /// A volume mirrored along `axis` (< 0: not) and moved by whole voxels; what comes in from outside is `fill`.
-inline void mirror_and_shift(const float* from, float* to, const Extent3& n, int axis, const Extent3& shift, float fill) {
+inline void mirror_and_shift(const float* from, float* to, const Extent3& n, int axis, const Extent3& shift,
+                             float fill) {
   const auto source = [&](std::size_t a, Index i) {  // -1: outside
     const Index at = i - shift[a];
     if (at < 0 || at >= n[a]) return Index{-1};
@@ -41,11 +42,12 @@ inline void mirror_and_shift(const float* from, float* to, const Extent3& n, int
 }  // namespace detail
 
 /// volumes (N, X, Y, Z, 1) of the contract's orientation, changed in place; samples: N places in the stream.
-inline void augment(Context<Cpu>& ctx, Tensor<float, Cpu>& volumes, const std::vector<std::uint32_t>& samples, const AugmentOptions& options,
-                    const PreprocessingContract& contract, std::uint64_t seed) {
+inline void augment(Context<Cpu>& ctx, Tensor<float, Cpu>& volumes, const std::vector<std::uint32_t>& samples,
+                    const AugmentOptions& options, const PreprocessingContract& contract, std::uint64_t seed) {
   if (!options.any()) return;
   if (volumes.rank() != 5 || volumes.dim(0) != static_cast<Index>(samples.size()) || volumes.dim(4) != 1)
-    fail(ErrorKind::shape, "augment.shape", "augment: volumes ", volumes.shape(), " for ", samples.size(), " samples, expected (N, X, Y, Z, 1)");
+    fail(ErrorKind::shape, "augment.shape", "augment: volumes ", volumes.shape(), " for ", samples.size(),
+         " samples, expected (N, X, Y, Z, 1)");
   const Orientation orientation = parse_orientation(contract.orientation);
   int left_right = 0;
   while (orientation.axis[static_cast<std::size_t>(left_right)] != 0) ++left_right;
@@ -57,14 +59,17 @@ inline void augment(Context<Cpu>& ctx, Tensor<float, Cpu>& volumes, const std::v
     float* v = volumes.data() + s * voxels;
     const bool flip = options.flip && (rng.integer(0) & 1u) != 0;
     Extent3 shift{};
-    for (std::size_t a = 0; a < 3; ++a) shift[a] = static_cast<Index>(rng.integer(1 + a) % static_cast<std::uint32_t>(2 * options.shift + 1)) - options.shift;
+    for (std::size_t a = 0; a < 3; ++a)
+      shift[a] =
+          static_cast<Index>(rng.integer(1 + a) % static_cast<std::uint32_t>(2 * options.shift + 1)) - options.shift;
     if (flip || shift != Extent3{}) {
       std::vector<float> moved(static_cast<std::size_t>(voxels));
       detail::mirror_and_shift(v, moved.data(), n, flip ? left_right : -1, shift, zero_background ? 0.0f : v[0]);
       std::memcpy(v, moved.data(), moved.size() * sizeof(float));
     }
     if (options.intensity > 0) {
-      const float width = static_cast<float>(options.intensity), scale = 1.0f + width * (2.0f * rng.uniform(4) - 1.0f), offset = width * (2.0f * rng.uniform(5) - 1.0f);
+      const float width = static_cast<float>(options.intensity), scale = 1.0f + width * (2.0f * rng.uniform(4) - 1.0f),
+                  offset = width * (2.0f * rng.uniform(5) - 1.0f);
       for (Index i = 0; i < voxels; ++i)
         if (!zero_background || v[i] != 0.0f) v[i] = v[i] * scale + offset;
     }

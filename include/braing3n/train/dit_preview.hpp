@@ -17,9 +17,12 @@ using LatentPicture = std::function<Image(const Tensor<float, Cpu>& latents, con
 /// Through a decoder: latents (1, X', Y', Z', C) -> voxels.
 inline LatentPicture decoded_picture(Context<Cpu>& ctx, const LatentData& data, const PreprocessingContract& contract,
                                      std::function<Tensor<float, Cpu>(const Tensor<float, Cpu>&)> decode) {
-  return [&ctx, &data, contract, decode = std::move(decode)](const Tensor<float, Cpu>& latents, const Tensor<float, Cpu>* reference) {
+  return [&ctx, &data, contract, decode = std::move(decode)](const Tensor<float, Cpu>& latents,
+                                                             const Tensor<float, Cpu>* reference) {
     const Extent3 g = data.file->grid();
-    const auto voxels = [&](const Tensor<float, Cpu>& z) { return decode(data.statistics.restore(z).reshape({1, g[0], g[1], g[2], data.file->channels()})); };
+    const auto voxels = [&](const Tensor<float, Cpu>& z) {
+      return decode(data.statistics.restore(z).reshape({1, g[0], g[1], g[2], data.file->channels()}));
+    };
     const Tensor<float, Cpu> volume = voxels(latents);
     return preview_rows(ctx, contract, reference != nullptr ? voxels(*reference) : volume, {volume})[0];
   };
@@ -33,14 +36,16 @@ inline LatentPicture channel_picture(Context<Cpu>& ctx, const LatentData& data) 
     Volume v(grid);
     for (Index i = 0; i < v.size(); ++i) v.data()[i] = latents.data()[i * data.file->channels()];
     PlaneOptions options{.mm_per_pixel = 2.0, .low = -3, .high = 3};
-    const Vec3 centre = grid.affine * Vec3{static_cast<double>(g[0] / 2), static_cast<double>(g[1] / 2), static_cast<double>(g[2] / 2)};
+    const Vec3 centre =
+        grid.affine * Vec3{static_cast<double>(g[0] / 2), static_cast<double>(g[1] / 2), static_cast<double>(g[2] / 2)};
     options.centre = &centre;
     return draw_planes(ctx, v, options);
   };
 }
 
 /// Two columns: validation scans, and samples under the same conditions. The noise of a row never changes.
-inline Image preview_samples(Context<Cpu>& ctx, const Dit3d<Cpu, F32>& model, const LatentData& data, const LatentPicture& picture, const SamplingOptions& options, Index rows) {
+inline Image preview_samples(Context<Cpu>& ctx, const Dit3d<Cpu, F32>& model, const LatentData& data,
+                             const LatentPicture& picture, const SamplingOptions& options, Index rows) {
   const std::vector<Index> scans = some_rows(data.scans.validation, rows);
   std::vector<std::uint32_t> ids;
   std::vector<ConditionRow> conditions;
@@ -48,7 +53,9 @@ inline Image preview_samples(Context<Cpu>& ctx, const Dit3d<Cpu, F32>& model, co
     ids.push_back(static_cast<std::uint32_t>(i));
     conditions.push_back(data.conditions[static_cast<std::size_t>(scans[i])]);
   }
-  const Tensor<float, Cpu> real = latent_batch(ctx, data, scans), made = sample_latents(ctx, model, std::span<const std::uint32_t>(ids), conditions, 0, options);
+  const Tensor<float, Cpu> real = latent_batch(ctx, data, scans),
+                           made =
+                               sample_latents(ctx, model, std::span<const std::uint32_t>(ids), conditions, 0, options);
   std::vector<Image> tiles;
   std::vector<std::string> captions;
   for (std::size_t i = 0; i < scans.size(); ++i) {

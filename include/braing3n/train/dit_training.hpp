@@ -17,7 +17,8 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 struct DitTrainingConfig {
-  Dit3dConfig model = free_model();  // channels and grid 0: those of the latents; a categorical condition without values: those of the labels
+  Dit3dConfig model =
+      free_model();  // channels and grid 0: those of the latents; a categorical condition without values: those of the labels
   TimeLaw time_law = TimeLaw::uniform;
   DropOptions drop{};
   BalanceOptions balance{};
@@ -44,7 +45,12 @@ struct DitTrainingConfig {
   static DitTrainingConfig paper() {
     DitTrainingConfig c;
     c.model = Dit3dConfig{};
-    c.training = {.epochs = 1100, .batch = 28, .lr = 5e-5, .clip = 0.5, .ema = EmaOptions{.decay = 0.9999, .warmup = true}, .recompute_blocks = true};
+    c.training = {.epochs = 1100,
+                  .batch = 28,
+                  .lr = 5e-5,
+                  .clip = 0.5,
+                  .ema = EmaOptions{.decay = 0.9999, .warmup = true},
+                  .recompute_blocks = true};
     return c;
   }
   /// 4.3 M parameters, for latents of 100 to 200 tokens; the values of disease and site come from the labels.
@@ -54,7 +60,12 @@ struct DitTrainingConfig {
     for (ConditionField& f : c.model.conditions)
       if (f.name == "disease" || f.name == "site") f.values.clear();
     c.drop = {.all = 0.1, .all_but_one = 0.1};
-    c.training = {.steps = 2000, .batch = 32, .lr = 1e-3, .clip = 1.0, .ema = EmaOptions{.decay = 0.9999, .warmup = true}, .validate_every = 100};
+    c.training = {.steps = 2000,
+                  .batch = 32,
+                  .lr = 1e-3,
+                  .clip = 1.0,
+                  .ema = EmaOptions{.decay = 0.9999, .warmup = true},
+                  .validate_every = 100};
     return c;
   }
 
@@ -65,15 +76,21 @@ struct DitTrainingConfig {
     if (model.channels == 0) model.channels = f.channels();
     if (model.grid == Extent3{0, 0, 0}) model.grid = f.grid();
     if (model.channels != f.channels() || model.grid != f.grid())
-      throw Error(ErrorKind::shape, "dit3d.latents", concat("latents of ", f.channels(), " channels on a grid of ", Shape(std::span<const Index>(f.grid())), ", the model wants ", model.channels,
-                                                            " on ", Shape(std::span<const Index>(model.grid))), f.path());
+      throw Error(
+          ErrorKind::shape, "dit3d.latents",
+          concat("latents of ", f.channels(), " channels on a grid of ", Shape(std::span<const Index>(f.grid())),
+                 ", the model wants ", model.channels, " on ", Shape(std::span<const Index>(model.grid))),
+          f.path());
     std::vector<std::string> removed = absent_conditions(model.conditions, data.labels, data.scans.train, absent);
-    for (std::string& name : complete_conditions(model.conditions, data.labels, data.used())) removed.push_back(std::move(name));
+    for (std::string& name : complete_conditions(model.conditions, data.labels, data.used()))
+      removed.push_back(std::move(name));
     model.validate();
     if (!(drop.all >= 0 && drop.all_but_one >= 0 && drop.all + drop.all_but_one <= 1))
-      fail(ErrorKind::config, "dit3d.drop", "dit3d: probabilities ", drop.all, " and ", drop.all_but_one, " of hiding all conditions and all but one");
+      fail(ErrorKind::config, "dit3d.drop", "dit3d: probabilities ", drop.all, " and ", drop.all_but_one,
+           " of hiding all conditions and all but one");
     if (training.augment.any()) fail(ErrorKind::config, "dit3d.augment", "dit3d: latents cannot be augmented");
-    if (validation_samples < 1) fail(ErrorKind::config, "dit3d.validation", "dit3d: ", validation_samples, " validation samples");
+    if (validation_samples < 1)
+      fail(ErrorKind::config, "dit3d.validation", "dit3d: ", validation_samples, " validation samples");
     return removed;
   }
 };
@@ -90,7 +107,8 @@ class DitTask {
     ConditionBatch conditions;
   };
 
-  DitTask(Context<Cpu>& context, const Dit3d<Cpu, F32>& model, const LatentData& data, const DitTrainingConfig& config, std::uint64_t seed, Index start)
+  DitTask(Context<Cpu>& context, const Dit3d<Cpu, F32>& model, const LatentData& data, const DitTrainingConfig& config,
+          std::uint64_t seed, Index start)
       : context_(&context), model_(&model), data_(&data), config_(config), seed_(seed),
         stream_(data, config.model.conditions, config.balance, config.drop, config.training.batch, seed, start) {
     for (const Index s : data.scans.train) (void)data.conditions.at(static_cast<std::size_t>(s));
@@ -100,9 +118,12 @@ class DitTask {
   Batch next() {
     const LatentStream::Draw draw = stream_.next();
     const std::span<const Index> positions(draw.positions);
-    return make(draw.scans, draw_times(seed_, positions, config_.time_law), draw_noise<float>(*context_, seed_, positions, latent_shape()), draw.conditions);
+    return make(draw.scans, draw_times(seed_, positions, config_.time_law),
+                draw_noise<float>(*context_, seed_, positions, latent_shape()), draw.conditions);
   }
-  Var<double, Cpu> loss(Pass<Cpu>& pass, const Batch& b) const { return mse_loss((*model_)(pass, Var<float, Cpu>(b.flow.x_t), b.t, b.conditions), b.flow.velocity); }
+  Var<double, Cpu> loss(Pass<Cpu>& pass, const Batch& b) const {
+    return mse_loss((*model_)(pass, Var<float, Cpu>(b.flow.x_t), b.t, b.conditions), b.flow.velocity);
+  }
   Index position() const { return stream_.position(); }
   Index scans() const { return stream_.scans(); }
   const LatentStream& stream() const { return stream_; }
@@ -126,10 +147,14 @@ class DitTask {
         rows.push_back(scans[static_cast<std::size_t>(all < n ? i * n / all : (i + i / cycle) % n)]);
         bin_of.push_back(bin);
         conditions.push_back(condition(rows.back()));
-        const double u = static_cast<double>(Philox(seed_, Purpose::time, validation_step, ids.back()).uniform(0)) + 0x1p-25;
+        const double u =
+            static_cast<double>(Philox(seed_, Purpose::time, validation_step, ids.back()).uniform(0)) + 0x1p-25;
         t.push_back((static_cast<double>(bin) + u) / static_cast<double>(bins));
       }
-      const Batch b = make(rows, t, draw_noise<float>(*context_, seed_, validation_step, std::span<const std::uint32_t>(ids), latent_shape()), conditions);
+      const Batch b = make(
+          rows, t,
+          draw_noise<float>(*context_, seed_, validation_step, std::span<const std::uint32_t>(ids), latent_shape()),
+          conditions);
       Pass<Cpu> pass(*context_);
       const Tensor<float, Cpu> v = (*model_)(pass, Var<float, Cpu>(b.flow.x_t), b.t, b.conditions).value();
       const Index each = v.size() / v.dim(0);
@@ -163,8 +188,10 @@ class DitTask {
  private:
   const ConditionRow& condition(Index scan) const { return data_->conditions[static_cast<std::size_t>(scan)]; }
   Shape latent_shape() const { return {data_->file->tokens(), data_->file->channels()}; }
-  Batch make(const std::vector<Index>& scans, const std::vector<double>& t, const Tensor<float, Cpu>& noise, const std::vector<ConditionRow>& rows) const {
-    return {flow_interpolate(latent_batch(*context_, *data_, scans), noise, t), t, condition_batch(model_->config.conditions, rows)};
+  Batch make(const std::vector<Index>& scans, const std::vector<double>& t, const Tensor<float, Cpu>& noise,
+             const std::vector<ConditionRow>& rows) const {
+    return {flow_interpolate(latent_batch(*context_, *data_, scans), noise, t), t,
+            condition_batch(model_->config.conditions, rows)};
   }
 
   Context<Cpu>* context_;

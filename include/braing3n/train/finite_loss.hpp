@@ -17,7 +17,9 @@ void require_finite_loss(const Var<double, B>& loss, Context<B>& context, const 
   if (std::isfinite(value)) return;
   for_each_parameter(model, [&](const std::string& path, const auto& p) {
     if (!all_finite(p.compute()))
-      throw Error(ErrorKind::numeric, "loss.finite", concat("the loss is ", value, "; this parameter ", p.shape(), " has a value that is not finite"), path);
+      throw Error(ErrorKind::numeric, "loss.finite",
+                  concat("the loss is ", value, "; this parameter ", p.shape(), " has a value that is not finite"),
+                  path);
   });
   Pass<B> pass(context);
   pass.check_finite = true;
@@ -27,7 +29,8 @@ void require_finite_loss(const Var<double, B>& loss, Context<B>& context, const 
     if (e.id() != "pass.finite") throw;
     throw Error(ErrorKind::numeric, "loss.finite", concat("the loss is ", value, "; ", e.text()), e.path());
   }
-  fail(ErrorKind::numeric, "loss.finite", "the loss is ", value, " although every parameter and the result of every module is finite");
+  fail(ErrorKind::numeric, "loss.finite", "the loss is ", value,
+       " although every parameter and the result of every module is finite");
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -34,8 +34,8 @@ enum class ResumeMode { never, automatic };  // automatic: goes on when there is
 /// to be resumed nor replaced; another process trains there), config (the state belongs to another run), format (no state is whole).
 /// Returns the folder's lock, to be held as long as the training writes.
 template <class Model, Backend B, class T>
-FileLock open_training_folder(const TrainingFolder& folder, Trainer<Model, B, T>& trainer, const TrainingInfo& identity, ResumeMode resume, bool replace,
-                          const std::function<void(const std::string&)>& tell) {
+FileLock open_training_folder(const TrainingFolder& folder, Trainer<Model, B, T>& trainer, const TrainingInfo& identity,
+                              ResumeMode resume, bool replace, const std::function<void(const std::string&)>& tell) {
   std::error_code error;
   FileLock lock = lock_folder(folder.path);
   if (resume == ResumeMode::automatic) {
@@ -48,7 +48,9 @@ FileLock open_training_folder(const TrainingFolder& folder, Trainer<Model, B, T>
   }
   for (const auto& path : {folder.state(), folder.model(), folder.last()})
     if (std::filesystem::exists(path, error)) {
-      if (!replace) throw Error(ErrorKind::file, "training.exists", "a training is there already; expected to resume or to replace it", path.string());
+      if (!replace)
+        throw Error(ErrorKind::file, "training.exists",
+                    "a training is there already; expected to resume or to replace it", path.string());
       std::filesystem::remove(path, error);
       std::filesystem::remove(previous_path(path), error);
     }
@@ -58,19 +60,20 @@ FileLock open_training_folder(const TrainingFolder& folder, Trainer<Model, B, T>
 enum class FitEnd { complete, out_of_patience, interrupted };
 
 struct FitHooks {
-  std::function<void(const StepReport&)> on_step;                       // after every step
-  std::function<double()> validate;                                     // loss of the model as it stands
-  std::function<void(const std::filesystem::path&)> save_model;         // writes the model as it stands
+  std::function<void(const StepReport&)> on_step;                         // after every step
+  std::function<double()> validate;                                       // loss of the model as it stands
+  std::function<void(const std::filesystem::path&)> save_model;           // writes the model as it stands
   std::function<void(Index step, double loss, bool best)> on_validation;  // pictures, messages
-  std::function<bool()> interrupted;                                    // asked after every step: save and return
-  Index stop_at = 0;          // a step after which to stop as if interrupted; 0: none
-  double save_minutes = 10;   // the state is saved with every validation, and this often in between
+  std::function<bool()> interrupted;                                      // asked after every step: save and return
+  Index stop_at = 0;         // a step after which to stop as if interrupted; 0: none
+  double save_minutes = 10;  // the state is saved with every validation, and this often in between
   std::string title = "loss";
 };
 
 /// Steps until the options' last one. The model holds the last parameters afterwards.
 template <class Model, Backend B, class T, class Task>
-FitEnd fit(Trainer<Model, B, T>& trainer, Task& task, const TrainingFolder& folder, const TrainingInfo& identity, const FitHooks& hooks) {
+FitEnd fit(Trainer<Model, B, T>& trainer, Task& task, const TrainingFolder& folder, const TrainingInfo& identity,
+           const FitHooks& hooks) {
   using Clock = std::chrono::steady_clock;
   TrainingLog log(folder.log(), trainer.progress().step);
   const TrainingOptions& o = trainer.options();
@@ -97,7 +100,8 @@ FitEnd fit(Trainer<Model, B, T>& trainer, Task& task, const TrainingFolder& fold
       log.draw(folder.curves(), hooks.title);
     }
     const bool stop = (hooks.interrupted && hooks.interrupted()) || report.step == hooks.stop_at;
-    if (validate || stop || std::chrono::duration<double>(Clock::now() - saved).count() > 60.0 * hooks.save_minutes) save();
+    if (validate || stop || std::chrono::duration<double>(Clock::now() - saved).count() > 60.0 * hooks.save_minutes)
+      save();
     if (trainer.out_of_patience()) end = FitEnd::out_of_patience;
     else if (stop && report.step < o.steps) end = FitEnd::interrupted;
   }

@@ -19,10 +19,11 @@ namespace braing3n::inline BRAING3N_ABI {
 
 struct LatentDataOptions {
   std::filesystem::path latents{}, labels{};
-  std::filesystem::path split{};  // subject_id,split with the sets train and validation (others are left out); empty: drawn from the seed
-  double validation = 0.1;        // share of the people
+  std::filesystem::path
+      split{};  // subject_id,split with the sets train and validation (others are left out); empty: drawn from the seed
+  double validation = 0.1;             // share of the people
   std::vector<std::string> missing{};  // values of labels that stand for missing ones
-  bool strict = false;            // latents without labels and labels without latents are errors
+  bool strict = false;                 // latents without labels and labels without latents are errors
 };
 
 struct LatentData {
@@ -44,14 +45,16 @@ struct LatentData {
 
 /// Pairs latents with labels by volume_id. `tell` gets sentences about rows without a partner. Throws Error: format (no row in common;
 /// with strict, any without a partner), argument (a share that is none), and what the split throws.
-inline LatentData open_latent_data(Context<Cpu>& ctx, const LatentDataOptions& o, std::uint64_t seed, const std::function<void(const std::string&)>& tell) {
+inline LatentData open_latent_data(Context<Cpu>& ctx, const LatentDataOptions& o, std::uint64_t seed,
+                                   const std::function<void(const std::string&)>& tell) {
   LatentData d;
   d.file = std::make_shared<const LatentFile>(o.latents);
   Manifest m = read_manifest(o.labels, {.check_files = false, .need_paths = false, .missing = o.missing});
   for (const Finding& f : m.findings)
     if (f.severity != Severity::note) tell(concat(o.labels.string(), ": ", f.sentence));
   if (!(o.validation > 0 && o.validation < 1))
-    fail(ErrorKind::argument, "training.validation", "training: a share of ", o.validation, " for validation, expected a number in (0, 1)");
+    fail(ErrorKind::argument, "training.validation", "training: a share of ", o.validation,
+         " for validation, expected a number in (0, 1)");
   std::vector<std::string> no_latents, no_labels;
   std::set<std::string> labelled;
   std::vector<ScanRow> paired;
@@ -67,11 +70,14 @@ inline LatentData open_latent_data(Context<Cpu>& ctx, const LatentDataOptions& o
   for (const std::string& id : d.file->ids())
     if (!labelled.contains(id)) no_labels.push_back(id);
   if (paired.empty())
-    throw Error(ErrorKind::format, "latents.labels", concat("no label belongs to a row of the latents: the latents have ", in_quotes(d.file->ids().front()), ", the labels ",
-                                                            in_quotes(no_latents.front())), o.labels.string());
+    throw Error(ErrorKind::format, "latents.labels",
+                concat("no label belongs to a row of the latents: the latents have ", in_quotes(d.file->ids().front()),
+                       ", the labels ", in_quotes(no_latents.front())),
+                o.labels.string());
   const auto report = [&](const std::vector<std::string>& lost, const char* what, const std::filesystem::path& where) {
     if (lost.empty()) return;
-    const std::string text = concat(lost.size(), lost.size() == 1 ? " row has " : " rows have ", what, ": ", detail::some_of(lost));
+    const std::string text =
+        concat(lost.size(), lost.size() == 1 ? " row has " : " rows have ", what, ": ", detail::some_of(lost));
     if (o.strict) throw Error(ErrorKind::format, "latents.labels", text, where.string());
     tell(where.string() + ": " + text);
   };
@@ -81,10 +87,13 @@ inline LatentData open_latent_data(Context<Cpu>& ctx, const LatentDataOptions& o
   d.labels = std::move(m);
 
   TrainingData& s = d.scans;
-  s.split = o.split.empty() ? split_subjects(d.labels, {{"train", 1 - o.validation}, {"validation", o.validation}}, seed) : read_split(o.split);
+  s.split = o.split.empty()
+                ? split_subjects(d.labels, {{"train", 1 - o.validation}, {"validation", o.validation}}, seed)
+                : read_split(o.split);
   s.train = rows_of(d.labels, s.split, "train");
   s.validation = rows_of(d.labels, s.split, "validation");
-  if (!d.file->preprocessing().empty()) s.contract = config_from_text<PreprocessingContract>(d.file->preprocessing(), d.file->path());
+  if (!d.file->preprocessing().empty())
+    s.contract = config_from_text<PreprocessingContract>(d.file->preprocessing(), d.file->path());
   std::vector<Index> measured;
   for (const Index i : s.train) measured.push_back(d.file_row[static_cast<std::size_t>(i)]);
   std::sort(measured.begin(), measured.end());
@@ -103,7 +112,8 @@ inline void take_conditions(LatentData& d, const std::vector<ConditionField>& fi
   for (std::size_t i = 0; i < d.conditions.size(); ++i) {
     const ScanRow& s = d.labels.scans[i];
     d.scans.ids.push_back(s.volume_id);
-    described += concat(s.volume_id, '\n', s.subject_id, '\n', d.scans.split.at(s.subject_id), '\n', describe_conditions(fields, d.conditions[i]), '\n');
+    described += concat(s.volume_id, '\n', s.subject_id, '\n', d.scans.split.at(s.subject_id), '\n',
+                        describe_conditions(fields, d.conditions[i]), '\n');
   }
   Crc32 crc;
   crc.update(std::as_bytes(std::span<const char>(described.data(), described.size())));
@@ -120,7 +130,8 @@ inline Tensor<float, Cpu> latent_batch(Context<Cpu>& ctx, const LatentData& d, s
       const std::span<float> to(batch.data() + n * f.row_size(), static_cast<std::size_t>(f.row_size()));
       f.read(d.file_row[static_cast<std::size_t>(scans[static_cast<std::size_t>(n)])], to);
       for (std::size_t i = 0; i < to.size(); ++i)
-        to[i] = static_cast<float>((static_cast<double>(to[i]) - d.statistics.mean[i % channels]) / d.statistics.deviation[i % channels]);
+        to[i] = static_cast<float>((static_cast<double>(to[i]) - d.statistics.mean[i % channels]) /
+                                   d.statistics.deviation[i % channels]);
     }
   });
   return batch;
@@ -145,12 +156,17 @@ struct BalanceOptions {
 class BalancedDraw {
  public:
   /// Throws Error: config (strength, a condition that has no classes), argument (one that does not exist).
-  BalancedDraw(const LatentData& data, const std::vector<ConditionField>& fields, const BalanceOptions& o) : data_(&data) {
-    if (!(o.strength >= 0 && o.strength <= 1)) fail(ErrorKind::config, "balance.strength", "balance: a strength of ", o.strength, ", expected a number from 0 to 1");
+  BalancedDraw(const LatentData& data, const std::vector<ConditionField>& fields, const BalanceOptions& o)
+      : data_(&data) {
+    if (!(o.strength >= 0 && o.strength <= 1))
+      fail(ErrorKind::config, "balance.strength", "balance: a strength of ", o.strength,
+           ", expected a number from 0 to 1");
     const std::vector<Index>& train = data.scans.train;
     for (const std::string& name : o.conditions) {
       const std::size_t f = find_condition(fields, name);
-      if (fields[f].kind != ConditionKind::categorical) fail(ErrorKind::config, "balance.condition", "balance: condition ", name, " is continuous, only classes can be balanced");
+      if (fields[f].kind != ConditionKind::categorical)
+        fail(ErrorKind::config, "balance.condition", "balance: condition ", name,
+             " is continuous, only classes can be balanced");
       std::map<std::int32_t, double> counts;
       for (const Index s : train) ++counts[value(s, f).label];
       Balanced b{.field = f, .required = fields[f].required, .weight = {}};
@@ -163,7 +179,8 @@ class BalancedDraw {
   /// u in (0, 1) -> place among the training scans. Where one condition stays alone, among those that have it.
   std::size_t operator()(const ShownConditions& shown, double u) {
     std::vector<bool> key;
-    for (const Balanced& b : balanced_) key.push_back(b.required || (shown.alone ? b.field == *shown.alone : shown.fields[b.field]));
+    for (const Balanced& b : balanced_)
+      key.push_back(b.required || (shown.alone ? b.field == *shown.alone : shown.fields[b.field]));
     std::vector<double>& cumulative = tables_[{shown.alone, key}];
     if (cumulative.empty()) fill(cumulative, shown.alone, key);
     u *= cumulative.back();
@@ -177,10 +194,13 @@ class BalancedDraw {
     std::vector<double> weight;  // per training scan
   };
 
-  const ConditionValue& value(Index scan, std::size_t field) const { return data_->conditions.at(static_cast<std::size_t>(scan))[field]; }
+  const ConditionValue& value(Index scan, std::size_t field) const {
+    return data_->conditions.at(static_cast<std::size_t>(scan))[field];
+  }
   void fill(std::vector<double>& cumulative, std::optional<std::size_t> alone, const std::vector<bool>& key) const {
     const std::vector<Index>& train = data_->scans.train;
-    const bool someone = alone && std::any_of(train.begin(), train.end(), [&](Index s) { return !value(s, *alone).missing(); });
+    const bool someone =
+        alone && std::any_of(train.begin(), train.end(), [&](Index s) { return !value(s, *alone).missing(); });
     double sum = 0;
     for (std::size_t i = 0; i < train.size(); ++i) {
       double weight = someone && value(train[i], *alone).missing() ? 0.0 : 1.0;
@@ -200,9 +220,13 @@ class BalancedDraw {
 class LatentStream {
  public:
   /// Throws Error (argument) for a batch larger than the training scans.
-  LatentStream(const LatentData& data, const std::vector<ConditionField>& fields, const BalanceOptions& balance, const DropOptions& drop, Index batch, std::uint64_t seed, Index start)
-      : data_(&data), fields_(fields), balanced_(data, fields, balance), drop_(drop), batch_(batch), seed_(seed), next_(start) {
-    if (batch < 1 || batch > scans()) fail(ErrorKind::argument, "loader.batch", "loader: a batch of ", batch, " from ", scans(), " scans, expected 1 to ", scans());
+  LatentStream(const LatentData& data, const std::vector<ConditionField>& fields, const BalanceOptions& balance,
+               const DropOptions& drop, Index batch, std::uint64_t seed, Index start)
+      : data_(&data), fields_(fields), balanced_(data, fields, balance), drop_(drop), batch_(batch), seed_(seed),
+        next_(start) {
+    if (batch < 1 || batch > scans())
+      fail(ErrorKind::argument, "loader.batch", "loader: a batch of ", batch, " from ", scans(),
+           " scans, expected 1 to ", scans());
   }
 
   struct Draw {
@@ -215,7 +239,8 @@ class LatentStream {
       const ShownConditions shown = draw_shown(fields_, drop_, seed_, next_);
       d.positions.push_back(next_);
       d.scans.push_back(scan_of(next_, shown));
-      d.conditions.push_back(show_conditions(fields_, data_->conditions.at(static_cast<std::size_t>(d.scans.back())), shown));
+      d.conditions.push_back(
+          show_conditions(fields_, data_->conditions.at(static_cast<std::size_t>(d.scans.back())), shown));
     }
     return d;
   }

@@ -20,7 +20,8 @@ namespace detail {
 /// The training scans block by block, always in the same order.
 class TrainingLatents {
  public:
-  TrainingLatents(Context<Cpu>& ctx, const LatentData& data, const std::vector<ConditionField>& fields) : ctx_(&ctx), data_(&data) {
+  TrainingLatents(Context<Cpu>& ctx, const LatentData& data, const std::vector<ConditionField>& fields)
+      : ctx_(&ctx), data_(&data) {
     std::vector<ConditionRow> rows;
     for (const Index s : data.scans.train) rows.push_back(data.conditions.at(static_cast<std::size_t>(s)));
     const ConditionBatch batch = condition_batch(fields, rows);
@@ -39,7 +40,8 @@ class TrainingLatents {
     const std::span<const Index> scans(data_->scans.train);
     for (std::size_t begin = 0; begin < scans.size(); begin += block) {
       const std::size_t n = std::min(block, scans.size() - begin);
-      visit(begin, cast<double>(latent_batch(*ctx_, *data_, scans.subspan(begin, n))).reshape({static_cast<Index>(n), data_->file->row_size()}));
+      visit(begin, cast<double>(latent_batch(*ctx_, *data_, scans.subspan(begin, n)))
+                       .reshape({static_cast<Index>(n), data_->file->row_size()}));
     }
   }
 
@@ -55,9 +57,11 @@ class TrainingLatents {
 class GaussianFit {
  public:
   GaussianFit(Context<Cpu>& ctx, const LatentData& data, const Dit3dConfig& config)
-      : ctx_(&ctx), latents_(ctx, data, config.conditions), width_(static_cast<std::size_t>(data.file->row_size())), rank_(static_cast<std::size_t>(config.gaussian_rank)),
-        classes_(static_cast<std::size_t>(required_classes(config.conditions))), q_(static_cast<std::size_t>(feature_count(config.conditions))),
-        counts_(classes_, 0.0), f_mean_(q_, 0.0), f_covariance_(q_ * q_, 0.0), mean_(classes_ * width_, 0.0), effects_(classes_ * q_ * width_, 0.0) {
+      : ctx_(&ctx), latents_(ctx, data, config.conditions), width_(static_cast<std::size_t>(data.file->row_size())),
+        rank_(static_cast<std::size_t>(config.gaussian_rank)),
+        classes_(static_cast<std::size_t>(required_classes(config.conditions))),
+        q_(static_cast<std::size_t>(feature_count(config.conditions))), counts_(classes_, 0.0), f_mean_(q_, 0.0),
+        f_covariance_(q_ * q_, 0.0), mean_(classes_ * width_, 0.0), effects_(classes_ * q_ * width_, 0.0) {
     for (std::size_t i = 0; i < scans(); ++i) counts_[latents_.class_of(i)] += 1;
   }
 
@@ -69,7 +73,8 @@ class GaussianFit {
       for (std::size_t i = 0; i < scans(); ++i)
         if (!std::isnan(f[i * q_ + j])) f_mean_[j] += f[i * q_ + j], ++known;
       if (known > 0) f_mean_[j] /= known;
-      for (std::size_t i = 0; i < scans(); ++i) f[i * q_ + j] = std::isnan(f[i * q_ + j]) ? 0.0 : f[i * q_ + j] - f_mean_[j];
+      for (std::size_t i = 0; i < scans(); ++i)
+        f[i * q_ + j] = std::isnan(f[i * q_ + j]) ? 0.0 : f[i * q_ + j] - f_mean_[j];
     }
     normal_.assign(classes_, std::vector<double>(q_ * q_, 0.0));
     for (std::size_t i = 0; i < scans(); ++i) {
@@ -102,7 +107,8 @@ class GaussianFit {
     for (std::size_t c = 0; c < classes_; ++c)
       for (std::size_t i = 0; i < width_; ++i) everybody[i] += mean_[c * width_ + i] / static_cast<double>(scans());
     for (std::size_t c = 0; c < classes_; ++c) {
-      for (std::size_t i = 0; i < width_; ++i) mean_[c * width_ + i] = counts_[c] > 0 ? mean_[c * width_ + i] / counts_[c] : everybody[i];
+      for (std::size_t i = 0; i < width_; ++i)
+        mean_[c * width_ + i] = counts_[c] > 0 ? mean_[c * width_ + i] / counts_[c] : everybody[i];
       double* b = effects_.data() + c * q_ * width_;
       for (std::size_t j = 0; j < q_; ++j) {
         for (std::size_t i = 0; i < width_; ++i) b[j * width_ + i] -= f_sums[c * q_ + j] * mean_[c * width_ + i];
@@ -113,16 +119,17 @@ class GaussianFit {
   }
 
   void find_directions() {
-    basis_ = leading_eigen(
-                 *ctx_, static_cast<Index>(width_), static_cast<Index>(rank_),
-                 [&](const Tensor<double, Cpu>& directions) {
-                   Tensor<double, Cpu> sum = Tensor<double, Cpu>::zeros(*ctx_, directions.shape());
-                   centred_blocks(false, [&](std::size_t, const Tensor<double, Cpu>& x) {
-                     sum = add_scaled_forward(sum, matmul_forward(matmul_forward(directions, x, {.transpose_b = true}), x), 1.0 / static_cast<double>(scans()));
-                   });
-                   return sum;
-                 },
-                 {.tolerance = 0, .iterations = 4})
+    basis_ = leading_eigen(*ctx_, static_cast<Index>(width_), static_cast<Index>(rank_),
+                           [&](const Tensor<double, Cpu>& directions) {
+                             Tensor<double, Cpu> sum = Tensor<double, Cpu>::zeros(*ctx_, directions.shape());
+                             centred_blocks(false, [&](std::size_t, const Tensor<double, Cpu>& x) {
+                               sum = add_scaled_forward(
+                                   sum, matmul_forward(matmul_forward(directions, x, {.transpose_b = true}), x),
+                                   1.0 / static_cast<double>(scans()));
+                             });
+                             return sum;
+                           },
+                           {.tolerance = 0, .iterations = 4})
                  .vectors;
   }
 
@@ -133,7 +140,8 @@ class GaussianFit {
     Tensor<double, Cpu> covariance = Tensor<double, Cpu>::zeros(*ctx_, {k, k});
     centred_blocks(true, [&](std::size_t, const Tensor<double, Cpu>& x) {
       const Tensor<double, Cpu> y = matmul_forward(x, basis_, {.transpose_b = true});
-      covariance = add_scaled_forward(covariance, matmul_forward(y, y, {.transpose_a = true}), 1.0 / static_cast<double>(scans()));
+      covariance = add_scaled_forward(covariance, matmul_forward(y, y, {.transpose_a = true}),
+                                      1.0 / static_cast<double>(scans()));
     });
     const SymmetricEigen e = symmetric_eigen(covariance.to_host(), k);
     basis_ = matmul_forward(Tensor<double, Cpu>::from_host(*ctx_, {k, k}, e.vectors), basis_, {.transpose_a = true});
@@ -168,13 +176,15 @@ class GaussianFit {
 
   void store(GaussianVelocity<Cpu, F32>& g) const {
     const auto put = [&](auto& parameter, const std::vector<double>& values) {
-      parameter.adopt(Tensor<float, Cpu>::from_host(*ctx_, parameter.shape(), std::vector<float>(values.begin(), values.end())));
+      parameter.adopt(
+          Tensor<float, Cpu>::from_host(*ctx_, parameter.shape(), std::vector<float>(values.begin(), values.end())));
     };
     put(g.mean, mean_);
     put(g.variances, variances());
     g.basis.adopt(cast<float>(basis_));
     if (q_ == 0) return;
-    const Tensor<double, Cpu> b = Tensor<double, Cpu>::from_host(*ctx_, {static_cast<Index>(classes_ * q_), static_cast<Index>(width_)}, effects_);
+    const Tensor<double, Cpu> b = Tensor<double, Cpu>::from_host(
+        *ctx_, {static_cast<Index>(classes_ * q_), static_cast<Index>(width_)}, effects_);
     g.effects.adopt(cast<float>(matmul_forward(b, basis_, {.transpose_b = true})).reshape(g.effects.shape()));
     put(g.feature_mean, f_mean_);
     put(g.feature_covariance, f_covariance_);
@@ -211,12 +221,12 @@ class GaussianFit {
   Context<Cpu>* ctx_;
   TrainingLatents latents_;
   std::size_t width_, rank_, classes_, q_;
-  std::vector<double> counts_;                // scans of each class
+  std::vector<double> counts_;  // scans of each class
   std::vector<double> f_mean_, f_covariance_;
-  std::vector<std::vector<double>> normal_;   // per class: sums of products of features
-  std::vector<double> mean_;                  // (classes, D)
-  std::vector<double> effects_;               // (classes, q, D)
-  Tensor<double, Cpu> basis_;                 // (k, D)
+  std::vector<std::vector<double>> normal_;  // per class: sums of products of features
+  std::vector<double> mean_;                 // (classes, D)
+  std::vector<double> effects_;              // (classes, q, D)
+  Tensor<double, Cpu> basis_;                // (k, D)
 };
 
 }  // namespace detail
@@ -229,7 +239,8 @@ class GaussianFit {
 inline void measure_gaussian(Context<Cpu>& ctx, const LatentData& data, Dit3d<Cpu, F32>& model) {
   const Index rank = model.config.gaussian_rank, scans = static_cast<Index>(data.scans.train.size());
   if (2 * rank > scans)
-    fail(ErrorKind::config, "dit3d.gaussian_rank", "dit3d: a normal law with ", rank, " directions wants at least ", 2 * rank, " training scans, there are ", scans);
+    fail(ErrorKind::config, "dit3d.gaussian_rank", "dit3d: a normal law with ", rank, " directions wants at least ",
+         2 * rank, " training scans, there are ", scans);
   detail::GaussianFit fit(ctx, data, model.config);
   fit.centre_features();
   fit.regress();

@@ -30,7 +30,12 @@ struct MaeTrainingConfig {
   static MaeTrainingConfig paper() {
     MaeTrainingConfig c;
     c.contract = PreprocessingContract::paper();
-    c.training = {.epochs = 100, .batch = 16, .lr = 1e-4, .adamw = {.beta2 = 0.95, .weight_decay = 0.05}, .clip = std::nullopt, .recompute_blocks = true};
+    c.training = {.epochs = 100,
+                  .batch = 16,
+                  .lr = 1e-4,
+                  .adamw = {.beta2 = 0.95, .weight_decay = 0.05},
+                  .clip = std::nullopt,
+                  .recompute_blocks = true};
     return c;
   }
   /// 80 x 96 x 80 voxels of 2 mm, 150 tokens: minutes on two cores.
@@ -39,7 +44,11 @@ struct MaeTrainingConfig {
     c.contract = PreprocessingContract::small();
     c.model.encoder = {.image = c.contract.shape, .width = 384, .depth = 6, .heads = 6, .mlp = 1536};
     c.model.decoder_width = 192, c.model.decoder_depth = 2, c.model.decoder_heads = 6, c.model.decoder_mlp = 768;
-    c.training = {.steps = 700, .batch = 14, .lr = 1e-3, .adamw = {.beta2 = 0.95, .weight_decay = 0.05}, .validate_every = 100,
+    c.training = {.steps = 700,
+                  .batch = 14,
+                  .lr = 1e-3,
+                  .adamw = {.beta2 = 0.95, .weight_decay = 0.05},
+                  .validate_every = 100,
                   .augment = {.flip = true, .shift = 2, .intensity = 0.05}};
     // A short training on few scans otherwise ends in tokens that know where they are and not what is there.
     c.visible_weight = 1;
@@ -50,9 +59,12 @@ struct MaeTrainingConfig {
   void validate() const {
     model.validate();
     require_valid(contract);
-    if (!(visible_weight >= 0) || !std::isfinite(visible_weight)) fail(ErrorKind::config, "mae.visible_weight", "training: visible_weight is ", visible_weight, ", expected a number >= 0");
+    if (!(visible_weight >= 0) || !std::isfinite(visible_weight))
+      fail(ErrorKind::config, "mae.visible_weight", "training: visible_weight is ", visible_weight,
+           ", expected a number >= 0");
     if (contract.shape != model.encoder.image)
-      fail(ErrorKind::config, "contract.shape", "training: the contract makes volumes of ", describe(contract.shape), ", the model takes ", describe(model.encoder.image));
+      fail(ErrorKind::config, "contract.shape", "training: the contract makes volumes of ", describe(contract.shape),
+           ", the model takes ", describe(model.encoder.image));
   }
 };
 
@@ -60,7 +72,8 @@ struct MaeTrainingConfig {
 inline void start_prediction(Mae3d<Cpu, F32>& model, const std::vector<double>& mean_patch) {
   Parameter<Cpu, F32>& bias = model.decoder_pred.bias;
   if (static_cast<Index>(mean_patch.size()) != bias.shape().size())
-    fail(ErrorKind::shape, "mae.bias", "masked autoencoder: a mean patch of ", mean_patch.size(), " voxels for a prediction of ", bias.shape());
+    fail(ErrorKind::shape, "mae.bias", "masked autoencoder: a mean patch of ", mean_patch.size(),
+         " voxels for a prediction of ", bias.shape());
   for (std::size_t i = 0; i < mean_patch.size(); ++i) bias.value().data()[i] = static_cast<float>(mean_patch[i]);
   bias.refresh();
 }
@@ -71,12 +84,15 @@ struct CollapseReport {
   Index people = 0;
   bool collapsed() const { return people > 1 && tokens < 0.1 * scans; }
   std::string str() const {
-    return concat("collapse check over ", people, " scans: ", significant(100 * tokens, 3), " % of the tokens' variance is between people at one position (of the scans': ",
-                  significant(100 * scans, 3), " %)", collapsed() ? ": THE ENCODER HAS COLLAPSED, it says next to nothing about a person" : "");
+    return concat(
+        "collapse check over ", people, " scans: ", significant(100 * tokens, 3),
+        " % of the tokens' variance is between people at one position (of the scans': ", significant(100 * scans, 3),
+        " %)", collapsed() ? ": THE ENCODER HAS COLLAPSED, it says next to nothing about a person" : "");
   }
 };
 
-inline CollapseReport check_collapse(Context<Cpu>& ctx, const Vit3d<Cpu, F32>& encoder, const VolumeSource& source, const std::vector<Index>& rows, ScanFailures& failures) {
+inline CollapseReport check_collapse(Context<Cpu>& ctx, const Vit3d<Cpu, F32>& encoder, const VolumeSource& source,
+                                     const std::vector<Index>& rows, ScanFailures& failures) {
   TokenStatistics tokens(false), scans(false);
   for_each_volume(ctx, source, rows, failures, [&](Index, const Tensor<float, Cpu>& volume) {
     Pass<Cpu> pass(ctx);
@@ -94,9 +110,10 @@ class MaeTask {
     TokenMask<Cpu> mask;
   };
 
-  MaeTask(Context<Cpu>& context, const Mae3d<Cpu, F32>& model, const TrainingData& data, const TrainingOptions& options, std::uint64_t seed, Index start,
-          double visible_weight = 0)
-      : context_(&context), model_(&model), data_(&data), visible_weight_(visible_weight), seed_(seed), stream_(context, data, options, seed, start) {}
+  MaeTask(Context<Cpu>& context, const Mae3d<Cpu, F32>& model, const TrainingData& data, const TrainingOptions& options,
+          std::uint64_t seed, Index start, double visible_weight = 0)
+      : context_(&context), model_(&model), data_(&data), visible_weight_(visible_weight), seed_(seed),
+        stream_(context, data, options, seed, start) {}
 
   Batch next() {
     VolumeBatch b = stream_.next();
@@ -106,7 +123,9 @@ class MaeTask {
     const auto out = (*model_)(pass, batch.volumes, batch.mask);
     const auto error = masked_patch_loss(out.prediction, out.target, batch.mask, model_->config.norm_pix_loss);
     if (visible_weight_ == 0) return error;
-    return add(error, scale(masked_patch_loss(out.prediction, out.target, visible_selected(batch.mask), model_->config.norm_pix_loss), visible_weight_));
+    return add(error, scale(masked_patch_loss(out.prediction, out.target, visible_selected(batch.mask),
+                                              model_->config.norm_pix_loss),
+                            visible_weight_));
   }
   Index position() const { return stream_.position(); }
   Index scans() const { return stream_.scans(); }
@@ -116,52 +135,61 @@ class MaeTask {
   double validate(ScanFailures& failures) const {
     double sum = 0;
     Index count = 0;
-    for_each_volume(*context_, data_->source, data_->validation, failures, [&](Index row, const Tensor<float, Cpu>& volume) {
-      Pass<Cpu> pass(*context_);
-      const TokenMask<Cpu> mask = validation_mask(row);
-      const auto out = (*model_)(pass, volume, mask);
-      sum += item(masked_patch_loss(out.prediction, out.target, mask, model_->config.norm_pix_loss));
-      ++count;
-    });
+    for_each_volume(*context_, data_->source, data_->validation, failures,
+                    [&](Index row, const Tensor<float, Cpu>& volume) {
+                      Pass<Cpu> pass(*context_);
+                      const TokenMask<Cpu> mask = validation_mask(row);
+                      const auto out = (*model_)(pass, volume, mask);
+                      sum += item(masked_patch_loss(out.prediction, out.target, mask, model_->config.norm_pix_loss));
+                      ++count;
+                    });
     return sum / static_cast<double>(count);
   }
 
   /// Input, input with the removed patches, prediction in their place: one validation scan, three planes each.
   Image preview(ScanFailures& failures) const {
     std::vector<Image> rows;
-    for_each_volume(*context_, data_->source, {data_->validation.front()}, failures, [&](Index row, const Tensor<float, Cpu>& volume) {
-      Pass<Cpu> pass(*context_);
-      const TokenMask<Cpu> m = validation_mask(row);
-      const auto out = (*model_)(pass, volume, m);
-      const Index size = model_->config.encoder.patch_size();
-      Tensor<float, Cpu> removed = out.target.clone(), filled = out.target.clone();
-      const float lowest = *std::min_element(volume.data(), volume.data() + volume.size());
-      for (Index l = 0; l < m.tokens(); ++l) {
-        if (m.masked.data()[l] == 0.0f) continue;
-        float *to = filled.data() + l * size;
-        const float *from = out.prediction.value().data() + l * size, *truth = out.target.data() + l * size;
-        // With normalised targets a prediction is in the patch's own units, which only the truth tells.
-        const auto [mean, deviation] = model_->config.norm_pix_loss ? patch_scale(truth, size) : std::pair{0.0f, 1.0f};
-        for (Index i = 0; i < size; ++i) to[i] = from[i] * deviation + mean;
-        std::fill_n(removed.data() + l * size, size, lowest);
-      }
-      const Extent3& p = model_->config.encoder.patch;
-      const auto picture = [&](const Tensor<float, Cpu>& patches) { return unpatchify_forward(patches, volume.shape(), PatchExtents{p[0], p[1], p[2]}); };
-      rows = preview_rows(*context_, data_->contract, volume, {volume, picture(removed), picture(filled)});
-    });
+    for_each_volume(
+        *context_, data_->source, {data_->validation.front()}, failures,
+        [&](Index row, const Tensor<float, Cpu>& volume) {
+          Pass<Cpu> pass(*context_);
+          const TokenMask<Cpu> m = validation_mask(row);
+          const auto out = (*model_)(pass, volume, m);
+          const Index size = model_->config.encoder.patch_size();
+          Tensor<float, Cpu> removed = out.target.clone(), filled = out.target.clone();
+          const float lowest = *std::min_element(volume.data(), volume.data() + volume.size());
+          for (Index l = 0; l < m.tokens(); ++l) {
+            if (m.masked.data()[l] == 0.0f) continue;
+            float* to = filled.data() + l * size;
+            const float *from = out.prediction.value().data() + l * size, *truth = out.target.data() + l * size;
+            // With normalised targets a prediction is in the patch's own units, which only the truth tells.
+            const auto [mean, deviation] =
+                model_->config.norm_pix_loss ? patch_scale(truth, size) : std::pair{0.0f, 1.0f};
+            for (Index i = 0; i < size; ++i) to[i] = from[i] * deviation + mean;
+            std::fill_n(removed.data() + l * size, size, lowest);
+          }
+          const Extent3& p = model_->config.encoder.patch;
+          const auto picture = [&](const Tensor<float, Cpu>& patches) {
+            return unpatchify_forward(patches, volume.shape(), PatchExtents{p[0], p[1], p[2]});
+          };
+          rows = preview_rows(*context_, data_->contract, volume, {volume, picture(removed), picture(filled)});
+        });
     return montage(rows, 1, {"input", "what the encoder sees", "prediction in the removed patches"});
   }
 
  private:
   TokenMask<Cpu> mask(const std::vector<std::uint32_t>& samples, std::uint32_t step) const {
-    return draw_token_mask(*context_, seed_, step, std::span<const std::uint32_t>(samples), model_->config.encoder.tokens(), model_->config.masking_ratio);
+    return draw_token_mask(*context_, seed_, step, std::span<const std::uint32_t>(samples),
+                           model_->config.encoder.tokens(), model_->config.masking_ratio);
   }
   TokenMask<Cpu> validation_mask(Index row) const { return mask({static_cast<std::uint32_t>(row)}, 1); }
   static std::pair<float, float> patch_scale(const float* v, Index n) {
     double sum = 0, squares = 0;
-    for (Index i = 0; i < n; ++i) sum += static_cast<double>(v[i]), squares += static_cast<double>(v[i]) * static_cast<double>(v[i]);
+    for (Index i = 0; i < n; ++i)
+      sum += static_cast<double>(v[i]), squares += static_cast<double>(v[i]) * static_cast<double>(v[i]);
     const double mean = sum / static_cast<double>(n);
-    return {static_cast<float>(mean), static_cast<float>(std::sqrt(std::max(0.0, squares / static_cast<double>(n) - mean * mean) + 1e-6))};
+    return {static_cast<float>(mean),
+            static_cast<float>(std::sqrt(std::max(0.0, squares / static_cast<double>(n) - mean * mean) + 1e-6))};
   }
 
   Context<Cpu>* context_;
@@ -173,7 +201,8 @@ class MaeTask {
 };
 
 /// The mean patch over at most 32 training scans.
-inline std::vector<double> mean_patch(Context<Cpu>& ctx, const Mae3d<Cpu, F32>& model, const TrainingData& data, ScanFailures& failures) {
+inline std::vector<double> mean_patch(Context<Cpu>& ctx, const Mae3d<Cpu, F32>& model, const TrainingData& data,
+                                      ScanFailures& failures) {
   TokenStatistics patches(false);
   for_each_volume(ctx, data.source, some_rows(data.train, 32), failures, [&](Index, const Tensor<float, Cpu>& volume) {
     const auto p = model.encoder.patches(volume);

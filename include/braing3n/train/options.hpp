@@ -27,18 +27,18 @@ struct AugmentOptions {
 };
 
 struct TrainingOptions {
-  Index steps = 0;           // optimiser steps; 0: `epochs` passes over the training scans
+  Index steps = 0;  // optimiser steps; 0: `epochs` passes over the training scans
   Index epochs = 100;
-  Index batch = 1;           // scans that go through the model together
-  Index accumulate = 1;      // batches whose gradients are averaged in one step
+  Index batch = 1;       // scans that go through the model together
+  Index accumulate = 1;  // batches whose gradients are averaged in one step
   double lr = 1e-4, min_lr = 0;
-  double warmup = 0.05;      // share of the steps
+  double warmup = 0.05;  // share of the steps
   AdamWOptions adamw{};
-  std::optional<double> clip = 1.0;   // largest norm of the whole gradient
-  std::optional<EmaOptions> ema{};    // the model that is validated and kept is then the average
-  bool recompute_blocks = false;      // activation checkpointing: less memory, a third more time
-  Index validate_every = 0;  // steps; 0: once per epoch
-  Index patience = 0;        // validations without a better one after which the training ends; 0: never
+  std::optional<double> clip = 1.0;  // largest norm of the whole gradient
+  std::optional<EmaOptions> ema{};   // the model that is validated and kept is then the average
+  bool recompute_blocks = false;     // activation checkpointing: less memory, a third more time
+  Index validate_every = 0;          // steps; 0: once per epoch
+  Index patience = 0;                // validations without a better one after which the training ends; 0: never
   AugmentOptions augment{};
 
   static void visit(auto& self, auto&& v) {
@@ -61,7 +61,8 @@ struct TrainingOptions {
   /// Steps and validations as numbers of steps, for so many training scans. Throws Error (config) for values out of range.
   TrainingOptions resolved(Index scans) const {
     const auto require = [](bool good, const char* field, double value) {
-      if (!good) fail(ErrorKind::config, "training.options", "training: ", field, " is ", value, ", which is out of range");
+      if (!good)
+        fail(ErrorKind::config, "training.options", "training: ", field, " is ", value, ", which is out of range");
     };
     require(steps >= 0, "steps", static_cast<double>(steps));
     require(steps > 0 || epochs >= 1, "epochs", static_cast<double>(epochs));
@@ -82,7 +83,10 @@ struct TrainingOptions {
 
   /// Of resolved options.
   ScheduleOptions schedule() const {
-    return {.lr = lr, .min_lr = min_lr, .warmup_steps = static_cast<std::int64_t>(std::llround(warmup * static_cast<double>(steps))), .steps = steps};
+    return {.lr = lr,
+            .min_lr = min_lr,
+            .warmup_steps = static_cast<std::int64_t>(std::llround(warmup * static_cast<double>(steps))),
+            .steps = steps};
   }
 };
 

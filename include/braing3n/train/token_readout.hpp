@@ -22,10 +22,13 @@ class TokenReadout {
  public:
   /// tokens (1, L, C) and the patches (1, L, P) they come from, one scan after the other. Sums are in double, in the order given.
   void add(const Tensor<float, Cpu>& tokens, const Tensor<float, Cpu>& patches) {
-    if (tokens.rank() != 3 || patches.rank() != 3 || tokens.dim(0) != 1 || patches.dim(0) != 1 || tokens.dim(1) != patches.dim(1))
-      fail(ErrorKind::shape, "readout.shape", "token readout: tokens ", tokens.shape(), " and patches ", patches.shape(), ", expected (1, L, C) and (1, L, P)");
+    if (tokens.rank() != 3 || patches.rank() != 3 || tokens.dim(0) != 1 || patches.dim(0) != 1 ||
+        tokens.dim(1) != patches.dim(1))
+      fail(ErrorKind::shape, "readout.shape", "token readout: tokens ", tokens.shape(), " and patches ",
+           patches.shape(), ", expected (1, L, C) and (1, L, P)");
     const Index length = tokens.dim(1);
-    const Tensor<double, Cpu> t = cast<double>(tokens).reshape({length, tokens.dim(2)}), p = cast<double>(patches).reshape({length, patches.dim(2)});
+    const Tensor<double, Cpu> t = cast<double>(tokens).reshape({length, tokens.dim(2)}),
+                              p = cast<double>(patches).reshape({length, patches.dim(2)});
     accumulate(gram_, matmul_forward(t, t, {.transpose_a = true}));
     accumulate(cross_, matmul_forward(t, p, {.transpose_a = true}));
     add_rows(token_sum_, t);
@@ -73,7 +76,8 @@ class TokenReadout {
   /// The projection becomes z above; with more outputs than the rank the rest keeps its values. Throws Error (shape).
   void start(Linear<Cpu, F32>& projection) const {
     const Index width = projection_.dim(1);
-    if (projection.in != width) fail(ErrorKind::shape, "tokens.width", "projection: takes ", projection.in, " channels, the tokens have ", width);
+    if (projection.in != width)
+      fail(ErrorKind::shape, "tokens.width", "projection: takes ", projection.in, " channels, the tokens have ", width);
     for (Index r = 0; r < std::min(rank_, projection.out); ++r) {
       double offset = 0;
       for (Index i = 0; i < width; ++i) {
@@ -117,10 +121,10 @@ class TokenReadout {
     return t;
   }
 
-  Index count_ = 0, rank_ = 0;                                          // tokens; numbers per token
-  Tensor<double, Cpu> gram_, cross_;                                    // (C, C), (C, P)
+  Index count_ = 0, rank_ = 0;                                           // tokens; numbers per token
+  Tensor<double, Cpu> gram_, cross_;                                     // (C, C), (C, P)
   std::vector<double> token_sum_, patch_sum_, token_mean_, patch_mean_;  // (C), (P)
-  Tensor<double, Cpu> projection_, readout_;                            // (rank, C), (rank, P)
+  Tensor<double, Cpu> projection_, readout_;                             // (rank, C), (rank, P)
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -24,7 +24,8 @@ class TokenStatistics {
   /// tokens (N, L, C), N people. Sums are in double, in the order given.
   void add(const Tensor<float, Cpu>& tokens) {
     if (tokens.rank() != 3 || (count_ > 0 && (tokens.dim(1) != length_ || tokens.dim(2) != width_)))
-      fail(ErrorKind::shape, "tokens.shape", "token statistics: tokens have shape ", tokens.shape(), ", expected (N, ", length_, ", ", width_, ")");
+      fail(ErrorKind::shape, "tokens.shape", "token statistics: tokens have shape ", tokens.shape(), ", expected (N, ",
+           length_, ", ", width_, ")");
     length_ = tokens.dim(1), width_ = tokens.dim(2);
     const Index each = length_ * width_;
     sum_.resize(static_cast<std::size_t>(each)), square_.resize(static_cast<std::size_t>(each));
@@ -54,13 +55,15 @@ class TokenStatistics {
   }
   /// (C, C), population.
   std::vector<double> covariance() const {
-    if (!with_covariance_) fail(ErrorKind::state, "tokens.covariance", "token statistics: the covariance was not collected");
+    if (!with_covariance_)
+      fail(ErrorKind::state, "tokens.covariance", "token statistics: the covariance was not collected");
     const std::vector<double> m = mean();
     std::vector<double> s = gram_;
     for (Index i = 0; i < width_; ++i)
       for (Index j = 0; j < width_; ++j)
-        s[static_cast<std::size_t>(i * width_ + j)] = s[static_cast<std::size_t>(i * width_ + j)] / static_cast<double>(count_ * length_) -
-                                                      m[static_cast<std::size_t>(i)] * m[static_cast<std::size_t>(j)];
+        s[static_cast<std::size_t>(i * width_ + j)] =
+            s[static_cast<std::size_t>(i * width_ + j)] / static_cast<double>(count_ * length_) -
+            m[static_cast<std::size_t>(i)] * m[static_cast<std::size_t>(j)];
     return s;
   }
   /// The share of variance between people, 0 to 1.
@@ -68,7 +71,8 @@ class TokenStatistics {
     const std::vector<double> m = mean();
     double between = 0, total = 0;
     for (std::size_t i = 0; i < sum_.size(); ++i) {
-      const double here = sum_[i] / static_cast<double>(count_), square = square_[i] / static_cast<double>(count_), all = m[i % m.size()];
+      const double here = sum_[i] / static_cast<double>(count_), square = square_[i] / static_cast<double>(count_),
+                   all = m[i % m.size()];
       between += square - here * here;
       total += square - all * all;
     }

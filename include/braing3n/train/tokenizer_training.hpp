@@ -40,7 +40,8 @@ struct DecoderPlan {
       channels.push_back(mid);
       std::vector<bool> attention(channels.size(), false);
       attention[channels.size() - 1] = attention[channels.size() - 2] = true;
-      c = decoder_d3(latent_channels, channels, std::vector<Index>(channels.size(), 2), attention, true, groups, false, out_channels);
+      c = decoder_d3(latent_channels, channels, std::vector<Index>(channels.size(), 2), attention, true, groups, false,
+                     out_channels);
     } else {
       fail(ErrorKind::config, "decoder.plan", "decoder: plan ", plan, ", known: d1, d2, d3");
     }
@@ -67,7 +68,8 @@ struct TokenizerTrainingConfig {
   }
 
   TokenizerConfig model(const Vit3dConfig& encoder) const {
-    TokenizerConfig c{encoder, bottleneck, projection_bias, decoder.decoder(bottleneck, encoder.grid(), encoder.channels)};
+    TokenizerConfig c{encoder, bottleneck, projection_bias,
+                      decoder.decoder(bottleneck, encoder.grid(), encoder.channels)};
     c.validate();
     return c;
   }
@@ -75,14 +77,19 @@ struct TokenizerTrainingConfig {
   /// The paper: 43.7 M parameters, l1, AdamW at 1e-4, batch 12, 80 epochs, patience 40.
   static TokenizerTrainingConfig paper() {
     TokenizerTrainingConfig c;
-    c.training = {.epochs = 80, .batch = 12, .lr = 1e-4, .clip = std::nullopt, .recompute_blocks = true, .patience = 40};
+    c.training = {
+        .epochs = 80, .batch = 12, .lr = 1e-4, .clip = std::nullopt, .recompute_blocks = true, .patience = 40};
     return c;
   }
   /// For 80 x 96 x 80 voxels in patches of 16.
   static TokenizerTrainingConfig small() {
     TokenizerTrainingConfig c;
     c.decoder = {.plan = "d1", .mid = 128, .widths = {128, 64, 32, 16}, .groups = 8};
-    c.training = {.steps = 1200, .batch = 2, .lr = 1e-3, .ema = EmaOptions{.decay = 0.995, .warmup = true}, .validate_every = 100,
+    c.training = {.steps = 1200,
+                  .batch = 2,
+                  .lr = 1e-3,
+                  .ema = EmaOptions{.decay = 0.995, .warmup = true},
+                  .validate_every = 100,
                   .augment = {.flip = true, .shift = 2, .intensity = 0.05}};
     return c;
   }
@@ -92,7 +99,8 @@ struct TokenizerTrainingConfig {
 inline LatentStatistics latents_of(const Linear<Cpu, F32>& projection, const TokenStatistics& tokens) {
   const std::vector<double> mean = tokens.mean(), covariance = tokens.covariance();
   const Index width = tokens.width();
-  if (projection.in != width) fail(ErrorKind::shape, "tokens.width", "projection: takes ", projection.in, " channels, the tokens have ", width);
+  if (projection.in != width)
+    fail(ErrorKind::shape, "tokens.width", "projection: takes ", projection.in, " channels, the tokens have ", width);
   LatentStatistics s;
   for (Index r = 0; r < projection.out; ++r) {
     const float* w = projection.weight.value().data() + r * width;
@@ -100,7 +108,8 @@ inline LatentStatistics latents_of(const Linear<Cpu, F32>& projection, const Tok
     for (Index i = 0; i < width; ++i) {
       m += static_cast<double>(w[i]) * mean[static_cast<std::size_t>(i)];
       double row = 0;
-      for (Index j = 0; j < width; ++j) row += covariance[static_cast<std::size_t>(i * width + j)] * static_cast<double>(w[j]);
+      for (Index j = 0; j < width; ++j)
+        row += covariance[static_cast<std::size_t>(i * width + j)] * static_cast<double>(w[j]);
       variance += static_cast<double>(w[i]) * row;
     }
     s.mean.push_back(m);
@@ -114,8 +123,10 @@ class TokenizerTask {
  public:
   using Batch = VolumeBatch;
 
-  TokenizerTask(Context<Cpu>& context, const Tokenizer<Cpu, F32>& model, const TrainingData& data, const TokenizerTrainingConfig& config, std::uint64_t seed, Index start)
-      : context_(&context), model_(&model), data_(&data), loss_(config.loss), stream_(context, data, config.training, seed, start) {}
+  TokenizerTask(Context<Cpu>& context, const Tokenizer<Cpu, F32>& model, const TrainingData& data,
+                const TokenizerTrainingConfig& config, std::uint64_t seed, Index start)
+      : context_(&context), model_(&model), data_(&data), loss_(config.loss),
+        stream_(context, data, config.training, seed, start) {}
 
   Batch next() { return stream_.next(); }
   Var<double, Cpu> loss(Pass<Cpu>& pass, const Batch& batch) const {
@@ -130,22 +141,24 @@ class TokenizerTask {
   double validate(ScanFailures& failures) const {
     double sum = 0;
     Index count = 0;
-    for_each_volume(*context_, data_->source, data_->validation, failures, [&](Index, const Tensor<float, Cpu>& volume) {
-      Pass<Cpu> pass(*context_);
-      sum += item(loss(pass, {volume, {}}));
-      ++count;
-    });
+    for_each_volume(*context_, data_->source, data_->validation, failures,
+                    [&](Index, const Tensor<float, Cpu>& volume) {
+                      Pass<Cpu> pass(*context_);
+                      sum += item(loss(pass, {volume, {}}));
+                      ++count;
+                    });
     return sum / static_cast<double>(count);
   }
 
   /// One validation scan and its reconstruction, three planes each.
   Image preview(ScanFailures& failures) const {
     std::vector<Image> rows;
-    for_each_volume(*context_, data_->source, {data_->validation.front()}, failures, [&](Index, const Tensor<float, Cpu>& volume) {
-      Pass<Cpu> pass(*context_);
-      const Tensor<float, Cpu> output = (*model_)(pass, volume).value();
-      rows = preview_rows(*context_, data_->contract, volume, {volume, output});
-    });
+    for_each_volume(*context_, data_->source, {data_->validation.front()}, failures,
+                    [&](Index, const Tensor<float, Cpu>& volume) {
+                      Pass<Cpu> pass(*context_);
+                      const Tensor<float, Cpu> output = (*model_)(pass, volume).value();
+                      rows = preview_rows(*context_, data_->contract, volume, {volume, output});
+                    });
     return montage(rows, 1, {"input", "reconstruction"});
   }
 
@@ -159,15 +172,17 @@ class TokenizerTask {
 
 /// The projection starts as the closed-form readout (token_readout.hpp) of the tokens of at most `most` training scans, without
 /// augmentation. Returns the statistics of these tokens, from which those of the latents follow.
-inline TokenStatistics start_projection(Context<Cpu>& ctx, Tokenizer<Cpu, F32>& model, const TrainingData& data, ScanFailures& failures, Index most = 64) {
+inline TokenStatistics start_projection(Context<Cpu>& ctx, Tokenizer<Cpu, F32>& model, const TrainingData& data,
+                                        ScanFailures& failures, Index most = 64) {
   TokenStatistics statistics(true);
   TokenReadout readout;
-  for_each_volume(ctx, data.source, some_rows(data.train, most), failures, [&](Index, const Tensor<float, Cpu>& volume) {
-    Pass<Cpu> pass(ctx);
-    const Tensor<float, Cpu> tokens = model.tokens(pass, volume);
-    statistics.add(tokens);
-    readout.add(tokens, model.encoder.patches(volume));
-  });
+  for_each_volume(ctx, data.source, some_rows(data.train, most), failures,
+                  [&](Index, const Tensor<float, Cpu>& volume) {
+                    Pass<Cpu> pass(ctx);
+                    const Tensor<float, Cpu> tokens = model.tokens(pass, volume);
+                    statistics.add(tokens);
+                    readout.add(tokens, model.encoder.patches(volume));
+                  });
   readout.solve(ctx, model.config.bottleneck);
   readout.start(model.projection);
   return statistics;

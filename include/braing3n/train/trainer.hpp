@@ -23,8 +23,8 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 struct StepReport {
-  Index step = 0;            // 1 after the first
-  double loss = 0;           // mean over the accumulated batches
+  Index step = 0;   // 1 after the first
+  double loss = 0;  // mean over the accumulated batches
   double lr = 0;
   double gradient_norm = 0;  // before clipping
 };
@@ -34,8 +34,10 @@ class Trainer {
  public:
   /// The model must be initialised and must not move afterwards. `options` are resolved.
   Trainer(Context<B>& context, Model& model, const TrainingOptions& options, std::uint64_t seed)
-      : context_(&context), model_(&model), options_(options), views_(flattened(model, context)), optimizer_(views_, options.adamw), schedule_(options.schedule()) {
-    if (options.steps < 1 || options.validate_every < 1) fail(ErrorKind::state, "trainer.options", "trainer: the options are not resolved");
+      : context_(&context), model_(&model), options_(options), views_(flattened(model, context)),
+        optimizer_(views_, options.adamw), schedule_(options.schedule()) {
+    if (options.steps < 1 || options.validate_every < 1)
+      fail(ErrorKind::state, "trainer.options", "trainer: the options are not resolved");
     if (options.ema) average_.emplace(views_, *options.ema);
     progress_.seed = seed;
   }
@@ -108,7 +110,9 @@ class Trainer {
     visit_state([&](const std::string& name, Tensor<T, B>& t) {
       const auto extents = t.shape().extents();
       std::vector<Index> shape(extents.begin(), extents.end());
-      if constexpr (std::is_same_v<B, Cpu>) tensors.push_back(named_tensor(name, std::move(shape), std::span<const T>(t.data(), static_cast<std::size_t>(t.size()))));
+      if constexpr (std::is_same_v<B, Cpu>)
+        tensors.push_back(
+            named_tensor(name, std::move(shape), std::span<const T>(t.data(), static_cast<std::size_t>(t.size()))));
       else tensors.push_back(named_tensor(name, std::move(shape), t.to_host()));
     });
     save_training_state(path, identity, tensors);
@@ -119,12 +123,16 @@ class Trainer {
     identity.progress.seed = progress_.seed;
     require_same_run(state, identity);
     const auto found = state.info().extra.find("counters");
-    if (found == state.info().extra.end()) throw Error(ErrorKind::format, "training_state.counters", "the state has no counters", state.file().path());
+    if (found == state.info().extra.end())
+      throw Error(ErrorKind::format, "training_state.counters", "the state has no counters", state.file().path());
     const auto counters = config_from_text<Counters>(found->second, state.file().path());
     visit_state([&](const std::string& name, Tensor<T, B>& t) {
       const auto extents = t.shape().extents();
-      if (!state.file().contains(name) || !std::equal(extents.begin(), extents.end(), state.file().info(name).shape.begin(), state.file().info(name).shape.end()))
-        throw Error(ErrorKind::format, "training_state.tensor", concat("no tensor ", in_quotes(name), " of shape ", t.shape()), state.file().path());
+      if (!state.file().contains(name) ||
+          !std::equal(extents.begin(), extents.end(), state.file().info(name).shape.begin(),
+                      state.file().info(name).shape.end()))
+        throw Error(ErrorKind::format, "training_state.tensor",
+                    concat("no tensor ", in_quotes(name), " of shape ", t.shape()), state.file().path());
     });
     visit_state([&](const std::string& name, Tensor<T, B>& t) {
       const std::vector<T> values = state.file().template read<T>(name);

@@ -45,7 +45,8 @@ class TrainingLog {
     write({{"event", "step"}, {"step", r.step}, {"loss", r.loss}, {"lr", r.lr}, {"gradient_norm", r.gradient_norm}});
   }
   void validation(Index step, double loss, bool best) {
-    write({{"event", "validation"}, {"step", step}, {"loss", std::isfinite(loss) ? Json(loss) : Json()}, {"best", best}});
+    write(
+        {{"event", "validation"}, {"step", step}, {"loss", std::isfinite(loss) ? Json(loss) : Json()}, {"best", best}});
   }
 
   const std::vector<Curve>& curves() const { return curves_; }
@@ -61,7 +62,8 @@ class TrainingLog {
     const std::string event = json.value("event", std::string());
     const auto loss = json.find("loss");
     if ((event != "step" && event != "validation") || loss == json.end() || !loss->is_number()) return;
-    curves_[event == "step" ? 0 : 1].points.push_back({static_cast<double>(json.at("step").get<Index>()), loss->get<double>()});
+    curves_[event == "step" ? 0 : 1].points.push_back(
+        {static_cast<double>(json.at("step").get<Index>()), loss->get<double>()});
   }
   void write(const Json& json) {
     take(json);

@@ -17,14 +17,19 @@ using Vec3 = std::array<double, 3>;
 struct Affine {
   std::array<std::array<double, 4>, 3> rows{{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}}};
 
-  double& operator()(int row, int column) { return rows[static_cast<std::size_t>(row)][static_cast<std::size_t>(column)]; }
-  double operator()(int row, int column) const { return rows[static_cast<std::size_t>(row)][static_cast<std::size_t>(column)]; }
+  double& operator()(int row, int column) {
+    return rows[static_cast<std::size_t>(row)][static_cast<std::size_t>(column)];
+  }
+  double operator()(int row, int column) const {
+    return rows[static_cast<std::size_t>(row)][static_cast<std::size_t>(column)];
+  }
   friend bool operator==(const Affine&, const Affine&) = default;
 
   /// World position of a voxel index.
   Vec3 operator*(const Vec3& index) const {
     Vec3 world{};
-    for (std::size_t r = 0; r < 3; ++r) world[r] = rows[r][0] * index[0] + rows[r][1] * index[1] + rows[r][2] * index[2] + rows[r][3];
+    for (std::size_t r = 0; r < 3; ++r)
+      world[r] = rows[r][0] * index[0] + rows[r][1] * index[1] + rows[r][2] * index[2] + rows[r][3];
     return world;
   }
 
@@ -32,7 +37,8 @@ struct Affine {
   friend Affine operator*(const Affine& a, const Affine& b) {
     Affine c;
     for (int r = 0; r < 3; ++r)
-      for (int k = 0; k < 4; ++k) c(r, k) = a(r, 0) * b(0, k) + a(r, 1) * b(1, k) + a(r, 2) * b(2, k) + (k == 3 ? a(r, 3) : 0.0);
+      for (int k = 0; k < 4; ++k)
+        c(r, k) = a(r, 0) * b(0, k) + a(r, 1) * b(1, k) + a(r, 2) * b(2, k) + (k == 3 ? a(r, 3) : 0.0);
     return c;
   }
 
@@ -66,7 +72,8 @@ inline Affine scaling(const Vec3& by) {
 /// Distance between neighbouring voxel centres along each voxel axis, mm.
 inline Vec3 spacing(const Affine& a) {
   Vec3 s{};
-  for (int k = 0; k < 3; ++k) s[static_cast<std::size_t>(k)] = std::sqrt(a(0, k) * a(0, k) + a(1, k) * a(1, k) + a(2, k) * a(2, k));
+  for (int k = 0; k < 3; ++k)
+    s[static_cast<std::size_t>(k)] = std::sqrt(a(0, k) * a(0, k) + a(1, k) * a(1, k) + a(2, k) * a(2, k));
   return s;
 }
 
@@ -81,7 +88,9 @@ inline double independence(const Affine& a) {
 inline bool singular(const Affine& a) { return !a.finite() || !(independence(a) > 1e-6); }
 
 inline Affine inverse(const Affine& a) {
-  if (singular(a)) fail(ErrorKind::format, "affine.singular", "affine: the voxel axes do not span space, positions cannot be mapped back");
+  if (singular(a))
+    fail(ErrorKind::format, "affine.singular",
+         "affine: the voxel axes do not span space, positions cannot be mapped back");
   const double d = 1.0 / a.determinant();
   Affine b;
   for (int r = 0; r < 3; ++r)

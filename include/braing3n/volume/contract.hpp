@@ -15,15 +15,15 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 struct PreprocessingContract {
-  std::string orientation = "LPS";          // where the three voxel axes run to (orientation.hpp)
-  std::array<double, 3> spacing{1, 1, 1};   // mm between voxels, in that order
+  std::string orientation = "LPS";         // where the three voxel axes run to (orientation.hpp)
+  std::array<double, 3> spacing{1, 1, 1};  // mm between voxels, in that order
   std::array<Index, 3> shape{160, 192, 160};
-  std::string centring = "image";           // "image": middle of the scan on middle of the grid; "mass": centre of mass
-  bool clip_negative = false;               // negative intensities become 0 before anything else
-  std::string normalise = "zscore-nonzero"; // mean and sd over non-zero voxels; "zscore-all": over all; "none"
-  std::string background = "zero";          // zero voxels after zscore-nonzero: "zero" keeps 0, "shifted" gives -mean / sd
-  bool skull_stripped = true;               // scans are expected without skull and scalp
-  std::string space = "";                   // the template that scans are registered to, for people ("SRI24")
+  std::string centring = "image";  // "image": middle of the scan on middle of the grid; "mass": centre of mass
+  bool clip_negative = false;      // negative intensities become 0 before anything else
+  std::string normalise = "zscore-nonzero";  // mean and sd over non-zero voxels; "zscore-all": over all; "none"
+  std::string background = "zero";  // zero voxels after zscore-nonzero: "zero" keeps 0, "shifted" gives -mean / sd
+  bool skull_stripped = true;       // scans are expected without skull and scalp
+  std::string space = "";           // the template that scans are registered to, for people ("SRI24")
 
   /// Scans registered to an atlas at 1 mm.
   static PreprocessingContract paper() {
@@ -56,14 +56,16 @@ struct PreprocessingContract {
 
   /// mm along each axis.
   Vec3 extent() const {
-    return {spacing[0] * static_cast<double>(shape[0]), spacing[1] * static_cast<double>(shape[1]), spacing[2] * static_cast<double>(shape[2])};
+    return {spacing[0] * static_cast<double>(shape[0]), spacing[1] * static_cast<double>(shape[1]),
+            spacing[2] * static_cast<double>(shape[2])};
   }
 };
 
 namespace detail {
 inline void require_choice(const char* field, const std::string& value, const std::vector<std::string>& known) {
   if (std::find(known.begin(), known.end(), value) != known.end()) return;
-  fail(ErrorKind::config, "contract.choice", "contract: ", field, " \"", value, "\" is unknown; known: ", joined(known));
+  fail(ErrorKind::config, "contract.choice", "contract: ", field, " \"", value,
+       "\" is unknown; known: ", joined(known));
 }
 }  // namespace detail
 
@@ -72,9 +74,11 @@ inline void require_valid(const PreprocessingContract& c) {
   (void)parse_orientation(c.orientation);
   for (std::size_t a = 0; a < 3; ++a) {
     if (!(c.spacing[a] >= 0.05 && c.spacing[a] <= 100))
-      fail(ErrorKind::config, "contract.spacing", "contract: spacing ", c.spacing[a], " mm of axis ", a, " is not between 0.05 and 100");
+      fail(ErrorKind::config, "contract.spacing", "contract: spacing ", c.spacing[a], " mm of axis ", a,
+           " is not between 0.05 and 100");
     if (c.shape[a] < 1 || c.shape[a] > 4096)
-      fail(ErrorKind::config, "contract.shape", "contract: shape ", c.shape[a], " of axis ", a, " is not between 1 and 4096");
+      fail(ErrorKind::config, "contract.shape", "contract: shape ", c.shape[a], " of axis ", a,
+           " is not between 1 and 4096");
   }
   detail::require_choice("centring", c.centring, {"image", "mass"});
   detail::require_choice("normalise", c.normalise, {"zscore-nonzero", "zscore-all", "none"});
@@ -83,10 +87,11 @@ inline void require_valid(const PreprocessingContract& c) {
 
 /// One line for logs and reports.
 inline std::string describe(const PreprocessingContract& c) {
-  return concat(c.orientation, ", ", describe(c.shape), " voxels of ", describe(Vec3{c.spacing[0], c.spacing[1], c.spacing[2]}),
-                " mm, centred by ", c.centring, ", ", c.clip_negative ? "negatives clipped, " : "", c.normalise,
-                c.normalise == "zscore-nonzero" ? concat(", background ", c.background) : "", c.skull_stripped ? ", skull-stripped" : "",
-                c.space.empty() ? "" : ", in " + c.space);
+  return concat(c.orientation, ", ", describe(c.shape), " voxels of ",
+                describe(Vec3{c.spacing[0], c.spacing[1], c.spacing[2]}), " mm, centred by ", c.centring, ", ",
+                c.clip_negative ? "negatives clipped, " : "", c.normalise,
+                c.normalise == "zscore-nonzero" ? concat(", background ", c.background) : "",
+                c.skull_stripped ? ", skull-stripped" : "", c.space.empty() ? "" : ", in " + c.space);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -73,7 +73,8 @@ inline ModelGrid model_grid(const Grid& scan, const PreprocessingContract& contr
   const Affine rotation = nearest_rotation(canonical);
   m.grid.affine = rotation * scaling({contract.spacing[0], contract.spacing[1], contract.spacing[2]});
   const Vec3 from = canonical * middle;
-  const Vec3 to = m.grid.affine * Vec3{0.5 * static_cast<double>(contract.shape[0] - 1), 0.5 * static_cast<double>(contract.shape[1] - 1),
+  const Vec3 to = m.grid.affine * Vec3{0.5 * static_cast<double>(contract.shape[0] - 1),
+                                       0.5 * static_cast<double>(contract.shape[1] - 1),
                                        0.5 * static_cast<double>(contract.shape[2] - 1)};
   for (int r = 0; r < 3; ++r) m.grid.affine(r, 3) = from[static_cast<std::size_t>(r)] - to[static_cast<std::size_t>(r)];
   return m;
@@ -89,7 +90,8 @@ inline Index nonzero_outside(Context<Cpu>& ctx, const Volume& scan, const ModelG
       const AxisMap& map = model.maps[a];
       const std::size_t b = static_cast<std::size_t>(map.from);
       const double limit = static_cast<double>(n[b]);
-      const double begin = map.offset - 0.5 * map.scale, end = begin + map.scale * static_cast<double>(model.grid.shape[a]);
+      const double begin = map.offset - 0.5 * map.scale,
+                   end = begin + map.scale * static_cast<double>(model.grid.shape[a]);
       const Index first = static_cast<Index>(std::ceil(std::clamp(begin - 1e-6, -1.0, limit)));
       const Index last = static_cast<Index>(std::floor(std::clamp(end + 1e-6, -1.0, limit)));
       low[b] = std::clamp<Index>(map.flip ? n[b] - 1 - last : first, 0, n[b]);
@@ -110,7 +112,8 @@ inline Index nonzero_outside(Context<Cpu>& ctx, const Volume& scan, const ModelG
           if (row[k] == 0.0f) continue;
           const Vec3 p = to_model * Vec3{static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)};
           bool in = true;
-          for (std::size_t a = 0; a < 3; ++a) in = in && p[a] >= -0.5 && p[a] <= static_cast<double>(model.grid.shape[a]) - 0.5;
+          for (std::size_t a = 0; a < 3; ++a)
+            in = in && p[a] >= -0.5 && p[a] <= static_cast<double>(model.grid.shape[a]) - 0.5;
           count += !in;
         }
       }

@@ -50,14 +50,16 @@ inline Orientation parse_orientation(std::string_view code) {
 inline std::vector<Orientation> all_orientations() {
   std::vector<Orientation> all;
   for (const std::array<int, 3> axis : {std::array{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}})
-    for (int flips = 0; flips < 8; ++flips) all.push_back({axis, {flips & 1 ? -1 : 1, flips & 2 ? -1 : 1, flips & 4 ? -1 : 1}});
+    for (int flips = 0; flips < 8; ++flips)
+      all.push_back({axis, {flips & 1 ? -1 : 1, flips & 2 ? -1 : 1, flips & 4 ? -1 : 1}});
   return all;
 }
 
 /// The orientation whose axes lie nearest to the voxel axes: of the six ways to pair them, the one with the largest sum of
 /// |cosines| (the first of equals). Shears are taken out first. Throws Error (format) for a singular affine.
 inline Orientation orientation_of(const Affine& affine) {
-  if (singular(affine)) fail(ErrorKind::format, "affine.singular", "affine: the voxel axes do not span space, so they have no orientation");
+  if (singular(affine))
+    fail(ErrorKind::format, "affine.singular", "affine: the voxel axes do not span space, so they have no orientation");
   const Affine r = nearest_rotation(affine);
   Orientation best;
   double best_sum = -1;
@@ -69,7 +71,8 @@ inline Orientation orientation_of(const Affine& affine) {
       best.axis = axis;
     }
   }
-  for (int a = 0; a < 3; ++a) best.sign[static_cast<std::size_t>(a)] = r(best.axis[static_cast<std::size_t>(a)], a) < 0 ? -1 : 1;
+  for (int a = 0; a < 3; ++a)
+    best.sign[static_cast<std::size_t>(a)] = r(best.axis[static_cast<std::size_t>(a)], a) < 0 ? -1 : 1;
   return best;
 }
 

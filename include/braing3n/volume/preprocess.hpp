@@ -46,12 +46,14 @@ inline void apply_scale(Context<Cpu>& ctx, float* v, Index n, double mean, doubl
   });
 }
 
-inline IntensityScale normalise(Context<Cpu>& ctx, float* v, Index n, const PreprocessingContract& contract, Findings& findings) {
+inline IntensityScale normalise(Context<Cpu>& ctx, float* v, Index n, const PreprocessingContract& contract,
+                                Findings& findings) {
   if (contract.normalise == "none") return {};
   const bool nonzero = contract.normalise == "zscore-nonzero";
   const bool keep_zero = nonzero && contract.background == "zero";
   MeanAndDeviation m = mean_and_deviation(ctx, v, n, nonzero);
-  if (m.count == 0) findings.add(Severity::error, "volume.outside", "no non-zero voxel lies inside the model's field of view");
+  if (m.count == 0)
+    findings.add(Severity::error, "volume.outside", "no non-zero voxel lies inside the model's field of view");
   // Spread below the resolution of a float at the mean is rounding, not contrast.
   const bool flat = !(m.deviation > 1e-6 * std::abs(m.mean)) || m.deviation < 1e-30;
   if (flat) m.deviation = 1;
@@ -64,9 +66,11 @@ inline IntensityScale normalise(Context<Cpu>& ctx, float* v, Index n, const Prep
 
 /// Throws Error (format) when the scan cannot be used at all, or, under `strict`, when anything differs from the contract;
 /// Error (config) for an invalid contract. The scan is passed by value: move it in when it is not needed any more.
-inline Preprocessed preprocess(Context<Cpu>& ctx, Volume scan, const PreprocessingContract& contract, bool strict = false) {
+inline Preprocessed preprocess(Context<Cpu>& ctx, Volume scan, const PreprocessingContract& contract,
+                               bool strict = false) {
   require_valid(contract);
-  if (scan.size() == 0) fail(ErrorKind::shape, "preprocess.empty", "preprocess: the volume has no voxels (", describe(scan.shape()), ")");
+  if (scan.size() == 0)
+    fail(ErrorKind::shape, "preprocess.empty", "preprocess: the volume has no voxels (", describe(scan.shape()), ")");
   const VolumeStatistics s = statistics(ctx, scan.data(), scan.size());
   Preprocessed p;
   p.findings = check_volume(scan, s);
@@ -80,9 +84,10 @@ inline Preprocessed preprocess(Context<Cpu>& ctx, Volume scan, const Preprocessi
     });
 
   const Extent3 n = scan.shape();
-  const Vec3 centre = contract.centring == "mass" ? centre_of_mass(ctx, scan)
-                                                  : Vec3{0.5 * static_cast<double>(n[0] - 1), 0.5 * static_cast<double>(n[1] - 1),
-                                                         0.5 * static_cast<double>(n[2] - 1)};
+  const Vec3 centre = contract.centring == "mass"
+                          ? centre_of_mass(ctx, scan)
+                          : Vec3{0.5 * static_cast<double>(n[0] - 1), 0.5 * static_cast<double>(n[1] - 1),
+                                 0.5 * static_cast<double>(n[2] - 1)};
   const ModelGrid model = model_grid(scan.grid(), contract, centre);
   p.findings.append(check_against(scan, s, contract, model, nonzero_outside(ctx, scan, model)));
   p.findings.require_usable(strict);
@@ -105,7 +110,8 @@ inline Preprocessed preprocess(Context<Cpu>& ctx, Volume scan, const Preprocessi
 /// The model's voxels as a volume in the patient's world, still in the model's intensities.
 inline Volume as_volume(const Tensor<float, Cpu>& data, const PreprocessingRecord& record) {
   if (data.size() != voxel_count(record.model.shape))
-    fail(ErrorKind::shape, "restore.shape", "restore: data ", data.shape(), " does not fit the model's grid of ", describe(record.model.shape));
+    fail(ErrorKind::shape, "restore.shape", "restore: data ", data.shape(), " does not fit the model's grid of ",
+         describe(record.model.shape));
   Volume v(record.model);
   std::memcpy(v.data(), data.data(), data.bytes());
   return v;
@@ -115,7 +121,8 @@ inline Volume as_volume(const Tensor<float, Cpu>& data, const PreprocessingRecor
 /// outside the model's field of view are 0. With the model's input as `mask`, voxels that were background there become
 /// background here: a network's output is never exactly 0.
 inline Volume restore(Context<Cpu>& ctx, const Tensor<float, Cpu>& data, const PreprocessingRecord& record,
-                      const Tensor<float, Cpu>* mask = nullptr, Interpolation how = Interpolation::linear, const Grid* grid = nullptr) {
+                      const Tensor<float, Cpu>* mask = nullptr, Interpolation how = Interpolation::linear,
+                      const Grid* grid = nullptr) {
   Volume v = as_volume(data, record);
   if (mask != nullptr && !(mask->shape() == data.shape()))
     fail(ErrorKind::shape, "restore.mask", "restore: mask ", mask->shape(), " and data ", data.shape(), " differ");

@@ -16,7 +16,8 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 struct ReimposeOptions {
-  double nearness = 0.1;  // mean distance from the background's value that still counts as background, in deviations of the contract
+  double nearness =
+      0.1;  // mean distance from the background's value that still counts as background, in deviations of the contract
 };
 
 namespace detail {
@@ -26,16 +27,19 @@ inline void sum_of_three(Context<Cpu>& ctx, const float* v, float* to, Index out
   ctx.parallel_range(outer, 1, [&](Index begin, Index end) {
     for (Index o = begin; o < end; ++o)
       for (Index i = 0; i < n; ++i) {
-        const float *here = v + (o * n + i) * inner, *before = i > 0 ? here - inner : nullptr, *after = i + 1 < n ? here + inner : nullptr;
+        const float *here = v + (o * n + i) * inner, *before = i > 0 ? here - inner : nullptr,
+                    *after = i + 1 < n ? here + inner : nullptr;
         float* sum = to + (o * n + i) * inner;
-        for (Index k = 0; k < inner; ++k) sum[k] = here[k] + (before != nullptr ? before[k] : 0.0f) + (after != nullptr ? after[k] : 0.0f);
+        for (Index k = 0; k < inner; ++k)
+          sum[k] = here[k] + (before != nullptr ? before[k] : 0.0f) + (after != nullptr ? after[k] : 0.0f);
       }
   });
 }
 
 /// The value of the background: 0, or where the contract has shifted it, the median over the faces of the grid.
 inline float background_value(const Tensor<float, Cpu>& v, const PreprocessingContract& contract) {
-  if (contract.normalise == "none" || (contract.normalise == "zscore-nonzero" && contract.background == "zero")) return 0.0f;
+  if (contract.normalise == "none" || (contract.normalise == "zscore-nonzero" && contract.background == "zero"))
+    return 0.0f;
   const Extent3 n = {v.dim(0), v.dim(1), v.dim(2)};
   std::vector<float> faces;
   for (Index i = 0; i < n[0]; ++i)
@@ -64,7 +68,8 @@ inline Index reimpose_contract(Context<Cpu>& ctx, Tensor<float, Cpu>& volume, co
     v[i] -= background;
     squares += static_cast<double>(v[i]) * static_cast<double>(v[i]);
   }
-  if (!std::isfinite(squares)) fail(ErrorKind::numeric, "reimpose.finite", "reimpose: the volume has a value that is not finite");
+  if (!std::isfinite(squares))
+    fail(ErrorKind::numeric, "reimpose.finite", "reimpose: the volume has a value that is not finite");
   const double deviation = contract.normalise == "none" ? std::sqrt(squares / static_cast<double>(volume.size())) : 1.0;
 
   Tensor<float, Cpu> distance(ctx, volume.shape()), sums(ctx, volume.shape());

@@ -16,8 +16,8 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 /// Resampling along the voxel axes. source (X, Y, Z) -> result with extents `shape`.
-inline void resample_axes(Context<Cpu>& ctx, const float* source, const Extent3& source_shape, const AxisMaps& maps, const Extent3& shape,
-                          Interpolation how, float* result) {
+inline void resample_axes(Context<Cpu>& ctx, const float* source, const Extent3& source_shape, const AxisMaps& maps,
+                          const Extent3& shape, Interpolation how, float* result) {
   std::vector<detail::Taps> taps;
   std::array<int, 3> from{};
   std::array<std::vector<Index>, 3> table;
@@ -26,7 +26,8 @@ inline void resample_axes(Context<Cpu>& ctx, const float* source, const Extent3&
   for (std::size_t a = 0; a < 3; ++a) {
     const AxisMap& map = maps[a];
     if (!(map.scale > 0) || !std::isfinite(map.scale) || !std::isfinite(map.offset))
-      fail(ErrorKind::argument, "resample.map", "resample: scale ", map.scale, " and offset ", map.offset, " of axis ", a, " are not usable");
+      fail(ErrorKind::argument, "resample.map", "resample: scale ", map.scale, " and offset ", map.offset, " of axis ",
+           a, " are not usable");
     const Index n = source_shape[static_cast<std::size_t>(map.from)];
     taps.emplace_back(n, shape[a], map, how);
     from[a] = map.from;
@@ -36,7 +37,8 @@ inline void resample_axes(Context<Cpu>& ctx, const float* source, const Extent3&
     if (weighed[a]) {
       for (Index k = taps[a].low; k < taps[a].high; ++k) table[a].push_back(place(k));
     } else {
-      for (std::size_t j = 0; j < taps[a].first.size(); ++j) table[a].push_back(taps[a].count[j] == 0 ? -1 : place(taps[a].first[j]));
+      for (std::size_t j = 0; j < taps[a].first.size(); ++j)
+        table[a].push_back(taps[a].count[j] == 0 ? -1 : place(taps[a].first[j]));
     }
   }
   if (!any) {
@@ -66,22 +68,27 @@ inline bool axis_maps(const Grid& source, const Grid& result, AxisMaps& maps) {
     for (int b = 1; b < 3; ++b)
       if (std::abs(m(b, a)) > std::abs(m(from, a))) from = b;
     for (int b = 0; b < 3; ++b)
-      if (b != from && std::abs(m(b, a)) * static_cast<double>(result.shape[static_cast<std::size_t>(a)]) > 1e-3) return false;
+      if (b != from && std::abs(m(b, a)) * static_cast<double>(result.shape[static_cast<std::size_t>(a)]) > 1e-3)
+        return false;
     if (used[static_cast<std::size_t>(from)]) return false;
     used[static_cast<std::size_t>(from)] = true;
     const bool flip = m(from, a) < 0;
     const double last = static_cast<double>(source.shape[static_cast<std::size_t>(from)] - 1);
-    maps[static_cast<std::size_t>(a)] = snapped({from, flip, std::abs(m(from, a)), flip ? last - m(from, 3) : m(from, 3)},
-                                                result.shape[static_cast<std::size_t>(a)]);
+    maps[static_cast<std::size_t>(a)] =
+        snapped({from, flip, std::abs(m(from, a)), flip ? last - m(from, 3) : m(from, 3)},
+                result.shape[static_cast<std::size_t>(a)]);
   }
   return true;
 }
 
 /// `volume` on `grid`. Throws Error (format) when either affine is singular, Error (shape) for an empty grid.
-inline Volume resample(Context<Cpu>& ctx, const Volume& volume, const Grid& grid, Interpolation how = Interpolation::linear) {
+inline Volume resample(Context<Cpu>& ctx, const Volume& volume, const Grid& grid,
+                       Interpolation how = Interpolation::linear) {
   if (volume.size() == 0 || voxel_count(grid.shape) <= 0)
-    fail(ErrorKind::shape, "resample.empty", "resample: from ", describe(volume.shape()), " to ", describe(grid.shape), " voxels");
-  if (singular(grid.affine)) fail(ErrorKind::format, "affine.singular", "resample: the axes of the new grid do not span space");
+    fail(ErrorKind::shape, "resample.empty", "resample: from ", describe(volume.shape()), " to ", describe(grid.shape),
+         " voxels");
+  if (singular(grid.affine))
+    fail(ErrorKind::format, "affine.singular", "resample: the axes of the new grid do not span space");
   Volume result(grid);
   AxisMaps maps;
   if (axis_maps(volume.grid(), grid, maps)) {
@@ -120,7 +127,8 @@ inline Volume resample(Context<Cpu>& ctx, const Volume& volume, const Grid& grid
     float* out = result.data() + i * grid.shape[1] * grid.shape[2];
     for (Index j = 0; j < grid.shape[1]; ++j)
       for (Index k = 0; k < grid.shape[2]; ++k)
-        *out++ = detail::value_at(source->data(), n, map * Vec3{static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)}, how);
+        *out++ = detail::value_at(
+            source->data(), n, map * Vec3{static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)}, how);
   });
   return result;
 }
@@ -143,7 +151,8 @@ inline Volume reorient(Context<Cpu>& ctx, const Volume& volume, const Orientatio
 
 /// Cuts off or adds whole voxels: result voxel (0, 0, 0) is source voxel `begin`, which may be negative. New voxels are 0.
 inline Volume crop_or_pad(Context<Cpu>& ctx, const Volume& volume, const Extent3& begin, const Extent3& shape) {
-  Grid grid{shape, volume.affine * translation({static_cast<double>(begin[0]), static_cast<double>(begin[1]), static_cast<double>(begin[2])})};
+  Grid grid{shape, volume.affine * translation({static_cast<double>(begin[0]), static_cast<double>(begin[1]),
+                                                static_cast<double>(begin[2])})};
   AxisMaps maps;
   for (std::size_t a = 0; a < 3; ++a) maps[a] = {static_cast<int>(a), false, 1.0, static_cast<double>(begin[a])};
   if (voxel_count(shape) <= 0) fail(ErrorKind::shape, "crop.empty", "crop: to ", describe(shape), " voxels");

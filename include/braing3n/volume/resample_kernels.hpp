@@ -85,8 +85,10 @@ struct Taps {
 
   void set_box(Index j, double p, double scale, Index source) {
     const double begin = p - 0.5 * scale + 0.5, end = p + 0.5 * scale + 0.5;  // voxel k covers [k, k + 1)
-    const Index k0 = std::max<Index>(0, static_cast<Index>(std::floor(std::clamp(begin, -1.0, static_cast<double>(source)) + 1e-9)));
-    const Index k1 = std::min<Index>(source, static_cast<Index>(std::ceil(std::clamp(end, 0.0, static_cast<double>(source) + 1) - 1e-9)));
+    const Index k0 =
+        std::max<Index>(0, static_cast<Index>(std::floor(std::clamp(begin, -1.0, static_cast<double>(source)) + 1e-9)));
+    const Index k1 = std::min<Index>(
+        source, static_cast<Index>(std::ceil(std::clamp(end, 0.0, static_cast<double>(source) + 1) - 1e-9)));
     for (Index k = k0; k < k1; ++k) {
       const double overlap = std::min(end, static_cast<double>(k + 1)) - std::max(begin, static_cast<double>(k));
       weight[static_cast<std::size_t>(j * width + k - k0)] = static_cast<float>(std::max(0.0, overlap) / scale);
@@ -98,8 +100,8 @@ struct Taps {
 
 /// result[a][b][c] = source voxel with index table[0][a], table[1][b], table[2][c] along its axes from[0..2]; 0 where an
 /// entry is negative.
-inline void gather_axes(Context<Cpu>& ctx, const float* source, const Extent3& source_shape, const std::array<int, 3>& from,
-                        const std::array<std::vector<Index>, 3>& table, float* result) {
+inline void gather_axes(Context<Cpu>& ctx, const float* source, const Extent3& source_shape,
+                        const std::array<int, 3>& from, const std::array<std::vector<Index>, 3>& table, float* result) {
   const Extent3 strides{source_shape[1] * source_shape[2], source_shape[2], 1};
   Extent3 n{}, stride{};
   std::array<std::vector<Index>, 3> offset;
@@ -119,7 +121,8 @@ inline void gather_axes(Context<Cpu>& ctx, const float* source, const Extent3& s
     while (first < n[2] && table[2][static_cast<std::size_t>(first)] < 0) ++first;
     while (last > first && table[2][static_cast<std::size_t>(last - 1)] < 0) --last;
     bool run = first < last;
-    for (Index c = first + 1; run && c < last; ++c) run = table[2][static_cast<std::size_t>(c)] == table[2][static_cast<std::size_t>(c - 1)] + 1;
+    for (Index c = first + 1; run && c < last; ++c)
+      run = table[2][static_cast<std::size_t>(c)] == table[2][static_cast<std::size_t>(c - 1)] + 1;
     ctx.parallel(n[0], [&](Index a) {
       const Index oa = offset[0][static_cast<std::size_t>(a)];
       for (Index b = 0; b < n[1]; ++b) {
@@ -132,7 +135,8 @@ inline void gather_axes(Context<Cpu>& ctx, const float* source, const Extent3& s
         const float* line = source + oa + ob;
         if (run) {
           std::fill(row, row + first, 0.0f);
-          std::memcpy(row + first, line + offset[2][static_cast<std::size_t>(first)], static_cast<std::size_t>(last - first) * sizeof(float));
+          std::memcpy(row + first, line + offset[2][static_cast<std::size_t>(first)],
+                      static_cast<std::size_t>(last - first) * sizeof(float));
           std::fill(row + last, row + n[2], 0.0f);
           continue;
         }
@@ -163,8 +167,8 @@ inline void gather_axes(Context<Cpu>& ctx, const float* source, const Extent3& s
 }
 
 /// Weighted sums along one axis: (outer, n, inner) -> (outer, result, inner), inner next to each other.
-inline std::vector<float> weigh_axis(Context<Cpu>& ctx, const std::vector<float>& source, Index outer, Index n, Index inner, const Taps& taps,
-                                     Index shift) {
+inline std::vector<float> weigh_axis(Context<Cpu>& ctx, const std::vector<float>& source, Index outer, Index n,
+                                     Index inner, const Taps& taps, Index shift) {
   const Index result = static_cast<Index>(taps.first.size());
   std::vector<float> out(static_cast<std::size_t>(outer * result * inner));
   if (out.empty()) return out;
@@ -183,10 +187,11 @@ inline std::vector<float> weigh_axis(Context<Cpu>& ctx, const std::vector<float>
     }
   };
   if (outer == 1) ctx.parallel(result, [&](Index j) { line(0, j); });
-  else ctx.parallel_range(outer, std::max<Index>(1, 65536 / (result * inner)), [&](Index begin, Index end) {
-    for (Index o = begin; o < end; ++o)
-      for (Index j = 0; j < result; ++j) line(o, j);
-  });
+  else
+    ctx.parallel_range(outer, std::max<Index>(1, 65536 / (result * inner)), [&](Index begin, Index end) {
+      for (Index o = begin; o < end; ++o)
+        for (Index j = 0; j < result; ++j) line(o, j);
+    });
   return out;
 }
 
@@ -206,7 +211,9 @@ inline float value_at(const float* v, const Extent3& n, const Vec3& p, Interpola
   const float* at = v + base[0] * stride[0] + base[1] * stride[1] + base[2];
   if (how == Interpolation::nearest) return *at;
   const auto mix = [](float a, float b, float t) { return a + (b - a) * t; };
-  const auto face = [&](const float* q) { return mix(mix(q[0], q[step[2]], w[2]), mix(q[step[1]], q[step[1] + step[2]], w[2]), w[1]); };
+  const auto face = [&](const float* q) {
+    return mix(mix(q[0], q[step[2]], w[2]), mix(q[step[1]], q[step[1] + step[2]], w[2]), w[1]);
+  };
   return mix(face(at), face(at + step[0]), w[0]);
 }
 

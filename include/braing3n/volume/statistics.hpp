@@ -25,7 +25,9 @@ constexpr Index statistics_grain = 1 << 16;
 template <class P, class F>
 P sum_pieces(Context<Cpu>& ctx, Index n, F&& f) {
   std::vector<P> parts(static_cast<std::size_t>((n + statistics_grain - 1) / statistics_grain));
-  ctx.parallel_range(n, statistics_grain, [&](Index begin, Index end) { parts[static_cast<std::size_t>(begin / statistics_grain)] = f(begin, end); });
+  ctx.parallel_range(n, statistics_grain, [&](Index begin, Index end) {
+    parts[static_cast<std::size_t>(begin / statistics_grain)] = f(begin, end);
+  });
   P total{};
   for (const P& p : parts) total += p;
   return total;
@@ -68,7 +70,10 @@ inline VolumeStatistics statistics(Context<Cpu>& ctx, const float* v, Index n) {
         high = std::max(high, (order & finite) | (std::numeric_limits<std::int32_t>::min() & ~finite));
       }
       part.nonzero = nonzero, part.negative = negative, part.non_finite = non_finite, part.fractional = fractional;
-      const auto back = [](std::int32_t order) { return __builtin_bit_cast(float, order < 0 ? static_cast<std::int32_t>(-order | static_cast<std::int32_t>(0x80000000u)) : order); };
+      const auto back = [](std::int32_t order) {
+        return __builtin_bit_cast(
+            float, order < 0 ? static_cast<std::int32_t>(-order | static_cast<std::int32_t>(0x80000000u)) : order);
+      };
       if (low != std::numeric_limits<std::int32_t>::max()) {
         part.min = back(low);
         part.max = back(high);
@@ -140,13 +145,15 @@ inline float nonzero_quantile(const float* v, Index n, double q) {
   Index count = 0;
   for (Index i = 0; i < n; ++i)
     if (v[i] != 0 && std::isfinite(v[i])) {
-      ++bins[static_cast<std::size_t>(std::min(4095.0, (static_cast<double>(v[i]) - static_cast<double>(low)) * scale))];
+      ++bins[static_cast<std::size_t>(
+          std::min(4095.0, (static_cast<double>(v[i]) - static_cast<double>(low)) * scale))];
       ++count;
     }
   Index below = 0;
   for (std::size_t b = 0; b < bins.size(); ++b) {
     below += bins[b];
-    if (static_cast<double>(below) >= q * static_cast<double>(count)) return static_cast<float>(static_cast<double>(low) + (static_cast<double>(b) + 1) / scale);
+    if (static_cast<double>(below) >= q * static_cast<double>(count))
+      return static_cast<float>(static_cast<double>(low) + (static_cast<double>(b) + 1) / scale);
   }
   return high;
 }
@@ -177,7 +184,9 @@ inline Vec3 centre_of_mass(Context<Cpu>& ctx, const Volume& volume) {
   });
   Part t;
   for (const Part& p : parts) t.mass += p.mass, t.i += p.i, t.j += p.j, t.k += p.k;
-  if (!(t.mass > 0)) return {0.5 * static_cast<double>(n[0] - 1), 0.5 * static_cast<double>(n[1] - 1), 0.5 * static_cast<double>(n[2] - 1)};
+  if (!(t.mass > 0))
+    return {0.5 * static_cast<double>(n[0] - 1), 0.5 * static_cast<double>(n[1] - 1),
+            0.5 * static_cast<double>(n[2] - 1)};
   return {t.i / t.mass, t.j / t.mass, t.k / t.mass};
 }
 

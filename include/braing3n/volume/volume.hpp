@@ -39,7 +39,8 @@ struct Volume {
   Volume(xt::xtensor<float, 3> v, const Affine& a) : values(std::move(v)), affine(a) {}
 
   Extent3 shape() const {
-    return {static_cast<Index>(values.shape()[0]), static_cast<Index>(values.shape()[1]), static_cast<Index>(values.shape()[2])};
+    return {static_cast<Index>(values.shape()[0]), static_cast<Index>(values.shape()[1]),
+            static_cast<Index>(values.shape()[2])};
   }
   Index size() const { return static_cast<Index>(values.size()); }
   Grid grid() const { return {shape(), affine}; }
@@ -48,7 +49,8 @@ struct Volume {
 
   static xt::xtensor<float, 3> uninitialised(const Extent3& s) {
     (void)Shape{s[0], s[1], s[2]};  // refuses negative and overflowing extents
-    return xt::xtensor<float, 3>::from_shape({static_cast<std::size_t>(s[0]), static_cast<std::size_t>(s[1]), static_cast<std::size_t>(s[2])});
+    return xt::xtensor<float, 3>::from_shape(
+        {static_cast<std::size_t>(s[0]), static_cast<std::size_t>(s[1]), static_cast<std::size_t>(s[2])});
   }
 };
 

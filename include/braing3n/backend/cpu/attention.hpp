@@ -32,14 +32,15 @@ void with_attention_tile(Isa isa, F&& f) {
 /// Forward for one tile of queries q [width][Q], already in units of log 2, against packed keys and values.
 /// out [padded][Q] is the result; s [key block][Q] and correction [Q] are scratch.
 template <class Tile, class A = typename Tile::Scalar>
-void attention_forward_tile(Index keys, Index width, Index padded, const A* q, const A* k, const A* v, A* s, A* out, A* maximum, A* sum,
-                            A* correction) {
+void attention_forward_tile(Index keys, Index width, Index padded, const A* q, const A* k, const A* v, A* s, A* out,
+                            A* maximum, A* sum, A* correction) {
   Tile::call([&]() BRAING3N_LAMBDA_INLINE {
     for (Index i = 0; i < padded * Tile::queries; ++i) out[i] = A{0};
     for (Index i = 0; i < Tile::queries; ++i) maximum[i] = std::numeric_limits<A>::lowest(), sum[i] = A{0};
     for (Index j0 = 0; j0 < keys; j0 += attention_key_block) {
       const Index count = std::min(attention_key_block, keys - j0);
-      for (Index j = 0; j < count; j += Tile::R) tile_scores<Tile>(width, k + (j0 + j) * padded, q, s + j * Tile::queries);
+      for (Index j = 0; j < count; j += Tile::R)
+        tile_scores<Tile>(width, k + (j0 + j) * padded, q, s + j * Tile::queries);
       softmax_block<Tile>(count, s, maximum, sum, correction);
       tile_mix<Tile>(count, padded, v + j0 * padded, s, correction, out);
     }
@@ -75,7 +76,8 @@ struct AttentionKernel<Cpu> {
     constexpr Index Q = Tile::queries;
     const Index padded = detail::round_up(c.width, Tile::R);
     const Index units = c.batch * c.heads, head_size = detail::round_up(c.keys, Tile::R) * padded;
-    const Tensor<A, Cpu> k = pack_heads<Tile>(ctx, c, c.k, c.k_row, c.k_sample), v = pack_heads<Tile>(ctx, c, c.v, c.v_row, c.v_sample);
+    const Tensor<A, Cpu> k = pack_heads<Tile>(ctx, c, c.k, c.k_row, c.k_sample),
+                         v = pack_heads<Tile>(ctx, c, c.v, c.v_row, c.v_sample);
     const Index scratch = Q * (c.width + padded + detail::attention_key_block + 3);
     Tensor<A, Cpu> memory(ctx, Shape{ctx.threads(), detail::round_up(scratch, 16)});
     const Index tiles = (c.queries + Q - 1) / Q;
@@ -86,16 +88,18 @@ struct AttentionKernel<Cpu> {
       const A* values = v.data() + unit * head_size;
       // The last tile of a head takes as few vectors as its queries need, where the code for it is worth its compile time.
       if constexpr (Tile::W == 16) {
-        if (rows <= Tile::W) return forward_tile<typename Tile::template With<1>>(c, unit, first, rows, padded, keys, values, at);
-        if (rows <= 2 * Tile::W) return forward_tile<typename Tile::template With<2>>(c, unit, first, rows, padded, keys, values, at);
+        if (rows <= Tile::W)
+          return forward_tile<typename Tile::template With<1>>(c, unit, first, rows, padded, keys, values, at);
+        if (rows <= 2 * Tile::W)
+          return forward_tile<typename Tile::template With<2>>(c, unit, first, rows, padded, keys, values, at);
       }
       forward_tile<Tile>(c, unit, first, rows, padded, keys, values, at);
     });
   }
 
   template <class Tile, class T, class A = typename Tile::Scalar>
-  static void forward_tile(const AttentionCall<T>& c, Index unit, Index first, Index rows, Index padded, const A* k, const A* v,
-                           A* memory) {
+  static void forward_tile(const AttentionCall<T>& c, Index unit, Index first, Index rows, Index padded, const A* k,
+                           const A* v, A* memory) {
     constexpr Index Q = Tile::queries;
     const Index sample = unit / c.heads, head = unit % c.heads, y_row = c.heads * c.width;
     A* q = memory;
@@ -105,7 +109,8 @@ struct AttentionKernel<Cpu> {
     A* sum = maximum + Q;
     load_queries<Tile>(c, unit, first, rows, q);
     detail::attention_forward_tile<Tile>(c.keys, c.width, padded, q, k, v, s, out, maximum, sum, sum + Q);
-    detail::unpack_panel(out, Q, rows, c.width, A{1}, c.y + (sample * c.queries + first) * y_row + head * c.width, y_row);
+    detail::unpack_panel(out, Q, rows, c.width, A{1}, c.y + (sample * c.queries + first) * y_row + head * c.width,
+                         y_row);
     for (Index i = 0; i < rows; ++i)
       c.log_sum[unit * c.queries + first + i] =
           static_cast<A>((static_cast<double>(maximum[i]) + std::log2(static_cast<double>(sum[i]))) / detail::log2_e);
@@ -115,12 +120,14 @@ struct AttentionKernel<Cpu> {
   template <class Tile, class T, class A = typename Tile::Scalar>
   static void load_queries(const AttentionCall<T>& c, Index unit, Index first, Index rows, A* q) {
     const T* from = c.q + unit / c.heads * c.q_sample + first * c.q_row + unit % c.heads * c.width;
-    detail::pack_panel(from, c.q_row, rows, c.width, c.width, Index{Tile::queries}, static_cast<A>(c.scale * detail::log2_e), q);
+    detail::pack_panel(from, c.q_row, rows, c.width, c.width, Index{Tile::queries},
+                       static_cast<A>(c.scale * detail::log2_e), q);
   }
 
   /// Panels of the keys (or values) of all heads: (batch * heads, panels, padded width, R).
   template <class Tile, class T, class A = typename Tile::Scalar>
-  static Tensor<A, Cpu> pack_heads(Context<Cpu>& ctx, const AttentionCall<T>& c, const T* from, Index row, Index sample) {
+  static Tensor<A, Cpu> pack_heads(Context<Cpu>& ctx, const AttentionCall<T>& c, const T* from, Index row,
+                                   Index sample) {
     constexpr Index block = detail::attention_key_block;
     const Index padded = detail::round_up(c.width, Tile::R), head_size = detail::round_up(c.keys, Tile::R) * padded;
     const Index blocks = (c.keys + block - 1) / block;
@@ -141,8 +148,10 @@ struct AttentionKernel<Cpu> {
     constexpr Index block = detail::attention_key_block;
     const Index heads = c.batch * c.heads, blocks = (c.keys + block - 1) / block;
     const Index parts = std::min(blocks, (detail::attention_few_units + heads - 1) / heads);
-    const Index part_keys = (blocks + parts - 1) / parts * block, tiles = (c.queries + Tile::queries - 1) / Tile::queries;
-    const Index queries_size = Queries(nullptr, c.queries, c.width).elements, work_size = Work(nullptr, c.queries, c.width).elements;
+    const Index part_keys = (blocks + parts - 1) / parts * block,
+                tiles = (c.queries + Tile::queries - 1) / Tile::queries;
+    const Index queries_size = Queries(nullptr, c.queries, c.width).elements,
+                work_size = Work(nullptr, c.queries, c.width).elements;
     const Index dq_size = c.queries * c.width;
     Tensor<A, Cpu> work(ctx, Shape{ctx.threads(), work_size});
     if (parts == 1) {  // a unit packs its own head
@@ -151,20 +160,24 @@ struct AttentionKernel<Cpu> {
         const Queries in(queries.data() + worker * queries_size, c.queries, c.width);
         for (Index t = 0; t < tiles; ++t) in.load(c, g, unit / c.heads, unit % c.heads, t);
         detail::attention_backward_unit<Tile>(c, g, unit / c.heads, unit % c.heads, 0, c.keys, in,
-                                              Work(work.data() + worker * work_size, c.queries, c.width), static_cast<A*>(nullptr));
+                                              Work(work.data() + worker * work_size, c.queries, c.width),
+                                              static_cast<A*>(nullptr));
       });
       return;
     }
     Tensor<A, Cpu> queries(ctx, Shape{heads, queries_size}), dq_parts(ctx, Shape{heads * parts, dq_size});
     ctx.parallel(heads * tiles, [&](Index id) {
       const Index unit = id / tiles;
-      Queries(queries.data() + unit * queries_size, c.queries, c.width).load(c, g, unit / c.heads, unit % c.heads, id % tiles);
+      Queries(queries.data() + unit * queries_size, c.queries, c.width)
+          .load(c, g, unit / c.heads, unit % c.heads, id % tiles);
     });
     ctx.pool().run(heads * parts, [&](Index id, int worker) {
-      const Index unit = id / parts, first = std::min(c.keys, id % parts * part_keys), last = std::min(c.keys, first + part_keys);
+      const Index unit = id / parts, first = std::min(c.keys, id % parts * part_keys),
+                  last = std::min(c.keys, first + part_keys);
       detail::attention_backward_unit<Tile>(c, g, unit / c.heads, unit % c.heads, first, last,
                                             Queries(queries.data() + unit * queries_size, c.queries, c.width),
-                                            Work(work.data() + worker * work_size, c.queries, c.width), dq_parts.data() + id * dq_size);
+                                            Work(work.data() + worker * work_size, c.queries, c.width),
+                                            dq_parts.data() + id * dq_size);
     });
     ctx.parallel_range(heads * c.queries, 64, [&](Index begin, Index end) {
       for (Index row = begin; row < end; ++row) {
@@ -196,7 +209,8 @@ struct AttentionKernel<Cpu> {
       std::fill_n(sum, Q, A{0});
       Tile::call([&]() BRAING3N_LAMBDA_INLINE {
         const A* panels = k.data() + unit * panel_keys * padded;
-        for (Index j = 0; j < c.keys; j += Tile::R) detail::tile_scores<Tile>(c.width, panels + j * padded, q, s + j * Q);
+        for (Index j = 0; j < c.keys; j += Tile::R)
+          detail::tile_scores<Tile>(c.width, panels + j * padded, q, s + j * Q);
         detail::softmax_block<Tile>(c.keys, s, maximum, sum, sum + Q);
       });
       for (Index i = 0; i < rows; ++i) {

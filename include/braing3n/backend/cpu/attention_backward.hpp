@@ -47,7 +47,8 @@ struct AttentionBackwardQueries {
   template <class T>
   void load(const AttentionCall<T>& c, const AttentionGradients<T>& g, Index sample, Index head, Index t) const {
     constexpr Index Q = Tile::queries;
-    const Index first = t * Q, rows = std::min(Q, c.queries - first), width = c.width, stride = round_up(width, Tile::W);
+    const Index first = t * Q, rows = std::min(Q, c.queries - first), width = c.width,
+                stride = round_up(width, Tile::W);
     const Index y_row = c.heads * width, from_y = (sample * c.queries + first) * y_row + head * width;
     const T* from_q = c.q + sample * c.q_sample + first * c.q_row + head * width;
     const T* y = g.y + from_y;
@@ -60,7 +61,8 @@ struct AttentionBackwardQueries {
       // Lanes past the last query: q = dy = 0, so their weights are 1 and their gradients 0.
       log_sum[first + i] = delta[first + i] = A{0};
       if (i >= rows) continue;
-      log_sum[first + i] = static_cast<A>(static_cast<double>(g.log_sum[(sample * c.heads + head) * c.queries + first + i]) * log2_e);
+      log_sum[first + i] =
+          static_cast<A>(static_cast<double>(g.log_sum[(sample * c.heads + head) * c.queries + first + i]) * log2_e);
       // sum over d of dy y = sum over keys of dP P
       const T* a = upstream + i * y_row;
       const T* b = y + i * y_row;
@@ -73,13 +75,14 @@ struct AttentionBackwardQueries {
 template <class Tile, class A = typename Tile::Scalar>
 struct AttentionBackwardWork {
   Index width, padded, stride;
-  A* dq;         // [tile][padded][Q]
-  A *k, *v;      // panels of one key block, [panel][padded][R]
-  A *dk, *dv;    // [key block][stride]
-  A *s, *ds;     // [key block][Q]
+  A* dq;       // [tile][padded][Q]
+  A *k, *v;    // panels of one key block, [panel][padded][R]
+  A *dk, *dv;  // [key block][stride]
+  A *s, *ds;   // [key block][Q]
   Index elements;
 
-  AttentionBackwardWork(A* memory, Index queries, Index w) : width(w), padded(round_up(w, Tile::R)), stride(round_up(w, Tile::W)) {
+  AttentionBackwardWork(A* memory, Index queries, Index w)
+      : width(w), padded(round_up(w, Tile::R)), stride(round_up(w, Tile::W)) {
     Carver<A> carver{memory};
     dq = carver.take(round_up(queries, Tile::queries) * padded);
     k = carver.take(attention_key_block * padded), v = carver.take(attention_key_block * padded);
@@ -130,9 +133,9 @@ void attention_backward_block(Index queries, Index keys, const AttentionBackward
 /// The keys [first_key, last_key) of one head. dq_part, when not null, takes this unit's share of dq (queries, width); otherwise
 /// the unit owns the whole head and writes dq itself.
 template <class Tile, class T, class A = typename Tile::Scalar>
-void attention_backward_unit(const AttentionCall<T>& c, const AttentionGradients<T>& g, Index sample, Index head, Index first_key,
-                             Index last_key, const AttentionBackwardQueries<Tile, A>& in, const AttentionBackwardWork<Tile, A>& m,
-                             A* dq_part) {
+void attention_backward_unit(const AttentionCall<T>& c, const AttentionGradients<T>& g, Index sample, Index head,
+                             Index first_key, Index last_key, const AttentionBackwardQueries<Tile, A>& in,
+                             const AttentionBackwardWork<Tile, A>& m, A* dq_part) {
   constexpr Index Q = Tile::queries;
   const A scale = static_cast<A>(c.scale);
   const Index at_k = sample * c.k_sample + head * c.width, at_v = sample * c.v_sample + head * c.width;

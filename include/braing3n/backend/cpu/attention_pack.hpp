@@ -16,7 +16,8 @@ constexpr Index round_up(Index n, Index unit) { return (n + unit - 1) / unit * u
 
 /// to[c * to_row + r] = factor from[r * from_row + c] for r < rows, c < cols.
 template <class A>
-__attribute__((noinline)) void transpose(const A* from, Index from_row, Index rows, Index cols, A factor, A* to, Index to_row) {
+__attribute__((noinline)) void transpose(const A* from, Index from_row, Index rows, Index cols, A factor, A* to,
+                                         Index to_row) {
   Index r = 0;
   if constexpr (std::is_same_v<A, float>) {
     const __m128 f = _mm_set1_ps(factor);
@@ -51,7 +52,8 @@ __attribute__((noinline)) void pack_rows(const T* from, Index row, Index rows, I
 
 /// One panel: to [depth][lanes] = factor times `rows` <= lanes rows, transposed; zeros past the last row and past `width`.
 template <class T, class A>
-__attribute__((noinline)) void pack_panel(const T* from, Index row, Index rows, Index width, Index depth, Index lanes, A factor, A* to) {
+__attribute__((noinline)) void pack_panel(const T* from, Index row, Index rows, Index width, Index depth, Index lanes,
+                                          A factor, A* to) {
   if constexpr (std::is_same_v<T, A>) {
     transpose(from, row, rows, width, factor, to, lanes);
   } else {
@@ -80,7 +82,8 @@ void pack_panels(const T* from, Index row, Index rows, Index width, Index depth,
 
 /// The way back: `rows` rows of `width` elements, `row` apart, from the panel [width][lanes], times factor.
 template <class A, class T>
-__attribute__((noinline)) void unpack_panel(const A* from, Index lanes, Index rows, Index width, A factor, T* to, Index row) {
+__attribute__((noinline)) void unpack_panel(const A* from, Index lanes, Index rows, Index width, A factor, T* to,
+                                            Index row) {
   if constexpr (std::is_same_v<T, A>) {
     transpose(from, lanes, width, rows, factor, to, row);
   } else {

@@ -92,7 +92,8 @@ BRAING3N_INLINE void softmax_block(Index keys, A* s, A* maximum, A* sum, A* corr
 /// out [padded width][queries] = correction * out + sum over the first `keys` keys of panels[..][d][j] p[j][..].
 /// padded_width is a multiple of R. A null correction means 1.
 template <class Tile, class A = typename Tile::Scalar>
-BRAING3N_INLINE void tile_mix(Index keys, Index padded_width, const A* panels, const A* p, const A* correction, A* out) {
+BRAING3N_INLINE void tile_mix(Index keys, Index padded_width, const A* panels, const A* p, const A* correction,
+                              A* out) {
   using L = typename Tile::L;
   constexpr int R = Tile::R, N = Tile::N, W = Tile::W;
   for (Index d = 0; d < padded_width; d += R) {

@@ -11,8 +11,8 @@ namespace braing3n::inline BRAING3N_ABI {
 
 inline Context<Cpu>::Context(const CpuOptions& options)
     : pool_(options.threads > 0 ? options.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()))),
-      provider_(options.provider != nullptr ? options.provider : &default_cpu_provider()), isa_(std::min(detect_isa(), Isa::avx512bf16)),
-      packed_weights_(options.packed_weights) {
+      provider_(options.provider != nullptr ? options.provider : &default_cpu_provider()),
+      isa_(std::min(detect_isa(), Isa::avx512bf16)), packed_weights_(options.packed_weights) {
   if (provider_->isa > isa_)
     fail(ErrorKind::environment, "provider.isa", "provider ", provider_->name, " needs ", to_string(provider_->isa),
          ", this processor has ", to_string(isa_));

@@ -44,7 +44,8 @@ class Context<Cpu> {
   int threads() const { return pool_.threads(); }
   template <class T>
   bool keeps_packed_weights() const {
-    return packed_weights_ == PackedWeights::all || (packed_weights_ == PackedWeights::bfloat16 && std::is_same_v<T, bfloat16>);
+    return packed_weights_ == PackedWeights::all ||
+           (packed_weights_ == PackedWeights::bfloat16 && std::is_same_v<T, bfloat16>);
   }
   void synchronize() {}
 

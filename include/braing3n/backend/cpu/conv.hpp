@@ -10,7 +10,8 @@ template <>
 struct ConvolutionKernel<Cpu> {
   /// y = conv(x, w) [+ bias] [+ residual]
   template <class T>
-  static void forward(Context<Cpu>& ctx, const ConvGeometry& g, const T* x, const T* w, const T* bias, const T* residual, T* y) {
+  static void forward(Context<Cpu>& ctx, const ConvGeometry& g, const T* x, const T* w, const T* bias,
+                      const T* residual, T* y) {
     if (pointwise(g)) {
       GemmCall<T> call = product(voxels(g), g.channels_out, g.channels_in, x, w, y);
       if (g.weight_swapped) call.b_row = 1, call.b_col = g.channels_in;

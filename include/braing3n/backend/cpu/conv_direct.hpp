@@ -28,7 +28,8 @@ class DirectConv {
   static constexpr Index cols = Micro::cols;
 
  public:
-  DirectConv(Context<Cpu>& ctx, const ConvProblem& problem) : ctx_(ctx), p_(problem), panels_(ceil_div(p_.columns, cols)) {
+  DirectConv(Context<Cpu>& ctx, const ConvProblem& problem)
+      : ctx_(ctx), p_(problem), panels_(ceil_div(p_.columns, cols)) {
     choose_blocks();
   }
 
@@ -44,7 +45,8 @@ class DirectConv {
       Scratch scratch(ctx_, *this);
       for (Index xb = xr * run_; xb < (xr + 1) * run_; ++xb)
         for (std::size_t phase = 0; phase < p_.phases.size(); ++phase)
-          block(scratch, phase, n, xb * block_x_, yb * block_y_, group * task_panels_, std::min(panels_, (group + 1) * task_panels_));
+          block(scratch, phase, n, xb * block_x_, yb * block_y_, group * task_panels_,
+                std::min(panels_, (group + 1) * task_panels_));
     });
   }
 
@@ -67,7 +69,8 @@ class DirectConv {
       }
       lines.reserve(static_cast<std::size_t>(conv.block_x_ * conv.block_y_ * lines_most));
       terms.resize(static_cast<std::size_t>(lines_most));
-      if (!conv.padded_) edge = Tensor<T, Cpu>(ctx, Shape{std::max<Index>(1, conv.lines_per_chunk_ * span * conv.p_.reduced)});
+      if (!conv.padded_)
+        edge = Tensor<T, Cpu>(ctx, Shape{std::max<Index>(1, conv.lines_per_chunk_ * span * conv.p_.reduced)});
     }
   };
 
@@ -79,8 +82,8 @@ class DirectConv {
   }
 
   void choose_blocks() {
-    constexpr Index panel_bytes = 320 << 10;   // of packed weights that one sweep uses: a third of a common L2 cache
-    constexpr Index all_bytes = 8 << 20;       // above this, weights are not read again for every small block of results
+    constexpr Index panel_bytes = 320 << 10;  // of packed weights that one sweep uses: a third of a common L2 cache
+    constexpr Index all_bytes = 8 << 20;      // above this, weights are not read again for every small block of results
     Index lines = 1, panel = 1, total = 0;
     for (const ConvPhase& phase : p_.phases) {
       lines = std::max(lines, phase.lines());
@@ -126,7 +129,8 @@ class DirectConv {
     ctx_.parallel_range(lines, std::max<Index>(1, 65536 / row), [&](Index begin, Index end) {
       for (Index l = begin; l < end; ++l) {
         std::fill_n(to + l * row, before, T(0.0f));
-        std::memcpy(static_cast<void*>(to + l * row + before), x_ + l * middle, static_cast<std::size_t>(middle) * sizeof(T));
+        std::memcpy(static_cast<void*>(to + l * row + before), x_ + l * middle,
+                    static_cast<std::size_t>(middle) * sizeof(T));
         std::fill_n(to + l * row + before + middle, row - before - middle, T(0.0f));
       }
     });
@@ -149,7 +153,8 @@ class DirectConv {
           for (Index ty = 0; ty < ay.taps; ++ty) {
             const Index ix = ax.in_index(x, tx), iy = ay.in_index(y, ty);
             if (ix < 0 || ix >= p_.in[0] || iy < 0 || iy >= p_.in[1]) continue;
-            s.lines.push_back({input_ + ((n * p_.in[0] + ix) * p_.in[1] + iy) * z_extent_ * p_.reduced, tx * ay.taps + ty});
+            s.lines.push_back(
+                {input_ + ((n * p_.in[0] + ix) * p_.in[1] + iy) * z_extent_ * p_.reduced, tx * ay.taps + ty});
           }
       }
     s.begin.push_back(s.lines.size());
@@ -161,17 +166,20 @@ class DirectConv {
             const std::size_t cell = static_cast<std::size_t>((x - x0) * (y1 - y0) + y - y0);
             const Line *begin = s.lines.data() + s.begin[cell], *end = s.lines.data() + s.begin[cell + 1];
             const Line* first = std::find_if(begin, end, [&](const Line& l) { return l.tap >= chunk; });
-            const Line* last = std::find_if(first, end, [&](const Line& l) { return l.tap >= chunk + lines_per_chunk_; });
+            const Line* last =
+                std::find_if(first, end, [&](const Line& l) { return l.tap >= chunk + lines_per_chunk_; });
             const bool starts = first == begin && (last != first || chunk + lines_per_chunk_ >= lines);
             if (first == last && !starts) continue;
             const Index line = ((n * p_.out[0] + ax.out_index(x)) * p_.out[1] + ay.out_index(y)) * p_.out[2];
             for (Index t = 0; t < tiles; ++t)
-              tile(s, phase_id, {first, last}, starts, line, panel, even_cut(az.count, tiles, t), even_cut(az.count, tiles, t + 1));
+              tile(s, phase_id, {first, last}, starts, line, panel, even_cut(az.count, tiles, t),
+                   even_cut(az.count, tiles, t + 1));
           }
   }
 
   // Results z0 .. z1 of one line; `starts`: nothing has been added to them yet.
-  void tile(Scratch& s, std::size_t phase_id, std::span<const Line> lines, bool starts, Index line, Index panel, Index z0, Index z1) const {
+  void tile(Scratch& s, std::size_t phase_id, std::span<const Line> lines, bool starts, Index line, Index panel,
+            Index z0, Index z1) const {
     const ConvPhase& phase = p_.phases[phase_id];
     const ConvAxis& az = phase.axis[2];
     const Index count = static_cast<Index>(lines.size()), in_z = az.in_first + z0 * az.in_step + z_before_;
@@ -181,7 +189,8 @@ class DirectConv {
       const Line& from = lines[static_cast<std::size_t>(l)];
       TileTerm<T>& term = s.terms[static_cast<std::size_t>(l)];
       term.b = weights_->line(phase_id, panel, from.tap);
-      term.a = inside ? from.a + in_z * p_.reduced : copy_edge(from.a, in_z, span, s.edge.data() + l * span * p_.reduced);
+      term.a =
+          inside ? from.a + in_z * p_.reduced : copy_edge(from.a, in_z, span, s.edge.data() + l * span * p_.reduced);
     }
     const Index row = az.out_step * p_.columns, column = panel * cols;
     const Index offset = (line + az.out_index(z0)) * p_.columns + column;
@@ -193,7 +202,8 @@ class DirectConv {
     const T* const residual = residual_ != nullptr ? residual_ + offset : nullptr;
     if constexpr (std::is_same_v<T, Acc>) {
       call.c = y_ + offset, call.ldc = row, call.accumulate = true;
-      if (starts && (bias != nullptr || residual != nullptr || count == 0)) fill(call.c, row, call.rows, call.cols, bias, residual);
+      if (starts && (bias != nullptr || residual != nullptr || count == 0))
+        fill(call.c, row, call.rows, call.cols, bias, residual);
       else call.accumulate = !starts;
       if (count > 0) Micro::tile(call);
     } else {
@@ -205,7 +215,8 @@ class DirectConv {
   }
 
   const T* copy_edge(const T* line, Index in_z, Index span, T* to) const {
-    const Index begin = std::clamp<Index>(-in_z, 0, span), end = std::clamp<Index>(z_extent_ - in_z, begin, span), c = p_.reduced;
+    const Index begin = std::clamp<Index>(-in_z, 0, span), end = std::clamp<Index>(z_extent_ - in_z, begin, span),
+                c = p_.reduced;
     std::fill_n(to, begin * c, T(0.0f));
     const std::size_t bytes = static_cast<std::size_t>((end - begin) * c) * sizeof(T);
     if (end > begin) std::memcpy(static_cast<void*>(to + begin * c), line + (in_z + begin) * c, bytes);
@@ -218,7 +229,8 @@ class DirectConv {
       for (Index r = 0; r < rows; ++r) {
         BRAING3N_IVDEP
         for (Index j = 0; j < width; ++j)
-          c[r * row + j] = (bias != nullptr ? bias[j] : T(0.0f)) + (residual != nullptr ? residual[r * row + j] : T(0.0f));
+          c[r * row + j] =
+              (bias != nullptr ? bias[j] : T(0.0f)) + (residual != nullptr ? residual[r * row + j] : T(0.0f));
       }
     });
   }

@@ -39,8 +39,11 @@ struct DotAvx512Rows<std::integer_sequence<int, I...>> {
       }
     }
     float* c = call.c + first * call.ldc;
-    const auto put = [&](Index r, float sum) BRAING3N_LAMBDA_INLINE { c[r * call.ldc] = call.accumulate ? c[r * call.ldc] + sum : sum; };
-    (put(I, sum_lanes(_mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xff, x[I], 0), _mm512_maskz_extractf32x8_ps(0xff, x[I], 1)))), ...);
+    const auto put = [&](Index r, float sum)
+                         BRAING3N_LAMBDA_INLINE { c[r * call.ldc] = call.accumulate ? c[r * call.ldc] + sum : sum; };
+    (put(I, sum_lanes(_mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xff, x[I], 0),
+                                    _mm512_maskz_extractf32x8_ps(0xff, x[I], 1)))),
+     ...);
   }
 };
 
@@ -67,7 +70,8 @@ struct DotAvx2Rows<std::integer_sequence<int, I...>> {
       }
     }
     float* c = call.c + first * call.ldc;
-    const auto put = [&](Index r, float sum) BRAING3N_LAMBDA_INLINE { c[r * call.ldc] = call.accumulate ? c[r * call.ldc] + sum : sum; };
+    const auto put = [&](Index r, float sum)
+                         BRAING3N_LAMBDA_INLINE { c[r * call.ldc] = call.accumulate ? c[r * call.ldc] + sum : sum; };
     (put(I, sum_lanes(x[I])), ...);
   }
 };

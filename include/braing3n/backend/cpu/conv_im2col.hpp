@@ -38,7 +38,8 @@ class Im2colConv {
       });
     } else {
       Tensor<T, Cpu> buffer(ctx_, Shape{std::max<Index>(1, cut.block * cut.chunk_k)});
-      for (Index row0 = 0; row0 < cut.rows; row0 += cut.block) product(row0, std::min(cut.rows, row0 + cut.block), buffer.data(), true);
+      for (Index row0 = 0; row0 < cut.rows; row0 += cut.block)
+        product(row0, std::min(cut.rows, row0 + cut.block), buffer.data(), true);
     }
   }
 
@@ -52,7 +53,8 @@ class Im2colConv {
       const Index taps_y = phase.axis[1].taps, taps_z = phase.axis[2].taps;
       const T* from = w + p_.weight_offset(phase, t / taps_z / taps_y, t / taps_z % taps_y, t % taps_z);
       for (Index c = 0; c < p_.reduced; ++c)
-        for (Index j = 0; j < p_.columns; ++j) to[t * p_.tap_size() + c * p_.columns + j] = from[c * p_.w_reduced + j * p_.w_column];
+        for (Index j = 0; j < p_.columns; ++j)
+          to[t * p_.tap_size() + c * p_.columns + j] = from[c * p_.w_reduced + j * p_.w_column];
     });
     return to;
   }
@@ -61,7 +63,8 @@ class Im2colConv {
   void weight_gradient(const T* x, const T* dy, T* dw) {
     const ConvPhase& phase = p_.phases.front();
     const Cut cut = choose(phase, true);
-    const Index size = phase.lines() * phase.axis[2].taps * p_.tap_size(), blocks = (cut.rows + cut.block - 1) / cut.block;
+    const Index size = phase.lines() * phase.axis[2].taps * p_.tap_size(),
+                blocks = (cut.rows + cut.block - 1) / cut.block;
     const auto add = [&](Index row0, Index row1, T* buffer, T* to, bool parallel) {
       for (Index l0 = 0; l0 < phase.lines(); l0 += cut.chunk_lines) {
         const Index l1 = std::min(phase.lines(), l0 + cut.chunk_lines), k = (l1 - l0) * line_k(phase);
@@ -89,7 +92,8 @@ class Im2colConv {
     };
     if (!cut.blocks_in_parallel) {
       Tensor<T, Cpu> buffer(ctx_, Shape{cut.block * cut.chunk_k});
-      for (Index row0 = 0; row0 < cut.rows; row0 += cut.block) add(row0, std::min(cut.rows, row0 + cut.block), buffer.data(), dw, true);
+      for (Index row0 = 0; row0 < cut.rows; row0 += cut.block)
+        add(row0, std::min(cut.rows, row0 + cut.block), buffer.data(), dw, true);
       return;
     }
     const Index groups = std::min<Index>(16, blocks);
@@ -97,7 +101,8 @@ class Im2colConv {
     ctx_.parallel(groups, [&](Index group) {
       Tensor<T, Cpu> buffer(ctx_, Shape{cut.block * cut.chunk_k});
       for (Index b = group * blocks / groups; b < (group + 1) * blocks / groups; ++b)
-        add(b * cut.block, std::min(cut.rows, (b + 1) * cut.block), buffer.data(), partial.data() + group * size, false);
+        add(b * cut.block, std::min(cut.rows, (b + 1) * cut.block), buffer.data(), partial.data() + group * size,
+            false);
     });
     ctx_.parallel_range(size, 16384, [&](Index begin, Index end) {
       for (Index group = 0; group < groups; ++group)
@@ -107,8 +112,8 @@ class Im2colConv {
 
  private:
   struct Cut {
-    Index rows = 0, block = 0;              // results, and how many of them one buffer holds
-    Index chunk_lines = 0, chunk_k = 0;     // (kx, ky) of one product
+    Index rows = 0, block = 0;           // results, and how many of them one buffer holds
+    Index chunk_lines = 0, chunk_k = 0;  // (kx, ky) of one product
     bool blocks_in_parallel = false;
   };
 
@@ -118,21 +123,25 @@ class Im2colConv {
     constexpr Index small_buffer = 512 << 10, large_buffer = 16 << 20, partial_bytes = 64 << 20;
     Cut c;
     c.rows = p_.batch * phase.axis[0].count * phase.axis[1].count * phase.axis[2].count;
-    const Index lines = std::max<Index>(1, phase.lines()), bytes = std::max<Index>(1, line_k(phase)) * static_cast<Index>(sizeof(T));
+    const Index lines = std::max<Index>(1, phase.lines()),
+                bytes = std::max<Index>(1, line_k(phase)) * static_cast<Index>(sizeof(T));
     const Index size = lines * line_k(phase) * p_.columns * static_cast<Index>(sizeof(T));
     c.blocks_in_parallel = c.rows >= 4096 && (!gradient || size * 16 <= partial_bytes);
     // A product over fewer than some hundred k spends its time on loading and storing C; one with few rows on packing B.
     const Index wanted_k = std::max<Index>(1, (1024 + line_k(phase) - 1) / std::max<Index>(1, line_k(phase)));
     c.chunk_lines = std::is_same_v<T, accum_t<T>> ? std::min(lines, wanted_k) : lines;
-    c.chunk_lines = (lines + (lines + c.chunk_lines - 1) / c.chunk_lines - 1) / ((lines + c.chunk_lines - 1) / c.chunk_lines);
+    c.chunk_lines =
+        (lines + (lines + c.chunk_lines - 1) / c.chunk_lines - 1) / ((lines + c.chunk_lines - 1) / c.chunk_lines);
     c.chunk_k = c.chunk_lines * std::max<Index>(1, line_k(phase));
     const Index buffer = c.blocks_in_parallel ? small_buffer : large_buffer;
-    c.block = std::clamp<Index>(buffer / (bytes * c.chunk_lines), std::min<Index>(c.rows, 96), std::max<Index>(c.rows, 1));
+    c.block =
+        std::clamp<Index>(buffer / (bytes * c.chunk_lines), std::min<Index>(c.rows, 96), std::max<Index>(c.rows, 1));
     return c;
   }
 
   // Rows [row0, row1) of the buffer, (lines l0 .. l1, tz, reduced) each; zeros outside the volume.
-  void im2col(const ConvPhase& phase, const T* x, Index row0, Index row1, Index l0, Index l1, T* buffer, bool parallel) const {
+  void im2col(const ConvPhase& phase, const T* x, Index row0, Index row1, Index l0, Index l1, T* buffer,
+              bool parallel) const {
     const ConvAxis &ax = phase.axis[0], &ay = phase.axis[1], &az = phase.axis[2];
     const Index run = line_k(phase), row = (l1 - l0) * run, c = p_.reduced;
     const auto fill = [&](Index begin, Index end) {
@@ -148,7 +157,8 @@ class Im2colConv {
           std::fill_n(to, first * c, T(0.0f));
           if (last > first) {
             const T* from = x + (((n * p_.in[0] + ix) * p_.in[1] + iy) * p_.in[2] + iz + first) * c;
-            std::memcpy(static_cast<void*>(to + first * c), from, static_cast<std::size_t>((last - first) * c) * sizeof(T));
+            std::memcpy(static_cast<void*>(to + first * c), from,
+                        static_cast<std::size_t>((last - first) * c) * sizeof(T));
           }
           std::fill_n(to + last * c, (az.taps - last) * c, T(0.0f));
         }
@@ -158,8 +168,8 @@ class Im2colConv {
     else fill(row0, row1);
   }
 
-  void block_forward(const ConvPhase& phase, const Cut& cut, const T* x, const T* weights, const T* bias, const T* residual, T* y,
-                     Index row0, Index row1, T* buffer, bool parallel) const {
+  void block_forward(const ConvPhase& phase, const Cut& cut, const T* x, const T* weights, const T* bias,
+                     const T* residual, T* y, Index row0, Index row1, T* buffer, bool parallel) const {
     const ConvAxis &ax = phase.axis[0], &ay = phase.axis[1], &az = phase.axis[2];
     const bool dense = p_.phases.size() == 1 && ax.out_step == 1 && ay.out_step == 1 && az.out_step == 1;
     const Index lines = line_k(phase) > 0 ? phase.lines() : 0;
@@ -186,7 +196,8 @@ class Im2colConv {
     if (dense) return;
     for (Index r = row0; r < row1; ++r) {
       const auto [n, ox, oy, oz] = ConvProblem::cell(phase, r);
-      const Index voxel = ((n * p_.out[0] + ax.out_index(ox)) * p_.out[1] + ay.out_index(oy)) * p_.out[2] + az.out_index(oz);
+      const Index voxel =
+          ((n * p_.out[0] + ax.out_index(ox)) * p_.out[1] + ay.out_index(oy)) * p_.out[2] + az.out_index(oz);
       const T* from = c + (r - row0) * p_.columns;
       std::copy(from, from + p_.columns, y + voxel * p_.columns);
     }

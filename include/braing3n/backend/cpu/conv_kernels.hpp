@@ -11,7 +11,8 @@ template <class Micro, class Few = Micro>
 struct DirectConvolution {
   using T = typename Micro::In;
 
-  static void forward(Context<Cpu>& ctx, const ConvGeometry& g, const T* x, const T* w, const T* bias, const T* residual, T* y) {
+  static void forward(Context<Cpu>& ctx, const ConvGeometry& g, const T* x, const T* w, const T* bias,
+                      const T* residual, T* y) {
     run(ctx, detail::forward_problem(g), x, w, bias, residual, y);
   }
   static void backward_input(Context<Cpu>& ctx, const ConvGeometry& g, const T* w, const T* bias, const T* dy, T* dx) {
@@ -21,9 +22,11 @@ struct DirectConvolution {
  private:
   static constexpr Index few = 4, least_sum = 8;  // columns that waste a tile, and a run long enough for a vector
 
-  static void run(Context<Cpu>& ctx, const detail::ConvProblem& problem, const T* x, const T* w, const T* bias, const T* residual, T* y) {
+  static void run(Context<Cpu>& ctx, const detail::ConvProblem& problem, const T* x, const T* w, const T* bias,
+                  const T* residual, T* y) {
     if constexpr (!std::is_same_v<Few, Micro>)
-      if (problem.columns <= few && problem.reduced >= least_sum) return detail::DirectConv<Few>(ctx, problem).run(x, w, bias, residual, y);
+      if (problem.columns <= few && problem.reduced >= least_sum)
+        return detail::DirectConv<Few>(ctx, problem).run(x, w, bias, residual, y);
     detail::DirectConv<Micro>(ctx, problem).run(x, w, bias, residual, y);
   }
 };
@@ -32,9 +35,8 @@ struct DirectConvolution {
 template <class Micro, class Outer, class Few = Micro>
 constexpr ConvKernels<typename Micro::In> direct_convolution() {
   return {DirectConvolution<Micro, Few>::forward, DirectConvolution<Micro, Few>::backward_input,
-          [](Context<Cpu>& ctx, const ConvGeometry& g, const typename Micro::In* x, const typename Micro::In* dy, typename Micro::In* dw) {
-            detail::ConvWeightGradient<Outer>(ctx, g).run(x, dy, dw);
-          }};
+          [](Context<Cpu>& ctx, const ConvGeometry& g, const typename Micro::In* x, const typename Micro::In* dy,
+             typename Micro::In* dw) { detail::ConvWeightGradient<Outer>(ctx, g).run(x, dy, dw); }};
 }
 /// Without a weight gradient: bfloat16 on the CPU is for inference.
 template <class Micro>

@@ -17,7 +17,9 @@ struct OuterTileAvx2<T, std::integer_sequence<int, I...>> {
   using V = typename Z::V;
   static constexpr Index w = Z::width;
 
-  BRAING3N_TARGET_AVX2 BRAING3N_INLINE static void keep_order(V& x, V& y) { asm volatile("" : "+x"(x), "+x"(y) : : "memory"); }
+  BRAING3N_TARGET_AVX2 BRAING3N_INLINE static void keep_order(V& x, V& y) {
+    asm volatile("" : "+x"(x), "+x"(y) : : "memory");
+  }
 
   /// Rows [first, first + sizeof...(I)) of the tile.
   BRAING3N_TARGET_AVX2 static void run(const OuterCall<T>& call, Index first) {
@@ -31,7 +33,8 @@ struct OuterTileAvx2<T, std::integer_sequence<int, I...>> {
       for (Index k = 0; k < call.k; ++k, a += a_step, b += b_step) {
         const V b0 = Z::load(m0, b), b1 = Z::load(m1, b + w);
         V s;
-        ((s = Z::broadcast(a + I), x[I] = Z::fma(s, b0, x[I]), y[I] = Z::fma(s, b1, y[I]), keep_order(x[I], y[I])), ...);
+        ((s = Z::broadcast(a + I), x[I] = Z::fma(s, b0, x[I]), y[I] = Z::fma(s, b1, y[I]), keep_order(x[I], y[I])),
+         ...);
       }
     }
     T* c = call.c + first * ldc;

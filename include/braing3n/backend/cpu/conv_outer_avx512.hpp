@@ -22,7 +22,9 @@ struct OuterTileAvx512<T, std::integer_sequence<int, I...>, Narrow> {
   static constexpr Index w = Z::width;
 
   // As in micro_avx512.hpp: without it the broadcasts of several steps move to the front, and the sums spill.
-  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static void keep_order(V& x, V& y) { asm volatile("" : "+v"(x), "+v"(y) : : "memory"); }
+  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static void keep_order(V& x, V& y) {
+    asm volatile("" : "+v"(x), "+v"(y) : : "memory");
+  }
 
   /// Rows [first, first + sizeof...(I)) of the tile.
   BRAING3N_TARGET_AVX512 static void run(const OuterCall<T>& call, Index first) {
@@ -48,12 +50,11 @@ struct OuterTileAvx512<T, std::integer_sequence<int, I...>, Narrow> {
       }
     }
     T* c = call.c + first * ldc;
-    if constexpr (Narrow)
-      (Z::store(c + I * ldc, m0, Z::add(x[I], Z::load(m0, c + I * ldc))), ...);
+    if constexpr (Narrow) (Z::store(c + I * ldc, m0, Z::add(x[I], Z::load(m0, c + I * ldc))), ...);
     else
       ((Z::store(c + I * ldc, m0, Z::add(x[I], Z::load(m0, c + I * ldc))),
         Z::store(c + I * ldc + w, m1, Z::add(y[I], Z::load(m1, c + I * ldc + w)))),
-     ...);
+       ...);
   }
 };
 
@@ -77,7 +78,8 @@ struct OuterAvx512 {
  private:
   template <bool Narrow>
   static void tile_of(const detail::OuterCall<T>& call) {
-    static constexpr auto even = kernels<Narrow>(std::make_integer_sequence<int, static_cast<int>(row_limit(Narrow ? 1 : cols) / 2)>());
+    static constexpr auto even =
+        kernels<Narrow>(std::make_integer_sequence<int, static_cast<int>(row_limit(Narrow ? 1 : cols) / 2)>());
     const Index rest = call.rows % 2 == 0 ? 0 : call.rows == 1 ? 1 : 3;
     if (call.rows > rest) even[static_cast<std::size_t>((call.rows - rest) / 2 - 1)](call, 0);
     if (rest == 3) kernel<3, Narrow>(call, call.rows - 3);

@@ -56,12 +56,15 @@ class PackedConvWeights {
   void pack(const Job& job, const T* w) {
     constexpr Index g = Micro::k_group;
     const ConvPhase& phase = *job.phase;
-    const Index column = job.panel * cols, width = std::min(cols, p_.columns - column), k = phase.axis[2].taps * p_.reduced;
+    const Index column = job.panel * cols, width = std::min(cols, p_.columns - column),
+                k = phase.axis[2].taps * p_.reduced;
     const Index dr = p_.w_reduced, dc = p_.w_column;
     T* const to = packed_.data() + job.offset;
-    if (width < cols || k % g != 0) std::memset(static_cast<void*>(to), 0, static_cast<std::size_t>(panel_size<Micro>(k)) * sizeof(T));
+    if (width < cols || k % g != 0)
+      std::memset(static_cast<void*>(to), 0, static_cast<std::size_t>(panel_size<Micro>(k)) * sizeof(T));
     for (Index tz = 0; tz < phase.axis[2].taps; ++tz) {
-      const T* from = w + p_.weight_offset(phase, job.tap / phase.axis[1].taps, job.tap % phase.axis[1].taps, tz) + column * dc;
+      const T* from =
+          w + p_.weight_offset(phase, job.tap / phase.axis[1].taps, job.tap % phase.axis[1].taps, tz) + column * dc;
       const auto row = [&](Index c) {
         const Index r = tz * p_.reduced + c;
         return to + r / g * g * cols + r % g;

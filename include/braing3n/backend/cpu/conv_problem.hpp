@@ -17,14 +17,16 @@
 namespace braing3n::inline BRAING3N_ABI::detail {
 
 /// Piece t of `count` cut into `pieces` nearly equal parts of even length (the last may be odd): [even_cut(t), even_cut(t + 1)).
-inline Index even_cut(Index count, Index pieces, Index t) { return std::min(count, t * ((count + 1) / 2) / pieces * 2); }
+inline Index even_cut(Index count, Index pieces, Index t) {
+  return std::min(count, t * ((count + 1) / 2) / pieces * 2);
+}
 
 struct ConvAxis {
-  Index count = 0;                   // results of this phase along the axis
-  Index out_first = 0, out_step = 1; // where they lie
-  Index in_first = 0, in_step = 1;   // first input index of result o: in_first + o * in_step
+  Index count = 0;                    // results of this phase along the axis
+  Index out_first = 0, out_step = 1;  // where they lie
+  Index in_first = 0, in_step = 1;    // first input index of result o: in_first + o * in_step
   Index taps = 0;
-  Index tap_first = 0, tap_step = 1; // tap t is weight index tap_first + t * tap_step
+  Index tap_first = 0, tap_step = 1;  // tap t is weight index tap_first + t * tap_step
 
   Index in_index(Index o, Index t) const { return in_first + o * in_step + t; }
   Index out_index(Index o) const { return out_first + o * out_step; }
@@ -38,10 +40,10 @@ struct ConvPhase {
 
 struct ConvProblem {
   Index batch = 0;
-  Index reduced = 0;             // channels that are summed over
-  Index columns = 0;             // channels of the result
-  Index in[3] = {0, 0, 0};       // extents of what is read
-  Index out[3] = {0, 0, 0};      // extents of the result
+  Index reduced = 0;         // channels that are summed over
+  Index columns = 0;         // channels of the result
+  Index in[3] = {0, 0, 0};   // extents of what is read
+  Index out[3] = {0, 0, 0};  // extents of the result
   Index kernel[3] = {0, 0, 0};
   Index w_reduced = 0, w_column = 0;  // distances in w between neighbouring reduced and result channels
   std::vector<ConvPhase> phases;
@@ -64,7 +66,8 @@ struct ConvProblem {
   }
   /// Offset in w of tap (x, y, z) of a phase.
   Index weight_offset(const ConvPhase& phase, Index tx, Index ty, Index tz) const {
-    return ((phase.axis[0].tap(tx) * kernel[1] + phase.axis[1].tap(ty)) * kernel[2] + phase.axis[2].tap(tz)) * tap_size();
+    return ((phase.axis[0].tap(tx) * kernel[1] + phase.axis[1].tap(ty)) * kernel[2] + phase.axis[2].tap(tz)) *
+           tap_size();
   }
 };
 

@@ -39,7 +39,8 @@ class ConvWeightGradient {
 
   void run(const T* x, const T* dy, T* dw) {
     const bool plain = !g_.weight_swapped, stride1 = g_.stride[0] == 1 && g_.stride[1] == 1 && g_.stride[2] == 1;
-    if (plain && stride1 && g_.channels_out * g_.kernel[2] <= Outer::rows && g_.channels_out < g_.channels_in) exchanged(x, dy, dw);
+    if (plain && stride1 && g_.channels_out * g_.kernel[2] <= Outer::rows && g_.channels_out < g_.channels_in)
+      exchanged(x, dy, dw);
     else if (plain && g_.kernel[2] > 1 && g_.channels_in * g_.kernel[2] <= Outer::rows) joined(x, dy, dw);
     else solve(x, dy, dw);
   }
@@ -67,7 +68,8 @@ class ConvWeightGradient {
   void joined(const T* x, const T* dy, T* dw) {
     ConvGeometry g = g_;
     const Index c = g.channels_in, before = std::max<Index>(0, g.pad_before[2]);
-    const Index last = (g.out[2] - 1) * g.stride[2] - g.pad_before[2] + g.kernel[2];  // one past the last voxel that is read
+    const Index last =
+        (g.out[2] - 1) * g.stride[2] - g.pad_before[2] + g.kernel[2];  // one past the last voxel that is read
     const Index extent = before + std::max(last, g.in[2]), lines = g.batch * g.in[0] * g.in[1];
     Tensor<T, Cpu> padded(ctx_, Shape{lines * extent * c});
     T* const to = padded.data();
@@ -93,7 +95,8 @@ class ConvWeightGradient {
     columns_ = g_.weight_swapped ? ci : co;
     x_ = x, dy_ = dy;
     constexpr Index slice_bytes = 512 << 10, partial_bytes = 64 << 20;
-    const Index size = g_.kernel[0] * g_.kernel[1] * g_.kernel[2] * ci * co, bytes = size * static_cast<Index>(sizeof(T));
+    const Index size = g_.kernel[0] * g_.kernel[1] * g_.kernel[2] * ci * co,
+                bytes = size * static_cast<Index>(sizeof(T));
     const Index panels = (columns_ + Outer::cols - 1) / Outer::cols;
     Index panel_groups = bytes > slice_bytes ? panels : 1;
     const Index kx_groups = bytes / panel_groups > slice_bytes ? g_.kernel[0] : 1;
@@ -101,7 +104,8 @@ class ConvWeightGradient {
     const Index slices = panel_groups * kx_groups;
 
     const Index lines = g_.batch * g_.out[0] * g_.out[1];
-    const Index block = std::clamp<Index>((160 + g_.out[2] - 1) / g_.out[2], 1, lines), blocks = (lines + block - 1) / block;
+    const Index block = std::clamp<Index>((160 + g_.out[2] - 1) / g_.out[2], 1, lines),
+                blocks = (lines + block - 1) / block;
     Index groups = std::clamp<Index>((24 + slices - 1) / slices, 1, blocks);
     groups = std::clamp<Index>(partial_bytes / bytes, 1, groups);
     // With a stride along z every tap visits some voxels of a line and leaves out others, which the processor does not fetch ahead.
@@ -118,8 +122,9 @@ class ConvWeightGradient {
       Tensor<T, Cpu> copies;
       if (copied) copies = Tensor<T, Cpu>(ctx_, Shape{block * line_});
       for (Index b = group * blocks / groups; b < (group + 1) * blocks / groups; ++b)
-        lines_gradient(terms, copies, b * block, std::min(lines, (b + 1) * block), kx0, kx0 + group_kx, panel0 * Outer::cols,
-                       std::min(columns_, (panel0 + group_panels) * Outer::cols), groups > 1 ? partial.data() + group * size : dw);
+        lines_gradient(terms, copies, b * block, std::min(lines, (b + 1) * block), kx0, kx0 + group_kx,
+                       panel0 * Outer::cols, std::min(columns_, (panel0 + group_panels) * Outer::cols),
+                       groups > 1 ? partial.data() + group * size : dw);
     });
     if (groups == 1) return;
     ctx_.parallel_range(size, 16384, [&](Index begin, Index end) {
@@ -135,8 +140,8 @@ class ConvWeightGradient {
 
   // Adds output lines [line0, line1) to the taps with kx in [kx0, kx1) and the columns [o0, o1) of dw.
   // copies: room for the input lines, or empty.
-  void lines_gradient(std::vector<TileTerm<T>>& terms, Tensor<T, Cpu>& copies, Index line0, Index line1, Index kx0, Index kx1, Index o0,
-                      Index o1, T* dw) const {
+  void lines_gradient(std::vector<TileTerm<T>>& terms, Tensor<T, Cpu>& copies, Index line0, Index line1, Index kx0,
+                      Index kx1, Index o0, Index o1, T* dw) const {
     const Index co = g_.channels_out, ci = g_.channels_in;
     const bool swapped = g_.weight_swapped;
     OuterCall<T> call;
@@ -194,7 +199,7 @@ class ConvWeightGradient {
   Context<Cpu>& ctx_;
   ConvGeometry g_;
   const T *x_ = nullptr, *dy_ = nullptr;
-  Index rows_ = 0;     // of one tap: channels in, or taps along z times channels in
+  Index rows_ = 0;  // of one tap: channels in, or taps along z times channels in
   Index columns_ = 0;
   Index line_ = 0;     // elements of an input line
   Index a_first_ = 0;  // where the first run of a joined line begins

@@ -31,7 +31,8 @@ class EigenLineConv {
   }
 
   EigenLineConv(Context<Cpu>& ctx, const ConvProblem& problem, const ConvPhase& phase)
-      : ctx_(ctx), p_(problem), phase_(phase), ax_(phase.axis[0]), ay_(phase.axis[1]), az_(phase.axis[2]), k_(az_.taps * p_.reduced) {
+      : ctx_(ctx), p_(problem), phase_(phase), ax_(phase.axis[0]), ay_(phase.axis[1]), az_(phase.axis[2]),
+        k_(az_.taps * p_.reduced) {
     constexpr Index ring_bytes = 640 << 10;  // most of a common L2 cache
     before_ = std::max<Index>(0, -az_.in_first);
     const Index after = std::max<Index>(0, az_.in_index(az_.count - 1, az_.taps - 1) - (p_.in[2] - 1));
@@ -56,8 +57,8 @@ class EigenLineConv {
           for (Index j = 0; j < p_.columns; ++j)
             to[z * step + j] = (bias != nullptr ? bias[j] : T(0)) + (more != nullptr ? more[z * step + j] : T(0));
         each_input(line, ox, oy, [&](Index l, const T* from) {
-          eigen_product<T>(az_.count, p_.columns, k_, from, az_.in_step * p_.reduced, 1, weights + l * k_ * p_.columns, p_.columns, 1, to,
-                           step, true);
+          eigen_product<T>(az_.count, p_.columns, k_, from, az_.in_step * p_.reduced, 1, weights + l * k_ * p_.columns,
+                           p_.columns, 1, to, step, true);
         });
       });
     });
@@ -74,8 +75,8 @@ class EigenLineConv {
       for (Index task = group * tasks / groups; task < (group + 1) * tasks / groups; ++task)
         each_line(x, task, [&](const auto& line, Index ox, Index oy, Index at) {
           each_input(line, ox, oy, [&](Index l, const T* from) {
-            eigen_product<T>(k_, p_.columns, az_.count, from, 1, az_.in_step * p_.reduced, dy + at * p_.columns, p_.columns, 1,
-                             to + l * k_ * p_.columns, p_.columns, true);
+            eigen_product<T>(k_, p_.columns, az_.count, from, 1, az_.in_step * p_.reduced, dy + at * p_.columns,
+                             p_.columns, 1, to + l * k_ * p_.columns, p_.columns, true);
           });
         });
     });
@@ -92,33 +93,41 @@ class EigenLineConv {
  private:
   static constexpr Index partial_bytes = 64 << 20;  // of gradients summed apart
 
-  static Index weights_size(const ConvProblem& p, const ConvPhase& phase) { return phase.lines() * phase.axis[2].taps * p.tap_size(); }
+  static Index weights_size(const ConvProblem& p, const ConvPhase& phase) {
+    return phase.lines() * phase.axis[2].taps * p.tap_size();
+  }
 
   // Calls f(line, ox, oy, at) for every line of results of a task: `line(ix, iy)` is the padded input line, results begin at voxel `at`.
   template <class F>
   void each_line(const T* x, Index task, F&& f) const {
-    const Index n = task / y_blocks_ / x_runs_, x0 = task / y_blocks_ % x_runs_ * run_x_, y0 = task % y_blocks_ * block_y_;
+    const Index n = task / y_blocks_ / x_runs_, x0 = task / y_blocks_ % x_runs_ * run_x_,
+                y0 = task % y_blocks_ * block_y_;
     const Index x1 = std::min(ax_.count, x0 + run_x_), y1 = std::min(ay_.count, y0 + block_y_);
     Tensor<T, Cpu> ring(ctx_, Shape{ax_.taps * plane_lines_ * line_});
-    const auto line = [&](Index ix, Index iy) { return ring.data() + (ix % ax_.taps * plane_lines_ + iy - ay_.in_index(y0, 0)) * line_; };
+    const auto line = [&](Index ix, Index iy) {
+      return ring.data() + (ix % ax_.taps * plane_lines_ + iy - ay_.in_index(y0, 0)) * line_;
+    };
     Index next = 0;  // planes below it were copied
     for (Index ox = x0; ox < x1; ++ox) {
       const Index end = std::min(p_.in[0], ax_.in_index(ox, ax_.taps));
       for (next = std::max(next, ax_.in_index(ox, 0)); next < end; ++next) copy_plane(x, n, next, y0, y1, line);
       for (Index oy = y0; oy < y1; ++oy)
-        f(line, ox, oy, ((n * p_.out[0] + ax_.out_index(ox)) * p_.out[1] + ay_.out_index(oy)) * p_.out[2] + az_.out_index(0));
+        f(line, ox, oy,
+          ((n * p_.out[0] + ax_.out_index(ox)) * p_.out[1] + ay_.out_index(oy)) * p_.out[2] + az_.out_index(0));
     }
   }
 
   // The lines of plane ix that results y0 .. y1 read.
   template <class Line>
   void copy_plane(const T* x, Index n, Index ix, Index y0, Index y1, const Line& line) const {
-    const Index first = std::max<Index>(0, ay_.in_index(y0, 0)), end = std::min(p_.in[1], ay_.in_index(y1 - 1, ay_.taps));
+    const Index first = std::max<Index>(0, ay_.in_index(y0, 0)),
+                end = std::min(p_.in[1], ay_.in_index(y1 - 1, ay_.taps));
     const Index before = before_ * p_.reduced, middle = p_.in[2] * p_.reduced;
     for (Index iy = first; iy < end; ++iy) {
       T* const to = line(ix, iy);
       std::fill_n(to, before, T(0));
-      std::memcpy(to + before, x + ((n * p_.in[0] + ix) * p_.in[1] + iy) * middle, static_cast<std::size_t>(middle) * sizeof(T));
+      std::memcpy(to + before, x + ((n * p_.in[0] + ix) * p_.in[1] + iy) * middle,
+                  static_cast<std::size_t>(middle) * sizeof(T));
       std::fill_n(to + before + middle, line_ - before - middle, T(0));
     }
   }
@@ -128,7 +137,8 @@ class EigenLineConv {
   void each_input(const Line& line, Index ox, Index oy, F&& f) const {
     for (Index l = 0; l < phase_.lines(); ++l) {
       const Index ix = ax_.in_index(ox, l / ay_.taps), iy = ay_.in_index(oy, l % ay_.taps);
-      if (ix >= 0 && ix < p_.in[0] && iy >= 0 && iy < p_.in[1]) f(l, line(ix, iy) + (before_ + az_.in_first) * p_.reduced);
+      if (ix >= 0 && ix < p_.in[0] && iy >= 0 && iy < p_.in[1])
+        f(l, line(ix, iy) + (before_ + az_.in_first) * p_.reduced);
     }
   }
 
@@ -143,7 +153,8 @@ class EigenLineConv {
 
 template <class T>
 struct EigenConvolutions {
-  static void forward(Context<Cpu>& ctx, const ConvGeometry& g, const T* x, const T* w, const T* bias, const T* residual, T* y) {
+  static void forward(Context<Cpu>& ctx, const ConvGeometry& g, const T* x, const T* w, const T* bias,
+                      const T* residual, T* y) {
     run(ctx, forward_problem(g), x, w, bias, residual, y);
   }
   static void backward_input(Context<Cpu>& ctx, const ConvGeometry& g, const T* w, const T* bias, const T* dy, T* dx) {
@@ -152,12 +163,14 @@ struct EigenConvolutions {
   static void backward_weight(Context<Cpu>& ctx, const ConvGeometry& g, const T* x, const T* dy, T* dw) {
     const ConvProblem problem = forward_problem(g);
     const ConvPhase& phase = problem.phases.front();
-    if (EigenLineConv<T>::suits_gradient(problem, phase)) EigenLineConv<T>(ctx, problem, phase).weight_gradient(x, dy, dw);
+    if (EigenLineConv<T>::suits_gradient(problem, phase))
+      EigenLineConv<T>(ctx, problem, phase).weight_gradient(x, dy, dw);
     else Im2colConv<T>(ctx, problem).weight_gradient(x, dy, dw);
   }
 
  private:
-  static void run(Context<Cpu>& ctx, const ConvProblem& problem, const T* x, const T* w, const T* bias, const T* residual, T* y) {
+  static void run(Context<Cpu>& ctx, const ConvProblem& problem, const T* x, const T* w, const T* bias,
+                  const T* residual, T* y) {
     Im2colConv<T> im2col(ctx, problem);
     for (const ConvPhase& phase : problem.phases) {
       Tensor<T, Cpu> reordered;
@@ -170,7 +183,8 @@ struct EigenConvolutions {
 
 template <class T>
 constexpr ConvKernels<T> eigen_convolutions() {
-  return {&EigenConvolutions<T>::forward, &EigenConvolutions<T>::backward_input, &EigenConvolutions<T>::backward_weight};
+  return {&EigenConvolutions<T>::forward, &EigenConvolutions<T>::backward_input,
+          &EigenConvolutions<T>::backward_weight};
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI::detail

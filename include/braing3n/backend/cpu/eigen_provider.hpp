@@ -18,7 +18,8 @@ namespace braing3n::inline BRAING3N_ABI {
 namespace detail {
 
 /// A strided matrix as contiguous rows of float.
-inline const float* eigen_rows(Context<Cpu>& ctx, Index rows, Index cols, const bfloat16* from, Index row, Index col, float* to) {
+inline const float* eigen_rows(Context<Cpu>& ctx, Index rows, Index cols, const bfloat16* from, Index row, Index col,
+                               float* to) {
   ctx.parallel_range(rows, 64, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i)
       for (Index j = 0; j < cols; ++j) to[i * cols + j] = from[i * row + j * col];
@@ -33,7 +34,8 @@ void eigen_gemm(Context<Cpu>& ctx, const GemmCall<T>& call) {
   const bool converts = !std::is_same_v<T, Acc>;
   const bool in_c = !converts && call.residual == nullptr;
   const Index m = call.m, n = call.n, k = call.k;
-  const Storage scratch(ctx.memory(), static_cast<std::size_t>((in_c ? 0 : m * n) + (converts ? (m + n) * k : 0)) * sizeof(Acc));
+  const Storage scratch(ctx.memory(),
+                        static_cast<std::size_t>((in_c ? 0 : m * n) + (converts ? (m + n) * k : 0)) * sizeof(Acc));
   Acc* const sums = static_cast<Acc*>(scratch.data());
   const Acc *a = nullptr, *b = nullptr;
   Index a_row = call.a_row, a_col = call.a_col, b_row = call.b_row, b_col = call.b_col;
@@ -47,7 +49,8 @@ void eigen_gemm(Context<Cpu>& ctx, const GemmCall<T>& call) {
   // Eigen packs both operands of every piece: the pieces are large, unless there are few of them.
   Index rows = std::min<Index>(m, 320), cols = std::min<Index>(n, 1152);
   const Index least_piece = (Index{2} << 20) / std::max<Index>(1, k);
-  while (cols > 256 && ((m + rows - 1) / rows) * ((n + cols - 1) / cols) < 8 && rows * cols > least_piece) cols = (cols / 2 + 15) / 16 * 16;
+  while (cols > 256 && ((m + rows - 1) / rows) * ((n + cols - 1) / cols) < 8 && rows * cols > least_piece)
+    cols = (cols / 2 + 15) / 16 * 16;
   const Index row_pieces = (m + rows - 1) / rows, col_pieces = (n + cols - 1) / cols;
   rows = (m + row_pieces - 1) / row_pieces;  // 360 rows are 2 x 180 and not 320 + 40: the threads end together
   ctx.parallel(row_pieces * col_pieces, [&](Index piece) {
@@ -57,7 +60,8 @@ void eigen_gemm(Context<Cpu>& ctx, const GemmCall<T>& call) {
     Index c_row = n;
     if constexpr (!converts)
       if (in_c) c = call.c + i * call.c_row + j, c_row = call.c_row;
-    eigen_product<Acc>(r, s, k, a + i * a_row, a_row, a_col, b + j * b_col, b_row, b_col, c, c_row, in_c && call.accumulate);
+    eigen_product<Acc>(r, s, k, a + i * a_row, a_row, a_col, b + j * b_col, b_row, b_col, c, c_row,
+                       in_c && call.accumulate);
     if (!in_c || call.bias != nullptr || call.preactivation != nullptr || call.activation != Activation::none)
       finish_tile<T>(ctx.isa(), call, !in_c && call.accumulate, i, r, j, s, c, c_row);
   });

@@ -22,10 +22,12 @@ struct GemmOps {
   Index rows, cols, group;  // of the kernel
   bool converts;            // operands have to be converted: A is always copied
   bool sums_in_c;           // C's elements can hold the sums
-  void (*tile)(Index rows, Index cols, Index k, const void* a, Index lda, const void* b, void* c, Index ldc, bool accumulate);
+  void (*tile)(Index rows, Index cols, Index k, const void* a, Index lda, const void* b, void* c, Index ldc,
+               bool accumulate);
   void (*pack_panel)(const void* b, Index b_row, Index b_col, Index k, Index cols, void* panel);
   void (*pack_rows)(const void* a, Index a_row, Index a_col, Index rows, Index k, void* out, Index out_row);
-  void (*finish)(const AnyGemm&, bool add, Index row, Index rows, Index col, Index cols, const void* tile, Index tile_row);
+  void (*finish)(const AnyGemm&, bool add, Index row, Index rows, Index col, Index cols, const void* tile,
+                 Index tile_row);
 };
 
 /// How the sum over k is cut, by k alone: it fixes the order of every sum.
@@ -56,13 +58,14 @@ inline std::size_t packed_b_bytes(const GemmOps& ops, Index k, Index n) {
 }
 
 /// Blocks [first, last) of B; they lie in `out` as if they were all.
-inline void pack_b(Context<Cpu>& ctx, const GemmOps& ops, const KBlocks& blocks, Index first, Index last, Index n, const unsigned char* b,
-                   Index b_row, Index b_col, unsigned char* out) {
+inline void pack_b(Context<Cpu>& ctx, const GemmOps& ops, const KBlocks& blocks, Index first, Index last, Index n,
+                   const unsigned char* b, Index b_row, Index b_col, unsigned char* out) {
   const PanelLayout layout(ops, n);
   ctx.parallel((last - first) * layout.count, [&](Index chunk) {
     const Index block = first + chunk / layout.count, panel = chunk % layout.count, length = blocks.length(block);
     ops.pack_panel(b + (blocks.begin(block) * b_row + panel * ops.cols * b_col) * ops.element, b_row, b_col, length,
-                   std::min(ops.cols, n - panel * ops.cols), out + layout.offset(blocks, block - first, length, panel) * ops.in);
+                   std::min(ops.cols, n - panel * ops.cols),
+                   out + layout.offset(blocks, block - first, length, panel) * ops.in);
   });
 }
 
@@ -103,9 +106,11 @@ class GemmDriver {
 
   void run() {
     // A long sum goes in several passes, so that the copies of A and B stay small beside the operands themselves.
-    const Index pass = copy_a_ || pack_b_before_ ? std::max<Index>(1, deep * KBlocks::largest(ops_) / blocks_.size) : blocks_.count;
+    const Index pass =
+        copy_a_ || pack_b_before_ ? std::max<Index>(1, deep * KBlocks::largest(ops_) / blocks_.size) : blocks_.count;
     if (sums_in_c_ || pass >= blocks_.count) {
-      for (Index first = 0; first < blocks_.count; first += pass) run_blocks(first, std::min(blocks_.count, first + pass), nullptr);
+      for (Index first = 0; first < blocks_.count; first += pass)
+        run_blocks(first, std::min(blocks_.count, first + pass), nullptr);
     } else {
       const Storage sums(ctx_.memory(), static_cast<std::size_t>(call_.m * call_.n * ops_.acc));
       for (Index first = 0; first < blocks_.count; first += pass)
@@ -118,12 +123,12 @@ class GemmDriver {
   static constexpr Index deep = 4;                // blocks of k whose operands are copied at once
 
   struct Pass {
-    Index first, last;              // blocks of k
-    unsigned char* sums;            // (m, n) when they live neither in C nor in a chunk
-    unsigned char* a;               // the copy of A, one block of k after the other
-    const unsigned char* packed;    // panels of B
-    Index packed_first;             // their first block of k
-    unsigned char* workers;         // per worker: panels of B, a tile of sums
+    Index first, last;            // blocks of k
+    unsigned char* sums;          // (m, n) when they live neither in C nor in a chunk
+    unsigned char* a;             // the copy of A, one block of k after the other
+    const unsigned char* packed;  // panels of B
+    Index packed_first;           // their first block of k
+    unsigned char* workers;       // per worker: panels of B, a tile of sums
     Index worker_bytes, panel_bytes;
   };
 
@@ -134,14 +139,23 @@ class GemmDriver {
     const Index chunk_count = row_chunks_ * col_chunks_;
     const Index workers = chunk_count == 1 ? 1 : ctx_.threads();
     const Index a_bytes = copy_a_ ? aligned((last - first) * call_.m * a_row_ * ops_.in) : 0;
-    const Index b_bytes = pack_b_before_ ? aligned((last - first) * layout_.count * layout_.size(blocks_.size) * ops_.in) : 0;
+    const Index b_bytes =
+        pack_b_before_ ? aligned((last - first) * layout_.count * layout_.size(blocks_.size) * ops_.in) : 0;
     const Index panel_bytes = pack_b_inside_ ? aligned(layout_.size(blocks_.size) * ops_.in) : 0;
-    const Index worker_bytes = panels_inside_ * panel_bytes + (sums_in_c_ || sums != nullptr ? 0 : aligned(row_step_ * cols_ * ops_.acc));
+    const Index worker_bytes =
+        panels_inside_ * panel_bytes + (sums_in_c_ || sums != nullptr ? 0 : aligned(row_step_ * cols_ * ops_.acc));
     const Storage scratch(ctx_.memory(), static_cast<std::size_t>(a_bytes + b_bytes + workers * worker_bytes));
     unsigned char* const base = static_cast<unsigned char*>(scratch.data());
 
-    Pass pass{first, last, sums, base, static_cast<const unsigned char*>(call_.packed_b), 0, base + a_bytes + b_bytes,
-              worker_bytes, panel_bytes};
+    Pass pass{first,
+              last,
+              sums,
+              base,
+              static_cast<const unsigned char*>(call_.packed_b),
+              0,
+              base + a_bytes + b_bytes,
+              worker_bytes,
+              panel_bytes};
     if (copy_a_) copy_a(pass);
     if (pack_b_before_) {
       pack_b(ctx_, ops_, blocks_, first, last, call_.n, call_.b, call_.b_row, call_.b_col, base + a_bytes);
@@ -172,8 +186,8 @@ class GemmDriver {
           if (pack_b_inside_) {
             unsigned char* const panel = own + (panels_inside_ == 1 ? 0 : (j - j0) / ops_.cols * pass.panel_bytes);
             if (i0 == first_row)
-              ops_.pack_panel(call_.b + (blocks_.begin(block) * call_.b_row + j * call_.b_col) * ops_.element, call_.b_row, call_.b_col,
-                              length, cols, panel);
+              ops_.pack_panel(call_.b + (blocks_.begin(block) * call_.b_row + j * call_.b_col) * ops_.element,
+                              call_.b_row, call_.b_col, length, cols, panel);
             b = panel;
           } else {
             b = pass.packed + layout_.offset(blocks_, block - pass.packed_first, length, j / ops_.cols) * ops_.in;
@@ -181,8 +195,8 @@ class GemmDriver {
           for (Index i = i0; i < i1; i += ops_.rows) {
             const unsigned char* a = copy_a_ ? pass.a + ((block - pass.first) * call_.m + i) * a_row_ * ops_.in
                                              : call_.a + (i * call_.a_row + blocks_.begin(block)) * ops_.in;
-            ops_.tile(std::min(ops_.rows, i1 - i), cols, length, a, a_row_, b, c + ((i - i0) * c_row + (j - j0)) * ops_.acc, c_row,
-                      accumulate);
+            ops_.tile(std::min(ops_.rows, i1 - i), cols, length, a, a_row_, b,
+                      c + ((i - i0) * c_row + (j - j0)) * ops_.acc, c_row, accumulate);
           }
         }
         if (block == blocks_.count - 1 && (!sums_in_c_ || has_epilogue()))
@@ -196,26 +210,28 @@ class GemmDriver {
     const Index pieces = (call_.m + grain - 1) / grain;
     ctx_.parallel((pass.last - pass.first) * pieces, [&](Index chunk) {
       const Index block = pass.first + chunk / pieces, i = chunk % pieces * grain;
-      ops_.pack_rows(call_.a + (i * call_.a_row + blocks_.begin(block) * call_.a_col) * ops_.element, call_.a_row, call_.a_col,
-                     std::min(grain, call_.m - i), blocks_.length(block),
+      ops_.pack_rows(call_.a + (i * call_.a_row + blocks_.begin(block) * call_.a_col) * ops_.element, call_.a_row,
+                     call_.a_col, std::min(grain, call_.m - i), blocks_.length(block),
                      pass.a + ((block - pass.first) * call_.m + i) * a_row_ * ops_.in, a_row_);
     });
   }
 
-  bool has_epilogue() const { return call_.bias != nullptr || call_.preactivation != nullptr || call_.activation != Activation::none; }
+  bool has_epilogue() const {
+    return call_.bias != nullptr || call_.preactivation != nullptr || call_.activation != Activation::none;
+  }
 
   Context<Cpu>& ctx_;
   const GemmOps& ops_;
   const AnyGemm& call_;
   KBlocks blocks_;
   PanelLayout layout_;
-  Index rows_, cols_;              // of a chunk
-  Index row_step_;                 // rows of a chunk that are done together: their part of A stays in cache
+  Index rows_, cols_;  // of a chunk
+  Index row_step_;     // rows of a chunk that are done together: their part of A stays in cache
   Index row_chunks_, col_chunks_;
-  Index a_row_;                    // distance of the rows of A, or of its copy: there never a multiple of a page
-  bool copy_a_;                    // A's rows cannot be read in place
-  bool pack_b_inside_;             // each panel of B has one user, which packs it when it comes to it,
-  Index panels_inside_;            // and keeps so many: more than one when it comes back to them
+  Index a_row_;          // distance of the rows of A, or of its copy: there never a multiple of a page
+  bool copy_a_;          // A's rows cannot be read in place
+  bool pack_b_inside_;   // each panel of B has one user, which packs it when it comes to it,
+  Index panels_inside_;  // and keeps so many: more than one when it comes back to them
   bool pack_b_before_;
   bool sums_in_c_;
 };
@@ -224,7 +240,8 @@ inline void run_gemm(Context<Cpu>& ctx, const GemmOps& ops, const AnyGemm& call)
   if (call.m <= 0 || call.n <= 0) return;
   // B is packed a limited number of columns at a time.
   constexpr Index largest_copy = Index{64} << 20;
-  const Index fit = largest_copy / (ops.in * std::max<Index>(1, std::min(call.k, 4 * KBlocks::largest(ops)))) / ops.cols * ops.cols;
+  const Index fit =
+      largest_copy / (ops.in * std::max<Index>(1, std::min(call.k, 4 * KBlocks::largest(ops)))) / ops.cols * ops.cols;
   const Index columns = call.packed_b != nullptr ? call.n : std::max(4 * ops.cols, fit);
   for (Index j = 0; j < call.n; j += columns) {
     AnyGemm part = call;

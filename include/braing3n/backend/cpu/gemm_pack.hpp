@@ -20,7 +20,8 @@ void transpose_words(const Word* from, Index from_row, Index rows, Index words, 
   const Index whole_rows = rows / s * s, whole_words = words / s * s;
   for (Index w = 0; w < whole_words; w += s)
     for (Index r = 0; r < whole_rows; r += s)
-      Micro::transpose(from + r * from_row + w, from_row * Index{sizeof(Word)}, to + w * to_row + r, to_row * Index{sizeof(Word)});
+      Micro::transpose(from + r * from_row + w, from_row * Index{sizeof(Word)}, to + w * to_row + r,
+                       to_row * Index{sizeof(Word)});
   for (Index w = 0; w < words; ++w) {
     for (Index r = w < whole_words ? whole_rows : 0; r < rows; ++r) to[w * to_row + r] = from[r * from_row + w];
     for (Index r = rows; r < padded; ++r) to[w * to_row + r] = Word{};
@@ -41,14 +42,16 @@ void pack_panel(const T* b, Index b_row, Index b_col, Index k, Index cols, typen
   if constexpr (group == 2) {
     if (b_row == 1 && b_col != 1) {
       // Pairs of neighbouring k are one 4-byte word; only their addresses are not aligned to one.
-      const Index pairs = k / 2, whole_cols = cols / Micro::block * Micro::block, whole_pairs = pairs / Micro::block * Micro::block;
+      const Index pairs = k / 2, whole_cols = cols / Micro::block * Micro::block,
+                  whole_pairs = pairs / Micro::block * Micro::block;
       for (Index w = 0; w < whole_pairs; w += Micro::block)
         for (Index j = 0; j < whole_cols; j += Micro::block)
           Micro::transpose(b + j * b_col + 2 * w, b_col * Index{sizeof(T)}, panel + (w * width + j) * 2, width * 4);
       for (Index w = 0; w < (k + 1) / 2; ++w)
         for (Index j = w < whole_pairs ? whole_cols : 0; j < width; ++j)
           for (Index half = 0; half < 2; ++half)
-            panel[(w * width + j) * 2 + half] = j < cols && 2 * w + half < k ? b[j * b_col + 2 * w + half] : bfloat16(0.0f);
+            panel[(w * width + j) * 2 + half] =
+                j < cols && 2 * w + half < k ? b[j * b_col + 2 * w + half] : bfloat16(0.0f);
       return;
     }
     vectorized_for<Micro::isa>([&]() BRAING3N_LAMBDA_INLINE {

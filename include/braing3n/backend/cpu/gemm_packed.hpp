@@ -19,7 +19,9 @@ class PackedGemm {
  public:
   static constexpr GemmKernels<T> kernels() { return {&run, &packed_bytes, &pack}; }
 
-  static void run(Context<Cpu>& ctx, const GemmCall<T>& call) { detail::run_gemm(ctx, ops, std::bit_cast<detail::AnyGemm>(call)); }
+  static void run(Context<Cpu>& ctx, const GemmCall<T>& call) {
+    detail::run_gemm(ctx, ops, std::bit_cast<detail::AnyGemm>(call));
+  }
 
   static std::size_t packed_bytes(Index k, Index n) { return detail::packed_b_bytes(ops, k, n); }
 
@@ -30,7 +32,8 @@ class PackedGemm {
   }
 
  private:
-  static void tile(Index rows, Index cols, Index k, const void* a, Index lda, const void* b, void* c, Index ldc, bool accumulate) {
+  static void tile(Index rows, Index cols, Index k, const void* a, Index lda, const void* b, void* c, Index ldc,
+                   bool accumulate) {
     const TileTerm<In> term{static_cast<const In*>(a), static_cast<const In*>(b)};
     Micro::tile({rows, cols, k, lda, &term, 1, static_cast<Acc*>(c), ldc, accumulate});
   }
@@ -40,10 +43,11 @@ class PackedGemm {
   static void pack_rows(const void* a, Index a_row, Index a_col, Index rows, Index k, void* out, Index out_row) {
     detail::pack_rows<Micro>(static_cast<const T*>(a), a_row, a_col, rows, k, static_cast<In*>(out), out_row);
   }
-  static void finish(const detail::AnyGemm& call, bool add, Index row, Index rows, Index col, Index cols, const void* sums,
-                     Index sums_row) {
+  static void finish(const detail::AnyGemm& call, bool add, Index row, Index rows, Index col, Index cols,
+                     const void* sums, Index sums_row) {
     constexpr Isa isa = std::min(Micro::isa, Isa::avx512);
-    detail::finish_tile<isa>(std::bit_cast<GemmCall<T>>(call), add, row, rows, col, cols, static_cast<const Acc*>(sums), sums_row);
+    detail::finish_tile<isa>(std::bit_cast<GemmCall<T>>(call), add, row, rows, col, cols, static_cast<const Acc*>(sums),
+                             sums_row);
   }
 
   static constexpr detail::GemmOps ops = {sizeof(T),

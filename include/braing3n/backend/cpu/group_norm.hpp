@@ -14,11 +14,11 @@ namespace detail {
 /// How a volume is cut, and what is known per (sample, channel).
 template <class A>
 struct GroupNormPlan {
-  Index size;      // elements of a sample
+  Index size;  // elements of a sample
   Index channels;
-  Index period;    // elements after which the coefficients repeat
-  Index chunk;     // elements per chunk, a multiple of period
-  Index chunks;    // per sample
+  Index period;  // elements after which the coefficients repeat
+  Index chunk;   // elements per chunk, a multiple of period
+  Index chunks;  // per sample
 
   GroupNormPlan(Index voxels, Index channel_count) : size(voxels * channel_count), channels(channel_count) {
     const Index voxels_per_period = std::min(voxels, std::max<Index>(1, 512 / channels));
@@ -47,7 +47,8 @@ BRAING3N_INLINE void for_periods(const GroupNormPlan<A>& plan, Index begin, Inde
 
 /// sums (2, channels) of first(i, k) and second(i, k) over a chunk, from the double sums (2, period) of the columns.
 template <class A, class F>
-BRAING3N_INLINE void chunk_sums(const GroupNormPlan<A>& plan, Index begin, Index end, double* column, double* sums, const F& add) {
+BRAING3N_INLINE void chunk_sums(const GroupNormPlan<A>& plan, Index begin, Index end, double* column, double* sums,
+                                const F& add) {
   double* first = column;
   double* second = column + plan.period;
   for (Index i = 0; i < 2 * plan.period; ++i) column[i] = 0;
@@ -80,7 +81,8 @@ void NormKernel<Cpu>::group_norm_sums(Context<Cpu>& ctx, const GroupNormCall<T>&
     const Index sample = id / plan.chunks, chunk = id % plan.chunks;
     const T* x = c.x + sample * plan.size;
     vectorized(ctx.isa(), [&]() BRAING3N_LAMBDA_INLINE {
-      detail::chunk_sums(plan, chunk * plan.chunk, plan.end(chunk), columns.data() + worker * 2 * plan.period, sums.data() + id * 2 * C,
+      detail::chunk_sums(plan, chunk * plan.chunk, plan.end(chunk), columns.data() + worker * 2 * plan.period,
+                         sums.data() + id * 2 * C,
                          [=](Index i, Index, double& sum, double& squares) BRAING3N_LAMBDA_INLINE {
                            const double v = static_cast<double>(detail::widen(x[i]));
                            sum += v;
@@ -100,7 +102,8 @@ void NormKernel<Cpu>::group_norm_sums(Context<Cpu>& ctx, const GroupNormCall<T>&
 }
 
 template <class T>
-void NormKernel<Cpu>::group_norm_statistics(Context<Cpu>&, const GroupNormCall<T>& c, double count, const double* sums) {
+void NormKernel<Cpu>::group_norm_statistics(Context<Cpu>&, const GroupNormCall<T>& c, double count,
+                                            const double* sums) {
   detail::group_norm_statistics(c.batch * c.groups, count, c.eps, sums, c.mean, c.rstd);
 }
 
@@ -144,12 +147,14 @@ void NormKernel<Cpu>::group_norm(Context<Cpu>& ctx, const GroupNormCall<T>& c) {
   const Index rows = c.batch * c.groups;
   Tensor<double, Cpu> sums(ctx, Shape{rows, 2});
   group_norm_sums(ctx, c, sums.data());
-  detail::group_norm_statistics(rows, static_cast<double>(c.voxels * (c.channels / c.groups)), c.eps, sums.data(), c.mean, c.rstd);
+  detail::group_norm_statistics(rows, static_cast<double>(c.voxels * (c.channels / c.groups)), c.eps, sums.data(),
+                                c.mean, c.rstd);
   group_norm_apply(ctx, c);
 }
 
 template <class T>
-void NormKernel<Cpu>::group_norm_backward(Context<Cpu>& ctx, const GroupNormCall<T>& c, const GroupNormGradients<T>& g) {
+void NormKernel<Cpu>::group_norm_backward(Context<Cpu>& ctx, const GroupNormCall<T>& c,
+                                          const GroupNormGradients<T>& g) {
   using A = accum_t<T>;
   const detail::GroupNormPlan<A> plan(c.voxels, c.channels);
   const Index C = c.channels, per_group = C / c.groups, P = plan.period;
@@ -175,13 +180,14 @@ void NormKernel<Cpu>::group_norm_backward(Context<Cpu>& ctx, const GroupNormCall
       const T* dy = g.dy + sample * plan.size;
       const A* k0 = coefficients.data() + sample * 6 * P;
       vectorized(ctx.isa(), [&]() BRAING3N_LAMBDA_INLINE {
-        detail::chunk_sums(plan, chunk * plan.chunk, plan.end(chunk), columns.data() + worker * 2 * P, sums.data() + id * 2 * C,
-                           [=](Index i, Index k, double& sum, double& dot) BRAING3N_LAMBDA_INLINE {
-                             const A normalised = (detail::widen(x[i]) - k0[k]) * k0[P + k];
-                             const A d = before_activation(normalised, detail::widen(dy[i]), k0[2 * P + k], k0[3 * P + k]);
-                             sum += static_cast<double>(d);
-                             dot += static_cast<double>(d * normalised);
-                           });
+        detail::chunk_sums(
+            plan, chunk * plan.chunk, plan.end(chunk), columns.data() + worker * 2 * P, sums.data() + id * 2 * C,
+            [=](Index i, Index k, double& sum, double& dot) BRAING3N_LAMBDA_INLINE {
+              const A normalised = (detail::widen(x[i]) - k0[k]) * k0[P + k];
+              const A d = before_activation(normalised, detail::widen(dy[i]), k0[2 * P + k], k0[3 * P + k]);
+              sum += static_cast<double>(d);
+              dot += static_cast<double>(d * normalised);
+            });
       });
     });
     for (Index n = 0; n < c.batch; ++n) {
@@ -195,7 +201,8 @@ void NormKernel<Cpu>::group_norm_backward(Context<Cpu>& ctx, const GroupNormCall
         const double count = static_cast<double>(c.voxels * per_group);
         A* average = coefficients.data() + (n * 6 + 4) * P;
         for (Index i = 0; i < P; ++i)
-          if (i % C / per_group == group) average[i] = static_cast<A>(sum / count), average[P + i] = static_cast<A>(dot / count);
+          if (i % C / per_group == group)
+            average[i] = static_cast<A>(sum / count), average[P + i] = static_cast<A>(dot / count);
       }
     }
     ctx.parallel(c.batch * plan.chunks, [&](Index id) {

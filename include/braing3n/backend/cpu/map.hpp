@@ -65,17 +65,22 @@ struct MapKernel<Cpu> {
     }
     // Rows of small patches: a copy of known size is two or four instructions, a call costs more than the copy.
     switch (bytes) {
-      case 16: return copy_pieces_of<16>(copy, pieces, bytes);
-      case 32: return copy_pieces_of<32>(copy, pieces, bytes);
-      case 64: return copy_pieces_of<64>(copy, pieces, bytes);
-      default: return copy_pieces_of<0>(copy, pieces, bytes);
+      case 16:
+        return copy_pieces_of<16>(copy, pieces, bytes);
+      case 32:
+        return copy_pieces_of<32>(copy, pieces, bytes);
+      case 64:
+        return copy_pieces_of<64>(copy, pieces, bytes);
+      default:
+        return copy_pieces_of<0>(copy, pieces, bytes);
     }
   }
 
   template <std::size_t fixed, class T>
   static void copy_pieces_of(const RowCopy<T>& copy, Index pieces, std::size_t bytes) {
     for (Index p = 0; p < pieces; ++p)
-      std::memcpy(static_cast<void*>(copy.to + p * copy.to_step), copy.from + p * copy.from_step, fixed == 0 ? bytes : fixed);
+      std::memcpy(static_cast<void*>(copy.to + p * copy.to_step), copy.from + p * copy.from_step,
+                  fixed == 0 ? bytes : fixed);
   }
 
   template <class F>

@@ -28,11 +28,11 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 struct MemoryStats {
-  std::size_t live = 0;         // bytes in use
-  std::size_t peak = 0;         // highest `live` since reset_peak()
-  std::size_t reserved = 0;     // bytes held from the system, in use or kept
-  std::size_t prefaulted = 0;   // bytes held besides, ready for new blocks
-  std::size_t system_calls = 0; // allocations that went to the system
+  std::size_t live = 0;          // bytes in use
+  std::size_t peak = 0;          // highest `live` since reset_peak()
+  std::size_t reserved = 0;      // bytes held from the system, in use or kept
+  std::size_t prefaulted = 0;    // bytes held besides, ready for new blocks
+  std::size_t system_calls = 0;  // allocations that went to the system
 };
 
 class CachingHostMemory final : public MemoryResource {
@@ -66,7 +66,8 @@ class CachingHostMemory final : public MemoryResource {
     if (p == nullptr) {
       stats_.live -= size;
       stats_.peak = peak_before;
-      fail(ErrorKind::environment, "memory.exhausted", "memory: the system has no ", size, " bytes left (", stats_.live, " in use)");
+      fail(ErrorKind::environment, "memory.exhausted", "memory: the system has no ", size, " bytes left (", stats_.live,
+           " in use)");
     }
     stats_.reserved += size;
     ++stats_.system_calls;
@@ -107,7 +108,8 @@ class CachingHostMemory final : public MemoryResource {
     auto* const p = static_cast<unsigned char*>(from_system(size));
     if (p == nullptr) return;  // whoever needs the memory will say that there is none
     for_each_index(static_cast<Index>(size / huge_page), [&](Index i) {
-      for (std::size_t at = 0; at < huge_page; at += small_page) static_cast<volatile unsigned char*>(p)[static_cast<std::size_t>(i) * huge_page + at] = 0;
+      for (std::size_t at = 0; at < huge_page; at += small_page)
+        static_cast<volatile unsigned char*>(p)[static_cast<std::size_t>(i) * huge_page + at] = 0;
     });
     const std::lock_guard<std::mutex> lock(mutex_);
     stats_.prefaulted += size;
@@ -119,7 +121,8 @@ class CachingHostMemory final : public MemoryResource {
   /// What a block of `bytes` takes. Blocks are reused at exactly this size, so rounding decides how often that happens: eight sizes per
   /// octave below 4 MiB, whole huge pages above.
   static constexpr std::size_t rounded(std::size_t bytes) {
-    const std::size_t unit = bytes >= large ? huge_page : std::max(alignment, std::bit_floor(std::max<std::size_t>(bytes, 1)) / 8);
+    const std::size_t unit =
+        bytes >= large ? huge_page : std::max(alignment, std::bit_floor(std::max<std::size_t>(bytes, 1)) / 8);
     return (std::max<std::size_t>(bytes, 1) + unit - 1) / unit * unit;
   }
   /// Gives every kept block back to the system.

@@ -61,8 +61,10 @@ BRAING3N_TARGET_AVX2 inline void transpose_8x8_words(const char* from, Index fro
       v[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(reinterpret_cast<const float*>(row))),
                                   _mm_loadu_ps(reinterpret_cast<const float*>(row + 4 * from_bytes)), 1);
     }
-    const __m256d lo01 = _mm256_castps_pd(_mm256_unpacklo_ps(v[0], v[1])), hi01 = _mm256_castps_pd(_mm256_unpackhi_ps(v[0], v[1]));
-    const __m256d lo23 = _mm256_castps_pd(_mm256_unpacklo_ps(v[2], v[3])), hi23 = _mm256_castps_pd(_mm256_unpackhi_ps(v[2], v[3]));
+    const __m256d lo01 = _mm256_castps_pd(_mm256_unpacklo_ps(v[0], v[1])),
+                  hi01 = _mm256_castps_pd(_mm256_unpackhi_ps(v[0], v[1]));
+    const __m256d lo23 = _mm256_castps_pd(_mm256_unpacklo_ps(v[2], v[3])),
+                  hi23 = _mm256_castps_pd(_mm256_unpackhi_ps(v[2], v[3]));
     char* out = to + 4 * quad * to_bytes;
     _mm256_storeu_pd(reinterpret_cast<double*>(out), _mm256_unpacklo_pd(lo01, lo23));
     _mm256_storeu_pd(reinterpret_cast<double*>(out + to_bytes), _mm256_unpackhi_pd(lo01, lo23));
@@ -96,14 +98,18 @@ struct TileAvx2<T, std::integer_sequence<int, I...>> {
   static constexpr int pointers = (rows + 2) / 3;
   static constexpr Index w = Z::width;
 
-  BRAING3N_TARGET_AVX2 BRAING3N_INLINE static void keep_order(V& x, V& y) { asm volatile("" : "+x"(x), "+x"(y) : : "memory"); }
+  BRAING3N_TARGET_AVX2 BRAING3N_INLINE static void keep_order(V& x, V& y) {
+    asm volatile("" : "+x"(x), "+x"(y) : : "memory");
+  }
 
-  BRAING3N_TARGET_AVX2 BRAING3N_INLINE static void step(V (&x)[rows], V (&y)[rows], const T* const (&a)[pointers], Index lda, Index u,
-                                                        const T* b) {
+  BRAING3N_TARGET_AVX2 BRAING3N_INLINE static void step(V (&x)[rows], V (&y)[rows], const T* const (&a)[pointers],
+                                                        Index lda, Index u, const T* b) {
     const V b0 = Z::load(b), b1 = Z::load(b + w);
     _mm_prefetch(reinterpret_cast<const char*>(b + 16 * w), _MM_HINT_T0);
     V s;
-    ((s = Z::broadcast(a[I / 3] + (I % 3) * lda + u), x[I] = Z::fma(s, b0, x[I]), y[I] = Z::fma(s, b1, y[I]), keep_order(x[I], y[I])), ...);
+    ((s = Z::broadcast(a[I / 3] + (I % 3) * lda + u), x[I] = Z::fma(s, b0, x[I]), y[I] = Z::fma(s, b1, y[I]),
+      keep_order(x[I], y[I])),
+     ...);
   }
 
   /// Rows [first, first + rows) of the tile.
@@ -126,7 +132,8 @@ struct TileAvx2<T, std::integer_sequence<int, I...>> {
     const typename Z::Mask m0 = Z::mask(call.cols), m1 = Z::mask(call.cols - w);
     const Index ldc = call.ldc;
     T* c = call.c + first * ldc;
-    if (call.accumulate) ((x[I] = Z::add(x[I], Z::load(m0, c + I * ldc)), y[I] = Z::add(y[I], Z::load(m1, c + I * ldc + w))), ...);
+    if (call.accumulate)
+      ((x[I] = Z::add(x[I], Z::load(m0, c + I * ldc)), y[I] = Z::add(y[I], Z::load(m1, c + I * ldc + w))), ...);
     ((Z::store(c + I * ldc, m0, x[I]), Z::store(c + I * ldc + w, m1, y[I])), ...);
   }
 };

@@ -30,7 +30,9 @@ struct Zmm<float> {
   static constexpr Index width = 16;
   BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V zero() { return _mm512_setzero_ps(); }
   BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V load(const float* p) { return _mm512_load_ps(p); }
-  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V broadcast(const float* p, std::false_type) { return _mm512_set1_ps(*p); }
+  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V broadcast(const float* p, std::false_type) {
+    return _mm512_set1_ps(*p);
+  }
   BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
   BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V add(V a, V b) { return _mm512_add_ps(a, b); }
   BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V load(Mask m, const float* p) { return _mm512_maskz_loadu_ps(m, p); }
@@ -44,7 +46,9 @@ struct Zmm<double> {
   static constexpr Index width = 8;
   BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V zero() { return _mm512_setzero_pd(); }
   BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V load(const double* p) { return _mm512_load_pd(p); }
-  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V broadcast(const double* p, std::false_type) { return _mm512_set1_pd(*p); }
+  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V broadcast(const double* p, std::false_type) {
+    return _mm512_set1_pd(*p);
+  }
   BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
   BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V add(V a, V b) { return _mm512_add_pd(a, b); }
   BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V load(Mask m, const double* p) { return _mm512_maskz_loadu_pd(m, p); }
@@ -55,7 +59,9 @@ struct Zmm<double> {
 /// would need another target attribute, and with it a second copy of the kernel.
 template <>
 struct Zmm<bfloat16> : Zmm<float> {
-  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V load(const bfloat16* p) { return _mm512_load_ps(reinterpret_cast<const float*>(p)); }
+  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V load(const bfloat16* p) {
+    return _mm512_load_ps(reinterpret_cast<const float*>(p));
+  }
   BRAING3N_TARGET_AVX512 BRAING3N_INLINE static V broadcast(const bfloat16* p, std::false_type) {
     float pair;
     std::memcpy(&pair, p, sizeof(pair));
@@ -141,21 +147,25 @@ struct TileAvx512<T, std::integer_sequence<int, I...>, Narrow> {
   static constexpr Index half_row = w * group;
 
   // Compilers would move the broadcasts of several steps to the front and then spill; this keeps rows in order.
-  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static void keep_order(V& x, V& y) { asm volatile("" : "+v"(x), "+v"(y) : : "memory"); }
+  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static void keep_order(V& x, V& y) {
+    asm volatile("" : "+v"(x), "+v"(y) : : "memory");
+  }
 
   template <class LastOfOdd>
-  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static void step(V (&x)[rows], V (&y)[rows], const T* const (&a)[pointers], Index lda, Index u,
-                                                          const T* b, LastOfOdd last_of_odd) {
+  BRAING3N_TARGET_AVX512 BRAING3N_INLINE static void step(V (&x)[rows], V (&y)[rows], const T* const (&a)[pointers],
+                                                          Index lda, Index u, const T* b, LastOfOdd last_of_odd) {
     const V b0 = Z::load(b);
     V s;
     if constexpr (Narrow) {
-      ((s = Z::broadcast(a[I / 3] + (I % 3) * lda + u * group, last_of_odd), x[I] = Z::fma(s, b0, x[I]), keep_order(x[I], s)), ...);
+      ((s = Z::broadcast(a[I / 3] + (I % 3) * lda + u * group, last_of_odd), x[I] = Z::fma(s, b0, x[I]),
+        keep_order(x[I], s)),
+       ...);
     } else {
       const V b1 = Z::load(b + half_row);
       _mm_prefetch(reinterpret_cast<const char*>(b + 16 * half_row), _MM_HINT_T0);
       _mm_prefetch(reinterpret_cast<const char*>(b + 17 * half_row), _MM_HINT_T0);
-      ((s = Z::broadcast(a[I / 3] + (I % 3) * lda + u * group, last_of_odd), x[I] = Z::fma(s, b0, x[I]), y[I] = Z::fma(s, b1, y[I]),
-        keep_order(x[I], y[I])),
+      ((s = Z::broadcast(a[I / 3] + (I % 3) * lda + u * group, last_of_odd), x[I] = Z::fma(s, b0, x[I]),
+        y[I] = Z::fma(s, b1, y[I]), keep_order(x[I], y[I])),
        ...);
     }
   }
@@ -188,7 +198,8 @@ struct TileAvx512<T, std::integer_sequence<int, I...>, Narrow> {
       return;
     }
     const typename Z::Mask m1 = lane_mask<Z>(call.cols - w);
-    if (call.accumulate) ((x[I] = Z::add(x[I], Z::load(m0, c + I * ldc)), y[I] = Z::add(y[I], Z::load(m1, c + I * ldc + w))), ...);
+    if (call.accumulate)
+      ((x[I] = Z::add(x[I], Z::load(m0, c + I * ldc)), y[I] = Z::add(y[I], Z::load(m1, c + I * ldc + w))), ...);
     ((Z::store(c + I * ldc, m0, x[I]), Z::store(c + I * ldc + w, m1, y[I])), ...);
   }
 };

@@ -25,7 +25,8 @@ BRAING3N_INLINE void softmax_row(Index n, const T* x, T* y) {
     BRAING3N_IVDEP
     for (Index i = 0; i < n; ++i) y[i] *= inverse;
   } else {  // y is too narrow to hold the exponentials
-    const A inverse = A{1} / lane_sum<A>(n, [=](Index i) BRAING3N_LAMBDA_INLINE { return math::exp(widen(x[i]) - top); });
+    const A inverse =
+        A{1} / lane_sum<A>(n, [=](Index i) BRAING3N_LAMBDA_INLINE { return math::exp(widen(x[i]) - top); });
     BRAING3N_IVDEP
     for (Index i = 0; i < n; ++i) y[i] = static_cast<T>(inverse * math::exp(widen(x[i]) - top));
   }
@@ -46,10 +47,12 @@ BRAING3N_INLINE void layer_norm_row(const LayerNormCall<T>& c, Index row) {
   const T* x = c.x + row * n;
   T* y = c.y + row * n;
   const A mean = lane_sum<A>(n, [=](Index i) BRAING3N_LAMBDA_INLINE { return widen(x[i]); }) / static_cast<A>(n);
-  const A variance = lane_sum<A>(n, [=](Index i) BRAING3N_LAMBDA_INLINE {
-    const A d = widen(x[i]) - mean;
-    return d * d;
-  }) / static_cast<A>(n);
+  const A variance = lane_sum<A>(n,
+                                 [=](Index i) BRAING3N_LAMBDA_INLINE {
+                                   const A d = widen(x[i]) - mean;
+                                   return d * d;
+                                 }) /
+                     static_cast<A>(n);
   const A rstd = A{1} / std::sqrt(variance + static_cast<A>(c.eps));
   c.mean[row] = mean;
   c.rstd[row] = rstd;
@@ -59,7 +62,8 @@ BRAING3N_INLINE void layer_norm_row(const LayerNormCall<T>& c, Index row) {
     const T* shift = c.shift + at;
     const A offset = static_cast<A>(c.gain_offset);
     BRAING3N_IVDEP
-    for (Index i = 0; i < n; ++i) y[i] = static_cast<T>((widen(x[i]) - mean) * rstd * (offset + widen(gain[i])) + widen(shift[i]));
+    for (Index i = 0; i < n; ++i)
+      y[i] = static_cast<T>((widen(x[i]) - mean) * rstd * (offset + widen(gain[i])) + widen(shift[i]));
   } else {
     BRAING3N_IVDEP
     for (Index i = 0; i < n; ++i) y[i] = static_cast<T>((widen(x[i]) - mean) * rstd);
@@ -68,7 +72,8 @@ BRAING3N_INLINE void layer_norm_row(const LayerNormCall<T>& c, Index row) {
 
 /// dx of one row; dgain and dshift (cols) take this row's share.
 template <bool affine, class T, class A = accum_t<T>>
-BRAING3N_INLINE void layer_norm_backward_row(const LayerNormCall<T>& c, const LayerNormGradients<T>& g, Index row, A* dgain, A* dshift) {
+BRAING3N_INLINE void layer_norm_backward_row(const LayerNormCall<T>& c, const LayerNormGradients<T>& g, Index row,
+                                             A* dgain, A* dshift) {
   const Index n = c.cols;
   const T* x = c.x + row * n;
   const T* dy = g.dy + row * n;
@@ -80,8 +85,9 @@ BRAING3N_INLINE void layer_norm_backward_row(const LayerNormCall<T>& c, const La
     else return widen(dy[i]);
   };
   const A sum = lane_sum<A>(n, upstream) / static_cast<A>(n);
-  const A dot = lane_sum<A>(n, [=](Index i) BRAING3N_LAMBDA_INLINE { return upstream(i) * ((widen(x[i]) - mean) * rstd); }) /
-                static_cast<A>(n);
+  const A dot =
+      lane_sum<A>(n, [=](Index i) BRAING3N_LAMBDA_INLINE { return upstream(i) * ((widen(x[i]) - mean) * rstd); }) /
+      static_cast<A>(n);
   if constexpr (affine) {
     BRAING3N_IVDEP
     for (Index i = 0; i < n; ++i) {
@@ -92,7 +98,8 @@ BRAING3N_INLINE void layer_norm_backward_row(const LayerNormCall<T>& c, const La
     }
   } else {
     BRAING3N_IVDEP
-    for (Index i = 0; i < n; ++i) dx[i] = static_cast<T>(rstd * (widen(dy[i]) - sum - (widen(x[i]) - mean) * rstd * dot));
+    for (Index i = 0; i < n; ++i)
+      dx[i] = static_cast<T>(rstd * (widen(dy[i]) - sum - (widen(x[i]) - mean) * rstd * dot));
   }
 }
 
@@ -103,7 +110,9 @@ struct NormKernel<Cpu> {
   /// y = softmax of every row of x (rows, cols); y may be x.
   template <class T>
   static void softmax(Context<Cpu>& ctx, Index rows, Index cols, const T* x, T* y) {
-    detail::for_rows(ctx, rows, cols, [=](Index row) BRAING3N_LAMBDA_INLINE { detail::softmax_row(cols, x + row * cols, y + row * cols); });
+    detail::for_rows(ctx, rows, cols, [=](Index row) BRAING3N_LAMBDA_INLINE {
+      detail::softmax_row(cols, x + row * cols, y + row * cols);
+    });
   }
 
   template <class T>
@@ -116,9 +125,11 @@ struct NormKernel<Cpu> {
   template <class T>
   static void layer_norm(Context<Cpu>& ctx, const LayerNormCall<T>& c) {
     if (c.gain != nullptr) {
-      detail::for_rows(ctx, c.rows, c.cols, [c](Index row) BRAING3N_LAMBDA_INLINE { detail::layer_norm_row<true>(c, row); });
+      detail::for_rows(ctx, c.rows, c.cols,
+                       [c](Index row) BRAING3N_LAMBDA_INLINE { detail::layer_norm_row<true>(c, row); });
     } else {
-      detail::for_rows(ctx, c.rows, c.cols, [c](Index row) BRAING3N_LAMBDA_INLINE { detail::layer_norm_row<false>(c, row); });
+      detail::for_rows(ctx, c.rows, c.cols,
+                       [c](Index row) BRAING3N_LAMBDA_INLINE { detail::layer_norm_row<false>(c, row); });
     }
   }
 
@@ -137,7 +148,8 @@ struct NormKernel<Cpu> {
       A* dgain = parts.data() + id * 2 * c.cols;
       vectorized(ctx.isa(), [&]() BRAING3N_LAMBDA_INLINE {
         const Index last = std::min(c.rows, (id + 1) * group);
-        for (Index row = id * group; row < last; ++row) detail::layer_norm_backward_row<true>(c, g, row, dgain, dgain + c.cols);
+        for (Index row = id * group; row < last; ++row)
+          detail::layer_norm_backward_row<true>(c, g, row, dgain, dgain + c.cols);
       });
     });
     detail::add_parts(groups, 2 * c.cols, c.cols, parts.data(), g.dgain);

@@ -35,7 +35,8 @@ class OnednnConv {
       const ConvAxis& axis = p_.phases.front().axis[a];
       const Index last = axis.in_index(axis.count - 1, axis.taps - 1);
       // A kernel that lies in the padding alone is legal for us, not for oneDNN.
-      if (axis.out_step != 1 || axis.in_first > 0 || axis.in_first <= -axis.taps || last - axis.taps + 1 >= p_.in[a]) return false;
+      if (axis.out_step != 1 || axis.in_first > 0 || axis.in_first <= -axis.taps || last - axis.taps + 1 >= p_.in[a])
+        return false;
     }
     return true;
   }
@@ -59,9 +60,11 @@ class OnednnConv {
     // Every slab reads all weights: few slabs where those are large, many where the volume is, so that threads end together.
     // All but the last are equally thick.
     const Index taps = axis(0).taps * axis(1).taps * axis(2).taps, nx = axis(0).count;
-    const Index thick = std::max<Index>(1, nx / (taps * p_.tap_size() > (Index{1} << 20) ? 4 : 16)), slabs = (nx + thick - 1) / thick;
+    const Index thick = std::max<Index>(1, nx / (taps * p_.tap_size() > (Index{1} << 20) ? 4 : 16)),
+                slabs = (nx + thick - 1) / thick;
     onednn_one_thread();  // a primitive is made for the number of threads of the moment
-    const OnednnConvolution first = convolution({0, thick, p_.columns, 1}, bias != nullptr, residual != nullptr, nullptr);
+    const OnednnConvolution first =
+        convolution({0, thick, p_.columns, 1}, bias != nullptr, residual != nullptr, nullptr);
     const Storage weights(ctx_.memory(), first.w.get_size());
     clear_padding(first.w, p_.columns, weights.data());
     ctx_.parallel(taps, [&](Index tap) { reorder_tap(w, first.w, tap, p_.columns, weights.data()); });
@@ -78,12 +81,14 @@ class OnednnConv {
   }
 
   void run_columns(const T* x, const T* w, const T* bias, const T* residual, T* y) {
-    const Index taps = axis(0).taps * axis(1).taps * axis(2).taps, pieces = (p_.columns + piece_columns - 1) / piece_columns;
+    const Index taps = axis(0).taps * axis(1).taps * axis(2).taps,
+                pieces = (p_.columns + piece_columns - 1) / piece_columns;
     const Index voxels = p_.batch * axis(0).count * axis(1).count * axis(2).count;
     ctx_.parallel(pieces, [&](Index piece) {
       const Index column = piece * piece_columns, columns = std::min(piece_columns, p_.columns - column);
       onednn_one_thread();
-      const OnednnConvolution c = convolution({0, axis(0).count, columns, p_.batch}, bias != nullptr, residual != nullptr, nullptr);
+      const OnednnConvolution c =
+          convolution({0, axis(0).count, columns, p_.batch}, bias != nullptr, residual != nullptr, nullptr);
       const Storage weights(ctx_.memory(), c.w.get_size());
       clear_padding(c.w, columns, weights.data());
       for (Index tap = 0; tap < taps; ++tap) reorder_tap(w + column * p_.w_column, c.w, tap, columns, weights.data());
@@ -91,7 +96,8 @@ class OnednnConv {
       const Storage sums(ctx_.memory(), static_cast<std::size_t>(voxels * columns) * sizeof(T));
       T* const dense = static_cast<T*>(sums.data());
       if (residual != nullptr)
-        for (Index v = 0; v < voxels; ++v) std::copy_n(residual + v * p_.columns + column, columns, dense + v * columns);
+        for (Index v = 0; v < voxels; ++v)
+          std::copy_n(residual + v * p_.columns + column, columns, dense + v * columns);
       execute(c, x, weights.data(), bias != nullptr ? bias + column : nullptr, dense);
       for (Index v = 0; v < voxels; ++v) std::copy_n(dense + v * columns, columns, y + v * p_.columns + column);
     });
@@ -101,11 +107,14 @@ class OnednnConv {
     const Storage scratch(ctx_.memory(), c.scratch.get_size());
     onednn_call("convolution", [&] {
       dnnl::stream stream(onednn_engine());
-      const auto at = [](const memory::desc& desc, const T* p) { return memory(desc, onednn_engine(), const_cast<T*>(p)); };
-      std::unordered_map<int, memory> arguments = {{DNNL_ARG_SRC, at(c.x, x)},
-                                                   {DNNL_ARG_WEIGHTS, memory(c.w, onednn_engine(), weights)},
-                                                   {DNNL_ARG_DST, at(c.y, y)},
-                                                   {DNNL_ARG_SCRATCHPAD, memory(c.scratch, onednn_engine(), scratch.data())}};
+      const auto at = [](const memory::desc& desc, const T* p) {
+        return memory(desc, onednn_engine(), const_cast<T*>(p));
+      };
+      std::unordered_map<int, memory> arguments = {
+          {DNNL_ARG_SRC, at(c.x, x)},
+          {DNNL_ARG_WEIGHTS, memory(c.w, onednn_engine(), weights)},
+          {DNNL_ARG_DST, at(c.y, y)},
+          {DNNL_ARG_SCRATCHPAD, memory(c.scratch, onednn_engine(), scratch.data())}};
       if (bias != nullptr) arguments.emplace(DNNL_ARG_BIAS, at(c.bias, bias));
       c.primitive.execute(stream, arguments);
       stream.wait();
@@ -117,7 +126,9 @@ class OnednnConv {
   /// Made once per shape. Slabs of one call share the order of the weights, `w`; without it oneDNN chooses.
   OnednnConvolution convolution(const Piece& piece, bool bias, bool sum, const memory::desc* w) const {
     const Index i0 = axis(0).in_index(piece.x0, 0), i1 = axis(0).in_index(piece.x1 - 1, axis(0).taps - 1) + 1;
-    const auto after = [&](int a) { return std::max<Index>(0, axis(a).in_index(axis(a).count - 1, axis(a).taps - 1) + 1 - p_.in[a]); };
+    const auto after = [&](int a) {
+      return std::max<Index>(0, axis(a).in_index(axis(a).count - 1, axis(a).taps - 1) + 1 - p_.in[a]);
+    };
     const dims before = {std::max<Index>(0, -i0), -axis(1).in_first, -axis(2).in_first};
     const dims behind = {std::max<Index>(0, i1 - p_.in[0]), after(1), after(2)};
     const dims x_dims = {piece.batch, p_.reduced, std::min(i1, p_.in[0]) - std::max<Index>(0, i0), p_.in[1], p_.in[2]};
@@ -135,32 +146,36 @@ class OnednnConv {
     if (found != made.end() && (any || found->second.w == *w)) return found->second;
     if (made.size() > 256) made.clear();
     return made[key] = onednn_call("convolution", [&] {
-      constexpr auto type = onednn_type<T>();
-      const auto last = memory::format_tag::ndhwc;
-      const memory::desc x({x_dims, type, last}), y({y_dims, type, last}), b({piece.columns}, type, memory::format_tag::a);
-      const memory::desc weights = any ? memory::desc(w_dims, type, memory::format_tag::any) : *w;
-      const auto kind = dnnl::prop_kind::forward_inference;
-      const auto algorithm = dnnl::algorithm::convolution_direct;
-      const auto desc = bias ? dnnl::convolution_forward::desc(kind, algorithm, x, weights, b, y, strides, before, behind)
-                             : dnnl::convolution_forward::desc(kind, algorithm, x, weights, y, strides, before, behind);
-      dnnl::primitive_attr attributes;
-      // The library's own scratch memory belongs to the thread that makes the primitive; ours run on all.
-      attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-      if (sum) {
-        dnnl::post_ops add;
-        add.append_sum(1.0f);
-        attributes.set_post_ops(add);
-      }
-      const dnnl::convolution_forward::primitive_desc chosen(desc, attributes, onednn_engine());
-      return OnednnConvolution{dnnl::convolution_forward(chosen), chosen.src_desc(), chosen.weights_desc(), b, chosen.dst_desc(),
-                               chosen.scratchpad_desc()};
-    });
+             constexpr auto type = onednn_type<T>();
+             const auto last = memory::format_tag::ndhwc;
+             const memory::desc x({x_dims, type, last}), y({y_dims, type, last}),
+                 b({piece.columns}, type, memory::format_tag::a);
+             const memory::desc weights = any ? memory::desc(w_dims, type, memory::format_tag::any) : *w;
+             const auto kind = dnnl::prop_kind::forward_inference;
+             const auto algorithm = dnnl::algorithm::convolution_direct;
+             const auto desc =
+                 bias ? dnnl::convolution_forward::desc(kind, algorithm, x, weights, b, y, strides, before, behind)
+                      : dnnl::convolution_forward::desc(kind, algorithm, x, weights, y, strides, before, behind);
+             dnnl::primitive_attr attributes;
+             // The library's own scratch memory belongs to the thread that makes the primitive; ours run on all.
+             attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+             if (sum) {
+               dnnl::post_ops add;
+               add.append_sum(1.0f);
+               attributes.set_post_ops(add);
+             }
+             const dnnl::convolution_forward::primitive_desc chosen(desc, attributes, onednn_engine());
+             return OnednnConvolution{
+                 dnnl::convolution_forward(chosen), chosen.src_desc(), chosen.weights_desc(), b, chosen.dst_desc(),
+                 chosen.scratchpad_desc()};
+           });
   }
 
   /// Channels that oneDNN pads to whole blocks must be zeros.
   void clear_padding(const memory::desc& order, Index columns, void* to) const {
     const Index taps = axis(0).taps * axis(1).taps * axis(2).taps;
-    if (order.get_size() != static_cast<std::size_t>(taps * p_.reduced * columns) * sizeof(T)) std::memset(to, 0, order.get_size());
+    if (order.get_size() != static_cast<std::size_t>(taps * p_.reduced * columns) * sizeof(T))
+      std::memset(to, 0, order.get_size());
   }
 
   // One tap of `columns` columns from w on in our order, (taps, in, out) or (taps, out, in), taps forwards or backwards -> oneDNN's.
@@ -193,7 +208,8 @@ class OnednnConv {
     to += order.data.offset0 + kx * stride[2] + ky * stride[3] + kz * stride[4];
     for (Index i = 0; i < p_.reduced; ++i)
       for (Index o = 0; o < columns; o += block)
-        std::copy_n(tap + i * p_.w_reduced + o, std::min(block, columns - o), to + o / block * stride[0] + i * stride[1]);
+        std::copy_n(tap + i * p_.w_reduced + o, std::min(block, columns - o),
+                    to + o / block * stride[0] + i * stride[1]);
   }
 
   Context<Cpu>& ctx_;
@@ -203,18 +219,21 @@ class OnednnConv {
 /// What oneDNN does not get goes to the kernels of the fastest built-in table, or to im2col.
 template <class T>
 struct OnednnConvolutions {
-  static void forward(Context<Cpu>& ctx, const ConvGeometry& g, const T* x, const T* w, const T* bias, const T* residual, T* y) {
+  static void forward(Context<Cpu>& ctx, const ConvGeometry& g, const T* x, const T* w, const T* bias,
+                      const T* residual, T* y) {
     const ConvProblem problem = forward_problem(g);
     OnednnConv<T> convolution(ctx, problem);
     if (convolution.possible()) return convolution.run(x, w, bias, residual, y);
-    if (const auto kernel = default_cpu_provider().template conv<T>().forward) return kernel(ctx, g, x, w, bias, residual, y);
+    if (const auto kernel = default_cpu_provider().template conv<T>().forward)
+      return kernel(ctx, g, x, w, bias, residual, y);
     Im2colConv<T>(ctx, problem).run(x, w, bias, residual, y);
   }
   static void backward_input(Context<Cpu>& ctx, const ConvGeometry& g, const T* w, const T* bias, const T* dy, T* dx) {
     const ConvProblem problem = transposed_problem(g);
     OnednnConv<T> convolution(ctx, problem);
     if (convolution.possible()) return convolution.run(dy, w, bias, nullptr, dx);
-    if (const auto kernel = default_cpu_provider().template conv<T>().backward_input) return kernel(ctx, g, w, bias, dy, dx);
+    if (const auto kernel = default_cpu_provider().template conv<T>().backward_input)
+      return kernel(ctx, g, w, bias, dy, dx);
     Im2colConv<T>(ctx, problem).run(dy, w, bias, nullptr, dx);
   }
 };

@@ -34,7 +34,8 @@ auto onednn_call(const char* what, F&& f) {
   try {
     return f();
   } catch (const dnnl::error& e) {
-    fail(ErrorKind::environment, "provider.onednn", "oneDNN: ", what, ": ", e.what(), " (status ", static_cast<int>(e.status), ")");
+    fail(ErrorKind::environment, "provider.onednn", "oneDNN: ", what, ": ", e.what(), " (status ",
+         static_cast<int>(e.status), ")");
   }
 }
 
@@ -91,7 +92,8 @@ struct OnednnPacked {
 
   OnednnPacked(Index k_, Index n_) : k(k_), n(n_), whole(onednn_matmul({256, n_, k_, std::is_same_v<T, bfloat16>}).b) {
     const auto& order = whole.data.format_desc.blocking;
-    if (whole.data.format_kind == dnnl_blocked && order.inner_nblks >= 2 && order.inner_idxs[1] == 1 && order.inner_blks[1] == panel)
+    if (whole.data.format_kind == dnnl_blocked && order.inner_nblks >= 2 && order.inner_idxs[1] == 1 &&
+        order.inner_blks[1] == panel)
       panel_elements = order.strides[1];
   }
 
@@ -105,7 +107,8 @@ struct OnednnPacked {
       onednn_call("reorder", [&] {
         onednn_one_thread();
         dnnl::stream stream(onednn_engine());
-        memory from(memory::desc({k, cols}, type, memory::dims{b_row, b_col}), onednn_engine(), const_cast<T*>(b + j * b_col));
+        memory from(memory::desc({k, cols}, type, memory::dims{b_row, b_col}), onednn_engine(),
+                    const_cast<T*>(b + j * b_col));
         memory out(order, onednn_engine(), to + j / panel * panel_elements);
         dnnl::reorder(from, out).execute(stream, from, out);
         stream.wait();
@@ -141,7 +144,8 @@ class OnednnGemm {
     const bool copy_a = (call.a_col != 1 && k > 1) || (call.a_row != k && m > 1);
     Index rows = std::min<Index>(m, 304), cols = std::min<Index>((n + 63) / 64 * 64, 1152);
     const Index small = (Index{4} << 20) / std::max<Index>(1, k);
-    while (cols > 128 && ((m + rows - 1) / rows) * ((n + cols - 1) / cols) < 16 && rows * cols > small) cols = (cols / 2 + 63) / 64 * 64;
+    while (cols > 128 && ((m + rows - 1) / rows) * ((n + cols - 1) / cols) < 16 && rows * cols > small)
+      cols = (cols / 2 + 63) / 64 * 64;
     const Index row_pieces = (m + rows - 1) / rows, col_pieces = (n + cols - 1) / cols;
     const Index sums_bytes = rows * cols * Index{sizeof(float)};
     const Index b_bytes = call.packed_b != nullptr ? 0 : (static_cast<Index>(packed.whole.get_size()) + 63) / 64 * 64;
@@ -178,11 +182,12 @@ class OnednnGemm {
         using dnnl::memory;
         onednn_one_thread();
         dnnl::stream stream(onednn_engine());
-        product.primitive.execute(stream, {{DNNL_ARG_SRC, memory(product.a, onednn_engine(), const_cast<T*>(a + i * k))},
-                                           {DNNL_ARG_WEIGHTS,
-                                            memory(product.b, onednn_engine(), const_cast<T*>(b + j / 64 * packed.panel_elements))},
-                                           {DNNL_ARG_DST, memory(product.c, onednn_engine(), c)},
-                                           {DNNL_ARG_SCRATCHPAD, memory(product.scratchpad, onednn_engine(), scratchpad.data())}});
+        product.primitive.execute(
+            stream,
+            {{DNNL_ARG_SRC, memory(product.a, onednn_engine(), const_cast<T*>(a + i * k))},
+             {DNNL_ARG_WEIGHTS, memory(product.b, onednn_engine(), const_cast<T*>(b + j / 64 * packed.panel_elements))},
+             {DNNL_ARG_DST, memory(product.c, onednn_engine(), c)},
+             {DNNL_ARG_SCRATCHPAD, memory(product.scratchpad, onednn_engine(), scratchpad.data())}});
         stream.wait();
       });
       finish_tile<T>(ctx.isa(), call, call.accumulate, i, r, j, s, c, s);

@@ -17,7 +17,8 @@ class ThreadPool {
  public:
   /// threads >= 1, the calling thread included.
   explicit ThreadPool(int threads) : threads_(threads) {
-    if (threads < 1 || threads > 1024) fail(ErrorKind::argument, "pool.threads", "threads: expected 1 to 1024, got ", threads);
+    if (threads < 1 || threads > 1024)
+      fail(ErrorKind::argument, "pool.threads", "threads: expected 1 to 1024, got ", threads);
     for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
   }
   ~ThreadPool() {

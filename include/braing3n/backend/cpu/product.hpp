@@ -12,13 +12,14 @@ struct ProductKernel<Cpu> {
   static void run(Context<Cpu>& ctx, const GemmCall<T>& call) {
     const auto run = ctx.provider().template gemm<T>().run;
     if (run == nullptr)
-      fail(ErrorKind::environment, "provider.gemm", "provider ", ctx.provider().name, " has no matrix product for ", type_name<T>());
+      fail(ErrorKind::environment, "provider.gemm", "provider ", ctx.provider().name, " has no matrix product for ",
+           type_name<T>());
     run(ctx, call);
   }
 
   template <class T>
-  static void run_batch(Context<Cpu>& ctx, const GemmCall<T>& one, Index batch, const T* a, Index a_step, const T* b, Index b_step, T* c,
-                        Index c_step) {
+  static void run_batch(Context<Cpu>& ctx, const GemmCall<T>& one, Index batch, const T* a, Index a_step, const T* b,
+                        Index b_step, T* c, Index c_step) {
     const auto product = [&](Index i) {
       GemmCall<T> call = one;
       call.a = a + i * a_step, call.b = b + i * b_step, call.c = c + i * c_step;

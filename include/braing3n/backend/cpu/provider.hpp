@@ -26,7 +26,8 @@ struct GemmKernels {
 template <class T>
 struct ConvKernels {
   /// y = conv(x, w) [+ bias] [+ residual]; bias (channels_out) and residual (like y) may be null.
-  void (*forward)(Context<Cpu>&, const ConvGeometry&, const T* x, const T* w, const T* bias, const T* residual, T* y) = nullptr;
+  void (*forward)(Context<Cpu>&, const ConvGeometry&, const T* x, const T* w, const T* bias, const T* residual,
+                  T* y) = nullptr;
   /// dx = the transpose of the convolution applied to dy [+ bias (channels_in), which may be null]. This is the gradient of
   /// forward(), and the forward pass of transposed convolutions and of nearest x2 upsampling followed by a convolution.
   void (*backward_input)(Context<Cpu>&, const ConvGeometry&, const T* w, const T* bias, const T* dy, T* dx) = nullptr;
@@ -36,8 +37,8 @@ struct ConvKernels {
 
 struct CpuProvider {
   const char* name = "none";
-  Isa isa = Isa::baseline;   // what the kernels of this table need
-  bool limits_isa = false;   // element-wise loops too stay at `isa` (to test or time the path of older machines)
+  Isa isa = Isa::baseline;  // what the kernels of this table need
+  bool limits_isa = false;  // element-wise loops too stay at `isa` (to test or time the path of older machines)
   GemmKernels<float> gemm_f32;
   GemmKernels<double> gemm_f64;
   GemmKernels<bfloat16> gemm_bf16;

@@ -72,8 +72,8 @@ extern template const CpuProvider& builtin_provider<Isa::baseline>();
 /// All built-in tables, fastest first. Those above detect_isa() must not be used.
 inline std::span<const CpuProvider* const> builtin_cpu_providers() {
   static const std::array<const CpuProvider*, 4> all = {
-      &detail::builtin_provider<Isa::avx512bf16>(), &detail::builtin_provider<Isa::avx512>(), &detail::builtin_provider<Isa::avx2>(),
-      &detail::builtin_provider<Isa::baseline>()};
+      &detail::builtin_provider<Isa::avx512bf16>(), &detail::builtin_provider<Isa::avx512>(),
+      &detail::builtin_provider<Isa::avx2>(), &detail::builtin_provider<Isa::baseline>()};
   return all;
 }
 

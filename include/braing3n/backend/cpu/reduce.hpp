@@ -11,10 +11,10 @@ namespace braing3n::inline BRAING3N_ABI {
 
 template <>
 struct ReduceKernel<Cpu> {
-  static constexpr Index chunk = 65536;     // elements per partial sum
-  static constexpr Index lanes = 32;        // independent partial sums in flight
+  static constexpr Index chunk = 65536;        // elements per partial sum
+  static constexpr Index lanes = 32;           // independent partial sums in flight
   static constexpr Index column_block = 2048;  // 16 KiB of sums: stays in the L1 cache while rows stream by
-  static constexpr Index narrow = 16;       // fewer columns than this: lanes run over rows instead
+  static constexpr Index narrow = 16;          // fewer columns than this: lanes run over rows instead
   static constexpr Index row_lanes = 8;
 
   template <class F>

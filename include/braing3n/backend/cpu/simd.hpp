@@ -17,7 +17,8 @@
 #endif
 
 #define BRAING3N_TARGET_AVX2 __attribute__((target("avx2,fma,f16c,bmi2")))
-#define BRAING3N_TARGET_AVX512 __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512dq,avx512vl" BRAING3N_PREFER_512)))
+#define BRAING3N_TARGET_AVX512 \
+  __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512dq,avx512vl" BRAING3N_PREFER_512)))
 #define BRAING3N_TARGET_AVX512BF16 \
   __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16" BRAING3N_PREFER_512)))
 
@@ -28,10 +29,14 @@ enum class Isa { baseline, avx2, avx512, avx512bf16 };
 
 constexpr const char* to_string(Isa isa) {
   switch (isa) {
-    case Isa::baseline: return "baseline";
-    case Isa::avx2: return "avx2";
-    case Isa::avx512: return "avx512";
-    case Isa::avx512bf16: return "avx512bf16";
+    case Isa::baseline:
+      return "baseline";
+    case Isa::avx2:
+      return "avx2";
+    case Isa::avx512:
+      return "avx512";
+    case Isa::avx512bf16:
+      return "avx512bf16";
   }
   return "unknown";
 }
@@ -56,11 +61,17 @@ inline Isa detect_isa() {
 
 namespace detail {
 template <class F>
-BRAING3N_TARGET_AVX512 BRAING3N_VECTORIZE inline void call_avx512(F& f) { f(); }
+BRAING3N_TARGET_AVX512 BRAING3N_VECTORIZE inline void call_avx512(F& f) {
+  f();
+}
 template <class F>
-BRAING3N_TARGET_AVX2 BRAING3N_VECTORIZE inline void call_avx2(F& f) { f(); }
+BRAING3N_TARGET_AVX2 BRAING3N_VECTORIZE inline void call_avx2(F& f) {
+  f();
+}
 template <class F>
-BRAING3N_VECTORIZE inline void call_baseline(F& f) { f(); }
+BRAING3N_VECTORIZE inline void call_baseline(F& f) {
+  f();
+}
 }  // namespace detail
 
 /// Calls body() compiled for `isa`. Declare the body as `[&]() BRAING3N_LAMBDA_INLINE { ... }`; what it calls in its loop

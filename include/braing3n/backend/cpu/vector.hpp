@@ -43,7 +43,7 @@ struct Lanes {
   BRAING3N_INLINE static void exp2_nonpositive(type& x) {
     if constexpr (std::is_same_v<T, float>) {
       constexpr float magic = 12582912.0f;  // 1.5 * 2^23 rounds to an integer and leaves it in the low bits
-      type low = {};  // not type{}: nvcc's front end ends at that with a segmentation fault
+      type low = {};                        // not type{}: nvcc's front end ends at that with a segmentation fault
       low -= 125.0f;
       const type v = x < low ? low : x;  // a NaN passes
       const type shifted = v + magic;

@@ -16,10 +16,12 @@ namespace braing3n::inline BRAING3N_ABI {
 
 /// Throws Error (environment) that names the call and CUDA's own reason.
 inline void check_cuda(cudaError_t status, const char* call) {
-  if (status != cudaSuccess) fail(ErrorKind::environment, "cuda.call", "cuda: ", call, ": ", cudaGetErrorString(status));
+  if (status != cudaSuccess)
+    fail(ErrorKind::environment, "cuda.call", "cuda: ", call, ": ", cudaGetErrorString(status));
 }
 inline void check_cublas(cublasStatus_t status, const char* call) {
-  if (status != CUBLAS_STATUS_SUCCESS) fail(ErrorKind::environment, "cuda.cublas", "cuda: ", call, ": ", cublasGetStatusString(status));
+  if (status != CUBLAS_STATUS_SUCCESS)
+    fail(ErrorKind::environment, "cuda.cublas", "cuda: ", call, ": ", cublasGetStatusString(status));
 }
 
 /// Whether a CUDA device can be used. Never throws: without a driver the answer is no.
@@ -51,7 +53,9 @@ class CudaMemory final : public MemoryResource {
     return p;
   }
   void deallocate(void* p, std::size_t) noexcept override { cudaFreeAsync(p, stream_); }
-  void zero(void* p, std::size_t bytes) override { check_cuda(cudaMemsetAsync(p, 0, bytes, stream_), "cudaMemsetAsync"); }
+  void zero(void* p, std::size_t bytes) override {
+    check_cuda(cudaMemsetAsync(p, 0, bytes, stream_), "cudaMemsetAsync");
+  }
   void copy(void* to, const void* from, std::size_t bytes) override {
     check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "cudaMemcpyAsync");
   }
@@ -104,7 +108,8 @@ template <>
 class Context<Cuda> {
  public:
   /// Throws Error (environment) when there is no such device.
-  explicit Context(const CudaOptions& options = {}) : handles_(options.device), memory_(handles_.stream, options.device) {}
+  explicit Context(const CudaOptions& options = {})
+      : handles_(options.device), memory_(handles_.stream, options.device) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 

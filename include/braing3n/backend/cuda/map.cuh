@@ -23,13 +23,16 @@ inline unsigned cuda_grid(Index n, int block = cuda_block) {
 
 template <class F>
 __global__ void map_kernel(Index n, F f) {
-  for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n; i += static_cast<Index>(gridDim.x) * blockDim.x) f(i);
+  for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n;
+       i += static_cast<Index>(gridDim.x) * blockDim.x)
+    f(i);
 }
 
 template <class F>
 __global__ void map_rows_kernel(Index rows, Index cols, F f) {
   const Index n = rows * cols;
-  for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n; i += static_cast<Index>(gridDim.x) * blockDim.x)
+  for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n;
+       i += static_cast<Index>(gridDim.x) * blockDim.x)
     f(i / cols, i % cols);
 }
 
@@ -37,7 +40,8 @@ __global__ void map_rows_kernel(Index rows, Index cols, F f) {
 template <class F>
 __global__ void map_columns_kernel(Index batch, Index rows, Index cols, F f) {
   const Index n = batch * cols;
-  for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n; i += static_cast<Index>(gridDim.x) * blockDim.x)
+  for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n;
+       i += static_cast<Index>(gridDim.x) * blockDim.x)
     for (Index r = 0; r < rows; ++r) f(i / cols, r, i % cols);
 }
 
@@ -73,7 +77,8 @@ struct MapKernel<Cuda> {
   template <class F>
   static void map_columns(Context<Cuda>& ctx, Index batch, Index rows, Index cols, const F& f) {
     if (batch <= 0 || cols <= 0) return;
-    detail::map_columns_kernel<<<detail::cuda_grid(batch * cols), detail::cuda_block, 0, ctx.stream()>>>(batch, rows, cols, f);
+    detail::map_columns_kernel<<<detail::cuda_grid(batch * cols), detail::cuda_block, 0, ctx.stream()>>>(batch, rows,
+                                                                                                         cols, f);
     check_cuda(cudaGetLastError(), "map_columns");
   }
 
@@ -81,7 +86,9 @@ struct MapKernel<Cuda> {
   static void copy_rows(Context<Cuda>& ctx, Index rows, Index pieces, Index width, const F& where) {
     using T = std::remove_pointer_t<decltype(where(Index{0}).to)>;
     if (rows <= 0 || pieces <= 0 || width <= 0) return;
-    detail::copy_rows_kernel<T><<<static_cast<unsigned>(std::min<Index>(rows, Index{1} << 16)), detail::cuda_block, 0, ctx.stream()>>>(rows, pieces, width, where);
+    detail::copy_rows_kernel<T>
+        <<<static_cast<unsigned>(std::min<Index>(rows, Index{1} << 16)), detail::cuda_block, 0, ctx.stream()>>>(
+            rows, pieces, width, where);
     check_cuda(cudaGetLastError(), "copy_rows");
   }
 };

@@ -5,8 +5,8 @@
 #error "braing3n/backend/cuda/product.cuh needs nvcc: include it from a .cu file and link braing3n::cuda"
 #endif
 
-#include "braing3n/backend/gemm.hpp"
 #include "braing3n/backend/cuda/map.cuh"
+#include "braing3n/backend/gemm.hpp"
 #include "braing3n/base/functors.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -41,7 +41,8 @@ constexpr cudaDataType_t cuda_type() {
 }
 
 inline int cublas_size(const char* what, Index n) {
-  if (n > std::numeric_limits<int>::max()) fail(ErrorKind::shape, "cuda.size", "cuda: product: ", what, " ", n, " is more than cuBLAS takes");
+  if (n > std::numeric_limits<int>::max())
+    fail(ErrorKind::shape, "cuda.size", "cuda: product: ", what, " ", n, " is more than cuBLAS takes");
   return static_cast<int>(n);
 }
 
@@ -52,7 +53,8 @@ struct ProductKernel<Cuda> {
   template <class T>
   static void run(Context<Cuda>& ctx, const GemmCall<T>& call) {
     if (call.m <= 0 || call.n <= 0) return;
-    const bool has_epilogue = call.bias != nullptr || call.preactivation != nullptr || call.residual != nullptr || call.activation != Activation::none;
+    const bool has_epilogue = call.bias != nullptr || call.preactivation != nullptr || call.residual != nullptr ||
+                              call.activation != Activation::none;
     // The product may not overwrite a residual that is C itself.
     const bool aside = call.residual == call.c && call.residual != nullptr;
     Tensor<T, Cuda> scratch;
@@ -66,7 +68,8 @@ struct ProductKernel<Cuda> {
     product(ctx, call, to, to_row, call.accumulate && !aside);
     if (has_epilogue)
       map_rows(ctx, call.m, call.n,
-               detail::ProductEpilogue<T>{to, call.c, call.bias, call.preactivation, call.residual, call.activation, to_row, call.c_row, call.residual_row});
+               detail::ProductEpilogue<T>{to, call.c, call.bias, call.preactivation, call.residual, call.activation,
+                                          to_row, call.c_row, call.residual_row});
   }
 
   template <class T>
@@ -82,12 +85,14 @@ struct ProductKernel<Cuda> {
     const Scalar one = 1, beta = accumulate ? Scalar{1} : Scalar{0};
     const bool a_by_rows = call.a_col == 1, b_by_rows = call.b_col == 1;
     const auto compute = std::is_same_v<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
-    check_cublas(cublasGemmEx(ctx.cublas(), b_by_rows ? CUBLAS_OP_N : CUBLAS_OP_T, a_by_rows ? CUBLAS_OP_N : CUBLAS_OP_T,
-                              detail::cublas_size("n", call.n), detail::cublas_size("m", call.m), detail::cublas_size("k", call.k), &one, call.b,
-                              detail::cuda_type<T>(), detail::cublas_size("ldb", b_by_rows ? call.b_row : call.b_col), call.a, detail::cuda_type<T>(),
-                              detail::cublas_size("lda", a_by_rows ? call.a_row : call.a_col), &beta, c, detail::cuda_type<T>(),
-                              detail::cublas_size("ldc", c_row), compute, CUBLAS_GEMM_DEFAULT),
-                 "cublasGemmEx");
+    check_cublas(
+        cublasGemmEx(ctx.cublas(), b_by_rows ? CUBLAS_OP_N : CUBLAS_OP_T, a_by_rows ? CUBLAS_OP_N : CUBLAS_OP_T,
+                     detail::cublas_size("n", call.n), detail::cublas_size("m", call.m),
+                     detail::cublas_size("k", call.k), &one, call.b, detail::cuda_type<T>(),
+                     detail::cublas_size("ldb", b_by_rows ? call.b_row : call.b_col), call.a, detail::cuda_type<T>(),
+                     detail::cublas_size("lda", a_by_rows ? call.a_row : call.a_col), &beta, c, detail::cuda_type<T>(),
+                     detail::cublas_size("ldc", c_row), compute, CUBLAS_GEMM_DEFAULT),
+        "cublasGemmEx");
   }
 };
 

@@ -60,9 +60,11 @@ __global__ void row_sums_kernel(Index rows, Index cols, F f, S store) {
 }
 
 template <class F>
-__global__ void column_partials_kernel(Index batch, Index rows, Index cols, Index group, Index groups, F f, double* partial) {
+__global__ void column_partials_kernel(Index batch, Index rows, Index cols, Index group, Index groups, F f,
+                                       double* partial) {
   const Index n = batch * groups * cols;
-  for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n; i += static_cast<Index>(gridDim.x) * blockDim.x) {
+  for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n;
+       i += static_cast<Index>(gridDim.x) * blockDim.x) {
     const Index c = i % cols, g = i / cols % groups, b = i / cols / groups;
     const Index end = (g + 1) * group < rows ? (g + 1) * group : rows;
     double total = 0;
@@ -74,7 +76,8 @@ __global__ void column_partials_kernel(Index batch, Index rows, Index cols, Inde
 template <class S>
 __global__ void column_totals_kernel(Index batch, Index cols, Index groups, const double* partial, S store) {
   const Index n = batch * cols;
-  for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n; i += static_cast<Index>(gridDim.x) * blockDim.x) {
+  for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n;
+       i += static_cast<Index>(gridDim.x) * blockDim.x) {
     const Index c = i % cols, b = i / cols;
     double total = 0;
     for (Index g = 0; g < groups; ++g) total += partial[(b * groups + g) * cols + c];
@@ -112,7 +115,8 @@ struct ReduceKernel<Cuda> {
   template <class F, class S>
   static void row_sums(Context<Cuda>& ctx, Index rows, Index cols, const F& f, const S& store) {
     if (rows <= 0) return;
-    detail::row_sums_kernel<<<static_cast<unsigned>(std::min<Index>(rows, Index{1} << 16)), detail::cuda_block, 0, ctx.stream()>>>(rows, cols, f, store);
+    detail::row_sums_kernel<<<static_cast<unsigned>(std::min<Index>(rows, Index{1} << 16)), detail::cuda_block, 0,
+                              ctx.stream()>>>(rows, cols, f, store);
     check_cuda(cudaGetLastError(), "row_sums");
   }
 
@@ -121,10 +125,11 @@ struct ReduceKernel<Cuda> {
     if (batch <= 0 || cols <= 0) return;
     const Index groups = std::max<Index>(1, (rows + row_group - 1) / row_group);
     Tensor<double, Cuda> partial(ctx, Shape{batch, groups, cols});
-    detail::column_partials_kernel<<<detail::cuda_grid(partial.size()), detail::cuda_block, 0, ctx.stream()>>>(batch, rows, cols, row_group, groups, f,
-                                                                                                             partial.data());
+    detail::column_partials_kernel<<<detail::cuda_grid(partial.size()), detail::cuda_block, 0, ctx.stream()>>>(
+        batch, rows, cols, row_group, groups, f, partial.data());
     check_cuda(cudaGetLastError(), "column_sums");
-    detail::column_totals_kernel<<<detail::cuda_grid(batch * cols), detail::cuda_block, 0, ctx.stream()>>>(batch, cols, groups, partial.data(), store);
+    detail::column_totals_kernel<<<detail::cuda_grid(batch * cols), detail::cuda_block, 0, ctx.stream()>>>(
+        batch, cols, groups, partial.data(), store);
     check_cuda(cudaGetLastError(), "column_sums");
   }
 };
