@@ -11,6 +11,7 @@
 #include "braing3n/probe/feature_columns.hpp"
 #include "braing3n/probe/feature_file.hpp"
 #include "braing3n/probe/feature_table.hpp"
+#include "braing3n/probe/feature_view.hpp"
 #include "braing3n/probe/finite_rows.hpp"
 #include "braing3n/probe/fit_moments.hpp"
 #include "braing3n/probe/fit_problem.hpp"

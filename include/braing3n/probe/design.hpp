@@ -15,15 +15,9 @@
 #include <vector>
 
 #include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/probe/feature_view.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-/// A table of features in row-major order that somebody else owns.
-template <class T>
-struct FeatureView {
-  const T* data = nullptr;  // (rows, features)
-  Index rows = 0, features = 0;
-};
 
 template <class T, Backend B>
 class Design;

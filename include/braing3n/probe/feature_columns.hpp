@@ -18,8 +18,8 @@
 #include <system_error>
 #include <vector>
 
+#include "braing3n/io/cell.hpp"
 #include "braing3n/io/column_names.hpp"
-#include "braing3n/probe/task.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -44,7 +44,7 @@ inline bool matches_pattern(std::string_view text, std::string_view pattern) {
 /// A cell as a feature: NaN where it is missing, 0 where it is too small for a double, nothing where it is no number of float32's range.
 inline std::optional<double> feature_number(std::string_view cell) {
   if (is_missing_number(cell)) return std::numeric_limits<double>::quiet_NaN();
-  std::optional<double> value = as_number(cell);
+  std::optional<double> value = cell_number(cell);
   if (!value) {
     std::string_view text = detail::trimmed(cell);
     if (text.size() > 1 && text[0] == '+' && text[1] != '-' && text[1] != '+') text.remove_prefix(1);

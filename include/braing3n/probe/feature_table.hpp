@@ -17,7 +17,7 @@
 
 #include "braing3n/io/named_tensor.hpp"
 #include "braing3n/io/text.hpp"
-#include "braing3n/probe/design.hpp"
+#include "braing3n/probe/feature_view.hpp"
 #include "braing3n/probe/sha256.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
