@@ -18,8 +18,8 @@
 #include <string>
 
 #include "bench/support/arguments.hpp"
-#include "braing3n/backend/cpu/providers.hpp"
-#include "braing3n/io/npy.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
+#include "braing3n/format/npy.hpp"
 #include "braing3n/probe/panel.hpp"
 
 using namespace braing3n;

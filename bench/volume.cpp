@@ -17,7 +17,7 @@
 
 #include "bench/support/arguments.hpp"
 #include "braing3n/data/loader.hpp"
-#include "braing3n/io/nifti_write.hpp"
+#include "braing3n/volume/nifti/write.hpp"
 
 using namespace braing3n;
 

@@ -8,12 +8,12 @@ file(GLOB_RECURSE all_headers RELATIVE "${include_dir}" CONFIGURE_DEPENDS "${inc
 set(header_owners
   "cuda     braing3n/backend/cuda/"
   "cuda     [.]cuh$"
-  "onednn   braing3n/backend/cpu/onednn"
-  "nifti    braing3n/(io/nifti|data/|train/)"
-  "xtensor  braing3n/((volume|eval|report)/|report[.]hpp$)"
+  "onednn   braing3n/backend/cpu/providers/onednn"
+  "nifti    braing3n/(volume/nifti|data|train)/"
+  "xtensor  braing3n/((volume|phantom|eval|report)/|report[.]hpp$)"
   "xtensor  braing3n/interop/xtensor"
-  "xtensor  braing3n/io/(npy|csv|volume_model|saved_dit)"
-  "io       braing3n/((io|probe)/|probe[.]hpp$)"
+  "xtensor  braing3n/checkpoint/(volume_model|saved_dit)"
+  "io       braing3n/((format|table|checkpoint|probe)/|probe[.]hpp$)"
   "braing3n braing3n/(braing3n|train|generate)[.]hpp$"
   "core     braing3n/(base|core)/"
   "cpu      braing3n/")

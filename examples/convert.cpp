@@ -12,10 +12,10 @@
 #include <map>
 
 #include "braing3n/backend/cpu.hpp"
-#include "braing3n/backend/cpu/providers.hpp"
-#include "braing3n/io/model_file.hpp"
-#include "braing3n/io/output_guard.hpp"
-#include "braing3n/io/peer_config.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
+#include "braing3n/checkpoint/model_file.hpp"
+#include "braing3n/checkpoint/peer_config.hpp"
+#include "braing3n/format/output_guard.hpp"
 #include "braing3n/report/table.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/json_log.hpp"

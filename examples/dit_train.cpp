@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <optional>
 
-#include "braing3n/io/csv.hpp"
-#include "braing3n/io/saved_dit.hpp"
+#include "braing3n/checkpoint/saved_dit.hpp"
+#include "braing3n/format/csv.hpp"
 #include "braing3n/models/dit_memory.hpp"
 #include "braing3n/train/dit_preview.hpp"
 #include "braing3n/train/latent_gaussian.hpp"

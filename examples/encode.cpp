@@ -6,12 +6,12 @@
 #include <chrono>
 #include <set>
 
-#include "braing3n/io/file_lock.hpp"
-#include "braing3n/io/output_guard.hpp"
-#include "braing3n/io/volume_model.hpp"
+#include "braing3n/checkpoint/volume_model.hpp"
+#include "braing3n/data/volumes.hpp"
+#include "braing3n/format/file_lock.hpp"
+#include "braing3n/format/output_guard.hpp"
 #include "braing3n/ops/reduce.hpp"
-#include "braing3n/probe/embedding_file.hpp"
-#include "braing3n/train/volumes.hpp"
+#include "braing3n/table/embedding_file.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/feature_contract.hpp"

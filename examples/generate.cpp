@@ -5,13 +5,13 @@
 //   generate --redo DIR/SYNTHETIC_0000.json --out AGAIN                                                   the same bytes
 // Every volume has a sidecar with all that made it. Intensities are those of the model: z-scores over the brain.
 #include "braing3n/base/text.hpp"
-#include "braing3n/io/nifti_write.hpp"
-#include "braing3n/io/output_guard.hpp"
-#include "braing3n/io/saved_dit.hpp"
+#include "braing3n/checkpoint/saved_dit.hpp"
+#include "braing3n/format/output_guard.hpp"
 #include "braing3n/models/dit_memory.hpp"
 #include "braing3n/models/tiled_decode.hpp"
 #include "braing3n/report/png.hpp"
 #include "braing3n/report/previews.hpp"
+#include "braing3n/volume/nifti/write.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"

@@ -8,12 +8,12 @@
 #include <iostream>
 #include <map>
 
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/base/text.hpp"
-#include "braing3n/io/csv.hpp"
-#include "braing3n/io/npz.hpp"
-#include "braing3n/io/output_guard.hpp"
-#include "braing3n/io/training_state.hpp"
+#include "braing3n/checkpoint/training_state.hpp"
+#include "braing3n/format/csv.hpp"
+#include "braing3n/format/npz.hpp"
+#include "braing3n/format/output_guard.hpp"
 #include "braing3n/models/cnn_decoder3d.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/models/mae3d.hpp"

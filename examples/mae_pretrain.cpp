@@ -2,7 +2,7 @@
 //
 //   mae_pretrain --data volumes.csv --out MAE --config small
 //   mae_pretrain --data volumes.csv --out MAE --config small --resume auto
-#include "braing3n/io/volume_model.hpp"
+#include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/train/mae_training.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"

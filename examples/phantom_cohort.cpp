@@ -5,14 +5,14 @@
 //   phantom_cohort --gallery gallery.png
 #include <iostream>
 
-#include "braing3n/data/phantom_cohort.hpp"
-#include "braing3n/io/csv_writer.hpp"
-#include "braing3n/io/file_lock.hpp"
-#include "braing3n/io/json.hpp"
-#include "braing3n/io/nifti_write.hpp"
-#include "braing3n/io/output_guard.hpp"
+#include "braing3n/format/csv_writer.hpp"
+#include "braing3n/format/file_lock.hpp"
+#include "braing3n/format/json.hpp"
+#include "braing3n/format/output_guard.hpp"
+#include "braing3n/phantom/cohort.hpp"
 #include "braing3n/report/planes.hpp"
 #include "braing3n/report/png.hpp"
+#include "braing3n/volume/nifti/write.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"

@@ -7,12 +7,12 @@
 #include <map>
 
 #include "braing3n/data/loader.hpp"
-#include "braing3n/io/file_lock.hpp"
-#include "braing3n/io/nifti_write.hpp"
-#include "braing3n/io/output_guard.hpp"
+#include "braing3n/format/file_lock.hpp"
+#include "braing3n/format/output_guard.hpp"
 #include "braing3n/report/planes.hpp"
 #include "braing3n/report/png.hpp"
 #include "braing3n/report/table.hpp"
+#include "braing3n/volume/nifti/write.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/inspect_volume.hpp"

@@ -9,9 +9,9 @@
 #include <sstream>
 
 #include "braing3n/data/split.hpp"
-#include "braing3n/io/csv.hpp"
-#include "braing3n/io/file_lock.hpp"
-#include "braing3n/io/json.hpp"
+#include "braing3n/format/csv.hpp"
+#include "braing3n/format/file_lock.hpp"
+#include "braing3n/format/json.hpp"
 #include "braing3n/report/curves.hpp"
 #include "braing3n/report/html_page.hpp"
 #include "examples/support/pipeline.hpp"

@@ -6,17 +6,17 @@
 // The result lies on the scan's own voxels in the scan's own intensities; scores are taken on the model's grid.
 #include <chrono>
 
+#include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/eval/reconstruction.hpp"
-#include "braing3n/io/csv.hpp"
-#include "braing3n/io/file_lock.hpp"
-#include "braing3n/io/nifti.hpp"
-#include "braing3n/io/nifti_write.hpp"
-#include "braing3n/io/output_guard.hpp"
-#include "braing3n/io/volume_model.hpp"
+#include "braing3n/format/csv.hpp"
+#include "braing3n/format/file_lock.hpp"
+#include "braing3n/format/output_guard.hpp"
 #include "braing3n/report/chart.hpp"
 #include "braing3n/report/planes.hpp"
 #include "braing3n/report/png.hpp"
 #include "braing3n/report/table.hpp"
+#include "braing3n/volume/nifti/read.hpp"
+#include "braing3n/volume/nifti/write.hpp"
 #include "braing3n/volume/preprocess.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"

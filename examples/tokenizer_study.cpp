@@ -8,9 +8,9 @@
 #include <set>
 
 #include "braing3n/data/split.hpp"
-#include "braing3n/io/csv.hpp"
-#include "braing3n/io/file_lock.hpp"
-#include "braing3n/io/output_guard.hpp"
+#include "braing3n/format/csv.hpp"
+#include "braing3n/format/file_lock.hpp"
+#include "braing3n/format/output_guard.hpp"
 #include "braing3n/report/chart.hpp"
 #include "braing3n/report/table.hpp"
 #include "examples/support/pipeline.hpp"

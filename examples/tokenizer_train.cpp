@@ -1,7 +1,7 @@
 // Phase 2: freezes the encoder of a masked autoencoder and trains projection and decoder to give scans back.
 //
 //   tokenizer_train --encoder MAE --data volumes.csv --out TOKENIZER --bottleneck 32
-#include "braing3n/io/volume_model.hpp"
+#include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/train/mae_training.hpp"
 #include "braing3n/train/tokenizer_training.hpp"
 #include "examples/support/context.hpp"

@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "braing3n/backend/cpu/simd.hpp"
+#include "braing3n/backend/cpu/loops/simd.hpp"
 
 namespace braing3n::bench {
 

@@ -4,10 +4,10 @@
 #include <string_view>
 #include <vector>
 
-#include "braing3n/backend/cpu/eigen_provider.hpp"
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/eigen_provider.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #if __has_include(<dnnl.h>)
-#include "braing3n/backend/cpu/onednn.hpp"
+#include "braing3n/backend/cpu/providers/onednn.hpp"
 #endif
 
 namespace braing3n::bench {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "braing3n/data/split.hpp"
-#include "braing3n/io/file_lock.hpp"
-#include "braing3n/io/output_guard.hpp"
+#include "braing3n/format/file_lock.hpp"
+#include "braing3n/format/output_guard.hpp"
 #include "examples/support/program.hpp"
 
 namespace braing3n::examples {

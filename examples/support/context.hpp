@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "braing3n/backend/cpu.hpp"
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "examples/support/program.hpp"
 
 namespace braing3n::examples {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "braing3n/io/model_file.hpp"
+#include "braing3n/checkpoint/model_file.hpp"
 #include "braing3n/volume/contract.hpp"
 
 namespace braing3n::examples {

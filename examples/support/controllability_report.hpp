@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "braing3n/io/csv.hpp"
-#include "braing3n/io/json.hpp"
+#include "braing3n/format/csv.hpp"
+#include "braing3n/format/json.hpp"
 #include "braing3n/report/table.hpp"
 #include "examples/support/controllability_scores.hpp"
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "braing3n/io/json.hpp"
+#include "braing3n/format/json.hpp"
 #include "braing3n/volume/contract.hpp"
 
 namespace braing3n::examples {

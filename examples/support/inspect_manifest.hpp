@@ -11,9 +11,9 @@
 #include "braing3n/data/content_hash.hpp"
 #include "braing3n/data/manifest.hpp"
 #include "braing3n/data/prefetch.hpp"
-#include "braing3n/io/json.hpp"
-#include "braing3n/io/nifti.hpp"
+#include "braing3n/format/json.hpp"
 #include "braing3n/report/table.hpp"
+#include "braing3n/volume/nifti/read.hpp"
 #include "examples/support/inspect_volume.hpp"
 #include "examples/support/progress.hpp"
 

@@ -7,11 +7,11 @@
 
 #include "braing3n/base/text.hpp"
 #include "braing3n/data/content_hash.hpp"
-#include "braing3n/io/json.hpp"
-#include "braing3n/io/nifti.hpp"
-#include "braing3n/io/npy.hpp"
+#include "braing3n/format/json.hpp"
+#include "braing3n/format/npy.hpp"
 #include "braing3n/report/planes.hpp"
 #include "braing3n/report/png.hpp"
+#include "braing3n/volume/nifti/read.hpp"
 #include "braing3n/volume/preprocess.hpp"
 
 namespace braing3n::examples {

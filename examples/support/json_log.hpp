@@ -6,7 +6,7 @@
 #include <fstream>
 #include <string>
 
-#include "braing3n/io/json.hpp"
+#include "braing3n/format/json.hpp"
 
 namespace braing3n::examples {
 

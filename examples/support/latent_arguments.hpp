@@ -1,7 +1,7 @@
 // The options of programs that train on cached latents.
 #pragma once
 
-#include "braing3n/train/latent_data.hpp"
+#include "braing3n/data/latent_data.hpp"
 #include "examples/support/training_program.hpp"
 
 namespace braing3n::examples {

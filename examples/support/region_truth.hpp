@@ -6,7 +6,7 @@
 #include <string>
 
 #include "braing3n/eval/tissue_volumes.hpp"
-#include "braing3n/io/csv.hpp"
+#include "braing3n/format/csv.hpp"
 
 namespace braing3n::examples {
 

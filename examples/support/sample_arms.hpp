@@ -18,13 +18,13 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/checkpoint/saved_dit.hpp"
+#include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/data/condition_labels.hpp"
+#include "braing3n/data/volumes.hpp"
 #include "braing3n/eval/pooled_features.hpp"
-#include "braing3n/io/saved_dit.hpp"
-#include "braing3n/io/volume_model.hpp"
-#include "braing3n/probe/sha256.hpp"
+#include "braing3n/format/sha256.hpp"
 #include "braing3n/sample/generate.hpp"
-#include "braing3n/train/volumes.hpp"
 #include "braing3n/volume/reimpose.hpp"
 #include "examples/support/program.hpp"
 #include "examples/support/progress.hpp"

@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <string>
 
+#include "braing3n/checkpoint/saved_model.hpp"
 #include "braing3n/data/condition_labels.hpp"
-#include "braing3n/io/saved_model.hpp"
 #include "braing3n/sample/generate.hpp"
 
 namespace braing3n::examples {

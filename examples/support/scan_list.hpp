@@ -7,8 +7,8 @@
 
 #include "braing3n/data/file_stamp.hpp"
 #include "braing3n/data/manifest.hpp"
-#include "braing3n/io/mapped_file.hpp"
-#include "braing3n/io/output_guard.hpp"
+#include "braing3n/format/mapped_file.hpp"
+#include "braing3n/format/output_guard.hpp"
 #include "examples/support/program.hpp"
 
 namespace braing3n::examples {

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "braing3n/data/split.hpp"
-#include "braing3n/io/output_guard.hpp"
+#include "braing3n/data/volumes.hpp"
+#include "braing3n/format/output_guard.hpp"
 #include "braing3n/report/png.hpp"
 #include "braing3n/report/table.hpp"
 #include "braing3n/train/fit.hpp"
-#include "braing3n/train/volumes.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/program.hpp"
 #include "examples/support/progress.hpp"

@@ -1,5 +1,5 @@
 // The same cases on Eigen's product.
-#include "braing3n/backend/cpu/eigen_provider.hpp"
+#include "braing3n/backend/cpu/providers/eigen_provider.hpp"
 #include "tests/support/gemm_cases.hpp"
 
 using namespace braing3n;

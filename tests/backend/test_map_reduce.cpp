@@ -1,5 +1,5 @@
 #include "braing3n/backend/cpu.hpp"
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "tests/support/check.hpp"
 
 using namespace braing3n;

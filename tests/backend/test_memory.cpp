@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "braing3n/backend/cpu/memory.hpp"
+#include "braing3n/backend/cpu/context/memory.hpp"
 
 #ifdef __has_feature
 #if __has_feature(address_sanitizer)

@@ -1,5 +1,5 @@
 // The same cases on oneDNN's product.
-#include "braing3n/backend/cpu/onednn.hpp"
+#include "braing3n/backend/cpu/providers/onednn.hpp"
 #include "tests/support/gemm_cases.hpp"
 
 using namespace braing3n;

@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "braing3n/backend/cpu/pool.hpp"
+#include "braing3n/backend/cpu/context/pool.hpp"
 
 using namespace braing3n;
 

@@ -8,7 +8,7 @@
 #include <limits>
 #include <string>
 
-#include "braing3n/backend/cpu/simd.hpp"
+#include "braing3n/backend/cpu/loops/simd.hpp"
 #include "braing3n/base/functors.hpp"
 
 using namespace braing3n;

@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "braing3n/data/loader.hpp"
-#include "braing3n/io/nifti_write.hpp"
+#include "braing3n/volume/nifti/write.hpp"
 #include "tests/support/nifti_bytes.hpp"
 
 using namespace braing3n;

@@ -2,7 +2,7 @@
 #include "tests/support/check.hpp"
 
 #include "braing3n/autograd/ops_basic.hpp"
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 
 // [functor]
 namespace braing3n::inline BRAING3N_ABI {

@@ -4,7 +4,7 @@
 
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
-#include "tests/io/damage.hpp"
+#include "tests/format/damage.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;

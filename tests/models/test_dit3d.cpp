@@ -1,6 +1,6 @@
 #include "tests/support/fixture.hpp"
 
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/objective/flow_matching.hpp"
 #include "braing3n/sample/euler.hpp"

@@ -1,7 +1,7 @@
 // The closed-form velocity against dense algebra: here every matrix is built in full and inverted.
 #include "tests/support/check.hpp"
 
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/nn/initialize.hpp"
 #include "braing3n/nn/state_dict.hpp"

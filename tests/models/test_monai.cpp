@@ -3,8 +3,8 @@
 
 #include <fstream>
 
-#include "braing3n/io/convert.hpp"
-#include "braing3n/io/peer_config.hpp"
+#include "braing3n/checkpoint/convert.hpp"
+#include "braing3n/checkpoint/peer_config.hpp"
 
 using namespace braing3n;
 

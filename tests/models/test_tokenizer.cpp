@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "braing3n/io/volume_model.hpp"
+#include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/nn/flatten.hpp"
 #include "braing3n/ops/reduce.hpp"
 

@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/ops/attention.hpp"
 #include "support/check.hpp"
 

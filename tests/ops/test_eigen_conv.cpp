@@ -1,5 +1,5 @@
 // Convolutions of the Eigen provider: lines and im2col. Its products are tested in tests/backend/test_gemm_eigen.cpp.
-#include "braing3n/backend/cpu/eigen_provider.hpp"
+#include "braing3n/backend/cpu/providers/eigen_provider.hpp"
 #include "braing3n/ops/conv_transpose3d.hpp"
 #include "braing3n/ops/upsample.hpp"
 

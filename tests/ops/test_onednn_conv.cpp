@@ -1,4 +1,4 @@
-#include "braing3n/backend/cpu/onednn_conv.hpp"
+#include "braing3n/backend/cpu/providers/onednn_conv.hpp"
 
 #include "support/conv_cases.hpp"
 

@@ -1,4 +1,4 @@
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/ops/reduce.hpp"
 #include "tests/support/check.hpp"
 

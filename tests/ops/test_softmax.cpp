@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/ops/softmax.hpp"
 #include "support/check.hpp"
 

@@ -1,5 +1,5 @@
 // gather, scatter, embedding, concat and their relatives
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/ops/concat.hpp"
 #include "braing3n/ops/embedding.hpp"
 #include "braing3n/ops/gather.hpp"

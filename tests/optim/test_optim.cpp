@@ -1,8 +1,8 @@
 #include <array>
 #include <set>
 
-#include "braing3n/backend/cpu/providers.hpp"
-#include "braing3n/io/safetensors.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
+#include "braing3n/format/safetensors.hpp"
 #include "braing3n/optim/adamw.hpp"
 #include "braing3n/optim/clip.hpp"
 #include "braing3n/optim/ema.hpp"

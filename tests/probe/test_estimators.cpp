@@ -1,8 +1,8 @@
 // Estimators, folds and scores against scikit-learn's numbers, the optimality of every fit, and independence of the threads.
 #include <doctest/doctest.h>
 
-#include "braing3n/backend/cpu/providers.hpp"
-#include "braing3n/io/safetensors.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
+#include "braing3n/format/safetensors.hpp"
 #include "braing3n/probe/estimators.hpp"
 #include "braing3n/probe/scores.hpp"
 #include "tests/support/check.hpp"

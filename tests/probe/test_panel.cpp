@@ -1,7 +1,7 @@
 // Panels, confounds and leaks: planted faults are found, clean data raises nothing.
 #include <doctest/doctest.h>
 
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/probe/panel_files.hpp"
 #include "tests/probe/cohort.hpp"
 

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/probe/fold_file.hpp"
 #include "braing3n/probe/saved_probe.hpp"
 #include "tests/probe/cohort.hpp"

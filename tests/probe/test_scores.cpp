@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/probe/uncertainty.hpp"
 
 using namespace braing3n;

@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "braing3n/probe/row_pairing.hpp"
 #include "braing3n/probe/task.hpp"
+#include "braing3n/table/row_pairing.hpp"
 
 using namespace braing3n;
 

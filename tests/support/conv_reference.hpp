@@ -1,7 +1,7 @@
 // Convolutions as their definition says, in double: what the fast paths are compared with.
 #pragma once
 
-#include "braing3n/backend/cpu/providers.hpp"
+#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/ops/conv3d.hpp"
 #include "support/check.hpp"
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "braing3n/io/safetensors.hpp"
+#include "braing3n/format/safetensors.hpp"
 #include "braing3n/nn/state_dict.hpp"
 #include "tests/support/check.hpp"
 

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "braing3n/io/volume_model.hpp"
+#include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/nn/initialize.hpp"
 
 namespace braing3n::test {

@@ -27,7 +27,7 @@ echo "plain use: the programs in docs/ compile"
 # Names that <QObject> and <X11/Xlib.h> define. Third parties come first: their names are not ours to choose.
 grep -rhoE '^#include <(nlohmann|xtensor|zlib|[a-z_]+>|sys/|unistd|fcntl|immintrin)[^>]*>?' include --include='*.hpp' | grep -v containers/ | sort -u >"$scratch/macros.cpp"
 cat >>"$scratch/macros.cpp" <<'CPP'
-#include <braing3n/io/nifti_clib.hpp>
+#include <braing3n/volume/nifti/clib.hpp>
 #define slots
 #define signals public
 #define emit

@@ -3,7 +3,7 @@
 With --write-umbrella it writes the umbrella headers (include/braing3n/*.hpp) anew from the headers that exist.
 
 1. Include order: a header includes its own folder and folders above it in FOLDERS, never below.
-2. Third parties stay where the architecture puts them (Eigen in backend/cpu and linalg, xtensor at the rim, JSON in io).
+2. Third parties stay where the architecture puts them (Eigen in backend/cpu and linalg, xtensor at the rim, JSON in format).
 3. A header needs, through everything it includes, only what its CMake target links (the table in cmake/Braing3nTargets.cmake).
 4. Every quoted include exists; every header has #pragma once; the umbrella headers include every host header.
 5. Nothing big, no medical images and no participant tables in the repository; no unfinished-work markers in code.
@@ -15,17 +15,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 INCLUDE = ROOT / "include"
-FOLDERS = ["base", "core", "backend", "linalg", "ops", "autograd", "nn", "models", "objective", "sample", "optim", "volume", "io", "data",
-           "probe", "eval", "report", "train", "interop"]
+FOLDERS = ["base", "core", "backend", "linalg", "format", "ops", "autograd", "nn", "models", "objective", "sample", "optim", "volume",
+           "table", "phantom", "checkpoint", "data", "probe", "eval", "report", "train", "interop"]
 # header prefix of the third party -> places that may include it
 THIRD_PARTIES = {
     "Eigen/": ["backend/cpu/", "linalg/", "interop/"],
     "unsupported/Eigen/": [],
-    "xtensor/": ["volume/", "io/", "data/", "eval/", "interop/"],
-    "xtl/": ["volume/", "io/", "data/", "eval/", "interop/"],
-    "nlohmann/": ["io/"],
-    "nifti": ["io/"],
-    "zlib.h": ["io/", "report/"],
+    "xtensor/": ["volume/", "table/", "data/", "eval/", "interop/"],
+    "xtl/": ["volume/", "table/", "data/", "eval/", "interop/"],
+    "nlohmann/": ["format/"],
+    "nifti": ["volume/nifti/"],
+    "zlib.h": ["format/", "volume/nifti/", "report/"],
     "oneapi/": ["backend/cpu/"],
     "dnnl": ["backend/cpu/"],
     "CLI/": [],
@@ -39,16 +39,16 @@ NIFTI = XTENSOR | {"nifti"}
 TARGET_GIVES = {"core": set(), "cpu": CPU, "io": IO, "xtensor": XTENSOR, "nifti": NIFTI, "braing3n": NIFTI,
                 "onednn": CPU | {"oneapi/", "dnnl"}, "cuda": CPU}
 # Host headers that no umbrella includes.
-ON_REQUEST = re.compile(r"braing3n/(backend/cpu/(onednn|eigen)|backend/cuda/|interop/|linalg/[a-z0-9_]+_body|[a-z0-9]+[.]hpp)")
+ON_REQUEST = re.compile(r"braing3n/(backend/cpu/providers/(onednn|eigen)|backend/cuda/|interop/|linalg/[a-z0-9_]+_body|[a-z0-9]+[.]hpp)")
 # Umbrella headers with their first lines. A header belongs to the first whose pattern its name matches. Several, because every header
 # costs compile time and whoever uses a trained model needs neither training nor probes.
 WRITTEN = "Written by tests/tools/check_tree.py --write-umbrella."
 UMBRELLAS = [
-    ("probe.hpp", r"probe/|linalg/", f"// Everything about probes on tables of features. {WRITTEN}\n"),
+    ("probe.hpp", r"probe/|table/|linalg/", f"// Everything about probes on tables of features. {WRITTEN}\n"),
     ("report.hpp", r"report/", f"// Pictures of volumes, charts, tables and pages. {WRITTEN}\n"),
-    ("generate.hpp", r"sample/|objective/|io/saved_dit|eval/(controllability|diversity|frechet|grouped_reader|memorisation)",
+    ("generate.hpp", r"sample/|objective/|checkpoint/saved_dit|eval/(controllability|diversity|frechet|grouped_reader|memorisation)",
      f"// Flow matching, samplers and guidance, diffusion transformers in files, measures of samples. {WRITTEN}\n"),
-    ("train.hpp", r"train/|data/|optim/|io/(training_state|convert)|eval/(downsampling|patch_pca|region_reader|tissue_volumes)",
+    ("train.hpp", r"train/|data/|phantom/|optim/|checkpoint/(training_state|convert)|eval/(downsampling|patch_pca|region_reader|tissue_volumes|token_readout)",
      f"// Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. {WRITTEN}\n"),
     ("braing3n.hpp", r"", f"""// Tensors, models, volumes and files on the CPU: what it takes to use a model. {WRITTEN}
 // On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), the Eigen and oneDNN providers, interop/, and the

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "braing3n/base/philox.hpp"
-#include "braing3n/io/nifti.hpp"
+#include "braing3n/volume/nifti/read.hpp"
 #include "tests/support/nifti_bytes.hpp"
 
 using namespace braing3n;

@@ -1,8 +1,8 @@
 #include "training_case.hpp"
 
-#include "braing3n/io/saved_dit.hpp"
-#include "braing3n/probe/embedding_file.hpp"
+#include "braing3n/checkpoint/saved_dit.hpp"
 #include "braing3n/sample/generate.hpp"
+#include "braing3n/table/embedding_file.hpp"
 #include "braing3n/train/dit_training.hpp"
 #include "braing3n/train/fit.hpp"
 #include "braing3n/train/latent_gaussian.hpp"

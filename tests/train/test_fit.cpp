@@ -1,6 +1,6 @@
 #include "training_case.hpp"
 
-#include "braing3n/io/saved_model.hpp"
+#include "braing3n/checkpoint/saved_model.hpp"
 #include "braing3n/train/fit.hpp"
 
 using namespace braing3n;
@@ -208,8 +208,7 @@ TEST_CASE("options that make no sense are refused") {
   test::check_error("schedule.lr", {"min_lr"}, [&] { with([](auto& o) { o.min_lr = 1; }); });
   Context<Cpu> ctx({.threads = 1});
   const TrainingData data = test::people();
-  test::check_error("loader.batch", {"8", "7"},
-                    [&] { VolumeStream(ctx, data, with([](auto& o) { o.batch = 8; }), 1, 0); });
+  test::check_error("loader.batch", {"8", "7"}, [&] { VolumeStream(ctx, data, 8, {}, 1, 0); });
   const TrainingOptions o =
       with([](auto& options) { options.steps = 0, options.epochs = 5, options.validate_every = 0; });
   CHECK(o.steps == 5);  // 7 scans are one step of 2 x 2

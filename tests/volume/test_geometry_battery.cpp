@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "braing3n/io/nifti.hpp"
+#include "braing3n/volume/nifti/read.hpp"
 #include "braing3n/volume/preprocess.hpp"
 #include "tests/support/nifti_bytes.hpp"
 

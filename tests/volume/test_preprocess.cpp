@@ -5,8 +5,8 @@
 #include <cstdlib>
 
 #include "braing3n/base/philox.hpp"
-#include "braing3n/io/json.hpp"
-#include "braing3n/io/nifti_write.hpp"
+#include "braing3n/format/json.hpp"
+#include "braing3n/volume/nifti/write.hpp"
 #include "braing3n/volume/preprocess.hpp"
 #include "tests/support/check.hpp"
 #include "tests/support/nifti_bytes.hpp"

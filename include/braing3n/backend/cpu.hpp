@@ -4,10 +4,10 @@
 // header once (the umbrella headers do), a .cu file braing3n/cuda.cuh.
 #pragma once
 
-#include "braing3n/backend/cpu/attention.hpp"
-#include "braing3n/backend/cpu/context.hpp"
-#include "braing3n/backend/cpu/conv.hpp"
-#include "braing3n/backend/cpu/map.hpp"
-#include "braing3n/backend/cpu/norm.hpp"
-#include "braing3n/backend/cpu/product.hpp"
-#include "braing3n/backend/cpu/reduce.hpp"
+#include "braing3n/backend/cpu/attention/attention.hpp"
+#include "braing3n/backend/cpu/context/context.hpp"
+#include "braing3n/backend/cpu/conv/conv.hpp"
+#include "braing3n/backend/cpu/gemm/product.hpp"
+#include "braing3n/backend/cpu/loops/map.hpp"
+#include "braing3n/backend/cpu/loops/reduce.hpp"
+#include "braing3n/backend/cpu/norm/norm.hpp"

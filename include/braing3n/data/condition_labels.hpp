@@ -13,7 +13,7 @@
 
 #include "braing3n/base/text.hpp"
 #include "braing3n/data/manifest.hpp"
-#include "braing3n/io/json.hpp"
+#include "braing3n/format/json.hpp"
 #include "braing3n/models/conditions.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

@@ -10,9 +10,9 @@
 #include <optional>
 #include <set>
 
-#include "braing3n/io/checksum.hpp"
-#include "braing3n/io/mapped_file.hpp"
-#include "braing3n/io/nifti_file.hpp"
+#include "braing3n/format/checksum.hpp"
+#include "braing3n/format/mapped_file.hpp"
+#include "braing3n/volume/nifti/file.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "braing3n/base/text.hpp"
-#include "braing3n/io/text.hpp"
+#include "braing3n/format/text.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

@@ -1,7 +1,7 @@
 // Cached latents: the file that `encode --latents` writes, read row by row from the mapped file.
 //
 // A safetensors file with the tensor "latents" [n, X', Y', Z', C] of any floating type, the metadata volume_ids, and in braing3n.contract
-// which model made them (model_hash) from which preprocessing (probe/embedding_file.hpp writes it). Nothing is read before it is asked for.
+// which model made them (model_hash) from which preprocessing (table/embedding_file.hpp writes it). Nothing is read before it is asked for.
 #pragma once
 
 #include <algorithm>
@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "braing3n/backend/cpu/context.hpp"
-#include "braing3n/io/json.hpp"
-#include "braing3n/io/safetensors.hpp"
+#include "braing3n/backend/cpu/context/context.hpp"
+#include "braing3n/format/json.hpp"
+#include "braing3n/format/safetensors.hpp"
 #include "braing3n/models/tokenizer.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

@@ -16,7 +16,7 @@
 #include "braing3n/base/philox.hpp"
 #include "braing3n/data/manifest.hpp"
 #include "braing3n/data/packed_cache.hpp"
-#include "braing3n/io/nifti.hpp"
+#include "braing3n/volume/nifti/read.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

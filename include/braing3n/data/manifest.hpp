@@ -17,7 +17,7 @@
 
 #include "braing3n/data/label_schema.hpp"
 #include "braing3n/data/manifest_cells.hpp"
-#include "braing3n/io/stated_missing.hpp"
+#include "braing3n/table/stated_missing.hpp"
 #include "braing3n/volume/findings.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

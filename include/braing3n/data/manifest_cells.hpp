@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "braing3n/io/column_names.hpp"
-#include "braing3n/io/csv.hpp"
+#include "braing3n/format/csv.hpp"
+#include "braing3n/table/column_names.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

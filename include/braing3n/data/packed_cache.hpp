@@ -21,9 +21,9 @@
 
 #include "braing3n/data/file_stamp.hpp"
 #include "braing3n/data/prefetch.hpp"
-#include "braing3n/io/dtype.hpp"
-#include "braing3n/io/json.hpp"
-#include "braing3n/io/safetensors.hpp"
+#include "braing3n/format/dtype.hpp"
+#include "braing3n/format/json.hpp"
+#include "braing3n/format/safetensors.hpp"
 #include "braing3n/volume/preprocess.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

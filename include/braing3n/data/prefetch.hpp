@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu/context/context.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

@@ -10,7 +10,7 @@
 #include <cmath>
 #include <vector>
 
-#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu/context/context.hpp"
 #include "braing3n/core/tensor.hpp"
 #include "braing3n/volume/volume.hpp"
 

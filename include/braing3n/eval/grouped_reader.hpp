@@ -14,9 +14,9 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/format/sha256.hpp"
 #include "braing3n/probe/estimators.hpp"
 #include "braing3n/probe/scores.hpp"
-#include "braing3n/probe/sha256.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/checkpoint/saved_model.hpp"
 #include "braing3n/data/split.hpp"
-#include "braing3n/io/saved_model.hpp"
 #include "braing3n/probe/person_key.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "braing3n/backend/cpu/memory.hpp"
+#include "braing3n/backend/cpu/context/memory.hpp"
 #include "braing3n/models/dit3d.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

@@ -13,7 +13,7 @@
 #include <span>
 #include <vector>
 
-#include "braing3n/backend/cpu/map.hpp"
+#include "braing3n/backend/cpu/loops/map.hpp"
 #include "braing3n/base/stream.hpp"
 #include "braing3n/ops/check.hpp"
 

@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "braing3n/backend/cpu/context.hpp"
-#include "braing3n/probe/feature_view.hpp"
+#include "braing3n/backend/cpu/context/context.hpp"
+#include "braing3n/table/feature_view.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

@@ -12,8 +12,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "braing3n/format/sha256.hpp"
 #include "braing3n/probe/panel.hpp"
-#include "braing3n/probe/sha256.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

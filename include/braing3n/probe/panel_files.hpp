@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "braing3n/base/text.hpp"
-#include "braing3n/io/json_text.hpp"
+#include "braing3n/format/json_text.hpp"
 #include "braing3n/probe/confound.hpp"
 #include "braing3n/probe/leakage.hpp"
 

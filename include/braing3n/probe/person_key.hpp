@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "braing3n/probe/sha256.hpp"
+#include "braing3n/format/sha256.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

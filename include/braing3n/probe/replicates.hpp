@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "braing3n/backend/cpu/simd.hpp"
+#include "braing3n/backend/cpu/loops/simd.hpp"
 #include "braing3n/base/philox.hpp"
 #include "braing3n/probe/scores.hpp"
 

@@ -14,13 +14,13 @@
 #include <string>
 #include <vector>
 
-#include "braing3n/io/json_text.hpp"
-#include "braing3n/io/safetensors.hpp"
-#include "braing3n/probe/feature_table.hpp"
+#include "braing3n/format/json_text.hpp"
+#include "braing3n/format/safetensors.hpp"
+#include "braing3n/format/sha256.hpp"
 #include "braing3n/probe/panel.hpp"
 #include "braing3n/probe/person_key.hpp"
-#include "braing3n/probe/sha256.hpp"
 #include "braing3n/probe/training_range.hpp"
+#include "braing3n/table/feature_table.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

@@ -20,8 +20,8 @@
 #include <vector>
 
 #include "braing3n/base/text.hpp"
-#include "braing3n/io/csv.hpp"
-#include "braing3n/probe/label_cells.hpp"
+#include "braing3n/format/csv.hpp"
+#include "braing3n/table/label_cells.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

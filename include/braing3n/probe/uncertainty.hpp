@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu/context/context.hpp"
 #include "braing3n/probe/label_exchange.hpp"
 #include "braing3n/probe/replicates.hpp"
 

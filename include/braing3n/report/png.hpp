@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "braing3n/io/atomic_file.hpp"
+#include "braing3n/format/atomic_file.hpp"
 #include "braing3n/report/image.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

@@ -8,10 +8,11 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/backend/cpu.hpp"
+#include "braing3n/data/latent_data.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/objective/flow_matching.hpp"
 #include "braing3n/report/image.hpp"
-#include "braing3n/train/latent_data.hpp"
 #include "braing3n/train/options.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

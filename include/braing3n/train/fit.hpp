@@ -12,7 +12,7 @@
 #include <string>
 #include <utility>
 
-#include "braing3n/io/file_lock.hpp"
+#include "braing3n/format/file_lock.hpp"
 #include "braing3n/train/trainer.hpp"
 #include "braing3n/train/training_log.hpp"
 

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "braing3n/backend/cpu.hpp"
+#include "braing3n/data/latent_data.hpp"
 #include "braing3n/linalg/ldlt.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/probe/leading_eigen.hpp"
-#include "braing3n/train/latent_data.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

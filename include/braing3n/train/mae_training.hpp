@@ -6,10 +6,11 @@
 
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/base/text.hpp"
+#include "braing3n/data/volumes.hpp"
 #include "braing3n/models/mae3d.hpp"
 #include "braing3n/report/previews.hpp"
+#include "braing3n/train/options.hpp"
 #include "braing3n/train/token_statistics.hpp"
-#include "braing3n/train/volumes.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -113,7 +114,7 @@ class MaeTask {
   MaeTask(Context<Cpu>& context, const Mae3d<Cpu, F32>& model, const TrainingData& data, const TrainingOptions& options,
           std::uint64_t seed, Index start, double visible_weight = 0)
       : context_(&context), model_(&model), data_(&data), visible_weight_(visible_weight), seed_(seed),
-        stream_(context, data, options, seed, start) {}
+        stream_(context, data, options.batch, options.augment, seed, start) {}
 
   Batch next() {
     VolumeBatch b = stream_.next();

@@ -5,26 +5,12 @@
 #include <cmath>
 #include <optional>
 
+#include "braing3n/data/augment.hpp"
 #include "braing3n/optim/adamw.hpp"
 #include "braing3n/optim/ema.hpp"
 #include "braing3n/optim/schedule.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-/// Random changes of a training volume, drawn anew each time it is seen. All off by default.
-struct AugmentOptions {
-  bool flip = false;     // left and right exchanged, in half of the cases
-  Index shift = 0;       // whole voxels, up to this many along each axis, either way
-  double intensity = 0;  // scale 1 + a and offset b with a, b uniform in [-intensity, intensity], background left alone
-
-  bool any() const { return flip || shift > 0 || intensity > 0; }
-
-  static void visit(auto& self, auto&& v) {
-    v("flip", self.flip);
-    v("shift", self.shift);
-    v("intensity", self.intensity);
-  }
-};
 
 struct TrainingOptions {
   Index steps = 0;  // optimiser steps; 0: `epochs` passes over the training scans

@@ -4,11 +4,12 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/data/volumes.hpp"
+#include "braing3n/eval/token_readout.hpp"
 #include "braing3n/models/tokenizer.hpp"
 #include "braing3n/report/previews.hpp"
-#include "braing3n/train/token_readout.hpp"
+#include "braing3n/train/options.hpp"
 #include "braing3n/train/token_statistics.hpp"
-#include "braing3n/train/volumes.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -126,7 +127,7 @@ class TokenizerTask {
   TokenizerTask(Context<Cpu>& context, const Tokenizer<Cpu, F32>& model, const TrainingData& data,
                 const TokenizerTrainingConfig& config, std::uint64_t seed, Index start)
       : context_(&context), model_(&model), data_(&data), loss_(config.loss),
-        stream_(context, data, config.training, seed, start) {}
+        stream_(context, data, config.training.batch, config.training.augment, seed, start) {}
 
   Batch next() { return stream_.next(); }
   Var<double, Cpu> loss(Pass<Cpu>& pass, const Batch& batch) const {

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "braing3n/io/training_state.hpp"
+#include "braing3n/checkpoint/training_state.hpp"
 #include "braing3n/nn/flatten.hpp"
 #include "braing3n/optim/clip.hpp"
 #include "braing3n/train/finite_loss.hpp"

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "braing3n/io/atomic_file.hpp"
-#include "braing3n/io/json.hpp"
+#include "braing3n/format/atomic_file.hpp"
+#include "braing3n/format/json.hpp"
 #include "braing3n/report/curves.hpp"
 #include "braing3n/train/trainer.hpp"
 

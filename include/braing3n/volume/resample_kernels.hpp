@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu/context/context.hpp"
 #include "braing3n/volume/orientation.hpp"
 #include "braing3n/volume/volume.hpp"
 

@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "braing3n/backend/cpu/context.hpp"
+#include "braing3n/backend/cpu/context/context.hpp"
 #include "braing3n/volume/volume.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
