@@ -117,10 +117,10 @@ TEST_CASE("latents pair with labels by name; people, not scans, are split; the t
   for (const Index i : data.scans.validation) held.insert(data.labels.scans[static_cast<std::size_t>(i)].subject_id);
   CHECK(learn.size() == 9);
   for (const std::string& person : held) CHECK(!learn.contains(person));
-  // disease takes its values from the labels, site has none and is gone, idh1 stays with the values it has.
+  // disease takes its values from the labels; no label says anything of site and idh1, so both are gone.
   std::vector<std::string> names;
   for (const ConditionField& f : config.model.conditions) names.push_back(f.name);
-  CHECK(names == std::vector<std::string>{"disease", "sex", "modality", "age", "idh1"});
+  CHECK(names == std::vector<std::string>{"disease", "sex", "modality", "age"});
   CHECK(config.model.conditions[0].values == std::vector<std::string>{"AD", "HC"});
   CHECK(config.model.channels == channels);
   CHECK(config.model.grid == grid);
