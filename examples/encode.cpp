@@ -18,6 +18,7 @@
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/scan_list.hpp"
+#include "examples/support/tell_findings.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -147,6 +148,8 @@ int encode(const Program& program, const Options& o) {
   for (Output& output : outputs) output.keep_others(listed);
   for (const NamedScan& s : scans) {
     hashes.push_back(file_hash(s.path));
+    if (o.scans.index >= 0 && !hashes.back().empty())
+      hashes.back() += concat("@", o.scans.index);  // another volume is another scan
     paths.push_back(s.path);
     const bool done = std::all_of(outputs.begin(), outputs.end(),
                                   [&](const Output& output) { return output.has(s.id, hashes.back()); });
@@ -166,7 +169,9 @@ int encode(const Program& program, const Options& o) {
     saved = std::chrono::steady_clock::now();
   };
   Progress progress("encode", static_cast<Index>(scans.size()), common.quiet, kept);
-  const VolumeSource source = scan_source(paths, encoder.contract, o.scans.strict);
+  const auto findings = std::make_shared<FindingLog>();
+  const VolumeSource source =
+      scan_source(paths, encoder.contract, {.strict = o.scans.strict, .volume = o.scans.index, .findings = findings});
   bool stopped = false;
   if (!wanted.empty()) {
     struct Stop {};
@@ -204,6 +209,7 @@ int encode(const Program& program, const Options& o) {
     }
   }
   progress.close();
+  tell_findings(*findings, log, common.quiet);
   write_all();
   for (const auto& [row, reason] : failures) {
     std::cerr << "encode: " << scans[static_cast<std::size_t>(row)].id << ": " << reason << '\n';

@@ -12,6 +12,7 @@
 #include "braing3n/report/png.hpp"
 #include "braing3n/report/previews.hpp"
 #include "braing3n/volume/nifti/write.hpp"
+#include "braing3n/volume/preprocess.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
@@ -236,7 +237,7 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
   const std::size_t planned = plan_memory(*ctx, dit.model, decoder.model, batch * sampling.guidance.most_copies());
   if (!common.quiet) std::cerr << "memory: " << planned / 1'000'000 << " MB planned\n";
   const Extent3 g = dit.model.config.grid;
-  const Grid grid = contract_grid(decoder.contract);
+  const Extent3 shape = decoder.contract.shape;
   Progress progress("generate", ((count + batch - 1) / batch) * evaluations(sampling.sampler, sampling.steps),
                     common.quiet);
   std::vector<Tensor<float, Cpu>> shown;
@@ -266,16 +267,15 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
       stop_if_interrupted();
       const Wanted& w = wanted[static_cast<std::size_t>(i)];
       const Tensor<float, Cpu> voxels =
-          decoder(latents.slice(i - begin, i - begin + 1)).reshape({grid.shape[0], grid.shape[1], grid.shape[2]});
-      Volume volume(grid);
-      std::memcpy(volume.data(), voxels.data(), voxels.bytes());
+          decoder(latents.slice(i - begin, i - begin + 1)).reshape({shape[0], shape[1], shape[2]});
+      const Volume volume = sample_volume(voxels, decoder.contract);
       SampleRecord record = common_record;
       record.file = w.name + ".nii.gz";
       record.sample = w.id;
       record.conditions = conditions_json(fields, w.row);
       NiftiWriteOptions options;
-      options.description =
-          concat("SYNTHETIC braing3n ", dit.hash, ' ', decoder.hash, " seed ", record.seed, " sample ", w.id);
+      options.description = concat(mark_of(volume.provenance), " braing3n ", dit.hash, ' ', decoder.hash, " seed ",
+                                   record.seed, " sample ", w.id);
       options.description.resize(std::min<std::size_t>(options.description.size(), 79));
       options.file = write;
       write_nifti(*ctx, folder / record.file, volume, options);

@@ -61,7 +61,8 @@ void write_scan(Context<Cpu>& ctx, const std::filesystem::path& path, Volume& im
   write.slope = static_cast<double>(most) / 32000;
   for (Index i = 0; i < image.size(); ++i)
     if (image.data()[i] > 0) image.data()[i] = std::max(image.data()[i], static_cast<float>(write.slope));
-  write.description = concat("SYNTHETIC braing3n ", version(), " phantom seed ", common.seed, " ", scan.volume_id());
+  write.description =
+      concat(mark_of(image.provenance), " braing3n ", version(), " phantom seed ", common.seed, " ", scan.volume_id());
   write.description.resize(std::min<std::size_t>(write.description.size(), 79));
   write.file.overwrite = common.force;
   write_nifti(ctx, path, image, write);

@@ -5,6 +5,7 @@
 //   preprocess --model tokenizer.safetensors --data volumes.csv --cache cohort.cache
 #include <iostream>
 #include <map>
+#include <memory>
 
 #include "braing3n/data/loader.hpp"
 #include "braing3n/format/file_lock.hpp"
@@ -19,6 +20,7 @@
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/scan_list.hpp"
+#include "examples/support/tell_findings.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -32,23 +34,6 @@ struct Options {
   ContractOptions contract;
   Index index = -1;
   bool strict = false, png = false, f32 = false, print = false;
-};
-
-/// Findings of many scans, told once each with how many scans they concern.
-struct Summary {
-  std::map<std::string, std::pair<Index, std::string>> warnings;
-  void add(const Findings& findings) {
-    for (const Finding& f : findings)
-      if (f.severity != Severity::note) {
-        auto& entry = warnings[f.id];
-        if (entry.first++ == 0) entry.second = f.sentence;
-      }
-  }
-  void print() const {
-    for (const auto& [id, entry] : warnings)
-      std::cerr << "  " << id << " in " << entry.first << (entry.first == 1 ? " scan: " : " scans, for example: ")
-                << entry.second << '\n';
-  }
 };
 
 std::filesystem::path output_of(const Options& o, const std::string& name, const char* ending) {
@@ -83,10 +68,11 @@ int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract&
                const std::vector<std::pair<std::string, std::filesystem::path>>& scans, const CommonOptions& common) {
   make_folder(o.out);
   std::size_t failed = 0;
-  Summary summary;
+  FindingLog findings;
   JsonLog log(common.json_log);
   Progress progress("preprocess", static_cast<Index>(scans.size()), common.quiet);
-  for (const auto& [name, path] : scans) {
+  for (std::size_t i = 0; i < scans.size(); ++i) {
+    const auto& [name, path] = scans[i];
     stop_if_interrupted();
     try {
       NiftiReadOptions read;
@@ -102,7 +88,7 @@ int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract&
       }();
       Findings all = scan.info.findings;
       all.append(p.findings);
-      summary.add(all);
+      findings.add(static_cast<Index>(i), path.string(), all);
       NiftiWriteOptions write;
       write.description = concat("braing3n ", version(), " model input, ", contract.normalise);
       write.file.overwrite = common.force;
@@ -124,7 +110,7 @@ int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract&
     progress.advance(1, name);
   }
   progress.close();
-  if (!common.quiet) summary.print();
+  tell_findings(findings, log, common.quiet);
   std::cout << scans.size() - failed << " of " << scans.size() << " scans written to " << o.out << '\n';
   return failed == scans.size() ? exit_not_started : failed > 0 ? exit_some_failed : exit_done;
 }
@@ -145,13 +131,17 @@ int write_cache(const Options& o, const PreprocessingContract& contract,
   const int threads =
       common.threads > 0 ? common.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   options.prefetch = {threads, 2 * threads};
+  JsonLog log(common.json_log);
+  const auto findings = std::make_shared<FindingLog>();
   Progress progress("packing", static_cast<Index>(ids.size()), common.quiet);
-  const PackedCacheReport report =
-      write_packed_cache(o.cache, ids, contract, scan_source(paths, contract, o.strict), options, [&](Index) {
+  const PackedCacheReport report = write_packed_cache(
+      o.cache, ids, contract,
+      scan_source(paths, contract, {.strict = o.strict, .volume = o.index, .findings = findings}), options, [&](Index) {
         stop_if_interrupted();
         progress.advance();
       });
   progress.close();
+  tell_findings(*findings, log, common.quiet);
   for (const std::string& failure : report.failures) std::cerr << "preprocess: " << failure << '\n';
   std::cout << ids.size() - report.failures.size() << " of " << ids.size() << " scans in " << o.cache << " ("
             << byte_text(static_cast<double>(std::filesystem::file_size(o.cache))) << ")\n";
@@ -171,8 +161,10 @@ int main(int argc, char** argv) {
   program.app.add_option("--model", o.model, "use the contract of this model: a file, or the folder of a training");
   program.app.add_option("--out", o.out, "folder for one NIfTI file per scan");
   program.app.add_option("--cache", o.cache, "one packed file for the whole cohort");
-  program.app.add_option("--index", o.index, "which volume of files with several");
-  program.app.add_flag("--strict", o.strict, "refuse scans that differ from the contract");
+  program.app.add_option("--index", o.index, "which volume of files with several, from 0")
+      ->check(CLI::NonNegativeNumber);
+  program.app.add_flag("--strict", o.strict,
+                       "refuse scans whose values or places are not what the contract expects (warnings)");
   program.app.add_flag("--png", o.png, "a picture beside each scan");
   program.app.add_flag("--f32", o.f32, "cache in float32 instead of float16");
   program.app.add_flag("--print-contract", o.print, "print the contract as JSON and stop");

@@ -24,6 +24,7 @@
 #include "examples/support/memory_plan.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/scan_list.hpp"
+#include "examples/support/tell_findings.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -68,20 +69,21 @@ Tensor<To, Cpu> converted(const Tensor<From, Cpu>& x) {
 /// What one scan gave, and how long the model took.
 struct Reconstructed {
   ReconstructionScore score;
+  Findings findings;
   double encode_seconds = 0, decode_seconds = 0;
 };
 
 template <Precision P>
 Reconstructed reconstruct_one(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, P>& tokenizer, const DecodePlan& plan,
-                              const NamedScan& scan, bool strict, const std::filesystem::path& out,
+                              const NamedScan& scan, const ScanArguments& arguments, const std::filesystem::path& out,
                               const std::filesystem::path& png, const WriteOptions& write) {
   using T = typename P::Compute;
   using Clock = std::chrono::steady_clock;
-  NiftiVolume nifti = read_nifti(ctx, scan.path);
-  nifti.info.findings.require_usable(strict, scan.path.string());
+  NiftiVolume nifti = read_nifti(ctx, scan.path, {.volume = arguments.index});
+  nifti.info.findings.require_usable(arguments.strict, scan.path.string());
   const Preprocessed p = [&] {
     try {
-      return preprocess(ctx, std::move(nifti.volume), tokenizer.contract, strict);
+      return preprocess(ctx, std::move(nifti.volume), tokenizer.contract, arguments.strict);
     } catch (const Error& e) {
       throw e.at(scan.path.string());
     }
@@ -104,10 +106,13 @@ Reconstructed reconstruct_one(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, P>& 
   r.encode_seconds = std::chrono::duration<double>(encoded - begin).count();
   r.decode_seconds = std::chrono::duration<double>(decoded - encoded).count();
   r.score = score_reconstruction(ctx, p.data, output, nonzero_mask(p.data));
+  r.findings = nifti.info.findings;
+  r.findings.append(p.findings);
   NiftiWriteOptions options;
-  options.description = concat("RECONSTRUCTION braing3n tokenizer ", tokenizer.hash);
+  const Volume back = restore(ctx, output, p.record, &p.data);
+  options.description = concat(mark_of(back.provenance), " braing3n tokenizer ", tokenizer.hash);
   options.file = write;
-  write_nifti(ctx, out, restore(ctx, output, p.record, &p.data), options);
+  write_nifti(ctx, out, back, options);
   if (!png.empty()) write_png(png, picture(ctx, p, output), write);
   return r;
 }
@@ -186,13 +191,15 @@ int reconstruct(const Program& program, const Options& o) {
 
   std::vector<ReconstructionScore> scores;
   std::vector<std::string> ids;
+  FindingLog findings;
   std::size_t failed = 0;
   bool stopped = false;
   Progress progress("reconstruct", static_cast<Index>(scans.size()), common.quiet);
   for (const NamedScan& scan : scans) {
     try {
       const std::filesystem::path out = output_of(scan), png = picture_of(scan);
-      const Reconstructed r = reconstruct_one(*ctx, tokenizer, plan.decoder, scan, o.scans.strict, out, png, write);
+      const Reconstructed r = reconstruct_one(*ctx, tokenizer, plan.decoder, scan, o.scans, out, png, write);
+      findings.add(&scan - scans.data(), scan.path.string(), r.findings);
       scores.push_back(r.score);
       ids.push_back(scan.id);
       log.event("scan", {{"id", scan.id},
@@ -212,6 +219,7 @@ int reconstruct(const Program& program, const Options& o) {
     if (stopped) break;
   }
   progress.close();
+  tell_findings(findings, log, common.quiet);
   if (!common.quiet)
     std::cerr << "memory: " << peak_resident_bytes() / 1'000'000 << " MB at the most, " << plan.peak() / 1'000'000
               << " MB planned\n";

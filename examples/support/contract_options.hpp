@@ -15,7 +15,7 @@ namespace braing3n::examples {
 /// What was given replaces the preset; what was not stays as it is there.
 struct ContractOptions {
   std::string preset = "paper";  // paper, small, or a JSON file
-  std::optional<std::string> orientation, normalise, background, centring, clip_negative, skull_stripped;
+  std::optional<std::string> orientation, normalise, background, centring, clip_negative, skull_stripped, space;
   std::vector<double> spacing;
   std::vector<Index> shape;
 
@@ -45,6 +45,10 @@ struct ContractOptions {
     app.add_option("--clip-negative", clip_negative, "negative intensities become 0")
         ->check(CLI::IsMember({"yes", "no"}))
         ->group(group);
+    app.add_option("--space", space,
+                   "the template that scans are registered to, for people (default: the preset's, none when its grid "
+                   "is changed)")
+        ->group(group);
     app.add_option("--skull-stripped", skull_stripped, "scans are expected without skull")
         ->check(CLI::IsMember({"yes", "no"}))
         ->group(group);
@@ -64,6 +68,7 @@ struct ContractOptions {
     else if (preset == "small") c = PreprocessingContract::small();
     else if (preset.ends_with(".json")) c = config_from_file<PreprocessingContract>(preset);
     else c = contract_of_model(preset);
+    const PreprocessingContract before = c;
     if (orientation) c.orientation = *orientation;
     if (normalise) c.normalise = *normalise;
     if (background) c.background = *background;
@@ -72,6 +77,11 @@ struct ContractOptions {
     if (skull_stripped) c.skull_stripped = *skull_stripped == "yes";
     for (std::size_t a = 0; a < spacing.size(); ++a) c.spacing[a] = spacing[a];
     for (std::size_t a = 0; a < shape.size(); ++a) c.shape[a] = shape[a];
+    // Scans on another grid than the preset's are not known to be registered to its template.
+    const bool same_grid = c.orientation == before.orientation && c.spacing == before.spacing &&
+                           c.shape == before.shape && c.centring == before.centring;
+    if (space) c.space = *space;
+    else if (!same_grid) c.space.clear();
     require_valid(c);
     return c;
   }
@@ -87,8 +97,8 @@ struct ContractOptions {
 
  private:
   bool changed() const {
-    return orientation || normalise || background || centring || clip_negative || skull_stripped || !spacing.empty() ||
-           !shape.empty();
+    return orientation || normalise || background || centring || clip_negative || skull_stripped || space ||
+           !spacing.empty() || !shape.empty();
   }
 };
 

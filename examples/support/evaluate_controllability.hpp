@@ -9,6 +9,7 @@
 #pragma once
 
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -22,6 +23,7 @@
 #include "examples/support/context.hpp"
 #include "examples/support/controllability_report.hpp"
 #include "examples/support/feature_contract.hpp"
+#include "examples/support/tell_findings.hpp"
 #include "examples/support/unseen_people.hpp"
 
 namespace braing3n::examples {
@@ -108,12 +110,15 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
   if (fit_rows.empty())
     fail(ErrorKind::argument, "evaluate.reader", "--reader-scans ", a.reader_scans, ": not even one person fits");
 
-  const VolumeSource source = scan_source(manifest, models.contract());
+  const auto findings = std::make_shared<FindingLog>();
+  const VolumeSource source = scan_source(manifest, models.contract(), {.findings = findings});
   ScanFailures failures;
   Progress reading("scans and round trips", static_cast<Index>(fit_rows.size() + plan.test.size()), common.quiet);
   const ScanFeatures train = models.scans(source, fit_rows, true, failures, {}, &reading),
                      test = models.scans(source, plan.test, true, failures, {}, &reading);
   reading.close();
+  JsonLog log(common.json_log);
+  tell_findings(*findings, log, common.quiet);
   for (const auto& [row, reason] : failures)
     std::cerr << "evaluate: left out " << manifest.scans[static_cast<std::size_t>(row)].volume_id << ": " << reason
               << '\n';

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -31,6 +32,7 @@
 #include "examples/support/region_truth.hpp"
 #include "examples/support/sample_arms.hpp"
 #include "examples/support/sampling_arguments.hpp"
+#include "examples/support/tell_findings.hpp"
 #include "examples/support/unseen_people.hpp"
 
 namespace braing3n::examples {
@@ -161,8 +163,9 @@ class FidelityEvaluation {
   /// Throws what reading models, tables and truth throws, and Error (argument) where nothing can be compared.
   FidelityEvaluation(Context<Cpu>& ctx, const FidelityArguments& a, bool quiet)
       : ctx_(&ctx), a_(a), arms_(ctx, a.model, a.tokenizer), fields_(arms_.conditions()),
-        sampling_(a.sampler.options()), manifest_(prepared(a)), source_(scan_source(manifest_, arms_.contract())),
-        labels_(fields_, manifest_), recipe_(arms_.recipe()) {
+        sampling_(a.sampler.options()), manifest_(prepared(a)),
+        source_(scan_source(manifest_, arms_.contract(), {.findings = findings_})), labels_(fields_, manifest_),
+        recipe_(arms_.recipe()) {
     const Split split = read_split(a.cohort.split);
     test_ = rows_of(manifest_, split, a.test);
     train_ = rows_of(manifest_, split, a.train);
@@ -181,6 +184,9 @@ class FidelityEvaluation {
                           std::ssize(halves_[0]) + std::ssize(halves_[1]),
                       quiet);
   }
+
+  /// Of the scans read so far.
+  FindingLog& findings() { return *findings_; }
 
   /// Everything into the folder. Returns an exit status.
   int run(const std::filesystem::path& out, const WriteOptions& write) {
@@ -520,6 +526,7 @@ class FidelityEvaluation {
   SamplingOptions sampling_;
   std::vector<ConditionScale> own_;
   Manifest manifest_;
+  std::shared_ptr<FindingLog> findings_ = std::make_shared<FindingLog>();
   VolumeSource source_;
   ScanConditions labels_;
   std::string recipe_, reference_recipe_ = "unknown";
@@ -553,7 +560,11 @@ inline int evaluate_fidelity(const Program& program, const FidelityArguments& a)
                    {model_path(a.model), model_path(a.tokenizer), a.cohort.data, a.cohort.split, a.truth, a.reference});
   require_other_set(a.train, a.test, "is what the model learnt, nothing in it is unseen");
   const auto ctx = make_cpu_context(common);
-  return detail::FidelityEvaluation(*ctx, a, common.quiet).run(out, {.overwrite = common.force});
+  JsonLog log(common.json_log);
+  detail::FidelityEvaluation evaluation(*ctx, a, common.quiet);
+  const int code = evaluation.run(out, {.overwrite = common.force});
+  tell_findings(evaluation.findings(), log, common.quiet);
+  return code;
 }
 
 }  // namespace braing3n::examples

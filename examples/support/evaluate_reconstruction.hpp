@@ -5,6 +5,7 @@
 #include <functional>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -28,6 +29,7 @@
 #include "examples/support/context.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/region_truth.hpp"
+#include "examples/support/tell_findings.hpp"
 #include "examples/support/unseen_people.hpp"
 
 namespace braing3n::examples {
@@ -94,7 +96,7 @@ class ReconstructionEvaluation {
   ReconstructionEvaluation(Context<Cpu>& ctx, const ReconstructionArguments& a, bool quiet)
       : ctx_(&ctx), a_(a), quiet_(quiet), tokenizer_(load_tokenizer<F32>(ctx, a.model)),
         encoder_(tokenizer_.model.config.encoder), others_(tokenizers_beside()), manifest_(a.cohort.manifest()),
-        source_(scan_source(manifest_, tokenizer_.contract)),
+        source_(scan_source(manifest_, tokenizer_.contract, {.findings = findings_})),
         patch_{encoder_.patch[0], encoder_.patch[1], encoder_.patch[2]}, pca_(patch_) {
     const Split split = read_split(a.cohort.split);
     test_ = rows_of(manifest_, split, a.test);
@@ -108,6 +110,9 @@ class ReconstructionEvaluation {
     }
     if (!a.truth.empty()) truth_.emplace(a.truth);
   }
+
+  /// Of the scans read so far.
+  FindingLog& findings() { return *findings_; }
 
   /// Everything into the folder. Returns an exit status.
   int run(const std::filesystem::path& out, const WriteOptions& write) {
@@ -361,6 +366,7 @@ class ReconstructionEvaluation {
   const Vit3dConfig& encoder_;
   std::vector<std::pair<std::string, LoadedTokenizer<Cpu, F32>>> others_;
   Manifest manifest_;
+  std::shared_ptr<FindingLog> findings_ = std::make_shared<FindingLog>();
   VolumeSource source_;
   std::vector<Index> test_, fit_;
   std::optional<RegionTruth> truth_;
@@ -388,7 +394,11 @@ inline int evaluate_reconstruction(const Program& program, const ReconstructionA
   const FileLock lock = open_results(out, common, {"scores.csv", "summary.json", "tables.txt", "montage.png"},
                                      {model_path(a.model), a.cohort.data, a.cohort.split, a.truth});
   const auto ctx = make_cpu_context(common);
-  return detail::ReconstructionEvaluation(*ctx, a, common.quiet).run(out, {.overwrite = common.force});
+  JsonLog log(common.json_log);
+  detail::ReconstructionEvaluation evaluation(*ctx, a, common.quiet);
+  const int code = evaluation.run(out, {.overwrite = common.force});
+  tell_findings(evaluation.findings(), log, common.quiet);
+  return code;
 }
 
 }  // namespace braing3n::examples

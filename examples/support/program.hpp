@@ -122,7 +122,9 @@ class Program {
     } catch (const Interrupted&) {
       return report(exit_interrupted, "interrupted");
     } catch (const Error& e) {
-      return report(exit_code(e.kind()), e.what());
+      const auto* index = app.get_option_no_throw("--index");
+      const bool can_choose = e.id() == "nifti.volumes" && index != nullptr && index->count() == 0;
+      return report(exit_code(e.kind()), e.what(), can_choose ? " (--index N chooses)" : "");
     } catch (const std::bad_alloc&) {
       return report(exit_environment, "out of memory");
     } catch (const std::exception& e) {

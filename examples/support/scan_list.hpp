@@ -30,6 +30,7 @@ struct ScanArguments {
   std::string in, data;
   ManifestOptions manifest;
   bool strict = false;
+  Index index = -1;  // which volume of files with several
 
   void add_to(CLI::App& app) {
     auto* one = app.add_option("--in", in, "one scan (.nii, .nii.gz, .hdr)");
@@ -41,7 +42,9 @@ struct ScanArguments {
                    "values of the table that stand for missing ones: -999 or age=-1, separated by commas")
         ->delimiter(',')
         ->default_str("");
-    app.add_flag("--strict", strict, "refuse scans that differ from the model's contract");
+    app.add_flag("--strict", strict,
+                 "refuse scans whose values or places are not what the model's contract expects (warnings)");
+    app.add_option("--index", index, "which volume of files with several, from 0")->check(CLI::NonNegativeNumber);
   }
 
   /// Throws Error (argument) unless exactly one of --in and --data is given.

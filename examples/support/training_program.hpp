@@ -17,6 +17,7 @@
 #include "examples/support/program.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/resident_memory.hpp"
+#include "examples/support/tell_findings.hpp"
 
 namespace braing3n::examples {
 
@@ -50,7 +51,9 @@ struct TrainingArguments {
     app.add_option("--memory", memory_mb, "MB in which preprocessed scans are kept, 0: none")
         ->check(CLI::NonNegativeNumber)
         ->group(scans);
-    app.add_flag("--strict", data.strict, "refuse scans that differ from the contract")->group(scans);
+    app.add_flag("--strict", data.strict,
+                 "refuse scans whose values or places are not what the contract expects (warnings)")
+        ->group(scans);
     const char* training = "Training (instead of the value in --config)";
     app.add_option("--steps", steps, "optimiser steps")->group(training);
     app.add_option("--batch", batch, "scans per batch")->group(training);
@@ -157,6 +160,7 @@ int run_training(const Program& program, const TrainingArguments& a, Context<Cpu
     return concat(name, ", step ", trainer.progress().step, " of ", options.steps, ", ", data.train.size(),
                   " scans, data ", data.hash, ", seed ", common.seed);
   };
+  tell_findings(*data.findings, log, common.quiet);  // of the scans read so far; others follow at validations
   FitHooks hooks;
   hooks.title = name + " loss";
   hooks.stop_at = a.stop_at;
@@ -181,11 +185,13 @@ int run_training(const Program& program, const TrainingArguments& a, Context<Cpu
     char numbers[64];
     std::snprintf(numbers, sizeof numbers, "  validation %.4f%s", loss, best ? " (best)" : "");
     validated = numbers;
+    tell_findings(*data.findings, log, common.quiet);
     log.event("validation", {{"step", step}, {"loss", loss}, {"best", best}});
     write_png(folder.preview(), task->preview(failures), {.overwrite = true, .durable = false});
   };
   const FitEnd end = fit(trainer, *task, folder, parts.identity, hooks);
   progress.close();
+  tell_findings(*data.findings, log, common.quiet);
   if (!common.quiet && planned > 0)
     std::cerr << "memory: " << peak_resident_bytes() / 1'000'000 << " MB at the most, " << planned / 1'000'000
               << " MB planned\n";

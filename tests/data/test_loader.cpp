@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <cstring>
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cmath>
@@ -226,7 +227,9 @@ TEST_CASE("scans from disk through the contract") {
   paths.push_back(folder / "gone.nii.gz");
   PreprocessingContract contract;
   contract.shape = {12, 14, 10};
-  VolumeLoader loader(ctx, scan_source(paths, contract), range(4), {.batch = 3, .shuffle = false});
+  const auto findings = std::make_shared<FindingLog>();
+  VolumeLoader loader(ctx, scan_source(paths, contract, {.findings = findings}), range(4),
+                      {.batch = 3, .shuffle = false});
   const LoadedBatch b = loader.next();
   CHECK(b.rows == std::vector<Index>{0, 1, 2});
   const Preprocessed p = preprocess(ctx, read_nifti(ctx, paths[1]).volume, contract);
@@ -234,6 +237,16 @@ TEST_CASE("scans from disk through the contract") {
   (void)loader.next();
   REQUIRE(loader.failures().size() == 1);
   CHECK(loader.failures().at(3).find("gone.nii.gz") != std::string::npos);
+  // What preprocess() finds in a scan is found on this way too, once per scan however often it is read.
+  REQUIRE(!p.findings.empty());
+  for (const Finding& f : p.findings) {
+    const std::vector<FindingKind> kinds = findings->kinds();
+    const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const FindingKind& k) { return k.id == f.id; });
+    REQUIRE(kind != kinds.end());
+    CHECK(kind->count == 3);
+    CHECK(kind->scans == 3);
+    CHECK(kind->first == paths[0].string());
+  }
 }
 
 TEST_CASE("packed cache: knows when the file of a scan has changed") {

@@ -185,10 +185,10 @@ write_table("clinic.csv", ["SUB_ID", "Person", *HEADER[2:]], mixed_labels)
 write_table("fs.csv", ["lh.aparc.thickness", *NAMES[:5], "Age", "scan_date", "eTIV"], [[ids[i], *map(repr, f[:5]), labels[i][3], "2020-05-12", i] for i, f in enumerate(features)])
 write_table("fs2.csv", ["", *NAMES[5:], "eTIV"], [[ids[i], *map(repr, features[i][5:]), i] for i in shuffled])
 run(0, ['"Age" (a label)', '"scan_date" (it describes', "13 columns are taken as features"], "--features", "fs.csv+fs2.csv", "--labels", "clinic.csv", "--tasks", "sex,age",
-    "--out", "fs", "--save", "fs.probe", *QUICK)
+    "--out", "fs", "--save", "fs.safetensors", *QUICK)
 if not (task("fs", "sex")["auc"]["mean"] > 0.97 and 0.6 < task("fs", "age")["r2"]["mean"] < 0.999):
     fail("files side by side, paired by identifiers of other names")
-run(0, "160 rows", "--apply", "fs.probe", "--features", "fs.csv+fs2.csv", "--labels", "clinic.csv", "--out", "fs_applied.csv")
+run(0, "160 rows", "--apply", "fs.safetensors", "--features", "fs.csv+fs2.csv", "--labels", "clinic.csv", "--out", "fs_applied.csv")
 if sum(r["sex"] == l[2] for r, l in zip(rows_of("fs_applied.csv"), labels)) < 150:
     fail("a probe of files side by side does not apply to them")
 run(0, "sex", "--features", "fs.csv", "--labels", "clinic.csv", "--id-column", "lh.aparc.thickness=SUB_ID", "--tasks", "sex", "--out", "pair_of_columns", *QUICK)
@@ -198,12 +198,12 @@ run(2, ["without prefix", "--pair-by-order"], "--features", "fs.csv", "--labels"
 
 # Differences of ones around 1e8 are read, and by a saved probe too.
 write_table("far.csv", ["volume_id", *NAMES], [[ids[i], *(f"{1e8 + v:.4f}" for v in row)] for i, row in enumerate(features)])
-run(0, "sex", "--features", "far.csv", "--labels", "labels.csv", "--tasks", "sex,age", "--out", "far", "--save", "far.probe", *QUICK)
+run(0, "sex", "--features", "far.csv", "--labels", "labels.csv", "--tasks", "sex,age", "--out", "far", "--save", "far.safetensors", *QUICK)
 if not (task("far", "sex")["auc"]["mean"] > 0.97 and task("far", "age")["r2"]["mean"] > 0.7):
     fail("features of large offset lose their differences")
 write_table("far_few.csv", ["volume_id", *NAMES], [[ids[i], *(f"{1e8 + v:.4f}" for v in features[i])] for i in range(40)])
 for name, count in (("far.csv", 160), ("far_few.csv", 40)):
-    run(0, f"{count} rows", "--apply", "far.probe", "--features", name, "--out", "of_" + name)
+    run(0, f"{count} rows", "--apply", "far.safetensors", "--features", name, "--out", "of_" + name)
 for a, b in zip(rows_of("of_far.csv"), rows_of("of_far_few.csv")):
     if a["sex"] != b["sex"] or abs(float(a["age"]) - float(b["age"])) > 1e-3:
         fail(f"what a probe says of {a['id']} depends on the other rows: {a} {b}")

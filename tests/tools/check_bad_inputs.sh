@@ -54,7 +54,7 @@ dims_zero.nii	dimension 2 is 0, expected at least 1
 dims_negative.nii	dimension 2 is -24, expected at least 1
 magic.nii	the magic is "nix
 datatype.nii	the element type 9999 is not one of NIfTI's
-several.nii	the file holds 3 volumes (20 x 24 x 20 x 3); choose one, 0 to 2 (--index)
+several.nii	the file holds 3 volumes (20 x 24 x 20 x 3); one of them must be chosen, 0 to 2 (--index N chooses)
 empty.nii	the file is empty
 absent.nii	absent.nii
 text.nii	not a NIfTI file
@@ -96,14 +96,20 @@ while IFS=$'\t' read -r file text; do
   [[ ! -e c.cache ]]
 done <<'LIST'
 duplicate.csv	line 3: volume_id "a" was used in line 2 already
-age.csv	line 2: age is "seventy", expected a number
-range.csv	line 2: age is 700, expected 0 to 120
-sex.csv	line 2: sex is "x"; known: F, M
-idh1.csv	line 2: idh1 is "maybe"; known: wildtype, mutant
 ragged.csv	line 3
 noid.csv	line 2: no subject_id
 escape.csv	cannot be an id
 empty.csv	empty.csv
+LIST
+# A label that cannot be used does not stop a cohort: it is named, and missing; refused with --strict.
+while IFS=$'\t' read -r file text; do
+  expect 0 "$text" "$bin/inspect" --threads 1 "$file"
+  expect 2 "$text" "$bin/inspect" --threads 1 --strict "$file"
+done <<'LIST'
+age.csv	line 2: column "age": expected a number, got "seventy"
+range.csv	line 2: column "age": expected 0 to 130, got 700
+sex.csv	line 2: column "sex": expected one of F, M, got "x"
+idh1.csv	line 2: column "idh1": expected one of wildtype, mutant, got "maybe"
 LIST
 expect 2 'no column "subject_id"; did you mean "subjct_id"' "$bin/preprocess" "${small[@]}" --data column.csv --cache c.cache
 expect 2 'no column "path"; for a table without paths give --pattern' "$bin/preprocess" "${small[@]}" --data nopath.csv --cache c.cache

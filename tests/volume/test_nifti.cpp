@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <csignal>
+#include <cstring>
 
 #include "braing3n/base/philox.hpp"
 #include "braing3n/volume/nifti/write.hpp"
@@ -172,6 +173,13 @@ TEST_CASE("several volumes, two dimensions, trailing axes of length one") {
     const std::string bytes = f.header() + some_voxels(f);
     write_bytes(path, compressed ? gzip(bytes) : bytes);
     CHECK(refusal(path) == "nifti.volumes");
+    try {
+      (void)read_nifti(ctx, path);
+    } catch (const Error& e) {
+      CHECK(std::string(e.what()).find("holds 3 volumes (4 x 5 x 6 x 1 x 3); one of them must be chosen, 0 to 2") !=
+            std::string::npos);
+      CHECK(std::string(e.what()).find("--") == std::string::npos);  // a library has no options
+    }
     CHECK(refusal(path, {.volume = 3}) == "nifti.volumes");
     for (Index t = 0; t < 3; ++t)
       CHECK(read_nifti(ctx, path, {.volume = t}).volume.values(3, 2, 5) == static_cast<float>(stored(4, 3, 2, 5, t)));
@@ -526,4 +534,42 @@ TEST_CASE("a full disk leaves nothing behind") {
   ::setrlimit(RLIMIT_FSIZE, &saved);
   CHECK(kind == ErrorKind::environment);
   CHECK(std::filesystem::is_empty(folder.path));
+}
+
+TEST_CASE("volumes that are no scans are marked in their file, whoever writes it and whatever is said about them") {
+  Context<Cpu> ctx({.threads = 1});
+  const ScratchFolder folder;
+  for (const Provenance provenance : {Provenance::scan, Provenance::reconstruction, Provenance::synthetic})
+    for (const std::string& description : {std::string(), std::string("of my study"), std::string(79, 'x')}) {
+      Volume v(Grid{{4, 5, 6}, scaling({2, 2, 2})}, provenance);
+      std::fill(v.data(), v.data() + v.size(), 1.0f);
+      write_nifti(ctx, folder / "v.nii", v, {.description = description, .file = {.overwrite = true}});
+      const NiftiVolume back = read_nifti(ctx, folder / "v.nii");
+      CHECK(back.volume.provenance == provenance);
+      CHECK(back.info.header.mark == mark_of(provenance));
+      // Read and written again, it keeps its mark.
+      write_nifti(ctx, folder / "again.nii", back.volume, [&] {
+        NiftiWriteOptions o = like_input(back.info);
+        o.file.overwrite = true;
+        return o;
+      }());
+      CHECK(read_nifti_info(folder / "again.nii").header.mark == mark_of(provenance));
+    }
+}
+
+TEST_CASE("sform and qform less than 0.01 mm apart are rounding") {
+  Context<Cpu> ctx({.threads = 1});
+  const ScratchFolder folder;
+  Volume v(Grid{{40, 50, 60}, scaling({2, 2, 2})});
+  std::fill(v.data(), v.data() + v.size(), 1.0f);
+  write_nifti(ctx, folder / "v.nii", v);
+  for (const float apart : {0.0f, 0.002f, 0.009f, 0.011f, 0.5f}) {
+    CAPTURE(apart);
+    std::string bytes = read_bytes(folder / "v.nii");
+    std::memcpy(bytes.data() + 268, &apart, sizeof apart);  // qoffset_x
+    write_bytes(folder / "moved.nii", bytes);
+    const NiftiInfo info = read_nifti_info(folder / "moved.nii");
+    CHECK(info.forms_differ_mm == doctest::Approx(static_cast<double>(apart)));
+    CHECK(info.findings.has("nifti.forms") == (apart > 0.01f));
+  }
 }

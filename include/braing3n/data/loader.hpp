@@ -16,6 +16,7 @@
 #include "braing3n/base/philox.hpp"
 #include "braing3n/data/manifest.hpp"
 #include "braing3n/data/packed_cache.hpp"
+#include "braing3n/volume/finding_log.hpp"
 #include "braing3n/volume/nifti/read.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -23,25 +24,38 @@ namespace braing3n::inline BRAING3N_ABI {
 /// Gives volume `row` as (X, Y, Z). Called from several threads at once, each with its own context.
 using VolumeSource = std::function<Tensor<float, Cpu>(Context<Cpu>&, Index row)>;
 
-/// Reads and preprocesses the scans at `paths`. `strict` refuses whatever differs from the contract.
+struct ScanSourceOptions {
+  bool strict = false;                     // refuses scans with warnings
+  Index volume = -1;                       // which volume of files with several; -1: every file must have one
+  std::shared_ptr<FindingLog> findings{};  // takes what is found in each usable scan; may be empty
+};
+
+/// Reads and preprocesses the scans at `paths`.
 inline VolumeSource scan_source(std::vector<std::filesystem::path> paths, const PreprocessingContract& contract,
-                                bool strict = false) {
-  return [paths = std::move(paths), contract, strict](Context<Cpu>& ctx, Index row) {
+                                ScanSourceOptions options = {}) {
+  return [paths = std::move(paths), contract, options = std::move(options)](Context<Cpu>& ctx, Index row) {
     const std::filesystem::path& path = paths.at(static_cast<std::size_t>(row));
     try {
-      NiftiVolume scan = read_nifti(ctx, path);
-      scan.info.findings.require_usable(strict, path.string());
-      return preprocess(ctx, std::move(scan.volume), contract, strict).data;
+      NiftiVolume scan = read_nifti(ctx, path, {.volume = options.volume});
+      scan.info.findings.require_usable(options.strict, path.string());
+      Preprocessed p = preprocess(ctx, std::move(scan.volume), contract, options.strict);
+      if (options.findings != nullptr) {
+        Findings all = std::move(scan.info.findings);
+        all.append(p.findings);
+        options.findings->add(row, path.string(), all);
+      }
+      return std::move(p.data);
     } catch (const Error& e) {
       throw e.at(path.string());
     }
   };
 }
 
-inline VolumeSource scan_source(const Manifest& manifest, const PreprocessingContract& contract, bool strict = false) {
+inline VolumeSource scan_source(const Manifest& manifest, const PreprocessingContract& contract,
+                                ScanSourceOptions options = {}) {
   std::vector<std::filesystem::path> paths;
   for (const ScanRow& scan : manifest.scans) paths.push_back(scan.path);
-  return scan_source(std::move(paths), contract, strict);
+  return scan_source(std::move(paths), contract, std::move(options));
 }
 
 /// Rows of a packed cache; the cache stays open as long as the source.

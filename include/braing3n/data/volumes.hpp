@@ -67,6 +67,7 @@ struct TrainingData {
   std::string hash;   // of the scans' ids, their people and sets
   std::string files;  // of the sizes of the scans' files, empty where one is not there
   std::vector<std::string> warnings;
+  std::shared_ptr<FindingLog> findings = std::make_shared<FindingLog>();  // of the scans read so far; a cache has none
 };
 
 /// A hash of ids and file sizes: another one shows that scans were made again (the times of files do not count, copies have others).
@@ -134,7 +135,7 @@ inline TrainingData open_training_data(const TrainingDataOptions& o, const Prepr
   d.hash = crc.hex();
   d.files = hash_of_sizes(m);
   if (o.cache.empty()) {
-    d.source = scan_source(m, contract, o.strict);
+    d.source = scan_source(m, contract, {.strict = o.strict, .findings = d.findings});
   } else {
     auto cache = std::make_shared<const PackedCache>(o.cache);
     if (!(cache->contract() == contract))

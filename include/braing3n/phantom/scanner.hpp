@@ -76,7 +76,7 @@ inline Volume render_image(Context<Cpu>& ctx, const PhantomPerson& person, const
                            const PhantomImageOptions& options = {}) {
   const Extent3& n = tissues.grid.shape;
   const Index plane = n[1] * n[2];
-  Volume image(tissues.grid);
+  Volume image(tissues.grid, Provenance::synthetic);
   float* out = image.data();
   std::vector<float> head(static_cast<std::size_t>(image.size()), 0.0f);
   const auto signal = tissue_signals(options.modality, person, state_at(person, tissues.age).age);

@@ -10,8 +10,8 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 enum class Severity {
-  note,     // worth knowing; changes nothing
-  warning,  // the input differs from what is expected; refused under --strict
+  note,     // worth knowing; handled without loss, never refused
+  warning,  // values or places are not what is expected; refused under `strict`
   error,    // no meaningful result is possible; refused always
 };
 

@@ -79,7 +79,7 @@ inline Findings check_against(const Volume& scan, const VolumeStatistics& s, con
   const Orientation here = orientation_of(scan.affine);
   const Vec3 mm = spacing(scan.affine);
   if (to_string(here) != contract.orientation)
-    f.add(Severity::warning, "volume.orientation", "orientation ", to_string(here), ", the model wants ",
+    f.add(Severity::note, "volume.orientation", "orientation ", to_string(here), ", the model wants ",
           contract.orientation, "; axes are reordered, no value changes");
   Vec3 along{};
   bool other_spacing = !model.parallel, coarse = false;
@@ -91,7 +91,7 @@ inline Findings check_against(const Volume& scan, const VolumeStatistics& s, con
     coarse = coarse || map.scale < 0.49;
   }
   if (other_spacing)
-    f.add(Severity::warning, "volume.spacing", "spacing ", describe(along), " mm, the model wants ",
+    f.add(Severity::note, "volume.spacing", "spacing ", describe(along), " mm, the model wants ",
           describe(Vec3(contract.spacing)), "; values are interpolated");
   if (coarse)
     f.add(Severity::warning, "volume.thick_slices", "slices of ",

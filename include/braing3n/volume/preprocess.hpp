@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "braing3n/core/tensor.hpp"
+#include "braing3n/volume/background.hpp"
 #include "braing3n/volume/input_checks.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -22,6 +23,8 @@ struct PreprocessingRecord {
   Grid input;  // the scan's own grid
   Grid model;  // the model's voxels in the same world
   IntensityScale intensity;
+  BackgroundMask background;                 // the scan's voxels that were exactly 0 (NaN and clipped ones too)
+  Provenance provenance = Provenance::scan;  // of the input
 };
 
 struct Preprocessed {
@@ -95,6 +98,8 @@ inline Preprocessed preprocess(Context<Cpu>& ctx, Volume scan, const Preprocessi
   const Extent3 shape = contract.shape;
   p.record.input = scan.grid();
   p.record.model = model.grid;
+  p.record.background = BackgroundMask(ctx, scan);
+  p.record.provenance = scan.provenance;
   p.data = Tensor<float, Cpu>(ctx, {shape[0], shape[1], shape[2]});
   if (model.parallel) {
     resample_axes(ctx, scan.data(), n, model.maps, shape, Interpolation::linear, p.data.data());
@@ -112,14 +117,27 @@ inline Volume as_volume(const Tensor<float, Cpu>& data, const PreprocessingRecor
   if (data.size() != voxel_count(record.model.shape))
     fail(ErrorKind::shape, "restore.shape", "restore: data ", data.shape(), " does not fit the model's grid of ",
          describe(record.model.shape));
-  Volume v(record.model);
+  Volume v(record.model, record.provenance);
   std::memcpy(v.data(), data.data(), data.bytes());
   return v;
 }
 
+/// What a decoder made of a sample's latents, (X, Y, Z) or (1, X, Y, Z, 1), as a volume around the origin, marked as synthetic. Throws
+/// Error (shape) when it does not fit the contract.
+inline Volume sample_volume(const Tensor<float, Cpu>& voxels, const PreprocessingContract& contract) {
+  Volume v(contract_grid(contract), Provenance::synthetic);
+  if (voxels.size() != v.size())
+    fail(ErrorKind::shape, "sample.shape", "sample: ", voxels.shape(), " does not fit the contract's ",
+         describe(v.shape()));
+  std::memcpy(v.data(), voxels.data(), voxels.bytes());
+  return v;
+}
+
 /// The way back: a model's volume (X, Y, Z) in the scan's own intensities and on the scan's own voxels (or on `grid`). Voxels
-/// outside the model's field of view are 0. With the model's input as `mask`, voxels that were background there become
-/// background here: a network's output is never exactly 0.
+/// outside the model's field of view are 0, and so is every voxel that was exactly 0 in the scan: at the edge of the brain, voxels of
+/// the model reach over several of the scan. (On another grid: every voxel whose nearest voxel of the scan was 0.) With the model's
+/// input as `mask`, voxels that were background there become background here: a network's output is never exactly 0. The result is a
+/// reconstruction, or synthetic if the scan was.
 inline Volume restore(Context<Cpu>& ctx, const Tensor<float, Cpu>& data, const PreprocessingRecord& record,
                       const Tensor<float, Cpu>* mask = nullptr, Interpolation how = Interpolation::linear,
                       const Grid* grid = nullptr) {
@@ -133,7 +151,10 @@ inline Volume restore(Context<Cpu>& ctx, const Tensor<float, Cpu>& data, const P
     float* x = v.data();
     for (Index i = begin; i < end; ++i) x[i] = background != nullptr && background[i] == 0.0f ? 0.0f : x[i] * d + m;
   });
-  return resample(ctx, v, grid != nullptr ? *grid : record.input, how);
+  Volume result = resample(ctx, v, grid != nullptr ? *grid : record.input, how);
+  record.background.impose(ctx, result, record.input);
+  if (result.provenance == Provenance::scan) result.provenance = Provenance::reconstruction;
+  return result;
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

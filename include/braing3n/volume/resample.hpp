@@ -89,7 +89,7 @@ inline Volume resample(Context<Cpu>& ctx, const Volume& volume, const Grid& grid
          " voxels");
   if (singular(grid.affine))
     fail(ErrorKind::format, "affine.singular", "resample: the axes of the new grid do not span space");
-  Volume result(grid);
+  Volume result(grid, volume.provenance);
   AxisMaps maps;
   if (axis_maps(volume.grid(), grid, maps)) {
     resample_axes(ctx, volume.data(), volume.shape(), maps, grid.shape, how, result.data());
@@ -144,7 +144,7 @@ inline Volume reorient(Context<Cpu>& ctx, const Volume& volume, const Orientatio
     maps[a] = {order.from[a], order.flip[a], 1.0, 0.0};
   }
   grid.affine = reordered(volume.affine, shape, order);
-  Volume result(grid);
+  Volume result(grid, volume.provenance);
   resample_axes(ctx, volume.data(), shape, maps, grid.shape, Interpolation::nearest, result.data());
   return result;
 }
@@ -156,7 +156,7 @@ inline Volume crop_or_pad(Context<Cpu>& ctx, const Volume& volume, const Extent3
   AxisMaps maps;
   for (std::size_t a = 0; a < 3; ++a) maps[a] = {static_cast<int>(a), false, 1.0, static_cast<double>(begin[a])};
   if (voxel_count(shape) <= 0) fail(ErrorKind::shape, "crop.empty", "crop: to ", describe(shape), " voxels");
-  Volume result(grid);
+  Volume result(grid, volume.provenance);
   resample_axes(ctx, volume.data(), volume.shape(), maps, shape, Interpolation::nearest, result.data());
   return result;
 }

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <string>
+#include <string_view>
 
 #include "braing3n/base/shape.hpp"
 #include "braing3n/base/text.hpp"
@@ -27,16 +28,44 @@ struct Grid {
   friend bool operator==(const Grid&, const Grid&) = default;
 };
 
+/// Where values come from. It goes with a volume through every operation and into the file that is written of it.
+enum class Provenance {
+  scan,            // a scanner, or not known
+  reconstruction,  // a scan that went through a model and back
+  synthetic,       // nobody's scan: a sample of a model, or a phantom
+};
+
+/// The word that marks files: "RECONSTRUCTION", "SYNTHETIC"; none for scans.
+constexpr std::string_view mark_of(Provenance provenance) {
+  switch (provenance) {
+    case Provenance::scan:
+      return "";
+    case Provenance::reconstruction:
+      return "RECONSTRUCTION";
+    case Provenance::synthetic:
+      return "SYNTHETIC";
+  }
+  return "";
+}
+constexpr Provenance provenance_of_mark(std::string_view mark) {
+  for (const Provenance p : {Provenance::reconstruction, Provenance::synthetic})
+    if (mark == mark_of(p)) return p;
+  return Provenance::scan;
+}
+
 /// Values (X, Y, Z): axis 0 is the first voxel axis of the file, and the last axis lies next to each other in memory
 /// (row-major, although a NIfTI file stores the first axis next to each other). values(i, j, k) is nibabel's array[i, j, k].
 struct Volume {
   xt::xtensor<float, 3> values;
   Affine affine;  // voxel index -> mm
+  Provenance provenance = Provenance::scan;
 
   Volume() = default;
   /// Uninitialised values.
-  explicit Volume(const Grid& grid) : values(uninitialised(grid.shape)), affine(grid.affine) {}
-  Volume(xt::xtensor<float, 3> v, const Affine& a) : values(std::move(v)), affine(a) {}
+  explicit Volume(const Grid& grid, Provenance from = Provenance::scan)
+      : values(uninitialised(grid.shape)), affine(grid.affine), provenance(from) {}
+  Volume(xt::xtensor<float, 3> v, const Affine& a, Provenance from = Provenance::scan)
+      : values(std::move(v)), affine(a), provenance(from) {}
 
   Extent3 shape() const {
     return {static_cast<Index>(values.shape()[0]), static_cast<Index>(values.shape()[1]),

@@ -13,6 +13,9 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
+/// mm: sform and qform that lie closer together everywhere in the scan say the same; float32 entries do not hold more.
+constexpr double forms_rounding_mm = 0.01;
+
 /// What is known about a file besides the values of its voxels.
 struct NiftiInfo {
   NiftiHeader header;
@@ -67,7 +70,7 @@ inline void choose_affine(NiftiInfo& info) {
     info.affine_source = "sform";
     if (h.qform_code > 0 && h.srow.finite()) {
       info.forms_differ_mm = corner_distance(h.srow, qform, h.shape());
-      if (info.forms_differ_mm > 1e-3)
+      if (info.forms_differ_mm >= forms_rounding_mm)
         info.findings.add(Severity::warning, "nifti.forms", "sform and qform place a corner of the scan ",
                           info.forms_differ_mm, " mm apart; the sform counts");
     }

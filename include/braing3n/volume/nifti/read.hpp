@@ -44,13 +44,14 @@ inline NiftiVolume read_nifti(Context<Cpu>& ctx, const std::filesystem::path& pa
     const Index volumes = h.volumes();
     if (options.volume < 0 && volumes > 1)
       fail(ErrorKind::argument, "nifti.volumes", "the file holds ", volumes, " volumes (", h.describe_dims(),
-           "); choose one, 0 to ", volumes - 1, " (--index)");
+           "); one of them must be chosen, 0 to ", volumes - 1);
     const Index chosen = std::max<Index>(0, options.volume);
     if (chosen >= volumes)
       fail(ErrorKind::argument, "nifti.volumes", "volume ", chosen, " was asked for, the file holds ", volumes);
     detail::require_honest(f, chosen, options);
 
     Volume volume(Grid{h.shape(), f.info.affine});
+    volume.provenance = provenance_of_mark(h.mark);
     const Index depth = h.shape()[2];
     const std::uint64_t slice = h.volume_bytes() / static_cast<std::uint64_t>(depth);
     const std::uint64_t begin = h.voxel_offset + h.volume_bytes() * static_cast<std::uint64_t>(chosen);

@@ -21,7 +21,7 @@ struct NiftiWriteOptions {
   NiftiType type = NiftiType::float32;
   double slope = 1, intercept = 0;
   int form_code = 1;          // what the world is: 1 the scanner, 2 another scan, 3 Talairach, 4 MNI 152
-  std::string description{};  // at most 79 bytes ("SYNTHETIC braing3n ..."); never text from an input
+  std::string description{};  // at most 79 bytes, never text from an input; the mark of the volume is put before it
   int version = 0;            // 1 or 2; 0: NIfTI-1 unless an axis is longer than 32767
   int compression = 1;        // zlib level of .nii.gz
   WriteOptions file{};        // overwrite and so on
@@ -194,6 +194,15 @@ inline void take_slices(Context<Cpu>& ctx, const float* v, const Extent3& n, con
   }
 }
 
+/// What a file says about itself begins with the volume's mark, whoever writes it: "SYNTHETIC braing3n 0.1.0". Cut to what NIfTI holds.
+inline std::string marked_description(Provenance provenance, const std::string& description) {
+  const std::string mark(mark_of(provenance));
+  if (mark.empty() || description.starts_with(mark)) return description;
+  std::string text = mark + " " + (description.empty() ? concat("braing3n ", version()) : description);
+  text.resize(std::min<std::size_t>(text.size(), 79));
+  return text;
+}
+
 }  // namespace detail
 
 /// The options that store a volume as the file it came from did.
@@ -208,7 +217,7 @@ inline NiftiWriteOptions like_input(const NiftiInfo& info) {
   return o;
 }
 
-/// Throws Error: argument (name, description, type), file (exists, not writable), environment (full disk). Nothing is left
+/// A volume that is no scan is marked as such (`Volume::provenance`). Throws Error: argument (name, description, type), file (exists, not writable), environment (full disk). Nothing is left
 /// under the name unless all of it is there.
 inline void write_nifti(Context<Cpu>& ctx, const std::filesystem::path& path, const Volume& volume,
                         const NiftiWriteOptions& options = {}) {
@@ -241,7 +250,9 @@ inline void write_nifti(Context<Cpu>& ctx, const std::filesystem::path& path, co
 
     AtomicFile file(path, options.file);
     detail::NiftiSink sink(file, compress, options.compression);
-    sink.write(detail::nifti_header_of(volume.grid(), *type, options));
+    NiftiWriteOptions marked = options;
+    marked.description = detail::marked_description(volume.provenance, options.description);
+    sink.write(detail::nifti_header_of(volume.grid(), *type, marked));
     const std::size_t slice = static_cast<std::size_t>(n[0] * n[1]) * static_cast<std::size_t>(type->bytes);
     const Index at_once = std::min<Index>(16, n[2]);
     std::vector<std::byte> raw(slice * static_cast<std::size_t>(at_once));
