@@ -209,7 +209,7 @@ void guard_files(const Settings& s, const CommonOptions& common, std::initialize
 
 int fit(const Settings& s, const CommonOptions& common) {
   const std::filesystem::path out(s.out);
-  if (!s.save.empty()) require_ending(s.save, {".safetensors", ""});
+  if (!s.save.empty()) require_ending(s.save, {".safetensors", ".probe", ""});
   if (!s.folds_to.empty()) require_ending(s.folds_to, {".csv", ".tsv", ""});
   guard_files(
       s, common,
