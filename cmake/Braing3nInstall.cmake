@@ -12,6 +12,11 @@ if(TARGET braing3n_compiled)
   install(EXPORT braing3nCompiledTargets NAMESPACE braing3n:: DESTINATION "${package_dir}")
 endif()
 
+# The program for the shell; it takes no part in the package that find_package reads.
+if(TARGET braing3n_program)
+  install(TARGETS braing3n_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+endif()
+
 configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/braing3nConfig.cmake.in" "${PROJECT_BINARY_DIR}/braing3nConfig.cmake"
   INSTALL_DESTINATION "${package_dir}" NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/braing3nConfigVersion.cmake" COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)

@@ -1,4 +1,4 @@
-// Sibling programs one after the other, each with the command that a person would type.
+// Commands of this program one after the other, each with the command that a person would type.
 #pragma once
 
 #include <fcntl.h>
@@ -36,25 +36,26 @@ struct StepTime {
   double seconds;
 };
 
-/// Runs sibling programs one after the other and remembers what they were and how long they took.
+/// Runs commands of this program one after the other and remembers what they were and how long they took.
 class Pipeline {
  public:
   Pipeline(const Program& program, const std::filesystem::path& log)
       : common_(program.common), log_(common_.json_log), output_(log) {
-    folder_ = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+    program_ = std::filesystem::read_symlink("/proc/self/exe").string();
   }
 
-  /// command: the program's name, then its arguments; --threads, --seed, --provider and --quiet are handed on. Throws Error (state,
+  /// command: its name, then its arguments; --threads, --seed, --provider and --quiet are handed on. Throws Error (state,
   /// environment) when it does not end well, Interrupted after Ctrl-C.
   void operator()(const std::string& title, std::vector<std::string> command) {
     stop_if_interrupted();
-    const std::string shown = joined(command, " ", [](const std::string& word) {
-      const bool plain = !word.empty() && word.find_first_of(" '\"{}()*?$&;|<>\\") == std::string::npos;
-      return plain ? word : "'" + word + "'";
-    });
+    const std::string shown = "braing3n " + joined(command, " ", [](const std::string& word) {
+                                const bool plain =
+                                    !word.empty() && word.find_first_of(" '\"{}()*?$&;|<>\\") == std::string::npos;
+                                return plain ? word : "'" + word + "'";
+                              });
     if (!common_.quiet) std::cerr << "\n" << title << "\n$ " << shown << "\n";
     const std::string name = command[0];
-    command[0] = (folder_ / name).string();
+    command.insert(command.begin(), program_);
     command.insert(command.end(), {"--threads", std::to_string(common_.threads)});
     const bool seeded = std::find(command.begin(), command.end(), "--seed") != command.end();
     if (!seeded && name != "encode" && name != "reconstruct" && name != "evaluate")
@@ -74,8 +75,8 @@ class Pipeline {
     const int error = ::posix_spawn(&child, command[0].c_str(), &actions, nullptr, arguments.data(), environ);
     ::posix_spawn_file_actions_destroy(&actions);
     if (error != 0)
-      throw Error(ErrorKind::environment, "pipeline.program",
-                  concat("cannot run it: ", std::strerror(error), "; build the other programs too"), command[0]);
+      throw Error(ErrorKind::environment, "pipeline.program", concat("cannot run it: ", std::strerror(error)),
+                  program_);
     int status = 0;
     while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
       if (interrupted()) ::kill(child, SIGINT);  // it saves and ends
@@ -94,7 +95,8 @@ class Pipeline {
  private:
   CommonOptions common_;
   JsonLog log_;
-  std::filesystem::path folder_, output_;
+  std::string program_;
+  std::filesystem::path output_;
   std::vector<StepTime> times_;
 };
 

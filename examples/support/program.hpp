@@ -1,4 +1,4 @@
-// What every program shares: the common options, exit codes, Ctrl-C.
+// What every command shares: the common options, exit codes, Ctrl-C.
 //
 // Exit codes: 0 all done; 1 at least one of several cases failed; 2 nothing could start (usage, unreadable input, a refusal);
 // 3 environment (disk full, out of memory, a loss that is not finite); 130 stopped by Ctrl-C after saving.
@@ -16,6 +16,7 @@
 #include <string>
 
 #include "braing3n/base/error.hpp"
+#include "examples/support/completion.hpp"
 
 namespace braing3n::examples {
 
@@ -67,7 +68,7 @@ struct CommonOptions {
   std::string json_log;
 };
 
-/// A program: its options, then its work.
+/// A command: its options, then its work.
 ///
 ///   Program program("encode", "Turns volumes into features.");
 ///   program.app.add_option("--model", model)->required();
@@ -78,8 +79,10 @@ class Program {
   CommonOptions common;
 
   Program(const std::string& name, const std::string& description)
-      : app(description + "\nResearch use only: not a medical device, not for diagnosis or treatment.", name) {
-    app.set_version_flag("--version", name + " (braing3n) " + version());
+      : app(description + "\nResearch use only: not a medical device, not for diagnosis or treatment.",
+            "braing3n " + name),
+        name_(name) {
+    app.set_version_flag("--version", std::string("braing3n ") + version());
     app.option_defaults()->always_capture_default();
     app.add_option("--device", common.device, "where to compute")
         ->check(CLI::IsMember({"cpu", "cuda"}))
@@ -96,7 +99,10 @@ class Program {
     app.add_option("--json-log", common.json_log, "append one JSON object per event to this file")->group("Common");
   }
 
-  /// Takes away common options that mean nothing to this program, so that giving them is an error.
+  /// The command's name: "encode".
+  const std::string& name() const { return name_; }
+
+  /// Takes away common options that mean nothing to this command, so that giving them is an error.
   void without(std::initializer_list<const char*> options) {
     for (const char* option : options) app.remove_option(app.get_option(option));
   }
@@ -104,6 +110,10 @@ class Program {
   /// Parses, calls body(), prints what went wrong in one line and returns the exit code.
   template <class Body>
   int run(int argc, char** argv, Body&& body) {
+    if (completion_request() != nullptr) {
+      print_candidates(candidates(app, *completion_request()), completion_request()->back());
+      return exit_done;
+    }
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
@@ -150,9 +160,11 @@ class Program {
 
   template <class... Parts>
   int report(ExitCode code, const Parts&... parts) const {
-    std::cerr << app.get_name() << ": " << concat(parts...) << std::endl;
+    std::cerr << name_ << ": " << concat(parts...) << std::endl;
     return code;
   }
+
+  std::string name_;
 };
 
 }  // namespace braing3n::examples

@@ -120,7 +120,7 @@ int run_training(const Program& program, const TrainingArguments& a, Context<Cpu
                  const TrainingData& data, const TrainingOptions& options, TrainingParts<Task> parts,
                  ScanFailures& failures) {
   const CommonOptions& common = program.common;
-  const std::string name = program.app.get_name();
+  const std::string name = program.name();
   JsonLog log(common.json_log);
   for (const std::string& w : data.warnings) std::cerr << name << ": " << w << '\n';
   if (!data.files.empty()) parts.identity.extra["scan_files"] = data.files;

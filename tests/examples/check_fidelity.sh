@@ -5,7 +5,7 @@ set -euo pipefail
 checks="fidelity programs"
 source "$(dirname "${BASH_SOURCE[0]}")/small_models.sh"
 
-expect 0 "" "$bin/phantom_cohort" --out cohort --subjects 18 --shape 40,48,40 --modalities T1,T2 --quiet
+expect 0 "" "$bin/braing3n" phantom_cohort --out cohort --subjects 18 --shape 40,48,40 --modalities T1,T2 --quiet
 data=cohort/volumes.csv
 {
   echo subject_id,split
@@ -18,15 +18,15 @@ cat >dit.json <<'END_JSON'
  "training": {"steps": 12, "batch": 4, "lr": 0.002, "validate_every": 12}}
 END_JSON
 common=(--split split.csv --quiet --threads 2)
-expect 0 "" "$bin/mae_pretrain" --data $data --out mae --config mae.json "${common[@]}"
-expect 0 "" "$bin/tokenizer_train" --encoder mae --data $data --out tok --config tokenizer.json "${common[@]}"
-expect 0 "" "$bin/tokenizer_train" --encoder mae --data $data --out tok2 --config tokenizer.json --steps 1 --seed 3 "${common[@]}"
-expect 0 "" "$bin/encode" --model tok --data $data --latents z.safetensors --out features.safetensors --quiet
-expect 0 "" "$bin/dit_train" --latents z.safetensors --labels $data --config dit.json --tokenizer tok --out dit --preview-steps 1 "${common[@]}"
-expect 0 "" "$bin/dit_train" --latents z.safetensors --labels $data --config dit.json --tokenizer tok --out dit2 --preview-steps 1 --seed 3 "${common[@]}"
+expect 0 "" "$bin/braing3n" mae_pretrain --data $data --out mae --config mae.json "${common[@]}"
+expect 0 "" "$bin/braing3n" tokenizer_train --encoder mae --data $data --out tok --config tokenizer.json "${common[@]}"
+expect 0 "" "$bin/braing3n" tokenizer_train --encoder mae --data $data --out tok2 --config tokenizer.json --steps 1 --seed 3 "${common[@]}"
+expect 0 "" "$bin/braing3n" encode --model tok --data $data --latents z.safetensors --out features.safetensors --quiet
+expect 0 "" "$bin/braing3n" dit_train --latents z.safetensors --labels $data --config dit.json --tokenizer tok --out dit --preview-steps 1 "${common[@]}"
+expect 0 "" "$bin/braing3n" dit_train --latents z.safetensors --labels $data --config dit.json --tokenizer tok --out dit2 --preview-steps 1 --seed 3 "${common[@]}"
 
 # Fidelity: every class an arm, regions beside the truth, distances in one feature space; the same for any number of threads.
-fidelity=("$bin/evaluate" fidelity --model dit --tokenizer tok --data $data --split split.csv --quiet)
+fidelity=("$bin/braing3n" evaluate fidelity --model dit --tokenizer tok --data $data --split split.csv --quiet)
 few=(--n 3 --steps 2)
 expect 0 "two halves of the round trips" "${fidelity[@]}" "${few[@]}" --truth cohort/truth.csv --out fid --threads 2
 for text in "sex=F, modality=T1" "sex=M, modality=T1" "modality=T2" "white matter" "what 10 round trips of training scans taught" "recipe " "6 against 6 of other people"; do grep -qF -- "$text" fid/tables.txt; done
@@ -60,13 +60,13 @@ refuse "expected 2 in each" --frechet 3
 sed '/sub-0003/d' cohort/truth.csv >short.csv
 refuse "no row for" --truth short.csv
 refuse "no column" --truth $data
-expect 2 "the model learnt the latents of tokenizer" "$bin/evaluate" fidelity --model dit --tokenizer tok2 --data $data --split split.csv --out new --quiet
+expect 2 "the model learnt the latents of tokenizer" "$bin/braing3n" evaluate fidelity --model dit --tokenizer tok2 --data $data --split split.csv --out new --quiet
 sed '/sub-0012/d' split.csv >part.csv
-expect 2 "is in no set" "$bin/evaluate" fidelity --model dit --tokenizer tok --data $data --split part.csv --out new --quiet
+expect 2 "is in no set" "$bin/braing3n" evaluate fidelity --model dit --tokenizer tok --data $data --split part.csv --out new --quiet
 rm -rf new
 
 # Memorisation: planted copies are found, honest samples are not; sidecars are made again.
-audit=("$bin/evaluate" memorisation --model dit --tokenizer tok --latents z.safetensors --data $data --split split.csv --quiet)
+audit=("$bin/braing3n" evaluate memorisation --model dit --tokenizer tok --latents z.safetensors --data $data --split split.csv --quiet)
 expect 0 "Planted copies found: 4 of 4" "${audit[@]}" --n 6 --steps 3 --plant 4 --out mem --threads 2
 grep -qF "0 of 6 samples" mem/tables.txt
 grep -qF '"training_scans": 20' mem/memorisation.json
@@ -76,7 +76,7 @@ expect 0 "Planted copies found: 4 of 4" "${audit[@]}" --n 6 --steps 3 --plant 4 
 same mem/memorisation.json mem1/memorisation.json
 expect 1 "planted copies were not found" "${audit[@]}" --n 2 --steps 1 --plant 3 --plant-noise 10 --pictures 0 --out noisy
 [[ ! -e noisy/montage.png ]]
-expect 0 "" "$bin/generate" --model dit --tokenizer tok --condition modality=T1 --sweep age=30,70 --n 2 --steps 2 --out samples --quiet
+expect 0 "" "$bin/braing3n" generate --model dit --tokenizer tok --condition modality=T1 --sweep age=30,70 --n 2 --steps 2 --out samples --quiet
 expect 0 "SYNTHETIC_0001_age_70.nii.gz" "${audit[@]}" --samples samples --out side
 grep -qF "of 4 samples" side/tables.txt
 refuse() {  # TEXT options of evaluate memorisation...
@@ -91,10 +91,10 @@ refuse "no sidecars" --samples nowhere
 refuse "--steps 0" --steps 0
 refuse "finite" --cfg inf
 refuse 'no scan is in the set "nobody"' --train nobody
-other=("$bin/evaluate" memorisation --model dit --tokenizer tok --data $data --split split.csv --out new --quiet --latents)
+other=("$bin/braing3n" evaluate memorisation --model dit --tokenizer tok --data $data --split split.csv --out new --quiet --latents)
 expect 2 "no tensor" "${other[@]}" features.safetensors
-expect 2 "the sample was made by transformer" "$bin/evaluate" memorisation --model dit2 --tokenizer tok --latents z.safetensors --data $data --split split.csv --samples samples --out new --quiet
-expect 0 "" "$bin/encode" --model tok2 --data $data --latents z2.safetensors --quiet
+expect 2 "the sample was made by transformer" "$bin/braing3n" evaluate memorisation --model dit2 --tokenizer tok --latents z.safetensors --data $data --split split.csv --samples samples --out new --quiet
+expect 0 "" "$bin/braing3n" encode --model tok2 --data $data --latents z2.safetensors --quiet
 expect 2 "the latents were made by tokenizer" "${other[@]}" z2.safetensors
 [[ ! -e new ]] || { echo "fidelity programs: a refused run left a folder" >&2; exit 1; }
 echo "fidelity programs: passed"

@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 import zlib
 
-probe = os.path.join(os.path.realpath(sys.argv[1]), "probe")
+probe = [os.path.join(os.path.realpath(sys.argv[1]), "braing3n"), "probe"]
 verbose = "-v" in sys.argv
 scratch = tempfile.TemporaryDirectory()
 os.chdir(scratch.name)
@@ -28,11 +28,11 @@ def fail(text):
 
 def run(code, texts, *arguments):
     """The exit code and parts of what is printed."""
-    command = [probe, *map(str, arguments)]
+    command = [*probe, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     shown = done.stdout + done.stderr
     if verbose:
-        print("$ probe " + " ".join(command[1:]) + "\n" + "\n".join("    " + line for line in done.stderr.splitlines()[:6]) + f"\n    exit {done.returncode}\n")
+        print("$ braing3n " + " ".join(command[1:]) + "\n" + "\n".join("    " + line for line in done.stderr.splitlines()[:6]) + f"\n    exit {done.returncode}\n")
     for text in [texts] if isinstance(texts, str) else texts:
         if text not in shown:
             fail(f"'{' '.join(command)}' ended with {done.returncode}, expected {code} and '{text}':\n{shown}")

@@ -49,7 +49,7 @@ TEST_CASE("program: exit codes") {
   CHECK(output.find("Research use only") != std::string::npos);
   CHECK(output.find("--json-log") != std::string::npos);
   CHECK(run({"--version"}, good, nullptr, &output) == 0);
-  CHECK(output == std::string("demo (braing3n) ") + version() + "\n");
+  CHECK(output == std::string("braing3n ") + version() + "\n");
 }
 
 TEST_CASE("program: errors end it with the right code and one line") {

@@ -38,9 +38,9 @@ small=(--shape 20,24,20 --spacing 2,2,2 --quiet --threads 1)
 
 # Every refused scan: a sentence from inspect, the same from preprocess, and nothing written.
 while IFS=$'\t' read -r file text; do
-  expect 2 "$text" "$bin/inspect" --threads 1 "$file"
-  expect 2 '"type":"refused"' "$bin/inspect" --threads 1 --json "$file"
-  expect 2 "$text" "$bin/preprocess" "${small[@]}" --out ready "$file"
+  expect 2 "$text" "$bin/braing3n" inspect --threads 1 "$file"
+  expect 2 '"type":"refused"' "$bin/braing3n" inspect --threads 1 --json "$file"
+  expect 2 "$text" "$bin/braing3n" preprocess "${small[@]}" --out ready "$file"
   empty ready
 done <<'LIST'
 truncated.nii	the file is cut off or its header is wrong
@@ -62,8 +62,8 @@ folder.nii	is a folder
 LIST
 # Scans that can be read but not used: inspect reports and refuses, preprocess refuses.
 while IFS=$'\t' read -r file text; do
-  expect 2 "$text" "$bin/inspect" --threads 1 "$file"
-  expect 2 "$text" "$bin/preprocess" "${small[@]}" --out ready "$file"
+  expect 2 "$text" "$bin/braing3n" inspect --threads 1 "$file"
+  expect 2 "$text" "$bin/braing3n" preprocess "${small[@]}" --out ready "$file"
   empty ready
 done <<'LIST'
 singular.nii	is singular
@@ -72,27 +72,27 @@ all_nan.nii	every voxel is NaN or infinite
 LIST
 # Suspicious scans: a warning, a result; refused with --strict.
 while IFS=$'\t' read -r file text; do
-  expect 0 "$text" "$bin/inspect" --threads 1 "$file"
-  expect 2 "$text" "$bin/inspect" --threads 1 --strict "$file"
-  expect 2 "$text" "$bin/preprocess" "${small[@]}" --strict --out ready "$file"
+  expect 0 "$text" "$bin/braing3n" inspect --threads 1 "$file"
+  expect 2 "$text" "$bin/braing3n" inspect --threads 1 --strict "$file"
+  expect 2 "$text" "$bin/braing3n" preprocess "${small[@]}" --strict --out ready "$file"
   empty ready
-  expect 0 "1 of 1 scans written" "$bin/preprocess" "${small[@]}" --out warned --force "$file"
+  expect 0 "1 of 1 scans written" "$bin/braing3n" preprocess "${small[@]}" --out warned --force "$file"
 done <<'LIST'
 constant.nii	every voxel has the same value 7
 some_nan.nii	2 of 9600 voxels are NaN or infinite; they count as 0
 single_slice.nii	a single slice
 LIST
-expect 0 "written to warned" "$bin/preprocess" "${small[@]}" --out warned --index 1 several.nii
-expect 2 "volume 3 was asked for, the file holds 3" "$bin/preprocess" "${small[@]}" --out ready --index 3 several.nii
+expect 0 "written to warned" "$bin/braing3n" preprocess "${small[@]}" --out warned --index 1 several.nii
+expect 2 "volume 3 was asked for, the file holds 3" "$bin/braing3n" preprocess "${small[@]}" --out ready --index 3 several.nii
 # One bad scan among good ones: the others are done.
-expect 1 "1 of 2 scans written" "$bin/preprocess" "${small[@]}" --out mixed good.nii truncated.nii
-expect 1 "truncated.nii" "$bin/inspect" good.nii truncated.nii
-expect 2 "expected scans or --data" "$bin/preprocess" --out x
+expect 1 "1 of 2 scans written" "$bin/braing3n" preprocess "${small[@]}" --out mixed good.nii truncated.nii
+expect 1 "truncated.nii" "$bin/braing3n" inspect good.nii truncated.nii
+expect 2 "expected scans or --data" "$bin/braing3n" preprocess --out x
 
 # Tables.
 while IFS=$'\t' read -r file text; do
-  expect 2 "$text" "$bin/inspect" --threads 1 "$file"
-  expect 2 "$text" "$bin/preprocess" "${small[@]}" --data "$file" --cache c.cache
+  expect 2 "$text" "$bin/braing3n" inspect --threads 1 "$file"
+  expect 2 "$text" "$bin/braing3n" preprocess "${small[@]}" --data "$file" --cache c.cache
   [[ ! -e c.cache ]]
 done <<'LIST'
 duplicate.csv	line 3: volume_id "a" was used in line 2 already
@@ -103,78 +103,78 @@ empty.csv	empty.csv
 LIST
 # A label that cannot be used does not stop a cohort: it is named, and missing; refused with --strict.
 while IFS=$'\t' read -r file text; do
-  expect 0 "$text" "$bin/inspect" --threads 1 "$file"
-  expect 2 "$text" "$bin/inspect" --threads 1 --strict "$file"
+  expect 0 "$text" "$bin/braing3n" inspect --threads 1 "$file"
+  expect 2 "$text" "$bin/braing3n" inspect --threads 1 --strict "$file"
 done <<'LIST'
 age.csv	line 2: column "age": expected a number, got "seventy"
 range.csv	line 2: column "age": expected 0 to 130, got 700
 sex.csv	line 2: column "sex": expected one of F, M, got "x"
 idh1.csv	line 2: column "idh1": expected one of wildtype, mutant, got "maybe"
 LIST
-expect 2 'no column "subject_id"; did you mean "subjct_id"' "$bin/preprocess" "${small[@]}" --data column.csv --cache c.cache
-expect 2 'no column "path"; for a table without paths give --pattern' "$bin/preprocess" "${small[@]}" --data nopath.csv --cache c.cache
-expect 2 "absent.csv" "$bin/preprocess" "${small[@]}" --data absent.csv --cache c.cache
-expect 2 "1 of 2 files does not exist: gone.nii" "$bin/inspect" --threads 1 missing.csv
-expect 1 "1 of 2 scans in c.cache" "$bin/preprocess" "${small[@]}" --data missing.csv --cache c.cache
-expect 2 "none of the 1 scans could be read" "$bin/preprocess" "${small[@]}" --data allgone.csv --cache none.cache
-expect 0 "disease has values outside the known ones: alzheimer" "$bin/inspect" --threads 1 unknown.csv
-expect 2 "disease has values outside the known ones: alzheimer" "$bin/inspect" --threads 1 --strict unknown.csv
+expect 2 'no column "subject_id"; did you mean "subjct_id"' "$bin/braing3n" preprocess "${small[@]}" --data column.csv --cache c.cache
+expect 2 'no column "path"; for a table without paths give --pattern' "$bin/braing3n" preprocess "${small[@]}" --data nopath.csv --cache c.cache
+expect 2 "absent.csv" "$bin/braing3n" preprocess "${small[@]}" --data absent.csv --cache c.cache
+expect 2 "1 of 2 files does not exist: gone.nii" "$bin/braing3n" inspect --threads 1 missing.csv
+expect 1 "1 of 2 scans in c.cache" "$bin/braing3n" preprocess "${small[@]}" --data missing.csv --cache c.cache
+expect 2 "none of the 1 scans could be read" "$bin/braing3n" preprocess "${small[@]}" --data allgone.csv --cache none.cache
+expect 0 "disease has values outside the known ones: alzheimer" "$bin/braing3n" inspect --threads 1 unknown.csv
+expect 2 "disease has values outside the known ones: alzheimer" "$bin/braing3n" inspect --threads 1 --strict unknown.csv
 [[ ! -e none.cache ]]
 [[ -z $(find . -name '.*.part' -o -name '*.part') ]]
 
 # Outputs: existing, in the way, not writable, shared by two scans, the input itself, a full disk.
-expect 0 "1 of 1" "$bin/preprocess" "${small[@]}" --out done good.nii
+expect 0 "1 of 1" "$bin/braing3n" preprocess "${small[@]}" --out done good.nii
 before=$(cksum done/good.nii.gz)
-expect 2 "exists already; nothing was overwritten" "$bin/preprocess" "${small[@]}" --out done good.nii
+expect 2 "exists already; nothing was overwritten" "$bin/braing3n" preprocess "${small[@]}" --out done good.nii
 [[ $(cksum done/good.nii.gz) == "$before" ]]
-expect 0 "1 of 1" "$bin/preprocess" "${small[@]}" --force --out done good.nii
-expect 2 "expected a name in .png" "$bin/inspect" --png text.nii good.nii
+expect 0 "1 of 1" "$bin/braing3n" preprocess "${small[@]}" --force --out done good.nii
+expect 2 "expected a name in .png" "$bin/braing3n" inspect --png text.nii good.nii
 cp text.nii text.png
-expect 2 "exists already; nothing was overwritten" "$bin/inspect" --png text.png good.nii
-expect 2 "exists already; nothing was overwritten" "$bin/preprocess" "${small[@]}" --data good.csv --cache c.cache
-expect 2 "cannot make the folder" "$bin/preprocess" "${small[@]}" --out text.nii/ready good.nii
-expect 2 "no such folder: no/such/folder" "$bin/inspect" --png no/such/folder/x.png good.nii
+expect 2 "exists already; nothing was overwritten" "$bin/braing3n" inspect --png text.png good.nii
+expect 2 "exists already; nothing was overwritten" "$bin/braing3n" preprocess "${small[@]}" --data good.csv --cache c.cache
+expect 2 "cannot make the folder" "$bin/braing3n" preprocess "${small[@]}" --out text.nii/ready good.nii
+expect 2 "no such folder: no/such/folder" "$bin/braing3n" inspect --png no/such/folder/x.png good.nii
 mkdir other && cp good.nii other/good.nii
-expect 2 "would both be written as ready/good.nii.gz" "$bin/preprocess" "${small[@]}" --force --out ready good.nii other/good.nii
+expect 2 "would both be written as ready/good.nii.gz" "$bin/braing3n" preprocess "${small[@]}" --force --out ready good.nii other/good.nii
 empty ready
 mkdir inplace && gzip -c good.nii >inplace/good.nii.gz && before=$(cksum inplace/good.nii.gz)
-expect 2 "is an input" "$bin/preprocess" "${small[@]}" --force --out inplace inplace/good.nii.gz
+expect 2 "is an input" "$bin/braing3n" preprocess "${small[@]}" --force --out inplace inplace/good.nii.gz
 [[ $(cksum inplace/good.nii.gz) == "$before" ]]
 ln inplace/good.nii.gz inplace/hard.png && ln -s good.nii.gz inplace/soft.npy
-expect 2 "is an input" "$bin/inspect" --force --png inplace/hard.png inplace/good.nii.gz
-expect 2 "is an input" "$bin/inspect" --force --npy inplace/soft.npy inplace/good.nii.gz
-expect 2 "is an input" "$bin/inspect" --json-log inplace/good.nii.gz inplace/good.nii.gz
-expect 2 "is an input" "$bin/preprocess" "${small[@]}" --force --data good.csv --cache good.csv --json-log good.csv
+expect 2 "is an input" "$bin/braing3n" inspect --force --png inplace/hard.png inplace/good.nii.gz
+expect 2 "is an input" "$bin/braing3n" inspect --force --npy inplace/soft.npy inplace/good.nii.gz
+expect 2 "is an input" "$bin/braing3n" inspect --json-log inplace/good.nii.gz inplace/good.nii.gz
+expect 2 "is an input" "$bin/braing3n" preprocess "${small[@]}" --force --data good.csv --cache good.csv --json-log good.csv
 [[ $(cksum inplace/good.nii.gz) == "$before" ]]
 # Empty names, names that say another format.
-expect 2 "--out: an empty value" "$bin/preprocess" "${small[@]}" --out "" good.nii
-expect 2 "--png: an empty value" "$bin/inspect" --png "" good.nii
-expect 2 "expected a name in .cache, .safetensors" "$bin/preprocess" "${small[@]}" --data good.csv --cache c.nii.gz
+expect 2 "--out: an empty value" "$bin/braing3n" preprocess "${small[@]}" --out "" good.nii
+expect 2 "--png: an empty value" "$bin/braing3n" inspect --png "" good.nii
+expect 2 "expected a name in .cache, .safetensors" "$bin/braing3n" preprocess "${small[@]}" --data good.csv --cache c.nii.gz
 # What was never downloaded, and what is something else.
 printf 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n' >pointer.nii.gz
 cp pointer.nii.gz pointer.safetensors && cp pointer.nii.gz pointer.csv && cp pointer.nii.gz pointer.npz && cp pointer.nii.gz pointer.npy
-for file in pointer.*; do expect 2 "Git LFS pointer" "$bin/inspect" "$file"; done
-expect 2 "Git LFS pointer" "$bin/preprocess" --model pointer.safetensors --out ready good.nii
+for file in pointer.*; do expect 2 "Git LFS pointer" "$bin/braing3n" inspect "$file"; done
+expect 2 "Git LFS pointer" "$bin/braing3n" preprocess --model pointer.safetensors --out ready good.nii
 ln -s ../.git/annex/objects/a/b/c.nii.gz annexed.nii.gz
-expect 2 "git-annex link" "$bin/inspect" annexed.nii.gz
+expect 2 "git-annex link" "$bin/braing3n" inspect annexed.nii.gz
 printf '<!DOCTYPE html><html>sign in</html>' >page.nii.gz
-expect 2 "an HTML page" "$bin/inspect" page.nii.gz
+expect 2 "an HTML page" "$bin/braing3n" inspect page.nii.gz
 printf '{"shape": [1, 1, 1]} {"shape": [2, 2, 2]}' >two.json
-expect 2 "two.json" "$bin/preprocess" --contract two.json --print-contract
+expect 2 "two.json" "$bin/braing3n" preprocess --contract two.json --print-contract
 if [[ $(id -u) -ne 0 ]]; then
   mkdir locked && chmod a-w locked
-  expect 2 "Permission denied" "$bin/preprocess" "${small[@]}" --out locked good.nii
-  expect 2 "Permission denied" "$bin/preprocess" "${small[@]}" --data good.csv --cache locked/c.cache
+  expect 2 "Permission denied" "$bin/braing3n" preprocess "${small[@]}" --out locked good.nii
+  expect 2 "Permission denied" "$bin/braing3n" preprocess "${small[@]}" --data good.csv --cache locked/c.cache
 fi
 # A limit on the size of files stands in for a full disk.
 printf '#!/usr/bin/env bash\nulimit -f "$1"; trap "" XFSZ; shift; exec "$@"\n' >limited && chmod +x limited
-expect 3 "File too large" ./limited 2 "$bin/preprocess" "${small[@]}" --out full good.nii
+expect 3 "File too large" ./limited 2 "$bin/braing3n" preprocess "${small[@]}" --out full good.nii
 empty full
-expect 3 "File too large" ./limited 8 "$bin/preprocess" "${small[@]}" --data good.csv --cache full.cache
-expect 3 "File too large" ./limited 1 "$bin/inspect" --png full.png good.nii
-expect 3 "File too large" ./limited 8 "$bin/inspect" --npy full.npy good.nii
+expect 3 "File too large" ./limited 8 "$bin/braing3n" preprocess "${small[@]}" --data good.csv --cache full.cache
+expect 3 "File too large" ./limited 1 "$bin/braing3n" inspect --png full.png good.nii
+expect 3 "File too large" ./limited 8 "$bin/braing3n" inspect --npy full.npy good.nii
 [[ -z $(ls -A | grep -E 'full[.]|[.]part') ]]
 if [[ -c /dev/full ]]; then
-  expect 3 "standard output" bash -c "'$bin/inspect' good.nii >/dev/full"
+  expect 3 "standard output" bash -c "'$bin/braing3n' inspect good.nii >/dev/full"
 fi
 echo "bad inputs: $cases runs said what was wrong and left nothing behind"

@@ -11,6 +11,7 @@ jobs=${JOBS:-2}
 cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
 # Moved after the installation: nothing in it may hold an absolute path.
 mv "$scratch/prefix" "$scratch/moved"
+if [[ -x $build/bin/braing3n ]]; then "$scratch/moved/bin/braing3n" --version; fi
 if grep -rlF -e "$scratch/prefix" -e "$PWD" "$scratch/moved/share/cmake" "$scratch/moved/share/pkgconfig" "$scratch/moved/include"; then
   echo "consumers: the files above hold a path of the build machine" >&2
   exit 1

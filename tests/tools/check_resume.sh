@@ -11,7 +11,7 @@ cd "$scratch"
 RANDOM=${SEED:-7}
 fail() { echo "resume: $*" >&2; exit 1; }
 
-"$bin/phantom_cohort" --out cohort --subjects 6 --shape 40,48,40 --quiet >/dev/null
+"$bin/braing3n" phantom_cohort --out cohort --subjects 6 --shape 40,48,40 --quiet >/dev/null
 cat >mae.json <<END
 {"model": {"encoder": {"image": [24, 32, 24], "patch": [8, 8, 8], "width": 24, "depth": 1, "heads": 2, "mlp": 48},
            "decoder_width": 24, "decoder_depth": 1, "decoder_heads": 2, "decoder_mlp": 48},
@@ -29,7 +29,7 @@ END
 command_for() {
   local encoder=()
   [[ $1 == mae_pretrain ]] || encoder=(--encoder mae)
-  run=("$bin/$1" "${encoder[@]}" --data cohort/volumes.csv --out "$2" --config "${1%_*}.json" --validation 0.34 --threads 1 --quiet --resume auto)
+  run=("$bin/braing3n" "$1" "${encoder[@]}" --data cohort/volumes.csv --out "$2" --config "${1%_*}.json" --validation 0.34 --threads 1 --quiet --resume auto)
 }
 train() {
   command_for "$1" "$2"

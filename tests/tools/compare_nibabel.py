@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares what `inspect` reads of every scan under a folder with what nibabel reads: refusals, shape, values and affine.
 
-    python3 tests/tools/compare_nibabel.py --inspect build/bin/inspect ../shared/data/odd
+    python3 tests/tools/compare_nibabel.py --braing3n build/bin/braing3n ../shared/data/odd
 
 Needs numpy and nibabel. Prints a table; exit 1 when something differs that the list of documented exceptions does not name.
 Also watched: no crash, no run longer than a minute, and no more memory than 1.5x of what the file's
@@ -50,7 +50,7 @@ def read_nibabel(path):
 def run_inspect(program, path, index, npy):
     """(report or None, what was said, peak memory in KiB). A child's peak counts its parent's memory before exec, so a small
     program has to start it."""
-    command = ["/usr/bin/time", "-q", "-f", "%M", "-o", npy + ".peak", program, "--json", "--threads", "1", "--force", "--npy", npy]
+    command = ["/usr/bin/time", "-q", "-f", "%M", "-o", npy + ".peak", program, "inspect", "--json", "--threads", "1", "--force", "--npy", npy]
     command += [] if index is None else ["--index", str(index)]
     process = subprocess.Popen(command + [str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -69,7 +69,7 @@ def run_inspect(program, path, index, npy):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--inspect", required=True)
+    parser.add_argument("--braing3n", required=True)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
@@ -84,7 +84,7 @@ def main():
         npy = os.path.join(temporary, "values.npy")
         tiny = os.path.join(temporary, "tiny.nii.gz")  # what the program takes by itself
         nibabel.save(nibabel.Nifti2Image(np.arange(64, dtype=np.float32).reshape(4, 4, 4), [[2, 1, 0, 0], [-1, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]]), tiny)
-        own = max(run_inspect(options.inspect, tiny, None, npy)[2] for _ in range(3))  # KiB
+        own = max(run_inspect(options.braing3n, tiny, None, npy)[2] for _ in range(3))  # KiB
         for path in files:
             theirs = read_nibabel(path)
             expected_volumes = theirs[0] if isinstance(theirs, tuple) else None
@@ -93,7 +93,7 @@ def main():
             volume = max((v.size for v in expected_volumes or []), default=0)
             honest = (4 * volume + path.stat().st_size) / 1024
             for index in range(max(count, 1)):
-                ours, said, used = run_inspect(options.inspect, path, index if count > 1 else None, npy)
+                ours, said, used = run_inspect(options.braing3n, path, index if count > 1 else None, npy)
                 peak = max(peak, used - own)
                 if ours is None and ("crashes" in said or "hangs" in said):
                     verdict, note = "BAD", said

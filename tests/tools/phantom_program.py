@@ -11,12 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
-BIN = Path(sys.argv[1]).resolve()
-PROGRAM = BIN / "phantom_cohort"
+BRAING3N = Path(sys.argv[1]).resolve() / "braing3n"
+PROGRAM = (BRAING3N, "phantom_cohort")
 
 
 def run(expected, *arguments):
-    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+    done = subprocess.run([*PROGRAM, *map(str, arguments)], capture_output=True, text=True)
     assert done.returncode == expected, f"{arguments}: exit {done.returncode}, expected {expected}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
@@ -83,7 +83,7 @@ with tempfile.TemporaryDirectory() as folder:
     assert "cannot make the folder" in run(2, "--out", root / "file", "--subjects", 1, *small)
 
     # Ctrl-C: what is written stays and has its tables.
-    process = subprocess.Popen([PROGRAM, "--out", root / "d", "--subjects", "5000", "--json-log", root / "log", *small], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*PROGRAM, "--out", root / "d", "--subjects", "5000", "--json-log", root / "log", *small], stdout=subprocess.DEVNULL)
     while not list((root / "d").glob("volumes/SYNTHETIC_sub-0002*")):
         assert process.poll() is None
         time.sleep(0.01)
@@ -95,7 +95,6 @@ with tempfile.TemporaryDirectory() as folder:
     events = [json.loads(line)["event"] for line in (root / "log").read_text().splitlines()]
     assert events == ["volume"] * len(listed) + ["done"], events
 
-    if (BIN / "inspect").exists():
-        done = subprocess.run([BIN / "inspect", root / "a/volumes.csv"], capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run([BRAING3N, "inspect", root / "a/volumes.csv"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 print("phantom_cohort: all as documented")

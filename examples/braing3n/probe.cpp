@@ -20,6 +20,7 @@
 #include "braing3n/table/join_features.hpp"
 #include "braing3n/table/row_pairing.hpp"
 #include "braing3n/table/stated_missing.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/report_panel.hpp"
@@ -546,7 +547,7 @@ int apply(const Settings& s, const CommonOptions& common) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int probe_command(int argc, char** argv) {
   Program program("probe",
                   "Linear probes on features: scores with intervals, confounds, a report; or a saved probe applied to "
                   "new features.");
@@ -633,12 +634,12 @@ int main(int argc, char** argv) {
       ->group("Saved probes");
   app.footer(
       "Examples:\n"
-      "  probe --features thickness.csv --labels people.csv --tasks age,sex --out results\n"
-      "  probe --features a.safetensors b.safetensors --labels volumes.csv --tasks "
+      "  braing3n probe --features thickness.csv --labels people.csv --tasks age,sex --out results\n"
+      "  braing3n probe --features a.safetensors b.safetensors --labels volumes.csv --tasks "
       "\"disease:HC|AD,idh1@modality=T1c,cdr=class\" --out "
       "results\n"
-      "  probe --features train.csv --labels people.csv --tasks age --out results --save age.safetensors\n"
-      "  probe --apply age.safetensors --features new.csv --labels new_people.csv --out predicted.csv\n"
+      "  braing3n probe --features train.csv --labels people.csv --tasks age --out results --save age.safetensors\n"
+      "  braing3n probe --apply age.safetensors --features new.csv --labels new_people.csv --out predicted.csv\n"
       "Exit codes: 0 done; 1 done, but a task or row failed or a leak was found; 2 nothing could start; 3 no memory or "
       "disk left.");
   return program.run(argc, argv, [&] {

@@ -1,8 +1,8 @@
 // A synthetic cohort whose truth is known, for testing everything else without patients: brains as NIfTI files, volumes.csv with
 // their labels, truth.csv with the volumes of their parts. docs/phantom.md describes the laws.
 //
-//   phantom_cohort --out cohort --subjects 100 --visits 2 --shape 80,96,80 --modalities T1,T2,FLAIR,T1c
-//   phantom_cohort --gallery gallery.png
+//   braing3n phantom_cohort --out cohort --subjects 100 --visits 2 --shape 80,96,80 --modalities T1,T2,FLAIR,T1c
+//   braing3n phantom_cohort --gallery gallery.png
 #include <iostream>
 
 #include "braing3n/format/csv_writer.hpp"
@@ -13,6 +13,7 @@
 #include "braing3n/report/planes.hpp"
 #include "braing3n/report/png.hpp"
 #include "braing3n/volume/nifti/write.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
@@ -201,7 +202,7 @@ void draw_gallery(Context<Cpu>& ctx, const Options& o, const CommonOptions& comm
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int phantom_cohort_command(int argc, char** argv) {
   Options o;
   Program program("phantom_cohort", "Makes a synthetic cohort of brains whose truth is known.");
   program.app.add_option("--out", o.out, "folder for the volumes and tables");

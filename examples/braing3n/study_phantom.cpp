@@ -1,11 +1,11 @@
 // Generation from end to end on people who do not exist, and every figure it is judged by: a phantom cohort, a masked autoencoder, a
 // tokenizer, a diffusion transformer, samples, and what unseen people, readers of round trips and the phantoms' own truth say about them.
 //
-//   phantom_study --out DIR
-//   phantom_study --out DIR --smoke   shows only that everything works
-//   phantom_study --out DIR --evaluate --cfg 2      the models that are there, measured again
+//   braing3n study phantom --out DIR
+//   braing3n study phantom --out DIR --smoke   shows only that everything works
+//   braing3n study phantom --out DIR --evaluate --cfg 2      the models that are there, measured again
 // People are split once. The masked autoencoder, the tokenizer, the transformer and the readers learn from the train people; what is
-// reported comes from the test people. Every step is one of the other programs, run with the command that is printed.
+// reported comes from the test people. Every step is one of the other commands, run with the command that is printed.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -22,6 +22,7 @@
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/report/chart.hpp"
 #include "braing3n/report/table.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/pipeline.hpp"
 #include "examples/support/progress.hpp"
 
@@ -364,8 +365,8 @@ int study(const Program& program, Options o) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  Program program("phantom_study",
+int study_phantom_command(int argc, char** argv) {
+  Program program("study phantom",
                   "Runs generation from end to end on synthetic people and puts every figure beside its target.");
   Options o;
   CLI::App& app = program.app;

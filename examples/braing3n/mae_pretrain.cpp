@@ -1,9 +1,10 @@
 // Phase 1: trains a masked autoencoder on scans, from scratch. Its encoder becomes the frozen half of a tokenizer.
 //
-//   mae_pretrain --data volumes.csv --out MAE --config small
-//   mae_pretrain --data volumes.csv --out MAE --config small --resume auto
+//   braing3n mae_pretrain --data volumes.csv --out MAE --config small
+//   braing3n mae_pretrain --data volumes.csv --out MAE --config small --resume auto
 #include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/train/mae_training.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/training_program.hpp"
@@ -12,7 +13,7 @@
 using namespace braing3n;
 using namespace braing3n::examples;
 
-int main(int argc, char** argv) {
+int mae_pretrain_command(int argc, char** argv) {
   Program program("mae_pretrain", "Trains a masked autoencoder on scans (phase 1 of a tokenizer).");
   TrainingArguments arguments;
   ContractOptions contract;
@@ -38,7 +39,7 @@ int main(int argc, char** argv) {
     ScanFailures failures;
     start_prediction(model, mean_patch(*ctx, model, data, failures));
 
-    const std::string people = people_of_training(program.app.get_name(), data.split, {});
+    const std::string people = people_of_training(program.name(), data.split, {});
     TrainingParts<MaeTask> parts;
     parts.identity = {
         .kind = "mae3d", .config = json_text(config), .manifest_hash = data.hash, .progress = {}, .extra = {}};

@@ -1,9 +1,10 @@
 // Phase 2: freezes the encoder of a masked autoencoder and trains projection and decoder to give scans back.
 //
-//   tokenizer_train --encoder MAE --data volumes.csv --out TOKENIZER --bottleneck 32
+//   braing3n tokenizer_train --encoder MAE --data volumes.csv --out TOKENIZER --bottleneck 32
 #include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/train/mae_training.hpp"
 #include "braing3n/train/tokenizer_training.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/training_program.hpp"
@@ -33,7 +34,7 @@ struct RunConfig {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int tokenizer_train_command(int argc, char** argv) {
   Program program("tokenizer_train", "Trains projection and decoder over a frozen encoder (phase 2 of a tokenizer).");
   TrainingArguments arguments;
   ContractOptions contract;
@@ -81,9 +82,8 @@ int main(int argc, char** argv) {
         check_collapse(*ctx, model.encoder, data.source, some_rows(data.train, 16), failures);
     if (!program.common.quiet || collapse.collapsed()) std::cerr << collapse.str() << '\n';
 
-    const std::string people =
-        people_of_training(program.app.get_name(), data.split,
-                           untrained ? TrainedPeople{} : trained_people(std::filesystem::path(encoder_path)));
+    const std::string people = people_of_training(
+        program.name(), data.split, untrained ? TrainedPeople{} : trained_people(std::filesystem::path(encoder_path)));
     TrainingParts<TokenizerTask> parts;
     parts.identity = {
         .kind = "tokenizer", .config = json_text(run), .manifest_hash = data.hash, .progress = {}, .extra = {}};

@@ -1,6 +1,6 @@
 // Trains a conditional diffusion transformer on cached latents.
 //
-//   dit_train --latents latents.safetensors --labels volumes.csv --tokenizer TOKENIZER --out DIT --config small
+//   braing3n dit_train --latents latents.safetensors --labels volumes.csv --tokenizer TOKENIZER --out DIT --config small
 // In the folder, beside what every training leaves there: time_bins.csv, the validation losses by t.
 #include <cstdio>
 #include <optional>
@@ -10,6 +10,7 @@
 #include "braing3n/models/dit_memory.hpp"
 #include "braing3n/train/dit_preview.hpp"
 #include "braing3n/train/latent_gaussian.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/latent_arguments.hpp"
 #include "examples/support/unseen_people.hpp"
@@ -73,7 +74,7 @@ std::string table_of(const TimeBins& bins) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int dit_train_command(int argc, char** argv) {
   LatentArguments arguments;
   std::string tokenizer_path;
   Index preview_rows = 3;
@@ -87,7 +88,7 @@ int main(int argc, char** argv) {
   program.app.add_option("--preview-rows", preview_rows, "samples in the pictures")->check(CLI::Range(1, 32));
   program.without({"--precision"});
   return program.run(argc, argv, [&]() -> int {
-    const std::string name = program.app.get_name();
+    const std::string name = program.name();
     OutputGuard guard;
     for (const auto& input : {arguments.data.latents, arguments.data.labels, arguments.data.split}) guard.input(input);
     if (!tokenizer_path.empty()) guard.input(model_path(tokenizer_path));

@@ -1,7 +1,7 @@
 // Scans to features, latents or tokens.
 //
-//   encode --model TOKENIZER --data volumes.csv --out features.safetensors --latents latents.safetensors
-//   encode --model mae.safetensors --contract contract.json --in scan.nii.gz --out features.csv
+//   braing3n encode --model TOKENIZER --data volumes.csv --out features.safetensors --latents latents.safetensors
+//   braing3n encode --model mae.safetensors --contract contract.json --in scan.nii.gz --out features.csv
 // Run again on a longer table, it keeps the rows of scans whose files have not changed.
 #include <chrono>
 #include <set>
@@ -12,6 +12,7 @@
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/ops/reduce.hpp"
 #include "braing3n/table/embedding_file.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/feature_contract.hpp"
@@ -224,7 +225,7 @@ int encode(const Program& program, const Options& o) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int encode_command(int argc, char** argv) {
   Options o;
   Program program("encode", "Turns scans into features for probes and latents for generative models.");
   program.app

@@ -1,8 +1,8 @@
 // Brains that do not exist: samples of a diffusion transformer under conditions, as NIfTI.
 //
-//   generate --model DIT --tokenizer T --condition modality=T1,age=70,sex=F --n 4 --cfg 2 --out DIR
-//   generate --model DIT --tokenizer T --condition modality=T1,sex=F --sweep age=30,50,70 --out DIR     one noise, one attribute
-//   generate --redo DIR/SYNTHETIC_0000.json --out AGAIN                                                   the same bytes
+//   braing3n generate --model DIT --tokenizer T --condition modality=T1,age=70,sex=F --n 4 --cfg 2 --out DIR
+//   braing3n generate --model DIT --tokenizer T --condition modality=T1,sex=F --sweep age=30,50,70 --out DIR     one noise, one attribute
+//   braing3n generate --redo DIR/SYNTHETIC_0000.json --out AGAIN                                                   the same bytes
 // Every volume has a sidecar with all that made it. Intensities are those of the model: z-scores over the brain.
 #include "braing3n/base/text.hpp"
 #include "braing3n/checkpoint/saved_dit.hpp"
@@ -13,6 +13,7 @@
 #include "braing3n/report/previews.hpp"
 #include "braing3n/volume/nifti/write.hpp"
 #include "braing3n/volume/preprocess.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
@@ -313,7 +314,7 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int generate_command(int argc, char** argv) {
   Options o;
   Program program("generate", "Makes brains that do not exist, under conditions. Results are SYNTHETIC and marked so.");
   CLI::App& app = program.app;

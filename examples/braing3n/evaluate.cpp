@@ -1,9 +1,10 @@
 // How good is it? Numbers next to what they must be compared with.
 //
-//   evaluate reconstruction --model TOKENIZER --data volumes.csv --split split.csv --out FOLDER
-//   evaluate controllability --model DIT --tokenizer TOKENIZER --data volumes.csv --split split.csv --out FOLDER
-//   evaluate fidelity --model DIT --tokenizer TOKENIZER --data volumes.csv --split split.csv --out FOLDER
-//   evaluate memorisation --model DIT --tokenizer TOKENIZER --latents latents.safetensors --data volumes.csv --split split.csv --out FOLDER
+//   braing3n evaluate reconstruction --model TOKENIZER --data volumes.csv --split split.csv --out FOLDER
+//   braing3n evaluate controllability --model DIT --tokenizer TOKENIZER --data volumes.csv --split split.csv --out FOLDER
+//   braing3n evaluate fidelity --model DIT --tokenizer TOKENIZER --data volumes.csv --split split.csv --out FOLDER
+//   braing3n evaluate memorisation --model DIT --tokenizer TOKENIZER --latents latents.safetensors --data volumes.csv --split split.csv --out FOLDER
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/evaluate_controllability.hpp"
 #include "examples/support/evaluate_fidelity.hpp"
 #include "examples/support/evaluate_memorisation.hpp"
@@ -12,7 +13,7 @@
 using namespace braing3n;
 using namespace braing3n::examples;
 
-int main(int argc, char** argv) {
+int evaluate_command(int argc, char** argv) {
   Program program("evaluate", "Measures models on people they have never seen, next to simpler methods.");
   program.app.require_subcommand(1);
   program.app.fallthrough();  // the common options may stand anywhere

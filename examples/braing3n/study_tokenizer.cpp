@@ -1,8 +1,8 @@
 // Is a tokenizer worth its latents? One command trains one on some people and measures it on others, next to simpler codes of the
 // same size and to the same decoder on an encoder that never learned anything.
 //
-//   tokenizer_study --data participants.tsv --pattern '{participant_id}_T1w.nii.gz' --held-out 6 --out DIR
-//   tokenizer_study --phantoms 250 --held-out 50 --out DIR
+//   braing3n study tokenizer --data participants.tsv --pattern '{participant_id}_T1w.nii.gz' --held-out 6 --out DIR
+//   braing3n study tokenizer --phantoms 250 --held-out 50 --out DIR
 #include <iostream>
 #include <optional>
 #include <set>
@@ -13,6 +13,7 @@
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/report/chart.hpp"
 #include "braing3n/report/table.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/pipeline.hpp"
 #include "examples/support/progress.hpp"
 
@@ -149,9 +150,9 @@ int study(const Program& program, const Options& o) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int study_tokenizer_command(int argc, char** argv) {
   Program program(
-      "tokenizer_study",
+      "study tokenizer",
       "Trains a tokenizer on some people and measures it on others, next to simpler codes of the same size.");
   Options o;
   CLI::App& app = program.app;

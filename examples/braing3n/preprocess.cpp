@@ -1,8 +1,8 @@
 // What a model sees of a scan: puts scans through a preprocessing contract and writes the result, one by one as NIfTI or a
 // whole cohort as a packed cache.
 //
-//   preprocess --contract small --out ready/ scan1.nii.gz scan2.nii.gz
-//   preprocess --model tokenizer.safetensors --data volumes.csv --cache cohort.cache
+//   braing3n preprocess --contract small --out ready/ scan1.nii.gz scan2.nii.gz
+//   braing3n preprocess --model tokenizer.safetensors --data volumes.csv --cache cohort.cache
 #include <iostream>
 #include <map>
 #include <memory>
@@ -14,6 +14,7 @@
 #include "braing3n/report/png.hpp"
 #include "braing3n/report/table.hpp"
 #include "braing3n/volume/nifti/write.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/inspect_volume.hpp"
@@ -150,7 +151,7 @@ int write_cache(const Options& o, const PreprocessingContract& contract,
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int preprocess_command(int argc, char** argv) {
   Options o;
   Program program("preprocess", "Puts scans through a preprocessing contract: what a model sees of them.");
   o.contract.add_to(program.app);

@@ -1,8 +1,8 @@
 // A scan through the tokenizer and back: how much of it the latents keep.
 //
-//   reconstruct --model TOKENIZER --in scan.nii.gz --out back.nii.gz --png back.png
-//   reconstruct --model TOKENIZER --data volumes.csv --out FOLDER --pictures
-//   reconstruct --model TOKENIZER --in scan.nii.gz --out back.nii.gz --max-memory 1500
+//   braing3n reconstruct --model TOKENIZER --in scan.nii.gz --out back.nii.gz --png back.png
+//   braing3n reconstruct --model TOKENIZER --data volumes.csv --out FOLDER --pictures
+//   braing3n reconstruct --model TOKENIZER --in scan.nii.gz --out back.nii.gz --max-memory 1500
 // The result lies on the scan's own voxels in the scan's own intensities; scores are taken on the model's grid.
 #include <chrono>
 
@@ -18,6 +18,7 @@
 #include "braing3n/volume/nifti/read.hpp"
 #include "braing3n/volume/nifti/write.hpp"
 #include "braing3n/volume/preprocess.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/json_log.hpp"
@@ -250,7 +251,7 @@ int reconstruct(const Program& program, const Options& o) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int reconstruct_command(int argc, char** argv) {
   Options o;
   Program program("reconstruct", "Sends scans through a tokenizer and back, on their own voxels, with scores.");
   program.app.add_option("--model", o.model, "a tokenizer: its file, or the folder of its training")->required();

@@ -1,9 +1,9 @@
 // The whole pipeline at a small size, on people who do not exist: a phantom cohort, a masked autoencoder, a tokenizer, features
 // and latents, reconstructions of people it has never seen, probes, a diffusion transformer and its samples, and a page that shows it all.
 //
-//   quickstart --out DIR           minutes on two cores
-//   quickstart --out DIR --smoke   seconds: shows only that everything works
-// Every step is one of the other programs, run with the command that is printed: copy it to go on with scans of your own.
+//   braing3n quickstart --out DIR           minutes on two cores
+//   braing3n quickstart --out DIR --smoke   seconds: shows only that everything works
+// Every step is one of the other commands, run with the command that is printed: copy it to go on with scans of your own.
 #include <iostream>
 #include <optional>
 #include <sstream>
@@ -14,6 +14,7 @@
 #include "braing3n/format/json.hpp"
 #include "braing3n/report/curves.hpp"
 #include "braing3n/report/html_page.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/pipeline.hpp"
 #include "examples/support/progress.hpp"
 
@@ -185,7 +186,7 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int quickstart_command(int argc, char** argv) {
   Program program("quickstart",
                   "Runs the whole pipeline at a small size, on synthetic heads, and shows it on one page.");
   std::filesystem::path out = "quickstart-out";

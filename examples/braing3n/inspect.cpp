@@ -1,10 +1,10 @@
 // What a file contains: scans, manifests, models, training states and other safetensors files, NumPy arrays, tables. With
 // --config, the parameter counts of a configuration; nothing is allocated for that.
 //
-//   inspect scan.nii.gz --model tokenizer.safetensors --png scan.png
-//   inspect volumes.csv
-//   inspect mae.safetensors
-//   inspect --config paper
+//   braing3n inspect scan.nii.gz --model tokenizer.safetensors --png scan.png
+//   braing3n inspect volumes.csv
+//   braing3n inspect mae.safetensors
+//   braing3n inspect --config paper
 #include <iostream>
 #include <map>
 
@@ -19,6 +19,7 @@
 #include "braing3n/models/mae3d.hpp"
 #include "braing3n/nn/visit.hpp"
 #include "braing3n/report/table.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/inspect_manifest.hpp"
@@ -227,7 +228,7 @@ void print_config(const Json& report) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int inspect_command(int argc, char** argv) {
   std::vector<std::string> files;
   std::string config;
   bool json = false, fast = false, strict = false;
@@ -240,7 +241,7 @@ int main(int argc, char** argv) {
   program.app.add_flag("--no-checksum", fast, "do not read whole files for their checksum");
   program.app.add_option("--config", config,
                          "paper, or a JSON file with any of mae, decoder, dit: print parameter counts");
-  program.app.add_option("FILE", files,
+  program.app.add_option("FILE,--in", files,
                          "scans (.nii, .nii.gz, .hdr), manifests and tables (.csv, .tsv), safetensors, npy, npz");
   program.app.add_option("--model", model,
                          "check scans against the contract of this model: a file, or the folder of a training");

@@ -1,7 +1,7 @@
 // Weights of MONAI, timm or facebookresearch/mae models (a state dict saved as safetensors) to a braing3n model file.
 //
-//   convert --from monai --config cfg.json weights.safetensors mae.safetensors
-//   convert --from monai --config cfg.json --shape 80,96,80 --spacing 2,2,2 weights.safetensors mae.safetensors
+//   braing3n convert --from monai --config cfg.json weights.safetensors mae.safetensors
+//   braing3n convert --from monai --config cfg.json --shape 80,96,80 --spacing 2,2,2 weights.safetensors mae.safetensors
 //
 // What the source model was trained on stands in no state dict: --contract, --shape, --spacing and so on say it (docs/encode-my-scans.md),
 // here once and for all, or to encode each time.
@@ -17,6 +17,7 @@
 #include "braing3n/checkpoint/peer_config.hpp"
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/report/table.hpp"
+#include "examples/braing3n/commands.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/program.hpp"
@@ -120,7 +121,7 @@ int convert(const Options& o, const CommonOptions& common, const PeerConfig<Conf
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int convert_command(int argc, char** argv) {
   Options o;
   Program program("convert", "Turns weights of MONAI, timm or facebookresearch/mae models into a braing3n model file.");
   program.app.add_option("--from", o.from, "naming scheme of the source")
@@ -132,8 +133,8 @@ int main(int argc, char** argv) {
       ->required();
   program.app.add_option("--licence", o.licence, "terms of the weights, stored in the file");
   program.app.add_option("--provenance", o.provenance, "origin of the weights, stored in the file");
-  program.app.add_option("IN", o.in, "state dict as safetensors")->required();
-  program.app.add_option("OUT", o.out, "model file to write")->required();
+  program.app.add_option("IN,--in", o.in, "state dict as safetensors")->required();
+  program.app.add_option("OUT,--out", o.out, "model file to write")->required();
   o.contract.add_to(program.app);
   return program.run(argc, argv, [&]() -> int {
     require_ending(o.out, {".safetensors", ""});

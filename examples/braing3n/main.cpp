@@ -1,0 +1,147 @@
+// braing3n COMMAND [OPTIONS]: finds the command and hands it the rest.
+#include <cstring>
+#include <exception>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "braing3n/format/text.hpp"
+#include "examples/braing3n/commands.hpp"
+#include "examples/support/completion.hpp"
+#include "examples/support/program.hpp"
+
+using namespace braing3n;
+using namespace braing3n::examples;
+
+namespace {
+
+void print_help(std::ostream& out, std::string_view prefix = {}) {
+  if (prefix.empty())
+    out << "Models of 3D brain MRI: from scans to features, reconstructions and synthetic brains.\n"
+           "Research use only: not a medical device, not for diagnosis or treatment.\n\n";
+  out << "Usage: braing3n " << (prefix.empty() ? "COMMAND" : std::string(prefix) + "COMMAND") << " [OPTIONS]\n";
+  std::string_view group;
+  for (const Command& c : commands) {
+    if (!std::string_view(c.name).starts_with(prefix)) continue;
+    if (group != c.group) out << '\n' << c.group << ":\n";
+    group = c.group;
+    out << "  " << c.name << std::string(18 - std::strlen(c.name), ' ') << c.summary << '\n';
+  }
+  if (prefix.empty()) out << "\nShell:\n  completion        bash|zsh: a script that completes commands and options\n";
+  out << "\nbraing3n COMMAND --help lists the options of a command, braing3n --version the version.\n";
+}
+
+/// The command that the first words name, and how many words that took; nullptr when there is none.
+const Command* find_command(const std::vector<std::string>& words, std::size_t& taken) {
+  for (taken = 2; taken > 0; --taken) {
+    if (words.size() < taken) continue;
+    const std::string name = taken == 2 ? words[0] + " " + words[1] : words[0];
+    for (const Command& c : commands)
+      if (name == c.name) return &c;
+  }
+  return nullptr;
+}
+
+/// True for the first word of commands of two words.
+bool begins_commands(const std::string& word) {
+  for (const Command& c : commands)
+    if (std::string_view(c.name).starts_with(word + " ")) return true;
+  return false;
+}
+
+int unknown(const std::vector<std::string>& words) {
+  const bool nested = begins_commands(words[0]);
+  const std::string name = nested && words.size() > 1 ? words[0] + " " + words[1] : words[0];
+  std::vector<std::string> names = {"completion"};
+  for (const Command& c : commands) names.emplace_back(c.name);
+  std::cerr << "braing3n: no command " << in_quotes(name) << did_you_mean(name, names) << " (see braing3n --help)\n";
+  return exit_not_started;
+}
+
+/// Candidates for the last of the words: commands, or what the command's own parser knows.
+int complete(const std::vector<std::string>& words) {
+  if (words.empty()) return exit_done;
+  std::size_t taken = 0;
+  const std::vector<std::string> before(words.begin(), words.end() - 1);
+  if (const Command* command = find_command(before, taken)) {
+    const std::vector<std::string> rest(words.begin() + static_cast<std::ptrdiff_t>(taken), words.end());
+    completion_request() = &rest;
+    const int code = command->function(0, nullptr);
+    completion_request() = nullptr;
+    return code;
+  }
+  if (before.size() == 1 && before[0] == "completion") {
+    print_candidates({"bash", "zsh"}, words.back());
+    return exit_done;
+  }
+  const std::string prefix = before.empty() ? std::string() : before[0] + " ";
+  if (before.size() > 1) return exit_done;
+  std::vector<std::string> found;
+  if (before.empty()) found = {"--help", "--version", "completion"};
+  for (const std::string_view name : [] {
+         std::vector<std::string_view> names;
+         for (const Command& c : commands) names.emplace_back(c.name);
+         return names;
+       }()) {
+    if (!name.starts_with(prefix)) continue;
+    const std::string_view rest = name.substr(prefix.size());
+    const std::string word(rest.substr(0, rest.find(' ')));
+    if (found.empty() || found.back() != word) found.push_back(word);
+  }
+  if (words.back().empty() || words.back()[0] != '-') std::erase_if(found, [](const auto& f) { return f[0] == '-'; });
+  print_candidates(found, words.back());
+  return exit_done;
+}
+
+int run(int argc, char** argv) {
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (words.empty()) {
+    print_help(std::cerr);
+    return exit_not_started;
+  }
+  if (words[0] == "__complete") return complete({words.begin() + 1, words.end()});
+  const bool asks = words.back() == "--help" || words.back() == "-h";
+  if (words.size() == 1 && asks) {
+    print_help(std::cout);
+    return exit_done;
+  }
+  if (words.size() == 1 && words[0] == "--version") {
+    std::cout << "braing3n " << version() << '\n';
+    return exit_done;
+  }
+  if (words[0] == "completion") {
+    if (words.size() == 2 && (words[1] == "bash" || words[1] == "zsh")) {
+      std::cout << (words[1] == "bash" ? bash_completion : zsh_completion);
+      return exit_done;
+    }
+    std::ostream& out = asks ? std::cout : std::cerr;
+    out << "Usage: braing3n completion bash|zsh\n"
+           "bash: source <(braing3n completion bash)\n"
+           "zsh:  source <(braing3n completion zsh)\n";
+    return asks ? exit_done : exit_not_started;
+  }
+  std::size_t taken = 0;
+  if (const Command* command = find_command(words, taken))
+    return command->function(argc - static_cast<int>(taken), argv + taken);
+  if (begins_commands(words[0]) && (words.size() == 1 || asks)) {
+    print_help(asks ? std::cout : std::cerr, words[0] + " ");
+    return asks ? exit_done : exit_not_started;
+  }
+  return unknown(words);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const int code = run(argc, argv);
+    std::cout.flush();
+    if (std::cout) return code;
+    std::cerr << "braing3n: cannot write to standard output\n";
+    return code == exit_done ? static_cast<int>(exit_environment) : code;
+  } catch (const std::exception& e) {
+    std::cerr << "braing3n: " << e.what() << '\n';
+    return exit_not_started;
+  }
+}

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# The program braing3n finds its commands, and shells complete them: check_commands.sh BIN_DIR
+set -euo pipefail
+checks="commands"
+source "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
+bin=$(realpath "$1")
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+braing3n=$bin/braing3n
+fail() { echo "commands: $*" >&2; exit 1; }
+
+expect 0 "Usage: braing3n COMMAND [OPTIONS]" "$braing3n" --help
+cp out help
+expect 2 "Usage: braing3n COMMAND" "$braing3n"
+expect 0 "braing3n " "$braing3n" --version
+cp out version
+for command in quickstart inspect preprocess phantom_cohort convert mae_pretrain tokenizer_train dit_train encode reconstruct generate probe \
+               evaluate "study phantom" "study tokenizer"; do
+  [[ $(grep -c "^  $command  " help) -eq 1 ]] || fail "the help lists '$command' not once"
+  read -ra words <<<"$command"
+  expect 0 "braing3n $command [OPTIONS]" "$braing3n" "${words[@]}" --help
+  expect 0 "" "$braing3n" "${words[@]}" --version
+  cmp -s out version || fail "'$command --version' says: $(cat out)"
+  expect 2 "$command: " "$braing3n" "${words[@]}" --no-such-option
+done
+expect 0 "braing3n evaluate fidelity [OPTIONS]" "$braing3n" evaluate fidelity --help
+expect 0 "study tokenizer" "$braing3n" study --help
+expect 2 "study phantom" "$braing3n" study
+expect 2 'no command "encod"; did you mean "encode"?' "$braing3n" encod --model x
+expect 2 'did you mean "study phantom"?' "$braing3n" study phantm
+expect 2 'no command "--modle"' "$braing3n" --modle
+expect 2 'no command ""' "$braing3n" ""
+if [[ -e /dev/full ]]; then expect 3 "standard output" bash -c "'$braing3n' --help >/dev/full"; fi
+
+candidates() { "$braing3n" __complete "$@" | tr '\n' ' '; }
+is() { [[ $1 == "$2" ]] || fail "expected '$2', got '$1'"; }
+is "$(candidates enc)" "encode "
+is "$(candidates encode --mo)" "--model "
+is "$(candidates encode --model x --fea)" "--features "
+is "$(candidates encode --features "")" "encoder projected "
+is "$(candidates encode --force --la)" "--latents "
+is "$(candidates encode --quiet "")" ""
+is "$(candidates encode --model "")" ""
+is "$(candidates st)" "study "
+is "$(candidates study "")" "phantom tokenizer "
+is "$(candidates study phantom --dit-s)" "--dit-steps "
+is "$(candidates evaluate f)" "fidelity "
+is "$(candidates evaluate fidelity --threa)" "--threads "
+is "$(candidates evaluate fidelity --token)" "--tokenizer "
+is "$(candidates completion "")" "bash zsh "
+is "$(candidates nothing --x)" ""
+is "$(candidates)" ""
+
+# As bash does it: the words of the line and the place of the cursor.
+"$braing3n" completion bash >script
+bash -c 'source ./script; COMP_WORDS=("$1" enc) COMP_CWORD=1; _braing3n; echo "${COMPREPLY[@]}"
+         COMP_WORDS=("$1" encode --mo) COMP_CWORD=2; _braing3n; echo "${COMPREPLY[@]}"
+         COMP_WORDS=("$1" encode --device "") COMP_CWORD=3; _braing3n; echo "${COMPREPLY[@]}"' - "$braing3n" >completed
+is "$(tr '\n' ' ' <completed)" "encode --model cpu cuda "
+expect 0 "compdef _braing3n braing3n" "$braing3n" completion zsh
+if command -v zsh >/dev/null; then "$braing3n" completion zsh >_braing3n && zsh -n _braing3n; fi
+expect 2 "completion bash|zsh" "$braing3n" completion fish
+echo "commands: all as documented"
