@@ -13,12 +13,12 @@ class Braing3n(ConanFile):
     license = "Apache-2.0"
     topics = ("mri", "neuroimaging", "masked-autoencoder", "diffusion", "header-only")
     package_type = "header-library"
-    implements = ["auto_header_only"]  # settings, options and requirements do not enter the package id
-    settings = "os", "arch", "compiler", "build_type"  # for the tests only
+    settings = "os", "arch", "compiler", "build_type"  # for the tests and the program only
     # CUDA comes from the machine (FindCUDAToolkit) unless somebody has an index with a cuda-toolkit recipe.
-    options = {"with_cuda": [True, False]}
-    default_options = {"with_cuda": False}
-    exports_sources = "CMakeLists.txt", "LICENSE", "include/*", "cmake/*", "src/*", "tests/*", "!tests/consumer/*"
+    # with_program: bin/braing3n too, minutes to compile.
+    options = {"with_cuda": [True, False], "with_program": [True, False]}
+    default_options = {"with_cuda": False, "with_program": False}
+    exports_sources = "CMakeLists.txt", "LICENSE", "include/*", "cmake/*", "src/*", "tests/*", "!tests/consumer/*", "examples/*"
     no_copy_source = True
 
     def set_version(self):
@@ -36,9 +36,15 @@ class Braing3n(ConanFile):
 
     def build_requirements(self):
         self.test_requires("doctest/[>=2.4.9 <3]")
+        if self.options.with_program:
+            self.test_requires("cli11/[>=2.1 <3]")
 
     def validate(self):
         check_min_cppstd(self, 20)
+
+    def package_id(self):
+        if not self.info.options.with_program:  # headers alone: settings, options and requirements change nothing
+            self.info.clear()
 
     def layout(self):
         cmake_layout(self)
@@ -49,16 +55,17 @@ class Braing3n(ConanFile):
     def generate(self):
         toolchain = CMakeToolchain(self)
         toolchain.cache_variables["BRAING3N_BUILD_TESTS"] = not self._skip_tests()
-        toolchain.cache_variables["BRAING3N_BUILD_EXAMPLES"] = False
-        toolchain.cache_variables["BRAING3N_BUILD_COMPILED"] = False
+        toolchain.cache_variables["BRAING3N_BUILD_EXAMPLES"] = bool(self.options.with_program)
+        toolchain.cache_variables["BRAING3N_BUILD_COMPILED"] = bool(self.options.with_program)  # its fast loops
         toolchain.generate()
         CMakeDeps(self).generate()
 
     def build(self):
         cmake = CMake(self)
         cmake.configure()
-        if not self._skip_tests():
+        if self.options.with_program or not self._skip_tests():
             cmake.build()
+        if not self._skip_tests():
             cmake.ctest(["--output-on-failure", "-L", "fast"])
 
     def package(self):
@@ -68,5 +75,5 @@ class Braing3n(ConanFile):
         # Our own config file is used: the generated one would lose the libraries of the platform.
         self.cpp_info.set_property("cmake_find_mode", "none")
         self.cpp_info.builddirs = [os.path.join("share", "cmake", "braing3n")]
-        self.cpp_info.bindirs = []
+        self.cpp_info.bindirs = ["bin"] if self.options.with_program else []
         self.cpp_info.libdirs = []

@@ -155,7 +155,7 @@ int preprocess_command(int argc, char** argv) {
   Options o;
   Program program("preprocess", "Puts scans through a preprocessing contract: what a model sees of them.");
   o.contract.add_to(program.app);
-  program.app.add_option("SCAN", o.scans, "scans (.nii, .nii.gz, .hdr)");
+  program.app.add_option("SCAN,--in", o.scans, "scans (.nii, .nii.gz, .hdr)");
   program.app.add_option("--data", o.data, "a manifest instead of single scans");
   program.app.add_option("--pattern", o.manifest.pattern,
                          "paths for a manifest without them, for example sub-{participant_id}_T1w.nii.gz");

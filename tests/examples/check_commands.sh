@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The program braing3n finds its commands, and shells complete them: check_commands.sh BIN_DIR
+# The program braing3n finds its commands, and shells complete them: check_commands.sh BIN_DIR [FIXTURES]
 set -euo pipefail
 checks="commands"
 source "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
+checks_dir=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 bin=$(realpath "$1")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -32,6 +33,17 @@ expect 2 'did you mean "study phantom"?' "$braing3n" study phantm
 expect 2 'no command "--modle"' "$braing3n" --modle
 expect 2 'no command ""' "$braing3n" ""
 if [[ -e /dev/full ]]; then expect 3 "standard output" bash -c "'$braing3n' --help >/dev/full"; fi
+
+# --in and --out in place of what stands alone; both work.
+monai=$(realpath "${2:-$checks_dir/../fixtures}")/mae_monai
+expect 0 "50 matched" "$braing3n" convert --from monai --config "$monai/config.json" --in "$monai/weights.safetensors" --out named
+expect 0 "50 matched" "$braing3n" convert --from monai --config "$monai/config.json" "$monai/weights.safetensors" placed
+cmp named placed
+expect 2 "is required" "$braing3n" convert --from monai --config "$monai/config.json" --in "$monai/weights.safetensors"
+expect 2 "is an input" "$braing3n" convert --force --from monai --config "$monai/config.json" --in named --out named
+expect 0 "mae3d" "$braing3n" inspect --in named
+expect 1 "nowhere" "$braing3n" inspect --in named nowhere
+expect 2 "nowhere.nii" "$braing3n" preprocess --contract small --out ready --in nowhere.nii
 
 candidates() { "$braing3n" __complete "$@" | tr '\n' ' '; }
 is() { [[ $1 == "$2" ]] || fail "expected '$2', got '$1'"; }
