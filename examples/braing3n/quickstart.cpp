@@ -1,7 +1,8 @@
 // The whole pipeline at a small size, on people who do not exist: a phantom cohort, a masked autoencoder, a tokenizer, features
 // and latents, reconstructions of people it has never seen, probes, a diffusion transformer and its samples, and a page that shows it all.
 //
-//   braing3n quickstart --out DIR           minutes on two cores
+//   braing3n quickstart --out DIR           a few minutes on two cores
+//   braing3n quickstart --out DIR --long    more people and more steps: better pictures
 //   braing3n quickstart --out DIR --smoke   seconds: shows only that everything works
 // Every step is one of the other commands, run with the command that is printed: copy it to go on with scans of your own.
 #include <iostream>
@@ -68,14 +69,24 @@ std::vector<std::vector<std::string>> probe_rows(const std::filesystem::path& pa
   return rows;
 }
 
-int quickstart(const Program& program, const std::filesystem::path& out, bool smoke) {
+/// How much is made and learnt.
+struct Size {
+  bool smoke;
+  const char *subjects, *mae_steps, *mae_batch, *mae_validate, *tokenizer_steps, *tokenizer_validate, *dit_steps,
+      *dit_batch, *dit_validate, *sampling_steps;
+};
+constexpr Size smoke_size{true, "24", "12", "3", "6", "12", "6", "6", "3", "3", "3"};
+constexpr Size short_size{false, "120", "250", "8", "50", "400", "50", "250", "32", "50", "15"};
+constexpr Size long_size{false, "240", "600", "8", "50", "1000", "50", "600", "32", "100", "25"};
+
+int quickstart(const Program& program, const std::filesystem::path& out, const Size& size) {
   const CommonOptions& common = program.common;
   const WriteOptions write{.overwrite = common.force};
   const FileLock lock = lock_folder(out);
   if (!write.overwrite && std::filesystem::exists(out / "cohort"))
     throw Error(ErrorKind::file, "quickstart.exists", "holds a quickstart already; --force replaces it", out.string());
   for (const char* old : {"cohort", "mae", "tokenizer", "reconstructions", "probes", "dit", "samples", "sweep",
-                          "features.safetensors", "latents.safetensors", "output.txt"})
+                          "features.safetensors", "latents.safetensors", "output.txt", "cohort.png"})
     std::filesystem::remove_all(out / old);
   const auto at = [&](const char* name) { return (out / name).string(); };
   for (const auto& [name, text] : {std::pair{"mae.json", mae_config}, std::pair{"tokenizer.json", tokenizer_config},
@@ -83,8 +94,9 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
     write_text(out / name, text, {.overwrite = true});
 
   Pipeline run(program, out / "output.txt");
-  run("Make people who do not exist",
-      {"phantom_cohort", "--out", at("cohort"), "--subjects", smoke ? "24" : "240", "--shape", "40,48,40"});
+  run("Make people who do not exist", {"phantom_cohort", "--out", at("cohort"), "--subjects", size.subjects, "--shape",
+                                       "40,48,40", "--montage", at("cohort.png")});
+  if (!common.quiet) std::cerr << "the first of them: " << at("cohort.png") << '\n';
   const std::string table = at("cohort") + "/volumes.csv";
   const Manifest cohort = read_manifest(std::filesystem::path(table));
   const Split split = split_subjects(cohort, {{"train", 0.85}, {"validation", 0.05}, {"test", 0.1}}, common.seed);
@@ -100,10 +112,10 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
   }
   run("Phase 1: learn what heads look like",
       {"mae_pretrain", "--data", table, "--split", at("split.csv"), "--out", at("mae"), "--config", at("mae.json"),
-       "--steps", smoke ? "12" : "600", "--batch", smoke ? "3" : "8", "--validate-every", smoke ? "6" : "50"});
+       "--steps", size.mae_steps, "--batch", size.mae_batch, "--validate-every", size.mae_validate});
   run("Phase 2: learn to give them back",
       {"tokenizer_train", "--encoder", at("mae"), "--data", table, "--split", at("split.csv"), "--out", at("tokenizer"),
-       "--config", at("tokenizer.json"), "--steps", smoke ? "12" : "1000", "--validate-every", smoke ? "6" : "50"});
+       "--config", at("tokenizer.json"), "--steps", size.tokenizer_steps, "--validate-every", size.tokenizer_validate});
   run("Encode everyone", {"encode", "--model", at("tokenizer"), "--data", table, "--out", at("features.safetensors"),
                           "--latents", at("latents.safetensors")});
   run("Reconstruct people it has never seen", {"reconstruct", "--model", at("tokenizer"), "--data", at("unseen.csv"),
@@ -113,10 +125,10 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
        "none", "--permutations", "0", "--out", at("probes")});
   run("Learn what latents look like, under conditions",
       {"dit_train", "--latents", at("latents.safetensors"), "--labels", table, "--split", at("split.csv"),
-       "--tokenizer", at("tokenizer"), "--out", at("dit"), "--config", at("dit.json"), "--steps", smoke ? "6" : "600",
-       "--batch", smoke ? "3" : "32", "--validate-every", smoke ? "3" : "100"});
-  const std::vector<std::string> sampling = {"generate", "--model",          at("dit"), "--tokenizer", at("tokenizer"),
-                                             "--steps",  smoke ? "3" : "25", "--cfg",   "1.5"};
+       "--tokenizer", at("tokenizer"), "--out", at("dit"), "--config", at("dit.json"), "--steps", size.dit_steps,
+       "--batch", size.dit_batch, "--validate-every", size.dit_validate});
+  const std::vector<std::string> sampling = {"generate", "--model",           at("dit"), "--tokenizer", at("tokenizer"),
+                                             "--steps",  size.sampling_steps, "--cfg",   "1.5"};
   const auto generate = [&](const std::string& title, std::vector<std::string> more) {
     std::vector<std::string> command = sampling;
     command.insert(command.end(), more.begin(), more.end());
@@ -129,8 +141,9 @@ int quickstart(const Program& program, const std::filesystem::path& out, bool sm
 
   HtmlPage page("braing3n quickstart", concat(cohort.size(), " synthetic heads of 40 x 48 x 40 voxels of 4 mm; ",
                                               test.size(), " of them kept unseen; seed ", common.seed,
-                                              smoke ? "; a smoke run, far too short to learn anything" : ""));
+                                              size.smoke ? "; a smoke run, far too short to learn anything" : ""));
   page.note("Every head on this page is synthetic. Research use only: not a medical device.");
+  page.picture(content(out / "cohort.png"), "The first heads of the synthetic cohort");
   page.heading("Reconstructions of unseen people");
   const CsvTable scores(out / "reconstructions" / "scores.csv");
   std::vector<std::vector<std::string>> rows;
@@ -190,9 +203,13 @@ int quickstart_command(int argc, char** argv) {
   Program program("quickstart",
                   "Runs the whole pipeline at a small size, on synthetic heads, and shows it on one page.");
   std::filesystem::path out = "quickstart-out";
-  bool smoke = false;
+  bool smoke = false, longer = false;
   program.app.add_option("--out", out, "folder for everything that is made");
-  program.app.add_flag("--smoke", smoke, "a run of seconds that only shows that everything works");
+  CLI::Option* const shortest =
+      program.app.add_flag("--smoke", smoke, "a run of seconds that only shows that everything works");
+  program.app.add_flag("--long", longer, "twice the people and more steps: better pictures")->excludes(shortest);
   program.without({"--device", "--precision"});
-  return program.run(argc, argv, [&] { return quickstart(program, out, smoke); });
+  return program.run(argc, argv, [&] {
+    return quickstart(program, out, smoke ? smoke_size : longer ? long_size : short_size);
+  });
 }
