@@ -53,10 +53,36 @@ bool begins_commands(const std::string& word) {
 int unknown(const std::vector<std::string>& words) {
   const bool nested = begins_commands(words[0]);
   const std::string name = nested && words.size() > 1 ? words[0] + " " + words[1] : words[0];
+  std::string small = name;
+  for (char& letter : small)
+    if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
   std::vector<std::string> names = {"completion"};
-  for (const Command& c : commands) names.emplace_back(c.name);
-  std::cerr << "braing3n: no command " << in_quotes(name) << did_you_mean(name, names) << " (see braing3n --help)\n";
+  for (const Command& c : commands) {
+    names.emplace_back(c.name);
+    // "phantom_study" means "study phantom".
+    const std::string& known = names.back();
+    const std::size_t gap = known.find(' ');
+    if (gap != std::string::npos && small == known.substr(gap + 1) + "_" + known.substr(0, gap)) small = known;
+  }
+  std::cerr << "braing3n: no command " << in_quotes(name) << did_you_mean(small, names) << " (see braing3n --help)\n";
   return exit_not_started;
+}
+
+/// "help", "--help encode", "help study phantom": the help of what is named, of everything when nothing is.
+int help(const std::vector<std::string>& words) {
+  if (words.empty()) {
+    print_help(std::cout);
+    return exit_done;
+  }
+  std::size_t taken = 0;
+  if (const Command* command = find_command(words, taken)) {
+    std::string name = "braing3n", option = "--help";
+    char* arguments[] = {name.data(), option.data(), nullptr};
+    return command->function(2, arguments);
+  }
+  if (!begins_commands(words[0]) || words.size() > 1) return unknown(words);
+  print_help(std::cout, words[0] + " ");
+  return exit_done;
 }
 
 /// Candidates for the last of the words: commands, or what the command's own parser knows.
@@ -102,10 +128,7 @@ int run(int argc, char** argv) {
   }
   if (words[0] == "__complete") return complete({words.begin() + 1, words.end()});
   const bool asks = words.back() == "--help" || words.back() == "-h";
-  if (words.size() == 1 && asks) {
-    print_help(std::cout);
-    return exit_done;
-  }
+  if (words[0] == "help" || words[0] == "--help" || words[0] == "-h") return help({words.begin() + 1, words.end()});
   if (words.size() == 1 && words[0] == "--version") {
     std::cout << "braing3n " << version() << '\n';
     return exit_done;

@@ -30,6 +30,13 @@ expect 0 "study tokenizer" "$braing3n" study --help
 expect 2 "study phantom" "$braing3n" study
 expect 2 'no command "encod"; did you mean "encode"?' "$braing3n" encod --model x
 expect 2 'did you mean "study phantom"?' "$braing3n" study phantm
+expect 2 'did you mean "encode"?' "$braing3n" ENCODE
+expect 2 'did you mean "study tokenizer"?' "$braing3n" tokenizer_study  # its name before there was one program
+expect 0 "braing3n study phantom [OPTIONS]" "$braing3n" help study phantom
+expect 0 "braing3n encode [OPTIONS]" "$braing3n" --help encode
+expect 0 "Usage: braing3n study COMMAND" "$braing3n" help study
+expect 0 "Usage: braing3n COMMAND" "$braing3n" help
+expect 2 'did you mean "encode"?' "$braing3n" help encod
 expect 2 'no command "--modle"' "$braing3n" --modle
 expect 2 'no command ""' "$braing3n" ""
 if [[ -e /dev/full ]]; then expect 3 "standard output" bash -c "'$braing3n' --help >/dev/full"; fi
