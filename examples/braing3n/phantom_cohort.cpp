@@ -3,6 +3,7 @@
 //
 //   braing3n phantom_cohort --out cohort --subjects 100 --visits 2 --shape 80,96,80 --modalities T1,T2,FLAIR,T1c
 //   braing3n phantom_cohort --gallery gallery.png
+//   braing3n phantom_cohort --surfaces surfaces.png --shape 160,192,160
 #include <iostream>
 
 #include "braing3n/format/csv_writer.hpp"
@@ -12,6 +13,7 @@
 #include "braing3n/phantom/cohort.hpp"
 #include "braing3n/report/planes.hpp"
 #include "braing3n/report/png.hpp"
+#include "braing3n/report/surface_view.hpp"
 #include "braing3n/volume/nifti/write.hpp"
 #include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
@@ -24,7 +26,7 @@ using namespace braing3n::examples;
 namespace {
 
 struct Options {
-  std::filesystem::path out, montage, gallery;
+  std::filesystem::path out, montage, gallery, surfaces;
   Index subjects = 0, visits = 1;
   std::vector<Index> shape{80, 96, 80};
   std::vector<std::string> modalities{"T1"};
@@ -200,6 +202,26 @@ void draw_gallery(Context<Cpu>& ctx, const Options& o, const CommonOptions& comm
   std::cout << "wrote " << o.gallery.string() << '\n';
 }
 
+/// Healthy brains at three ages and one with AD, from the left and from above: sulci open with age.
+void draw_surfaces(Context<Cpu>& ctx, const Options& o, const CommonOptions& common) {
+  std::vector<Image> tiles;
+  std::vector<std::string> captions;
+  for (const SurfaceSide side : {SurfaceSide::left, SurfaceSide::superior})
+    for (const auto& [age, disease] :
+         {std::pair{40.0, Disease::HC}, {60.0, Disease::HC}, {80.0, Disease::HC}, {80.0, Disease::AD}}) {
+      stop_if_interrupted();
+      PhantomPerson person = draw_person({common.seed, false}, 0);
+      person.disease = disease, person.duration = 4, person.first_age = age;
+      const PhantomTissues tissues = render_tissues(ctx, person, age, 0, o.extent());
+      const Volume t1 = render_image(ctx, person, tissues, {.modality = Modality::T1});
+      tiles.push_back(draw_surface(ctx, t1, {.side = side, .width = 260, .height = 260}));
+      captions.push_back(concat(disease_names[static_cast<std::size_t>(disease)], " ", age, " ",
+                                surface_side_names[static_cast<std::size_t>(side)]));
+    }
+  write_png(o.surfaces, montage(tiles, 4, captions), {.overwrite = common.force});
+  std::cout << "wrote " << o.surfaces.string() << '\n';
+}
+
 }  // namespace
 
 int phantom_cohort_command(int argc, char** argv) {
@@ -215,9 +237,11 @@ int phantom_cohort_command(int argc, char** argv) {
   program.app.add_flag("--confound", o.confound, "the site follows the disease, to test what notices it");
   program.app.add_option("--montage", o.montage, "a picture of the first volumes (PNG)");
   program.app.add_option("--gallery", o.gallery, "the pictures of docs/phantom.md (PNG)");
+  program.app.add_option("--surfaces", o.surfaces, "four brains of --shape from outside (PNG)");
   program.without({"--device", "--precision", "--provider"});
   return program.run(argc, argv, [&]() -> int {
-    if (o.out.empty() && o.gallery.empty()) fail(ErrorKind::argument, "phantom.output", "expected --out or --gallery");
+    if (o.out.empty() && o.gallery.empty() && o.surfaces.empty())
+      fail(ErrorKind::argument, "phantom.output", "expected --out or --gallery or --surfaces");
     if (!o.out.empty() && o.subjects < 1) fail(ErrorKind::argument, "phantom.subjects", "--out needs --subjects");
     (void)phantom_grid(o.extent());
     std::vector<std::string> sorted = o.modalities;
@@ -226,7 +250,7 @@ int phantom_cohort_command(int argc, char** argv) {
     if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
       fail(ErrorKind::argument, "phantom.modality", "--modalities names one twice");
     OutputGuard guard;
-    for (const auto& picture : {o.montage, o.gallery}) {
+    for (const auto& picture : {o.montage, o.gallery, o.surfaces}) {
       if (!picture.empty()) require_ending(picture, {".png"});
       guard.output(picture);
     }
@@ -235,6 +259,7 @@ int phantom_cohort_command(int argc, char** argv) {
     guard.output(program.common.json_log);
     const auto ctx = make_cpu_context(program.common);
     if (!o.gallery.empty()) draw_gallery(*ctx, o, program.common);
+    if (!o.surfaces.empty()) draw_surfaces(*ctx, o, program.common);
     return o.out.empty() ? static_cast<int>(exit_done) : make_cohort(*ctx, o, program.common);
   });
 }
