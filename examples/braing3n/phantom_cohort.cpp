@@ -214,7 +214,7 @@ void draw_surfaces(Context<Cpu>& ctx, const Options& o, const CommonOptions& com
       person.disease = disease, person.duration = 4, person.first_age = age;
       const PhantomTissues tissues = render_tissues(ctx, person, age, 0, o.extent());
       const Volume t1 = render_image(ctx, person, tissues, {.modality = Modality::T1});
-      tiles.push_back(draw_surface(ctx, t1, {.side = side, .width = 260, .height = 260}));
+      tiles.push_back(draw_surface(ctx, t1, {.side = side, .width = 200, .height = 200}));
       captions.push_back(concat(disease_names[static_cast<std::size_t>(disease)], " ", age, " ",
                                 surface_side_names[static_cast<std::size_t>(side)]));
     }
