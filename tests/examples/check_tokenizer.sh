@@ -57,6 +57,36 @@ expect 0 "SSIM" "$bin/braing3n" reconstruct --model tok --in "$scan" --out back.
 expect 0 "voxels" "$bin/braing3n" inspect back.nii.gz
 [[ -s back.png ]]
 expect 2 "exists already" "$bin/braing3n" reconstruct --model tok --in "$scan" --out back.nii.gz --quiet
+# What inspect says about a scan, the programs that read it say: a line per kind, in the log too. This background is not 0.
+python3 - "$scan" <<'END'
+import gzip, struct, sys
+raw = bytearray(gzip.decompress(open(sys.argv[1], "rb").read()))
+at = int(struct.unpack_from("<f", raw, 108)[0])
+voxels = raw[at:]
+twice = bytearray(raw)
+struct.pack_into("<8h", twice, 40, 4, *struct.unpack_from("<3h", raw, 42), 2, 1, 1, 1)
+open("two.nii", "wb").write(bytes(twice) + bytes(voxels))
+low = min(struct.unpack("<%dh" % (len(voxels) // 2), voxels))
+shifted = b"".join(struct.pack("<h", low + 500 if v == low else v) for v in struct.unpack("<%dh" % (len(voxels) // 2), voxels))
+open("odd.nii", "wb").write(bytes(raw[:at]) + shifted)
+END
+odd="the background has the value"
+expect 0 "odd.nii: $odd" "$bin/braing3n" encode --model tok --in odd.nii --out odd.csv --json-log odd.jsonl
+grep -qF "$odd" odd.jsonl
+expect 0 "odd.nii: $odd" "$bin/braing3n" reconstruct --model tok --in odd.nii --out odd.nii.gz
+expect 2 "$odd" "$bin/braing3n" encode --model tok --in odd.nii --out strict.csv --strict
+awk -F, -v OFS=, 'NR == 1 { for (i = 1; i <= NF; ++i) if ($i == "path") at = i } NR > 1 { $at = (NR < 4 ? "../odd.nii" : $at) } 1' $data >cohort/odd.csv
+expect 0 "$odd" "$bin/braing3n" mae_pretrain --data cohort/odd.csv --out oddmae --config mae.json --threads 2 --validation 0.25 --steps 4 --json-log odd.jsonl
+[[ $(grep -cF "$odd" out) == 1 ]] || { echo "tokenizer programs: more than a line about one kind" >&2; exit 1; }
+# A file with several volumes: one is chosen, and another choice is another input.
+for program in encode reconstruct; do
+  case $program in encode) to=(--out two.safetensors) ;; *) to=(--out two.nii.gz) ;; esac
+  expect 2 "choose one, 0 to 1 (--index)" "$bin/braing3n" $program --model tok --in two.nii "${to[@]}" --quiet
+  expect 0 "" "$bin/braing3n" $program --model tok --in two.nii "${to[@]}" --index 1 --quiet
+done
+expect 0 "1 scans are finished already" "$bin/braing3n" encode --model tok --in two.nii --out two.safetensors --index 1
+expect 0 "features of 1 scans" "$bin/braing3n" encode --model tok --in two.nii --out two.safetensors --index 0
+if grep -q "finished already" out; then echo "tokenizer programs: another volume of the file counts as finished" >&2; exit 1; fi
 # In bfloat16: close to the same, and never in one file with the others. Memory: planned before, compared after, refused when too little.
 expect 0 "SSIM" "$bin/braing3n" reconstruct --model tok --in "$scan" --out half.nii.gz --precision bf16 --quiet
 expect 0 "features of 8 scans" "$bin/braing3n" encode --model tok --data $data --out half.safetensors --precision bf16 --quiet
