@@ -7,6 +7,7 @@
 #include <set>
 
 #include "braing3n/checkpoint/volume_model.hpp"
+#include "braing3n/data/feature_contract.hpp"
 #include "braing3n/data/volumes.hpp"
 #include "braing3n/format/file_lock.hpp"
 #include "braing3n/format/output_guard.hpp"
@@ -15,7 +16,6 @@
 #include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
-#include "examples/support/feature_contract.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/scan_list.hpp"

@@ -6,6 +6,7 @@
 // Every volume has a sidecar with all that made it. Intensities are those of the model: z-scores over the brain.
 #include "braing3n/base/text.hpp"
 #include "braing3n/checkpoint/saved_dit.hpp"
+#include "braing3n/data/sample_record.hpp"
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/models/dit_memory.hpp"
 #include "braing3n/models/tiled_decode.hpp"
@@ -18,7 +19,6 @@
 #include "examples/support/json_log.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/resident_memory.hpp"
-#include "examples/support/sample_record.hpp"
 #include "examples/support/sampling_arguments.hpp"
 
 using namespace braing3n;
@@ -61,6 +61,16 @@ Guidance parse_guidance(const Options& o, const std::vector<ConditionField>& fie
   return g;
 }
 
+/// Throws Error with the advice of this program when the weights that made a sample are gone.
+void require_weights(const WeightsRecord& weights, const char* what) {
+  try {
+    weights.require(what);
+  } catch (const Error& e) {
+    if (e.id() != "sidecar.gone") throw;
+    throw Error(e.kind(), e.id(), concat(e.text(), "; --", what, " says where it is now"), e.path());
+  }
+}
+
 /// One volume to make.
 struct Wanted {
   std::uint32_t id = 0;
@@ -100,10 +110,8 @@ std::vector<Wanted> plan(const Options& o, const std::vector<ConditionField>& fi
   for (Index i = 0; i < o.n; ++i)
     for (const auto& [variant, conditions] : variants) {
       require_conditions(fields, conditions);
-      char number[16];
       const auto id = static_cast<std::uint32_t>(o.first + i);
-      std::snprintf(number, sizeof number, "%04u", static_cast<unsigned>(id));
-      Wanted w{id, conditions, concat("SYNTHETIC_", number, variant.empty() ? "" : "_", file_part(variant)),
+      Wanted w{id, conditions, concat(synthetic_name(id), variant.empty() ? "" : "_", file_part(variant)),
                variant.empty() ? describe_conditions(fields, conditions) : variant};
       if (!names.insert(w.name).second)
         fail(ErrorKind::argument, "generate.sweep", "--sweep gives ", in_quotes(variant, 60),
@@ -237,8 +245,7 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
   const Index batch = std::clamp<Index>(o.batch > 0 ? o.batch : 1200 / tokens, 1, count);
   const std::size_t planned = plan_memory(*ctx, dit.model, decoder.model, batch * sampling.guidance.most_copies());
   if (!common.quiet) std::cerr << "memory: " << planned / 1'000'000 << " MB planned\n";
-  const Extent3 g = dit.model.config.grid;
-  const Extent3 shape = decoder.contract.shape;
+  const Grid grid = contract_grid(decoder.contract);
   Progress progress("generate", ((count + batch - 1) / batch) * evaluations(sampling.sampler, sampling.steps),
                     common.quiet);
   std::vector<Tensor<float, Cpu>> shown;
@@ -257,30 +264,16 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
           stop_if_interrupted();
           progress.advance();
         });
-    Tensor<float, Cpu> latents;
-    if constexpr (std::is_same_v<typename P::Compute, float>) latents = z;
-    else latents = cast<float>(z);
-    latents = dit.latents.restore(latents).reshape({end - begin, g[0], g[1], g[2], dit.model.config.channels});
-    if (!all_finite(latents))
-      fail(ErrorKind::numeric, "generate.finite",
-           "a sample has values that are not finite: a smaller --cfg or more --steps may help");
+    const Tensor<float, Cpu> latents = sampled_latents(dit, z);
     for (Index i = begin; i < end; ++i) {
       stop_if_interrupted();
       const Wanted& w = wanted[static_cast<std::size_t>(i)];
-      const Tensor<float, Cpu> voxels =
-          decoder(latents.slice(i - begin, i - begin + 1)).reshape({shape[0], shape[1], shape[2]});
-      const Volume volume = sample_volume(voxels, decoder.contract);
+      const Volume volume = decoded_volume(decoder, latents.slice(i - begin, i - begin + 1));
       SampleRecord record = common_record;
       record.file = w.name + ".nii.gz";
       record.sample = w.id;
       record.conditions = conditions_json(fields, w.row);
-      NiftiWriteOptions options;
-      options.description = concat(mark_of(volume.provenance), " braing3n ", dit.hash, ' ', decoder.hash, " seed ",
-                                   record.seed, " sample ", w.id);
-      options.description.resize(std::min<std::size_t>(options.description.size(), 79));
-      options.file = write;
-      write_nifti(*ctx, folder / record.file, volume, options);
-      record.crc32 = file_crc32(folder / record.file);
+      record = write_synthetic_volume(*ctx, folder, volume, std::move(record), write);
       if (again != nullptr && record.crc32 != again->crc32) {
         std::cerr << "generate: " << record.file << " is not the same file: made by version " << again->version
                   << " with kernels " << again->provider << ", now by version " << version() << " with "
@@ -289,7 +282,9 @@ int generate(const Program& program, const Options& o, const SampleRecord* again
       }
       write_json(folder / record.sidecar(), record, write);
       log.event("sample", {{"file", record.file}, {"conditions", record.conditions}});
-      if (!o.no_pictures && again == nullptr && shown.size() < 64) shown.push_back(voxels);
+      if (!o.no_pictures && again == nullptr && shown.size() < 64)
+        shown.push_back(Tensor<float, Cpu>::from_host(*ctx, {grid.shape[0], grid.shape[1], grid.shape[2]},
+                                                      {volume.data(), static_cast<std::size_t>(volume.size())}));
       ++done;
     }
   }
@@ -343,8 +338,8 @@ int generate_command(int argc, char** argv) {
           fail(ErrorKind::argument, "generate.redo", fixed, " cannot be given with --redo: the sidecar says it");
       if (!o.model.empty()) record->model.file = model_path(o.model).string();
       if (!o.tokenizer.empty()) record->tokenizer.file = model_path(o.tokenizer).string();
-      record->model.require("model");
-      record->tokenizer.require("tokenizer");
+      require_weights(record->model, "model");
+      require_weights(record->tokenizer, "tokenizer");
       o.model = record->model.file;
       o.tokenizer = record->tokenizer.file;
     } else {

@@ -18,11 +18,11 @@
 #include <vector>
 
 #include "braing3n/base/text.hpp"
+#include "braing3n/data/feature_contract.hpp"
 #include "braing3n/report/png.hpp"
 #include "braing3n/report/previews.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/controllability_report.hpp"
-#include "examples/support/feature_contract.hpp"
 #include "examples/support/tell_findings.hpp"
 #include "examples/support/unseen_people.hpp"
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "braing3n/data/latents.hpp"
+#include "braing3n/data/sample_record.hpp"
 #include "braing3n/data/split.hpp"
 #include "braing3n/eval/memorisation.hpp"
 #include "braing3n/report/chart.hpp"
@@ -22,7 +23,6 @@
 #include "examples/support/cohort_arguments.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/sample_arms.hpp"
-#include "examples/support/sample_record.hpp"
 #include "examples/support/sampling_arguments.hpp"
 #include "examples/support/unseen_people.hpp"
 

@@ -7,6 +7,7 @@
 #include "braing3n/data/augment.hpp"
 #include "braing3n/data/condition_labels.hpp"
 #include "braing3n/data/content_hash.hpp"
+#include "braing3n/data/feature_contract.hpp"
 #include "braing3n/data/label_schema.hpp"
 #include "braing3n/data/latents.hpp"
 #include "braing3n/data/manifest.hpp"
@@ -30,6 +31,7 @@
 #include "braing3n/data/latent_data.hpp"
 #include "braing3n/data/loader.hpp"
 #include "braing3n/data/packed_cache.hpp"
+#include "braing3n/data/sample_record.hpp"
 #include "braing3n/data/volumes.hpp"
 #endif
 #include "braing3n/eval/downsampling.hpp"

@@ -4,12 +4,16 @@
 // latent channel), "tokenizer" (hash of the tokenizer whose latents it learnt, empty when unknown), and that tokenizer's contract.
 #pragma once
 
+#include <cstring>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "braing3n/backend/cpu/context/context.hpp"
 #include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/models/dit3d.hpp"
+#include "braing3n/volume/model_grid.hpp"
+#include "braing3n/volume/preprocess.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -66,6 +70,26 @@ struct LoadedDecoder {
     return model(pass, Var<float, B>(z)).value();
   }
 };
+
+/// Samples z (N, L, C) of the model, standardised, as its tokenizer's latents (N, X', Y', Z', C). Throws Error (numeric) for values that
+/// are not finite.
+template <Precision P>
+Tensor<float, Cpu> sampled_latents(const LoadedDit<Cpu, P>& dit, const Tensor<typename P::Compute, Cpu>& z) {
+  const Extent3 g = dit.model.config.grid;
+  Tensor<float, Cpu> latents;
+  if constexpr (std::is_same_v<typename P::Compute, float>) latents = z;
+  else latents = cast<float>(z);
+  latents = dit.latents.restore(latents).reshape({z.dim(0), g[0], g[1], g[2], dit.model.config.channels});
+  if (!all_finite(latents))
+    fail(ErrorKind::numeric, "generate.finite",
+         "a sample has values that are not finite, expected finite ones: less guidance or more steps may help");
+  return latents;
+}
+
+/// One sample's latents (1, X', Y', Z', C) as a volume around the origin, in the model's intensities: z-scores over the brain.
+inline Volume decoded_volume(const LoadedDecoder<Cpu>& decoder, const Tensor<float, Cpu>& latents) {
+  return sample_volume(decoder(latents), decoder.contract);
+}
 
 template <Backend B>
 LoadedDecoder<B> load_decoder(Context<B>& context, const std::filesystem::path& path) {

@@ -6,7 +6,7 @@
 #include "braing3n/format/json.hpp"
 #include "braing3n/volume/contract.hpp"
 
-namespace braing3n::examples {
+namespace braing3n::inline BRAING3N_ABI {
 
 /// kind, hash: of the model file. representation: encoder or projected tokens; pooling: mean, or none. precision: named unless it is f32.
 inline Json feature_contract(const PreprocessingContract& preprocessing, const std::string& kind,
@@ -21,4 +21,4 @@ inline Json feature_contract(const PreprocessingContract& preprocessing, const s
   return json;
 }
 
-}  // namespace braing3n::examples
+}  // namespace braing3n::inline BRAING3N_ABI

@@ -1,14 +1,19 @@
 // The sidecar of a synthetic volume: everything that made it, enough to make it again.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
+#include "braing3n/base/config.hpp"
 #include "braing3n/checkpoint/saved_model.hpp"
 #include "braing3n/data/condition_labels.hpp"
+#include "braing3n/format/checksum.hpp"
+#include "braing3n/format/mapped_file.hpp"
 #include "braing3n/sample/generate.hpp"
+#include "braing3n/volume/nifti/write.hpp"
 
-namespace braing3n::examples {
+namespace braing3n::inline BRAING3N_ABI {
 
 struct WeightsRecord {
   std::string file, hash;
@@ -22,8 +27,7 @@ struct WeightsRecord {
   void require(const char* what) const {
     std::error_code ignored;
     if (!std::filesystem::exists(file, ignored))
-      throw Error(ErrorKind::file, "sidecar.gone",
-                  concat("the ", what, " (hash ", hash, ") is gone; --", what, " says where it is now"), file);
+      throw Error(ErrorKind::file, "sidecar.gone", concat("the ", what, " (hash ", hash, ") is gone"), file);
     const std::string now = model_hash(ModelFile(file));
     if (now != hash)
       throw Error(ErrorKind::config, "sidecar.changed",
@@ -84,4 +88,30 @@ inline std::string file_crc32(const std::filesystem::path& path) {
   return crc.hex();
 }
 
-}  // namespace braing3n::examples
+/// What a synthetic volume says about itself in its header: the mark, the hashes of the weights, seed and number.
+inline std::string synthetic_description(const SampleRecord& record) {
+  std::string text = concat("SYNTHETIC braing3n ", record.model.hash, ' ', record.tokenizer.hash, " seed ", record.seed,
+                            " sample ", record.sample);
+  text.resize(std::min<std::size_t>(text.size(), 79));
+  return text;
+}
+
+/// "SYNTHETIC_0003" for sample 3.
+inline std::string synthetic_name(std::uint32_t sample) {
+  const std::string digits = std::to_string(sample);
+  return "SYNTHETIC_" + std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0') + digits;
+}
+
+/// Writes folder/record.file, marked SYNTHETIC in its header, and returns the record with the checksum of that file. The caller writes
+/// the sidecar. Throws Error (file), also when the file exists and may not be overwritten.
+inline SampleRecord write_synthetic_volume(Context<Cpu>& ctx, const std::filesystem::path& folder, const Volume& volume,
+                                           SampleRecord record, const WriteOptions& write = {}) {
+  NiftiWriteOptions options;
+  options.description = synthetic_description(record);
+  options.file = write;
+  write_nifti(ctx, folder / record.file, volume, options);
+  record.crc32 = file_crc32(folder / record.file);
+  return record;
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI
