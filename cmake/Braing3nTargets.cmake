@@ -14,7 +14,7 @@ set(header_owners
   "xtensor  braing3n/interop/xtensor"
   "xtensor  braing3n/checkpoint/(volume_model|saved_dit)"
   "io       braing3n/((format|table|checkpoint|probe)/|probe[.]hpp$)"
-  "braing3n braing3n/(braing3n|train|generate)[.]hpp$"
+  "braing3n braing3n/(easy/|(braing3n|train|generate|easy)[.]hpp$)"
   "core     braing3n/(base|core)/"
   "cpu      braing3n/")
 foreach(header IN LISTS all_headers)

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 INCLUDE = ROOT / "include"
 FOLDERS = ["base", "core", "backend", "linalg", "format", "ops", "autograd", "nn", "models", "objective", "sample", "optim", "volume",
-           "table", "phantom", "checkpoint", "data", "probe", "eval", "report", "train", "interop"]
+           "table", "phantom", "checkpoint", "data", "probe", "eval", "report", "train", "interop", "easy"]
 # header prefix of the third party -> places that may include it
 THIRD_PARTIES = {
     "Eigen/": ["backend/cpu/", "linalg/", "interop/"],
@@ -44,6 +44,7 @@ ON_REQUEST = re.compile(r"braing3n/(backend/cpu/providers/(onednn|eigen)|backend
 # costs compile time and whoever uses a trained model needs neither training nor probes.
 WRITTEN = "Written by tests/tools/check_tree.py --write-umbrella."
 UMBRELLAS = [
+    ("easy.hpp", r"easy/", f"// One session that reads scans and uses trained models: features, reconstructions, samples, probes. {WRITTEN}\n"),
     ("probe.hpp", r"probe/|table/|linalg/", f"// Everything about probes on tables of features. {WRITTEN}\n"),
     ("report.hpp", r"report/", f"// Pictures of volumes, charts, tables and pages. {WRITTEN}\n"),
     ("generate.hpp", r"sample/|objective/|checkpoint/saved_dit|eval/(controllability|diversity|frechet|grouped_reader|memorisation)",
@@ -51,7 +52,8 @@ UMBRELLAS = [
     ("train.hpp", r"train/|data/|phantom/|optim/|checkpoint/(training_state|convert)|eval/(downsampling|patch_pca|region_reader|tissue_volumes|token_readout)",
      f"// Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. {WRITTEN}\n"),
     ("braing3n.hpp", r"", f"""// Tensors, models, volumes and files on the CPU: what it takes to use a model. {WRITTEN}
-// On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), the Eigen and oneDNN providers, interop/, and the
+// On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), a session
+// over trained models (easy.hpp), the Eigen and oneDNN providers, interop/, and the
 // CUDA side (cuda.cuh).
 """),
 ]

@@ -1,0 +1,134 @@
+// A trained diffusion transformer with its tokenizer: volumes of brains that do not exist, and that say so.
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/checkpoint/saved_dit.hpp"
+#include "braing3n/data/sample_record.hpp"
+#include "braing3n/easy/tokenizer.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+struct SampleRequest {
+  std::string conditions{};   // "age=70,sex=F"; what is not named is left open
+  Index n = 1;                // samples
+  double guidance = 1;        // one scale for all conditions; 1: none
+  int steps = 50;             // from noise to data
+  std::uint64_t seed = 2025;  // sample i of a seed is the same however many are made
+  std::uint32_t first = 0;    // number of the first sample
+  Sampler sampler = Sampler::euler;
+  double shift = 1;  // of the steps: above 1 they are shorter near the noise
+};
+
+/// A sample of a model, in the model's intensities on a grid around the origin. It is written with its mark, in no other way.
+class SyntheticVolume {
+ public:
+  SyntheticVolume(std::shared_ptr<Context<Cpu>> context, Volume volume, SampleRecord record)
+      : context_(std::move(context)), volume_(std::move(volume)), record_(std::move(record)) {}
+
+  const Volume& volume() const { return volume_; }
+  const SampleRecord& record() const { return record_; }
+  /// "SYNTHETIC braing3n ...", as the file's header says it.
+  std::string description() const { return synthetic_description(record_); }
+
+  /// Writes folder/SYNTHETIC_0000.nii.gz (by the sample's number) and its sidecar .json, which says how it was made. Makes the folder.
+  /// Returns the path of the volume. Throws Error (file), also when one of the two exists and may not be overwritten.
+  std::filesystem::path write(const std::filesystem::path& folder, const WriteOptions& write = {}) const {
+    make_folder(folder);
+    const std::filesystem::path sidecar = folder / record_.sidecar();
+    std::error_code ignored;
+    if (!write.overwrite && std::filesystem::exists(sidecar, ignored))
+      throw Error(ErrorKind::file, "file.exists", "exists already and may not be overwritten", sidecar.string());
+    const SampleRecord written = write_synthetic_volume(*context_, folder, volume_, record_, write);
+    write_json(sidecar, written, write);
+    return folder / record_.file;
+  }
+
+ private:
+  std::shared_ptr<Context<Cpu>> context_;
+  Volume volume_;
+  SampleRecord record_;
+};
+
+/// Made by Session::generator(). Copies share the weights.
+class BrainGenerator {
+ public:
+  /// path: a transformer's file or the folder of its training. Throws Error: file, format, config (not the tokenizer whose latents the
+  /// transformer learnt).
+  BrainGenerator(std::shared_ptr<Context<Cpu>> context, const std::filesystem::path& path,
+                 const ScanTokenizer& tokenizer)
+      : context_(std::move(context)), path_(model_path(path)), tokenizer_path_(tokenizer.path()),
+        dit_(std::make_shared<const LoadedDit<Cpu, F32>>(load_dit<F32>(*context_, path_))),
+        decoder_(std::make_shared<const LoadedDecoder<Cpu>>(load_decoder(*context_, tokenizer_path_))) {
+    require_tokenizer(*dit_, *decoder_, tokenizer_path_.string());
+  }
+
+  /// Throws Error: argument (unknown conditions, values out of range, a required one that is missing, no samples), numeric.
+  std::vector<SyntheticVolume> sample(const SampleRequest& request) const {
+    const std::vector<ConditionField>& fields = conditions();
+    if (request.n < 1 || request.n > 1000000)
+      fail(ErrorKind::argument, "generator.count", "sampling: expected 1 to 1000000 samples, got ", request.n);
+    if (request.steps < 1 || request.steps > 100000)
+      fail(ErrorKind::argument, "generator.steps", "sampling: expected 1 to 100000 steps, got ", request.steps);
+    const ConditionRow row = parse_conditions(fields, request.conditions);
+    require_conditions(fields, row);
+    SampleRecord record = common_record(request);
+    record.conditions = conditions_json(fields, row);
+    record.sampling.guidance.validate(fields);
+
+    // About 1,200 tokens make a batch: it does not change the samples.
+    const Index batch = std::clamp<Index>(1200 / volume_of(dit_->model.config.grid), 1, request.n);
+    std::vector<SyntheticVolume> all;
+    for (Index begin = 0; begin < request.n; begin += batch) {
+      std::vector<std::uint32_t> ids;
+      for (Index i = begin; i < std::min(request.n, begin + batch); ++i)
+        ids.push_back(static_cast<std::uint32_t>(static_cast<Index>(request.first) + i));
+      const std::vector<ConditionRow> rows(ids.size(), row);
+      const Tensor<float, Cpu> latents =
+          sampled_latents(*dit_, sample_latents(*context_, dit_->model, std::span<const std::uint32_t>(ids), rows,
+                                                request.seed, record.sampling));
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        record.sample = ids[i];
+        record.file = synthetic_name(ids[i]) + ".nii.gz";
+        const Index at = static_cast<Index>(i);
+        all.emplace_back(context_, decoded_volume(*decoder_, latents.slice(at, at + 1)), record);
+      }
+    }
+    return all;
+  }
+
+  /// What may stand in SampleRequest::conditions.
+  const std::vector<ConditionField>& conditions() const { return dit_->model.config.conditions; }
+  /// Everything that was loaded, for what is not here.
+  const LoadedDit<Cpu, F32>& loaded() const { return *dit_; }
+
+ private:
+  SampleRecord common_record(const SampleRequest& request) const {
+    const auto absolute = [](const std::filesystem::path& p) {
+      return std::filesystem::absolute(p).lexically_normal().string();
+    };
+    SampleRecord r;
+    r.seed = request.seed;
+    r.sampling = {.sampler = request.sampler,
+                  .steps = request.steps,
+                  .shift = request.shift,
+                  .guidance = {.scale = request.guidance}};
+    r.provider = context_->provider().name;
+    r.model = {absolute(path_), dit_->hash};
+    r.tokenizer = {absolute(tokenizer_path_), decoder_->hash};
+    return r;
+  }
+
+  std::shared_ptr<Context<Cpu>> context_;  // outlives the tensors
+  std::filesystem::path path_, tokenizer_path_;
+  std::shared_ptr<const LoadedDit<Cpu, F32>> dit_;
+  std::shared_ptr<const LoadedDecoder<Cpu>> decoder_;
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI
