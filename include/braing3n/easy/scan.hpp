@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "braing3n/backend/cpu/context/context.hpp"
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/volume/nifti/read.hpp"
 #include "braing3n/volume/preprocess.hpp"
 
