@@ -112,7 +112,7 @@ sex.csv	line 2: column "sex": expected one of F, M, got "x"
 idh1.csv	line 2: column "idh1": expected one of wildtype, mutant, got "maybe"
 LIST
 expect 2 'no column "subject_id"; did you mean "subjct_id"' "$bin/braing3n" preprocess "${small[@]}" --data column.csv --cache c.cache
-expect 2 'no column "path"; for a table without paths give --pattern' "$bin/braing3n" preprocess "${small[@]}" --data nopath.csv --cache c.cache
+expect 2 'no column "path"; a table without paths needs a pattern' "$bin/braing3n" preprocess "${small[@]}" --data nopath.csv --cache c.cache
 expect 2 "absent.csv" "$bin/braing3n" preprocess "${small[@]}" --data absent.csv --cache c.cache
 expect 2 "1 of 2 files does not exist: gone.nii" "$bin/braing3n" inspect --threads 1 missing.csv
 expect 1 "1 of 2 scans in c.cache" "$bin/braing3n" preprocess "${small[@]}" --data missing.csv --cache c.cache
