@@ -28,6 +28,7 @@ refused() {  # NAME SENTENCE MOST_ERRORS, program on stdin
 
 # The same program on the other backend has to compile, or the refusals below would prove nothing.
 cat >"$scratch/good.cpp" <<'CPP'
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/ops/linear.hpp"
 using namespace braing3n;
 Tensor<float, Cpu> f(const Tensor<float, Cpu>& x, const Tensor<float, Cpu>& w) { return linear_forward(x, w); }
@@ -38,7 +39,14 @@ for compiler in "${compilers[@]}"; do
 done
 
 refused cuda_in_cpp "target braing3n::cuda" 2 <<'CPP'
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/ops/linear.hpp"
 using namespace braing3n;
 Tensor<float, Cuda> f(const Tensor<float, Cuda>& x, const Tensor<float, Cuda>& w) { return linear_forward(x, w); }
+CPP
+
+refused no_backend "include braing3n/backend/cpu.hpp to launch on the CPU" 4 <<'CPP'
+#include "braing3n/ops/linear.hpp"
+using namespace braing3n;
+Tensor<float, Cpu> f(const Tensor<float, Cpu>& x, const Tensor<float, Cpu>& w) { return linear_forward(x, w); }
 CPP
