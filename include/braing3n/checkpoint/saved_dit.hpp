@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/backend/cpu/context/context.hpp"
 #include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/models/dit3d.hpp"

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/backend/cpu/context/context.hpp"
 #include "braing3n/models/decoder_slabs.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
