@@ -25,7 +25,7 @@ done
 echo "plain use: the programs in docs/ compile"
 
 # Names that <QObject> and <X11/Xlib.h> define. Third parties come first: their names are not ours to choose.
-grep -rhoE '^#include <(nlohmann|xtensor|zlib|[a-z_]+>|sys/|unistd|fcntl|immintrin)[^>]*>?' include --include='*.hpp' | grep -v containers/ | sort -u >"$scratch/macros.cpp"
+grep -rhoE '^#include <(nlohmann|xtensor|Eigen|zlib|[a-z_]+>|sys/|unistd|fcntl|immintrin)[^>]*>?' include --include='*.hpp' | grep -v containers/ | sort -u >"$scratch/macros.cpp"
 cat >>"$scratch/macros.cpp" <<'CPP'
 #include <braing3n/volume/nifti/clib.hpp>
 #define slots

@@ -28,7 +28,7 @@ void ldlt_solve(std::span<const T> a, Index n, std::span<T> b, Index columns) {
   const Eigen::LDLT<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic>> factor(
       Eigen::Map<const Matrix>(a.data(), n, n));
   const double largest = factor.vectorD().maxCoeff(), smallest = factor.vectorD().minCoeff();
-  if (factor.info() != Eigen::Success || !(smallest > 0x1p-52 * static_cast<double>(n) * largest))
+  if (static_cast<int>(factor.info()) != 0 || !(smallest > 0x1p-52 * static_cast<double>(n) * largest))
     fail(ErrorKind::numeric, "ldlt.indefinite", "ldlt: expected a positive definite matrix of ", n,
          " rows, got pivots from ", smallest, " to ", largest);
   Eigen::Map<Matrix> x(b.data(), n, columns);

@@ -41,7 +41,7 @@ SymmetricEigen eigen_decomposition(const std::vector<T>& a, Index n, bool with_v
   }
   const Eigen::SelfAdjointEigenSolver<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic>> solver(
       Eigen::Map<const Matrix>(a.data(), n, n), with_vectors ? Eigen::ComputeEigenvectors : Eigen::EigenvaluesOnly);
-  if (solver.info() != Eigen::Success)
+  if (static_cast<int>(solver.info()) != 0)  // not Eigen::Success: X11 has a macro of that name
     fail(ErrorKind::numeric, "symmetric_eigen.steps", "eigenvalues: no convergence for a matrix of ", n, " rows");
   out.values.assign(solver.eigenvalues().data(), solver.eigenvalues().data() + n);
   if (!with_vectors) return out;
