@@ -45,3 +45,4 @@
 #include "braing3n/table/read_features.hpp"
 #include "braing3n/table/row_pairing.hpp"
 #include "braing3n/table/stated_missing.hpp"
+#include "braing3n/table/table_match.hpp"
