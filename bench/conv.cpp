@@ -19,6 +19,7 @@
 #include "bench/support/arguments.hpp"
 #include "bench/support/provider.hpp"
 #include "bench/support/timing.hpp"
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/ops/upsample.hpp"
 

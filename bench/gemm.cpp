@@ -9,6 +9,7 @@
 #include "bench/support/arguments.hpp"
 #include "bench/support/provider.hpp"
 #include "bench/support/timing.hpp"
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/base/philox.hpp"
 
 using namespace braing3n;

@@ -18,6 +18,7 @@
 #include "bench/support/peak.hpp"
 #include "bench/support/provider.hpp"
 #include "braing3n/autograd/checkpoint.hpp"
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/models/cnn_decoder3d.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/models/dit_memory.hpp"
