@@ -48,14 +48,15 @@ Data encode(Context<Cpu>& context, const LoadedTokenizer<Cpu, F32>& t, std::vect
 Data phantoms(Context<Cpu>& context, const LoadedTokenizer<Cpu, F32>& tokenizer) {
   std::vector<ConditionRow> conditions;
   for (std::uint32_t s = 0; s < 8; ++s) {
-    const auto person = draw_person({.seed = seed}, s);
-    conditions.push_back({condition_value(fields[0], person.male ? "M" : "F"),
-                          condition_number(fields[1], phantom_visit(person, 0).age)});
+    const auto subject = phantom::draw_subject({.seed = seed}, s);
+    conditions.push_back({condition_value(fields[0], enum_name(subject.sex)),
+                          condition_number(fields[1], phantom::draw_visit(subject, 0).age)});
   }
   return encode(context, tokenizer, std::move(conditions), [&](Index i) {
-    const auto person = draw_person({.seed = seed}, static_cast<std::uint32_t>(i));
-    const auto tissues = render_tissues(context, person, phantom_visit(person, 0).age, 0, {40, 48, 40});
-    return preprocess(context, render_image(context, person, tissues, {}), tokenizer.contract).data;
+    const auto subject = phantom::draw_subject({.seed = seed}, static_cast<std::uint32_t>(i));
+    const auto tissues =
+        phantom::render_tissues(context, subject, phantom::draw_visit(subject, 0).age, 0, {40, 48, 40});
+    return preprocess(context, phantom::render_image(context, subject, tissues, {}), tokenizer.contract).data;
   });
 }
 

@@ -25,16 +25,17 @@ PreprocessingContract make_contract() {
   return contract;
 }
 
-/// Eight people who do not exist.
+/// Eight synthetic subjects.
 TrainingData phantoms(const PreprocessingContract& contract) {
   TrainingData data;
   data.contract = contract;
   data.train.resize(8);
   std::iota(data.train.begin(), data.train.end(), 0);
   data.source = [contract](Context<Cpu>& context, Index row) {
-    const auto person = draw_person({.seed = seed}, static_cast<std::uint32_t>(row));
-    const auto tissues = render_tissues(context, person, phantom_visit(person, 0).age, 0, contract.shape);
-    return preprocess(context, render_image(context, person, tissues, {}), contract).data;
+    const auto subject = phantom::draw_subject({.seed = seed}, static_cast<std::uint32_t>(row));
+    const auto tissues =
+        phantom::render_tissues(context, subject, phantom::draw_visit(subject, 0).age, 0, contract.shape);
+    return preprocess(context, phantom::render_image(context, subject, tissues, {}), contract).data;
   };
   data.source = kept_in_memory(std::move(data.source), std::size_t{1} << 30);
   return data;

@@ -1,5 +1,5 @@
-// A synthetic cohort whose truth is known, for testing everything else without patients: brains as NIfTI files, volumes.csv with
-// their labels, truth.csv with the volumes of their parts. docs/phantom.md describes the laws.
+// A synthetic cohort whose truth is known, for tests without patients: brains as NIfTI files, volumes.csv with
+// their labels, truth.csv with the volumes of their tissues. docs/phantom.md describes the distributions.
 //
 //   braing3n phantom_cohort --out cohort --subjects 100 --visits 2 --shape 80,96,80 --modalities T1,T2,FLAIR,T1c
 //   braing3n phantom_cohort --gallery gallery.png
@@ -39,7 +39,7 @@ struct Options {
 struct Scan {
   std::uint32_t subject, visit;
   Modality modality;
-  std::string volume_id() const { return phantom_volume_id(subject, visit, modality); }
+  std::string volume_id() const { return phantom::volume_id(subject, visit, modality); }
   std::filesystem::path path() const {
     return std::filesystem::path("volumes") / ("SYNTHETIC_" + volume_id() + ".nii.gz");
   }
@@ -50,7 +50,8 @@ std::vector<Scan> scans_of(const Options& o) {
   for (Index s = 0; s < o.subjects; ++s)
     for (Index v = 0; v < o.visits; ++v)
       for (const std::string& m : o.modalities)
-        scans.push_back({static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(v), phantom_modality(m)});
+        scans.push_back(
+            {static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(v), parse_enum<Modality>("modality", m)});
   return scans;
 }
 
@@ -72,10 +73,10 @@ void write_scan(Context<Cpu>& ctx, const std::filesystem::path& path, Volume& im
 }
 
 /// The tables of the volumes that were written; cohort.json says how to make them again.
-void write_tables(const Options& o, const PhantomCohortOptions& cohort, const std::vector<Scan>& scans,
-                  const std::vector<PhantomTruth>& truths, const WriteOptions& write) {
+void write_tables(const Options& o, const phantom::CohortOptions& cohort, const std::vector<Scan>& scans,
+                  const std::vector<phantom::Truth>& truths, const WriteOptions& write) {
   std::vector<std::string> truth_header{"volume_id"};
-  truth_header.insert(truth_header.end(), phantom_truth_columns.begin(), phantom_truth_columns.end());
+  truth_header.insert(truth_header.end(), phantom::truth_columns.begin(), phantom::truth_columns.end());
   CsvWriter truth(o.out / "truth.csv", truth_header, write);
   CsvWriter volumes(o.out / "volumes.csv",
                     {"volume_id", "subject_id", "session_id", "path", "modality", "age", "sex", "disease", "site",
@@ -84,14 +85,14 @@ void write_tables(const Options& o, const PhantomCohortOptions& cohort, const st
   const auto rounded = [](double v, double unit) { return std::round(v / unit) * unit; };
   for (std::size_t i = 0; i < scans.size(); ++i) {
     const Scan& s = scans[i];
-    const PhantomPerson person = draw_person(cohort, s.subject);
-    const PhantomVisit visit = phantom_visit(person, s.visit);
-    const PhantomLabels labels = phantom_labels(person, visit.age);
-    volumes.row(s.volume_id(), phantom_subject_id(s.subject), phantom_session_id(s.visit), s.path().generic_string(),
-                modality_names[static_cast<std::size_t>(s.modality)], std::round(visit.age * 100) / 100, labels.sex,
-                labels.disease, labels.site, labels.idh1, "phantom", labels.cdr, visit.days);
+    const phantom::Subject subject = phantom::draw_subject(cohort, s.subject);
+    const phantom::Visit visit = phantom::draw_visit(subject, s.visit);
+    const phantom::Labels labels = phantom::labels_at(subject, visit.age);
+    volumes.row(s.volume_id(), phantom::subject_id(s.subject), phantom::session_id(s.visit), s.path().generic_string(),
+                enum_name(s.modality), std::round(visit.age * 100) / 100, labels.sex, labels.disease, labels.site,
+                labels.idh1, "phantom", labels.cdr, visit.days);
     std::vector<std::string> cells{s.volume_id()};
-    for (const double ml : phantom_truth_values(truths[i])) cells.push_back(concat(rounded(ml, 1e-3)));
+    for (const double ml : phantom::truth_values(truths[i])) cells.push_back(concat(rounded(ml, 1e-3)));
     truth.cells(cells);
   }
   volumes.finish();
@@ -109,7 +110,7 @@ void write_tables(const Options& o, const PhantomCohortOptions& cohort, const st
 }
 
 int make_cohort(Context<Cpu>& ctx, const Options& o, const CommonOptions& common) {
-  const PhantomCohortOptions cohort{common.seed, o.confound};
+  const phantom::CohortOptions cohort{common.seed, o.confound};
   const std::vector<Scan> scans = scans_of(o);
   const WriteOptions write{.overwrite = common.force};
   if (!common.force) {
@@ -124,24 +125,23 @@ int make_cohort(Context<Cpu>& ctx, const Options& o, const CommonOptions& common
   make_folder(o.out / "volumes");
 
   JsonLog log(common.json_log);
-  std::vector<PhantomTruth> truths;
+  std::vector<phantom::Truth> truths;
   std::vector<Image> tiles;
   std::vector<std::string> captions;
   {
     Progress progress("phantom", static_cast<Index>(scans.size()), common.quiet);
-    PhantomPerson person;
-    PhantomTissues tissues;
+    phantom::Subject subject;
+    phantom::TissueMaps tissues;
     for (std::size_t i = 0; i < scans.size() && !interrupted(); ++i) {
       const Scan& s = scans[i];
       if (i == 0 || s.subject != scans[i - 1].subject || s.visit != scans[i - 1].visit) {
-        person = draw_person(cohort, s.subject);
-        tissues = render_tissues(ctx, person, phantom_visit(person, s.visit).age, s.visit, o.extent());
+        subject = phantom::draw_subject(cohort, s.subject);
+        tissues = phantom::render_tissues(ctx, subject, phantom::draw_visit(subject, s.visit).age, s.visit, o.extent());
       }
-      Volume image = render_image(ctx, person, tissues, {.modality = s.modality, .visit = s.visit});
+      Volume image = phantom::render_image(ctx, subject, tissues, {.modality = s.modality, .visit = s.visit});
       if (!o.montage.empty() && tiles.size() < 24) {
         tiles.push_back(draw_planes(ctx, image, {.mm_per_pixel = 2.0, .labels = false}));
-        captions.push_back(concat(s.volume_id(), " ", disease_names[static_cast<std::size_t>(person.disease)], " ",
-                                  std::lround(tissues.age)));
+        captions.push_back(concat(s.volume_id(), " ", enum_name(subject.disease), " ", std::lround(tissues.age)));
       }
       write_scan(ctx, o.out / s.path(), image, s, common);
       truths.push_back(tissues.truth);
@@ -163,40 +163,41 @@ int make_cohort(Context<Cpu>& ctx, const Options& o, const CommonOptions& common
 void draw_gallery(Context<Cpu>& ctx, const Options& o, const CommonOptions& common) {
   std::vector<Image> tiles;
   std::vector<std::string> captions;
-  const auto add = [&](PhantomPerson person, double age, std::initializer_list<Modality> modalities,
+  const auto add = [&](phantom::Subject subject, double age, std::initializer_list<Modality> modalities,
                        const std::string& caption) {
     stop_if_interrupted();
-    person.first_age = age;
-    const PhantomTissues tissues = render_tissues(ctx, person, age, 0, o.extent());
+    subject.first_age = age;
+    const phantom::TissueMaps tissues = phantom::render_tissues(ctx, subject, age, 0, o.extent());
     PlaneOptions planes{.mm_per_pixel = 2.0, .labels = false};
-    const Vec3 tumour{-person.tumour.centre[0], -person.tumour.centre[1], person.tumour.centre[2]}, middle{-6, -8, 0};
-    planes.centre = person.has_tumour() ? &tumour : &middle;
+    const Vec3 tumour{-subject.tumour.centre[0], -subject.tumour.centre[1], subject.tumour.centre[2]},
+        middle{-6, -8, 0};
+    planes.centre = subject.has_tumour() ? &tumour : &middle;
     for (const Modality m : modalities) {
-      tiles.push_back(draw_planes(ctx, render_image(ctx, person, tissues, {.modality = m}), planes));
-      captions.push_back(concat(caption, " ", modality_names[static_cast<std::size_t>(m)]));
+      tiles.push_back(draw_planes(ctx, phantom::render_image(ctx, subject, tissues, {.modality = m}), planes));
+      captions.push_back(concat(caption, " ", enum_name(m)));
     }
   };
-  const PhantomCohortOptions cohort{common.seed, false};
+  const phantom::CohortOptions cohort{common.seed, false};
   const auto first = [&](auto&& wanted) {
-    for (std::uint32_t subject = 0;; ++subject)
-      if (const PhantomPerson p = draw_person(cohort, subject); wanted(p)) return p;
+    for (std::uint32_t i = 0;; ++i)
+      if (const phantom::Subject s = phantom::draw_subject(cohort, i); wanted(s)) return s;
   };
-  PhantomPerson woman =
-      first([](const PhantomPerson& p) { return !p.male && p.disease == Disease::HC && p.site == 0; });
+  phantom::Subject woman =
+      first([](const phantom::Subject& s) { return s.sex == Sex::female && s.disease == Disease::HC && s.site == 0; });
   for (const double age : {25.0, 55.0, 85.0})
     for (const Disease d : {Disease::HC, Disease::AD}) {
       woman.disease = d;
       woman.duration = 4;
-      add(woman, age, {Modality::T1}, concat(disease_names[static_cast<std::size_t>(d)], " ", age));
+      add(woman, age, {Modality::T1}, concat(enum_name(d), " ", age));
     }
   const auto all = {Modality::T1, Modality::T2, Modality::FLAIR, Modality::T1c};
   woman.disease = Disease::HC;
   add(woman, 70, all, "HC 70");
-  for (const Idh1 state : {Idh1::wild, Idh1::mutant}) {
-    const PhantomPerson p = first([&](const PhantomPerson& person) {
-      return person.idh1 == state && (person.tumour.necrosis > 0) == (state == Idh1::wild);
+  for (const Idh1 state : {Idh1::wildtype, Idh1::mutant}) {
+    const phantom::Subject with_tumour = first([&](const phantom::Subject& subject) {
+      return subject.idh1 == state && (subject.tumour.necrosis > 0) == (state == Idh1::wildtype);
     });
-    add(p, p.first_age, all, state == Idh1::wild ? "wild type" : "mutant");
+    add(with_tumour, with_tumour.first_age, all, state == Idh1::wildtype ? "wild type" : "mutant");
   }
   write_png(o.gallery, montage(tiles, 2, captions), {.overwrite = common.force});
   std::cout << "wrote " << o.gallery.string() << '\n';
@@ -210,13 +211,12 @@ void draw_surfaces(Context<Cpu>& ctx, const Options& o, const CommonOptions& com
     for (const auto& [age, disease] :
          {std::pair{40.0, Disease::HC}, {60.0, Disease::HC}, {80.0, Disease::HC}, {80.0, Disease::AD}}) {
       stop_if_interrupted();
-      PhantomPerson person = draw_person({common.seed, false}, 0);
-      person.disease = disease, person.duration = 4, person.first_age = age;
-      const PhantomTissues tissues = render_tissues(ctx, person, age, 0, o.extent());
-      const Volume t1 = render_image(ctx, person, tissues, {.modality = Modality::T1});
+      phantom::Subject subject = phantom::draw_subject({common.seed, false}, 0);
+      subject.disease = disease, subject.duration = 4, subject.first_age = age;
+      const phantom::TissueMaps tissues = phantom::render_tissues(ctx, subject, age, 0, o.extent());
+      const Volume t1 = phantom::render_image(ctx, subject, tissues, {.modality = Modality::T1});
       tiles.push_back(draw_surface(ctx, t1, {.side = side, .width = 200, .height = 200}));
-      captions.push_back(concat(disease_names[static_cast<std::size_t>(disease)], " ", age, " ",
-                                surface_side_names[static_cast<std::size_t>(side)]));
+      captions.push_back(concat(enum_name(disease), " ", age, " ", surface_side_names[static_cast<std::size_t>(side)]));
     }
   write_png(o.surfaces, montage(tiles, 4, captions), {.overwrite = common.force});
   std::cout << "wrote " << o.surfaces.string() << '\n';
@@ -228,7 +228,7 @@ int phantom_cohort_command(int argc, char** argv) {
   Options o;
   Program program("phantom_cohort", "Makes a synthetic cohort of brains whose truth is known.");
   program.app.add_option("--out", o.out, "folder for the volumes and tables");
-  program.app.add_option("--subjects", o.subjects, "how many people")->check(CLI::Range(1, 1000000));
+  program.app.add_option("--subjects", o.subjects, "number of subjects")->check(CLI::Range(1, 1000000));
   program.app.add_option("--visits", o.visits, "visits of each, 0.8 to 2.2 years apart")->check(CLI::Range(1, 20));
   program.app.add_option("--shape", o.shape, "voxels, covering 160 x 192 x 160 mm: 40,48,40 to 160,192,160")
       ->delimiter(',')
@@ -243,10 +243,10 @@ int phantom_cohort_command(int argc, char** argv) {
     if (o.out.empty() && o.gallery.empty() && o.surfaces.empty())
       fail(ErrorKind::argument, "phantom.output", "expected --out or --gallery or --surfaces");
     if (!o.out.empty() && o.subjects < 1) fail(ErrorKind::argument, "phantom.subjects", "--out needs --subjects");
-    (void)phantom_grid(o.extent());
-    std::vector<std::string> sorted = o.modalities;
+    (void)phantom::head_grid(o.extent());
+    std::vector<std::string> sorted;
+    for (std::string& m : o.modalities) sorted.push_back(m = enum_name(parse_enum<Modality>("phantom: modality", m)));
     std::sort(sorted.begin(), sorted.end());
-    for (const std::string& m : sorted) (void)phantom_modality(m);
     if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
       fail(ErrorKind::argument, "phantom.modality", "--modalities names one twice");
     OutputGuard guard;

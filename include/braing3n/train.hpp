@@ -20,11 +20,11 @@
 #include "braing3n/optim/schedule.hpp"
 #include "braing3n/phantom/anatomy.hpp"
 #include "braing3n/phantom/cohort.hpp"
-#include "braing3n/phantom/law.hpp"
-#include "braing3n/phantom/phantom.hpp"
 #include "braing3n/phantom/scanner.hpp"
 #include "braing3n/phantom/shapes.hpp"
+#include "braing3n/phantom/subject.hpp"
 #include "braing3n/phantom/template.hpp"
+#include "braing3n/phantom/tissue_maps.hpp"
 #include "braing3n/phantom/truth.hpp"
 #if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
 #include "braing3n/data/file_stamp.hpp"

@@ -70,9 +70,9 @@ TEST_CASE("peer config: facebookresearch/mae's constructor") {
 TEST_CASE("peer config: mistakes are named") {
   CHECK(mistake(R"({"img_size":96,"patch_size":16})") == "c.json: the argument \"in_channels\" is missing");
   CHECK(mistake(R"({"in_channels":1,"img_size":[96,96],"patch_size":16})") ==
-        "c.json: img_size: expected a list of 3, came a list of 2");
+        "c.json: img_size: expected a list of 3, got a list of 2");
   CHECK(mistake(R"({"in_channels":"1","img_size":96,"patch_size":16})") ==
-        "c.json: in_channels: expected a whole number, came the text \"1\"");
+        "c.json: in_channels: expected a whole number, got the text \"1\"");
   CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"spatial_dims":2})") ==
         "c.json: spatial_dims: 2 is not supported");
   CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":17})").starts_with("c.json: vit3d: image extent 96"));

@@ -93,23 +93,23 @@ TEST_CASE("json: mistakes are named") {
   CHECK(message(R"({"inner":{"colur":"red"}})") ==
         "c.json: inner.colur: unknown key \"colur\" of Inner; did you mean \"colour\"?");
   CHECK(message(R"({"completely_else":1})") == "c.json: completely_else: unknown key \"completely_else\" of Outer");
-  CHECK(message(R"({"inner":{"size":"x"}})") == "c.json: inner.size: expected a whole number, came the text \"x\"");
-  CHECK(message(R"({"inner":{"size":1.0}})") == "c.json: inner.size: expected a whole number, came the number 1.0");
-  CHECK(message(R"({"small":128})") == "c.json: small: expected a whole number in [-128, 127], came the number 128");
+  CHECK(message(R"({"inner":{"size":"x"}})") == "c.json: inner.size: expected a whole number, got the text \"x\"");
+  CHECK(message(R"({"inner":{"size":1.0}})") == "c.json: inner.size: expected a whole number, got the number 1.0");
+  CHECK(message(R"({"small":128})") == "c.json: small: expected a whole number in [-128, 127], got the number 128");
   CHECK(message(R"({"large":-1})") ==
-        "c.json: large: expected a whole number in [0, 18446744073709551615], came the number -1");
-  CHECK(message(R"({"rate":1e39})") == "c.json: rate: expected a finite number, came the number 1e+39");
-  CHECK(message(R"({"rate":"0.1"})") == "c.json: rate: expected a number, came the text \"0.1\"");
-  CHECK(message(R"({"flag":1})") == "c.json: flag: expected true or false, came the number 1");
-  CHECK(message(R"({"text":null})") == "c.json: text: expected a text, came null");
-  CHECK(message(R"({"extent":[1,2]})") == "c.json: extent: expected a list of 3, came a list of 2");
-  CHECK(message(R"({"extent":[1,2,false]})") == "c.json: extent[2]: expected a whole number, came false");
+        "c.json: large: expected a whole number in [0, 18446744073709551615], got the number -1");
+  CHECK(message(R"({"rate":1e39})") == "c.json: rate: expected a finite number, got the number 1e+39");
+  CHECK(message(R"({"rate":"0.1"})") == "c.json: rate: expected a number, got the text \"0.1\"");
+  CHECK(message(R"({"flag":1})") == "c.json: flag: expected true or false, got the number 1");
+  CHECK(message(R"({"text":null})") == "c.json: text: expected a text, got null");
+  CHECK(message(R"({"extent":[1,2]})") == "c.json: extent: expected a list of 3, got a list of 2");
+  CHECK(message(R"({"extent":[1,2,false]})") == "c.json: extent[2]: expected a whole number, got false");
   CHECK(message(R"({"list":[{},{"colour":"blue"}]})") ==
-        "c.json: list[1].colour: expected one of \"red\", \"dark_blue\", came the text \"blue\"");
-  CHECK(message(R"({"table":{"a":[1]}})") == "c.json: table.a[0]: expected true or false, came the number 1");
-  CHECK(message(R"({"inner":[]})") == "c.json: inner: expected an object (Inner), came a list of 0");
-  CHECK(message("[]") == "c.json: expected an object (Outer), came a list of 0");
-  CHECK(message(R"({"inner":{"colour":""}})").ends_with("came the text \"\""));
+        "c.json: list[1].colour: expected one of \"red\", \"dark_blue\", got the text \"blue\"");
+  CHECK(message(R"({"table":{"a":[1]}})") == "c.json: table.a[0]: expected true or false, got the number 1");
+  CHECK(message(R"({"inner":[]})") == "c.json: inner: expected an object (Inner), got a list of 0");
+  CHECK(message("[]") == "c.json: expected an object (Outer), got a list of 0");
+  CHECK(message(R"({"inner":{"colour":""}})").ends_with("got the text \"\""));
 }
 
 TEST_CASE("json: text that is not JSON") {

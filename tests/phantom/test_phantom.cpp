@@ -1,4 +1,4 @@
-// The phantom: laws, anatomy, truth, images, and that neither threads nor the size of a cohort change a byte.
+// The phantom: distributions, anatomy, truth, images; neither threads nor the size of a cohort change a byte.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -7,20 +7,21 @@
 #include "braing3n/phantom/cohort.hpp"
 
 using namespace braing3n;
+using namespace braing3n::phantom;
 
 namespace {
 
 constexpr Extent3 tiny = {40, 48, 40};
-constexpr PhantomCohortOptions cohort{.seed = 5};
+constexpr CohortOptions cohort{.seed = 5};
 
 Context<Cpu>& context() {
   static Context<Cpu> ctx({.threads = 2});
   return ctx;
 }
 template <class F>
-PhantomPerson first_person(F&& wanted) {
+Subject first_subject(F&& wanted) {
   for (std::uint32_t s = 0;; ++s)
-    if (const PhantomPerson p = draw_person(cohort, s); wanted(p)) return p;
+    if (const Subject p = draw_subject(cohort, s); wanted(p)) return p;
 }
 template <class F>
 std::string error_of(F&& f) {
@@ -36,14 +37,14 @@ bool same_bytes(const A& a, const B& b) {
   return a.size() == b.size() &&
          std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(*a.data())) == 0;
 }
-double ml_of(const PhantomTissues& t, Tissue tissue) {
+double ml_of(const TissueMaps& t, Tissue tissue) {
   double sum = 0;
   for (const float share : t.map(tissue)) sum += static_cast<double>(share);
   const Extent3& n = t.grid.shape;
   return sum * 160 * 192 * 160 / static_cast<double>(voxel_count(n)) / 1000;
 }
 /// Mean of the image where more than `least` of a voxel is that tissue.
-double mean_in(const Volume& image, const PhantomTissues& t, Tissue tissue, float least = 0.8f) {
+double mean_in(const Volume& image, const TissueMaps& t, Tissue tissue, float least = 0.8f) {
   double sum = 0, count = 0;
   for (Index i = 0; i < image.size(); ++i)
     if (t.map(tissue)[static_cast<std::size_t>(i)] > least) sum += static_cast<double>(image.data()[i]), count += 1;
@@ -58,30 +59,30 @@ double correlation(const std::vector<float>& a, const std::vector<float>& b) {
   }
   return (sab - sa * sb / n) / std::sqrt((saa - sa * sa / n) * (sbb - sb * sb / n));
 }
-double sum_of(const PhantomTruth& t) {
+double sum_of(const Truth& t) {
   double sum = 0;
-  for (const double v : phantom_truth_values(t)) sum += v;
+  for (const double v : truth_values(t)) sum += v;
   return sum;
 }
 
 }  // namespace
 
-TEST_CASE("the laws say who grows, shrinks and thins") {
+TEST_CASE("the distributions of anatomy by age and disease") {
   int people = 0, faster = 0, patients = 0;
   for (std::uint32_t s = 0; s < 300; ++s) {
-    PhantomPerson p = draw_person(cohort, s);
+    Subject p = draw_subject(cohort, s);
     CHECK(p.first_age >= 20);
     CHECK(p.first_age < 90);
-    CHECK((p.idh1 != Idh1::none) == p.has_tumour());
+    CHECK(p.idh1.has_value() == p.has_tumour());
     CHECK(p.site >= 0);
-    CHECK(p.site < phantom_sites);
+    CHECK(p.site < site_count);
     p.first_age = 60;  // the dates of the disease count from here
     p.disease = Disease::HC;
-    const PhantomState young = state_at(p, 60), old = state_at(p, 66);
+    const Morphometry young = morphometry_at(p, 60), old = morphometry_at(p, 66);
     p.disease = Disease::AD;
-    const PhantomState ill = state_at(p, 60), later = state_at(p, 66);
+    const Morphometry ill = morphometry_at(p, 60), later = morphometry_at(p, 66);
     p.disease = Disease::MCI;
-    const PhantomState between = state_at(p, 60);
+    const Morphometry between = morphometry_at(p, 60);
     CHECK(old.ventricles_ml > young.ventricles_ml);
     CHECK(old.hippocampi_ml < young.hippocampi_ml);
     CHECK(old.cortex_mm < young.cortex_mm);
@@ -99,27 +100,28 @@ TEST_CASE("the laws say who grows, shrinks and thins") {
   CHECK(faster == patients);
   CHECK(people == 300);
 
-  PhantomPerson p = draw_person(cohort, 0);
+  Subject p = draw_subject(cohort, 0);
   p.first_age = 70, p.disease = Disease::HC;
-  CHECK(dementia_rating(p, state_at(p, 70)) == 0);
+  CHECK(dementia_rating(p, morphometry_at(p, 70)) == 0);
   p.disease = Disease::MCI;
-  CHECK(dementia_rating(p, state_at(p, 70)) == 0.5);
+  CHECK(dementia_rating(p, morphometry_at(p, 70)) == 0.5);
   p.disease = Disease::AD, p.duration = 2;
-  CHECK(dementia_rating(p, state_at(p, 70)) == 0.5);
-  CHECK(dementia_rating(p, state_at(p, 72)) == 1);
-  CHECK(dementia_rating(p, state_at(p, 76)) == 2);
+  CHECK(dementia_rating(p, morphometry_at(p, 70)) == 0.5);
+  CHECK(dementia_rating(p, morphometry_at(p, 72)) == 1);
+  CHECK(dementia_rating(p, morphometry_at(p, 76)) == 2);
 }
 
-TEST_CASE("people and visits are drawn as the laws say") {
+TEST_CASE("subjects and visits follow their distributions") {
   int male = 0, disease[8] = {}, wild[2] = {}, tumours[2] = {};
   double male_size = 0, female_size = 0;
   constexpr int n = 4000;
   for (std::uint32_t s = 0; s < n; ++s) {
-    const PhantomPerson p = draw_person(cohort, s);
-    male += p.male;
-    (p.male ? male_size : female_size) += p.size;
+    const Subject p = draw_subject(cohort, s);
+    male += p.sex == Sex::male;
+    (p.sex == Sex::male ? male_size : female_size) += p.size;
     ++disease[static_cast<int>(p.disease)];
-    if (p.has_tumour()) ++tumours[p.disease == Disease::GBM], wild[p.disease == Disease::GBM] += p.idh1 == Idh1::wild;
+    if (p.has_tumour())
+      ++tumours[p.disease == Disease::GBM], wild[p.disease == Disease::GBM] += p.idh1 == Idh1::wildtype;
   }
   // Four standard deviations of a share q of n are 4 sqrt(q (1 - q) / n).
   const auto near = [](int count, int of, double q) {
@@ -133,30 +135,30 @@ TEST_CASE("people and visits are drawn as the laws say") {
   CHECK(near(wild[0], tumours[0], 0.30));
   CHECK(male_size / male / (female_size / (n - male)) == doctest::Approx(1.067).epsilon(0.004));
 
-  const PhantomPerson p = draw_person(cohort, 17);
-  PhantomVisit before = phantom_visit(p, 0);
+  const Subject p = draw_subject(cohort, 17);
+  Visit before = draw_visit(p, 0);
   CHECK(before.days == 0);
   CHECK(before.age == p.first_age);
   for (std::uint32_t v = 1; v < 5; ++v) {
-    const PhantomVisit visit = phantom_visit(p, v);
+    const Visit visit = draw_visit(p, v);
     CHECK(visit.days - before.days >= 292);
     CHECK(visit.days - before.days <= 804);
     CHECK(visit.age == doctest::Approx(p.first_age + static_cast<double>(visit.days) / 365.25));
     before = visit;
   }
-  CHECK(draw_person({.seed = 6}, 17).size != p.size);
-  CHECK(draw_person(cohort, 18).size != p.size);
+  CHECK(draw_subject({.seed = 6}, 17).size != p.size);
+  CHECK(draw_subject(cohort, 18).size != p.size);
 }
 
 TEST_CASE("the site knows nothing about the labels, unless it is asked to") {
   // Chi-square of a table sites x diseases: 35 degrees of freedom, 99.9 % below 66.6.
   const auto chi_square = [](bool confound) {
-    double table[phantom_sites][8] = {}, rows[phantom_sites] = {}, columns[8] = {}, total = 0, chi = 0;
+    double table[site_count][8] = {}, rows[site_count] = {}, columns[8] = {}, total = 0, chi = 0;
     for (std::uint32_t s = 0; s < 3000; ++s) {
-      const PhantomPerson p = draw_person({.seed = 5, .confound = confound}, s);
+      const Subject p = draw_subject({.seed = 5, .confound = confound}, s);
       ++table[p.site][static_cast<int>(p.disease)], ++rows[p.site], ++columns[static_cast<int>(p.disease)], ++total;
     }
-    for (int r = 0; r < phantom_sites; ++r)
+    for (int r = 0; r < site_count; ++r)
       for (int c = 0; c < 8; ++c)
         chi += std::pow(table[r][c] - rows[r] * columns[c] / total, 2) / (rows[r] * columns[c] / total);
     return chi;
@@ -168,9 +170,9 @@ TEST_CASE("the site knows nothing about the labels, unless it is asked to") {
 TEST_CASE("four lines make a brain") {
   Context<Cpu> ctx({.threads = 2});
   // [render]
-  const PhantomPerson person = draw_person({.seed = 7}, 0);
-  const PhantomTissues tissues = render_tissues(ctx, person, person.first_age, 0, {40, 48, 40});
-  const Volume t1 = render_image(ctx, person, tissues, {.modality = Modality::T1});
+  const phantom::Subject subject = phantom::draw_subject({.seed = 7}, 0);
+  const phantom::TissueMaps tissues = phantom::render_tissues(ctx, subject, subject.first_age, 0, {40, 48, 40});
+  const Volume t1 = phantom::render_image(ctx, subject, tissues, {.modality = Modality::T1});
   const double ventricles_ml = tissues.truth.ventricles;
   // [render]
   CHECK(ventricles_ml > 5);
@@ -178,24 +180,23 @@ TEST_CASE("four lines make a brain") {
 }
 
 TEST_CASE("same bytes for 1, 2 and 3 threads") {
-  const PhantomPerson p = first_person(
-      [](const PhantomPerson& q) { return q.site == 1 && q.disease == Disease::GBM; });  // a site with blur
+  const Subject p =
+      first_subject([](const Subject& q) { return q.site == 1 && q.disease == Disease::GBM; });  // a site with blur
   Context<Cpu> one({.threads = 1}), three({.threads = 3});
-  const PhantomTissues a = render_tissues(one, p, 60, 1, tiny), b = render_tissues(three, p, 60, 1, tiny);
+  const TissueMaps a = render_tissues(one, p, 60, 1, tiny), b = render_tissues(three, p, 60, 1, tiny);
   for (std::size_t t = 0; t < tissue_count; ++t) CHECK(same_bytes(a.maps[t], b.maps[t]));
   CHECK(sum_of(a.truth) == sum_of(b.truth));
-  const PhantomImageOptions options{.modality = Modality::FLAIR, .visit = 1};
+  const ImageOptions options{.modality = Modality::FLAIR, .visit = 1};
   const Volume image = render_image(one, p, a, options);
   CHECK(same_bytes(image.values, render_image(three, p, a, options).values));
   CHECK(same_bytes(image.values, render_image(context(), p, a, options).values));
-  // The noise belongs to the visit, the modality and the person.
+  // The noise belongs to the visit, the modality and the subject.
   CHECK(!same_bytes(image.values, render_image(one, p, a, {.modality = Modality::FLAIR, .visit = 2}).values));
 }
 
-TEST_CASE("tissue maps, truth and laws agree; the shape changes little") {
-  const PhantomPerson p =
-      first_person([](const PhantomPerson& q) { return q.idh1 == Idh1::wild && q.tumour.necrosis > 0; });
-  const PhantomTissues t = render_tissues(context(), p, 50, 0, tiny);
+TEST_CASE("tissue maps, truth and expected truth agree; the shape changes little") {
+  const Subject p = first_subject([](const Subject& q) { return q.idh1 == Idh1::wildtype && q.tumour.necrosis > 0; });
+  const TissueMaps t = render_tissues(context(), p, 50, 0, tiny);
   for (Index i = 0; i < voxel_count(tiny); i += 7) {
     CHECK(t.head(i) <= 1.0f + 1e-5f);
     CHECK(t.head(i) >= 0.0f);
@@ -214,51 +215,49 @@ TEST_CASE("tissue maps, truth and laws agree; the shape changes little") {
   CHECK(t.truth.enhancing == doctest::Approx(p.tumour.enhancement * (t.truth.tumour - t.truth.necrosis)).epsilon(1e-9));
 
   // A finer grid with unequal axes sees the same brain.
-  const PhantomTissues other = render_tissues(context(), p, 50, 0, {80, 48, 53});
-  const auto a = phantom_truth_values(t.truth), b = phantom_truth_values(other.truth);
+  const TissueMaps other = render_tissues(context(), p, 50, 0, {80, 48, 53});
+  const auto a = truth_values(t.truth), b = truth_values(other.truth);
   for (std::size_t i = 0; i < a.size(); ++i)
-    CHECK_MESSAGE(a[i] == doctest::Approx(b[i]).epsilon(0.06), phantom_truth_columns[i]);
+    CHECK_MESSAGE(a[i] == doctest::Approx(b[i]).epsilon(0.06), truth_columns[i]);
 
-  const PhantomPerson healthy = first_person([](const PhantomPerson& q) { return q.disease == Disease::HC; });
-  const PhantomTruth truth = render_tissues(context(), healthy, 40, 0, tiny).truth, law = expected_truth(healthy, 40);
-  CHECK(truth.brain == doctest::Approx(law.brain).epsilon(0.08));
-  CHECK(truth.grey_matter == doctest::Approx(law.grey_matter).epsilon(0.10));
-  CHECK(truth.ventricles == doctest::Approx(law.ventricles).epsilon(0.18));
-  CHECK(truth.hippocampi == doctest::Approx(law.hippocampi).epsilon(0.18));
+  const Subject healthy = first_subject([](const Subject& q) { return q.disease == Disease::HC; });
+  const Truth truth = render_tissues(context(), healthy, 40, 0, tiny).truth, expected = expected_truth(healthy, 40);
+  CHECK(truth.brain == doctest::Approx(expected.brain).epsilon(0.08));
+  CHECK(truth.grey_matter == doctest::Approx(expected.grey_matter).epsilon(0.10));
+  CHECK(truth.ventricles == doctest::Approx(expected.ventricles).epsilon(0.18));
+  CHECK(truth.hippocampi == doctest::Approx(expected.hippocampi).epsilon(0.18));
   CHECK(truth.grey_matter / truth.brain > 0.42);
   CHECK(truth.grey_matter / truth.brain < 0.55);
   CHECK(truth.tumour == 0);
 }
 
-TEST_CASE("a later visit is the same person, older") {
-  const PhantomPerson p = first_person([](const PhantomPerson& q) { return q.disease == Disease::AD; });
-  PhantomPerson other =
-      first_person([&](const PhantomPerson& q) { return q.disease == Disease::AD && q.subject != p.subject; });
-  const PhantomTissues first = render_tissues(context(), p, p.first_age, 0, tiny);
+TEST_CASE("a later visit is the same subject, older") {
+  const Subject p = first_subject([](const Subject& q) { return q.disease == Disease::AD; });
+  Subject other = first_subject([&](const Subject& q) { return q.disease == Disease::AD && q.index != p.index; });
+  const TissueMaps first = render_tissues(context(), p, p.first_age, 0, tiny);
   const double later_age = p.first_age + 6;
-  const PhantomTissues later = render_tissues(context(), p, later_age, 1, tiny),
-                       stranger = render_tissues(context(), other, p.first_age, 0, tiny);
+  const TissueMaps later = render_tissues(context(), p, later_age, 1, tiny),
+                   stranger = render_tissues(context(), other, p.first_age, 0, tiny);
   CHECK(later.truth.ventricles > 1.1 * first.truth.ventricles);
   CHECK(later.truth.hippocampi < 0.95 * first.truth.hippocampi);
   CHECK(later.truth.brain < first.truth.brain);
   const double same = correlation(first.map(Tissue::cortex), later.map(Tissue::cortex)),
                different = correlation(first.map(Tissue::cortex), stranger.map(Tissue::cortex));
-  MESSAGE("correlation of the cortex: same person ", same, ", other person ", different);
+  MESSAGE("correlation of the cortex: same subject ", same, ", other subject ", different);
   CHECK(same > 0.75);
   CHECK(different < same - 0.2);
 }
 
 TEST_CASE("modalities have their contrasts, and what takes up contrast shows on T1c only") {
-  const auto images = [](const PhantomPerson& p, const PhantomTissues& t) {
+  const auto images = [](const Subject& p, const TissueMaps& t) {
     std::vector<Volume> all;
     for (const Modality m : {Modality::T1, Modality::T2, Modality::FLAIR, Modality::T1c})
       all.push_back(render_image(context(), p, t, {.modality = m, .scanner = false}));
     return all;
   };
-  const PhantomPerson wild = first_person([](const PhantomPerson& q) {
-    return q.idh1 == Idh1::wild && q.tumour.enhancement > 0.7 && q.tumour.radius > 17;
-  });
-  const PhantomTissues t = render_tissues(context(), wild, wild.first_age, 0, tiny);
+  const Subject wild = first_subject(
+      [](const Subject& q) { return q.idh1 == Idh1::wildtype && q.tumour.enhancement > 0.7 && q.tumour.radius > 17; });
+  const TissueMaps t = render_tissues(context(), wild, wild.first_age, 0, tiny);
   const std::vector<Volume> v = images(wild, t);
   const auto of = [&](int modality, Tissue tissue) {
     return mean_in(v[static_cast<std::size_t>(modality)], t, tissue);
@@ -275,9 +274,9 @@ TEST_CASE("modalities have their contrasts, and what takes up contrast shows on 
   CHECK(of(t1, Tissue::tumour) < 0.8 * of(t1, Tissue::white));
   CHECK(of(t1c, Tissue::necrosis) < 0.5 * of(t1c, Tissue::tumour));
   // Parkinson's disease darkens the putamen on T2 and FLAIR, nothing else.
-  PhantomPerson ill = wild;
-  ill.disease = Disease::PD, ill.idh1 = Idh1::none;
-  PhantomPerson well = ill;
+  Subject ill = wild;
+  ill.disease = Disease::PD, ill.idh1 = std::nullopt;
+  Subject well = ill;
   well.disease = Disease::HC;
   for (const Modality m : {Modality::T1, Modality::T2, Modality::FLAIR, Modality::T1c}) {
     const auto a = tissue_signals(m, ill, 60), b = tissue_signals(m, well, 60);
@@ -287,16 +286,16 @@ TEST_CASE("modalities have their contrasts, and what takes up contrast shows on 
       if (!marked) CHECK(a[s] == b[s]);
     }
   }
-  const PhantomPerson mutant =
-      first_person([](const PhantomPerson& q) { return q.idh1 == Idh1::mutant && q.tumour.enhancement < 0.2; });
+  const Subject mutant =
+      first_subject([](const Subject& q) { return q.idh1 == Idh1::mutant && q.tumour.enhancement < 0.2; });
   const auto with = tissue_signals(Modality::T1c, mutant, 50), without = tissue_signals(Modality::T1, mutant, 50);
   CHECK(with[static_cast<std::size_t>(Tissue::tumour)] < without[static_cast<std::size_t>(Tissue::tumour)] + 0.25);
   CHECK(mutant.tumour.necrosis == 0);
 }
 
 TEST_CASE("scanners of sites differ, and the background is exactly 0") {
-  PhantomPerson p = first_person([](const PhantomPerson& q) { return q.disease == Disease::HC; });
-  const PhantomTissues t = render_tissues(context(), p, 30, 0, tiny);
+  Subject p = first_subject([](const Subject& q) { return q.disease == Disease::HC; });
+  const TissueMaps t = render_tissues(context(), p, 30, 0, tiny);
   double means[2], deviations[2];
   for (const int site : {0, 2}) {
     p.site = site;
@@ -321,15 +320,15 @@ TEST_CASE("scanners of sites differ, and the background is exactly 0") {
   }
   CHECK(means[1] > 5 * means[0]);              // gains 100 and 1000
   CHECK(deviations[1] > 1.5 * deviations[0]);  // noise and bias field
-  CHECK(error_of([] { (void)phantom_site(6); }) == "phantom.site");
-  CHECK(error_of([] { (void)phantom_site(-1); }) == "phantom.site");
+  CHECK(error_of([] { (void)site_effects(6); }) == "phantom.site");
+  CHECK(error_of([] { (void)site_effects(-1); }) == "phantom.site");
 }
 
 TEST_CASE("noise is white, of the site's size, and never takes a voxel out of the head") {
-  PhantomPerson p = first_person([](const PhantomPerson& q) { return q.disease == Disease::HC; });
+  Subject p = first_subject([](const Subject& q) { return q.disease == Disease::HC; });
   p.site = 2;
-  const double sigma = phantom_site(p.site).noise, gain = phantom_site(p.site).gain;
-  PhantomTissues t;  // nothing but fluid
+  const double sigma = site_effects(p.site).noise, gain = site_effects(p.site).gain;
+  TissueMaps t;  // nothing but fluid
   t.grid.shape = {32, 28, 36};
   t.age = 40;
   const Extent3& n = t.grid.shape;
@@ -372,8 +371,8 @@ TEST_CASE("noise is white, of the site's size, and never takes a voxel out of th
   CHECK(below == 0);
 }
 
-TEST_CASE("two people share no sulcus of their own, and the template with everybody") {
-  using detail::phantom::FoldTable;
+TEST_CASE("two subjects share the sulci of the template and no others") {
+  using phantom::detail::FoldTable;
   const FoldTable a(5, 0), b(5, 1), c(6, 0), again(5, 0);
   double ab = 0, ac = 0, aa = 0, bb = 0, cc = 0;
   int differing = 0;
@@ -394,7 +393,7 @@ TEST_CASE("two people share no sulcus of their own, and the template with everyb
 
 TEST_CASE("grids cover the head in LPS; what cannot be made is refused") {
   for (const Extent3& shape : {tiny, Extent3{160, 192, 160}, Extent3{41, 50, 43}}) {
-    const Grid g = phantom_grid(shape);
+    const Grid g = head_grid(shape);
     for (int a = 0; a < 3; ++a) {
       const double n = static_cast<double>(shape[static_cast<std::size_t>(a)]), cover = a == 1 ? 192.0 : 160.0;
       CHECK(std::abs(g.affine(a, a)) * n == doctest::Approx(cover));
@@ -404,24 +403,24 @@ TEST_CASE("grids cover the head in LPS; what cannot be made is refused") {
   }
   for (const Extent3& shape : {Extent3{39, 48, 40}, Extent3{40, 47, 40}, Extent3{40, 48, 161}, Extent3{0, 48, 40},
                                Extent3{40, -48, 40}, Extent3{40, 193, 40}})
-    CHECK(error_of([&] { (void)render_tissues(context(), draw_person(cohort, 0), 50, 0, shape); }) == "phantom.shape");
-  CHECK(error_of([] { (void)phantom_modality("T3"); }) == "phantom.modality");
-  CHECK(phantom_modality("FLAIR") == Modality::FLAIR);
-  CHECK(error_of([] { (void)render_tissues(context(), draw_person(cohort, 0), std::nan(""), 0, tiny); }) ==
+    CHECK(error_of([&] { (void)render_tissues(context(), draw_subject(cohort, 0), 50, 0, shape); }) == "phantom.shape");
+  CHECK(error_of([] { (void)parse_enum<Modality>("modality", "T3"); }) == "enum.name");
+  CHECK(parse_enum<Modality>("modality", "FLAIR") == Modality::FLAIR);
+  CHECK(error_of([] { (void)render_tissues(context(), draw_subject(cohort, 0), std::nan(""), 0, tiny); }) ==
         "phantom.age");
-  CHECK(error_of([] { (void)render_tissues(context(), draw_person(cohort, 0), -1, 0, tiny); }) == "phantom.age");
+  CHECK(error_of([] { (void)render_tissues(context(), draw_subject(cohort, 0), -1, 0, tiny); }) == "phantom.age");
 }
 
 TEST_CASE("names and labels") {
-  CHECK(phantom_subject_id(0) == "sub-0001");
-  CHECK(phantom_subject_id(12344) == "sub-12345");
-  CHECK(phantom_volume_id(9, 1, Modality::T1c) == "sub-0010_ses-2_T1c");
-  PhantomPerson p = first_person([](const PhantomPerson& q) { return q.idh1 == Idh1::mutant; });
-  PhantomLabels l = phantom_labels(p, 50);
+  CHECK(subject_id(0) == "sub-0001");
+  CHECK(subject_id(12344) == "sub-12345");
+  CHECK(volume_id(9, 1, Modality::T1c) == "sub-0010_ses-2_T1c");
+  Subject p = first_subject([](const Subject& q) { return q.idh1 == Idh1::mutant; });
+  Labels l = labels_at(p, 50);
   CHECK(l.idh1 == "mutant");
   CHECK(!l.cdr);
-  p.disease = Disease::MCI, p.idh1 = Idh1::none, p.male = true, p.site = 2;
-  l = phantom_labels(p, 60);
+  p.disease = Disease::MCI, p.idh1 = std::nullopt, p.sex = Sex::male, p.site = 2;
+  l = labels_at(p, 60);
   CHECK(!l.idh1);
   CHECK(l.cdr == 0.5);
   CHECK(l.sex == "M");

@@ -11,18 +11,19 @@
 #include "braing3n/volume/preprocess.hpp"
 
 using namespace braing3n;
+using namespace braing3n::phantom;
 
 namespace {
 
-/// Features of some people, row by row, and who they are.
+/// Features of subjects, row by row.
 struct Table {
-  std::vector<PhantomPerson> people;
+  std::vector<Subject> subjects;
   std::vector<std::vector<float>> rows;
 
-  Table where(bool (*wanted)(const PhantomPerson&)) const {
+  Table where(bool (*wanted)(const Subject&)) const {
     Table t;
-    for (std::size_t i = 0; i < people.size(); ++i)
-      if (wanted(people[i])) t.people.push_back(people[i]), t.rows.push_back(rows[i]);
+    for (std::size_t i = 0; i < subjects.size(); ++i)
+      if (wanted(subjects[i])) t.subjects.push_back(subjects[i]), t.rows.push_back(rows[i]);
     return t;
   }
   Table columns(std::size_t from, std::size_t to) const {
@@ -33,11 +34,11 @@ struct Table {
   }
 };
 
-/// Predictions of held-out people, five folds. fit(train, x) returns a function of a row.
+/// Predictions of held-out subjects, five folds. fit(train, x) returns a function of a row.
 template <class Fit>
 std::vector<double> held_out(const Table& t, const std::vector<std::int64_t>& strata, Fit&& fit) {
   std::vector<std::int64_t> groups;
-  for (const PhantomPerson& p : t.people) groups.push_back(p.subject);
+  for (const Subject& p : t.subjects) groups.push_back(p.index);
   const Folds folds = stratified_group_kfold(strata, groups);
   std::vector<double> out(t.rows.size());
   const auto width = static_cast<Index>(t.rows[0].size());
@@ -56,9 +57,9 @@ std::vector<double> held_out(const Table& t, const std::vector<std::int64_t>& st
   return out;
 }
 
-double auc(Context<Cpu>& ctx, const Table& t, bool (*positive)(const PhantomPerson&)) {
+double auc(Context<Cpu>& ctx, const Table& t, bool (*positive)(const Subject&)) {
   std::vector<std::int64_t> label;
-  for (const PhantomPerson& p : t.people) label.push_back(positive(p));
+  for (const Subject& p : t.subjects) label.push_back(positive(p));
   const std::vector<double> score =
       held_out(t, label, [&](FeatureView<float> train, const std::vector<std::size_t>& rows, FeatureView<float> test) {
         std::vector<std::int64_t> y;
@@ -76,7 +77,7 @@ struct AgeScores {
 };
 AgeScores age(Context<Cpu>& ctx, const Table& t) {
   std::vector<double> years;
-  for (const PhantomPerson& p : t.people) years.push_back(p.first_age);
+  for (const Subject& p : t.subjects) years.push_back(p.first_age);
   const std::vector<double> predicted =
       held_out(t, quantile_bins(years, 5),
                [&](FeatureView<float> train, const std::vector<std::size_t>& rows, FeatureView<float> test) {
@@ -94,30 +95,30 @@ AgeScores age(Context<Cpu>& ctx, const Table& t) {
           (syp - sy * sp / n) / std::sqrt((syy - sy * sy / n) * (spp - sp * sp / n))};
 }
 
-bool healthy_or_ad(const PhantomPerson& p) { return p.disease == Disease::HC || p.disease == Disease::AD; }
-bool is_male(const PhantomPerson& p) { return p.male; }
-bool is_ad(const PhantomPerson& p) { return p.disease == Disease::AD; }
-bool is_wild(const PhantomPerson& p) { return p.idh1 == Idh1::wild; }
+bool healthy_or_ad(const Subject& p) { return p.disease == Disease::HC || p.disease == Disease::AD; }
+bool is_male(const Subject& p) { return p.sex == Sex::male; }
+bool is_ad(const Subject& p) { return p.disease == Disease::AD; }
+bool is_wild(const Subject& p) { return p.idh1 == Idh1::wildtype; }
 
-std::vector<float> truth_row(const PhantomTruth& t) {
-  const auto values = phantom_truth_values(t);
+std::vector<float> truth_row(const Truth& t) {
+  const auto values = truth_values(t);
   return {values.begin(), values.end()};
 }
 
-/// People for sex, AD and age; people with a tumour for IDH1.
+/// All subjects for sex, AD and age; those with a tumour for IDH1.
 struct Tables {
-  Table people, tumours;
-  void add(const PhantomPerson& p, const std::vector<float>& row, bool of_people) {
-    for (Table* t : {of_people ? &people : nullptr, p.has_tumour() ? &tumours : nullptr})
-      if (t != nullptr) t->people.push_back(p), t->rows.push_back(row);
+  Table subjects, tumours;
+  void add(const Subject& p, const std::vector<float>& row, bool of_people) {
+    for (Table* t : {of_people ? &subjects : nullptr, p.has_tumour() ? &tumours : nullptr})
+      if (t != nullptr) t->subjects.push_back(p), t->rows.push_back(row);
   }
 };
 
 /// The promise of docs/phantom.md. Truth columns 5 to 8 are those of the tumour.
 void check_truth(Context<Cpu>& ctx, const Tables& t) {
-  const double sex = auc(ctx, t.people, is_male), ad = auc(ctx, t.people.where(healthy_or_ad), is_ad),
-               idh1 = auc(ctx, t.tumours.columns(5, 9), is_wild), r2 = age(ctx, t.people).r2;
-  MESSAGE("truth table of ", t.people.rows.size(), " people, ", t.tumours.rows.size(), " tumours: sex AUC ", sex,
+  const double sex = auc(ctx, t.subjects, is_male), ad = auc(ctx, t.subjects.where(healthy_or_ad), is_ad),
+               idh1 = auc(ctx, t.tumours.columns(5, 9), is_wild), r2 = age(ctx, t.subjects).r2;
+  MESSAGE("truth table of ", t.subjects.rows.size(), " subjects, ", t.tumours.rows.size(), " tumours: sex AUC ", sex,
           ", HC-AD AUC ", ad, ", IDH1 AUC ", idh1, ", age R2 ", r2);
   CHECK(sex >= 0.90);
   CHECK(sex <= 0.98);
@@ -131,18 +132,18 @@ void check_truth(Context<Cpu>& ctx, const Tables& t) {
 
 }  // namespace
 
-TEST_CASE("labels can be read from the volumes that the laws expect, but not perfectly") {
+TEST_CASE("probes of the expected volumes find the labels, but not perfectly") {
   Context<Cpu> ctx({.threads = 1});
   Tables t;
   for (std::uint32_t s = 0; s < 1500; ++s) {
-    const PhantomPerson p = draw_person({.seed = 2025}, s);
+    const Subject p = draw_subject({.seed = 2025}, s);
     t.add(p, truth_row(expected_truth(p, p.first_age)), true);
   }
   check_truth(ctx, t);
 }
 
 TEST_SUITE("slow") {
-  TEST_CASE("labels can be read from the truth of rendered brains, but not from trivial features") {
+  TEST_CASE("probes of the truth of rendered brains find the labels, probes of trivial features do not") {
     Context<Cpu> ctx({.threads = 2});
     constexpr Extent3 shape = {40, 48, 40};
     PreprocessingContract contract = PreprocessingContract::small();
@@ -151,11 +152,11 @@ TEST_SUITE("slow") {
     // Modalities in turn would hide a trap that only one of them has: T1 for atrophy, T1c for tumours.
     std::map<Modality, Tables> trivial;
     Tables truth;
-    // 350 people, and of the next 800 those with a tumour, so that chance alone does not move the AUC of IDH1 by 0.1.
+    // 350 subjects, and of the next 800 those with a tumour, so that chance alone does not move the AUC of IDH1 by 0.1.
     for (std::uint32_t s = 0; s < 1150; ++s) {
-      const PhantomPerson p = draw_person({.seed = 2025}, s);
+      const Subject p = draw_subject({.seed = 2025}, s);
       if (s >= 350 && !p.has_tumour()) continue;
-      const PhantomTissues tissues = render_tissues(ctx, p, p.first_age, 0, shape);
+      const TissueMaps tissues = render_tissues(ctx, p, p.first_age, 0, shape);
       truth.add(p, truth_row(tissues.truth), s < 350);
       for (const Modality m : {Modality::T1, Modality::T2, Modality::FLAIR, Modality::T1c}) {
         const Preprocessed z = preprocess(ctx, render_image(ctx, p, tissues, {.modality = m}), contract);
@@ -168,10 +169,10 @@ TEST_SUITE("slow") {
     }
     check_truth(ctx, truth);
     for (const auto& [modality, t] : trivial) {
-      const double r = age(ctx, t.people).r, ad = auc(ctx, t.people.where(healthy_or_ad), is_ad),
+      const double r = age(ctx, t.subjects).r, ad = auc(ctx, t.subjects.where(healthy_or_ad), is_ad),
                    idh1 = auc(ctx, t.tumours, is_wild);
-      MESSAGE("mean, deviation, voxel count, ", std::string(modality_names[static_cast<std::size_t>(modality)]),
-              ": age r ", r, ", HC-AD AUC ", ad, ", IDH1 AUC ", idh1);
+      MESSAGE("mean, standard deviation, voxel count, ", std::string(enum_name(modality)), ": age r ", r,
+              ", HC-AD AUC ", ad, ", IDH1 AUC ", idh1);
       CHECK(r <= 0.6);
       CHECK(ad <= 0.75);
       CHECK(idh1 <= 0.6);

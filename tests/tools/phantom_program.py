@@ -74,7 +74,7 @@ with tempfile.TemporaryDirectory() as folder:
     run(0, "--out", root / "b", "--subjects", 3, "--force", *small)
     for arguments, words in [(("--subjects", 0), "--subjects"), ((), "--subjects"), (("--subjects", 1, "--visits", 0), "--visits"),
                              (("--subjects", 1, "--shape", "39,48,40"), "39 x 48 x 40"), (("--subjects", 1, "--shape", "160,192,161"), "161"),
-                             (("--subjects", 1, "--modalities", "T3"), "known: T1, T2, FLAIR, T1c"),
+                             (("--subjects", 1, "--modalities", "T3"), "expected one of T1, T2, FLAIR, T1c, got"),
                              (("--subjects", 1, "--modalities", "T1,T1"), "twice"), (("--subjects", 1, "--device", "cpu"), "--device")]:
         assert words in run(2, "--out", root / "none", *arguments), arguments
     assert "--out or --gallery" in run(2, "--subjects", 1)

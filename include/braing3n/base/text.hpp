@@ -77,4 +77,34 @@ std::string joined(const Items& items, std::string_view between = ", ") {
   return joined(items, between, [](const auto& item) { return concat(item); });
 }
 
+/// Text for a message: control characters and quotes escaped, long texts cut, never within a character of UTF-8. File contents
+/// never reach a terminal raw.
+inline std::string in_quotes(std::string_view text, std::size_t longest = 120) {
+  std::size_t end = std::min(longest, text.size());
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  std::string out = "\"";
+  for (const char c : text.substr(0, end)) {
+    const auto u = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (u < 0x20 || u == 0x7f) {
+      out += "\\x";
+      out += "0123456789abcdef"[u >> 4];
+      out += "0123456789abcdef"[u & 15];
+    } else {
+      out += c;
+    }
+  }
+  return out + (text.size() > end ? "...\"" : "\"");
+}
+
+/// ASCII letters in lower case; every other byte stays.
+inline std::string lower_case(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return lower;
+}
+
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "braing3n/base/text.hpp"
+#include "braing3n/base/vocabulary.hpp"
 #include "braing3n/format/text.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -32,6 +33,19 @@ struct LabelField {
   std::string known_values() const { return joined(values); }
 };
 
+namespace detail {
+
+/// A field whose values are the names of an enum of base/vocabulary.hpp.
+template <class E>
+LabelField vocabulary_field(const char* name, bool closed = false) {
+  LabelField field{.name = name, .values = enum_names<E>(), .closed = closed};
+  for (const EnumAlias& alias : EnumText<E>::aliases)
+    field.spellings.emplace(alias.text, EnumText<E>::names[alias.index]);
+  return field;
+}
+
+}  // namespace detail
+
 struct LabelSchema {
   std::vector<LabelField> fields;
 
@@ -45,33 +59,12 @@ struct LabelSchema {
   static LabelSchema standard() {
     LabelSchema s;
     s.fields = {
-        {.name = "modality",
-         .values = {"T1", "T2", "FLAIR", "T1c"},
-         .spellings = {{"t1w", "T1"},
-                       {"t2w", "T2"},
-                       {"flairw", "FLAIR"},
-                       {"t2flair", "FLAIR"},
-                       {"t2-flair", "FLAIR"},
-                       {"t1ce", "T1c"},
-                       {"t1gd", "T1c"},
-                       {"t1post", "T1c"}}},
+        detail::vocabulary_field<Modality>("modality"),
         {.name = "age", .kind = LabelKind::continuous, .low = 0, .high = 130},
-        {.name = "sex",
-         .values = {"F", "M"},
-         .spellings = {{"female", "F"}, {"male", "M"}, {"woman", "F"}, {"man", "M"}},
-         .closed = true},
-        {.name = "disease", .values = {"HC", "MCI", "AD", "PD", "GBM", "glioma", "ASD", "ADHD", "SCZ"}},
+        detail::vocabulary_field<Sex>("sex", true),
+        detail::vocabulary_field<Disease>("disease"),
         {.name = "site"},
-        {.name = "idh1",
-         .values = {"wildtype", "mutant"},
-         .spellings = {{"wt", "wildtype"},
-                       {"wild-type", "wildtype"},
-                       {"wild type", "wildtype"},
-                       {"mut", "mutant"},
-                       {"mutated", "mutant"},
-                       {"idh1-mutant", "mutant"},
-                       {"idh-wildtype", "wildtype"}},
-         .closed = true},
+        detail::vocabulary_field<Idh1>("idh1", true),
         {.name = "cohort"},
         {.name = "cdr", .kind = LabelKind::continuous, .low = 0, .high = 3},
         {.name = "days", .kind = LabelKind::continuous, .low = -40000, .high = 40000},
@@ -80,20 +73,11 @@ struct LabelSchema {
   }
 };
 
-namespace detail {
-inline std::string lower_case(std::string_view text) {
-  std::string s(text);
-  for (char& c : s)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return s;
-}
-}  // namespace detail
-
 /// The standard spelling of a value; the value itself when it is none of the known ones.
 inline std::string standard_spelling(const LabelField& field, std::string_view value) {
-  const std::string lower = detail::lower_case(value);
+  const std::string lower = lower_case(value);
   for (const std::string& known : field.values)
-    if (detail::lower_case(known) == lower) return known;
+    if (lower_case(known) == lower) return known;
   const auto found = field.spellings.find(lower);
   return found != field.spellings.end() ? found->second : std::string(value);
 }

@@ -23,9 +23,9 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/base/enum_names.hpp"
 #include "braing3n/base/text.hpp"
 #include "braing3n/format/atomic_file.hpp"
-#include "braing3n/format/enum_names.hpp"
 #include "braing3n/format/json_text.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -90,7 +90,7 @@ struct JsonPlace {
     return Error(ErrorKind::config, id, field.empty() ? sentence : field + ": " + sentence, where);
   }
   Error expected(const std::string& what, const Json& came) const {
-    return error("json.type", concat("expected ", what, ", came ", json_description(came)));
+    return error("json.type", concat("expected ", what, ", got ", json_description(came)));
   }
 };
 

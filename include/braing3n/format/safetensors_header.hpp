@@ -174,7 +174,7 @@ class SafetensorsHeader : public nlohmann::json_sax<Json> {
                                       place_ == Place::metadata_value
                                   ? concat(" in ", in_quotes(field_, 60))
                                   : std::string();
-    return refuse("safetensors.type", concat(place, ": expected ", expected, field, ", came ", came));
+    return refuse("safetensors.type", concat(place, ": expected ", expected, field, ", got ", came));
   }
   bool refuse(const char* id, const std::string& text) {
     if (error_id.empty()) {

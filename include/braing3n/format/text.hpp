@@ -1,4 +1,4 @@
-// Text for messages: safe quoting, and the known name closest to a mistyped one.
+// The known name closest to a mistyped one, and what a mistake in a name looks like.
 #pragma once
 
 #include <algorithm>
@@ -9,31 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "braing3n/base/config.hpp"
+#include "braing3n/base/text.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-/// Text for a message: control characters and quotes escaped, long texts cut, never within a character of UTF-8. File contents
-/// never reach a terminal raw.
-inline std::string in_quotes(std::string_view text, std::size_t longest = 120) {
-  std::size_t end = std::min(longest, text.size());
-  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-  std::string out = "\"";
-  for (const char c : text.substr(0, end)) {
-    const auto u = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (u < 0x20 || u == 0x7f) {
-      out += "\\x";
-      out += "0123456789abcdef"[u >> 4];
-      out += "0123456789abcdef"[u & 15];
-    } else {
-      out += c;
-    }
-  }
-  return out + (text.size() > end ? "...\"" : "\"");
-}
 
 /// Fewest single-character insertions, deletions, replacements and swaps of neighbours that turn a into b
 /// (optimal string alignment).

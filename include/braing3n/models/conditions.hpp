@@ -17,6 +17,7 @@
 
 #include "braing3n/base/error.hpp"
 #include "braing3n/base/stream.hpp"
+#include "braing3n/base/vocabulary.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -51,12 +52,12 @@ inline std::vector<ConditionField> paper_conditions() {
        {"ADNI", "PPMI", "NKI-RS", "UPENN-GBM", "HCP-YA", "HBN", "UCSF-PDGM", "BGSP", "ABIDE-II", "FCON1000", "IXI",
         "ABIDE-I", "SCHIZO", "ADHD-200", "CoRR", "OASIS-1", "OASIS-2", "NKI-RS2", "other"})
     sites.emplace_back(site);
-  return {{"disease", K::categorical, {"HC", "MCI", "AD", "PD", "GBM", "glioma", "SCZ", "ASD"}},
-          {"sex", K::categorical, {"F", "M"}},
-          {"modality", K::categorical, {"T1", "T2", "FLAIR", "T1c"}, 0.0, true},
+  return {{"disease", K::categorical, names_of(paper_diseases)},
+          {"sex", K::categorical, enum_names<Sex>()},
+          {"modality", K::categorical, enum_names<Modality>(), 0.0, true},
           {"site", K::categorical, sites},
           {"age", K::continuous, {}, 0.1, false, 0.0, 120.0},
-          {"idh1", K::categorical, {"wildtype", "mutant"}}};
+          {"idh1", K::categorical, enum_names<Idh1>()}};
 }
 
 /// Throws Error (config): names that are empty, repeat or cannot be part of a parameter's name; values that are empty or repeat; a

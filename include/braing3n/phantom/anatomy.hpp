@@ -1,18 +1,18 @@
 // The anatomy of the phantom: which tissue is where in one brain at one age.
 //
-// Everything is placed in the template head of phantom_template.hpp, which every person warps by smooth fields and scales by
-// size. The cortex is a ribbon of constant thickness below everything that touches fluid: the hull, the fissure between the
-// hemispheres, the Sylvian fissures with the insula, and the sulci. A sulcus is a sheet below the hull where the field of
-// FoldTable is zero; the field is read at the nearest point of the surface, so that sheets stand upright. Tissues are painted
-// from the front: each takes its share of what those before it left, so the shares add up to the head.
+// All parts lie in the template head (template.hpp), which smooth fields warp and the subject's size scales. The cortex is a ribbon of
+// constant thickness below all surfaces that touch fluid: the hull, the fissure between the hemispheres, the Sylvian fissures with the
+// insula, and the sulci. A sulcus is a sheet below the hull where the field of FoldTable is zero. The field is read at the nearest point of
+// the surface, so that sheets stand upright. Tissues are painted from the front: each takes a share of what is left of the voxel, so the
+// shares sum to the head.
 #pragma once
 
 #include <memory>
 
-#include "braing3n/phantom/law.hpp"
+#include "braing3n/phantom/subject.hpp"
 #include "braing3n/phantom/template.hpp"
 
-namespace braing3n::inline BRAING3N_ABI {
+namespace braing3n::inline BRAING3N_ABI::phantom {
 
 /// In the order of painting. `vessel` takes up contrast; `lesion` is white matter that is bright on T2 and FLAIR.
 enum class Tissue {
@@ -33,23 +33,23 @@ inline constexpr std::size_t tissue_count = 12;
 /// Shares of a voxel; their sum is the share that lies in the head.
 using TissueShares = std::array<double, tissue_count>;
 
-namespace detail::phantom {
+namespace detail {
 
 class Anatomy {
  public:
   /// fine: the grid on which samples are taken; mm: the largest distance of its points.
-  Anatomy(const PhantomPerson& person, double age, std::uint32_t visit, const Extent3& fine, double mm)
-      : p_(person), s_(state_at(person, age)), edge_(0.3 + 0.75 * mm),
-        folds_(std::make_shared<const FoldTable>(person.seed, person.subject)),
+  Anatomy(const Subject& subject, double age, std::uint32_t visit, const Extent3& fine, double mm)
+      : subject_(subject), sizes_(morphometry_at(subject, age)), edge_(0.3 + 0.75 * mm),
+        folds_(std::make_shared<const FoldTable>(subject.seed, subject.index)),
         fields_{field(fine, {5, 6, 5}, 1), field(fine, {5, 6, 5}, 2), field(fine, {5, 6, 5}, 3),
                 field(fine, {7, 8, 7}, 4), field(fine, {9, 11, 9}, 5)} {
-    PhantomDraw session(person.seed, person.subject, static_cast<std::uint32_t>(PhantomStream::session) + visit);
+    Draws session(subject.seed, subject.index, static_cast<std::uint32_t>(Stream::session) + visit);
     for (double& m : move_) m = session.normal(0.4);
-    for (std::size_t a = 0; a < 3; ++a) scale_[a] = person.size * person.aspect[a];
-    const double one = 0.5 * s_.ventricles_ml / cube(person.size);
-    ventricles_[0] = ventricle_tube(ventricle_scale(one * std::exp(-person.asymmetry)));
-    ventricles_[1] = ventricle_tube(ventricle_scale(one * std::exp(person.asymmetry)));
-    hippocampus_ = hippocampus_tube(hippocampus_scale(s_.hippocampi_ml / cube(person.size)));
+    for (std::size_t a = 0; a < 3; ++a) scale_[a] = subject.size * subject.aspect[a];
+    const double one = 0.5 * sizes_.ventricles_ml / cube(subject.size);
+    ventricles_[0] = ventricle_tube(ventricle_scale(one * std::exp(-subject.asymmetry)));
+    ventricles_[1] = ventricle_tube(ventricle_scale(one * std::exp(subject.asymmetry)));
+    hippocampus_ = hippocampus_tube(hippocampus_scale(sizes_.hippocampi_ml / cube(subject.size)));
     bed_ = hippocampus_tube(1.12);
     caudate_ = caudate_tube(4.0 * (ventricle_scale(one) - 1));
   }
@@ -63,12 +63,12 @@ class Anatomy {
 
   /// Adds the shares at point k of the current row, at (x, y, z) mm, to out.
   void sample(Index k, double x, double y, double z, double weight, TissueShares& out) const {
-    if (square(x / 84) + square(y / 104) + square(z / 84) > square(1.03 * p_.size)) return;
+    if (square(x / 84) + square(y / 104) + square(z / 84) > square(1.03 * subject_.size)) return;
     const Point head{x - move_[0], y - move_[1], z - move_[2]};
     const double irregular = fields_[4].at(k);
     const Point q{head.x / scale_[0] + 1.6 * fields_[0].at(k), head.y / scale_[1] + 1.6 * fields_[1].at(k),
                   head.z / scale_[2] + 1.6 * fields_[2].at(k)};
-    const double w = edge_ / p_.size;
+    const double w = edge_ / subject_.size;
     const Point m{std::abs(q.x), q.y, q.z};  // both hemispheres in one
 
     // The three parts of the brain, and the head around them.
@@ -76,7 +76,7 @@ class Anatomy {
     double upper = cerebrum_depth(m);
     const double hull = join(join(upper, below, 6), stem, 8) + 1.6;
     if (hull < -w) return;
-    upper = std::min(upper, -below - 0.6 - 0.6 * s_.gap_mm);
+    upper = std::min(upper, -below - 0.6 - 0.6 * sizes_.gap_mm);
     double rest = weight * soft(hull / w);
     const auto take = [&](Tissue t, double share) {
       const double amount = rest * std::clamp(share, 0.0, 1.0);
@@ -84,8 +84,8 @@ class Anatomy {
       rest -= amount;
     };
 
-    if (p_.has_tumour()) {
-      const PhantomTumour& t = p_.tumour;
+    if (subject_.has_tumour()) {
+      const Tumour& t = subject_.tumour;
       const double u =
           std::sqrt(square(head.x - t.centre[0]) + square(head.y - t.centre[1]) + square(head.z - t.centre[2])) *
           (1 + 0.11 * irregular + 0.10 * fields_[3].at(k));
@@ -93,7 +93,7 @@ class Anatomy {
       if (t.necrosis > 0) take(Tissue::necrosis, soft((t.necrosis * t.radius - u) / edge_) * inside);
       take(Tissue::tumour, soft((t.radius - u) / edge_) * inside);
     }
-    const Cortex c = cortex(m, q, upper, stem, irregular, k, w);
+    const Cortex c = cortex({q, m, k, upper, stem, irregular, w});
     if (m.x < 48 && std::abs(q.y) < 62 && q.z < 36) paint_inside(q, m, w, take);
     const double brain = std::max({1 - c.fluid, soft(below / w), soft(stem / w)});
     if (c.fluid > 0.02 && hull < 3.5) take(Tissue::vessel, 0.5 * vessel(m, hull) * (1 - brain));
@@ -102,43 +102,53 @@ class Anatomy {
     // Cerebellar cortex: thin leaves around a white core.
     const double leaf = cerebellum_grey(m, below, w);
     take(Tissue::cortex, std::max(c.grey, leaf));
-    if (p_.has_tumour() && p_.tumour.oedema > 0.5) {
-      const PhantomTumour& t = p_.tumour;
+    if (subject_.has_tumour() && subject_.tumour.oedema > 0.5) {
+      const Tumour& t = subject_.tumour;
       const double u =
           std::sqrt(square(head.x - t.centre[0]) + square(head.y - t.centre[1]) + square(head.z - t.centre[2])) *
           (1 + 0.18 * irregular);
       take(Tissue::oedema, 0.85 * soft((t.radius + t.oedema - u) / 2.5) * soft((upper - 3) / 2));
     }
-    if (s_.lesion_mm > 0 && m.x < 48) {
+    if (sizes_.lesion_mm > 0 && m.x < 48) {
       const double distance = -ventricles_[q.x < 0 ? 0 : 1].depth({m.x, m.y, upright(m.x, m.z)}, 14);
-      take(Tissue::lesion, 0.9 * soft((s_.lesion_mm * (1 + 0.5 * irregular) - distance) / 2.5) * soft((upper - 8) / 3));
+      take(Tissue::lesion,
+           0.9 * soft((sizes_.lesion_mm * (1 + 0.5 * irregular) - distance) / 2.5) * soft((upper - 8) / 3));
     }
     out[static_cast<std::size_t>(Tissue::white)] += rest;
   }
 
  private:
   struct Cortex {
-    double fluid, grey;  // shares of outside-the-brain and of the ribbon
+    double fluid, grey;  // shares outside the brain and in the ribbon
+  };
+  struct SamplePoint {
+    Point q, m;          // in the template; the same with x >= 0, both hemispheres in one
+    Index k;             // in its row
+    double upper, stem;  // depth in the cerebrum; in the brainstem, which has no cortex
+    double irregular;    // of the edges
+    double w;            // half width of an edge
   };
 
   SmoothField field(const Extent3& shape, const Extent3& knots, std::uint32_t number) const {
     return SmoothField(shape, knots,
-                       Philox(p_.seed, Purpose::phantom,
-                              static_cast<std::uint32_t>(PhantomStream::anatomy) + 4096 * number, p_.subject));
+                       Philox(subject_.seed, Purpose::phantom,
+                              static_cast<std::uint32_t>(Stream::anatomy) + 4096 * number, subject_.index));
   }
 
   double cerebellum_grey(const Point& m, double depth, double w) const {
     if (depth < -w || depth > 16) return 0;
     const double u = 0.95 * std::hypot(m.y - 24, m.z + 38) + 0.12 * m.x, near = std::abs(u - 4.1 * std::round(u / 4.1));
-    const double sheet = std::hypot(near, std::max(0.0, depth - 11.5)), grey = 1.7 - 0.12 * s_.gap_mm;
+    const double sheet = std::hypot(near, std::max(0.0, depth - 11.5)), grey = 1.7 - 0.12 * sizes_.gap_mm;
     return std::max(soft_sheet(sheet, grey, w), soft((2.2 - depth) / w)) * soft((depth + w) / w);
   }
 
-  /// Ribbon and fluid of the cerebrum. upper: depth in it; stem: depth in the brainstem, which has no cortex.
-  Cortex cortex(const Point& m, const Point& q, double upper, double stem, double irregular, Index k, double w) const {
-    const double outer = upper - s_.gap_mm;
+  /// Ribbon and fluid of the cerebrum.
+  Cortex cortex(const SamplePoint& at) const {
+    const Point &q = at.q, &m = at.m;
+    const double w = at.w, stem = at.stem, irregular = at.irregular;
+    const double outer = at.upper - sizes_.gap_mm;
     if (outer < -w) return {1, 0};
-    const double t = s_.cortex_mm;
+    const double t = sizes_.cortex_mm;
     double fluid = soft(-outer / w), ribbon = soft((t - outer) / w);
     double nearest = outer;
     const auto cleft = [&](double distance, double half) {
@@ -151,15 +161,15 @@ class Anatomy {
     double medial = 1e3;
     if (callosum > 0) {
       medial = m.x;
-      fluid = std::max(fluid, soft_sheet(m.x, s_.fissure_mm, w) * soft(callosum / w));
-      ribbon = std::max(ribbon, soft_sheet(m.x, s_.fissure_mm + t, w) * soft((callosum - 1.5) / 2));
-      nearest = std::min(nearest, m.x - s_.fissure_mm);
+      fluid = std::max(fluid, soft_sheet(m.x, sizes_.fissure_mm, w) * soft(callosum / w));
+      ribbon = std::max(ribbon, soft_sheet(m.x, sizes_.fissure_mm + t, w) * soft((callosum - 1.5) / 2));
+      nearest = std::min(nearest, m.x - sizes_.fissure_mm);
     }
     // The Sylvian fissure, rising to the back, and the insula at its end.
     if (m.x > 14 && m.y > -50 && m.y < 40) {
-      const double v = m.z + 2.5 - 0.45 * m.y + 2.0 * fields_[3].at(k) + 1.5 * irregular,
+      const double v = m.z + 2.5 - 0.45 * m.y + 2.0 * fields_[3].at(at.k) + 1.5 * irregular,
                    end = 36 - 1.4 * std::clamp(-20 - m.y, 0.0, 14.0);
-      const double open = s_.sylvian_mm * soft((m.x - 30) / 8);
+      const double open = sizes_.sylvian_mm * soft((m.x - 30) / 8);
       cleft(std::hypot(v, std::hypot(std::max(0.0, end - m.x), std::max(0.0, std::abs(m.y + 6) - 29))), 0.25 + open);
       const double sheet = m.x - 37 + 0.014 * square(m.y + 6) + 0.012 * v * v + 0.8 * irregular;
       cleft(std::hypot(sheet, std::hypot(std::max(0.0, std::abs(v - 1) - 11), std::max(0.0, std::abs(m.y + 8) - 20))),
@@ -167,14 +177,14 @@ class Anatomy {
     }
     // Sulci.
     const double core = ellipsoid_depth(m.x, m.y + 5, m.z - 1, 37, 50, 23);  // no sulci around the deep grey matter
-    const double deepest = (medial < outer ? 9.0 : 14.5) + 2.0 * fields_[3].at(k) + 2.0 * irregular;
+    const double deepest = (medial < outer ? 9.0 : 14.5) + 2.0 * fields_[3].at(at.k) + 2.0 * irregular;
     if (nearest < deepest + t + 4 && stem < 2 && core < t + 4) {
       const double r = std::sqrt(square(m.x / 66) + square(m.y / 82) + square((m.z - 4) / 58)) + 1e-6,
                    shrink = std::min(0.92 / r, 3.0);
       const double beside = soft((outer - medial) / 5);  // how much nearer the middle wall is
       const double side = q.x < 0 ? -1.0 : 1.0;
       const double lean = 0.22 * std::max(nearest, 0.0);  // sulci do not stand quite upright
-      const Point surface{(1 - beside) * q.x * shrink + beside * side * 5 + lean * fields_[3].at(k),
+      const Point surface{(1 - beside) * q.x * shrink + beside * side * 5 + lean * fields_[3].at(at.k),
                           (1 - beside) * q.y * shrink + beside * q.y + lean * irregular,
                           (1 - beside) * (4 + (q.z - 4) * shrink) + beside * q.z - lean * irregular};
       const FoldTable::Value f = folds_->at(surface);
@@ -190,7 +200,7 @@ class Anatomy {
                     square(static_cast<double>(f.z) - along * nz));
       const double stretch = (1 - beside) * std::min(r / 0.92, 1.0) + beside;
       const double sheet = std::abs(static_cast<double>(f.g)) / std::max(slope, 0.13) * stretch;
-      const double half = s_.sulcus_mm * (0.7 + 0.9 * std::exp(-std::max(nearest, 0.0) / 5));
+      const double half = sizes_.sulcus_mm * (0.7 + 0.9 * std::exp(-std::max(nearest, 0.0) / 5));
       cleft(std::hypot(sheet, std::max({0.0, nearest - deepest, core})), half);
     }
     const double no_cortex = 1 - soft((stem + 1) / 2);
@@ -206,9 +216,9 @@ class Anatomy {
     take(Tissue::ventricle, soft(lateral / w));
     // Third ventricle, aqueduct and fourth ventricle.
     const double third =
-        soft_sheet(m.x, s_.third_mm, w) * soft((13 - std::abs(q.y + 5)) / 3) * soft((9 - std::abs(q.z + 9)) / 3);
+        soft_sheet(m.x, sizes_.third_mm, w) * soft((13 - std::abs(q.y + 5)) / 3) * soft((9 - std::abs(q.z + 9)) / 3);
     const double fourth =
-        soft(ellipsoid_depth(m.x, q.y - 22, q.z + 37, 7 + 0.6 * s_.third_mm, 3.2 + 0.4 * s_.third_mm, 9) / w);
+        soft(ellipsoid_depth(m.x, q.y - 22, q.z + 37, 7 + 0.6 * sizes_.third_mm, 3.2 + 0.4 * sizes_.third_mm, 9) / w);
     take(Tissue::fluid, std::max(third, fourth));
     take(Tissue::fluid, 0.8 * soft(bed_.depth(m) / w));  // what a shrunken hippocampus leaves
   }
@@ -232,8 +242,8 @@ class Anatomy {
     return soft((2.0 - std::abs(hull - 1)) / 1.5) * 0.5 + soft((2.2 - m.x) / 1.5) * soft((m.z - 25) / 6);
   }
 
-  PhantomPerson p_;
-  PhantomState s_;
+  Subject subject_;
+  Morphometry sizes_;
   double edge_;
   std::shared_ptr<const FoldTable> folds_;
   std::array<SmoothField, 5> fields_;  // three of the warp, depth of the sulci, edges of a tumour
@@ -241,5 +251,5 @@ class Anatomy {
   Tube ventricles_[2], hippocampus_, bed_, caudate_;
 };
 
-}  // namespace detail::phantom
-}  // namespace braing3n::inline BRAING3N_ABI
+}  // namespace detail
+}  // namespace braing3n::inline BRAING3N_ABI::phantom

@@ -1,19 +1,19 @@
-// From the tissues of a phantom to the image of one modality: signal of every tissue, then the scanner of the site.
+// From the tissue maps of a phantom to the image of one modality: the signal of every tissue, then the scanner of the site.
 #pragma once
 
-#include "braing3n/phantom/phantom.hpp"
+#include "braing3n/phantom/tissue_maps.hpp"
 
-namespace braing3n::inline BRAING3N_ABI {
+namespace braing3n::inline BRAING3N_ABI::phantom {
 
-struct PhantomImageOptions {
+struct ImageOptions {
   Modality modality = Modality::T1;
   std::uint32_t visit = 0;  // decides the noise
-  bool scanner = true;      // bias field, gain, blur and noise of the person's site
+  bool scanner = true;      // bias field, gain, blur and noise of the subject's site
 };
 
-/// Signal of every tissue in a modality, white matter in T1 = 1, in the order of Tissue. Age takes contrast from the cortex,
-/// Parkinson's disease takes signal from the putamen on T2 and FLAIR.
-inline std::array<double, tissue_count> tissue_signals(Modality modality, const PhantomPerson& person, double age) {
+/// Signal of every tissue in a modality, in the order of Tissue; white matter has 1 in T1. The contrast of the cortex falls with age. In
+/// Parkinson's disease the putamen is darker on T2 and FLAIR.
+inline std::array<double, tissue_count> tissue_signals(Modality modality, const Subject& subject, double age) {
   // clang-format off
   // necrosis tumour hippocampus ventricle vessel fluid putamen deep cortex oedema lesion white
   constexpr double table[4][tissue_count] = {{0.28, 0.60, 0.67, 0.20, 0.30, 0.22, 0.75, 0.79, 0.67, 0.76, 0.86, 1.00},   // T1
@@ -26,18 +26,18 @@ inline std::array<double, tissue_count> tissue_signals(Modality modality, const 
   const auto at = [&](Tissue t) -> double& { return s[static_cast<std::size_t>(t)]; };
   const double white = at(Tissue::white);
   for (const Tissue t : {Tissue::cortex, Tissue::hippocampus}) at(t) += 0.0025 * (age - 50) * (white - at(t)) / 0.38;
-  if (person.disease == Disease::PD && (modality == Modality::T2 || modality == Modality::FLAIR))
+  if (subject.disease == Disease::PD && (modality == Modality::T2 || modality == Modality::FLAIR))
     at(Tissue::putamen) -= 0.16;
-  if (person.has_tumour()) {
-    // Mutants are more even and brighter on T2; what takes up contrast is bright on T1c only.
-    if (person.idh1 == Idh1::mutant && modality != Modality::T1 && modality != Modality::T1c)
+  if (subject.has_tumour()) {
+    // IDH1 mutants are brighter on T2 and FLAIR; contrast agent shows on T1c only.
+    if (subject.idh1 == Idh1::mutant && modality != Modality::T1 && modality != Modality::T1c)
       at(Tissue::tumour) += 0.12;
-    if (modality == Modality::T1c) at(Tissue::tumour) += 1.1 * person.tumour.enhancement;
+    if (modality == Modality::T1c) at(Tissue::tumour) += 1.1 * subject.tumour.enhancement;
   }
   return s;
 }
 
-namespace detail::phantom {
+namespace detail {
 
 /// Blur along one axis of a (X, Y, Z) block with a Gaussian of `sigma` voxels; borders repeat.
 inline void blur_axis(Context<Cpu>& ctx, float* v, const Extent3& n, int axis, double sigma) {
@@ -69,17 +69,17 @@ inline void blur_axis(Context<Cpu>& ctx, float* v, const Extent3& n, int axis, d
   });
 }
 
-}  // namespace detail::phantom
+}  // namespace detail
 
 /// The image of one visit in arbitrary units: skull-stripped, background exactly 0, never 0 inside.
-inline Volume render_image(Context<Cpu>& ctx, const PhantomPerson& person, const PhantomTissues& tissues,
-                           const PhantomImageOptions& options = {}) {
+inline Volume render_image(Context<Cpu>& ctx, const Subject& subject, const TissueMaps& tissues,
+                           const ImageOptions& options = {}) {
   const Extent3& n = tissues.grid.shape;
   const Index plane = n[1] * n[2];
   Volume image(tissues.grid, Provenance::synthetic);
   float* out = image.data();
   std::vector<float> head(static_cast<std::size_t>(image.size()), 0.0f);
-  const auto signal = tissue_signals(options.modality, person, state_at(person, tissues.age).age);
+  const auto signal = tissue_signals(options.modality, subject, morphometry_at(subject, tissues.age).age);
   ctx.parallel(n[0], [&](Index i) {
     float* to = out + i * plane;
     float* all = head.data() + i * plane;
@@ -101,22 +101,22 @@ inline Volume render_image(Context<Cpu>& ctx, const PhantomPerson& person, const
     return image;
   }
 
-  const PhantomSite site = phantom_site(person.site);
+  const SiteEffects site = site_effects(subject.site);
   for (int a = 0; a < 3; ++a)
-    detail::phantom::blur_axis(ctx, out, n, a,
-                               site.blur_mm * static_cast<double>(n[static_cast<std::size_t>(a)]) /
-                                   phantom_cover[static_cast<std::size_t>(a)]);
-  const std::uint32_t session = static_cast<std::uint32_t>(PhantomStream::session) + 1024 * (1 + options.visit) +
+    detail::blur_axis(ctx, out, n, a,
+                      site.blur_mm * static_cast<double>(n[static_cast<std::size_t>(a)]) /
+                          field_of_view[static_cast<std::size_t>(a)]);
+  const std::uint32_t session = static_cast<std::uint32_t>(Stream::session) + 1024 * (1 + options.visit) +
                                 static_cast<std::uint32_t>(options.modality);
-  PhantomDraw draw(person.seed, person.subject, session);
+  Draws draw(subject.seed, subject.index, session);
   const double gain = site.gain * std::exp(draw.normal(0.1));
-  const detail::phantom::SmoothField of_site(n, {3, 4, 3},
-                                             Philox(777, Purpose::phantom, 3, static_cast<std::uint32_t>(person.site)));
-  const detail::phantom::SmoothField of_session(
-      n, {3, 4, 3}, Philox(person.seed, Purpose::phantom, session + (1u << 24), person.subject));
-  const Philox noise(person.seed, Purpose::noise, session, person.subject);
+  const detail::SmoothField of_site(n, {3, 4, 3},
+                                    Philox(777, Purpose::phantom, 3, static_cast<std::uint32_t>(subject.site)));
+  const detail::SmoothField of_session(n, {3, 4, 3},
+                                       Philox(subject.seed, Purpose::phantom, session + (1u << 24), subject.index));
+  const Philox noise(subject.seed, Purpose::noise, session, subject.index);
   ctx.parallel(n[0], [&](Index i) {
-    detail::phantom::SmoothField bias = of_site, drift = of_session;
+    detail::SmoothField bias = of_site, drift = of_session;
     bias.start_slice(i);
     drift.start_slice(i);
     for (Index j = 0; j < n[1]; ++j) {
@@ -143,4 +143,4 @@ inline Volume render_image(Context<Cpu>& ctx, const PhantomPerson& person, const
   return image;
 }
 
-}  // namespace braing3n::inline BRAING3N_ABI
+}  // namespace braing3n::inline BRAING3N_ABI::phantom

@@ -14,7 +14,7 @@
 #include "braing3n/base/philox.hpp"
 #include "braing3n/volume/volume.hpp"
 
-namespace braing3n::inline BRAING3N_ABI::detail::phantom {
+namespace braing3n::inline BRAING3N_ABI::phantom::detail {
 
 struct Point {
   double x, y, z;
@@ -216,4 +216,4 @@ class FoldTable {
   std::vector<Value> table_;
 };
 
-}  // namespace braing3n::inline BRAING3N_ABI::detail::phantom
+}  // namespace braing3n::inline BRAING3N_ABI::phantom::detail

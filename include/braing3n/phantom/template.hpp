@@ -6,7 +6,7 @@
 
 #include "braing3n/phantom/shapes.hpp"
 
-namespace braing3n::inline BRAING3N_ABI::detail::phantom {
+namespace braing3n::inline BRAING3N_ABI::phantom::detail {
 
 inline double cube(double v) { return v * v * v; }
 /// Scale of the shapes below for one ventricle's, or both hippocampi's, ml at size 1; fits to rendered heads.
@@ -66,4 +66,4 @@ inline Tube caudate_tube(double w) {
                {25 + w, 16, 5, 1.6}});
 }
 
-}  // namespace braing3n::inline BRAING3N_ABI::detail::phantom
+}  // namespace braing3n::inline BRAING3N_ABI::phantom::detail

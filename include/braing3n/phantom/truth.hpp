@@ -1,15 +1,15 @@
-// The volumes of a phantom's parts, and what the laws say they should be.
+// The volumes of a phantom's tissues: of a rendered head, and as expected from the labels.
 #pragma once
 
 #include <array>
 #include <cmath>
 
-#include "braing3n/phantom/law.hpp"
+#include "braing3n/phantom/subject.hpp"
 
-namespace braing3n::inline BRAING3N_ABI {
+namespace braing3n::inline BRAING3N_ABI::phantom {
 
 /// Millilitres. Of a rendered head: sums of its tissue maps, before blur and noise.
-struct PhantomTruth {
+struct Truth {
   double brain = 0;         // everything in the head but fluid and ventricles
   double grey_matter = 0;   // cortex, deep grey matter, hippocampi
   double white_matter = 0;  // with lesions and oedema
@@ -21,33 +21,33 @@ struct PhantomTruth {
   double oedema = 0;
 };
 
-inline constexpr std::array<const char*, 9> phantom_truth_columns = {
-    "brain_ml",  "grey_matter_ml", "white_matter_ml", "ventricles_ml", "hippocampi_ml",
-    "tumour_ml", "enhancing_ml",   "necrosis_ml",     "oedema_ml"};
-inline std::array<double, 9> phantom_truth_values(const PhantomTruth& t) {
+inline constexpr std::array<const char*, 9> truth_columns = {"brain_ml",      "grey_matter_ml", "white_matter_ml",
+                                                             "ventricles_ml", "hippocampi_ml",  "tumour_ml",
+                                                             "enhancing_ml",  "necrosis_ml",    "oedema_ml"};
+inline std::array<double, 9> truth_values(const Truth& t) {
   return {t.brain,  t.grey_matter, t.white_matter, t.ventricles, t.hippocampi,
           t.tumour, t.enhancing,   t.necrosis,     t.oedema};
 }
 
-/// What a person of that age has by the laws alone, without rendering. The constants are fits to 350 rendered heads, around which
-/// folding and warps scatter (one deviation): brain 2 %, grey matter 3 %, ventricles 5 %, hippocampi 6 %, tumours 30 %.
-inline PhantomTruth expected_truth(const PhantomPerson& p, double age) {
-  const PhantomState s = state_at(p, age);
-  const double cube = p.size * p.size * p.size, aspect = p.aspect[0] * p.aspect[1] * p.aspect[2], scale = cube * aspect;
-  PhantomTruth t;
-  t.brain = scale * (1415 - 61 * s.gap_mm - 175 * s.sulcus_mm - 5.0 * s.sylvian_mm - 1.49 * s.ventricles_ml / cube);
-  t.grey_matter = scale * (424 - 36 * s.gap_mm - 100 * s.sulcus_mm + 106 * s.cortex_mm);
-  t.ventricles = aspect * s.ventricles_ml;
-  t.hippocampi = 0.98 * aspect * s.hippocampi_ml;
-  if (p.has_tumour()) {
-    const double outer = p.tumour.radius + p.tumour.oedema, ball = std::pow(p.tumour.radius, 3);
+/// Expected volumes of a subject at an age, without rendering. The constants are fits to 350 rendered heads. Folding and warps vary around
+/// them by a standard deviation of 2 % (brain), 3 % (grey matter), 5 % (ventricles), 6 % (hippocampi) and 30 % (tumours).
+inline Truth expected_truth(const Subject& s, double age) {
+  const Morphometry m = morphometry_at(s, age);
+  const double cube = s.size * s.size * s.size, aspect = s.aspect[0] * s.aspect[1] * s.aspect[2], scale = cube * aspect;
+  Truth t;
+  t.brain = scale * (1415 - 61 * m.gap_mm - 175 * m.sulcus_mm - 5.0 * m.sylvian_mm - 1.49 * m.ventricles_ml / cube);
+  t.grey_matter = scale * (424 - 36 * m.gap_mm - 100 * m.sulcus_mm + 106 * m.cortex_mm);
+  t.ventricles = aspect * m.ventricles_ml;
+  t.hippocampi = 0.98 * aspect * m.hippocampi_ml;
+  if (s.has_tumour()) {
+    const double outer = s.tumour.radius + s.tumour.oedema, ball = std::pow(s.tumour.radius, 3);
     t.tumour = 0.0050 * ball;
-    t.necrosis = t.tumour * std::pow(p.tumour.necrosis, 3);
-    t.enhancing = (t.tumour - t.necrosis) * p.tumour.enhancement;
+    t.necrosis = t.tumour * std::pow(s.tumour.necrosis, 3);
+    t.enhancing = (t.tumour - t.necrosis) * s.tumour.enhancement;
     t.oedema = 0.0026 * (outer * outer * outer - ball);
   }
   t.white_matter = t.brain - t.grey_matter - t.tumour;
   return t;
 }
 
-}  // namespace braing3n::inline BRAING3N_ABI
+}  // namespace braing3n::inline BRAING3N_ABI::phantom
