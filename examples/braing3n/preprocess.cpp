@@ -91,7 +91,7 @@ int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract&
       all.append(p.findings);
       findings.add(static_cast<Index>(i), path.string(), all);
       NiftiWriteOptions write;
-      write.description = concat("braing3n ", version(), " model input, ", contract.normalise);
+      write.description = concat("braing3n ", version(), " model input, ", enum_name(contract.normalise));
       write.file.overwrite = common.force;
       const std::filesystem::path out = output_of(o, name, ".nii.gz");
       const Volume result = as_volume(p.data, p.record);

@@ -34,13 +34,13 @@ struct ContractOptions {
         ->group(group);
     app.add_option("--orientation", orientation, "where the axes run to, for example LPS")->group(group);
     app.add_option("--normalise", normalise, "intensities")
-        ->check(CLI::IsMember({"zscore-nonzero", "zscore-all", "none"}))
+        ->check(CLI::IsMember(enum_names<Normalisation>()))
         ->group(group);
     app.add_option("--background", background, "zero voxels after zscore-nonzero")
-        ->check(CLI::IsMember({"zero", "shifted"}))
+        ->check(CLI::IsMember(enum_names<Background>()))
         ->group(group);
     app.add_option("--centring", centring, "what goes to the middle of the grid")
-        ->check(CLI::IsMember({"image", "mass"}))
+        ->check(CLI::IsMember(enum_names<Centring>()))
         ->group(group);
     app.add_option("--clip-negative", clip_negative, "negative intensities become 0")
         ->check(CLI::IsMember({"yes", "no"}))
@@ -70,9 +70,9 @@ struct ContractOptions {
     else c = contract_of_model(preset);
     const PreprocessingContract before = c;
     if (orientation) c.orientation = *orientation;
-    if (normalise) c.normalise = *normalise;
-    if (background) c.background = *background;
-    if (centring) c.centring = *centring;
+    if (normalise) c.normalise = parse_enum<Normalisation>("normalise", *normalise);
+    if (background) c.background = parse_enum<Background>("background", *background);
+    if (centring) c.centring = parse_enum<Centring>("centring", *centring);
     if (clip_negative) c.clip_negative = *clip_negative == "yes";
     if (skull_stripped) c.skull_stripped = *skull_stripped == "yes";
     for (std::size_t a = 0; a < spacing.size(); ++a) c.spacing[a] = spacing[a];

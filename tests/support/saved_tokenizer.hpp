@@ -21,7 +21,7 @@ inline std::filesystem::path saved_tokenizer(Context<Cpu>& ctx, const std::files
   PreprocessingContract contract = PreprocessingContract::small();
   contract.shape = {16, 24, 16};
   contract.spacing = {3, 3, 3};
-  contract.centring = "mass";
+  contract.centring = Centring::mass;
   save_tokenizer(folder / "model.safetensors", tokenizer, contract,
                  {std::vector<double>(5, 0.0), std::vector<double>(5, 1.0)}, {});
   return folder / "model.safetensors";

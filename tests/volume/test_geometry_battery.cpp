@@ -207,7 +207,7 @@ TEST_CASE("48 orientations x 8 geometries: a ramp in the world stays that ramp o
         PreprocessingContract contract;
         contract.spacing = {mm, mm, mm};
         contract.shape = {30, 32, 34};
-        contract.normalise = "none";
+        contract.normalise = Normalisation::none;
         const Preprocessed p = preprocess(ctx, scan.volume, contract);
         CHECK(to_string(orientation_of(p.record.model.affine)) == "LPS");
         const Vec3 step = spacing(p.record.model.affine);
@@ -277,14 +277,14 @@ TEST_CASE("without interpolation the way to the model and back is exact") {
     PreprocessingContract contract;
     contract.spacing = {2, 2, 2};
     contract.shape = {16, 14, 15};
-    contract.normalise = "none";
+    contract.normalise = Normalisation::none;
     const Preprocessed p = preprocess(ctx, scan, contract);
     const Volume back = restore(ctx, p.data, p.record);
     CHECK(back.values == scan.values);
     CHECK(back.affine == scan.affine);
 
-    contract.normalise = "zscore-nonzero";
-    for (const char* background : {"zero", "shifted"}) {
+    contract.normalise = Normalisation::zscore_nonzero;
+    for (const Background background : {Background::zero, Background::shifted}) {
       contract.background = background;
       const Preprocessed z = preprocess(ctx, scan, contract);
       const Volume same = restore(ctx, z.data, z.record);

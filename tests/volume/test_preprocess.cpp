@@ -40,7 +40,7 @@ Volume ball(const Extent3& shape = {80, 96, 80}, double mm = 2, const char* orie
 
 PreprocessingContract at_2mm() {
   PreprocessingContract c = PreprocessingContract::small();
-  c.centring = "image";
+  c.centring = Centring::image;
   return c;
 }
 
@@ -49,15 +49,15 @@ PreprocessingContract at_2mm() {
 TEST_CASE("normalisation by every rule, against sums written out") {
   Context<Cpu> ctx({.threads = 2});
   const Volume scan = ball();
-  for (const char* rule : {"zscore-nonzero", "zscore-all", "none"})
-    for (const char* background : {"zero", "shifted"}) {
+  for (const Normalisation rule : {Normalisation::zscore_nonzero, Normalisation::zscore_all, Normalisation::none})
+    for (const Background background : {Background::zero, Background::shifted}) {
       PreprocessingContract c = at_2mm();
       c.normalise = rule;
       c.background = background;
       const Preprocessed p = preprocess(ctx, scan, c);
       CHECK(p.findings.empty());
       REQUIRE(p.data.shape() == Shape{80, 96, 80});
-      const bool nonzero = std::string(rule) == "zscore-nonzero";
+      const bool nonzero = rule == Normalisation::zscore_nonzero;
       double sum = 0, squares = 0, count = 0;
       for (Index i = 0; i < scan.size(); ++i)
         if (!nonzero || scan.data()[i] != 0) sum += static_cast<double>(scan.data()[i]), ++count;
@@ -66,14 +66,14 @@ TEST_CASE("normalisation by every rule, against sums written out") {
         if (!nonzero || scan.data()[i] != 0)
           squares += (static_cast<double>(scan.data()[i]) - mean) * (static_cast<double>(scan.data()[i]) - mean);
       double sd = std::sqrt(squares / count);
-      if (std::string(rule) == "none") mean = 0, sd = 1;
+      if (rule == Normalisation::none) mean = 0, sd = 1;
       double worst = 0;
       for (Index i = 0; i < scan.size(); ++i) {
         const double raw = static_cast<double>(scan.data()[i]);
-        const double expected = nonzero && raw == 0 && std::string(background) == "zero" ? 0 : (raw - mean) / sd;
+        const double expected = nonzero && raw == 0 && background == Background::zero ? 0 : (raw - mean) / sd;
         worst = std::max(worst, std::abs(expected - static_cast<double>(p.data.data()[i])));
       }
-      CHECK(worst < test::tolerance<float>(1, std::string(rule) == "none" ? 1 : 500 / sd));
+      CHECK(worst < test::tolerance<float>(1, rule == Normalisation::none ? 1 : 500 / sd));
       CHECK(std::abs(p.record.intensity.mean - mean) < 1e-9 * (1 + std::abs(mean)));
       CHECK(std::abs(p.record.intensity.deviation - sd) < 1e-9 * sd);
     }
@@ -118,7 +118,7 @@ TEST_CASE("each unusual input has its own sentence; strict refuses it") {
   for (Index i = 0; i < v.size(); ++i) v.data()[i] = v.data()[i] > 0 ? v.data()[i] / 1000 : 0;
   only(v, "volume.unit_range", contract, Severity::note);
   PreprocessingContract raw = contract;
-  raw.normalise = "none";
+  raw.normalise = Normalisation::none;
   only(v, "volume.unit_range", raw);
   v = ball();
   v.data()[v.size() / 2] = 65535;
@@ -207,10 +207,24 @@ TEST_CASE("contracts: refusals, JSON, presets of 160 x 192 x 160 mm") {
   CHECK(refused([](auto& c) { c.spacing[1] = 0; }) == "contract.spacing");
   CHECK(refused([](auto& c) { c.spacing[1] = std::nan(""); }) == "contract.spacing");
   CHECK(refused([](auto& c) { c.shape[2] = 0; }) == "contract.shape");
-  CHECK(refused([](auto& c) { c.normalise = "zscore"; }) == "contract.choice");
-  CHECK(refused([](auto& c) { c.background = "black"; }) == "contract.choice");
-  CHECK(refused([](auto& c) { c.centring = "brain"; }) == "contract.choice");
   CHECK(refused([](auto&) {}).empty());
+  const auto message = [](const char* text) -> std::string {
+    try {
+      (void)config_from_text<PreprocessingContract>(text, "contract.json");
+    } catch (const Error& e) {
+      CHECK(e.kind() == ErrorKind::config);
+      return e.what();
+    }
+    return {};
+  };
+  CHECK(message(R"({"normalise":"zscore"})") ==
+        R"(contract.json: normalise: expected one of "zscore-nonzero", "zscore-all", "none", got the text "zscore")");
+  CHECK(message(R"({"normalise":"zscore_nonzero"})").ends_with(R"(got the text "zscore_nonzero")"));
+  CHECK(message(R"({"background":"black"})") ==
+        R"(contract.json: background: expected one of "zero", "shifted", got the text "black")");
+  CHECK(message(R"({"centring":"brain"})") ==
+        R"(contract.json: centring: expected one of "image", "mass", got the text "brain")");
+  CHECK(message(R"({"normalise":"none","background":"shifted","centring":"mass"})").empty());
 }
 
 TEST_CASE("centring by mass puts the centre of mass in the middle") {
@@ -222,7 +236,7 @@ TEST_CASE("centring by mass puts the centre of mass in the middle") {
       for (Index k = 5; k < 45; ++k)
         scan.values(static_cast<std::size_t>(i), static_cast<std::size_t>(j), static_cast<std::size_t>(k)) = 5;
   PreprocessingContract c = PreprocessingContract::small();
-  c.normalise = "none";
+  c.normalise = Normalisation::none;
   const Preprocessed p = preprocess(ctx, scan, c);
   const Vec3 m = centre_of_mass(ctx, as_volume(p.data, p.record));
   CHECK(std::abs(m[0] - 39.5) < 0.05);
@@ -254,9 +268,9 @@ TEST_CASE("voxels that are exactly 0 in the scan are exactly 0 in what comes bac
   Volume scan = ball({83, 90, 77}, 2, "RAS", 60);
   scan.values(41, 44, 38) = std::numeric_limits<float>::quiet_NaN();
   const auto zero = [&](Index i) { return scan.data()[i] == 0 || std::isnan(scan.data()[i]); };
-  for (const char* normalise : {"zscore-nonzero", "zscore-all", "none"})
+  for (const Normalisation normalise : {Normalisation::zscore_nonzero, Normalisation::zscore_all, Normalisation::none})
     for (const double mm : {4.0, 3.1, 2.0}) {
-      CAPTURE(normalise);
+      CAPTURE(enum_name(normalise));
       CAPTURE(mm);
       PreprocessingContract c = at_2mm();
       c.normalise = normalise;
@@ -312,7 +326,7 @@ TEST_CASE("the same bits for 1, 2 and 3 threads, and for all 48 orientations") {
   Context<Cpu> one({.threads = 1}), two({.threads = 2}), three({.threads = 3});
   Volume scan = ball({61, 70, 55}, 2.3, "LPS", 60);
   scan.affine(0, 3) = 17.123;
-  for (const char* centring : {"image", "mass"})
+  for (const Centring centring : {Centring::image, Centring::mass})
     for (const double mm : {2.3, 2.0, 3.1}) {
       PreprocessingContract c = at_2mm();
       c.centring = centring;
@@ -322,7 +336,7 @@ TEST_CASE("the same bits for 1, 2 and 3 threads, and for all 48 orientations") {
       CHECK(test::same_bits(p.data, preprocess(three, scan, c).data));
       for (const Orientation& o : all_orientations()) {
         const Preprocessed q = preprocess(two, reorient(two, scan, o), c);
-        CHECK_MESSAGE(test::same_bits(p.data, q.data), to_string(o), " ", centring, " ", mm, " ",
+        CHECK_MESSAGE(test::same_bits(p.data, q.data), to_string(o), " ", enum_name(centring), " ", mm, " ",
                       test::max_difference(p.data, q.data));
         CHECK(detail::corner_distance(p.record.model.affine, q.record.model.affine, p.record.model.shape) < 1e-9);
       }

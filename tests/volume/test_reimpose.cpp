@@ -108,7 +108,7 @@ TEST_CASE("other contracts") {
   Context<Cpu> ctx({.threads = 1});
   // A shifted background: its value is found on the faces of the grid, and stands below the brain by as many deviations as before.
   PreprocessingContract c = contract();
-  c.background = "shifted";
+  c.background = Background::shifted;
   Tensor<float, Cpu> v = volume(ctx, [](int p, double noise) { return decoded(p, noise, -3); });
   const Index inside = reimpose_contract(ctx, v, c);
   CHECK(inside > 900);
@@ -126,7 +126,7 @@ TEST_CASE("other contracts") {
 
   // z-scores over all voxels: mean 0 and deviation 1 over all, one value in the background.
   c = contract();
-  c.normalise = "zscore-all";
+  c.normalise = Normalisation::zscore_all;
   v = volume(ctx, [](int p, double noise) { return decoded(p, noise, -0.5); });
   reimpose_contract(ctx, v, c);
   mean = squares = 0;
@@ -137,7 +137,7 @@ TEST_CASE("other contracts") {
   CHECK(v.data()[0] == v.data()[v.size() - 1]);
 
   // No normalisation: raw intensities of any size, negatives clipped where the contract says so.
-  c.normalise = "none";
+  c.normalise = Normalisation::none;
   c.clip_negative = true;
   v = volume(ctx, [](int p, double noise) { return p == 0 ? 10 * noise : 800 + 100 * p + 5 * noise; });
   v.data()[(8 * Y + 9) * Z + 7] = -50;

@@ -68,7 +68,7 @@ inline void augment(Context<Cpu>& ctx, Tensor<float, Cpu>& volumes, const std::v
   while (orientation.axis[static_cast<std::size_t>(left_right)] != 0) ++left_right;
   const Extent3 n = {volumes.dim(1), volumes.dim(2), volumes.dim(3)};
   const Index voxels = voxel_count(n);
-  const bool zero_background = contract.normalise == "zscore-nonzero" && contract.background == "zero";
+  const bool zero_background = keeps_zero(contract);
   ctx.parallel(volumes.dim(0), [&](Index s) {
     const Philox rng(seed, Purpose::augment, 0, samples[static_cast<std::size_t>(s)]);
     float* v = volumes.data() + s * voxels;

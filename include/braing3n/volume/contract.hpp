@@ -8,22 +8,36 @@
 #include <string>
 #include <vector>
 
-#include "braing3n/base/text.hpp"
+#include "braing3n/base/enum_names.hpp"
 #include "braing3n/volume/orientation.hpp"
 #include "braing3n/volume/volume.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
+/// What lies on the middle of the model's grid: the middle of the scan, or its centre of mass.
+enum class Centring { image, mass };
+
+/// Intensities less their mean, in standard deviations, over the voxels that are not zero or over all; or as they are.
+enum class Normalisation { zscore_nonzero, zscore_all, none };
+
+template <>
+struct EnumText<Normalisation> {
+  static constexpr std::array<std::string_view, 3> names = {"zscore-nonzero", "zscore-all", "none"};
+};
+
+/// Zero voxels after zscore_nonzero: they stay 0, or become -mean / sd as every other voxel.
+enum class Background { zero, shifted };
+
 struct PreprocessingContract {
   std::string orientation = "LPS";         // where the three voxel axes run to (orientation.hpp)
   std::array<double, 3> spacing{1, 1, 1};  // mm between voxels, in that order
   std::array<Index, 3> shape{160, 192, 160};
-  std::string centring = "image";  // "image": middle of the scan on middle of the grid; "mass": centre of mass
-  bool clip_negative = false;      // negative intensities become 0 before anything else
-  std::string normalise = "zscore-nonzero";  // mean and sd over non-zero voxels; "zscore-all": over all; "none"
-  std::string background = "zero";  // zero voxels after zscore-nonzero: "zero" keeps 0, "shifted" gives -mean / sd
-  bool skull_stripped = true;       // scans are expected without skull and scalp
-  std::string space = "";           // the template that scans are registered to, for people ("SRI24")
+  Centring centring = Centring::image;
+  bool clip_negative = false;  // negative intensities become 0 before anything else
+  Normalisation normalise = Normalisation::zscore_nonzero;
+  Background background = Background::zero;
+  bool skull_stripped = true;  // scans are expected without skull and scalp
+  std::string space = "";      // the template that scans are registered to, for people ("SRI24")
 
   /// Scans registered to an atlas at 1 mm.
   static PreprocessingContract paper() {
@@ -36,7 +50,7 @@ struct PreprocessingContract {
     PreprocessingContract c;
     c.spacing = {2, 2, 2};
     c.shape = {80, 96, 80};
-    c.centring = "mass";
+    c.centring = Centring::mass;
     return c;
   }
 
@@ -61,13 +75,10 @@ struct PreprocessingContract {
   }
 };
 
-namespace detail {
-inline void require_choice(const char* field, const std::string& value, const std::vector<std::string>& known) {
-  if (std::find(known.begin(), known.end(), value) != known.end()) return;
-  fail(ErrorKind::config, "contract.choice", "contract: ", field, " \"", value,
-       "\" is unknown; known: ", joined(known));
+/// Whether voxels of exactly 0 are kept as the background.
+inline bool keeps_zero(const PreprocessingContract& c) {
+  return c.normalise == Normalisation::zscore_nonzero && c.background == Background::zero;
 }
-}  // namespace detail
 
 /// Throws Error (config) unless every field is usable.
 inline void require_valid(const PreprocessingContract& c) {
@@ -80,17 +91,14 @@ inline void require_valid(const PreprocessingContract& c) {
       fail(ErrorKind::config, "contract.shape", "contract: shape ", c.shape[a], " of axis ", a,
            " is not between 1 and 4096");
   }
-  detail::require_choice("centring", c.centring, {"image", "mass"});
-  detail::require_choice("normalise", c.normalise, {"zscore-nonzero", "zscore-all", "none"});
-  detail::require_choice("background", c.background, {"zero", "shifted"});
 }
 
 /// One line for logs and reports.
 inline std::string describe(const PreprocessingContract& c) {
   return concat(c.orientation, ", ", describe(c.shape), " voxels of ",
-                describe(Vec3{c.spacing[0], c.spacing[1], c.spacing[2]}), " mm, centred by ", c.centring, ", ",
-                c.clip_negative ? "negatives clipped, " : "", c.normalise,
-                c.normalise == "zscore-nonzero" ? concat(", background ", c.background) : "",
+                describe(Vec3{c.spacing[0], c.spacing[1], c.spacing[2]}), " mm, centred by ", enum_name(c.centring),
+                ", ", c.clip_negative ? "negatives clipped, " : "", enum_name(c.normalise),
+                c.normalise == Normalisation::zscore_nonzero ? concat(", background ", enum_name(c.background)) : "",
                 c.skull_stripped ? ", skull-stripped" : "", c.space.empty() ? "" : ", in " + c.space);
 }
 

@@ -128,13 +128,14 @@ inline Findings check_against(const Volume& scan, const VolumeStatistics& s, con
           contract.clip_negative ? "; they become 0" : " and are kept");
   }
   if (s.min != s.max && s.min >= 0 && s.max <= 1.0f && !s.whole_numbers)
-    f.add(contract.normalise == "none" ? Severity::warning : Severity::note, "volume.unit_range",
+    f.add(contract.normalise == Normalisation::none ? Severity::warning : Severity::note, "volume.unit_range",
           "values lie between 0 and 1 (scaled before)",
-          contract.normalise == "none" ? "; the model does not normalise" : "; the z-score undoes that");
+          contract.normalise == Normalisation::none ? "; the model does not normalise" : "; the z-score undoes that");
   if (std::abs(s.max) >= 32767.0f || std::abs(s.min) >= 32767.0f)
     f.add(Severity::note, "volume.wide_range", "values reach ", std::max(std::abs(s.max), std::abs(s.min)),
           ", the limit of 16-bit files or more",
-          contract.normalise == "none" ? "; the model does not normalise" : "; the z-score undoes the scale");
+          contract.normalise == Normalisation::none ? "; the model does not normalise"
+                                                    : "; the z-score undoes the scale");
   return f;
 }
 

@@ -51,9 +51,9 @@ inline void apply_scale(Context<Cpu>& ctx, float* v, Index n, double mean, doubl
 
 inline IntensityScale normalise(Context<Cpu>& ctx, float* v, Index n, const PreprocessingContract& contract,
                                 Findings& findings) {
-  if (contract.normalise == "none") return {};
-  const bool nonzero = contract.normalise == "zscore-nonzero";
-  const bool keep_zero = nonzero && contract.background == "zero";
+  if (contract.normalise == Normalisation::none) return {};
+  const bool nonzero = contract.normalise == Normalisation::zscore_nonzero;
+  const bool keep_zero = keeps_zero(contract);
   MeanAndDeviation m = mean_and_deviation(ctx, v, n, nonzero);
   if (m.count == 0)
     findings.add(Severity::error, "volume.outside", "no non-zero voxel lies inside the model's field of view");
@@ -87,7 +87,7 @@ inline Preprocessed preprocess(Context<Cpu>& ctx, Volume scan, const Preprocessi
     });
 
   const Extent3 n = scan.shape();
-  const Vec3 centre = contract.centring == "mass"
+  const Vec3 centre = contract.centring == Centring::mass
                           ? centre_of_mass(ctx, scan)
                           : Vec3{0.5 * static_cast<double>(n[0] - 1), 0.5 * static_cast<double>(n[1] - 1),
                                  0.5 * static_cast<double>(n[2] - 1)};

@@ -38,8 +38,7 @@ inline void sum_of_three(Context<Cpu>& ctx, const float* v, float* to, Index out
 
 /// The value of the background: 0, or where the contract has shifted it, the median over the faces of the grid.
 inline float background_value(const Tensor<float, Cpu>& v, const PreprocessingContract& contract) {
-  if (contract.normalise == "none" || (contract.normalise == "zscore-nonzero" && contract.background == "zero"))
-    return 0.0f;
+  if (contract.normalise == Normalisation::none || keeps_zero(contract)) return 0.0f;
   const Extent3 n = {v.dim(0), v.dim(1), v.dim(2)};
   std::vector<float> faces;
   for (Index i = 0; i < n[0]; ++i)
@@ -70,7 +69,8 @@ inline Index reimpose_contract(Context<Cpu>& ctx, Tensor<float, Cpu>& volume, co
   }
   if (!std::isfinite(squares))
     fail(ErrorKind::numeric, "reimpose.finite", "reimpose: the volume has a value that is not finite");
-  const double deviation = contract.normalise == "none" ? std::sqrt(squares / static_cast<double>(volume.size())) : 1.0;
+  const double deviation =
+      contract.normalise == Normalisation::none ? std::sqrt(squares / static_cast<double>(volume.size())) : 1.0;
 
   Tensor<float, Cpu> distance(ctx, volume.shape()), sums(ctx, volume.shape());
   for (Index i = 0; i < volume.size(); ++i) distance.data()[i] = std::abs(v[i]);
@@ -102,7 +102,8 @@ inline Index reimpose_contract(Context<Cpu>& ctx, Tensor<float, Cpu>& volume, co
     if (k > 0) reach(i, j, k - 1);
     if (k + 1 < n[2]) reach(i, j, k + 1);
   }
-  const bool raw = background != 0.0f || contract.normalise == "none";  // v is raw intensity but for its scale
+  const bool raw =
+      background != 0.0f || contract.normalise == Normalisation::none;  // v is raw intensity but for its scale
   Index inside = 0;
   for (Index i = 0; i < volume.size(); ++i) {
     if (outside[static_cast<std::size_t>(i)] != 0 || (raw && contract.clip_negative && v[i] < 0)) v[i] = 0.0f;
