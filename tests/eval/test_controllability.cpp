@@ -148,7 +148,7 @@ TEST_CASE("a reader per group") {
 
   CHECK_THROWS_AS(reader.classes(unseen.rows.x, Labels{0}), Error);
   Rows wide(3, 6, 3);
-  CHECK_THROWS_WITH_AS(reader.classes(wide.rows.x, wide.rows.group), doctest::Contains("fitted on 5 features, came 6"),
+  CHECK_THROWS_WITH_AS(reader.classes(wide.rows.x, wide.rows.group), doctest::Contains("fitted on 5 features, got 6"),
                        Error);
   CHECK_THROWS_WITH_AS(GroupedReader(ctx, wide.rows, Labels{0, 1, 1}, 2),
                        doctest::Contains("no group has 3 rows of each class"), Error);

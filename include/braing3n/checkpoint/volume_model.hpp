@@ -71,7 +71,7 @@ inline LatentStatistics latent_statistics(const ModelFile& file, Index channels)
   for (const double d : s.deviation) good = good && d > 0;
   if (!good)
     throw Error(ErrorKind::format, "model.latents",
-                concat("expected latent_mean and latent_std of ", channels, " channels, came ", s.mean.size(), " and ",
+                concat("expected latent_mean and latent_std of ", channels, " channels, got ", s.mean.size(), " and ",
                        s.deviation.size()),
                 file.path());
   return s;

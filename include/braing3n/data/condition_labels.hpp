@@ -94,13 +94,13 @@ inline std::vector<Assignment> parse_assignments(std::string_view text) {
     const std::size_t equals = piece.find('=');
     if (equals == std::string_view::npos) {
       if (all.empty() || piece.empty())
-        fail(ErrorKind::argument, "condition.syntax", "expected name=value, came ", in_quotes(piece, 60));
+        fail(ErrorKind::argument, "condition.syntax", "expected name=value, got ", in_quotes(piece, 60));
       all.back().values.emplace_back(piece);
       continue;
     }
     const std::string name(detail::trimmed(piece.substr(0, equals))), value(detail::trimmed(piece.substr(equals + 1)));
     if (name.empty() || value.empty())
-      fail(ErrorKind::argument, "condition.syntax", "expected name=value, came ", in_quotes(piece, 60));
+      fail(ErrorKind::argument, "condition.syntax", "expected name=value, got ", in_quotes(piece, 60));
     for (const Assignment& a : all)
       if (a.name == name) fail(ErrorKind::argument, "condition.twice", name, " is given twice");
     all.push_back({name, {value}});

@@ -209,7 +209,7 @@ class GroupedReader {
         continue;
       }
       if (x.features != probe(g).features)
-        fail(ErrorKind::shape, "reader.width", "reader: fitted on ", probe(g).features, " features, came ", x.features);
+        fail(ErrorKind::shape, "reader.width", "reader: fitted on ", probe(g).features, " features, got ", x.features);
       probe(g).evaluate(x.data + i * x.features, value.data());
       f(value.data(), probe(g).outputs);
     }

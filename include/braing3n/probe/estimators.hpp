@@ -91,7 +91,7 @@ class LogisticRegression<T, Cpu> {
   /// Probabilities (rows, classes), row-major.
   std::vector<double> predict_proba(FeatureView<T> x) const {
     if (x.features != fit_.features)
-      fail(ErrorKind::shape, "probe.width", "probe: fitted on ", fit_.features, " features, came ", x.features);
+      fail(ErrorKind::shape, "probe.width", "probe: fitted on ", fit_.features, " features, got ", x.features);
     const auto classes = static_cast<Index>(classes_.size());
     std::vector<double> value(static_cast<std::size_t>(fit_.outputs)), out(static_cast<std::size_t>(x.rows * classes));
     for (Index i = 0; i < x.rows; ++i) {
@@ -130,7 +130,7 @@ class Ridge<T, Cpu> {
     std::vector<double> out(static_cast<std::size_t>(x.rows * targets()));
     for (Index k = 0; k < targets(); ++k) {
       if (x.features != fit(k).features)
-        fail(ErrorKind::shape, "probe.width", "probe: fitted on ", fit(k).features, " features, came ", x.features);
+        fail(ErrorKind::shape, "probe.width", "probe: fitted on ", fit(k).features, " features, got ", x.features);
       for (Index i = 0; i < x.rows; ++i) fit(k).evaluate(x.data + i * x.features, out.data() + i * targets() + k);
     }
     return out;
@@ -174,7 +174,7 @@ Ridge<T, Cpu>::Ridge(Context<Cpu>& ctx, FeatureView<T> x, std::span<const double
                      const RidgeOptions& options) {
   if (count < 1 || static_cast<Index>(targets.size()) != x.rows * count)
     fail(ErrorKind::shape, "ridge.rows", "ridge: ", x.rows, " rows of features and ", count, " targets want ",
-         x.rows * count, " values, came ", targets.size());
+         x.rows * count, " values, got ", targets.size());
   if (!(options.alpha > 0))
     fail(ErrorKind::argument, "ridge.alpha", "ridge: alpha must be positive, got ", options.alpha);
   std::vector<std::vector<double>> columns(static_cast<std::size_t>(count));

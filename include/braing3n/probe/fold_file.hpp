@@ -72,7 +72,7 @@ class FoldFile {
     for (const auto& row : rows_) {
       const auto value = row ? table_.integer(*row, *column) : std::nullopt;
       if (value && (*value < 0 || *value > 1000))
-        throw table_.error_at(*row, "folds.value", concat("expected a fold from 0, came ", *value));
+        throw table_.error_at(*row, "folds.value", concat("expected a fold from 0, got ", *value));
       folds.push_back(value ? static_cast<std::int32_t>(*value) : -1);
     }
     return folds;

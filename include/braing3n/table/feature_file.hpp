@@ -44,7 +44,7 @@ inline FeatureTable read_feature_file(const std::filesystem::path& path) {
     };
     if (!json.is_array()) throw wrong("expected a JSON array of strings");
     for (const Json& item : json) {
-      if (!item.is_string()) throw wrong("expected strings, came ", item.dump());
+      if (!item.is_string()) throw wrong("expected strings, got ", item.dump());
       items.push_back(item.get<std::string>());
     }
     if (static_cast<Index>(items.size()) != wanted) throw wrong(items.size(), " entries for ", wanted, ' ', of);
@@ -96,7 +96,7 @@ inline void write_feature_file(const std::filesystem::path& path, const FeatureT
   if (table.rows < 1 || table.columns < 1 || table.values.size() != count(table.rows, table.columns))
     throw Error(ErrorKind::shape, "features.shape",
                 concat("features (", table.rows, ", ", table.columns, ") want ", count(table.rows, table.columns),
-                       " values, came ", table.values.size()),
+                       " values, got ", table.values.size()),
                 path.string());
   if (!table.ids.empty() && static_cast<Index>(table.ids.size()) != table.rows)
     throw Error(ErrorKind::shape, "features.ids",

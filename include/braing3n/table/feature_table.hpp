@@ -109,7 +109,7 @@ namespace detail {
 inline void set_shape(FeatureTable& table, const std::vector<Index>& shape) {
   if (shape.size() != 2)
     throw Error(ErrorKind::shape, "features.rank",
-                concat("features must be a matrix (rows, columns), came ", shape_text(shape)), table.path);
+                concat("features must be a matrix (rows, columns), got ", shape_text(shape)), table.path);
   table.rows = shape[0];
   table.columns = shape[1];
   if (table.rows == 0 || table.columns == 0)
