@@ -27,6 +27,7 @@ class Braing3n(ConanFile):
 
     def requirements(self):
         self.requires("eigen/[>=3.4.0 <4]", transitive_headers=True)
+        self.requires("spectra/[>=1.0.1 <2]", transitive_headers=True)
         self.requires("xtensor/[>=0.24.3 <0.25]", transitive_headers=True)  # 0.26 moved every header
         self.requires("nlohmann_json/[>=3.11 <4]", transitive_headers=True)
         self.requires("nifti_clib/[>=3.0.0 <4]", transitive_headers=True, transitive_libs=True)

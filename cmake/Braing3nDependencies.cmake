@@ -4,6 +4,7 @@ find_package(Threads REQUIRED)
 
 if(BRAING3N_BUILD_TESTS OR BRAING3N_BUILD_EXAMPLES OR BRAING3N_BUILD_BENCH OR BRAING3N_BUILD_COMPILED OR BRAING3N_VERIFY_HEADERS)
   find_package(Eigen3 3.4 CONFIG REQUIRED)
+  find_package(spectra 1.0 CONFIG REQUIRED)
   find_package(xtensor CONFIG REQUIRED)
   find_package(nlohmann_json CONFIG REQUIRED)
   find_package(ZLIB REQUIRED)

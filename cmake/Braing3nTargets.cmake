@@ -9,12 +9,14 @@ set(header_owners
   "cuda     braing3n/backend/cuda/"
   "cuda     [.]cuh$"
   "onednn   braing3n/backend/cpu/providers/onednn"
-  "nifti    braing3n/(volume/nifti|data|train)/"
-  "xtensor  braing3n/((volume|phantom|eval|report)/|report[.]hpp$)"
+  "linalg   braing3n/(linalg/|backend/cpu/providers/eigen|interop/eigen)"
+  "nifti    braing3n/(volume/nifti|data)/"
+  "probe    braing3n/((probe|eval)/|probe[.]hpp$)"
+  "xtensor  braing3n/((volume|phantom|report)/|report[.]hpp$)"
   "xtensor  braing3n/interop/xtensor"
   "xtensor  braing3n/checkpoint/(volume_model|saved_dit)"
-  "io       braing3n/((format|table|checkpoint|probe)/|probe[.]hpp$)"
-  "braing3n braing3n/(easy/|(braing3n|train|generate|easy)[.]hpp$)"
+  "io       braing3n/(format|table|checkpoint)/"
+  "braing3n braing3n/((easy|train)/|(braing3n|train|generate|easy)[.]hpp$)"
   "core     braing3n/(base|core)/"
   "cpu      braing3n/")
 foreach(header IN LISTS all_headers)
@@ -28,7 +30,7 @@ foreach(header IN LISTS all_headers)
   endforeach()
 endforeach()
 
-set(braing3n_targets core cpu xtensor io nifti onednn cuda braing3n)
+set(braing3n_targets core cpu linalg io xtensor nifti probe onednn cuda braing3n)
 
 foreach(name IN LISTS braing3n_targets)
   add_library(braing3n_${name} INTERFACE)
@@ -41,12 +43,14 @@ target_compile_features(braing3n_core INTERFACE cxx_std_20)
 target_link_libraries(braing3n_core INTERFACE Threads::Threads)
 # clang reports every loop that it declines to vectorise after being told that it may; that is no news for a user.
 target_compile_options(braing3n_core INTERFACE "$<$<COMPILE_LANG_AND_ID:CXX,Clang,AppleClang>:-Wno-pass-failed>")
-target_link_libraries(braing3n_cpu INTERFACE braing3n_core Eigen3::Eigen)
+target_link_libraries(braing3n_cpu INTERFACE braing3n_core)
+target_link_libraries(braing3n_linalg INTERFACE braing3n_cpu Eigen3::Eigen Spectra::Spectra)
 target_link_libraries(braing3n_io INTERFACE braing3n_cpu nlohmann_json::nlohmann_json ZLIB::ZLIB)
 target_link_libraries(braing3n_xtensor INTERFACE braing3n_io xtensor)
 target_link_libraries(braing3n_nifti INTERFACE braing3n_xtensor braing3n::nifti_clib)
+target_link_libraries(braing3n_probe INTERFACE braing3n_xtensor braing3n_linalg)
 target_link_libraries(braing3n_onednn INTERFACE braing3n_cpu braing3n::onednn_clib)
-target_link_libraries(braing3n_braing3n INTERFACE braing3n_cpu braing3n_io braing3n_xtensor braing3n_nifti)
+target_link_libraries(braing3n_braing3n INTERFACE braing3n_nifti braing3n_probe)
 
 # The CPU target comes along: a .cu program moves data from the host. EIGEN_NO_CUDA keeps Eigen host-only and free of warnings.
 target_compile_definitions(braing3n_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:EIGEN_NO_CUDA>")

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "braing3n/linalg/ldlt.hpp"
+#include "braing3n/linalg/llt.hpp"
 #include "braing3n/linalg/symmetric_eigen.hpp"
-#include "braing3n/probe/cholesky.hpp"
 #include "braing3n/probe/confound.hpp"
 #include "braing3n/probe/design.hpp"
 #include "braing3n/probe/estimators.hpp"
@@ -15,7 +15,6 @@
 #include "braing3n/probe/folds.hpp"
 #include "braing3n/probe/inner_selection.hpp"
 #include "braing3n/probe/label_exchange.hpp"
-#include "braing3n/probe/leading_eigen.hpp"
 #include "braing3n/probe/leakage.hpp"
 #include "braing3n/probe/newton.hpp"
 #include "braing3n/probe/newton_state.hpp"

@@ -14,6 +14,8 @@
 #include "braing3n/data/manifest_cells.hpp"
 #include "braing3n/data/prefetch.hpp"
 #include "braing3n/data/split.hpp"
+#include "braing3n/linalg/leading_eigen.hpp"
+#include "braing3n/linalg/subspace_iteration.hpp"
 #include "braing3n/optim/adamw.hpp"
 #include "braing3n/optim/clip.hpp"
 #include "braing3n/optim/ema.hpp"

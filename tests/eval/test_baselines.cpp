@@ -9,13 +9,6 @@ using namespace braing3n;
 
 namespace {
 
-Tensor<double, Cpu> covariance_like(Context<Cpu>& ctx, Index n, Index rows) {
-  const auto x = test::random<double>(ctx, {rows, n}, 5);
-  Tensor<double, Cpu> scaled = x.clone();
-  for (Index i = 0; i < scaled.size(); ++i) scaled.data()[i] *= 1.0 / (1.0 + 0.3 * static_cast<double>(i % n));
-  return matmul_forward(scaled, scaled, {.transpose_a = true});
-}
-
 Tensor<float, Cpu> volume_of_values(Context<Cpu>& ctx, const Extent3& n, auto&& value) {
   Tensor<float, Cpu> v(ctx, {1, n[0], n[1], n[2], 1});
   for (Index i = 0; i < n[0]; ++i)
@@ -25,34 +18,6 @@ Tensor<float, Cpu> volume_of_values(Context<Cpu>& ctx, const Extent3& n, auto&& 
 }
 
 }  // namespace
-
-TEST_CASE("leading eigenvectors are those of the full decomposition") {
-  Context<Cpu> ctx({.threads = 2});
-  for (const Index n : {Index{7}, Index{33}}) {
-    const auto a = covariance_like(ctx, n, 50);
-    const SymmetricEigen all = symmetric_eigen(std::vector<double>(a.data(), a.data() + a.size()), n);
-    const LeadingEigen e = leading_eigen(ctx, a, 5);
-    for (Index r = 0; r < 5; ++r) {
-      const double value = all.values[static_cast<std::size_t>(n - 1 - r)];
-      CHECK(e.values[static_cast<std::size_t>(r)] == doctest::Approx(value).epsilon(1e-8));
-      double residual = 0, norm = 0;
-      for (Index i = 0; i < n; ++i) {
-        double sum = 0;
-        for (Index j = 0; j < n; ++j) sum += a.data()[i * n + j] * e.vectors.data()[r * n + j];
-        residual += std::pow(sum - value * e.vectors.data()[r * n + i], 2);
-        norm += std::pow(e.vectors.data()[r * n + i], 2);
-      }
-      CHECK(norm == doctest::Approx(1).epsilon(1e-10));
-      CHECK(std::sqrt(residual) < 1e-4 * all.values.back());
-    }
-  }
-  // A matrix of rank 2 has no third direction; what is returned is finite and the values are right.
-  const auto thin = covariance_like(ctx, 9, 2);
-  const LeadingEigen e = leading_eigen(ctx, thin, 4);
-  CHECK(e.values[2] == doctest::Approx(0).epsilon(1e-9));
-  for (Index i = 0; i < e.vectors.size(); ++i) CHECK(std::isfinite(e.vectors.data()[i]));
-  test::check_error("leading_eigen.count", {"0", "9"}, [&] { leading_eigen(ctx, thin, 0); });
-}
 
 TEST_CASE("principal components of patches lose exactly the variance of the components left out") {
   Context<Cpu> ctx({.threads = 2});

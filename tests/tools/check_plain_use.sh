@@ -16,6 +16,14 @@ read -ra flags <<<"$flags"
 "$compiler" "${flags[@]}" -Wall -Wextra -Werror -fsyntax-only "$scratch/app.cpp"
 echo "plain use: README's program compiles with ${flags[*]}"
 
+# What every program includes must not cost it Eigen's decompositions.
+echo '#include <braing3n/braing3n.hpp>' >"$scratch/umbrella.cpp"
+if "$compiler" "${flags[@]}" -I/usr/include/eigen3 -M "$scratch/umbrella.cpp" | grep -E 'Eigen/src/(Eigenvalues|Cholesky|SVD|QR|LU)/|Spectra/'; then
+  echo "plain use: braing3n.hpp includes the decompositions above" >&2
+  exit 1
+fi
+echo "plain use: braing3n.hpp is free of Eigen's decompositions"
+
 # Blocks in docs/ that are whole programs: they include what they name, and nothing else is added.
 awk -v folder="$scratch" 'FNR == 1 { inside = 0 } /^```cpp *$/ { inside = 1; file = folder "/doc" ++n ".cpp"; next } /^```/ { inside = 0 }
   inside { print > file }' docs/*.md
@@ -25,7 +33,7 @@ done
 echo "plain use: the programs in docs/ compile"
 
 # Names that <QObject> and <X11/Xlib.h> define. Third parties come first: their names are not ours to choose.
-grep -rhoE '^#include <(nlohmann|xtensor|Eigen|zlib|[a-z_]+>|sys/|unistd|fcntl|immintrin)[^>]*>?' include --include='*.hpp' | grep -v containers/ | sort -u >"$scratch/macros.cpp"
+grep -rhoE '^#include <(nlohmann|xtensor|Eigen|Spectra|zlib|[a-z_]+>|sys/|unistd|fcntl|immintrin)[^>]*>?' include --include='*.hpp' | grep -v containers/ | sort -u >"$scratch/macros.cpp"
 cat >>"$scratch/macros.cpp" <<'CPP'
 #include <braing3n/volume/nifti/clib.hpp>
 #define slots

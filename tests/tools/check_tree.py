@@ -3,10 +3,11 @@
 With --write-umbrella it writes the umbrella headers (include/braing3n/*.hpp) anew from the headers that exist.
 
 1. Include order: a header includes its own folder and folders above it in FOLDERS, never below.
-2. Third parties stay where the architecture puts them (Eigen in backend/cpu and linalg, xtensor at the rim, JSON in format).
+2. Third parties stay where the architecture puts them (Eigen in the bodies of linalg, xtensor at the rim, JSON in format).
 3. A header needs, through everything it includes, only what its CMake target links (the table in cmake/Braing3nTargets.cmake).
-4. Every quoted include exists; every header has #pragma once; the umbrella headers include every host header.
-5. Nothing big, no medical images and no participant tables in the repository; no unfinished-work markers in code.
+4. Nothing under braing3n.hpp and cuda.cuh includes Eigen or Spectra.
+5. Every quoted include exists; every header has #pragma once; the umbrella headers include every host header.
+6. Nothing big, no medical images and no participant tables in the repository; no unfinished-work markers in code.
 """
 import re
 import subprocess
@@ -17,9 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 INCLUDE = ROOT / "include"
 FOLDERS = ["base", "core", "backend", "linalg", "format", "ops", "autograd", "nn", "models", "objective", "sample", "optim", "volume",
            "table", "phantom", "checkpoint", "data", "probe", "eval", "report", "train", "interop", "easy"]
-# header prefix of the third party -> places that may include it
+# header prefix of the third party -> places that may include it (patterns of paths)
 THIRD_PARTIES = {
-    "Eigen/": ["backend/cpu/", "linalg/", "interop/"],
+    "Eigen/": [r"backend/cpu/providers/eigen_product[.]hpp", r"linalg/[a-z0-9_]+_body[.]hpp", "interop/"],
+    "Spectra/": [r"linalg/[a-z0-9_]+_body[.]hpp"],
     "unsupported/Eigen/": [],
     "xtensor/": ["volume/", "table/", "data/", "eval/", "interop/"],
     "xtl/": ["volume/", "table/", "data/", "eval/", "interop/"],
@@ -32,12 +34,13 @@ THIRD_PARTIES = {
     "doctest/": [],
 }
 # target -> third-party prefixes that it gives
-CPU = {"Eigen/"}
+CPU = set()
+LINALG = CPU | {"Eigen/", "Spectra/"}
 IO = CPU | {"nlohmann/", "zlib.h"}
 XTENSOR = IO | {"xtensor/", "xtl/"}
 NIFTI = XTENSOR | {"nifti"}
-TARGET_GIVES = {"core": set(), "cpu": CPU, "io": IO, "xtensor": XTENSOR, "nifti": NIFTI, "braing3n": NIFTI,
-                "onednn": CPU | {"oneapi/", "dnnl"}, "cuda": CPU}
+TARGET_GIVES = {"core": set(), "cpu": CPU, "linalg": LINALG, "io": IO, "xtensor": XTENSOR, "nifti": NIFTI,
+                "probe": XTENSOR | LINALG, "braing3n": NIFTI | LINALG, "onednn": CPU | {"oneapi/", "dnnl"}, "cuda": CPU}
 # Host headers that no umbrella includes.
 ON_REQUEST = re.compile(r"braing3n/(backend/cpu/providers/(onednn|eigen)|backend/cuda/|interop/|linalg/[a-z0-9_]+_body|[a-z0-9]+[.]hpp)")
 # Umbrella headers with their first lines. A header belongs to the first whose pattern its name matches. Several, because every header
@@ -45,11 +48,11 @@ ON_REQUEST = re.compile(r"braing3n/(backend/cpu/providers/(onednn|eigen)|backend
 WRITTEN = "Written by tests/tools/check_tree.py --write-umbrella."
 UMBRELLAS = [
     ("easy.hpp", r"easy/", f"// One session that reads scans and uses trained models: features, reconstructions, samples, probes. {WRITTEN}\n"),
-    ("probe.hpp", r"probe/|table/|linalg/", f"// Everything about probes on tables of features. {WRITTEN}\n"),
+    ("probe.hpp", r"probe/|table/|linalg/(ldlt|llt|symmetric)", f"// Everything about probes on tables of features. {WRITTEN}\n"),
     ("report.hpp", r"report/", f"// Pictures of volumes, charts, tables and pages. {WRITTEN}\n"),
     ("generate.hpp", r"sample/|objective/|checkpoint/saved_dit|eval/(controllability|diversity|frechet|grouped_reader|memorisation)",
      f"// Flow matching, samplers and guidance, diffusion transformers in files, measures of samples. {WRITTEN}\n"),
-    ("train.hpp", r"train/|data/|phantom/|optim/|checkpoint/(training_state|convert)|eval/(downsampling|patch_pca|region_reader|tissue_volumes|token_readout)",
+    ("train.hpp", r"linalg/|train/|data/|phantom/|optim/|checkpoint/(training_state|convert)|eval/(downsampling|patch_pca|region_reader|tissue_volumes|token_readout)",
      f"// Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. {WRITTEN}\n"),
     ("braing3n.hpp", r"", f"""// Tensors, models, volumes and files on the CPU: what it takes to use a model. {WRITTEN}
 // On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), a session
@@ -94,7 +97,7 @@ def check_header(path):
                 found(path, number, f"includes the umbrella header {target}")
         if folder is not None:
             for prefix, places in THIRD_PARTIES.items():
-                if target.startswith(prefix) and not any(str(relative).startswith(place) for place in places):
+                if target.startswith(prefix) and not any(re.match(place, str(relative)) for place in places):
                     found(path, number, f"{target} may be included in {', '.join(places) or 'no header'} only")
 
 
@@ -125,6 +128,13 @@ def check_owners():
         extra = third_parties_of(name, set()) - TARGET_GIVES[owner]
         if extra:
             found(path, 1, f"belongs to braing3n::{owner}, which does not give {', '.join(sorted(extra))}")
+
+
+def check_without_eigen():
+    for name in ("braing3n/braing3n.hpp", "braing3n/cuda.cuh"):
+        extra = third_parties_of(name, set()) & {"Eigen/", "unsupported/Eigen/", "Spectra/"}
+        if extra:
+            found(INCLUDE / name, 1, f"includes {', '.join(sorted(extra))}, which costs every program the time to compile it")
 
 
 def members_of_umbrellas():
@@ -190,6 +200,7 @@ if sys.argv[1:] == ["--write-umbrella"]:
 for header in sorted([*INCLUDE.rglob("*.hpp"), *INCLUDE.rglob("*.cuh")]):
     check_header(header)
 check_owners()
+check_without_eigen()
 check_umbrellas()
 check_files()
 for line in findings:

@@ -57,6 +57,7 @@ FeatureMoments feature_moments(const Tensor<T, Cpu>& features, std::string recip
 
 /// F (r, n) with F^T F = a for a symmetric positive semi-definite matrix (n, n) of rank r, by Cholesky's factorisation with the largest
 /// remaining diagonal next (Golub and Van Loan, section 4.2.8). What is left below n eps of the largest diagonal is rounding.
+/// Written out: it ends after the rank, and Eigen's LDLT takes all n columns and does not tell the rank.
 inline Tensor<double, Cpu> semidefinite_factor(Context<Cpu>& ctx, std::vector<double> a, Index n) {
   const auto at = [&](Index i, Index j) -> double& { return a[static_cast<std::size_t>(i * n + j)]; };
   double first = 0;

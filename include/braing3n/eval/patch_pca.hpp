@@ -8,9 +8,10 @@
 
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/eval/reconstruction.hpp"
+#include "braing3n/linalg/leading_eigen.hpp"
 #include "braing3n/ops/elementwise.hpp"
+#include "braing3n/ops/matmul.hpp"
 #include "braing3n/ops/patch.hpp"
-#include "braing3n/probe/leading_eigen.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 

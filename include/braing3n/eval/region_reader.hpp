@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "braing3n/eval/tissue_volumes.hpp"
-#include "braing3n/probe/cholesky.hpp"
+#include "braing3n/linalg/llt.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -99,16 +99,17 @@ class RegionReader {
     for (std::vector<double>& row : rows_)
       for (std::size_t i = 0; i < row.size(); ++i) row[i] -= mean_[i];
     kernel_.resize(static_cast<std::size_t>(n * n));
+    ctx.parallel_range(n, 8, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i)
+        for (Index j = 0; j <= i; ++j) {
+          const std::vector<double>&a = rows_[static_cast<std::size_t>(i)], &b = rows_[static_cast<std::size_t>(j)];
+          double sum = 0;
+          for (std::size_t k = 0; k < a.size(); ++k) sum += a[k] * b[k];
+          kernel_[static_cast<std::size_t>(i * n + j)] = kernel_[static_cast<std::size_t>(j * n + i)] = sum;
+        }
+    });
     double trace = 0;
-    for (Index i = 0; i < n; ++i) {
-      for (Index j = 0; j <= i; ++j) {
-        const std::vector<double>&a = rows_[static_cast<std::size_t>(i)], &b = rows_[static_cast<std::size_t>(j)];
-        double sum = 0;
-        for (std::size_t k = 0; k < a.size(); ++k) sum += a[k] * b[k];
-        kernel_[static_cast<std::size_t>(i * n + j)] = kernel_[static_cast<std::size_t>(j * n + i)] = sum;
-      }
-      trace += kernel_[static_cast<std::size_t>(i * n + i)];
-    }
+    for (Index i = 0; i < n; ++i) trace += kernel_[static_cast<std::size_t>(i * n + i)];
     if (!(trace > 0)) fail(ErrorKind::argument, "regions.equal", "region reader: all volumes have the same tissue");
 
     std::vector<Index> everybody(rows_.size());
@@ -123,7 +124,7 @@ class RegionReader {
       for (Index fold = 0; fold < 5; ++fold) {
         std::vector<Index> learn, test;
         for (Index i = 0; i < n; ++i) (i % 5 == fold ? test : learn).push_back(i);
-        const Weights w = solve(ctx, learn, candidate);
+        const Weights w = solve(learn, candidate);
         for (const Index t : test)
           for (std::size_t r = 0; r < regions; ++r) {
             double root = w.intercept[r];
@@ -140,7 +141,7 @@ class RegionReader {
       }
     }
     for (std::size_t r = 0; r < regions; ++r) {
-      const Weights w = solve(ctx, everybody, penalty[r]);
+      const Weights w = solve(everybody, penalty[r]);
       intercept_[r] = w.intercept[r];
       coefficients_[r].assign(mean_.size(), 0.0);
       for (std::size_t i = 0; i < rows_.size(); ++i)
@@ -178,7 +179,7 @@ class RegionReader {
     std::vector<double> coefficients;  // (regions, people)
   };
 
-  Weights solve(Context<Cpu>& ctx, const std::vector<Index>& people, double penalty) const {
+  Weights solve(const std::vector<Index>& people, double penalty) const {
     const Index m = static_cast<Index>(people.size()), n = size();
     Weights w;
     w.coefficients.resize(regions * people.size());
@@ -194,7 +195,7 @@ class RegionReader {
         w.coefficients[r * people.size() + static_cast<std::size_t>(i)] =
             std::sqrt(truth_[static_cast<std::size_t>(people[static_cast<std::size_t>(i)])][r]) - w.intercept[r];
     }
-    Cholesky(ctx, m, part.data(), 1.0, penalty).solve(w.coefficients.data(), static_cast<Index>(regions));
+    llt_solve<double>(llt<double>(part, m, {.shift = penalty}), w.coefficients);
     return w;
   }
 

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "braing3n/backend/cpu.hpp"
+#include "braing3n/linalg/leading_eigen.hpp"
+#include "braing3n/linalg/llt.hpp"
 #include "braing3n/nn/linear.hpp"
 #include "braing3n/ops/elementwise.hpp"
 #include "braing3n/ops/matmul.hpp"
-#include "braing3n/probe/cholesky.hpp"
-#include "braing3n/probe/leading_eigen.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -50,14 +50,14 @@ class TokenReadout {
     double trace = 0;
     for (Index i = 0; i < width; ++i) trace += s.data()[i * width + i];
     const double shift = ridge * trace / static_cast<double>(width) + 1e-12 * count;
-    const Cholesky factor(ctx, width, s.data(), 1.0, shift);
+    const Llt<double> factor = llt<double>(values(s), width, {.shift = shift});
     Tensor<double, Cpu> m = transpose(c);  // (L^-1 C)^T, a patch voxel per row
-    factor.solve_lower(m.data(), voxels);
+    llt_solve_lower<double>(factor, values(m));
     rank_ = std::min(rank, std::min(width, voxels));
     const LeadingEigen eigen = leading_eigen(ctx, matmul_forward(m, m, {.transpose_a = true}), rank_);
     const double unit = std::sqrt(count);  // S above is a sum, not a mean
     projection_ = eigen.vectors.clone();
-    factor.solve_upper(projection_.data(), rank_);
+    llt_solve_upper<double>(factor, values(projection_));
     for (Index i = 0; i < projection_.size(); ++i) projection_.data()[i] *= unit;
     readout_ = matmul_forward(eigen.vectors, m, {.transpose_b = true});
     for (Index i = 0; i < readout_.size(); ++i) readout_.data()[i] /= unit;
@@ -92,6 +92,7 @@ class TokenReadout {
   }
 
  private:
+  static std::span<double> values(Tensor<double, Cpu>& t) { return {t.data(), static_cast<std::size_t>(t.size())}; }
   static void accumulate(Tensor<double, Cpu>& to, const Tensor<double, Cpu>& from) {
     if (to.size() == 0) {
       to = from;

@@ -2,13 +2,8 @@
 // compiler flag changes.
 #pragma once
 
-#if !__has_include(<Eigen/Eigenvalues>)
-#error "braing3n: linalg/ needs Eigen 3.4 (Debian: libeigen3-dev and -I/usr/include/eigen3), or link braing3n::compiled"
-#endif
-#if defined(_OPENMP) && !defined(EIGEN_DONT_PARALLELIZE)
-#error \
-    "braing3n: results must not depend on threads: define EIGEN_DONT_PARALLELIZE with -fopenmp, or link braing3n::compiled"
-#endif
+#include "braing3n/linalg/eigen_body.hpp"
+
 #include <Eigen/Eigenvalues>
 
 #include <algorithm>
@@ -27,7 +22,6 @@ namespace detail {
 template <class T>
 SymmetricEigen eigen_decomposition(const std::vector<T>& a, Index n, bool with_vectors) {
   static_assert(std::is_same_v<T, double>, "eigenvalues are computed in double");
-  using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   const auto size = static_cast<std::size_t>(n);
   if (n < 0 || a.size() != size * size)
     fail(ErrorKind::shape, "symmetric_eigen.shape", "eigenvalues: expected ", n, " x ", n, " values, got ", a.size());
@@ -39,14 +33,14 @@ SymmetricEigen eigen_decomposition(const std::vector<T>& a, Index n, bool with_v
     if (with_vectors) out.vectors.assign(size * size, nan);
     return out;
   }
-  const Eigen::SelfAdjointEigenSolver<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic>> solver(
-      Eigen::Map<const Matrix>(a.data(), n, n), with_vectors ? Eigen::ComputeEigenvectors : Eigen::EigenvaluesOnly);
+  const Eigen::SelfAdjointEigenSolver<ColumnMatrix> solver(
+      Eigen::Map<const RowMatrix>(a.data(), n, n), with_vectors ? Eigen::ComputeEigenvectors : Eigen::EigenvaluesOnly);
   if (static_cast<int>(solver.info()) != 0)  // not Eigen::Success: X11 has a macro of that name
     fail(ErrorKind::numeric, "symmetric_eigen.steps", "eigenvalues: no convergence for a matrix of ", n, " rows");
   out.values.assign(solver.eigenvalues().data(), solver.eigenvalues().data() + n);
   if (!with_vectors) return out;
   out.vectors.resize(size * size);
-  Eigen::Map<Matrix>(out.vectors.data(), n, n) = solver.eigenvectors();
+  Eigen::Map<RowMatrix>(out.vectors.data(), n, n) = solver.eigenvectors();
   return out;
 }
 

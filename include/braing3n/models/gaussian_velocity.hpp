@@ -53,6 +53,7 @@ class ConditionedLaw {
   }
   const std::vector<double>& mean() const { return mean_; }
   /// L (q, q), lower triangular, with L L^T the covariance; columns of what is known are 0.
+  /// Written out: q is a handful, and Eigen's LLT refuses, and its LDLT reorders, a covariance of which a part is known.
   std::vector<double> root() const {
     const std::size_t q = mean_.size();
     std::vector<double> l(q * q, 0.0);

@@ -13,7 +13,7 @@
 #include <span>
 #include <vector>
 
-#include "braing3n/probe/cholesky.hpp"
+#include "braing3n/linalg/llt.hpp"
 #include "braing3n/probe/design.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -65,43 +65,44 @@ class GramPreconditioner<T, Cpu> {
 
   struct Kept {
     int exponent;
-    std::shared_ptr<const Cholesky> factor;
+    std::shared_ptr<const Llt<double>> factor;
   };
 
-  std::shared_ptr<const Cholesky> factor(int exponent) {
+  std::shared_ptr<const Llt<double>> factor(int exponent) {
     for (auto k = kept_.begin(); k != kept_.end(); ++k)
       if (k->exponent == exponent) {
         kept_.splice(kept_.begin(), kept_, k);
         return kept_.front().factor;
       }
     while (!kept_.empty() && (kept_.size() + 1) * gram_.bytes() > most_bytes) kept_.pop_back();
-    std::shared_ptr<const Cholesky> made;
+    std::shared_ptr<const Llt<double>> made;
     for (int more = 0; made == nullptr; more += 2) {
       try {
         made = make_factor(std::exp2(exponent + more));
       } catch (const Error& e) {
         // A weak penalty leaves a matrix that rounding makes indefinite; a stronger one serves as well, only less closely.
-        if (e.id() != "cholesky.indefinite" || more > 60) throw;
+        if (e.id() != "llt.indefinite" || more > 60) throw;
       }
     }
     kept_.push_front({exponent, made});
     return made;
   }
 
-  std::shared_ptr<const Cholesky> make_factor(double ratio) const {
+  std::shared_ptr<const Llt<double>> make_factor(double ratio) const {
     const double n = static_cast<double>(design_->rows());
-    return dual_ ? std::make_shared<const Cholesky>(design_->context(), size_, gram_.data(), 1.0, n * ratio)
-                 : std::make_shared<const Cholesky>(design_->context(), size_, gram_.data(), 1.0 / n, ratio);
+    const std::span<const double> gram(gram_.data(), static_cast<std::size_t>(gram_.size()));
+    return std::make_shared<const Llt<double>>(llt<double>(
+        gram, size_, dual_ ? LltOptions{.shift = n * ratio} : LltOptions{.scale = 1.0 / n, .shift = ratio}));
   }
 
   void solve(std::span<Row> rows, const std::vector<std::size_t>& group,
-             const std::shared_ptr<const Cholesky>& factor) {
+             const std::shared_ptr<const Llt<double>>& factor) {
     const Index d = design_->features(), count = static_cast<Index>(group.size());
     Tensor<double, Cpu> right(design_->context(), {count, d});
     for (Index g = 0; g < count; ++g)
       std::copy_n(rows[group[static_cast<std::size_t>(g)]].values, d, right.data() + g * d);
     if (!dual_) {
-      factor->solve(right.data(), count);
+      llt_solve<double>(*factor, {right.data(), static_cast<std::size_t>(right.size())});
       for (Index g = 0; g < count; ++g) {
         const Row& row = rows[group[static_cast<std::size_t>(g)]];
         for (Index j = 0; j < d; ++j) row.values[j] = right.data()[g * d + j] / row.curvature;
@@ -116,7 +117,7 @@ class GramPreconditioner<T, Cpu> {
                                         for (Index g = 0; g < count; ++g)
                                           inner.data()[g * n + first + r] = values[r * count + g];
                                     });
-    factor->solve(inner.data(), count);
+    llt_solve<double>(*factor, {inner.data(), static_cast<std::size_t>(inner.size())});
     design_->template sweep<double>(count, nullptr, nullptr, back.data(),
                                     [&](Index, Index first, Index rows_here, double* values) {
                                       for (Index r = 0; r < rows_here; ++r)

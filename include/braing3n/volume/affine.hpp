@@ -115,7 +115,8 @@ inline double shear(const Affine& a) {
 }
 
 /// The orthogonal matrix nearest to the directions of the voxel axes (the polar factor, by Newton's iteration
-/// X <- (X + X^-T) / 2; Higham 1986). Translation is zero.
+/// X <- (X + X^-T) / 2; Higham 1986). Translation is zero. Written out for 3 x 3: every program with volumes includes this header, and
+/// Eigen's SVD would cost it seconds to compile.
 inline Affine nearest_rotation(const Affine& a) {
   const Vec3 s = spacing(a);
   Affine x;
