@@ -16,7 +16,7 @@ set(header_owners
   "xtensor  braing3n/interop/xtensor"
   "xtensor  braing3n/checkpoint/(volume_model|saved_dit)"
   "io       braing3n/(format|table|checkpoint)/"
-  "braing3n braing3n/((easy|train)/|(braing3n|train|generate|easy)[.]hpp$)"
+  "braing3n braing3n/((easy|study|train)/|(braing3n|train|generate|easy|study)[.]hpp$)"
   "core     braing3n/(base|core)/"
   "cpu      braing3n/")
 foreach(header IN LISTS all_headers)

@@ -8,6 +8,7 @@
 #include "braing3n/data/split.hpp"
 #include "braing3n/format/file_lock.hpp"
 #include "braing3n/format/output_guard.hpp"
+#include "braing3n/study/cohort.hpp"
 #include "examples/support/program.hpp"
 
 namespace braing3n::examples {
@@ -36,6 +37,19 @@ struct CohortArguments {
     return m;
   }
 };
+
+/// The same options for a study.
+inline void add_cohort_options(CLI::App& app, study::CohortOptions& options) {
+  app.add_option("--data", options.data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")
+      ->required();
+  app.add_option("--pattern", options.pattern,
+                 "paths for a table without them, for example {participant_id}_T1w.nii.gz");
+  app.add_option("--missing", options.missing,
+                 "values of the table that stand for missing ones: -999 or age=-1, separated by commas")
+      ->delimiter(',')
+      ->default_str("");
+  app.add_option("--split", options.split, "table subject_id,split of the training")->required();
+}
 
 /// Nobody may learn from the set that is scored. Throws Error (argument) when `fitted` is that set; `why` ends its sentence.
 inline void require_other_set(const std::string& fitted, const std::string& scored, const char* why) {

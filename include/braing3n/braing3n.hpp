@@ -1,6 +1,6 @@
 // Tensors, models, volumes and files on the CPU: what it takes to use a model. Written by tests/tools/check_tree.py --write-umbrella.
-// On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), a session
-// over trained models (easy.hpp), the Eigen and oneDNN providers, interop/, and the
+// On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), studies
+// (study.hpp), a session over trained models (easy.hpp), the Eigen and oneDNN providers, interop/, and the
 // CUDA side (cuda.cuh).
 #pragma once
 

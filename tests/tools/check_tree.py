@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 INCLUDE = ROOT / "include"
 FOLDERS = ["base", "core", "backend", "linalg", "format", "ops", "autograd", "nn", "models", "objective", "sample", "optim", "volume",
-           "table", "phantom", "checkpoint", "data", "probe", "eval", "report", "train", "interop", "easy"]
+           "table", "phantom", "checkpoint", "data", "probe", "eval", "report", "train", "study", "interop", "easy"]
 # header prefix of the third party -> places that may include it (patterns of paths)
 THIRD_PARTIES = {
     "Eigen/": [r"backend/cpu/providers/eigen_product[.]hpp", r"linalg/[a-z0-9_]+_body[.]hpp", "interop/"],
@@ -48,6 +48,7 @@ ON_REQUEST = re.compile(r"braing3n/(backend/cpu/providers/(onednn|eigen)|backend
 WRITTEN = "Written by tests/tools/check_tree.py --write-umbrella."
 UMBRELLAS = [
     ("easy.hpp", r"easy/", f"// One session that reads scans and uses trained models: features, reconstructions, samples, probes. {WRITTEN}\n"),
+    ("study.hpp", r"study/", f"// Studies: models measured on subjects they have not seen, options in, a result out. {WRITTEN}\n"),
     ("probe.hpp", r"probe/|table/|linalg/(ldlt|llt|symmetric)", f"// Everything about probes on tables of features. {WRITTEN}\n"),
     ("report.hpp", r"report/", f"// Pictures of volumes, charts, tables and pages. {WRITTEN}\n"),
     ("generate.hpp", r"sample/|objective/|checkpoint/saved_dit|eval/(controllability|diversity|frechet|grouped_reader|memorisation)",
@@ -55,8 +56,8 @@ UMBRELLAS = [
     ("train.hpp", r"linalg/|train/|data/|phantom/|optim/|checkpoint/(training_state|convert)|eval/(downsampling|patch_pca|region_reader|tissue_volumes|token_readout)",
      f"// Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. {WRITTEN}\n"),
     ("braing3n.hpp", r"", f"""// Tensors, models, volumes and files on the CPU: what it takes to use a model. {WRITTEN}
-// On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), a session
-// over trained models (easy.hpp), the Eigen and oneDNN providers, interop/, and the
+// On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), studies
+// (study.hpp), a session over trained models (easy.hpp), the Eigen and oneDNN providers, interop/, and the
 // CUDA side (cuda.cuh).
 """),
 ]

@@ -1,0 +1,12 @@
+// Studies: models measured on people they have not seen, options in, a result out. Written by tests/tools/check_tree.py --write-umbrella.
+#pragma once
+
+#include "braing3n/study/observer.hpp"
+#include "braing3n/study/region_truth.hpp"
+#include "braing3n/study/result_json.hpp"
+#if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
+#include "braing3n/study/cohort.hpp"
+#include "braing3n/study/reconstruction.hpp"
+#include "braing3n/study/reconstruction_report.hpp"
+#include "braing3n/study/reconstruction_result.hpp"
+#endif

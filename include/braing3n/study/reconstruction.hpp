@@ -1,0 +1,240 @@
+// What a tokenizer's latents keep of people it has never seen, next to simpler codes of the same size:
+//
+//   trilinear                   down-sampling to about as many voxels as the tokenizer has values, in two ways, and back
+//   components of patches       principal components of patches, as many as the tokenizer has channels
+//   linear readout of tokens    patches from as many linear functions of the encoder's own tokens
+//   mean of the training scans  what is known without a scan
+// Every method gives the same scans back, and scores are compared scan by scan. With a truth, the volumes of regions are read in scans and
+// in reconstructions, each by a regression that learnt from its like: what is asked is whether sizes are still there.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/checkpoint/volume_model.hpp"
+#include "braing3n/eval/downsampling.hpp"
+#include "braing3n/eval/patch_pca.hpp"
+#include "braing3n/eval/region_reader.hpp"
+#include "braing3n/eval/token_readout.hpp"
+#include "braing3n/report/previews.hpp"
+#include "braing3n/study/reconstruction_result.hpp"
+#include "braing3n/study/region_truth.hpp"
+
+namespace braing3n::inline BRAING3N_ABI::study {
+
+/// One run: simpler codes are fitted on the other people, then every method gives the scored scans back.
+class ReconstructionStudy {
+ public:
+  /// Throws what reading models and tables throws, and Error: argument (people that are not unseen, sets that overlap), config (tokenizers of
+  /// different contracts).
+  ReconstructionStudy(Context<Cpu>& ctx, const ReconstructionOptions& options, Observer& observer)
+      : ctx_(&ctx), options_(options), observer_(&observer), tokenizer_(load_tokenizer<F32>(ctx, options.tokenizer)),
+        encoder_(tokenizer_.model.config.encoder), manifest_(prepared()),
+        source_(scan_source(manifest_, tokenizer_.contract, {.findings = findings_})),
+        patch_{encoder_.patch[0], encoder_.patch[1], encoder_.patch[2]}, pca_(patch_) {
+    const Split split = read_split(options.cohort.split);
+    test_ = rows_of(manifest_, split, options.test);
+    std::vector<ModelBehind> models = {{"tokenizer", options.tokenizer}};
+    for (const NamedModel& other : options.beside) models.push_back({"tokenizer", other.path});
+    require_unseen(models, test_, manifest_, observer);
+    for (const std::string& set : options.baseline_sets) {
+      require_other_set(set, options.test, "is scored: nothing may be fitted on it");
+      const std::vector<Index> rows = rows_of(manifest_, split, set);
+      fit_.insert(fit_.end(), rows.begin(), rows.end());
+    }
+    if (!options.truth.empty()) truth_.emplace(options.truth);
+  }
+
+  ReconstructionStudy(const ReconstructionStudy&) = delete;
+  ReconstructionStudy& operator=(const ReconstructionStudy&) = delete;
+
+  /// Once. Throws Error when no scan of a set can be read, and what the observer throws.
+  ReconstructionResult run() {
+    fit_baselines();
+    add_methods();
+    score();
+    result_.set = options_.test;
+    result_.tokens = encoder_.tokens();
+    result_.channels = tokenizer_.model.config.bottleneck;
+    result_.values = values();
+    result_.coarse_values = voxel_count(coarse());
+    result_.difference_to_trilinear = differences_to_trilinear(result_.scores, first_trilinear_);
+    for (const MethodScores& m : result_.scores) result_.methods.emplace_back(m.name, m.mean());
+    result_.scan_border_jump = mean_of(scan_border_);
+    if (truth_) add_region_errors();
+    result_.left_out = left_out(failures_, manifest_);
+    tell_findings(*findings_, *observer_);
+    return std::move(result_);
+  }
+
+ private:
+  using Voxels = Tensor<float, Cpu>;  // (1, X, Y, Z, 1)
+  using Reconstruct = std::function<Voxels(const Voxels&)>;
+  /// Per region: sums of the relative error and of its size.
+  using RegionErrors = std::array<std::array<double, 2>, std::tuple_size_v<TissueVolumes>>;
+
+  Manifest prepared() {
+    for (const NamedModel& other : options_.beside) {
+      others_.push_back(load_tokenizer<F32>(*ctx_, other.path));
+      if (!(others_.back().contract == tokenizer_.contract))
+        fail(ErrorKind::config, "evaluate.contract", "tokenizer ", other.name, ": expected the contract ",
+             describe(tokenizer_.contract), ", got ", describe(others_.back().contract));
+    }
+    return read_cohort(options_.cohort, *observer_);
+  }
+
+  const std::string& id_of(Index scan) const { return manifest_.scans[static_cast<std::size_t>(scan)].volume_id; }
+  Index values() const { return encoder_.tokens() * tokenizer_.model.config.bottleneck; }
+  Extent3 coarse() const { return coarse_grid(tokenizer_.contract.shape, values()); }
+  Shape shape() const {
+    const Extent3& n = tokenizer_.contract.shape;
+    return {n[0], n[1], n[2]};
+  }
+  Voxels tokens(const Voxels& v) const {
+    Pass<Cpu> pass(*ctx_);
+    return tokenizer_.model.tokens(pass, v);
+  }
+  Voxels through(const LoadedTokenizer<Cpu, F32>& t, const Voxels& v) const {
+    Pass<Cpu> pass(*ctx_);
+    return t.model(pass, v).value();
+  }
+  std::vector<double> blocks(const Voxels& volume, VoxelMask mask) const {
+    return tissue_blocks(volume.reshape(shape()), mask, tokenizer_.contract);
+  }
+
+  void fit_baselines() {
+    const Extent3& n = tokenizer_.contract.shape;
+    std::vector<double> sum(static_cast<std::size_t>(voxel_count(n)), 0.0);
+    Index fitted = 0;
+    const Stage stage(*observer_, "fitting baselines", std::ssize(fit_));
+    for_each_volume(*ctx_, source_, fit_, failures_, [&](Index row, const Voxels& v) {
+      observer_->check_interrupt();
+      pca_.add(v);
+      readout_.add(tokens(v), tokenizer_.model.encoder.patches(v));
+      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(v.data()[i]);
+      ++fitted;
+      if (truth_) {
+        const std::vector<std::uint8_t> mask = nonzero_mask(v.reshape(shape()));
+        const TissueVolumes& truth = (*truth_)(id_of(row));
+        scan_reader_.add(blocks(v, mask), truth);
+        reconstruction_reader_.add(blocks(through(tokenizer_, v), mask), truth);
+      }
+      observer_->advance(1, id_of(row));
+    });
+    pca_.fit(*ctx_, tokenizer_.model.config.bottleneck);
+    readout_.solve(*ctx_, tokenizer_.model.config.bottleneck);
+    if (truth_) scan_reader_.fit(*ctx_), reconstruction_reader_.fit(*ctx_);
+    mean_volume_ = Voxels(*ctx_, {1, n[0], n[1], n[2], 1});
+    for (std::size_t i = 0; i < sum.size(); ++i)
+      mean_volume_.data()[i] = static_cast<float>(sum[i] / static_cast<double>(fitted));
+  }
+
+  void add(const std::string& name, Reconstruct method, bool shown) {
+    result_.scores.push_back({name});
+    methods_.push_back(std::move(method));
+    shown_.push_back(shown);
+  }
+
+  void add_methods() {
+    const auto coarsely = [&](Downsampling how) {
+      return [this, how](const Voxels& v) { return through_coarse_grid(v, tokenizer_.contract.shape, coarse(), how); };
+    };
+    add("tokenizer", [this](const Voxels& v) { return through(tokenizer_, v); }, true);
+    for (std::size_t i = 0; i < others_.size(); ++i)
+      add(options_.beside[i].name, [this, i](const Voxels& v) { return through(others_[i], v); }, false);
+    first_trilinear_ = methods_.size();
+    add("trilinear, point", coarsely(Downsampling::point), true);
+    add("trilinear, area", coarsely(Downsampling::area), false);
+    add("components of patches", [this](const Voxels& v) { return pca_.reconstruct(v); }, true);
+    const auto readout = [this](const Voxels& v) {
+      return unpatchify_forward(readout_.patches(tokens(v)), v.shape(), patch_);
+    };
+    add("linear readout of tokens", readout, false);
+    add("mean of the training scans", [this](const Voxels&) { return mean_volume_; }, false);
+  }
+
+  void score() {
+    const Stage stage(*observer_, "scoring", std::ssize(test_));
+    for_each_volume(*ctx_, source_, test_, failures_, [&](Index row, const Voxels& v) {
+      observer_->check_interrupt();
+      score_scan(row, v);
+      observer_->advance(1, result_.people.back());
+    });
+  }
+
+  void score_scan(Index row, const Voxels& v) {
+    const Voxels reference = v.reshape(shape());
+    const std::vector<std::uint8_t> mask = nonzero_mask(reference);
+    if (truth_) add_errors(row, blocks(reference, mask), scan_reader_, scan_error_);
+    std::vector<Voxels> columns = {v};
+    for (std::size_t m = 0; m < methods_.size(); ++m) {
+      const Voxels output = methods_[m](v).reshape(shape());
+      result_.scores[m].scores.push_back(score_reconstruction(*ctx_, reference, output, mask));
+      result_.scores[m].border_jump.push_back(border_jump(output, tokenizer_.contract.shape, encoder_.patch));
+      if (truth_ && m == 0) add_errors(row, blocks(output, mask), reconstruction_reader_, tokenizer_error_);
+      if (shown_[m]) columns.push_back(output);
+    }
+    scan_border_.push_back(border_jump(reference, tokenizer_.contract.shape, encoder_.patch));
+    result_.people.push_back(id_of(row));
+    if (std::ssize(result_.people) > options_.pictures) return;
+    for (Image& image : preview_rows(*ctx_, tokenizer_.contract, v, columns))
+      result_.pictures.push_back(std::move(image));
+    for (const char* column : {"scan", "tokenizer", "trilinear", "components of patches"})
+      result_.captions.push_back(concat(id_of(row), " ", column));
+  }
+
+  void add_errors(Index row, const std::vector<double>& blocks, const RegionReader& reader,
+                  RegionErrors& errors) const {
+    const TissueVolumes found = reader(blocks);
+    const TissueVolumes& truth = (*truth_)(id_of(row));
+    for (std::size_t r = 0; r < found.size(); ++r) {
+      const double error = (found[r] - truth[r]) / truth[r];
+      errors[r][0] += error, errors[r][1] += std::abs(error);
+    }
+  }
+
+  void add_region_errors() {
+    const auto n = static_cast<double>(result_.people.size());
+    const auto mean = [n](const std::array<double, 2>& sums) { return VolumeError{sums[0] / n, sums[1] / n}; };
+    result_.regions.emplace();
+    for (std::size_t r = 0; r < tissue_names.size(); ++r)
+      result_.regions->emplace_back(tissue_names[r],
+                                    RegionVolumeErrors{mean(scan_error_[r]), mean(tokenizer_error_[r])});
+  }
+
+  Context<Cpu>* ctx_;
+  ReconstructionOptions options_;
+  Observer* observer_;
+  LoadedTokenizer<Cpu, F32> tokenizer_;
+  const Vit3dConfig& encoder_;
+  std::vector<LoadedTokenizer<Cpu, F32>> others_;
+  Manifest manifest_;
+  std::shared_ptr<FindingLog> findings_ = std::make_shared<FindingLog>();
+  VolumeSource source_;
+  std::vector<Index> test_, fit_;
+  std::optional<RegionTruth> truth_;
+  ScanFailures failures_;
+  PatchExtents patch_;
+  PatchPca pca_;
+  TokenReadout readout_;
+  Voxels mean_volume_;
+  RegionReader scan_reader_, reconstruction_reader_;
+  RegionErrors scan_error_{}, tokenizer_error_{};
+  std::vector<Reconstruct> methods_;
+  std::vector<bool> shown_;  // in the picture
+  std::size_t first_trilinear_ = 0;
+  std::vector<double> scan_border_;
+  ReconstructionResult result_;
+};
+
+/// Throws what ReconstructionStudy's constructor and the reading of scans throw.
+inline ReconstructionResult run(Context<Cpu>& ctx, const ReconstructionOptions& options, Observer& observer) {
+  return ReconstructionStudy(ctx, options, observer).run();
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI::study

@@ -1,0 +1,103 @@
+// The result of the study of reconstructions as tables, CSV, JSON and a picture.
+#pragma once
+
+#include <ostream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "braing3n/format/csv.hpp"
+#include "braing3n/report/planes.hpp"
+#include "braing3n/report/png.hpp"
+#include "braing3n/report/table.hpp"
+#include "braing3n/study/reconstruction_result.hpp"
+
+namespace braing3n::inline BRAING3N_ABI::study {
+
+inline void print_means(std::ostream& out, const ReconstructionResult& r) {
+  out << r.people.size() << " people of the set " << in_quotes(r.set) << ", " << r.tokens << " x " << r.channels
+      << " = " << r.values << " numbers each (trilinear: " << r.coarse_values << "); means over people\n\n";
+  Table table({"", "PSNR (max-min)", "PSNR (99.5%)", "SSIM", "MAE", "brain: PSNR (max-min)", "PSNR (99.5%)", "SSIM",
+               "MAE", "border jump"});
+  for (const auto& [name, s] : r.methods)
+    table.row(name, decimals(s.whole.psnr_extremes, 2), decimals(s.whole.psnr_percentile, 2), decimals(s.whole.ssim, 4),
+              decimals(s.whole.mae, 4), decimals(s.mask.psnr_extremes, 2), decimals(s.mask.psnr_percentile, 2),
+              decimals(s.mask.ssim, 4), decimals(s.mask.mae, 4), decimals(s.border_jump, 3));
+  table.row("the scans themselves", "", "", "", "", "", "", "", "", decimals(r.scan_border_jump, 3));
+  table.print(out);
+}
+
+inline void print_differences(std::ostream& out, const ReconstructionResult& r) {
+  out << "\nDifference to the better of both trilinear ways: mean over people +- two standard errors (people better, "
+         "of "
+      << r.people.size() << ")\n\n";
+  Table table({"", "PSNR (max-min)", "SSIM", "brain: PSNR (max-min)", "SSIM"});
+  const auto text = [](const PairedDifference& d, int digits) {
+    return concat(d.mean >= 0 ? "+" : "", decimals(d.mean, digits), " +- ", decimals(d.two_standard_errors, digits),
+                  " (", d.better, ")");
+  };
+  for (const auto& [name, d] : r.difference_to_trilinear)
+    table.row(name, text(d.psnr, 2), text(d.ssim, 4), text(d.mask_psnr, 2), text(d.mask_ssim, 4));
+  table.print(out);
+}
+
+inline void print_people(std::ostream& out, const ReconstructionResult& r) {
+  out << "\nEach person: PSNR (max-min) / SSIM\n\n";
+  std::vector<std::string> header = {""};
+  for (const MethodScores& m : r.scores) header.push_back(m.name);
+  Table table(header);
+  for (std::size_t i = 0; i < r.people.size(); ++i) {
+    std::vector<std::string> cells = {r.people[i]};
+    for (const MethodScores& m : r.scores)
+      cells.push_back(concat(decimals(m.scores[i].whole.psnr_extremes, 2), " / ", decimals(m.scores[i].whole.ssim, 4)));
+    table.add(std::move(cells));
+  }
+  table.print(out);
+}
+
+inline void print_regions(std::ostream& out, const Named<RegionVolumeErrors>& regions) {
+  out << "\nRegion volumes against the truth, by readers that learnt from the other people (from scans, from "
+         "reconstructions): mean error, mean size of the error\n\n";
+  Table table({"", "scans", "", "tokenizer", ""});
+  const auto percent = [](double share) { return concat(decimals(100 * share, 1), " %"); };
+  for (const auto& [name, e] : regions)
+    table.row(name, percent(e.scans.mean), percent(e.scans.mean_size), percent(e.tokenizer.mean),
+              percent(e.tokenizer.mean_size));
+  table.print(out);
+}
+
+/// All tables, as a terminal shows them.
+inline std::string tables(const ReconstructionResult& r) {
+  std::ostringstream out;
+  print_means(out, r);
+  print_differences(out, r);
+  print_people(out, r);
+  if (r.regions) print_regions(out, *r.regions);
+  return out.str();
+}
+
+/// A row per method and scan. Throws Error (environment, file).
+inline void write_scores(const std::filesystem::path& path, const ReconstructionResult& r, const WriteOptions& write) {
+  CsvWriter csv(path,
+                {"volume_id", "method", "psnr_extremes", "psnr_percentile", "ssim", "mae", "mask_psnr_extremes",
+                 "mask_psnr_percentile", "mask_ssim", "mask_mae", "border_jump"},
+                write);
+  for (const MethodScores& m : r.scores)
+    for (std::size_t i = 0; i < r.people.size(); ++i) {
+      const ReconstructionScore& s = m.scores[i];
+      csv.row(r.people[i], m.name, s.whole.psnr_extremes, s.whole.psnr_percentile, s.whole.ssim, s.whole.mae,
+              s.mask.psnr_extremes, s.mask.psnr_percentile, s.mask.ssim, s.mask.mae, m.border_jump[i]);
+    }
+  csv.finish();
+}
+
+/// scores.csv, summary.json, tables.txt and, with pictures, montage.png. Throws Error (environment, file).
+inline void write_results(const std::filesystem::path& folder, const ReconstructionResult& r,
+                          const WriteOptions& write) {
+  write_scores(folder / "scores.csv", r, write);
+  write_text(folder / "summary.json", result_json(r).dump(2) + "\n", write);
+  write_text(folder / "tables.txt", tables(r), write);
+  if (!r.pictures.empty()) write_png(folder / "montage.png", montage(r.pictures, 4, r.captions), write);
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI::study
