@@ -8,7 +8,6 @@
 
 #include "examples/braing3n/commands.hpp"
 #include "examples/support/evaluate_controllability.hpp"
-#include "examples/support/evaluate_fidelity.hpp"
 #include "examples/support/evaluate_memorisation.hpp"
 
 namespace braing3n::examples {
@@ -32,8 +31,7 @@ int evaluate_command(int argc, char** argv) {
   ControllabilityArguments controllability;
   controllability.add_to(*program.app.add_subcommand(
       "controllability", "are samples what was asked for? read by probes, next to unseen scans and their round trips"));
-  FidelityArguments fidelity;
-  fidelity.add_to(*program.app.add_subcommand(
+  const Evaluation fidelity = evaluate_fidelity(*program.app.add_subcommand(
       "fidelity", "do samples spread as scans do, with parts as large and features as theirs?"));
   MemorisationArguments memorisation;
   memorisation.add_to(*program.app.add_subcommand(
@@ -41,7 +39,7 @@ int evaluate_command(int argc, char** argv) {
   program.without({"--precision", "--seed"});
   return program.run(argc, argv, [&] {
     if (program.app.got_subcommand("controllability")) return evaluate_controllability(program, controllability);
-    if (program.app.got_subcommand("fidelity")) return evaluate_fidelity(program, fidelity);
+    if (program.app.got_subcommand("fidelity")) return fidelity(program);
     if (program.app.got_subcommand("memorisation")) return evaluate_memorisation(program, memorisation);
     return reconstruction(program);
   });

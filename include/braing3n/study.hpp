@@ -6,7 +6,12 @@
 #include "braing3n/study/result_json.hpp"
 #if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
 #include "braing3n/study/cohort.hpp"
+#include "braing3n/study/fidelity.hpp"
+#include "braing3n/study/fidelity_plan.hpp"
+#include "braing3n/study/fidelity_report.hpp"
+#include "braing3n/study/fidelity_result.hpp"
 #include "braing3n/study/reconstruction.hpp"
 #include "braing3n/study/reconstruction_report.hpp"
 #include "braing3n/study/reconstruction_result.hpp"
+#include "braing3n/study/sample_arms.hpp"
 #endif

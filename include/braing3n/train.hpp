@@ -8,6 +8,7 @@
 #include "braing3n/data/condition_labels.hpp"
 #include "braing3n/data/content_hash.hpp"
 #include "braing3n/data/feature_contract.hpp"
+#include "braing3n/data/guidance_scales.hpp"
 #include "braing3n/data/label_schema.hpp"
 #include "braing3n/data/latents.hpp"
 #include "braing3n/data/manifest.hpp"

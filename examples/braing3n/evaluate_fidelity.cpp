@@ -1,0 +1,72 @@
+// braing3n evaluate fidelity --model DIT --tokenizer TOKENIZER --data volumes.csv --split split.csv --out FOLDER
+#include "braing3n/study/fidelity.hpp"
+
+#include "braing3n/study/fidelity_report.hpp"
+#include "examples/braing3n/evaluate.hpp"
+#include "examples/support/cohort_arguments.hpp"
+#include "examples/support/context.hpp"
+#include "examples/support/program_observer.hpp"
+#include "examples/support/sampling_arguments.hpp"
+
+namespace braing3n::examples {
+namespace {
+
+struct Arguments {
+  study::FidelityOptions options;
+  SamplerArguments sampler;
+  std::string out;
+};
+
+int run(const Program& program, Arguments a) {
+  const CommonOptions& common = program.common;
+  const std::filesystem::path out = a.out;
+  study::FidelityOptions& o = a.options;
+  require_new(out / "fidelity.json", common);
+  const FileLock lock =
+      open_results(out, common, {"fidelity.json", "tables.txt", "features.safetensors", "montage.png"},
+                   {model_path(o.model), model_path(o.tokenizer), o.cohort.data, o.cohort.split, o.truth, o.reference});
+  if (o.frechet == 0 && !o.reference.empty())
+    fail(ErrorKind::argument, "fidelity.reference",
+         "--reference is for Frechet distances, of which --frechet 0 makes none");
+  o.sampling = a.sampler.options(o.sampling.guidance);
+  const auto ctx = make_cpu_context(common);
+  ProgramObserver observer(program.name(), common);
+  const study::FidelityResult result = study::run(*ctx, o, observer);
+  std::cout << study::tables(result);
+  study::write_results(out, result, {.overwrite = common.force});
+  return report_left_out(result.left_out);
+}
+
+}  // namespace
+
+Evaluation evaluate_fidelity(CLI::App& app) {
+  const auto a = std::make_shared<Arguments>();
+  study::FidelityOptions& o = a->options;
+  app.add_option("--model", o.model, "a diffusion transformer: its file, or the folder of its training")->required();
+  app.add_option("--tokenizer", o.tokenizer, "the tokenizer whose latents it learnt")->required();
+  add_cohort_options(app, o.cohort);
+  app.add_option("--train", o.train, "the set that the model learnt");
+  app.add_option("--test", o.test, "the set of unseen people");
+  app.add_option("--truth", o.truth, "truth.csv of phantom_cohort: region volumes beside it");
+  app.add_option("--n", o.samples, "samples of each arm")->check(CLI::Range(2, 100000));
+  app.add_option("--cfg", o.sampling.guidance.scale, "guidance, 1: none");
+  app.add_option("--cfg-of", o.own_scales, "NAME=SCALE,...: conditions that are guided with a scale of their own");
+  a->sampler.add_to(app);
+  app.add_option("--conditions", o.conditions, "conditions whose values become arms (default: all that have classes)")
+      ->delimiter(',');
+  app.add_option("--within", o.within,
+                 "name=value,...: what else every arm asks for (default: modality=T1 where the model knows it)");
+  app.add_option("--calibration", o.calibration,
+                 "round trips of training scans from which the reading of region volumes is learnt")
+      ->check(CLI::Range(10, 100000));
+  app.add_option("--frechet", o.frechet, "unseen scans for Frechet distances, at most; 0: none of these")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--reference", o.reference, "features.safetensors of another run: Frechet distance to its scans too");
+  app.add_option("--seed", o.seed, "seed of the samples and of the halves");
+  app.add_option("--pictures", o.pictures, "arms in the picture")->check(CLI::Range(0, 100));
+  app.add_option("--out", a->out, "folder for tables.txt, fidelity.json, features.safetensors and montage.png")
+      ->required();
+  return [a](const Program& program) { return run(program, *a); };
+}
+
+}  // namespace braing3n::examples

@@ -1,0 +1,204 @@
+// Samples under conditions, scans, and round trips of scans through a tokenizer, all read by one encoder in one way.
+//
+//   scan       preprocessing -> encode
+//   round trip preprocessing -> encode -> decode -> contract again -> encode
+//   sample     transformer -> decode -> contract again -> encode
+// Whoever compares samples with scans asks two things at once: is the generator right, and what does the tokenizer lose? A round trip has
+// the tokenizer's losses alone, so samples compare with round trips, and round trips with scans.
+//
+// Why the contract again: an encoder has only ever seen a background of exactly 0 and a brain with mean 0 and deviation 1. A decoded volume
+// has neither: its background is a little off 0, and what blurs takes deviation away. Measured on phantoms at 4 mm (132 unseen scans, a
+// tokenizer trained for a minute) with probes fitted on scans and used on round trips, with the contract imposed again and without: age
+// bias -1 and -25 years, age r 0.55 and 0.36, sex 0.77 and 0.49, but modality 0.64 and 0.80. Probes fitted on round trips do as well either
+// way (age r 0.79 and 0.80, sex 0.80 and 0.79). A sample that somebody writes and reads again passes the same normalisation.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/checkpoint/saved_dit.hpp"
+#include "braing3n/checkpoint/volume_model.hpp"
+#include "braing3n/data/condition_labels.hpp"
+#include "braing3n/data/volumes.hpp"
+#include "braing3n/eval/pooled_features.hpp"
+#include "braing3n/format/sha256.hpp"
+#include "braing3n/sample/generate.hpp"
+#include "braing3n/study/observer.hpp"
+#include "braing3n/volume/reimpose.hpp"
+
+namespace braing3n::inline BRAING3N_ABI::study {
+
+/// What the encoder says about some volumes: its own tokens, and the same projected to the latents' channels, both pooled.
+struct VolumeFeatures {
+  PooledFeatures encoder, projected;
+};
+
+/// A group of samples: the conditions of the i-th of n, how they are guided, and the number of the first (noise belongs to seed and
+/// number).
+struct Arm {
+  std::string name;
+  std::function<ConditionRow(Index)> conditions;
+  Index n = 0;
+  Guidance guidance{};
+  std::uint32_t first = 0;
+};
+
+struct ArmSamples {
+  std::vector<ConditionRow> conditions;
+  std::vector<float> latents;  // (n, tokens * channels) as the decoder takes them: standardisation undone
+  PooledFeatures generated;    // the same, pooled
+  VolumeFeatures features;     // decoded and encoded again
+  Index empty = 0;             // samples in which no brain was found
+};
+
+struct ScanFeatures {
+  std::vector<Index> rows;     // of the manifest, less those that could not be read
+  std::vector<float> latents;  // (n, tokens * channels)
+  VolumeFeatures scans, round_trips;
+};
+
+/// Called with each volume (X, Y, Z) that was made: the sample's place or the manifest's row, as decoded, and with the contract imposed
+/// again.
+using VolumeVisitor =
+    std::function<void(Index which, const Tensor<float, Cpu>& decoded, const Tensor<float, Cpu>& imposed)>;
+
+class SampleArms {
+ public:
+  /// Throws what loading throws, and Error (config) unless the transformer learnt the latents of this tokenizer.
+  SampleArms(Context<Cpu>& ctx, const std::string& model, const std::string& tokenizer_path)
+      : ctx_(&ctx), dit_(load_dit<F32>(ctx, model)), tokenizer_(load_tokenizer<F32>(ctx, tokenizer_path)) {
+    require_tokenizer(dit_, tokenizer_.model.config, tokenizer_.hash, tokenizer_path);
+  }
+
+  const LoadedDit<Cpu, F32>& dit() const { return dit_; }
+  const LoadedTokenizer<Cpu, F32>& tokenizer() const { return tokenizer_; }
+  const PreprocessingContract& contract() const { return tokenizer_.contract; }
+  const std::vector<ConditionField>& conditions() const { return dit_.model.config.conditions; }
+  Index latent_size() const { return volume_of(dit_.model.config.grid) * dit_.model.config.channels; }
+
+  /// Volumes that go through the models together: about 1,200 tokens. It changes no number.
+  Index batch() const { return std::max<Index>(1, 1200 / volume_of(dit_.model.config.grid)); }
+
+  /// What the features mean: 64 digits that differ for another tokenizer, contract or way of pooling.
+  std::string recipe() const {
+    return sha256_hex(
+        concat(tokenizer_.hash, '\n', json_text(tokenizer_.contract),
+               "\nencoder tokens, mean and deviation over tokens; decoded volumes: contract imposed again"));
+  }
+
+  /// volumes (N, X, Y, Z, 1) on the contract: adds their features; returns their latents (N, tokens, channels).
+  Tensor<float, Cpu> encode(const Tensor<float, Cpu>& volumes, VolumeFeatures& to) const {
+    Pass<Cpu> pass(*ctx_);
+    const Tensor<float, Cpu> tokens = tokenizer_.model.tokens(pass, volumes);
+    const Tensor<float, Cpu> z = tokenizer_.model.project(pass, tokens)
+                                     .value()
+                                     .reshape({volumes.dim(0), tokens.dim(1), tokenizer_.model.config.bottleneck});
+    to.encoder.add(tokens);
+    to.projected.add(z);
+    return z;
+  }
+
+  /// latents (N, tokens, channels) -> volumes (N, X, Y, Z, 1) on the contract. visit(i, decoded, imposed) with i from 0; returns how many
+  /// volumes have no brain.
+  Index decode(const Tensor<float, Cpu>& latents, Tensor<float, Cpu>& volumes, const VolumeVisitor& visit) const {
+    const Extent3 g = dit_.model.config.grid, n = tokenizer_.contract.shape;
+    Pass<Cpu> pass(*ctx_);
+    volumes = tokenizer_.model
+                  .decode(pass, Var<float, Cpu>(latents.reshape({latents.dim(0), g[0], g[1], g[2], latents.dim(2)})))
+                  .value();
+    Index empty = 0;
+    for (Index i = 0; i < latents.dim(0); ++i) {
+      Tensor<float, Cpu> imposed = volumes.slice(i, i + 1).reshape({n[0], n[1], n[2]});  // shares the storage
+      const Tensor<float, Cpu> decoded = visit ? imposed.clone() : Tensor<float, Cpu>();
+      empty += reimpose_contract(*ctx_, imposed, tokenizer_.contract) == 0;
+      if (visit) visit(i, decoded, imposed);
+    }
+    return empty;
+  }
+
+  /// Latents (N, tokens, channels) as the decoder takes them, of the samples with these numbers. `what` names them in errors. Throws
+  /// Error: argument (conditions or guidance that the model does not take), numeric (a sample that is not finite).
+  Tensor<float, Cpu> latents(std::span<const std::uint32_t> ids, const std::vector<ConditionRow>& rows,
+                             std::uint64_t seed, const SamplingOptions& options, const std::string& what,
+                             Observer& observer) const {
+    for (const ConditionRow& row : rows) require_conditions(conditions(), row);
+    Tensor<float, Cpu> z = dit_.latents.restore(
+        sample_latents(*ctx_, dit_.model, ids, rows, seed, options, [&observer] { observer.check_interrupt(); }));
+    if (!all_finite(z))
+      fail(ErrorKind::numeric, "sample.finite", what,
+           ": a sample has values that are not finite: a smaller guidance scale or more steps may help");
+    return z;
+  }
+
+  /// The observer advances by the samples of a batch. Throws what latents() throws.
+  ArmSamples sample(const Arm& arm, std::uint64_t seed, SamplingOptions options, Observer& observer,
+                    const VolumeVisitor& visit = {}) const {
+    options.guidance = arm.guidance;
+    ArmSamples out;
+    for (Index begin = 0; begin < arm.n; begin += batch()) {
+      const Index end = std::min(arm.n, begin + batch());
+      std::vector<std::uint32_t> ids;
+      std::vector<ConditionRow> rows;
+      for (Index i = begin; i < end; ++i) {
+        ids.push_back(arm.first + static_cast<std::uint32_t>(i));
+        rows.push_back(arm.conditions(i));
+      }
+      const Tensor<float, Cpu> z = latents(ids, rows, seed, options, "arm " + arm.name, observer);
+      out.conditions.insert(out.conditions.end(), rows.begin(), rows.end());
+      out.latents.insert(out.latents.end(), z.data(), z.data() + z.size());
+      out.generated.add(z);
+      Tensor<float, Cpu> volumes;
+      out.empty += decode(
+          z, volumes, !visit ? visit : [&](Index i, const auto& decoded, const auto& imposed) {
+            visit(begin + i, decoded, imposed);
+          });
+      (void)encode(volumes, out.features);
+      observer.advance(end - begin, arm.name);
+    }
+    return out;
+  }
+
+  /// Scans of a manifest, and their round trips when asked for. What cannot be read goes to `failures`. visit sees the round trips.
+  /// Throws Error when no scan can be read.
+  ScanFeatures scans(const VolumeSource& source, const std::vector<Index>& rows, bool round_trips,
+                     ScanFailures& failures, Observer& observer, const VolumeVisitor& visit = {}) const {
+    ScanFeatures out;
+    const Extent3 n = tokenizer_.contract.shape;
+    const Index most = std::min<Index>(batch(), static_cast<Index>(rows.size()));
+    Tensor<float, Cpu> volumes(*ctx_, {std::max<Index>(most, 1), n[0], n[1], n[2], 1});
+    std::vector<Index> waiting;
+    const auto flush = [&] {
+      if (waiting.empty()) return;
+      observer.check_interrupt();
+      const Tensor<float, Cpu> z = encode(volumes.slice(0, static_cast<Index>(waiting.size())), out.scans);
+      out.latents.insert(out.latents.end(), z.data(), z.data() + z.size());
+      out.rows.insert(out.rows.end(), waiting.begin(), waiting.end());
+      if (round_trips) {
+        Tensor<float, Cpu> again;
+        (void)decode(
+            z, again, !visit ? visit : [&](Index i, const auto& decoded, const auto& imposed) {
+              visit(waiting[static_cast<std::size_t>(i)], decoded, imposed);
+            });
+        (void)encode(again, out.round_trips);
+      }
+      observer.advance(static_cast<Index>(waiting.size()), {});
+      waiting.clear();
+    };
+    for_each_volume(*ctx_, source, rows, failures, [&](Index row, const Tensor<float, Cpu>& volume) {
+      std::memcpy(volumes.data() + static_cast<Index>(waiting.size()) * volume.size(), volume.data(), volume.bytes());
+      waiting.push_back(row);
+      if (static_cast<Index>(waiting.size()) == most) flush();
+    });
+    flush();
+    return out;
+  }
+
+ private:
+  Context<Cpu>* ctx_;
+  LoadedDit<Cpu, F32> dit_;
+  LoadedTokenizer<Cpu, F32> tokenizer_;
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI::study
