@@ -1,4 +1,4 @@
-// Studies: models measured on people they have not seen, options in, a result out. Written by tests/tools/check_tree.py --write-umbrella.
+// Studies: models measured on subjects they have not seen, options in, a result out. Written by tests/tools/check_tree.py --write-umbrella.
 #pragma once
 
 #include "braing3n/study/observer.hpp"
