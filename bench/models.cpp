@@ -135,7 +135,7 @@ void dit_step(const Bench& b) {
   const double seconds = median_seconds(b.repeats, [&] {
     const std::vector<Index> positions = {position, position + 1};
     position += 2;
-    const auto t = draw_times(1, std::span<const Index>(positions), TimeLaw::uniform);
+    const auto t = draw_times(1, std::span<const Index>(positions), TimeDistribution::uniform);
     const auto flow =
         flow_interpolate(data, draw_noise<float>(b.ctx, 1, std::span<const Index>(positions), {1200, 32}), t);
     optimizer.zero_gradients();
@@ -187,7 +187,7 @@ double dit_sample(const Bench& b, int steps) {
 }
 
 void d1(const Bench& b) {
-  CnnDecoder3d<Cpu, F32> decoder(b.ctx, decoder_d1());
+  CnnDecoder3d<Cpu, F32> decoder(b.ctx, residual_first_decoder());
   initialize(decoder, 1);
   const auto z = noise(b.ctx, {1, 1200, 32});
   Pass<Cpu> pass(b.ctx);
@@ -221,7 +221,7 @@ void mae_step(const Bench& b) {
 void memory(const Bench& b) {
   Vit3d<Cpu, F32> vit(b.ctx, paper_encoder());
   initialize(vit, 1);
-  CnnDecoder3d<Cpu, F32> decoder(b.ctx, decoder_d1());
+  CnnDecoder3d<Cpu, F32> decoder(b.ctx, residual_first_decoder());
   initialize(decoder, 1);
   Pass<Cpu> pass(b.ctx);
   const auto x = noise(b.ctx, {1, 160, 192, 160, 1});

@@ -20,7 +20,7 @@ int main(int argc, char** argv) try {
       open_training_data({.manifest = argv[2], .validation = 0.25}, model_contract(file, encoder), 1);
   TokenizerTrainingConfig config;
   config.bottleneck = 8;
-  config.decoder = {.plan = "d1", .mid = 16, .widths = {16, 8, 8}, .groups = 4};
+  config.decoder = {.mid = 16, .widths = {16, 8, 8}, .groups = 4};
   config.training = {.steps = std::atoi(argv[4]), .batch = 2, .lr = 2e-3};
   config.training = config.training.resolved(std::ssize(data.train));
 

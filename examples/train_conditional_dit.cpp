@@ -91,7 +91,7 @@ void train(Context<Cpu>& context, Dit3d<Cpu, F32>& model, const Data& data, std:
       std::copy_n(data.latents.data() + scan * each, each, x.data() + i * each);
     }
     const std::span<const Index> places(positions);
-    const std::vector<double> t = draw_times(seed, places, TimeLaw::uniform);
+    const std::vector<double> t = draw_times(seed, places, TimeDistribution::uniform);
     const auto flow = flow_interpolate(x, draw_noise<float>(context, seed, places, {x.dim(1), x.dim(2)}), t);
 
     optimizer.zero_gradients();

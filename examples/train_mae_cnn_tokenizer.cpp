@@ -94,7 +94,8 @@ void run(const std::filesystem::path& out, const std::string& table, std::int64_
   // [phase1]
 
   // [phase2]
-  TokenizerConfig parts{.encoder = config.encoder, .bottleneck = 8, .decoder = decoder_d1(8, 16, {16, 8, 8}, 4)};
+  TokenizerConfig parts{
+      .encoder = config.encoder, .bottleneck = 8, .decoder = residual_first_decoder({8, 16, {16, 8, 8}, 4})};
   parts.decoder.grid = config.encoder.grid();
   Tokenizer<Cpu, F32> tokenizer(context, parts);
   initialize(tokenizer, seed);

@@ -134,11 +134,11 @@ int encode(const Program& program, const Options& o) {
     outputs.emplace_back(o.tokens, "tokens", std::vector<Index>{encoder.encoder.config.tokens(), width},
                          contract(o.features, "none"), Metadata{}, common.force);
   if (!o.latents.empty())
-    outputs.emplace_back(o.latents, "latents", std::vector<Index>{grid[0], grid[1], grid[2], encoder.projection->out},
-                         contract("projected", "none"),
-                         Metadata{{"latent_mean", json_text(encoder.latents->mean)},
-                                  {"latent_std", json_text(encoder.latents->deviation)}},
-                         common.force);
+    outputs.emplace_back(
+        o.latents, "latents", std::vector<Index>{grid[0], grid[1], grid[2], encoder.projection->out},
+        contract("projected", "none"),
+        Metadata{{"latent_mean", json_text(encoder.latents->mean)}, {"latent_std", json_text(encoder.latents->sd)}},
+        common.force);
 
   // Finished scans keep their rows; the others go through the model, in the order of the table.
   std::vector<std::string> hashes;

@@ -190,7 +190,7 @@ void print_file(const Json& report) {
 /// The models of a configuration. FILE.json may name any of "mae", "decoder", "dit".
 struct Configuration {
   Mae3dConfig mae;
-  CnnDecoder3dConfig decoder = decoder_d1();
+  CnnDecoder3dConfig decoder = residual_first_decoder();
   Dit3dConfig dit;
 
   static void visit(auto& self, auto&& v) {

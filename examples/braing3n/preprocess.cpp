@@ -100,7 +100,7 @@ int write_each(Context<Cpu>& ctx, const Options& o, const PreprocessingContract&
       log.event("scan", {{"file", path.string()},
                          {"out", out.string()},
                          {"mean", p.record.intensity.mean},
-                         {"deviation", p.record.intensity.deviation},
+                         {"deviation", p.record.intensity.sd},
                          {"findings", findings_json(all)}});
     } catch (const Error& e) {
       if (e.kind() == ErrorKind::environment || scans.size() == 1) throw;

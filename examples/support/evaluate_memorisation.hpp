@@ -209,7 +209,7 @@ inline int evaluate_memorisation(const Program& program, const MemorisationArgum
     for (Index i = 0; i < size; ++i)
       latents.push_back(
           values[static_cast<std::size_t>(row * size + i)] +
-          static_cast<float>(a.noise * arms.dit().latents.deviation[static_cast<std::size_t>(i % file.channels())] *
+          static_cast<float>(a.noise * arms.dit().latents.sd[static_cast<std::size_t>(i % file.channels())] *
                              static_cast<double>(rng.normal(4 + static_cast<std::uint64_t>(i)))));
   }
   const Index all = std::ssize(suspects);

@@ -88,7 +88,7 @@ inline Json inspect_volume(Context<Cpu>& ctx, const std::string& path, const Vol
                       {"non_finite", s.non_finite},
                       {"whole_numbers", s.whole_numbers},
                       {"nonzero_mean", some_nonzero ? Json(m.mean) : Json()},
-                      {"nonzero_sd", some_nonzero ? Json(m.deviation) : Json()},
+                      {"nonzero_sd", some_nonzero ? Json(m.sd) : Json()},
                       {"nonzero_litres",
                        number_json(static_cast<double>(s.nonzero) * std::abs(scan.info.affine.determinant()) * 1e-6)}};
   report["content_hash"] = content_hash(scan.volume);
@@ -107,7 +107,7 @@ inline Json inspect_volume(Context<Cpu>& ctx, const std::string& path, const Vol
       for (const Finding& f : p.findings)
         if (!findings.has(f.id)) findings.add(f.severity, f.id.c_str(), f.sentence);
       fit["mean"] = p.record.intensity.mean;
-      fit["deviation"] = p.record.intensity.deviation;
+      fit["deviation"] = p.record.intensity.sd;
     } catch (const Error& e) {
       if (!findings.has(e.id())) findings.add(Severity::error, e.id().c_str(), e.text());
     }

@@ -142,5 +142,5 @@ TEST_CASE("peer config: the configs of the models go round through JSON") {
   Mae3dConfig mae;
   mae.encoder.position = PositionKind::learned;
   CHECK(round(mae).find("\"position\":\"learned\"") != std::string::npos);
-  CHECK(round(decoder_d1()).find("\"kind\":\"upsample_conv\"") != std::string::npos);
+  CHECK(round(residual_first_decoder()).find("\"kind\":\"upsample_conv\"") != std::string::npos);
 }

@@ -8,7 +8,7 @@ using D = Tensor<double, Cpu>;
 namespace {
 
 CnnDecoder3dConfig small_d1() {
-  CnnDecoder3dConfig c = decoder_d1(5, 24, {24, 12, 12}, 6);
+  CnnDecoder3dConfig c = residual_first_decoder({5, 24, {24, 12, 12}, 6});
   c.grid = {2, 3, 2};
   return c;
 }
@@ -53,35 +53,41 @@ TEST_CASE("inference reuses memory but gives the same values as training") {
   CHECK(test::same_bits(a, b));
 }
 
-TEST_CASE("parameter counts of the published plans") {
+TEST_CASE("parameter counts of the published decoders") {
   Context<Cpu> ctx({.threads = 1});
-  CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, decoder_d1())).learned == 43'669'409);
-  CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, decoder_d2())).learned == 43'919'873);
-  CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, decoder_d3(32, {32, 64, 128, 192, 384}, {2, 2, 2, 2, 2},
-                                                                {false, false, false, true, true}, true, 32, true)))
-            .learned == 43'678'721);
-  CHECK(decoder_d1().image() == Extent3{160, 192, 160});
+  CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, residual_first_decoder())).learned == 43'669'409);
+  CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, upsample_first_decoder())).learned == 43'919'873);
+  CHECK(count_parameters(CnnDecoder3d<Cpu, F32>(ctx, autoencoder_kl_decoder({.transposed = true}))).learned ==
+        43'678'721);
+  CHECK(residual_first_decoder().image() == Extent3{160, 192, 160});
 }
 
 TEST_CASE("constructed parameters are the visited ones") {
   Context<Cpu> ctx({.threads = 1});
   for (const bool transposed : {false, true}) {
     const Index before = Parameter<Cpu, F64>::constructed();
-    CnnDecoder3d<Cpu, F64> decoder(ctx, decoder_d3(4, {6, 12}, {1, 2}, {false, true}, true, 6, transposed));
+    CnnDecoder3d<Cpu, F64> decoder(ctx, autoencoder_kl_decoder({.latent_channels = 4,
+                                                                .channels = {6, 12},
+                                                                .residuals = {1, 2},
+                                                                .attention = {false, true},
+                                                                .groups = 6,
+                                                                .transposed = transposed}));
     Index visited = 0;
     for_each_parameter(decoder, [&](const std::string&, const auto&) { ++visited; });
     CHECK(visited == Parameter<Cpu, F64>::constructed() - before);
   }
 }
 
-TEST_CASE("plans that do not fit are refused") {
+TEST_CASE("decoders that do not fit are refused") {
   Context<Cpu> ctx({.threads = 1});
-  CHECK_THROWS_WITH_AS((CnnDecoder3d<Cpu, F64>(ctx, decoder_d1(5, 24, {24, 10}, 6))),
+  CHECK_THROWS_WITH_AS((CnnDecoder3d<Cpu, F64>(ctx, residual_first_decoder({5, 24, {24, 10}, 6}))),
                        "group norm: 10 channels cannot be cut into 6 groups", Error);
   CnnDecoder3dConfig c = small_d1();
   c.layers[2].out = 12;
   CHECK_THROWS_AS((CnnDecoder3d<Cpu, F64>(ctx, c)), Error);
-  CHECK_THROWS_AS(decoder_d3(4, {6, 12}, {1}, {false, true}), Error);
+  CHECK_THROWS_WITH_AS(autoencoder_kl_decoder({.channels = {6, 12}, .residuals = {1}, .attention = {false, true}}),
+                       "decoder: expected channels, residual blocks and attention of as many levels, got 2, 1 and 2",
+                       Error);
   CnnDecoder3d<Cpu, F64> decoder(ctx, small_d1());
   initialize(decoder, 1);
   Pass<Cpu> pass(ctx);

@@ -42,7 +42,7 @@ TEST_CASE("the memory of a training step and of a sample is planned within 10 %"
       const auto step = [&] {
         const std::vector<Index> positions = {0, 1, 2, 3};
         const auto data = test::random<float>(ctx, {4, 512, 16}, 3);
-        const auto t = draw_times(1, std::span<const Index>(positions), TimeLaw::uniform);
+        const auto t = draw_times(1, std::span<const Index>(positions), TimeDistribution::uniform);
         const auto flow =
             flow_interpolate(data, draw_noise<float>(ctx, 1, std::span<const Index>(positions), {512, 16}), t);
         Tape<Cpu> tape;

@@ -210,14 +210,14 @@ TEST_CASE(
 
 TEST_CASE("what is known decides what is determined") {
   // Two classes as numbers: one says what the other is.
-  ConditionedLaw law({0.3, 0.7}, {0.21, -0.21, -0.21, 0.21});
+  ConditionalGaussian law({0.3, 0.7}, {0.21, -0.21, -0.21, 0.21});
   law.observe(0, 1.0);
   CHECK(law.mean()[0] == doctest::Approx(1.0));
   CHECK(law.mean()[1] == doctest::Approx(0.0));
   law.observe(1, 0.5);  // contradicts, and is not listened to
   CHECK(law.mean()[1] == doctest::Approx(0.0));
   for (const double l : law.root()) CHECK(l == 0.0);
-  const std::vector<double> root = ConditionedLaw({0, 0, 0}, {4, 2, 0, 2, 5, 1, 0, 1, 3}).root();
+  const std::vector<double> root = ConditionalGaussian({0, 0, 0}, {4, 2, 0, 2, 5, 1, 0, 1, 3}).root();
   const Matrix l = matrix(3, 3, [&](std::size_t i, std::size_t j) { return root[i * 3 + j]; });
   const Matrix back = product(l, transposed(l));
   CHECK(back[0][0] == doctest::Approx(4));

@@ -24,11 +24,18 @@ CnnDecoder3d<Cpu, P> random_decoder(Context<Cpu>& ctx, CnnDecoder3dConfig config
   return decoder;
 }
 
-std::vector<std::pair<std::string, CnnDecoder3dConfig>> plans() {
-  return {{"d1", decoder_d1(5, 12, {12, 6, 6}, 3)},
-          {"d2", decoder_d2(5, 12, {12, 6, 6}, 3)},
-          {"d3", decoder_d3(5, {4, 8, 12}, {2, 1, 2}, {false, false, true}, true, 4)},
-          {"d3 transposed", decoder_d3(5, {4, 8, 12}, {2, 1, 2}, {false, false, true}, false, 4, true)}};
+std::vector<std::pair<std::string, CnnDecoder3dConfig>> decoders() {
+  const AutoencoderKlDecoderOptions small{.latent_channels = 5,
+                                          .channels = {4, 8, 12},
+                                          .residuals = {2, 1, 2},
+                                          .attention = {false, false, true},
+                                          .groups = 4};
+  AutoencoderKlDecoderOptions transposed = small;
+  transposed.mid_attention = false, transposed.transposed = true;
+  return {{"d1", residual_first_decoder({5, 12, {12, 6, 6}, 3})},
+          {"d2", upsample_first_decoder({5, 12, {12, 6, 6}, 3})},
+          {"d3", autoencoder_kl_decoder(small)},
+          {"d3 transposed", autoencoder_kl_decoder(transposed)}};
 }
 
 std::size_t behind_attention(const CnnDecoder3dConfig& c) {
@@ -42,7 +49,7 @@ std::size_t behind_attention(const CnnDecoder3dConfig& c) {
 
 TEST_CASE("a decoder in slabs gives what the whole decoder gives, from every layer on and in any number of slabs") {
   Context<Cpu> ctx({.threads = 2});
-  for (const auto& [name, config] : plans()) {
+  for (const auto& [name, config] : decoders()) {
     CAPTURE(name);
     const auto decoder = random_decoder<F64>(ctx, config, {3, 2, 2});
     const auto z = test::random<double>(ctx, {2, 12, 5}, 1);
@@ -60,7 +67,7 @@ TEST_CASE("a decoder in slabs gives what the whole decoder gives, from every lay
 
 TEST_CASE("in single precision the result of slabs is that of the whole, bit for bit where the sums are") {
   Context<Cpu> ctx({.threads = 2});
-  const auto decoder = random_decoder<F32>(ctx, decoder_d1(5, 12, {12, 6, 6}, 3), {3, 3, 2});
+  const auto decoder = random_decoder<F32>(ctx, residual_first_decoder({5, 12, {12, 6, 6}, 3}), {3, 3, 2});
   const auto z = test::random<float>(ctx, {1, 18, 5}, 2);
   Pass<Cpu> pass(ctx);
   const auto whole = decoder(pass, Var<float, Cpu>(z)).value();
@@ -73,7 +80,7 @@ TEST_CASE(
     "plans: nothing is cut when there is room, less room means more slabs, and the memory taken is the memory "
     "planned") {
   Context<Cpu> ctx({.threads = 2});
-  for (const auto& [name, config] : plans()) {
+  for (const auto& [name, config] : decoders()) {
     CAPTURE(name);
     CnnDecoder3dConfig wider = config;
     for (DecoderLayer& l : wider.layers)
@@ -108,7 +115,7 @@ TEST_CASE(
 
 TEST_CASE("decode() refuses a recording and latents of another grid") {
   Context<Cpu> ctx({.threads = 1});
-  const auto decoder = random_decoder<F32>(ctx, decoder_d1(5, 12, {12, 6, 6}, 3), {2, 2, 2});
+  const auto decoder = random_decoder<F32>(ctx, residual_first_decoder({5, 12, {12, 6, 6}, 3}), {2, 2, 2});
   Tape<Cpu> tape;
   Pass<Cpu> recording(ctx, tape), pass(ctx);
   CHECK_THROWS_WITH_AS(decode(recording, decoder, test::random<float>(ctx, {1, 8, 5}, 1), plan_decode(decoder)),

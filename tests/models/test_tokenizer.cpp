@@ -16,7 +16,7 @@ TokenizerConfig small_config(Index bottleneck = 5) {
   TokenizerConfig c;
   c.encoder = {.image = {16, 24, 16}, .patch = {8, 8, 8}, .width = 24, .depth = 2, .heads = 3, .mlp = 40};
   c.bottleneck = bottleneck;
-  c.decoder = decoder_d1(bottleneck, 12, {12, 6, 6}, 3);
+  c.decoder = residual_first_decoder({bottleneck, 12, {12, 6, 6}, 3});
   c.decoder.grid = {2, 3, 2};
   return c;
 }
@@ -30,7 +30,7 @@ PreprocessingContract small_contract() {
 LatentStatistics statistics_of(std::size_t channels) {
   LatentStatistics s;
   for (std::size_t i = 0; i < channels; ++i)
-    s.mean.push_back(0.1 * static_cast<double>(i) - 0.3), s.deviation.push_back(1.0 / (1.0 + static_cast<double>(i)));
+    s.mean.push_back(0.1 * static_cast<double>(i) - 0.3), s.sd.push_back(1.0 / (1.0 + static_cast<double>(i)));
   return s;
 }
 
@@ -53,8 +53,7 @@ TEST_CASE("a tokenizer comes back from its file bit for bit, with contract, stat
   const auto tokens = tokenizer.model.tokens(run, volumes);           // (N, L, width), of the frozen encoder
   const auto features = mean_tokens_forward(tokens);                  // (N, width), what probes read
   const auto latents = tokenizer.model.project(run, tokens).value();  // (N, X', Y', Z', d')
-  const auto standard =
-      tokenizer.latents.standardize(latents);  // mean 0, deviation 1 per channel over the training set
+  const auto standard = tokenizer.latents.standardize(latents);       // mean 0, sd 1 per channel over the training set
   const auto reconstruction = tokenizer.model.decode(run, latents).value();  // (N, X, Y, Z, 1)
   // [use]
   CHECK(features.shape() == Shape{2, 24});
@@ -63,7 +62,7 @@ TEST_CASE("a tokenizer comes back from its file bit for bit, with contract, stat
   const auto& read = tokenizer;
   CHECK(read.contract == small_contract());
   CHECK(read.latents.mean == statistics_of(5).mean);
-  CHECK(read.latents.deviation == statistics_of(5).deviation);
+  CHECK(read.latents.sd == statistics_of(5).sd);
   CHECK(read.hash.size() == 8);
   CHECK(ModelFile(scratch.path / "model.safetensors").info().provenance == "a test");
   const auto x = test::random<float>(ctx, {2, 16, 24, 16, 1}, 1);
@@ -216,6 +215,6 @@ TEST_CASE("latent statistics standardise every channel, and back") {
   const LatentStatistics s = statistics_of(3);
   const auto z = test::random<double>(ctx, {2, 2, 2, 2, 3}, 1);
   const auto y = s.standardize(z);
-  CHECK(y.data()[4] == doctest::Approx((z.data()[4] - s.mean[1]) / s.deviation[1]).epsilon(1e-14));
+  CHECK(y.data()[4] == doctest::Approx((z.data()[4] - s.mean[1]) / s.sd[1]).epsilon(1e-14));
   CHECK(test::max_difference(s.restore(y), z) <= test::tolerance<double>(4));
 }

@@ -42,24 +42,24 @@ TEST_CASE("noise and times belong to the sample, whatever the batch and the thre
     CHECK(single.data()[i] == rng.normal(static_cast<std::uint64_t>(i)));
   const std::vector<std::uint32_t> samples = {77};
   CHECK(test::same_bits(single, draw_noise<double>(ctx, 9, 0, std::span<const std::uint32_t>(samples), shape)));
-  CHECK(draw_times(9, std::span<const Index>(many), TimeLaw::uniform)[2] ==
-        draw_times(9, std::span<const Index>(one), TimeLaw::uniform)[0]);
-  CHECK(draw_times(9, 0, std::span<const std::uint32_t>(samples), TimeLaw::logit_normal)[0] ==
-        draw_times(9, std::span<const Index>(one), TimeLaw::logit_normal)[0]);
+  CHECK(draw_times(9, std::span<const Index>(many), TimeDistribution::uniform)[2] ==
+        draw_times(9, std::span<const Index>(one), TimeDistribution::uniform)[0]);
+  CHECK(draw_times(9, 0, std::span<const std::uint32_t>(samples), TimeDistribution::logit_normal)[0] ==
+        draw_times(9, std::span<const Index>(one), TimeDistribution::logit_normal)[0]);
 }
 
 TEST_CASE("the laws of t") {
   const Index n = 40000;
   std::vector<Index> positions;
   for (Index i = 0; i < n; ++i) positions.push_back(i);
-  for (const TimeLaw law : {TimeLaw::uniform, TimeLaw::logit_normal}) {
-    const auto t = draw_times(3, std::span<const Index>(positions), law);
+  for (const TimeDistribution distribution : {TimeDistribution::uniform, TimeDistribution::logit_normal}) {
+    const auto t = draw_times(3, std::span<const Index>(positions), distribution);
     double below = 0, lowest = 1, highest = 0;
     for (const double v : t) below += v < 0.25 ? 1 : 0, lowest = std::min(lowest, v), highest = std::max(highest, v);
     CHECK(lowest > 0);
     CHECK(highest < 1);
     // P(t < 1/4): 1/4, and for the logit-normal the normal distribution function at log(1/3).
-    const double p = law == TimeLaw::uniform ? 0.25 : 0.5 * std::erfc(std::log(3.0) / std::sqrt(2.0));
+    const double p = distribution == TimeDistribution::uniform ? 0.25 : 0.5 * std::erfc(std::log(3.0) / std::sqrt(2.0));
     CHECK(std::abs(below / static_cast<double>(n) - p) <= 4 * std::sqrt(p * (1 - p) / static_cast<double>(n)));
   }
 }

@@ -162,9 +162,8 @@ TEST_SUITE("slow") {
         const Preprocessed z = preprocess(ctx, render_image(ctx, p, tissues, {.modality = m}), contract);
         const MeanAndDeviation all = mean_and_deviation(ctx, z.data.data(), z.data.size(), false);
         const VolumeStatistics count = statistics(ctx, z.data.data(), z.data.size());
-        trivial[m].add(
-            p, {static_cast<float>(all.mean), static_cast<float>(all.deviation), static_cast<float>(count.nonzero)},
-            s < 350);
+        trivial[m].add(p, {static_cast<float>(all.mean), static_cast<float>(all.sd), static_cast<float>(count.nonzero)},
+                       s < 350);
       }
     }
     check_truth(ctx, truth);

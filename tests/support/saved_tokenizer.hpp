@@ -14,7 +14,7 @@ inline std::filesystem::path saved_tokenizer(Context<Cpu>& ctx, const std::files
   TokenizerConfig c;
   c.encoder = {.image = {16, 24, 16}, .patch = {8, 8, 8}, .width = 24, .depth = 2, .heads = 3, .mlp = 40};
   c.bottleneck = 5;
-  c.decoder = decoder_d1(5, 12, {12, 6, 6}, 3);
+  c.decoder = residual_first_decoder({5, 12, {12, 6, 6}, 3});
   c.decoder.grid = {2, 3, 2};
   Tokenizer<Cpu, F32> tokenizer(ctx, c);
   initialize(tokenizer, 4);

@@ -15,7 +15,7 @@ constexpr Extent3 grid = {2, 3, 2};
 constexpr Index channels = 4, row_size = 48;
 
 /// Latents of `people`, two scans each: channel c is 3 c + (c + 1) (s + small noise), s = +1 for women and -1 for men. In the first half of
-/// the tokens comes what is a scan's own, of deviation `own`.
+/// the tokens comes what is a scan's own, of sd `own`.
 void write_latents(const std::filesystem::path& folder, Index people, Index extra_latents = 0, Index extra_labels = 0,
                    double own = 0) {
   EmbeddingFile e;
@@ -154,7 +154,7 @@ TEST_CASE("latents pair with labels by name; people, not scans, are split; the t
     measured.push_back(open(other, scratch.path, again).statistics);
   }
   CHECK(measured[0].mean == measured[1].mean);
-  CHECK(measured[0].deviation == measured[1].deviation);
+  CHECK(measured[0].sd == measured[1].sd);
 }
 
 TEST_CASE("latents and labels that do not fit are refused") {
@@ -402,7 +402,7 @@ TEST_CASE("the model learns what its conditions say, and a saved one samples the
     const auto loaded = load_dit<F32>(ctx, file);
     CHECK(loaded.tokenizer == "0123abcd");
     CHECK(loaded.latents.mean == data.statistics.mean);
-    CHECK(loaded.latents.deviation == data.statistics.deviation);
+    CHECK(loaded.latents.sd == data.statistics.sd);
     CHECK(json_text(loaded.model.config) == json_text(config.model));
     const std::vector<std::uint32_t> ids = {0, 1, 2, 3, 4, 5, 6, 7};
     const auto mean_of = [&](const char* text) {  // of the samples' first channel, in the file's numbers
@@ -445,7 +445,7 @@ TEST_CASE("the normal law of the latents: what conditions change, and what stays
     // All values of a scan are +1 or -1, by sex, and a little noise. An untrained model samples the normal law itself.
     std::vector<std::uint32_t> ids(256);
     std::iota(ids.begin(), ids.end(), 0u);
-    const auto law_of = [&](const char* text) {  // mean and deviation of what the samples' first channel is on average
+    const auto law_of = [&](const char* text) {  // mean and sd of what the samples' first channel is on average
       const std::vector<ConditionRow> rows(ids.size(), parse_conditions(config.model.conditions, text));
       const auto z = data.statistics.restore(sample_latents(ctx, model, std::span<const std::uint32_t>(ids), rows, 9,
                                                             {.sampler = Sampler::heun, .steps = 40, .shift = 3}));

@@ -77,7 +77,7 @@ TEST_CASE("the statistics of latents follow from those of the tokens, without ru
       mean += v / 30, square += v * v / 30;
     }
     CHECK(l.mean[static_cast<std::size_t>(i)] == doctest::Approx(mean).epsilon(1e-4));
-    CHECK(l.deviation[static_cast<std::size_t>(i)] == doctest::Approx(std::sqrt(square - mean * mean)).epsilon(1e-4));
+    CHECK(l.sd[static_cast<std::size_t>(i)] == doctest::Approx(std::sqrt(square - mean * mean)).epsilon(1e-4));
   }
 }
 

@@ -76,7 +76,7 @@ inline MaeTrainingConfig tiny_mae() {
 inline TokenizerTrainingConfig tiny_tokenizer() {
   TokenizerTrainingConfig c;
   c.bottleneck = 6;
-  c.decoder = {.plan = "d1", .mid = 8, .widths = {8, 4}, .groups = 4};
+  c.decoder = {.mid = 8, .widths = {8, 4}, .groups = 4};
   c.training = {.steps = 12, .batch = 2, .lr = 3e-3, .validate_every = 4, .augment = {.flip = true}};
   return c;
 }

@@ -75,7 +75,7 @@ TEST_CASE("normalisation by every rule, against sums written out") {
       }
       CHECK(worst < test::tolerance<float>(1, rule == Normalisation::none ? 1 : 500 / sd));
       CHECK(std::abs(p.record.intensity.mean - mean) < 1e-9 * (1 + std::abs(mean)));
-      CHECK(std::abs(p.record.intensity.deviation - sd) < 1e-9 * sd);
+      CHECK(std::abs(p.record.intensity.sd - sd) < 1e-9 * sd);
     }
 }
 

@@ -33,14 +33,14 @@ PreprocessingContract contract() {
   return c;
 }
 
-/// As a decoder leaves it: deviation too small, background a little off its value.
+/// As a decoder leaves it: sd too small, background a little off its value.
 double decoded(int p, double noise, double background = 0) {
   return p == 0 ? background + 0.02 * noise : background + (p == 1 ? -0.7 : p == 2 ? 0.0 : 0.8) + 0.01 * noise;
 }
 
 struct Stats {
   Index nonzero = 0, outside = 0;  // outside: not 0 where no brain is
-  double mean = 0, deviation = 0;
+  double mean = 0, sd = 0;
 };
 Stats look(const Tensor<float, Cpu>& v) {
   Stats s;
@@ -56,7 +56,7 @@ Stats look(const Tensor<float, Cpu>& v) {
         squares += x * x;
       }
   s.mean /= static_cast<double>(s.nonzero);
-  s.deviation = std::sqrt(squares / static_cast<double>(s.nonzero) - s.mean * s.mean);
+  s.sd = std::sqrt(squares / static_cast<double>(s.nonzero) - s.mean * s.mean);
   return s;
 }
 
@@ -77,7 +77,7 @@ TEST_CASE("a decoded volume gets background and z-scores back") {
   const Index inside = reimpose_contract(ctx, v, contract());
   const Stats s = look(v);
   CHECK(s.mean == doctest::Approx(0).epsilon(1).scale(1e-4));
-  CHECK(s.deviation == doctest::Approx(1).epsilon(1e-4));
+  CHECK(s.sd == doctest::Approx(1).epsilon(1e-4));
   CHECK(s.nonzero == inside);
   // The edge may be one voxel off, the inside may not have a hole: the shell at 0 is still there.
   CHECK(static_cast<double>(inside) > 0.95 * static_cast<double>(brain_voxels()));
@@ -124,7 +124,7 @@ TEST_CASE("other contracts") {
   CHECK(mean / n == doctest::Approx(0).epsilon(1).scale(1e-3));
   CHECK(std::sqrt(squares / n) == doctest::Approx(1).epsilon(1e-3));
 
-  // z-scores over all voxels: mean 0 and deviation 1 over all, one value in the background.
+  // z-scores over all voxels: mean 0 and sd 1 over all, one value in the background.
   c = contract();
   c.normalise = Normalisation::zscore_all;
   v = volume(ctx, [](int p, double noise) { return decoded(p, noise, -0.5); });

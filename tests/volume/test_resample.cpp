@@ -213,7 +213,7 @@ TEST_CASE("statistics and moments against sums written out; thread counts do not
   const float three_of_five[5] = {1, std::numeric_limits<float>::quiet_NaN(), 3, 0,
                                   -std::numeric_limits<float>::infinity()};
   CHECK(finite_mean_and_deviation(two, three_of_five, 5).mean == 2);
-  CHECK(finite_mean_and_deviation(two, three_of_five, 5).deviation == 1);
+  CHECK(finite_mean_and_deviation(two, three_of_five, 5).sd == 1);
   const float whole[5] = {0, -3, 8388608.0f, 3e9f, 12};
   CHECK(statistics(two, whole, 5).whole_numbers);
   const float halves[3] = {0, 8388607.5f, 1};
@@ -231,11 +231,11 @@ TEST_CASE("statistics and moments against sums written out; thread counts do not
     const MeanAndDeviation m = mean_and_deviation(two, v.data(), v.size(), only);
     CHECK(m.count == count);
     CHECK(std::abs(m.mean - static_cast<double>(mean)) < 1e-10);
-    CHECK(std::abs(m.deviation - static_cast<double>(std::sqrt(squares / count))) < 1e-10);
+    CHECK(std::abs(m.sd - static_cast<double>(std::sqrt(squares / count))) < 1e-10);
     for (Context<Cpu>* ctx : {&one, &three}) {
       const MeanAndDeviation other = mean_and_deviation(*ctx, v.data(), v.size(), only);
       CHECK(other.mean == m.mean);
-      CHECK(other.deviation == m.deviation);
+      CHECK(other.sd == m.sd);
     }
   }
   Volume blob(Grid{{20, 30, 40}, Affine{}});

@@ -65,7 +65,7 @@ inline Renamed rename_monai_mae(const std::string& name) {
       {}};
 }
 
-/// MONAI or GenerativeModels AutoencoderKL -> cnn_decoder3d as decoder_d3() names it.
+/// MONAI or GenerativeModels AutoencoderKL -> cnn_decoder3d as autoencoder_kl_decoder() names it.
 inline Renamed rename_monai_decoder(const std::string& name) {
   if (name.starts_with("encoder.") || name.starts_with("quant_conv_"))
     return {{}, "the encoder; this model is the decoder"};

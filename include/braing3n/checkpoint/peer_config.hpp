@@ -184,18 +184,19 @@ inline PeerConfig<CnnDecoder3dConfig> decoder_config_from_peer(const Json& json,
                                                                const Extent3& grid = {10, 12, 10}) {
   PeerArguments a(json, where);
   try {
-    const auto channels = a.get<std::vector<Index>>({"channels", "num_channels"});
-    const std::vector<Index> residuals = a.per_level({"num_res_blocks"}, channels.size());
-    const auto attention = a.get<std::vector<bool>>({"attention_levels"});
-    const Index latent = a.get<Index>({"latent_channels"}, 3);
-    const bool middle = a.get<bool>({"with_decoder_nonlocal_attn"}, true),
-               transposed = a.get<bool>({"use_convtranspose"}, false);
-    CnnDecoder3dConfig c =
-        decoder_d3(latent, channels, residuals, attention, middle, a.get<Index>({"norm_num_groups"}, 32), transposed,
-                   a.get<Index>({"out_channels"}, 1));
+    AutoencoderKlDecoderOptions o;
+    o.channels = a.get<std::vector<Index>>({"channels", "num_channels"});
+    o.residuals = a.per_level({"num_res_blocks"}, o.channels.size());
+    o.attention = a.get<std::vector<bool>>({"attention_levels"});
+    o.latent_channels = a.get<Index>({"latent_channels"}, 3);
+    o.mid_attention = a.get<bool>({"with_decoder_nonlocal_attn"}, true);
+    o.transposed = a.get<bool>({"use_convtranspose"}, false);
+    o.groups = a.get<Index>({"norm_num_groups"}, 32);
+    o.out_channels = a.get<Index>({"out_channels"}, 1);
+    CnnDecoder3dConfig c = autoencoder_kl_decoder(o);
     c.group_norm_eps = a.get<double>({"norm_eps"}, 1e-6);
     c.grid = grid;
-    c.layers.insert(c.layers.begin(), {DecoderLayerKind::conv1, latent, "post_quant_conv"});
+    c.layers.insert(c.layers.begin(), {DecoderLayerKind::conv1, o.latent_channels, "post_quant_conv"});
     a.require<Index>("spatial_dims", 3);
     a.no_effect({"in_channels", "with_encoder_nonlocal_attn", "use_checkpoint", "use_checkpointing", "include_fc",
                  "use_combined_linear", "use_flash_attention"});

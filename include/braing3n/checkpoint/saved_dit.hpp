@@ -24,13 +24,13 @@ void save_dit(const std::filesystem::path& path, const Dit3d<B, F32>& model, con
               const std::string& tokenizer_hash, const std::string& contract, ModelInfo info,
               const WriteOptions& options = {}) {
   const auto channels = static_cast<std::size_t>(model.config.channels);
-  if (latents.mean.size() != channels || latents.deviation.size() != channels)
+  if (latents.mean.size() != channels || latents.sd.size() != channels)
     fail(ErrorKind::shape, "latents.channels", "dit3d: statistics of ", latents.mean.size(), " channels for ", channels,
          " latent channels");
   info.kind = "dit3d";
   info.contract = contract;
   info.extra["latent_mean"] = json_text(latents.mean);
-  info.extra["latent_std"] = json_text(latents.deviation);
+  info.extra["latent_std"] = json_text(latents.sd);
   info.extra["tokenizer"] = tokenizer_hash;
   save_model(path, model, std::move(info), options);
 }

@@ -48,7 +48,7 @@ inline void save_tokenizer(const std::filesystem::path& path, const Tokenizer<Cp
                            const PreprocessingContract& contract, const LatentStatistics& latents, ModelInfo info,
                            const WriteOptions& options = {}) {
   const std::size_t channels = static_cast<std::size_t>(tokenizer.config.bottleneck);
-  if (latents.mean.size() != channels || latents.deviation.size() != channels)
+  if (latents.mean.size() != channels || latents.sd.size() != channels)
     fail(ErrorKind::shape, "latents.channels", "tokenizer: statistics of ", latents.mean.size(), " channels for ",
          channels, " latent channels");
   if (contract.shape != tokenizer.config.encoder.image)
@@ -57,22 +57,22 @@ inline void save_tokenizer(const std::filesystem::path& path, const Tokenizer<Cp
   info.kind = "tokenizer";
   info.contract = json_text(contract);
   info.extra["latent_mean"] = json_text(latents.mean);
-  info.extra["latent_std"] = json_text(latents.deviation);
+  info.extra["latent_std"] = json_text(latents.sd);
   save_model(path, tokenizer, std::move(info), options);
 }
 
-/// Throws Error (format) unless the file has one finite mean and one positive deviation per latent channel.
+/// Throws Error (format) unless the file has one finite mean and one positive standard deviation per latent channel.
 inline LatentStatistics latent_statistics(const ModelFile& file, Index channels) {
   LatentStatistics s;
-  for (const auto& [key, list] : {std::pair{"latent_mean", &s.mean}, std::pair{"latent_std", &s.deviation}})
+  for (const auto& [key, list] : {std::pair{"latent_mean", &s.mean}, std::pair{"latent_std", &s.sd}})
     if (const auto found = file.info().extra.find(key); found != file.info().extra.end())
       json_into(parse_json(found->second, file.path()), *list, file.path() + ": " + key);
-  bool good = static_cast<Index>(s.mean.size()) == channels && static_cast<Index>(s.deviation.size()) == channels;
-  for (const double d : s.deviation) good = good && d > 0;
+  bool good = static_cast<Index>(s.mean.size()) == channels && static_cast<Index>(s.sd.size()) == channels;
+  for (const double d : s.sd) good = good && d > 0;
   if (!good)
     throw Error(ErrorKind::format, "model.latents",
                 concat("expected latent_mean and latent_std of ", channels, " channels, got ", s.mean.size(), " and ",
-                       s.deviation.size()),
+                       s.sd.size()),
                 file.path());
   return s;
 }

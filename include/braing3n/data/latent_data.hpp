@@ -131,7 +131,7 @@ inline Tensor<float, Cpu> latent_batch(Context<Cpu>& ctx, const LatentData& d, s
       f.read(d.file_row[static_cast<std::size_t>(scans[static_cast<std::size_t>(n)])], to);
       for (std::size_t i = 0; i < to.size(); ++i)
         to[i] = static_cast<float>((static_cast<double>(to[i]) - d.statistics.mean[i % channels]) /
-                                   d.statistics.deviation[i % channels]);
+                                   d.statistics.sd[i % channels]);
     }
   });
   return batch;

@@ -92,7 +92,7 @@ class LatentFile {
 };
 
 /// Mean and standard deviation of every channel over some rows, in double, the same for any number of threads. A channel without any
-/// spread gets the deviation 1.
+/// spread gets the sd 1.
 inline LatentStatistics measure_latents(Context<Cpu>& ctx, const LatentFile& file, std::span<const Index> rows) {
   if (rows.empty()) fail(ErrorKind::argument, "latents.rows", "latents: no rows to measure");
   const auto channels = static_cast<std::size_t>(file.channels()), n = rows.size();
@@ -115,7 +115,7 @@ inline LatentStatistics measure_latents(Context<Cpu>& ctx, const LatentFile& fil
     for (std::size_t i = 0; i < n; ++i) sum += sums[i * channels + c], square += squares[i * channels + c];
     s.mean[c] = sum / count;
     const double variance = square / count - s.mean[c] * s.mean[c];
-    s.deviation[c] = variance > 1e-12 * (1 + s.mean[c] * s.mean[c]) ? std::sqrt(variance) : 1.0;
+    s.sd[c] = variance > 1e-12 * (1 + s.mean[c] * s.mean[c]) ? std::sqrt(variance) : 1.0;
   }
   return s;
 }

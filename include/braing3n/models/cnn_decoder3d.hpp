@@ -1,9 +1,9 @@
 // The convolutional decoder: phase 2 of the tokenizer. Projected tokens on their grid -> voxels.
 //
-// A decoder is a list of named layers, coarse to fine, so that every plan is data: d1 (recommended; 43,669,409 parameters at
-// 32 latent channels, the one plan that fits the paper's 43.7 M), d2 (more capacity on the fine grid) and d3 (the layers of a
-// MONAI AutoencoderKL decoder). Blocks: Rombach et al. 2022. The last group norm is followed by SiLU (latent diffusion) or
-// not (MONAI); no output activation, since volumes are z-scored.
+// A decoder is a list of named layers, coarse to fine, so every architecture is data. residual_first_decoder is the default (43,669,409
+// parameters at 32 latent channels, the only one that fits the paper's 43.7 M), upsample_first_decoder has more capacity on the fine grid,
+// autoencoder_kl_decoder has the layers of a MONAI AutoencoderKL. Blocks: Rombach et al. 2022. The last group norm is followed by SiLU
+// (latent diffusion) or not (MONAI). There is no output activation, since volumes are z-scored.
 #pragma once
 
 #include <string>
@@ -58,88 +58,95 @@ struct CnnDecoder3dConfig {
   Extent3 image() const { return {grid[0] * upscale(), grid[1] * upscale(), grid[2] * upscale()}; }
 };
 
-/// conv_in 1^3; Res-Attn-Res at `mid`; per stage {Res(c -> c'), Res(c'), nearest x2 + Conv3}; norm; Conv3 -> out_channels.
-inline CnnDecoder3dConfig decoder_d1(Index latent_channels = 32, Index mid = 512,
-                                     const std::vector<Index>& widths = {256, 128, 64, 32}, Index groups = 32,
-                                     Index out_channels = 1) {
+/// Sizes of a decoder in stages, each of which doubles the grid.
+struct StagedDecoderOptions {
+  Index latent_channels = 32;
+  Index mid = 512;                                 // channels on the coarsest grid
+  std::vector<Index> widths = {256, 128, 64, 32};  // channels of the stages, coarse to fine
+  Index groups = 32;                               // of every group norm
+  Index out_channels = 1;
+};
+
+namespace detail {
+
+/// conv_in; Res-Attn-Res at `mid`; stages of two residual blocks and an up-sampling; norm; Conv3 -> out_channels.
+inline CnnDecoder3dConfig staged_decoder(const StagedDecoderOptions& o, DecoderLayerKind first, bool upsample_first) {
   using K = DecoderLayerKind;
   CnnDecoder3dConfig c;
-  c.latent_channels = latent_channels;
-  c.groups = groups;
-  c.layers = {{K::conv1, mid, "conv_in"},
-              {K::residual, mid, "mid.0"},
-              {K::attention, mid, "mid.1"},
-              {K::residual, mid, "mid.2"}};
-  for (std::size_t i = 0; i < widths.size(); ++i) {
+  c.latent_channels = o.latent_channels;
+  c.groups = o.groups;
+  c.layers = {{first, o.mid, "conv_in"},
+              {K::residual, o.mid, "mid.0"},
+              {K::attention, o.mid, "mid.1"},
+              {K::residual, o.mid, "mid.2"}};
+  for (std::size_t i = 0; i < o.widths.size(); ++i) {
     const std::string stage = "stages." + std::to_string(i);
-    c.layers.push_back({K::residual, widths[i], stage + ".res1"});
-    c.layers.push_back({K::residual, widths[i], stage + ".res2"});
-    c.layers.push_back({K::upsample_conv, widths[i], stage + ".up"});
+    const Index width = o.widths[i];
+    if (upsample_first) c.layers.push_back({K::upsample_conv, width, stage + ".up"});
+    c.layers.push_back({K::residual, width, stage + ".res1"});
+    c.layers.push_back({K::residual, width, stage + ".res2"});
+    if (!upsample_first) c.layers.push_back({K::upsample_conv, width, stage + ".up"});
   }
-  c.layers.push_back({K::norm, widths.back(), "norm_out"});
-  c.layers.push_back({K::conv3, out_channels, "conv_out"});
+  c.layers.push_back({K::norm, o.widths.back(), "norm_out"});
+  c.layers.push_back({K::conv3, o.out_channels, "conv_out"});
   return c;
 }
 
-/// conv_in 3^3; Res-Attn-Res at `mid`; per stage {nearest x2 + Conv3(c -> c'), Res(c'), Res(c')}; norm; Conv3 -> out_channels.
-inline CnnDecoder3dConfig decoder_d2(Index latent_channels = 32, Index mid = 512,
-                                     const std::vector<Index>& widths = {256, 128, 64, 32}, Index groups = 32,
-                                     Index out_channels = 1) {
-  using K = DecoderLayerKind;
-  CnnDecoder3dConfig c;
-  c.latent_channels = latent_channels;
-  c.groups = groups;
-  c.layers = {{K::conv3, mid, "conv_in"},
-              {K::residual, mid, "mid.0"},
-              {K::attention, mid, "mid.1"},
-              {K::residual, mid, "mid.2"}};
-  for (std::size_t i = 0; i < widths.size(); ++i) {
-    const std::string stage = "stages." + std::to_string(i);
-    c.layers.push_back({K::upsample_conv, widths[i], stage + ".up"});
-    c.layers.push_back({K::residual, widths[i], stage + ".res1"});
-    c.layers.push_back({K::residual, widths[i], stage + ".res2"});
-  }
-  c.layers.push_back({K::norm, widths.back(), "norm_out"});
-  c.layers.push_back({K::conv3, out_channels, "conv_out"});
-  return c;
+}  // namespace detail
+
+/// "d1" in files. conv_in 1^3; Res-Attn-Res at `mid`; per stage {Res(c -> c'), Res(c'), nearest x2 + Conv3}; norm; Conv3 -> out_channels.
+inline CnnDecoder3dConfig residual_first_decoder(const StagedDecoderOptions& options = {}) {
+  return detail::staged_decoder(options, DecoderLayerKind::conv1, false);
 }
 
-/// The decoder of a MONAI AutoencoderKL: channels fine to coarse (MONAI's argument), `residuals` and `attention` per level in
-/// the same order; Res-Attn-Res first when mid_attention (MONAI: with_decoder_nonlocal_attn). Layers are named blocks.N, N as
-/// in MONAI's Sequential. transposed: up-sampling by transposed convolution (MONAI: use_convtranspose).
-inline CnnDecoder3dConfig decoder_d3(Index latent_channels = 32,
-                                     const std::vector<Index>& channels = {32, 64, 128, 192, 384},
-                                     const std::vector<Index>& residuals = {2, 2, 2, 2, 2},
-                                     const std::vector<bool>& attention = {false, false, false, true, true},
-                                     bool mid_attention = true, Index groups = 32, bool transposed = false,
-                                     Index out_channels = 1) {
+/// "d2" in files. conv_in 3^3; Res-Attn-Res at `mid`; per stage {nearest x2 + Conv3(c -> c'), Res(c'), Res(c')}; norm; Conv3 ->
+/// out_channels.
+inline CnnDecoder3dConfig upsample_first_decoder(const StagedDecoderOptions& options = {}) {
+  return detail::staged_decoder(options, DecoderLayerKind::conv3, true);
+}
+
+/// Sizes of the decoder of a MONAI AutoencoderKL. Levels are in MONAI's order, fine to coarse.
+struct AutoencoderKlDecoderOptions {
+  Index latent_channels = 32;
+  std::vector<Index> channels = {32, 64, 128, 192, 384};
+  std::vector<Index> residuals = {2, 2, 2, 2, 2};                   // blocks per level
+  std::vector<bool> attention = {false, false, false, true, true};  // after each block of the level
+  bool mid_attention = true;  // Res-Attn-Res first; MONAI: with_decoder_nonlocal_attn
+  Index groups = 32;
+  bool transposed = false;  // up-sampling by transposed convolution; MONAI: use_convtranspose
+  Index out_channels = 1;
+};
+
+/// "d3" in files. Layers are named blocks.N, N as in MONAI's Sequential. Throws Error (config) for levels that do not agree.
+inline CnnDecoder3dConfig autoencoder_kl_decoder(const AutoencoderKlDecoderOptions& o = {}) {
   using K = DecoderLayerKind;
-  if (channels.empty() || residuals.size() != channels.size() || attention.size() != channels.size())
-    fail(ErrorKind::config, "decoder_d3.levels",
-         "decoder d3: channels, residual blocks and attention levels differ in length: ", channels.size(), ", ",
-         residuals.size(), ", ", attention.size());
+  const std::size_t levels = o.channels.size();
+  if (levels == 0 || o.residuals.size() != levels || o.attention.size() != levels)
+    fail(ErrorKind::config, "decoder.levels",
+         "decoder: expected channels, residual blocks and attention of as many levels, got ", levels, ", ",
+         o.residuals.size(), " and ", o.attention.size());
   CnnDecoder3dConfig c;
-  c.latent_channels = latent_channels;
-  c.groups = groups;
+  c.latent_channels = o.latent_channels;
+  c.groups = o.groups;
   c.final_silu = false;
   const auto push = [&](K kind, Index out) {
     c.layers.push_back({kind, out, "blocks." + std::to_string(c.layers.size())});
   };
-  push(K::conv3, channels.back());
-  if (mid_attention) {
-    push(K::residual, channels.back());
-    push(K::attention, channels.back());
-    push(K::residual, channels.back());
+  push(K::conv3, o.channels.back());
+  if (o.mid_attention) {
+    push(K::residual, o.channels.back());
+    push(K::attention, o.channels.back());
+    push(K::residual, o.channels.back());
   }
-  for (std::size_t level = channels.size(); level-- > 0;) {
-    for (Index r = 0; r < residuals[level]; ++r) {
-      push(K::residual, channels[level]);
-      if (attention[level]) push(K::attention, channels[level]);
+  for (std::size_t level = levels; level-- > 0;) {
+    for (Index r = 0; r < o.residuals[level]; ++r) {
+      push(K::residual, o.channels[level]);
+      if (o.attention[level]) push(K::attention, o.channels[level]);
     }
-    if (level > 0) push(transposed ? K::transposed_conv : K::upsample_conv, channels[level]);
+    if (level > 0) push(o.transposed ? K::transposed_conv : K::upsample_conv, o.channels[level]);
   }
-  push(K::norm, channels.front());
-  push(K::conv3, out_channels);
+  push(K::norm, o.channels.front());
+  push(K::conv3, o.out_channels);
   return c;
 }
 

@@ -32,10 +32,10 @@ BRAING3N_HD BRAING3N_INLINE A gaussian_gain(A w, A t) {
 }
 
 /// A normal law of q numbers, of which some become known one after the other.
-class ConditionedLaw {
+class ConditionalGaussian {
  public:
   /// covariance (q, q).
-  ConditionedLaw(std::vector<double> mean, std::vector<double> covariance)
+  ConditionalGaussian(std::vector<double> mean, std::vector<double> covariance)
       : mean_(std::move(mean)), covariance_(std::move(covariance)) {}
 
   /// A number that the others already determine is taken as they give it.
@@ -227,7 +227,7 @@ struct GaussianVelocity {
         at.factor[i] = t[i] * a;
         for (std::size_t j = 0; j < k; ++j) at.gain[i * k + j] = gaussian_gain(wi[j], t[i]) - rest;
         if (q > 0)
-          place_features(at, i, t[i], wi, b.data() + c * q * k, ConditionedLaw(f_mean, f_covariance),
+          place_features(at, i, t[i], wi, b.data() + c * q * k, ConditionalGaussian(f_mean, f_covariance),
                          given.data() + i * q, f_mean);
       }
     });
@@ -235,16 +235,16 @@ struct GaussianVelocity {
     return at;
   }
 
-  void place_features(At& at, std::size_t i, double t, const double* w, const double* b, ConditionedLaw law,
+  void place_features(At& at, std::size_t i, double t, const double* w, const double* b, ConditionalGaussian features,
                       const double* given, const std::vector<double>& f_mean) const {
     const std::size_t k = static_cast<std::size_t>(basis.shape()[0]), q = f_mean.size();
     for (std::size_t f = 0; f < q; ++f)
-      if (!std::isnan(given[f])) law.observe(f, given[f]);
+      if (!std::isnan(given[f])) features.observe(f, given[f]);
     const double a = 1 - t;
     std::vector<double> inverse(k);  // of D
     for (std::size_t j = 0; j < k; ++j) inverse[j] = 1 / (a * a * w[j] + t * t);
     // C^T = L^T B, one row per number that is not known
-    const std::vector<double> root = law.root();
+    const std::vector<double> root = features.root();
     std::vector<std::size_t> open;
     for (std::size_t f = 0; f < q; ++f)
       if (root[f * q + f] > 0) open.push_back(f);
@@ -273,7 +273,7 @@ struct GaussianVelocity {
     // -t (a^2 S + t^2)^-1 d = -t (D^-1 d - a^2 R R^T d)
     std::vector<double> d(k, 0.0);
     for (std::size_t f = 0; f < q; ++f) {
-      const double off = law.mean()[f] - f_mean[f];
+      const double off = features.mean()[f] - f_mean[f];
       for (std::size_t j = 0; j < k; ++j) d[j] += off * b[f * k + j];
     }
     double* shift = at.shift.data() + i * k;

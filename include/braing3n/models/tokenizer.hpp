@@ -19,7 +19,7 @@ struct TokenizerConfig {
   Vit3dConfig encoder;
   Index bottleneck = 32;  // d': channels of the latents
   bool projection_bias = true;
-  CnnDecoder3dConfig decoder = decoder_d1(32);
+  CnnDecoder3dConfig decoder = residual_first_decoder({32});
 
   static void visit(auto& self, auto&& v) {
     v("encoder", self.encoder);
@@ -47,16 +47,16 @@ struct TokenizerConfig {
   }
 };
 
-/// Mean and standard deviation of every latent channel over a training set: generative models learn (z - mean) / deviation.
+/// Mean and standard deviation of every latent channel over a training set: generative models learn (z - mean) / sd.
 struct LatentStatistics {
-  std::vector<double> mean, deviation;
+  std::vector<double> mean, sd;
 
   static void visit(auto& self, auto&& v) {
     v("mean", self.mean);
-    v("deviation", self.deviation);
+    v("deviation", self.sd);
   }
 
-  /// z (..., d') -> (z - mean) / deviation. Throws Error (shape) for another number of channels.
+  /// z (..., d') -> (z - mean) / sd. Throws Error (shape) for another number of channels.
   template <class T>
   Tensor<T, Cpu> standardize(const Tensor<T, Cpu>& z) const {
     return mapped(z, [](double v, double m, double s) { return (v - m) / s; });
@@ -71,13 +71,13 @@ struct LatentStatistics {
   template <class T, class F>
   Tensor<T, Cpu> mapped(const Tensor<T, Cpu>& z, F f) const {
     const Index channels = static_cast<Index>(mean.size());
-    if (channels == 0 || deviation.size() != mean.size() || z.rank() < 1 || z.dim(-1) != channels)
+    if (channels == 0 || sd.size() != mean.size() || z.rank() < 1 || z.dim(-1) != channels)
       fail(ErrorKind::shape, "latents.channels", "latents: ", z.shape(), " with the statistics of ", mean.size(),
            " channels");
     Tensor<T, Cpu> y(z.context(), z.shape());
     for (Index i = 0; i < z.size(); ++i) {
       const auto c = static_cast<std::size_t>(i % channels);
-      y.data()[i] = static_cast<T>(f(static_cast<double>(z.data()[i]), mean[c], deviation[c]));
+      y.data()[i] = static_cast<T>(f(static_cast<double>(z.data()[i]), mean[c], sd[c]));
     }
     return y;
   }

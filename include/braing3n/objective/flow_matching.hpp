@@ -19,28 +19,30 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-enum class TimeLaw { uniform, logit_normal };
+enum class TimeDistribution { uniform, logit_normal };
 
 /// A time in (0, 1). logit_normal: t = 1 / (1 + exp(-z)), z standard normal (Esser et al. 2024).
-inline double draw_time(const Philox& rng, TimeLaw law) {
+inline double draw_time(const Philox& rng, TimeDistribution distribution) {
   // The half step keeps both ends out: no sample is pure data or pure noise.
-  return law == TimeLaw::uniform ? static_cast<double>(rng.uniform(0)) + 0x1p-25
-                                 : 1.0 / (1.0 + std::exp(-rng.normal(0)));
+  return distribution == TimeDistribution::uniform ? static_cast<double>(rng.uniform(0)) + 0x1p-25
+                                                   : 1.0 / (1.0 + std::exp(-rng.normal(0)));
 }
 
 /// One time per sample of a step, and per place in a stream.
 inline std::vector<double> draw_times(std::uint64_t seed, std::uint32_t step, std::span<const std::uint32_t> samples,
-                                      TimeLaw law) {
+                                      TimeDistribution distribution) {
   std::vector<double> t;
   t.reserve(samples.size());
-  for (const std::uint32_t sample : samples) t.push_back(draw_time(Philox(seed, Purpose::time, step, sample), law));
+  for (const std::uint32_t sample : samples)
+    t.push_back(draw_time(Philox(seed, Purpose::time, step, sample), distribution));
   return t;
 }
-inline std::vector<double> draw_times(std::uint64_t seed, std::span<const Index> positions, TimeLaw law) {
+inline std::vector<double> draw_times(std::uint64_t seed, std::span<const Index> positions,
+                                      TimeDistribution distribution) {
   std::vector<double> t;
   t.reserve(positions.size());
   for (const Index p : positions)
-    t.push_back(draw_time(Philox(seed, Purpose::time, StreamCounter(p).step, StreamCounter(p).sample), law));
+    t.push_back(draw_time(Philox(seed, Purpose::time, StreamCounter(p).step, StreamCounter(p).sample), distribution));
   return t;
 }
 

@@ -25,81 +25,111 @@ struct PlaneOptions {
   bool labels = true;
 };
 
-/// One row of three pictures.
-inline Image draw_planes(Context<Cpu>& ctx, const Volume& volume, const PlaneOptions& options = {}) {
-  const Extent3 n = volume.shape();
-  if (volume.size() == 0) fail(ErrorKind::shape, "planes.empty", "planes: the volume has no voxels");
-  const double mm = options.mm_per_pixel;
-  if (!(mm > 0)) fail(ErrorKind::argument, "planes.size", "planes: ", mm, " mm per pixel");
+namespace detail {
+
+/// The smallest box of world coordinates, in mm, that holds all voxels.
+struct WorldBox {
   Vec3 low{}, high{};
-  low.fill(std::numeric_limits<double>::infinity());
-  high.fill(-std::numeric_limits<double>::infinity());
-  for (int corner = 0; corner < 8; ++corner) {
-    Vec3 index{};
-    for (std::size_t d = 0; d < 3; ++d) index[d] = (corner >> d & 1) != 0 ? static_cast<double>(n[d]) - 0.5 : -0.5;
-    const Vec3 p = volume.affine * index;
-    for (std::size_t d = 0; d < 3; ++d) low[d] = std::min(low[d], p[d]), high[d] = std::max(high[d], p[d]);
+
+  explicit WorldBox(const Volume& volume) {
+    const Extent3 n = volume.shape();
+    low.fill(std::numeric_limits<double>::infinity());
+    high.fill(-std::numeric_limits<double>::infinity());
+    for (int corner = 0; corner < 8; ++corner) {
+      Vec3 index{};
+      for (std::size_t d = 0; d < 3; ++d) index[d] = (corner >> d & 1) != 0 ? static_cast<double>(n[d]) - 0.5 : -0.5;
+      const Vec3 p = volume.affine * index;
+      for (std::size_t d = 0; d < 3; ++d) low[d] = std::min(low[d], p[d]), high[d] = std::max(high[d], p[d]);
+    }
   }
+};
+
+/// Directions of a picture's columns and rows in the world, the axis it looks along, and the letters at its sides.
+struct Plane {
+  int across, across_sign, down, through;
+  const char* left;
+  const char* right;
+};
+
+struct GreyRange {
+  float black, white;
+};
+
+inline GreyRange grey_range(Context<Cpu>& ctx, const Volume& volume, const PlaneOptions& options) {
+  if (options.low < options.high) return {options.low, options.high};
+  const float white = nonzero_quantile(volume.data(), volume.size(), 0.995);
+  const VolumeStatistics s = statistics(ctx, volume.data(), volume.size());
+  const float black = options.diverging             ? -white
+                      : 10 * s.negative > s.nonzero ? s.min
+                                                    : 0.0f;  // a few negatives are rounding, not tissue
+  return {black, black < white ? white : black + 1};
+}
+
+/// The pixels of a plane through `centre`, (height, width, 1).
+inline Grid plane_grid(const Plane& p, const WorldBox& box, const Vec3& centre, double mm) {
+  const std::size_t across = static_cast<std::size_t>(p.across), down = static_cast<std::size_t>(p.down),
+                    through = static_cast<std::size_t>(p.through);
+  const auto pixels = [&](std::size_t d) {
+    return std::clamp<Index>(static_cast<Index>(std::ceil((box.high[d] - box.low[d]) / mm - 1e-6)), 1, 8192);
+  };
+  const Index w = pixels(across), h = pixels(down);
+  Grid grid{{h, w, 1}, Affine{{{{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}}}}};
+  grid.affine(p.down, 0) = -mm;
+  grid.affine(p.across, 1) = p.across_sign * mm;
+  grid.affine(p.through, 2) = 1e-3;  // a thin cut: never averaged over neighbouring slices
+  grid.affine(p.down, 3) = 0.5 * (box.low[down] + box.high[down]) + 0.5 * mm * static_cast<double>(h - 1);
+  grid.affine(p.across, 3) =
+      0.5 * (box.low[across] + box.high[across]) - p.across_sign * 0.5 * mm * static_cast<double>(w - 1);
+  grid.affine(p.through, 3) = centre[through];
+  return grid;
+}
+
+/// The picture of a cut (height, width, 1).
+inline Image shaded(const Volume& cut, GreyRange range, bool diverging) {
+  Image tile(cut.shape()[1], cut.shape()[0]);
+  for (Index i = 0; i < cut.size(); ++i) {
+    const float v = cut.data()[i];
+    const float t = std::isfinite(v) ? std::clamp((v - range.black) / (range.white - range.black), 0.0f, 1.0f) : 0.0f;
+    std::uint8_t* out = tile.pixels.data() + 3 * i;
+    if (diverging) {
+      const float s = 2 * t - 1;
+      out[0] = static_cast<std::uint8_t>(255 * std::max(0.0f, s));
+      out[1] = static_cast<std::uint8_t>(160 * std::max(0.0f, std::abs(s) - 0.5f));
+      out[2] = static_cast<std::uint8_t>(255 * std::max(0.0f, -s));
+    } else {
+      out[0] = out[1] = out[2] = static_cast<std::uint8_t>(std::lround(255 * t));
+    }
+  }
+  return tile;
+}
+
+}  // namespace detail
+
+/// Axial, coronal and sagittal picture in one row. Throws Error: shape (a volume without voxels), argument (pixels of no size).
+inline Image draw_planes(Context<Cpu>& ctx, const Volume& volume, const PlaneOptions& options = {}) {
+  if (volume.size() == 0)
+    fail(ErrorKind::shape, "planes.empty", "planes: expected a volume with voxels, got ", describe(volume.shape()));
+  const double mm = options.mm_per_pixel;
+  if (!(mm > 0)) fail(ErrorKind::argument, "planes.size", "planes: expected more than 0 mm per pixel, got ", mm);
+  const detail::WorldBox box(volume);
   Vec3 centre = options.centre != nullptr ? *options.centre : volume.affine * centre_of_mass(ctx, volume);
   for (std::size_t d = 0; d < 3; ++d)
-    if (!std::isfinite(centre[d])) centre[d] = 0.5 * (low[d] + high[d]);
+    if (!std::isfinite(centre[d])) centre[d] = 0.5 * (box.low[d] + box.high[d]);
+  const detail::GreyRange range = detail::grey_range(ctx, volume, options);
 
-  float black = options.low, white = options.high;
-  if (!(black < white)) {
-    white = nonzero_quantile(volume.data(), volume.size(), 0.995);
-    const VolumeStatistics s = statistics(ctx, volume.data(), volume.size());
-    black = options.diverging             ? -white
-            : 10 * s.negative > s.nonzero ? s.min
-                                          : 0.0f;  // a few negatives are rounding, not tissue
-    if (!(black < white)) white = black + 1;
-  }
-
-  // Directions of the picture's columns and rows in the world, and the axis it looks along.
-  struct Plane {
-    int across, across_sign, down, through;
-    const char* left;
-    const char* right;
-  };
-  constexpr Plane planes[3] = {{0, -1, 1, 2, "R", "L"}, {0, -1, 2, 1, "R", "L"}, {1, -1, 2, 0, "A", "P"}};
+  constexpr detail::Plane planes[3] = {{0, -1, 1, 2, "R", "L"}, {0, -1, 2, 1, "R", "L"}, {1, -1, 2, 0, "A", "P"}};
   std::vector<Image> tiles;
   Index height = 0, width = 0;
-  for (const Plane& p : planes) {
-    const std::size_t across = static_cast<std::size_t>(p.across), down = static_cast<std::size_t>(p.down),
-                      through = static_cast<std::size_t>(p.through);
-    const auto pixels = [&](std::size_t d) {
-      return std::clamp<Index>(static_cast<Index>(std::ceil((high[d] - low[d]) / mm - 1e-6)), 1, 8192);
-    };
-    const Index w = pixels(across), h = pixels(down);
-    Grid grid{{h, w, 1}, Affine{{{{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}}}}};
-    grid.affine(p.down, 0) = -mm;
-    grid.affine(p.across, 1) = p.across_sign * mm;
-    grid.affine(p.through, 2) = 1e-3;  // a thin cut: never averaged over neighbouring slices
-    grid.affine(p.down, 3) = 0.5 * (low[down] + high[down]) + 0.5 * mm * static_cast<double>(h - 1);
-    grid.affine(p.across, 3) =
-        0.5 * (low[across] + high[across]) - p.across_sign * 0.5 * mm * static_cast<double>(w - 1);
-    grid.affine(p.through, 3) = centre[through];
-    const Volume cut = resample(ctx, volume, grid);
-    Image tile(w, h);
-    for (Index i = 0; i < w * h; ++i) {
-      const float v = cut.data()[i];
-      const float t = std::isfinite(v) ? std::clamp((v - black) / (white - black), 0.0f, 1.0f) : 0.0f;
-      std::uint8_t* out = tile.pixels.data() + 3 * i;
-      if (options.diverging) {
-        const float s = 2 * t - 1;
-        out[0] = static_cast<std::uint8_t>(255 * std::max(0.0f, s));
-        out[1] = static_cast<std::uint8_t>(160 * std::max(0.0f, std::abs(s) - 0.5f));
-        out[2] = static_cast<std::uint8_t>(255 * std::max(0.0f, -s));
-      } else {
-        out[0] = out[1] = out[2] = static_cast<std::uint8_t>(std::lround(255 * t));
-      }
-    }
+  for (const detail::Plane& p : planes) {
+    Image tile =
+        detail::shaded(resample(ctx, volume, detail::plane_grid(p, box, centre, mm)), range, options.diverging);
     if (options.labels) {
-      const Index size = std::min(w, h) >= 200 ? 2 : 1;  // of the letters that name the sides
-      draw_text(tile, 2, h / 2, p.left, {255, 200, 0}, size);
-      draw_text(tile, w - 2 - text_width(p.right, size), h / 2, p.right, {255, 200, 0}, size);
+      const Index size = std::min(tile.width, tile.height) >= 200 ? 2 : 1;
+      draw_text(tile, 2, tile.height / 2, p.left, {255, 200, 0}, size);
+      draw_text(tile, tile.width - 2 - text_width(p.right, size), tile.height / 2, p.right, {255, 200, 0}, size);
     }
-    height = std::max(height, h);
-    width += w + 2;
+    height = std::max(height, tile.height);
+    width += tile.width + 2;
     tiles.push_back(std::move(tile));
   }
   Image row(width - 2, height);

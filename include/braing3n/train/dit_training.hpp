@@ -20,7 +20,7 @@ namespace braing3n::inline BRAING3N_ABI {
 struct DitTrainingConfig {
   Dit3dConfig model =
       free_model();  // channels and grid 0: those of the latents; a categorical condition without values: those of the labels
-  TimeLaw time_law = TimeLaw::uniform;
+  TimeDistribution time_distribution = TimeDistribution::uniform;
   DropOptions drop{};
   BalanceOptions balance{};
   Index validation_samples = 256;  // at most; every validation scan at least once when there are fewer
@@ -28,7 +28,7 @@ struct DitTrainingConfig {
 
   static void visit(auto& self, auto&& v) {
     v("model", self.model);
-    v("time_law", self.time_law);
+    v("time_law", self.time_distribution);
     v("drop", self.drop);
     v("balance", self.balance);
     v("validation_samples", self.validation_samples);
@@ -119,7 +119,7 @@ class DitTask {
   Batch next() {
     const LatentStream::Draw draw = stream_.next();
     const std::span<const Index> positions(draw.positions);
-    return make(draw.scans, draw_times(seed_, positions, config_.time_law),
+    return make(draw.scans, draw_times(seed_, positions, config_.time_distribution),
                 draw_noise<float>(*context_, seed_, positions, latent_shape()), draw.conditions);
   }
   Var<double, Cpu> loss(Pass<Cpu>& pass, const Batch& b) const {

@@ -164,9 +164,8 @@ class MaeTask {
             float* to = filled.data() + l * size;
             const float *from = out.prediction.value().data() + l * size, *truth = out.target.data() + l * size;
             // With normalised targets a prediction is in the patch's own units, which only the truth tells.
-            const auto [mean, deviation] =
-                model_->config.norm_pix_loss ? patch_scale(truth, size) : std::pair{0.0f, 1.0f};
-            for (Index i = 0; i < size; ++i) to[i] = from[i] * deviation + mean;
+            const auto [mean, sd] = model_->config.norm_pix_loss ? patch_scale(truth, size) : std::pair{0.0f, 1.0f};
+            for (Index i = 0; i < size; ++i) to[i] = from[i] * sd + mean;
             std::fill_n(removed.data() + l * size, size, lowest);
           }
           const Extent3& p = model_->config.encoder.patch;

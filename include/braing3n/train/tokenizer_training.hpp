@@ -1,7 +1,9 @@
 // Phase 2: projection and decoder learn to give scans back from the tokens of a frozen encoder (BrainG3N, section 2.2).
 #pragma once
 
+#include <array>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "braing3n/data/volumes.hpp"
@@ -13,38 +15,44 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// A decoder by its plan (models/cnn_decoder3d.hpp): d1, d2 or d3. widths from coarse to fine, one per doubling.
-struct DecoderPlan {
-  std::string plan = "d1";
+/// Order of the blocks of a decoder (models/cnn_decoder3d.hpp).
+enum class DecoderBlocks { residual_first, upsample_first, autoencoder_kl };
+
+template <>
+struct EnumText<DecoderBlocks> {
+  static constexpr std::array<std::string_view, 3> names = {"d1", "d2", "d3"};
+};
+
+/// Blocks and sizes of a decoder. widths from coarse to fine, one per doubling.
+struct DecoderArchitecture {
+  DecoderBlocks blocks = DecoderBlocks::residual_first;
   Index mid = 512;
   std::vector<Index> widths = {256, 128, 64, 32};
   Index groups = 32;
 
   static void visit(auto& self, auto&& v) {
-    v("plan", self.plan);
+    v("plan", self.blocks);
     v("mid", self.mid);
     v("widths", self.widths);
     v("groups", self.groups);
   }
 
-  /// Throws Error (config) for an unknown plan.
+  /// Throws Error (config) without widths.
   CnnDecoder3dConfig decoder(Index latent_channels, const Extent3& grid, Index out_channels = 1) const {
+    if (widths.empty()) fail(ErrorKind::config, "decoder.widths", "decoder: expected at least one width, got none");
     CnnDecoder3dConfig c;
-    if (widths.empty()) fail(ErrorKind::config, "decoder.widths", "decoder: a plan without widths");
-    if (plan == "d1") {
-      c = decoder_d1(latent_channels, mid, widths, groups, out_channels);
-    } else if (plan == "d2") {
-      c = decoder_d2(latent_channels, mid, widths, groups, out_channels);
-    } else if (plan == "d3") {
-      // MONAI counts from fine to coarse, and its coarsest level is what `mid` is elsewhere.
-      std::vector<Index> channels(widths.rbegin(), widths.rend());
-      channels.push_back(mid);
-      std::vector<bool> attention(channels.size(), false);
-      attention[channels.size() - 1] = attention[channels.size() - 2] = true;
-      c = decoder_d3(latent_channels, channels, std::vector<Index>(channels.size(), 2), attention, true, groups, false,
-                     out_channels);
+    if (blocks == DecoderBlocks::autoencoder_kl) {
+      // MONAI's levels run from fine to coarse, and its coarsest level is what `mid` is elsewhere.
+      AutoencoderKlDecoderOptions o{.latent_channels = latent_channels, .groups = groups, .out_channels = out_channels};
+      o.channels.assign(widths.rbegin(), widths.rend());
+      o.channels.push_back(mid);
+      o.residuals.assign(o.channels.size(), 2);
+      o.attention.assign(o.channels.size(), false);
+      o.attention[o.channels.size() - 1] = o.attention[o.channels.size() - 2] = true;
+      c = autoencoder_kl_decoder(o);
     } else {
-      fail(ErrorKind::config, "decoder.plan", "decoder: plan ", plan, ", known: d1, d2, d3");
+      const StagedDecoderOptions o{latent_channels, mid, widths, groups, out_channels};
+      c = blocks == DecoderBlocks::residual_first ? residual_first_decoder(o) : upsample_first_decoder(o);
     }
     c.grid = grid;
     return c;
@@ -56,7 +64,7 @@ enum class ReconstructionLoss { l1, mse };
 struct TokenizerTrainingConfig {
   Index bottleneck = 32;
   bool projection_bias = true;
-  DecoderPlan decoder;
+  DecoderArchitecture decoder;
   ReconstructionLoss loss = ReconstructionLoss::l1;
   TrainingOptions training;
 
@@ -85,7 +93,7 @@ struct TokenizerTrainingConfig {
   /// For 80 x 96 x 80 voxels in patches of 16.
   static TokenizerTrainingConfig small() {
     TokenizerTrainingConfig c;
-    c.decoder = {.plan = "d1", .mid = 128, .widths = {128, 64, 32, 16}, .groups = 8};
+    c.decoder = {.mid = 128, .widths = {128, 64, 32, 16}, .groups = 8};
     c.training = {.steps = 1200,
                   .batch = 2,
                   .lr = 1e-3,
@@ -114,7 +122,7 @@ inline LatentStatistics latents_of(const Linear<Cpu, F32>& projection, const Tok
       variance += static_cast<double>(w[i]) * row;
     }
     s.mean.push_back(m);
-    s.deviation.push_back(std::sqrt(std::max(variance, 1e-12)));
+    s.sd.push_back(std::sqrt(std::max(variance, 1e-12)));
   }
   return s;
 }

@@ -13,9 +13,9 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// raw intensity = value * deviation + mean.
+/// raw intensity = value * sd + mean.
 struct IntensityScale {
-  double mean = 0, deviation = 1;
+  double mean = 0, sd = 1;
   bool zero_is_background = false;  // exactly 0 stands for 0, whatever the scale
 };
 
@@ -35,9 +35,9 @@ struct Preprocessed {
 
 namespace detail {
 
-/// Writes (x - mean) / deviation; zeros stay 0 when asked.
-inline void apply_scale(Context<Cpu>& ctx, float* v, Index n, double mean, double deviation, bool keep_zero) {
-  const float m = static_cast<float>(mean), r = static_cast<float>(1.0 / deviation);
+/// Writes (x - mean) / sd; zeros stay 0 when asked.
+inline void apply_scale(Context<Cpu>& ctx, float* v, Index n, double mean, double sd, bool keep_zero) {
+  const float m = static_cast<float>(mean), r = static_cast<float>(1.0 / sd);
   ctx.parallel_range(n, statistics_grain, [&](Index begin, Index end) {
     vectorized(ctx.isa(), [&]() BRAING3N_LAMBDA_INLINE {
       BRAING3N_IVDEP for (Index i = begin; i < end; ++i) {
@@ -58,11 +58,11 @@ inline IntensityScale normalise(Context<Cpu>& ctx, float* v, Index n, const Prep
   if (m.count == 0)
     findings.add(Severity::error, "volume.outside", "no non-zero voxel lies inside the model's field of view");
   // Spread below the resolution of a float at the mean is rounding, not contrast.
-  const bool flat = !(m.deviation > 1e-6 * std::abs(m.mean)) || m.deviation < 1e-30;
-  if (flat) m.deviation = 1;
-  apply_scale(ctx, v, n, m.mean, m.deviation, keep_zero);
+  const bool flat = !(m.sd > 1e-6 * std::abs(m.mean)) || m.sd < 1e-30;
+  if (flat) m.sd = 1;
+  apply_scale(ctx, v, n, m.mean, m.sd, keep_zero);
   if (flat) std::fill(v, v + n, 0.0f);
-  return {m.mean, m.deviation, keep_zero};
+  return {m.mean, m.sd, keep_zero};
 }
 
 }  // namespace detail
@@ -145,7 +145,7 @@ inline Volume restore(Context<Cpu>& ctx, const Tensor<float, Cpu>& data, const P
   if (mask != nullptr && !(mask->shape() == data.shape()))
     fail(ErrorKind::shape, "restore.mask", "restore: mask ", mask->shape(), " and data ", data.shape(), " differ");
   const IntensityScale& scale = record.intensity;
-  const float m = static_cast<float>(scale.mean), d = static_cast<float>(scale.deviation);
+  const float m = static_cast<float>(scale.mean), d = static_cast<float>(scale.sd);
   const float* background = !scale.zero_is_background ? nullptr : mask != nullptr ? mask->data() : data.data();
   ctx.parallel_range(v.size(), detail::statistics_grain, [&](Index begin, Index end) {
     float* x = v.data();

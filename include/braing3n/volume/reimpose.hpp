@@ -1,7 +1,7 @@
 // The preprocessing contract, imposed once more on a volume that a network made.
 //
 // An encoder has learnt from volumes whose background is one value exactly and whose intensities are z-scores over the brain. A decoder's
-// background is only near that value, and its brain is smoother, with a deviation below 1. What is near the background and connected to the
+// background is only near that value, and its brain is smoother, with a standard deviation below 1. What is near the background and connected to the
 // border of the grid becomes background; then the contract's own normalisation runs again. Tissue whose intensity equals the background's
 // lies inside the brain and stays: nearness is judged by the mean distance over 3 x 3 x 3 voxels, where a surface that crosses the value
 // leaves a trace on both its sides.
@@ -69,7 +69,7 @@ inline Index reimpose_contract(Context<Cpu>& ctx, Tensor<float, Cpu>& volume, co
   }
   if (!std::isfinite(squares))
     fail(ErrorKind::numeric, "reimpose.finite", "reimpose: the volume has a value that is not finite");
-  const double deviation =
+  const double sd =
       contract.normalise == Normalisation::none ? std::sqrt(squares / static_cast<double>(volume.size())) : 1.0;
 
   Tensor<float, Cpu> distance(ctx, volume.shape()), sums(ctx, volume.shape());
@@ -79,7 +79,7 @@ inline Index reimpose_contract(Context<Cpu>& ctx, Tensor<float, Cpu>& volume, co
   detail::sum_of_three(ctx, distance.data(), sums.data(), 1, n[0], n[1] * n[2]);
 
   // From the border inwards, through what is near.
-  const float limit = static_cast<float>(27 * options.nearness * deviation);
+  const float limit = static_cast<float>(27 * options.nearness * sd);
   std::vector<std::uint8_t> outside(static_cast<std::size_t>(volume.size()), 0);
   std::vector<Index> front;
   const auto reach = [&](Index i, Index j, Index k) {

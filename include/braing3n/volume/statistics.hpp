@@ -90,7 +90,7 @@ inline VolumeStatistics statistics(Context<Cpu>& ctx, const float* v, Index n) {
 /// not swallow the spread. All voxels must be finite.
 struct MeanAndDeviation {
   Index count = 0;
-  double mean = 0, deviation = 0;
+  double mean = 0, sd = 0;
 };
 
 inline MeanAndDeviation mean_and_deviation(Context<Cpu>& ctx, const float* v, Index n, bool nonzero_only) {
@@ -130,7 +130,7 @@ inline MeanAndDeviation mean_and_deviation(Context<Cpu>& ctx, const float* v, In
   MeanAndDeviation m{first.count, 0, 0};
   if (m.count == 0) return m;
   m.mean = first.sum / static_cast<double>(m.count);
-  m.deviation = std::sqrt(pass(m.mean, true).sum / static_cast<double>(m.count));
+  m.sd = std::sqrt(pass(m.mean, true).sum / static_cast<double>(m.count));
   return m;
 }
 
