@@ -12,10 +12,10 @@ set(header_owners
   "linalg   braing3n/(linalg/|backend/cpu/providers/eigen|interop/eigen)"
   "nifti    braing3n/(volume/nifti|data)/"
   "probe    braing3n/((probe|eval)/|probe[.]hpp$)"
-  "xtensor  braing3n/((volume|phantom|report)/|report[.]hpp$)"
+  "xtensor  braing3n/((volume|phantom|table|report)/|report[.]hpp$)"
   "xtensor  braing3n/interop/xtensor"
   "xtensor  braing3n/checkpoint/(volume_model|saved_dit)"
-  "io       braing3n/(format|table|checkpoint)/"
+  "io       braing3n/(format|checkpoint)/"
   "braing3n braing3n/((easy|study|train)/|(braing3n|train|generate|easy|study)[.]hpp$)"
   "core     braing3n/(base|core)/"
   "cpu      braing3n/")

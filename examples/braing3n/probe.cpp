@@ -193,8 +193,8 @@ std::string columns_sentence(const FeatureTable& t) {
   for (std::size_t j = 0; j < t.column_names.size(); ++j)
     if (j < 3 || j + 1 == t.column_names.size())
       list += concat(j == 0 ? "" : j > 3 ? ", ..., " : ", ", in_quotes(t.column_names[j], 40));
-  return concat(t.path, ": ", t.columns,
-                t.columns == 1 ? " column is taken as a feature: " : " columns are taken as features: ", list,
+  return concat(t.path, ": ", t.columns(),
+                t.columns() == 1 ? " column is taken as a feature: " : " columns are taken as features: ", list,
                 " (--feature-columns chooses)");
 }
 
@@ -331,7 +331,7 @@ int fit(const Settings& s, const CommonOptions& common) {
     const auto start = std::chrono::steady_clock::now();
     PanelRun run{names[t],
                  static_cast<Index>(pairing.ids.size()),
-                 tables[t].columns,
+                 tables[t].columns(),
                  panel.run(*context, tables[t].view(), pairing.feature_row[t]),
                  {}};
     for (std::size_t k = asked; k < run.tasks.size(); ++k) run.tasks[k].confound = true;
@@ -469,7 +469,7 @@ int apply(const Settings& s, const CommonOptions& common) {
   require_same_features(probe, table);
   // Truth, where it is known, for gaps.
   std::optional<CsvTable> labels;
-  std::vector<Index> label_row(static_cast<std::size_t>(table.rows), -1);
+  std::vector<Index> label_row(static_cast<std::size_t>(table.rows()), -1);
   if (!s.labels.empty()) {
     labels.emplace(s.labels);
     clear_stated_missing(*labels, s.missing);
@@ -500,7 +500,7 @@ int apply(const Settings& s, const CommonOptions& common) {
   std::vector<std::string> first_outside(probe.tasks.size());
   CsvWriter writer(s.out, header, {.overwrite = common.force});
   Index unreadable = 0;
-  for (Index i = 0; i < table.rows; ++i) {
+  for (Index i = 0; i < table.rows(); ++i) {
     const std::vector<double> row = table.row_values(i);
     std::vector<std::string> cells{table.id(i)};
     const auto bad = std::find_if(row.begin(), row.end(), [](double v) { return !std::isfinite(v); });
@@ -537,12 +537,12 @@ int apply(const Settings& s, const CommonOptions& common) {
   writer.finish();
   for (std::size_t k = 0; k < outside.size(); ++k)
     if (outside[k] > 0)
-      std::cerr << "probe: warning: " << probe.tasks[k].name << ": " << outside[k] << " of " << table.rows
+      std::cerr << "probe: warning: " << probe.tasks[k].name << ": " << outside[k] << " of " << table.rows()
                 << " rows lie far outside of what the probe was fitted on, the first: " << first_outside[k] << '\n';
   if (!common.quiet)
-    std::cerr << "probe: " << table.rows - unreadable << " rows, " << probe.tasks.size() << " tasks -> " << s.out
+    std::cerr << "probe: " << table.rows() - unreadable << " rows, " << probe.tasks.size() << " tasks -> " << s.out
               << '\n';
-  return unreadable == 0 ? exit_done : unreadable == table.rows ? exit_not_started : exit_some_failed;
+  return unreadable == 0 ? exit_done : unreadable == table.rows() ? exit_not_started : exit_some_failed;
 }
 
 }  // namespace

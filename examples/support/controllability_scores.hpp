@@ -16,14 +16,11 @@ namespace braing3n::examples::detail {
 
 /// Features of some volumes in the form one reader wants.
 struct ReaderFeatures {
-  std::vector<float> values;
-  Index rows = 0, width = 0;
-  FeatureView<float> view() const { return {values.data(), rows, width}; }
+  RowStore<float> values;
+  FeatureView<float> view() const { return view_of(values); }
 
-  ReaderFeatures(const PooledFeatures& p, bool means_only)
-      : values(means_only ? p.means() : p.values()), rows(p.rows()), width(means_only ? p.width() : 2 * p.width()) {}
-  ReaderFeatures(const std::vector<float>& all, Index n)
-      : values(all), rows(n), width(n > 0 ? std::ssize(all) / n : 0) {}
+  ReaderFeatures(const PooledFeatures& p, bool means_only) : values(means_only ? p.means() : p.values()) {}
+  explicit ReaderFeatures(const RowStore<float>& all) : values(all) {}
 };
 
 struct ContrastScores {
@@ -162,15 +159,15 @@ class ControllabilityScores {
 
  private:
   static ReaderFeatures scans(const ReaderKind& kind, const ScanFeatures& s) {
-    if (kind.whole) return {s.latents, std::ssize(s.rows)};
+    if (kind.whole) return ReaderFeatures(s.latents);
     return {kind.latents ? s.scans.projected : s.scans.encoder, kind.means_only};
   }
   static ReaderFeatures round_trips(const ReaderKind& kind, const ScanFeatures& s) {
-    if (kind.whole) return {s.latents, std::ssize(s.rows)};
+    if (kind.whole) return ReaderFeatures(s.latents);
     return {kind.latents ? s.scans.projected : s.round_trips.encoder, kind.means_only};
   }
   static ReaderFeatures samples_of(const ReaderKind& kind, const ArmSamples& s) {
-    if (kind.whole) return {s.latents, std::ssize(s.conditions)};
+    if (kind.whole) return ReaderFeatures(s.latents);
     return {kind.latents ? s.generated : s.features.encoder, kind.means_only};
   }
 
@@ -193,7 +190,7 @@ class ControllabilityScores {
     std::vector<std::int32_t> read(groups.size(), -1);
     for (std::size_t i = 0; task != nullptr && i < read.size(); ++i) {
       if (groups[i] < 0) continue;
-      const auto p = apply_probe(*task, x.data + static_cast<Index>(i) * x.features);
+      const auto p = apply_probe(*task, x.row(static_cast<Index>(i)).data());
       const std::string& name =
           task->classes[static_cast<std::size_t>(std::max_element(p.begin(), p.end()) - p.begin())];
       read[i] = static_cast<std::int32_t>(std::find(c.classes.begin(), c.classes.end(), name) - c.classes.begin());
@@ -207,7 +204,7 @@ class ControllabilityScores {
     const SavedTask* task = saved_task(*saved, c, plan_);
     std::vector<double> read(groups.size(), not_a_number);
     for (std::size_t i = 0; task != nullptr && i < read.size(); ++i)
-      if (groups[i] >= 0) read[i] = apply_probe(*task, x.data + static_cast<Index>(i) * x.features)[0];
+      if (groups[i] >= 0) read[i] = apply_probe(*task, x.row(static_cast<Index>(i)).data())[0];
     return read;
   }
 

@@ -97,7 +97,7 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
   if (!a.probe.empty()) {
     saved = read_saved_probe(a.probe);
     FeatureTable table;
-    table.columns = models.tokenizer().model.config.encoder.width;
+    set_size(table.values, 0, models.tokenizer().model.config.encoder.width);
     table.path = a.tokenizer;
     table.set_contract(
         feature_contract(models.contract(), "tokenizer", models.tokenizer().hash, "encoder", "mean").dump());
@@ -198,8 +198,7 @@ inline int evaluate_controllability(const Program& program, const Controllabilit
             &sampling_progress);
         empty += samples.empty;
         if (!wanted.contains("tokens")) {
-          samples.latents.clear();
-          samples.latents.shrink_to_fit();
+          samples.latents = {};
         }
         (p.guided ? made[k] : fixed[k]) = std::move(samples);
       }

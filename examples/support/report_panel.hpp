@@ -33,8 +33,7 @@ std::vector<T> thinned(const std::vector<T>& items, std::size_t most) {
 
 inline std::vector<double> class_probability(const Predictions& p, Index k) {
   std::vector<double> out;
-  for (std::size_t i = 0; i < p.label.size(); ++i)
-    out.push_back(p.values[i * static_cast<std::size_t>(p.classes) + static_cast<std::size_t>(k)]);
+  for (std::size_t i = 0; i < p.label.size(); ++i) out.push_back(p.values(i, k));
   return out;
 }
 
@@ -63,10 +62,9 @@ inline Chart calibration_chart(const TaskResult& r) {
               binary ? "observed share" : "share that is right", {0, 1}, {0, 1});
   chart.line({{0, 0}, {1, 1}}, "#8a96a3", true, 1.0);
   std::array<double, 10> weight{}, confidence{}, right{};
-  const auto width = static_cast<std::size_t>(p.classes);
   for (std::size_t i = 0; i < p.label.size(); ++i) {
-    const double* row = p.values.data() + i * width;
-    const auto k = binary ? std::size_t{1} : static_cast<std::size_t>(std::max_element(row, row + width) - row);
+    const std::span<const double> row = row_of(p.values, static_cast<Index>(i));
+    const auto k = binary ? std::size_t{1} : static_cast<std::size_t>(std::ranges::max_element(row) - row.begin());
     const auto bin = static_cast<std::size_t>(std::min(9.0, row[k] * 10.0));
     weight[bin] += 1;
     confidence[bin] += row[k];
@@ -86,15 +84,15 @@ inline Chart calibration_chart(const TaskResult& r) {
 inline std::vector<Chart> regression_charts(const TaskResult& r) {
   const Predictions& p = r.predictions;
   const auto [low_t, high_t] = std::minmax_element(p.target.begin(), p.target.end());
-  const auto [low_p, high_p] = std::minmax_element(p.values.begin(), p.values.end());
+  const auto [low_p, high_p] = std::ranges::minmax_element(elements_of(p.values));
   const double low = std::min(*low_t, *low_p), high = std::max(*high_t, *high_p), margin = 0.04 * (high - low) + 1e-9;
   const std::string& name = r.task.task.column;
   Chart scatter("Held-out predictions", concat("true ", name), concat("predicted ", name),
                 {low - margin, high + margin}, {low - margin, high + margin});
   std::vector<Chart::Point> points, gaps;
   for (std::size_t i = 0; i < p.target.size(); ++i) {
-    points.push_back({p.target[i], p.values[i]});
-    gaps.push_back({p.target[i], p.values[i] - p.target[i]});
+    points.push_back({p.target[i], p.values(i, 0)});
+    gaps.push_back({p.target[i], p.values(i, 0) - p.target[i]});
   }
   const std::size_t most = 1500;
   scatter.dots(thinned(points, most), series_colour(0), 1.9, 0.45);

@@ -48,15 +48,15 @@ struct Arm {
 
 struct ArmSamples {
   std::vector<ConditionRow> conditions;
-  std::vector<float> latents;  // (n, tokens * channels) as the decoder takes them: standardisation undone
-  PooledFeatures generated;    // the same, pooled
-  VolumeFeatures features;     // decoded and encoded again
-  Index empty = 0;             // samples in which no brain was found
+  RowStore<float> latents;   // (n, tokens * channels) as the decoder takes them: standardisation undone
+  PooledFeatures generated;  // the same, pooled
+  VolumeFeatures features;   // decoded and encoded again
+  Index empty = 0;           // samples in which no brain was found
 };
 
 struct ScanFeatures {
-  std::vector<Index> rows;     // of the manifest, less those that could not be read
-  std::vector<float> latents;  // (n, tokens * channels)
+  std::vector<Index> rows;  // of the manifest, less those that could not be read
+  RowStore<float> latents;  // (n, tokens * channels)
   VolumeFeatures scans, round_trips;
 };
 
@@ -147,7 +147,7 @@ class SampleArms {
       }
       const Tensor<float, Cpu> z = latents(ids, rows, seed, options, "arm " + arm.name);
       out.conditions.insert(out.conditions.end(), rows.begin(), rows.end());
-      out.latents.insert(out.latents.end(), z.data(), z.data() + z.size());
+      append_rows(out.latents, z.dim(0), std::span<const float>(z.data(), static_cast<std::size_t>(z.size())));
       out.generated.add(z);
       Tensor<float, Cpu> volumes;
       out.empty += decode(
@@ -173,7 +173,7 @@ class SampleArms {
       if (waiting.empty()) return;
       stop_if_interrupted();
       const Tensor<float, Cpu> z = encode(volumes.slice(0, static_cast<Index>(waiting.size())), out.scans);
-      out.latents.insert(out.latents.end(), z.data(), z.data() + z.size());
+      append_rows(out.latents, z.dim(0), std::span<const float>(z.data(), static_cast<std::size_t>(z.size())));
       out.rows.insert(out.rows.end(), waiting.begin(), waiting.end());
       if (round_trips) {
         Tensor<float, Cpu> again;

@@ -41,6 +41,7 @@
 #include "braing3n/table/id_hints.hpp"
 #include "braing3n/table/join_features.hpp"
 #include "braing3n/table/label_cells.hpp"
+#include "braing3n/table/matrix.hpp"
 #include "braing3n/table/read_features.hpp"
 #include "braing3n/table/row_pairing.hpp"
 #include "braing3n/table/stated_missing.hpp"

@@ -154,7 +154,7 @@ TEST_CASE("a probe reads the features it was fitted on, and no others") {
   SavedProbe probe;
   probe.features = static_cast<Index>(width);
   FeatureTable table;
-  table.columns = probe.features;
+  set_size(table.values, 1, probe.features);
   table.set_contract(features.contract);
   probe.fingerprint = feature_fingerprint(table);
   const auto task = [&](const char* name, std::vector<std::string> classes, Index outputs) {

@@ -64,9 +64,9 @@ double auc(Context<Cpu>& ctx, const Table& t, bool (*positive)(const Subject&)) 
       held_out(t, label, [&](FeatureView<float> train, const std::vector<std::size_t>& rows, FeatureView<float> test) {
         std::vector<std::int64_t> y;
         for (const std::size_t i : rows) y.push_back(label[i]);
-        const std::vector<double> probability = LogisticRegression<float, Cpu>(ctx, train, y).predict_proba(test);
+        const auto probability = LogisticRegression<float, Cpu>(ctx, train, y).predict_proba(test);
         std::vector<double> second;
-        for (std::size_t i = 1; i < probability.size(); i += 2) second.push_back(probability[i]);
+        for (Index i = 0; i < test.rows; ++i) second.push_back(probability(i, 1));
         return second;
       });
   return roc_auc(score, std::vector<std::int32_t>(label.begin(), label.end()));
@@ -83,7 +83,8 @@ AgeScores age(Context<Cpu>& ctx, const Table& t) {
                [&](FeatureView<float> train, const std::vector<std::size_t>& rows, FeatureView<float> test) {
                  std::vector<double> y;
                  for (const std::size_t i : rows) y.push_back(years[i]);
-                 return Ridge<float, Cpu>(ctx, train, y).predict(test);
+                 const auto predicted = Ridge<float, Cpu>(ctx, train, y).predict(test);
+                 return std::vector<double>(predicted.data(), predicted.data() + predicted.size());
                });
   double n = static_cast<double>(years.size()), sy = 0, sp = 0, syy = 0, spp = 0, syp = 0, residual = 0;
   for (std::size_t i = 0; i < years.size(); ++i) {

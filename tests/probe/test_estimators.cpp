@@ -137,7 +137,8 @@ TEST_CASE("coefficients and probabilities are scikit-learn's, as far as its solv
     CHECK(distance <= 1e-7 * size);
     c.check(name + ".coef", fit.weights, 2e-4);
     c.check(name + ".intercept", intercept, 2e-4);
-    c.check(name + ".proba", model.predict_proba(c.standardised_view()), 2e-4);
+    const auto probability = model.predict_proba(c.standardised_view());
+    c.check(name + ".proba", elements_of(probability), 2e-4);
     if (fit.outputs > 1)
       for (Index j = 0; j < fit.features; ++j) {
         double sum = 0;
@@ -147,7 +148,8 @@ TEST_CASE("coefficients and probabilities are scikit-learn's, as far as its solv
   }
   const Ridge<double, Cpu> ridge(ctx, c.view(), c.y, 1, {.standardize = false});
   c.check("ridge.coef", ridge.fit().weights, 1e-8);
-  c.check("ridge.pred", ridge.predict(c.view()), 1e-8);
+  const auto predicted = ridge.predict(c.view());
+  c.check("ridge.pred", elements_of(predicted), 1e-8);
 }
 
 TEST_CASE("golden coefficients of data without random numbers") {
@@ -179,17 +181,18 @@ TEST_CASE("golden coefficients of data without random numbers") {
 
   std::vector<std::int32_t> label;
   std::vector<double> score;
-  const auto probability = binary.predict_proba(view);
+  const auto probability = binary.predict_proba(view), of_three = softmax.predict_proba(view),
+             predicted = ridge.predict(view);
   for (std::size_t i = 0; i < 60; ++i) {
     label.push_back(static_cast<std::int32_t>(two[i]));
-    score.push_back(probability[2 * i + 1]);
+    score.push_back(probability(i, 1));
   }
   CHECK(roc_auc(score, label) == doctest::Approx(0.6886574074).epsilon(1e-9));
   std::vector<std::int32_t> label3(three.begin(), three.end());
   const std::vector<float> ones(60, 1.0f);
-  CHECK(ClassificationScorer(softmax.predict_proba(view), 3).evaluate(label3, ones)[0] ==
+  CHECK(ClassificationScorer(elements_of(of_three), 3).evaluate(label3, ones)[0] ==
         doctest::Approx(0.6324347455).epsilon(1e-9));
-  const auto r = regression_scores(ridge.predict(view), y, ones);
+  const auto r = regression_scores(elements_of(predicted), y, ones);
   CHECK(r[0] == doctest::Approx(0.0064360019).epsilon(1e-7));
   CHECK(r[1] == doctest::Approx(2.5117690193).epsilon(1e-9));
 }
@@ -393,7 +396,7 @@ TEST_CASE("more features than rows: the dual route reaches the same optimum") {
     for (Index j = 0; j < d; ++j) {  // X^T (Xw - y) + w = 0
       double g = fit.weights[static_cast<std::size_t>(j)];
       for (Index i = 0; i < n; ++i)
-        g += (p[static_cast<std::size_t>(2 * i + k)] - t[static_cast<std::size_t>(2 * i + k)]) *
+        g += (p(i, k) - t[static_cast<std::size_t>(2 * i + k)]) *
              (static_cast<double>(x.data()[i * d + j]) - fit.mean[static_cast<std::size_t>(j)]) /
              fit.scale[static_cast<std::size_t>(j)];
       CHECK(std::abs(g) < 1e-7);
@@ -414,7 +417,7 @@ TEST_CASE("an almost absent penalty on copied features still converges") {
   CHECK(ridge.fit().converged);
   const auto p = ridge.predict({x.data(), n, d});
   double worst = 0;
-  for (std::size_t i = 0; i < y.size(); ++i) worst = std::max(worst, std::abs(p[i] - y[i]));
+  for (std::size_t i = 0; i < y.size(); ++i) worst = std::max(worst, std::abs(p(i, 0) - y[i]));
   CHECK(worst < 1e-4);
 }
 

@@ -79,7 +79,8 @@ TEST_CASE("inner selection prefers the penalty that predicts, and uses training 
                     }).run(ctx, c.view());
   CHECK(again[0].fits[static_cast<std::size_t>(fold)].penalty == base[0].fits[static_cast<std::size_t>(fold)].penalty);
   for (std::size_t k = 0; k < base[0].sample.size(); ++k)
-    if (base[0].predictions.fold[k] == fold) CHECK(again[0].predictions.values[k] == base[0].predictions.values[k]);
+    if (base[0].predictions.fold[k] == fold)
+      CHECK(again[0].predictions.values(k, 0) == base[0].predictions.values(k, 0));
 }
 
 TEST_CASE("a task whose training rows cannot be split again says so, and the others go on") {

@@ -48,9 +48,7 @@ TEST_CASE("saved probes give the fitted predictions again, and refuse foreign fe
   const auto results = panel.run(ctx, c.view());
   FeatureTable table;
   table.path = "features";
-  table.rows = c.n;
-  table.columns = c.d;
-  table.values.assign(c.x.data(), c.x.data() + c.n * c.d);
+  table.values = matrix_of(c.d, c.x.to_host());
   table.set_contract("1 mm, skull-stripped");
   const auto fits = panel.fit_all(ctx, c.view(), {}, results);
   for (const LinearFit& fit : fits) CHECK(fit.rows == c.n);  // no fold is held out
@@ -71,8 +69,8 @@ TEST_CASE("saved probes give the fitted predictions again, and refuse foreign fe
     const Index outputs = read.tasks[t].fit.outputs;
     double raw = 0, calibrated = 0;
     for (std::size_t k = 0; k < results[t].sample.size(); ++k) {
-      std::vector<double> v(results[t].linear.begin() + static_cast<std::ptrdiff_t>(k) * outputs,
-                            results[t].linear.begin() + static_cast<std::ptrdiff_t>(k + 1) * outputs);
+      const std::span<const double> linear = row_of(results[t].linear, static_cast<Index>(k));
+      std::vector<double> v(linear.begin(), linear.end());
       std::vector<double> p(static_cast<std::size_t>(std::max<Index>(outputs, 2)));
       to_probabilities(v.data(), outputs, p.data());
       raw -= std::log(p[static_cast<std::size_t>(results[t].predictions.label[k])]);
@@ -86,8 +84,9 @@ TEST_CASE("saved probes give the fitted predictions again, and refuse foreign fe
   double raw = 0, corrected = 0, mean = 0;
   for (double a : age.target) mean += a / static_cast<double>(c.n);
   for (std::size_t k = 0; k < age.target.size(); ++k) {
-    raw += (age.target[k] - mean) * (results[2].predictions.values[k] - age.target[k]);
-    corrected += (age.target[k] - mean) * corrected_gap(read.tasks[2], results[2].predictions.values[k], age.target[k]);
+    raw += (age.target[k] - mean) * (results[2].predictions.values(k, 0) - age.target[k]);
+    corrected +=
+        (age.target[k] - mean) * corrected_gap(read.tasks[2], results[2].predictions.values(k, 0), age.target[k]);
   }
   CHECK(raw < -1000);
   CHECK(std::abs(corrected) < 1e-6 * std::abs(raw));
@@ -118,7 +117,7 @@ TEST_CASE("saved probes give the fitted predictions again, and refuse foreign fe
   other.set_contract("2 mm");
   CHECK_THROWS_AS(require_same_features(read, other), Error);
   other = table;
-  other.columns = 19;
+  set_size(other.values, 1, 19);
   CHECK_THROWS_WITH_AS(require_same_features(read, other), "features: the probe reads 20 features, the table has 19",
                        Error);
   CHECK_THROWS_AS(read_saved_probe(folder.write("no.safetensors", "not a file of tensors")), Error);

@@ -78,14 +78,16 @@ TEST_CASE("intervals count people, not scans, and cover the truth about as often
   // Repeating every scan of a person eight times says nothing new, so the interval must not shrink.
   const auto width_of = [&](int scans) {
     Predictions p;
+    std::vector<double> values;
     const Philox rng(11, Purpose::test);
     for (std::int32_t person = 0; person < 200; ++person)
       for (int k = 0; k < scans; ++k) {
         p.subject.push_back(person);
         p.fold.push_back(person % 5);
         p.target.push_back(rng.normal(static_cast<std::uint64_t>(2 * person)));
-        p.values.push_back(p.target.back() + rng.normal(static_cast<std::uint64_t>(2 * person + 1)));
+        values.push_back(p.target.back() + rng.normal(static_cast<std::uint64_t>(2 * person + 1)));
       }
+    p.values = matrix_of(1, values);
     const ScoreTable table = score_predictions(ctx, p, {.replicates = 400, .permutations = 0});
     return table["mae"].high - table["mae"].low;
   };
@@ -95,13 +97,15 @@ TEST_CASE("intervals count people, not scans, and cover the truth about as often
   int covered = 0;
   for (std::uint32_t trial = 0; trial < 200; ++trial) {
     Predictions p;
+    std::vector<double> values;
     const Philox rng(12, Purpose::test, trial);
     for (std::int32_t person = 0; person < 150; ++person) {
       p.subject.push_back(person);
       p.fold.push_back(person % 5);
       p.target.push_back(rng.normal(static_cast<std::uint64_t>(2 * person)));
-      p.values.push_back(p.target.back() + rng.normal(static_cast<std::uint64_t>(2 * person + 1)));
+      values.push_back(p.target.back() + rng.normal(static_cast<std::uint64_t>(2 * person + 1)));
     }
+    p.values = matrix_of(1, values);
     const ScoreTable table = score_predictions(ctx, p, {.replicates = 200, .permutations = 0, .seed = trial});
     covered +=
         table["mae"].low <= std::sqrt(2.0 / 3.14159265358979) && std::sqrt(2.0 / 3.14159265358979) <= table["mae"].high;
@@ -117,6 +121,7 @@ TEST_CASE("p-values of a useless probe are uniform") {
   const int trials = 100;
   for (std::uint32_t trial = 0; trial < trials; ++trial) {
     Predictions p;
+    std::vector<double> values;
     p.classes = 2;
     const Philox rng(13, Purpose::test, trial);
     for (std::int32_t i = 0; i < 100; ++i) {
@@ -125,8 +130,9 @@ TEST_CASE("p-values of a useless probe are uniform") {
       p.fold.push_back(i / 2 % 5);
       p.label.push_back(static_cast<std::int32_t>(rng.integer(static_cast<std::uint64_t>(i / 2)) & 1));
       const double v = static_cast<double>(rng.uniform(static_cast<std::uint64_t>(1000 + i / 2)));
-      p.values.insert(p.values.end(), {1 - v, v});
+      values.insert(values.end(), {1 - v, v});
     }
+    p.values = matrix_of(2, values);
     const double value = score_predictions(ctx, p, {.replicates = 0, .permutations = 99, .seed = trial}).p_value;
     sum += value;
     small += value <= 0.05;
@@ -139,14 +145,16 @@ TEST_CASE("the p-value of a perfect probe is the smallest there is, that of a pr
   Context<Cpu> ctx({.threads = 2});
   for (const bool right : {true, false}) {
     Predictions p;
+    std::vector<double> values;
     p.classes = 2;
     for (std::int32_t i = 0; i < 60; ++i) {
       p.subject.push_back(i);
       p.fold.push_back(i % 3);
       p.label.push_back(i / 3 % 2);
       const double v = (p.label.back() == 1) == right ? 0.9 : 0.1;
-      p.values.insert(p.values.end(), {1 - v, v});
+      values.insert(values.end(), {1 - v, v});
     }
+    p.values = matrix_of(2, values);
     const double value = score_predictions(ctx, p, {.replicates = 0, .permutations = 99}).p_value;
     CHECK(value == doctest::Approx(right ? 0.01 : 1.0));
   }
@@ -159,6 +167,7 @@ template <class Scans, class LabelOf>
 Predictions scans_of_subjects(std::int32_t subjects, std::int32_t folds, Scans&& scans_of, LabelOf&& label_of,
                               double signal, std::uint32_t seed) {
   Predictions p;
+  std::vector<double> values;
   p.classes = 2;
   const Philox rng(seed, Purpose::test, 77);
   std::uint64_t draw = 0;
@@ -168,8 +177,9 @@ Predictions scans_of_subjects(std::int32_t subjects, std::int32_t folds, Scans&&
       p.fold.push_back(s % folds);
       p.label.push_back(label_of(s, scan));
       const double v = 1 / (1 + std::exp(-(signal * (p.label.back() - 0.5) + static_cast<double>(rng.normal(draw++)))));
-      p.values.insert(p.values.end(), {1 - v, v});
+      values.insert(values.end(), {1 - v, v});
     }
+  p.values = matrix_of(2, values);
   return p;
 }
 
@@ -207,6 +217,7 @@ TEST_CASE("p-values of a useless probe are uniform where labels vary within subj
   for (std::uint32_t trial = 0; trial < 100; ++trial) {
     const Philox rng(trial, Purpose::test, 78);
     Predictions p;
+    std::vector<double> values;
     p.classes = 2;
     for (std::int32_t s = 0; s < 50; ++s)
       for (std::int32_t scan = 0; scan < 1 + s % 3; ++scan) {
@@ -219,8 +230,9 @@ TEST_CASE("p-values of a useless probe are uniform where labels vary within subj
         // A subject's scans are alike.
         const double v = 0.8 * static_cast<double>(rng.uniform(2000 + static_cast<std::uint64_t>(s))) +
                          0.2 * static_cast<double>(rng.uniform(3000 + at));
-        p.values.insert(p.values.end(), {1 - v, v});
+        values.insert(values.end(), {1 - v, v});
       }
+    p.values = matrix_of(2, values);
     const double value = score_predictions(ctx, p, {.replicates = 0, .permutations = 99, .seed = trial}).p_value;
     sum += value;
     small += value <= 0.05;

@@ -136,9 +136,9 @@ TEST_CASE("features and labels find each other, or the sentence says who is miss
   const Folder folder;
   const std::string features = folder.write("f.csv", "id,f1,f2\nb,1,2\na,3,4\nc,5,nan\nz,0,0\n");
   const FeatureTable table = read_features(features);
-  CHECK(table.rows == 4);
+  CHECK(table.rows() == 4);
   CHECK(table.column_names == std::vector<std::string>{"f1", "f2"});
-  CHECK(std::isnan(table.values[5]));
+  CHECK(std::isnan(table.values(2, 1)));
   const CsvTable labels = CsvTable::from_text("id,sex\na,F\nb,M\nc,F\nq,M\nb,M\n", "labels.csv");
   const Pairing pairing = pair_rows(labels, {&table, 1});
   CHECK(pairing.ids == std::vector<std::string>{"a", "b", "c"});
@@ -167,21 +167,16 @@ TEST_CASE("features and labels find each other, or the sentence says who is miss
   CHECK(pair_rows(visits, {&twice, 1}, {.by_order = true}).ids == std::vector<std::string>{"a", "a#2"});
   CHECK_THROWS_AS(read_features(folder.write("text.csv", "id,f\na,x\n")), Error);
   FeatureTable plain;
-  plain.rows = 2;
-  plain.columns = 1;
-  plain.values = {1, 2};
+  plain.values = {{1}, {2}};
   plain.path = "plain.npy";
   CHECK_THROWS_WITH_AS(pair_rows(labels, {&plain, 1}, {.by_order = true}),
                        "plain.npy: 2 rows of features without identifiers, but 5 rows of labels in labels.csv", Error);
   CHECK_THROWS_AS(pair_rows(CsvTable::from_text("id,sex\nx,F\n", "l"), {&table, 1}), Error);
   FeatureTable wide;
-  wide.rows = 2;
-  wide.columns = 3;
-  wide.values = {1, 2, 3, 4, 5, 6};
+  wide.values = {{1, 2, 3}, {4, 5, 6}};
   wide.column_names = {"a", "b", "c"};
   const FeatureTable chosen = select_columns(wide, {"c", "a"});
-  CHECK(chosen.values == std::vector<float>{3, 1, 6, 4});
-  CHECK(chosen.columns == 2);
+  CHECK(chosen.values == xt::xtensor<float, 2>{{3, 1}, {6, 4}});
   CHECK_THROWS_AS(select_columns(wide, {"a", "d"}), Error);
   CHECK(matches_pattern("lh_insula_thickness", "lh_*_thick*"));
   CHECK_FALSE(matches_pattern("rh_insula_thickness", "lh_*"));
@@ -191,9 +186,7 @@ TEST_CASE("the feature file: what is written is read, and a contract that was ch
   const Folder folder;
   const auto path = folder.path / "f.safetensors";
   FeatureTable table;
-  table.rows = 3;
-  table.columns = 2;
-  table.values = {1, 2, 3, 4, 5, std::nanf("")};
+  table.values = {{1, 2}, {3, 4}, {5, std::nanf("")}};
   table.ids = {"sub-01_T1w", "a \"b\"", "\u00fc,1"};
   table.column_names = {"x", "y"};
   table.set_contract(R"({"spacing": [1, 1, 1], "encoder": "crc32 0a1b2c3d", "pooling": "mean"})");
@@ -203,7 +196,7 @@ TEST_CASE("the feature file: what is written is read, and a contract that was ch
   CHECK(read.column_names == table.column_names);
   CHECK(read.contract == table.contract);
   CHECK(read.contract_hash == sha256_hex(table.contract));
-  CHECK(read.rows == 3);
+  CHECK(read.rows() == 3);
   CHECK(std::memcmp(read.values.data(), table.values.data(), 6 * sizeof(float)) == 0);
   const SafetensorsFile file(path);
   CHECK(file.metadata().at("volume_ids") == R"(["sub-01_T1w","a \"b\"","ü,1"])");
@@ -228,7 +221,7 @@ TEST_CASE("the feature file: what is written is read, and a contract that was ch
   wrong.ids.pop_back();
   refuses(wrong, "features.ids");
   wrong = table;
-  wrong.values.pop_back();
+  set_size(wrong.values, 0, 2);
   refuses(wrong, "features.shape");
 
   const auto reads = [&](const Metadata& metadata) {

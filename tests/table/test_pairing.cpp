@@ -109,7 +109,7 @@ TEST_CASE("columns that are no features are left out by name, with the first bad
                   "h,1,30,1,7,2020-05-12,,0.5,1,7\ni,1,30,1,8,2020-05-12,1,0.5,1,7\n",
                   {.not_features = {"ad score"}});
   CHECK(t.column_names == std::vector<std::string>{"f", "small"});
-  CHECK(t.values[1] == 0.0f);
+  CHECK(t.values(0, 1) == 0.0f);
   REQUIRE(t.notes.size() == 1);
   for (const char* part :
        {"\"Age\"", "\"SITE_ID\"", "\"row\" (it counts the rows)", "\"scan_date\"",
@@ -131,7 +131,7 @@ TEST_CASE("values far from 0 keep their differences, in the table and in a saved
   CHECK(t.row_values(1)[0] - t.row_values(0)[0] == 1.25);
   REQUIRE(t.offset.size() == 3);
   CHECK(t.offset[1] == 0);
-  CHECK(t.values[1] == 1.0f);  // columns near 0 are as they were
+  CHECK(t.values(0, 1) == 1.0f);  // columns near 0 are as they were
   CHECK(folder.read("g.csv", "id,f\na,1684160\nb,1484160\n").offset.empty());
   CHECK(select_columns(t, {"g", "f"}).row_values(1) == std::vector<double>{2, 100000001.5});
   // A probe made from the centred table reads whole values.
@@ -147,7 +147,7 @@ TEST_CASE("values far from 0 keep their differences, in the table and in a saved
   fit.intercept = {10};
   const SavedProbe probe = make_saved_probe(t, {result}, {fit});
   double expected = 0;
-  fit.evaluate(t.values.data() + 3, &expected);
+  fit.evaluate(t.row(1).data(), &expected);
   CHECK(apply_probe(probe.tasks[0], t.row_values(1).data())[0] == doctest::Approx(expected).epsilon(1e-9));
 }
 

@@ -34,22 +34,22 @@ class ScanProbe {
   std::vector<ProbeResult> apply(const ScanFeatures& features) const {
     FeatureTable table;
     table.path = "features of one scan";
-    table.rows = 1;
-    table.columns = static_cast<Index>(features.values.size());
+    set_size(table.values, 1, static_cast<Index>(features.values.size()));
+    std::copy_n(features.values.data(), features.values.size(), table.values.data());
     table.column_names = probe_.feature_names;
     // A probe that was fitted on a table without a contract can be held against the number of features only.
     const bool contract_unknown = feature_fingerprint(table) == probe_.fingerprint;
     if (!contract_unknown && !features.contract.empty()) table.set_contract(features.contract);
     require_same_features(probe_, table);
-    const float* values = features.values.data();
-    for (Index j = 0; j < table.columns; ++j)
+    const std::span<const float> values = table.row(0);
+    for (std::size_t j = 0; j < values.size(); ++j)
       if (!std::isfinite(values[j]))
         fail(ErrorKind::numeric, "probe.finite", "probe: expected finite features, got ", values[j], " in column ", j);
     std::vector<ProbeResult> all;
     for (const SavedTask& task : probe_.tasks) {
       ProbeResult r;
       r.task = task.name;
-      const std::vector<double> result = apply_probe(task, values);
+      const std::vector<double> result = apply_probe(task, values.data());
       if (task.classification) {
         r.classes = task.classes;
         r.probabilities = result;
@@ -59,7 +59,7 @@ class ScanProbe {
       } else {
         r.value = result[0];
       }
-      r.range = judge_range(task.range, values, task.classification ? std::nullopt : std::optional(result[0]));
+      r.range = judge_range(task.range, values.data(), task.classification ? std::nullopt : std::optional(result[0]));
       all.push_back(std::move(r));
     }
     return all;

@@ -3,12 +3,13 @@
 // The mean alone loses what stands in a few tokens only (a lesion of one token in hundreds); the deviation keeps a trace of it.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "braing3n/backend/cpu/context/context.hpp"
 #include "braing3n/core/tensor.hpp"
-#include "braing3n/table/feature_view.hpp"
+#include "braing3n/table/matrix.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -22,6 +23,7 @@ class PooledFeatures {
     width_ = tokens.dim(2);
     const Index n = tokens.dim(0), length = tokens.dim(1);
     std::vector<double> sum, squares;
+    std::vector<float> row;
     for (Index i = 0; i < n; ++i) {
       sum.assign(static_cast<std::size_t>(width_), 0.0);
       squares.assign(static_cast<std::size_t>(width_), 0.0);
@@ -35,32 +37,34 @@ class PooledFeatures {
           const double d = static_cast<double>(rows[static_cast<std::size_t>(l * width_) + c]) - sum[c];
           squares[c] += d * d;
         }
-      for (const double s : sum) values_.push_back(static_cast<float>(s));
-      for (const double s : squares) values_.push_back(static_cast<float>(std::sqrt(s / static_cast<double>(length))));
+      row.clear();
+      for (const double s : sum) row.push_back(static_cast<float>(s));
+      for (const double s : squares) row.push_back(static_cast<float>(std::sqrt(s / static_cast<double>(length))));
+      append_row<float>(values_, row);
     }
   }
 
-  Index rows() const { return width_ == 0 ? 0 : static_cast<Index>(values_.size()) / (2 * width_); }
-  Index width() const { return width_; }                        // channels of a token
-  const std::vector<float>& values() const { return values_; }  // (rows, 2 width): means, then deviations
-  FeatureView<float> view() const { return {values_.data(), rows(), 2 * width_}; }
+  Index rows() const { return row_count(values_); }
+  Index width() const { return width_; }                     // channels of a token
+  const RowStore<float>& values() const { return values_; }  // (rows, 2 width): means, then deviations
+  FeatureView<float> view() const { return view_of(values_); }
 
   /// The means alone: (rows, width).
-  std::vector<float> means() const {
-    std::vector<float> m;
-    for (Index i = 0; i < rows(); ++i)
-      m.insert(m.end(), values_.begin() + 2 * i * width_, values_.begin() + (2 * i + 1) * width_);
+  RowStore<float> means() const {
+    RowStore<float> m;
+    set_size(m, rows(), width_);
+    for (Index i = 0; i < rows(); ++i) std::copy_n(row_of(values_, i).data(), width_, row_of(m, i).data());
     return m;
   }
 
   /// (rows, 2 width), for distances.
   Tensor<float, Cpu> tensor(Context<Cpu>& ctx) const {
-    return Tensor<float, Cpu>::from_host(ctx, {rows(), 2 * width_}, values_);
+    return Tensor<float, Cpu>::from_host(ctx, {rows(), 2 * width_}, elements_of(values_));
   }
 
  private:
   Index width_ = 0;
-  std::vector<float> values_;
+  RowStore<float> values_;
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "braing3n/probe/panel.hpp"
+#include "braing3n/table/matrix.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -51,20 +52,21 @@ inline ConfoundScore score_confound(const TaskResult& task, const std::string& n
   const auto code = [&](std::size_t k) {
     return static_cast<std::size_t>(confound[static_cast<std::size_t>(task.sample[k])] + 1);
   };  // 0: unknown
-  const auto primary = [&](const std::vector<double>& prediction, const std::vector<std::size_t>& members) {
+  const auto primary = [&](const xt::xtensor<double, 2>& prediction, const std::vector<std::size_t>& members) {
     const std::vector<float> ones(members.size(), 1.0f);
     std::vector<double> v, t;
     std::vector<std::int32_t> y;
     for (std::size_t k : members) {
-      v.insert(v.end(), prediction.begin() + static_cast<std::ptrdiff_t>(k * width),
-               prediction.begin() + static_cast<std::ptrdiff_t>((k + 1) * width));
+      const std::span<const double> row = row_of(prediction, static_cast<Index>(k));
+      v.insert(v.end(), row.begin(), row.end());
       if (p.classes > 0) y.push_back(p.label[k]);
       else t.push_back(p.target[k]);
     }
     return p.classes > 0 ? ClassificationScorer(v, p.classes).evaluate(y, ones)[0] : regression_scores(v, t, ones)[0];
   };
 
-  std::vector<double> alone(n * width, 0.0), fold_scores;
+  xt::xtensor<double, 2> alone = zero_matrix<double>(static_cast<Index>(n), static_cast<Index>(width));
+  std::vector<double> fold_scores;
   for (std::int32_t f = 0; f < folds; ++f) {
     std::vector<std::vector<double>> sum(values + 1, std::vector<double>(width, 0.0));
     std::vector<double> total(width, 0.0), count(values + 1, 0.0);
@@ -83,8 +85,7 @@ inline ConfoundScore score_confound(const TaskResult& task, const std::string& n
       all += 1;
     }
     for (std::size_t k : held)  // one row's worth of the overall mean keeps empty and tiny sites sane
-      for (std::size_t j = 0; j < width; ++j)
-        alone[k * width + j] = (sum[code(k)][j] + total[j] / all) / (count[code(k)] + 1.0);
+      for (std::size_t j = 0; j < width; ++j) alone(k, j) = (sum[code(k)][j] + total[j] / all) / (count[code(k)] + 1.0);
     if (!held.empty()) fold_scores.push_back(primary(alone, held));
   }
   double defined = 0, sum = 0;
@@ -108,7 +109,7 @@ inline ConfoundScore score_confound(const TaskResult& task, const std::string& n
       double mean = 0;
       for (std::size_t k : members) mean += p.target[k] / static_cast<double>(members.size());
       for (std::size_t k : members) {
-        residual += (p.values[k] - p.target[k]) * (p.values[k] - p.target[k]);
+        residual += (p.values(k, 0) - p.target[k]) * (p.values(k, 0) - p.target[k]);
         spread += (p.target[k] - mean) * (p.target[k] - mean);
       }
     }

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "braing3n/backend/cpu/context/context.hpp"
-#include "braing3n/table/feature_view.hpp"
+#include "braing3n/table/matrix.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -56,7 +56,7 @@ class Design<T, Cpu> {
     const Index d = features();
     const double *mean = mean_.data(), *inverse = inverse_.data();
     for (Index r = 0; r < count; ++r) {
-      const T* from = features_.data + row(first + r) * d;
+      const T* from = features_.row(row(first + r)).data();
       P* to = block + r * d;
       vectorized(context_->isa(), [&]() BRAING3N_LAMBDA_INLINE {
         BRAING3N_IVDEP
@@ -148,7 +148,7 @@ class Design<T, Cpu> {
         auto& sum = partial[static_cast<std::size_t>(chunk)];
         sum.assign(width, 0.0);
         for (Index i = chunk * chunk_rows_; i < std::min(rows_, (chunk + 1) * chunk_rows_); ++i)
-          add(chunk, i, features_.data + row(i) * d, sum.data());
+          add(chunk, i, features_.row(row(i)).data(), sum.data());
       });
       std::vector<double> total(width, 0.0);
       for (const auto& sum : partial)

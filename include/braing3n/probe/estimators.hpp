@@ -88,15 +88,16 @@ class LogisticRegression<T, Cpu> {
   /// Weights, iterations, gradient norm, converged or not.
   const LinearFit& fit() const { return fit_; }
 
-  /// Probabilities (rows, classes), row-major.
-  std::vector<double> predict_proba(FeatureView<T> x) const {
+  /// Probabilities (rows, classes).
+  xt::xtensor<double, 2> predict_proba(FeatureView<T> x) const {
     if (x.features != fit_.features)
       fail(ErrorKind::shape, "probe.width", "probe: fitted on ", fit_.features, " features, got ", x.features);
-    const auto classes = static_cast<Index>(classes_.size());
-    std::vector<double> value(static_cast<std::size_t>(fit_.outputs)), out(static_cast<std::size_t>(x.rows * classes));
+    std::vector<double> value(static_cast<std::size_t>(fit_.outputs));
+    xt::xtensor<double, 2> out;
+    set_size(out, x.rows, static_cast<Index>(classes_.size()));
     for (Index i = 0; i < x.rows; ++i) {
-      fit_.evaluate(x.data + i * x.features, value.data());
-      to_probabilities(value.data(), fit_.outputs, out.data() + i * classes);
+      fit_.evaluate(x.row(i).data(), value.data());
+      to_probabilities(value.data(), fit_.outputs, row_of(out, i).data());
     }
     return out;
   }
@@ -125,13 +126,14 @@ class Ridge<T, Cpu> {
   Index targets() const { return static_cast<Index>(fits_.size()); }
   const LinearFit& fit(Index target = 0) const { return fits_.at(static_cast<std::size_t>(target)); }
 
-  /// Predictions (rows, targets), row-major.
-  std::vector<double> predict(FeatureView<T> x) const {
-    std::vector<double> out(static_cast<std::size_t>(x.rows * targets()));
+  /// Predictions (rows, targets).
+  xt::xtensor<double, 2> predict(FeatureView<T> x) const {
+    xt::xtensor<double, 2> out;
+    set_size(out, x.rows, targets());
     for (Index k = 0; k < targets(); ++k) {
       if (x.features != fit(k).features)
         fail(ErrorKind::shape, "probe.width", "probe: fitted on ", fit(k).features, " features, got ", x.features);
-      for (Index i = 0; i < x.rows; ++i) fit(k).evaluate(x.data + i * x.features, out.data() + i * targets() + k);
+      for (Index i = 0; i < x.rows; ++i) fit(k).evaluate(x.row(i).data(), &out(i, k));
     }
     return out;
   }

@@ -1,12 +1,15 @@
 // The choice of C or alpha by inner folds: whole subjects, training rows of the outer fold only.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "braing3n/probe/panel_rows.hpp"
+#include "braing3n/table/matrix.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::detail {
 
@@ -31,10 +34,10 @@ double select_penalty(const Design<T, Cpu>& design, NewtonSolver<T, Cpu>& solver
   std::vector<std::int32_t> fold(rows.panel_row.size(), -1);
   for (std::size_t i = 0, k = 0; i < fold.size(); ++i)
     if (training.has(i)) fold[i] = folds.fold[k++];
-  std::vector<std::vector<double>> values(options.grid.size());
+  std::vector<xt::xtensor<double, 2>> values(options.grid.size());
   std::vector<FitProblem> problems;
   for (std::size_t c = 0; c < options.grid.size(); ++c) {
-    values[c].assign(fold.size() * static_cast<std::size_t>(outer.outputs), 0.0);
+    values[c] = zero_matrix<double>(static_cast<Index>(fold.size()), outer.outputs);
     FitProblem p = outer;
     p.fold = fold.data();
     p.held_out_values = values[c].data();
@@ -49,18 +52,19 @@ double select_penalty(const Design<T, Cpu>& design, NewtonSolver<T, Cpu>& solver
   for (std::size_t c = 0; c < values.size(); ++c) {
     Predictions p;
     p.classes = r.predictions.classes;
-    const auto width = static_cast<std::size_t>(std::max<Index>(p.classes, 1));
+    set_size(p.values, std::ssize(fold) - std::count(fold.begin(), fold.end(), -1), std::max<Index>(p.classes, 1));
+    Index at = 0;
     for (std::size_t i = 0; i < fold.size(); ++i) {
       if (fold[i] < 0) continue;
       p.fold.push_back(fold[i]);
       p.subject.push_back(subject[i]);
-      p.values.resize(p.values.size() + width);
-      const double* value = values[c].data() + i * static_cast<std::size_t>(outer.outputs);
+      const std::span<const double> value = row_of(std::as_const(values[c]), static_cast<Index>(i));
+      const std::span<double> predicted = row_of(p.values, at++);
       if (p.classes == 0) {
-        p.values.back() = value[0];
+        predicted[0] = value[0];
         p.target.push_back(task.target[i]);
       } else {
-        to_probabilities(value, outer.outputs, p.values.data() + p.values.size() - width);
+        to_probabilities(value.data(), outer.outputs, predicted.data());
         p.label.push_back(task.label[i]);
       }
     }

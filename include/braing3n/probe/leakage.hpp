@@ -81,11 +81,11 @@ std::vector<Leak> find_copies(FeatureView<T> x, std::span<const Index> row, cons
   const auto whose = [&](std::size_t a, std::size_t b) {
     return subject.empty() ? "" : subject[a] == subject[b] ? ", of one person," : ", of different people,";
   };
-  const auto at = [&](std::size_t i) { return x.data + (row.empty() ? static_cast<Index>(i) : row[i]) * x.features; };
+  const auto at = [&](std::size_t i) { return x.row(row.empty() ? static_cast<Index>(i) : row[i]); };
   std::unordered_map<std::string_view, std::size_t> by_features, by_hash;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    const std::string_view bytes(reinterpret_cast<const char*>(at(i)),
-                                 static_cast<std::size_t>(x.features) * sizeof(T));
+    const std::span<const T> features = at(i);
+    const std::string_view bytes(reinterpret_cast<const char*>(features.data()), features.size_bytes());
     if (const auto [place, fresh] = by_features.emplace(bytes, i); !fresh)
       out.push_back({"copied_volume",
                      concat(in_quotes(ids[place->second]), " and ", in_quotes(ids[i]), whose(place->second, i),

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "braing3n/probe/inner_selection.hpp"
+#include "braing3n/table/matrix.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -58,19 +59,18 @@ class Panel {
 namespace detail {
 
 /// Linear values of the rows of a group -> predictions of a task.
-inline void collect_predictions(TaskResult& r, const GroupRows& rows, const std::vector<double>& values) {
-  const Index outputs = outputs_of(r.task);
+inline void collect_predictions(TaskResult& r, const GroupRows& rows, const xt::xtensor<double, 2>& values) {
+  const Index n = static_cast<Index>(r.sample.size());
   Predictions& p = r.predictions;
-  const auto width = static_cast<std::size_t>(std::max<Index>(p.classes, 1));
-  p.values.assign(r.sample.size() * width, 0.0);
-  r.linear.clear();
+  set_size(p.values, n, std::max<Index>(p.classes, 1));
+  set_size(r.linear, n, column_count(values));
   std::size_t at = 0;
-  for (std::size_t k = 0; k < r.sample.size(); ++k) {
-    while (rows.panel_row[at] != r.sample[k]) ++at;
-    const double* value = values.data() + at * static_cast<std::size_t>(outputs);
-    r.linear.insert(r.linear.end(), value, value + outputs);
-    if (p.classes == 0) p.values[k] = value[0];
-    else to_probabilities(value, outputs, p.values.data() + k * width);
+  for (Index k = 0; k < n; ++k) {
+    while (rows.panel_row[at] != r.sample[static_cast<std::size_t>(k)]) ++at;
+    const std::span<const double> value = row_of(values, static_cast<Index>(at));
+    std::ranges::copy(value, row_of(r.linear, k).begin());
+    if (p.classes == 0) p.values(k, 0) = value[0];
+    else to_probabilities(value.data(), column_count(values), row_of(p.values, k).data());
   }
 }
 
@@ -125,7 +125,7 @@ void Panel::run_group(Context<Cpu>& ctx, FeatureView<T> features, std::span<cons
                       const std::vector<std::size_t>& group, std::vector<TaskResult>& results) const {
   const detail::GroupRows rows = detail::gather_rows(prepared_, group, subject_.size(), row);
   const Design<T, Cpu> design(ctx, features, rows.feature_row, options_.standardize);
-  std::vector<std::vector<double>> values(group.size());
+  std::vector<xt::xtensor<double, 2>> values(group.size());  // linear values of the rows held out
   std::vector<FitProblem> problems;
   std::vector<LinearFit> fits;
   std::vector<std::size_t> owner;
@@ -134,7 +134,7 @@ void Panel::run_group(Context<Cpu>& ctx, FeatureView<T> features, std::span<cons
     for (std::size_t t = 0; t < group.size(); ++t) {
       TaskResult& r = results[group[t]];
       FitProblem p = detail::task_problem(r, rows.tasks[t], options_);
-      values[t].assign(rows.panel_row.size() * static_cast<std::size_t>(p.outputs), 0.0);
+      values[t] = zero_matrix<double>(static_cast<Index>(rows.panel_row.size()), p.outputs);
       p.held_out_values = values[t].data();
       const std::int32_t folds = *std::max_element(r.predictions.fold.begin(), r.predictions.fold.end()) + 1;
       std::vector<FitProblem> own;

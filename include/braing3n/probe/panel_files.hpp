@@ -9,6 +9,7 @@
 #include "braing3n/format/json_text.hpp"
 #include "braing3n/probe/confound.hpp"
 #include "braing3n/probe/leakage.hpp"
+#include "braing3n/table/matrix.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -157,15 +158,15 @@ inline void write_predictions_csv(const std::filesystem::path& path, const Panel
         const auto at = static_cast<std::size_t>(r.sample[k]);
         const std::string& subject = report.subjects[static_cast<std::size_t>(p.subject[k])];
         if (p.classes == 0) {
-          writer.row(run.features, r.task.task.text, report.ids[at], subject, p.fold[k], p.target[k], p.values[k], "");
+          writer.row(run.features, r.task.task.text, report.ids[at], subject, p.fold[k], p.target[k], p.values(k, 0),
+                     "");
           continue;
         }
-        const auto width = static_cast<std::size_t>(p.classes);
-        const double* row = p.values.data() + k * width;
-        const std::string all = joined(std::span(row, width), ";", [](double v) { return significant(v, 7); });
+        const std::span<const double> row = row_of(p.values, static_cast<Index>(k));
+        const std::string all = joined(row, ";", [](double v) { return significant(v, 7); });
         writer.row(run.features, r.task.task.text, report.ids[at], subject, p.fold[k],
                    r.task.classes[static_cast<std::size_t>(p.label[k])],
-                   r.task.classes[static_cast<std::size_t>(std::max_element(row, row + width) - row)], all);
+                   r.task.classes[static_cast<std::size_t>(std::ranges::max_element(row) - row.begin())], all);
       }
     }
   writer.finish();

@@ -45,7 +45,7 @@ struct TaskResult {
   Index subjects = 0;
   std::vector<Index> sample;  // rows with a label, ascending; predictions run parallel
   Predictions predictions;
-  std::vector<double> linear;  // linear values of the held-out rows, (n, outputs)
+  xt::xtensor<double, 2> linear;  // linear values of the held-out rows, (n, outputs)
   ScoreTable scores;
   std::vector<FoldFit> fits;
   bool confound = false;  // added to show what else the features know

@@ -45,7 +45,7 @@ struct SavedProbe {
 
 /// What the features are, in 64 digits: the hash of their contract, their number and their names.
 inline std::string feature_fingerprint(const FeatureTable& table) {
-  std::string text = concat(table.contract_hash, '\n', table.columns, '\n');
+  std::string text = concat(table.contract_hash, '\n', table.columns(), '\n');
   for (const std::string& name : table.column_names) text += concat(name, '\n');
   return sha256_hex(text);
 }
@@ -59,13 +59,13 @@ inline void calibrate(SavedTask& saved, const TaskResult& r) {
     for (Index i = 0; i < n; ++i) {
       const auto k = static_cast<std::size_t>(i);
       mean_t += r.predictions.target[k] / static_cast<double>(n);
-      mean_g += (r.predictions.values[k] - r.predictions.target[k]) / static_cast<double>(n);
+      mean_g += (r.predictions.values(k, 0) - r.predictions.target[k]) / static_cast<double>(n);
     }
     for (Index i = 0; i < n; ++i) {
       const auto k = static_cast<std::size_t>(i);
       const double t = r.predictions.target[k] - mean_t;
       tt += t * t;
-      tg += t * (r.predictions.values[k] - r.predictions.target[k] - mean_g);
+      tg += t * (r.predictions.values(k, 0) - r.predictions.target[k] - mean_g);
     }
     saved.gap_slope = tt > 0 ? tg / tt : 0.0;
     saved.gap_offset = mean_g - saved.gap_slope * mean_t;
@@ -78,7 +78,7 @@ inline void calibrate(SavedTask& saved, const TaskResult& r) {
     double ga = 1e-6 * (a - 1.0) * static_cast<double>(n), gb = 0, haa = 1e-6 * static_cast<double>(n), hab = 0,
            hbb = 1e-9;
     for (Index i = 0; i < n; ++i) {
-      const double* v = r.linear.data() + i * outputs;
+      const std::span<const double> v = row_of(r.linear, i);
       const auto y = r.predictions.label[static_cast<std::size_t>(i)];
       if (outputs == 1) {
         const double q = 1.0 / (1.0 + std::exp(-(a * v[0] + b))), residual = q - y, h = q * (1.0 - q);
@@ -88,14 +88,14 @@ inline void calibrate(SavedTask& saved, const TaskResult& r) {
         hab += h * v[0];
         hbb += h;
       } else {
-        for (Index k = 0; k < outputs; ++k) scaled[static_cast<std::size_t>(k)] = a * v[k];
+        for (std::size_t k = 0; k < v.size(); ++k) scaled[k] = a * v[k];
         to_probabilities(scaled.data(), outputs, p.data());
         double mean = 0, squares = 0;
-        for (Index k = 0; k < outputs; ++k) {
-          mean += p[static_cast<std::size_t>(k)] * v[k];
-          squares += p[static_cast<std::size_t>(k)] * v[k] * v[k];
+        for (std::size_t k = 0; k < v.size(); ++k) {
+          mean += p[k] * v[k];
+          squares += p[k] * v[k] * v[k];
         }
-        ga += mean - v[y];
+        ga += mean - v[static_cast<std::size_t>(y)];
         haa += squares - mean * mean;
       }
     }
@@ -120,7 +120,7 @@ inline void calibrate(SavedTask& saved, const TaskResult& r) {
 inline SavedProbe make_saved_probe(const FeatureTable& table, const std::vector<TaskResult>& results,
                                    const std::vector<LinearFit>& fits, std::span<const Index> row = {}) {
   SavedProbe out;
-  out.features = table.columns;
+  out.features = table.columns();
   out.feature_names = table.column_names;
   out.fingerprint = feature_fingerprint(table);
   for (std::size_t t = 0; t < results.size(); ++t) {
@@ -136,10 +136,7 @@ inline SavedProbe make_saved_probe(const FeatureTable& table, const std::vector<
       saved.fit.mean[j] += table.offset[j];
     saved.cross_validated = r.scores.scores[0].mean;
     detail::calibrate(saved, r);
-    for (const Index i : r.sample) {
-      const Index at = row.empty() ? i : row[static_cast<std::size_t>(i)];
-      saved.range.add({table.values.data() + at * table.columns, static_cast<std::size_t>(table.columns)});
-    }
+    for (const Index i : r.sample) saved.range.add(table.row(row.empty() ? i : row[static_cast<std::size_t>(i)]));
     for (std::size_t j = 0; j < table.offset.size() && j < saved.range.low.size(); ++j) {
       saved.range.low[j] += table.offset[j];
       saved.range.high[j] += table.offset[j];
@@ -262,9 +259,9 @@ inline SavedProbe read_saved_probe(const std::filesystem::path& path) {
 
 /// Throws Error when the probe was made for other features.
 inline void require_same_features(const SavedProbe& probe, const FeatureTable& table) {
-  if (probe.features != table.columns)
+  if (probe.features != table.columns())
     throw Error(ErrorKind::shape, "probe.width",
-                concat("the probe reads ", probe.features, " features, the table has ", table.columns), table.path);
+                concat("the probe reads ", probe.features, " features, the table has ", table.columns()), table.path);
   const std::string fingerprint = feature_fingerprint(table);
   if (probe.fingerprint != fingerprint)
     throw Error(ErrorKind::config, "probe.contract",

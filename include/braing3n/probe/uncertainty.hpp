@@ -19,6 +19,7 @@
 #include "braing3n/backend/cpu/context/context.hpp"
 #include "braing3n/probe/label_exchange.hpp"
 #include "braing3n/probe/replicates.hpp"
+#include "braing3n/table/matrix.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -54,7 +55,7 @@ struct ScoreTable {
 /// Out-of-fold predictions of one task, one entry per sample.
 struct Predictions {
   Index classes = 0;                // 0: regression
-  std::vector<double> values;       // (n, classes) probabilities, or (n) predictions
+  xt::xtensor<double, 2> values;    // (n, classes) probabilities, or (n, 1) predictions
   std::vector<std::int32_t> label;  // classification
   std::vector<double> target;       // regression
   std::vector<std::int32_t> fold, subject;
@@ -84,7 +85,6 @@ struct FoldSamples {
 
 inline std::vector<FoldSamples> split_by_fold(const Predictions& p) {
   const std::int32_t folds = p.fold.empty() ? 0 : *std::max_element(p.fold.begin(), p.fold.end()) + 1;
-  const auto width = static_cast<std::size_t>(std::max<Index>(p.classes, 1));
   std::vector<std::vector<std::size_t>> members(static_cast<std::size_t>(folds));
   for (std::size_t i = 0; i < p.fold.size(); ++i)
     if (p.fold[i] >= 0) members[static_cast<std::size_t>(p.fold[i])].push_back(i);
@@ -97,8 +97,8 @@ inline std::vector<FoldSamples> split_by_fold(const Predictions& p) {
       const std::size_t i = members[f][k];
       if (k == 0 || p.subject[i] != p.subject[members[f][k - 1]])
         s.subject_begin.push_back(static_cast<std::int32_t>(k));
-      s.values.insert(s.values.end(), p.values.begin() + static_cast<std::ptrdiff_t>(i * width),
-                      p.values.begin() + static_cast<std::ptrdiff_t>((i + 1) * width));
+      const std::span<const double> row = row_of(p.values, static_cast<Index>(i));
+      s.values.insert(s.values.end(), row.begin(), row.end());
       if (p.classes > 0) s.label.push_back(p.label[i]);
       else s.target.push_back(p.target[i]);
     }

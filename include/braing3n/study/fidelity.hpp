@@ -5,10 +5,11 @@
 //   Frechet    samples under the conditions of half of the unseen people against the other half: scans and their round trips, at equal n
 #pragma once
 
-#include <cstring>
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,16 +23,15 @@
 #include "braing3n/study/fidelity_plan.hpp"
 #include "braing3n/study/sample_arms.hpp"
 #include "braing3n/table/feature_file.hpp"
+#include "braing3n/table/matrix.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
-/// Rows of a flat table (n, width).
-inline Tensor<float, Cpu> rows_tensor(Context<Cpu>& ctx, const std::vector<float>& values, Index width,
-                                      const std::vector<Index>& rows) {
-  Tensor<float, Cpu> t(ctx, {static_cast<Index>(rows.size()), width});
+/// Some rows of a table.
+inline Tensor<float, Cpu> rows_tensor(Context<Cpu>& ctx, FeatureView<float> x, const std::vector<Index>& rows) {
+  Tensor<float, Cpu> t(ctx, {static_cast<Index>(rows.size()), x.features});
   for (std::size_t i = 0; i < rows.size(); ++i)
-    std::memcpy(t.data() + static_cast<Index>(i) * width, values.data() + rows[i] * width,
-                static_cast<std::size_t>(width) * sizeof(float));
+    std::copy_n(x.row(rows[i]).data(), x.features, t.data() + static_cast<Index>(i) * x.features);
   return t;
 }
 
@@ -148,7 +148,7 @@ class FidelityStudy {
         groups.push_back(plan_->person_of(i));
       }
     return rows.empty() ? PairwiseDistance{}
-                        : mean_pairwise_distance(rows_tensor(*ctx_, from.latents, models_.latent_size(), rows), groups);
+                        : mean_pairwise_distance(rows_tensor(*ctx_, view_of(from.latents), rows), groups);
   }
 
   /// Makes the samples of an arm and compares them with its scans.
@@ -168,7 +168,7 @@ class FidelityStudy {
     next_ += static_cast<std::uint32_t>(n);
     result_.empty += made.empty;
     const double distance =
-        mean_pairwise_distance(Tensor<float, Cpu>::from_host(*ctx_, {n, models_.latent_size()}, made.latents)).mean;
+        mean_pairwise_distance(Tensor<float, Cpu>::from_host(*ctx_, {n, models_.latent_size()}, elements_of(made.latents))).mean;
     const double unseen = distance_of(unseen_, arm.unseen).mean, train = distance_of(learnt_, arm.train).mean;
     result_.arms.push_back({arm.name, conditions_json(fields_, arm.row), n, made.empty, distance,
                             std::ssize(arm.unseen), unseen, ratio_of(distance, unseen), std::ssize(arm.train), train,
@@ -213,7 +213,6 @@ class FidelityStudy {
     FeatureMoments real, back, made;
   };
   HalfMoments half(std::size_t h) {
-    const Index width = 2 * unseen_.scans.encoder.width();
     std::vector<Index> rows, scans;
     for (const Index i : plan_->halves[h])
       if (const auto found = std::find(unseen_.rows.begin(), unseen_.rows.end(), i); found != unseen_.rows.end()) {
@@ -221,29 +220,27 @@ class FidelityStudy {
         scans.push_back(i);
         result_.features.ids.push_back(plan_->id_of(i));
       }
-    const Tensor<float, Cpu> of_scans = rows_tensor(*ctx_, unseen_.scans.encoder.values(), width, rows);
-    std::vector<float>& kept = result_.features.values;
-    kept.insert(kept.end(), of_scans.data(), of_scans.data() + of_scans.size());
+    const Tensor<float, Cpu> of_scans = rows_tensor(*ctx_, unseen_.scans.encoder.view(), rows);
+    append_rows(kept_, of_scans.dim(0), std::span<const float>(of_scans.data(), static_cast<std::size_t>(of_scans.size())));
     const auto conditions = [&](Index i) { return plan_->labels()[scans[static_cast<std::size_t>(i)]]; };
     const ArmSamples samples =
         models_.sample({concat("conditions of half ", h + 1), conditions, std::ssize(scans), sampling_.guidance, next_},
                        options_.seed, sampling_, *observer_);
     next_ += static_cast<std::uint32_t>(scans.size());
     return {feature_moments(of_scans, recipe_),
-            feature_moments(rows_tensor(*ctx_, unseen_.round_trips.encoder.values(), width, rows), recipe_),
+            feature_moments(rows_tensor(*ctx_, unseen_.round_trips.encoder.view(), rows), recipe_),
             feature_moments(samples.features.encoder.tensor(*ctx_), recipe_)};
   }
 
   FrechetDistances frechet() {
-    result_.features.columns = 2 * unseen_.scans.encoder.width();
     const HalfMoments first = half(0), second = half(1);
     const std::array<FeatureMoments, 2> real{first.real, second.real}, back{first.back, second.back},
         made{first.made, second.made};
-    result_.features.rows = std::ssize(result_.features.ids);
+    result_.features.values = kept_;
     result_.features.set_contract(Json{{"recipe", recipe_}}.dump());
     FrechetDistances d;
     d.recipe = recipe_;
-    d.features = result_.features.columns;
+    d.features = result_.features.columns();
     d.n = {made[0].rows, made[1].rows};
     d.gen_real = frechet_between(*ctx_, made, real);
     d.gen_recons = frechet_between(*ctx_, made, back);
@@ -253,9 +250,9 @@ class FidelityStudy {
     d.gen_recons_ratio = ratio_of(d.gen_recons, d.recons_halves);
     if (!reference_) return d;
     std::vector<Index> rows;
-    for (Index i = 0; i < reference_->rows; ++i) rows.push_back(i);
+    for (Index i = 0; i < reference_->rows(); ++i) rows.push_back(i);
     const auto other = feature_moments(
-        rows_tensor(*ctx_, reference_->values, reference_->columns, some_rows(rows, made[0].rows)), recipe_);
+        rows_tensor(*ctx_, reference_->view(), some_rows(rows, made[0].rows)), recipe_);
     d.gen_reference = 0.5 * (frechet_distance(*ctx_, made[0], other) + frechet_distance(*ctx_, made[1], other));
     d.reference_rows = other.rows;
     return d;
@@ -281,6 +278,7 @@ class FidelityStudy {
   RegionReader reader_;
   VolumeCalibration spread_;
   std::uint32_t next_ = 0;  // number of the next sample
+  RowStore<float> kept_;    // features of the unseen scans, half by half
   FidelityResult result_;
 };
 

@@ -23,7 +23,7 @@ namespace braing3n::inline BRAING3N_ABI {
 struct EmbeddingFile {
   std::string tensor = "features";
   std::vector<Index> shape;               // of one row
-  std::vector<float> values;              // (n, shape...)
+  RowStore<float> values;                 // (n, elements of a row)
   std::vector<std::string> ids, sources;  // n each
   std::string contract;                   // JSON: preprocessing, model and its checksum, which tokens, pooling
   Metadata metadata;                      // further keys
@@ -34,9 +34,7 @@ struct EmbeddingFile {
     for (const Index extent : shape) size *= extent;
     return size;
   }
-  std::span<const float> row(Index i) const {
-    return {values.data() + i * row_size(), static_cast<std::size_t>(row_size())};
-  }
+  std::span<const float> row(Index i) const { return row_of(values, i); }
   /// Throws Error (shape) for another number of values.
   void add(const std::string& id, const std::string& source, std::span<const float> row_values) {
     if (static_cast<Index>(row_values.size()) != row_size())
@@ -44,7 +42,7 @@ struct EmbeddingFile {
            shape_text(shape));
     ids.push_back(id);
     sources.push_back(source);
-    values.insert(values.end(), row_values.begin(), row_values.end());
+    append_row(values, row_values);
   }
 };
 
@@ -58,7 +56,7 @@ inline void write_embeddings(const std::filesystem::path& path, const EmbeddingF
   shape.insert(shape.end(), e.shape.begin(), e.shape.end());
   Metadata metadata = e.metadata;
   metadata["source_hashes"] = Json(e.sources).dump();
-  detail::write_rows(path, e.tensor, shape, e.values, e.ids, e.contract,
+  detail::write_rows(path, e.tensor, shape, elements_of(e.values), e.ids, e.contract,
                      e.contract.empty() ? std::string() : sha256_hex(e.contract), std::move(metadata), options);
 }
 
@@ -69,7 +67,7 @@ inline void write_embeddings_as_named(const std::filesystem::path& path, const E
   if (ending == ".npy") {
     std::vector<Index> shape = {e.rows()};
     shape.insert(shape.end(), e.shape.begin(), e.shape.end());
-    write_npy<float>(path, shape, e.values, options);
+    write_npy<float>(path, shape, elements_of(e.values), options);
   } else if (ending == ".csv" || ending == ".tsv") {
     std::vector<std::string> cells = {"volume_id"};
     for (Index i = 0; i < e.row_size(); ++i) cells.push_back(concat("f", i));
@@ -98,7 +96,8 @@ inline EmbeddingFile read_embeddings(const std::filesystem::path& path, const st
     refuse(concat("no tensor ", in_quotes(tensor), " with a row per scan"));
   const std::vector<Index>& shape = file.info(tensor).shape;
   e.shape.assign(shape.begin() + 1, shape.end());
-  e.values = file.read<float>(tensor);
+  set_size(e.values, shape[0], e.row_size());
+  file.read_into(tensor, elements_of(e.values));
   e.metadata = file.metadata();
   for (const auto& [key, list] : {std::pair{"volume_ids", &e.ids}, std::pair{"source_hashes", &e.sources}}) {
     if (const auto found = e.metadata.find(key); found != e.metadata.end())

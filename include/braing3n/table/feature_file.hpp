@@ -29,7 +29,7 @@ inline FeatureTable read_feature_file(const std::filesystem::path& path) {
   const DType type = file.info("features").dtype;
   const bool wide =
       type == DType::f64 || type == DType::i32 || type == DType::i64 || type == DType::u32 || type == DType::u64;
-  if (!wide) out.values = file.read<float>("features");
+  if (!wide) file.read_into("features", elements_of(out.values));
   const auto text = [&](const char* key) {
     const auto found = file.metadata().find(key);
     return found == file.metadata().end() ? std::string() : found->second;
@@ -50,8 +50,8 @@ inline FeatureTable read_feature_file(const std::filesystem::path& path) {
     if (static_cast<Index>(items.size()) != wanted) throw wrong(items.size(), " entries for ", wanted, ' ', of);
     return items;
   };
-  out.ids = list("volume_ids", out.rows, "rows");
-  out.column_names = list("feature_names", out.columns, "features");
+  out.ids = list("volume_ids", out.rows(), "rows");
+  out.column_names = list("feature_names", out.columns(), "features");
   if (wide) detail::set_values(out, file.read<double>("features"));
   out.set_contract(text("braing3n.contract"));
   const std::string hash = text("braing3n.contract_hash");
@@ -90,27 +90,24 @@ inline void write_rows(const std::filesystem::path& path, const std::string& ten
 /// Throws Error: shape (values, ids or names that do not fit), argument (identifiers that are empty or repeat), file, environment.
 inline void write_feature_file(const std::filesystem::path& path, const FeatureTable& table,
                                const WriteOptions& options = {}) {
-  const auto count = [](Index rows, Index columns) {
-    return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
-  };
-  if (table.rows < 1 || table.columns < 1 || table.values.size() != count(table.rows, table.columns))
+  if (table.values.size() == 0)
     throw Error(ErrorKind::shape, "features.shape",
-                concat("features (", table.rows, ", ", table.columns, ") want ", count(table.rows, table.columns),
-                       " values, got ", table.values.size()),
+                concat("expected at least one row and one feature, got (", table.rows(), ", ", table.columns(), ')'),
                 path.string());
-  if (!table.ids.empty() && static_cast<Index>(table.ids.size()) != table.rows)
+  if (!table.ids.empty() && static_cast<Index>(table.ids.size()) != table.rows())
     throw Error(ErrorKind::shape, "features.ids",
-                concat(table.rows, " rows of features, but ", table.ids.size(), " identifiers"), path.string());
-  if (!table.column_names.empty() && static_cast<Index>(table.column_names.size()) != table.columns)
+                concat(table.rows(), " rows of features, but ", table.ids.size(), " identifiers"), path.string());
+  if (!table.column_names.empty() && static_cast<Index>(table.column_names.size()) != table.columns())
     throw Error(ErrorKind::shape, "features.names",
-                concat(table.columns, " features, but ", table.column_names.size(), " names"), path.string());
+                concat(table.columns(), " features, but ", table.column_names.size(), " names"), path.string());
   Metadata names;
   if (!table.column_names.empty()) names["feature_names"] = Json(table.column_names).dump();
   std::vector<float> whole;  // with the offsets, which the file does not know
   if (!table.offset.empty())
-    for (Index i = 0; i < table.rows; ++i)
+    for (Index i = 0; i < table.rows(); ++i)
       for (const double v : table.row_values(i)) whole.push_back(static_cast<float>(v));
-  detail::write_rows(path, "features", {table.rows, table.columns}, whole.empty() ? table.values : whole, table.ids,
+  detail::write_rows(path, "features", {table.rows(), table.columns()},
+                     whole.empty() ? elements_of(table.values) : std::span<const float>(whole), table.ids,
                      table.contract, table.contract_hash, std::move(names), options);
 }
 

@@ -18,7 +18,7 @@
 #include "braing3n/format/named_tensor.hpp"
 #include "braing3n/format/sha256.hpp"
 #include "braing3n/format/text.hpp"
-#include "braing3n/table/feature_view.hpp"
+#include "braing3n/table/matrix.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -31,8 +31,7 @@ struct IdentifierColumn {
 
 struct FeatureTable {
   std::string path;
-  Index rows = 0, columns = 0;
-  std::vector<float> values;      // (rows, columns), less the offset of the column
+  xt::xtensor<float, 2> values;   // (rows, columns), less the offset of the column
   std::vector<double> offset;     // (columns): to be added to the values; empty: 0
   std::vector<std::string> ids;   // empty: the file has none
   std::string id_column;          // where the ids come from; empty: from metadata
@@ -44,20 +43,25 @@ struct FeatureTable {
   std::string contract;                   // what the features mean, as their maker wrote it (JSON); empty: unknown
   std::string contract_hash;              // SHA-256 of that text, in hexadecimal; empty: unknown
 
+  Index rows() const { return row_count(values); }
+  Index columns() const { return column_count(values); }
+  /// The values of one row, less the offsets, (columns).
+  std::span<const float> row(Index i) const { return row_of(values, i); }
   /// Says what the features mean.
   void set_contract(const std::string& text) {
     contract = text;
     contract_hash = text.empty() ? std::string() : sha256_hex(text);
   }
   /// What probes are fitted on: the values less the offsets, which no fit with an intercept depends on.
-  FeatureView<float> view() const { return {values.data(), rows, columns}; }
+  FeatureView<float> view() const { return view_of(values); }
   /// The features of one row with the offsets, (columns).
-  std::vector<double> row_values(Index row) const {
-    std::vector<double> out(values.begin() + row * columns, values.begin() + (row + 1) * columns);
+  std::vector<double> row_values(Index i) const {
+    const std::span<const float> stored = row(i);
+    std::vector<double> out(stored.begin(), stored.end());
     for (std::size_t j = 0; j < offset.size(); ++j) out[j] += offset[j];
     return out;
   }
-  std::string id(Index row) const { return ids.empty() ? concat("row ", row) : ids[static_cast<std::size_t>(row)]; }
+  std::string id(Index i) const { return ids.empty() ? concat("row ", i) : ids[static_cast<std::size_t>(i)]; }
   std::string column(Index j) const {
     return column_names.empty() ? concat("column ", j)
                                 : concat("column ", in_quotes(column_names[static_cast<std::size_t>(j)]));
@@ -91,35 +95,33 @@ inline FeatureTable select_columns(const FeatureTable& table, const std::vector<
     from.push_back(found->second);
   }
   FeatureTable out = table;
-  out.columns = static_cast<Index>(names.size());
   out.column_names = names;
-  out.values.clear();
   out.offset.clear();
   if (!table.offset.empty())
     for (std::size_t j : from) out.offset.push_back(table.offset[j]);
-  out.values.reserve(static_cast<std::size_t>(table.rows) * names.size());
-  for (Index i = 0; i < table.rows; ++i)
-    for (std::size_t j : from) out.values.push_back(table.values[static_cast<std::size_t>(i * table.columns) + j]);
+  set_size(out.values, table.rows(), static_cast<Index>(names.size()));
+  for (Index i = 0; i < table.rows(); ++i)
+    std::transform(from.begin(), from.end(), row_of(out.values, i).begin(),
+                   [row = table.row(i)](std::size_t j) { return row[j]; });
   return out;
 }
 
 namespace detail {
 
-/// Throws Error (shape) unless shape is (rows, columns), neither 0.
+/// Makes room for the values. Throws Error (shape) unless shape is (rows, columns), neither 0.
 inline void set_shape(FeatureTable& table, const std::vector<Index>& shape) {
   if (shape.size() != 2)
     throw Error(ErrorKind::shape, "features.rank",
                 concat("features must be a matrix (rows, columns), got ", shape_text(shape)), table.path);
-  table.rows = shape[0];
-  table.columns = shape[1];
-  if (table.rows == 0 || table.columns == 0)
+  if (shape[0] == 0 || shape[1] == 0)
     throw Error(ErrorKind::shape, "features.empty", concat("the table ", shape_text(shape), " is empty"), table.path);
+  set_size(table.values, shape[0], shape[1]);
 }
 
-/// Sets the values (rows, columns), each column relative to its middle where float32 would lose what the values differ by.
+/// Sets the values (rows, columns) of a table that has room for them, each column relative to its middle where float32 would lose what the values differ by.
 /// Throws Error (format): a finite value beyond float32.
 inline void set_values(FeatureTable& table, std::span<const double> wide) {
-  const auto d = static_cast<std::size_t>(table.columns);
+  const auto d = static_cast<std::size_t>(table.columns());
   std::vector<double> low(d, std::numeric_limits<double>::infinity()),
       high(d, -std::numeric_limits<double>::infinity()), offset(d, 0.0);
   for (std::size_t i = 0; i < wide.size(); ++i) {
@@ -140,8 +142,8 @@ inline void set_values(FeatureTable& table, std::span<const double> wide) {
     any = true;
   }
   table.offset = any ? offset : std::vector<double>();
-  table.values.resize(wide.size());
-  for (std::size_t i = 0; i < wide.size(); ++i) table.values[i] = static_cast<float>(wide[i] - offset[i % d]);
+  const std::span<float> values = elements_of(table.values);
+  for (std::size_t i = 0; i < wide.size(); ++i) values[i] = static_cast<float>(wide[i] - offset[i % d]);
 }
 
 }  // namespace detail

@@ -21,19 +21,20 @@ inline void drop_non_finite(Pairing& pairing, std::span<const FeatureTable> tabl
     std::string named;
     std::size_t count = 0;
     std::vector<std::pair<Index, Index>> cost;  // -rows, column
-    for (Index j = 0; j < tables[t].columns; ++j) cost.emplace_back(0, j);
+    for (Index j = 0; j < tables[t].columns(); ++j) cost.emplace_back(0, j);
     for (std::size_t i = 0; i < bad.size(); ++i) {
-      const float* row = tables[t].values.data() + pairing.feature_row[t][i] * tables[t].columns;
+      const std::span<const float> row = tables[t].row(pairing.feature_row[t][i]);
       Index first = -1;
-      for (Index j = 0; j < tables[t].columns; ++j) {
+      for (std::size_t j = 0; j < row.size(); ++j) {
         if (std::isfinite(row[j])) continue;
-        --cost[static_cast<std::size_t>(j)].first;
-        if (first < 0) first = j;
+        --cost[j].first;
+        if (first < 0) first = static_cast<Index>(j);
       }
       if (first < 0) continue;
       bad[i] = 1;
       if (++count <= 3)
-        named += concat(count > 1 ? ", " : "", pairing.ids[i], " (", tables[t].column(first), " is ", row[first], ')');
+        named += concat(count > 1 ? ", " : "", pairing.ids[i], " (", tables[t].column(first), " is ",
+                        row[static_cast<std::size_t>(first)], ')');
     }
     if (count == 0) continue;
     std::sort(cost.begin(), cost.end());

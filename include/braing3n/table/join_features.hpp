@@ -50,15 +50,15 @@ namespace detail {
 /// Row of the part for every row of the first table (-1: none).
 inline std::vector<Index> rows_of_part(const FeatureTable& first, const FeatureTable& part,
                                        const JoinOptions& options) {
-  std::vector<Index> out(static_cast<std::size_t>(first.rows), -1);
+  std::vector<Index> out(static_cast<std::size_t>(first.rows()), -1);
   if (first.ids.empty() || part.ids.empty()) {
     const FeatureTable& nameless = first.ids.empty() ? first : part;
     if (!options.by_order)
       throw Error(ErrorKind::format, "pair.order",
                   "the features have no identifiers, so they cannot be joined with those of another file",
                   nameless.path);
-    if (first.rows != part.rows)
-      throw Error(ErrorKind::shape, "pair.rows", concat(part.rows, " rows, but ", first.rows, " in ", first.path),
+    if (first.rows() != part.rows())
+      throw Error(ErrorKind::shape, "pair.rows", concat(part.rows(), " rows, but ", first.rows(), " in ", first.path),
                   part.path);
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<Index>(i);
     return out;
@@ -116,7 +116,7 @@ inline FeatureTable join_features(std::span<const FeatureTable> parts, const Joi
     }
   }
   std::vector<std::string> lost;
-  for (Index i = 0; i < parts[0].rows; ++i) {
+  for (Index i = 0; i < parts[0].rows(); ++i) {
     bool all = true;
     for (const auto& of_part : rows) all = all && of_part[static_cast<std::size_t>(i)] >= 0;
     if (all) kept.push_back(i);
@@ -136,11 +136,11 @@ inline FeatureTable join_features(std::span<const FeatureTable> parts, const Joi
   const auto value = [&](const Source& s, Index i) {
     const Index row = rows[s.part][static_cast<std::size_t>(i)];
     const FeatureTable& t = parts[s.part];
-    return static_cast<double>(t.values[static_cast<std::size_t>(row * t.columns + s.column)]) +
+    return static_cast<double>(t.values(row, s.column)) +
            (t.offset.empty() ? 0.0 : t.offset[static_cast<std::size_t>(s.column)]);
   };
   for (std::size_t p = 0; p < parts.size(); ++p)
-    for (Index j = 0; j < parts[p].columns; ++j) {
+    for (Index j = 0; j < parts[p].columns(); ++j) {
       const Source source{p, j};
       std::string name = parts[p].column_names.empty()
                              ? concat(std::filesystem::path(parts[p].path).stem().string(), ':', j)
@@ -159,8 +159,7 @@ inline FeatureTable join_features(std::span<const FeatureTable> parts, const Joi
       out.column_names.push_back(name);
       sources.push_back(source);
     }
-  out.rows = static_cast<Index>(kept.size());
-  out.columns = static_cast<Index>(sources.size());
+  set_size(out.values, static_cast<Index>(kept.size()), static_cast<Index>(sources.size()));
   std::vector<double> wide;
   wide.reserve(kept.size() * sources.size());
   for (const Index i : kept)

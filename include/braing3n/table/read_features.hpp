@@ -5,6 +5,7 @@
 // names of the columns ("feature_names"). Which row belongs to which row of labels says row_pairing.hpp.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -105,7 +106,8 @@ inline FeatureTable features_from_csv(const std::filesystem::path& path, const F
 inline void set_array(FeatureTable& out, const NpyArray& array) {
   set_shape(out, array.shape());
   const DType type = array.dtype();
-  if (array.is_text() || type == DType::f32 || type == DType::f16) out.values = array.read<float>();
+  if (array.is_text() || type == DType::f32 || type == DType::f16)
+    std::ranges::copy(array.read<float>(), out.values.data());
   else set_values(out, array.read<double>());
 }
 
@@ -141,7 +143,7 @@ inline FeatureTable features_from_npz(const std::filesystem::path& path, const F
     std::string plain = plain_column_name(name);
     if (plain == "featurenames" || plain == "columns" || plain == "columnnames") {
       const NpyArray array = file.array(name);
-      if (array.is_text() && array.elements() == out.columns) out.column_names = array.texts();
+      if (array.is_text() && array.elements() == out.columns()) out.column_names = array.texts();
       continue;
     }
     if (plain.ends_with('s') && plain != "ses") plain.pop_back();
@@ -160,9 +162,9 @@ inline FeatureTable features_from_npz(const std::filesystem::path& path, const F
                  ", dtype=str), or leave it out and keep the order of the labels"),
           path.string());
     }
-    if (static_cast<Index>(names.size()) != out.rows)
+    if (static_cast<Index>(names.size()) != out.rows())
       throw Error(ErrorKind::format, "features.npz",
-                  concat("array ", in_quotes(name), " names ", names.size(), " rows, the features have ", out.rows),
+                  concat("array ", in_quotes(name), " names ", names.size(), " rows, the features have ", out.rows()),
                   path.string());
     const bool first = out.ids.empty() || wanted || (scan && out.ids_are_subjects && options.id_column.empty());
     if (first && !out.ids.empty()) out.other_ids.push_back({out.id_column, std::move(out.ids), out.ids_are_subjects});

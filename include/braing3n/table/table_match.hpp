@@ -46,14 +46,14 @@ inline bool has_repeats(const std::vector<std::string>& items) {
 
 /// The features and labels are rows of one file.
 inline bool one_file(const CsvTable& labels, const FeatureTable& table) {
-  return table.path == labels.path() && table.rows == static_cast<Index>(labels.rows());
+  return table.path == labels.path() && table.rows() == static_cast<Index>(labels.rows());
 }
 
 /// Throws Error (shape) unless the rows of the table can pair with those of the labels one by one.
 inline void require_equal_rows(const CsvTable& labels, const FeatureTable& t) {
-  if (t.rows != static_cast<Index>(labels.rows()))
+  if (t.rows() != static_cast<Index>(labels.rows()))
     throw Error(ErrorKind::shape, "pair.rows",
-                concat(t.rows, " rows of features without identifiers, but ", labels.rows(), " rows of labels in ",
+                concat(t.rows(), " rows of features without identifiers, but ", labels.rows(), " rows of labels in ",
                        labels.path()),
                 t.path);
 }
@@ -109,7 +109,7 @@ inline TablePairing match_table(const CsvTable& labels, const FeatureTable& t, c
     const std::set<std::string_view> known(t.ids.begin(), t.ids.end());
     const auto n =
         std::count_if(cells.begin(), cells.end(), [&](const std::string& cell) { return known.contains(cell); });
-    if (2 * n > t.rows)
+    if (2 * n > t.rows())
       hint = concat("; column ", in_quotes(labels.header()[c]), " of the labels holds ", n, " of them");
   }
   throw Error(
