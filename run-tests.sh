@@ -13,7 +13,7 @@ if [[ ${1:-} == --slow ]]; then
 fi
 
 ./setup.sh
-cmake --preset dev "$@"
+cmake --preset dev -DBRAING3N_UNITY=ON "$@"  # everything is compiled once
 cmake --build --preset dev --parallel "$jobs"
 ctest --preset dev --parallel "$jobs"
 if $slow; then

@@ -1,4 +1,4 @@
-#include "training_case.hpp"
+#include "tests/train/training_case.hpp"
 
 #include "braing3n/checkpoint/saved_dit.hpp"
 #include "braing3n/sample/generate.hpp"

@@ -1,4 +1,4 @@
-#include "training_case.hpp"
+#include "tests/train/training_case.hpp"
 
 #include "braing3n/train/fit.hpp"
 

@@ -1,0 +1,55 @@
+# Several sources as one translation unit, for builds that compile everything once: headers are read once and what they
+# instantiate is compiled once. Unlike UNITY_BUILD of CMake, each source keeps a namespace of its own, so equal names in
+# unnamed namespaces do not collide.
+option(BRAING3N_UNITY "Compile the sources of a test program, and those of the program, in few translation units" OFF)
+
+# braing3n_unity(RESULT PROGRAM SOURCES... [BATCH N] [ENTRY SUFFIX])
+# Sets RESULT to the sources to compile. Without BRAING3N_UNITY these are SOURCES. With ENTRY, each source NAME.cpp defines the
+# function NAME_SUFFIX(int, char**) for the rest of the program.
+function(braing3n_unity result program)
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "BATCH;ENTRY" "SOURCES")
+  if(NOT BRAING3N_UNITY)
+    set(${result} ${arg_SOURCES} PARENT_SCOPE)
+    return()
+  endif()
+  # The lists of includes below are made when CMake runs.
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${arg_SOURCES})
+  set(units)
+  set(includes "")
+  set(bodies "")
+  set(count 0)
+  foreach(source IN LISTS arg_SOURCES)
+    file(STRINGS "${source}" own_namespaces REGEX "^(namespace [A-Za-z]|int main[(]|#define DOCTEST_CONFIG_IMPLEMENT)")
+    if(own_namespaces)  # it adds to a namespace of the library
+      list(APPEND units "${source}")
+      continue()
+    endif()
+    cmake_path(GET source STEM name)
+    file(STRINGS "${source}" lines REGEX "^#include ")
+    string(REPLACE ";" "\n" lines "${lines}")
+    string(APPEND includes "${lines}\n")
+    string(APPEND bodies "namespace unit_${name} {\n#include \"${source}\"\n}\n")
+    if(arg_ENTRY)
+      string(APPEND bodies "int ${name}_${arg_ENTRY}(int argc, char** argv) { return unit_${name}::${name}_${arg_ENTRY}(argc, argv); }\n")
+    endif()
+    math(EXPR count "${count} + 1")
+    if(count EQUAL arg_BATCH)
+      braing3n_unity_file(units)
+    endif()
+  endforeach()
+  if(count GREATER 0)
+    braing3n_unity_file(units)
+  endif()
+  set(${result} ${units} PARENT_SCOPE)
+endfunction()
+
+# Writes what braing3n_unity() has gathered, and starts anew.
+macro(braing3n_unity_file units)
+  list(LENGTH ${units} number)
+  set(unit "${CMAKE_CURRENT_BINARY_DIR}/unity/${program}_${number}.cpp")
+  file(CONFIGURE OUTPUT "${unit}" CONTENT "${includes}\n${bodies}" @ONLY)
+  list(APPEND ${units} "${unit}")
+  set(includes "")
+  set(bodies "")
+  set(count 0)
+endmacro()
