@@ -9,6 +9,7 @@
 #include "braing3n/format/file_lock.hpp"
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/study/cohort.hpp"
+#include "examples/support/new_files.hpp"
 #include "examples/support/program.hpp"
 
 namespace braing3n::examples {
@@ -61,18 +62,12 @@ inline void require_other_set(const std::string& fitted, const std::string& scor
 /// (a result would replace an input).
 inline FileLock open_results(const std::filesystem::path& folder, const CommonOptions& common,
                              std::initializer_list<const char*> names,
-                             std::initializer_list<std::filesystem::path> inputs) {
+                             const std::vector<std::filesystem::path>& inputs) {
   OutputGuard guard;
   for (const auto& input : inputs) guard.input(input);
   for (const char* name : names) guard.output(folder / name);
   guard.output(common.json_log);
   return lock_folder(folder);
-}
-
-/// Throws Error (file) when `path` is there and may not be replaced.
-inline void require_new(const std::filesystem::path& path, const CommonOptions& common) {
-  if (!common.force && std::filesystem::exists(path))
-    throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", path.string());
 }
 
 }  // namespace braing3n::examples

@@ -7,6 +7,7 @@
 #include "braing3n/report/font.hpp"
 #include "braing3n/report/html_page.hpp"
 #include "braing3n/report/image.hpp"
+#include "braing3n/report/phantom_pictures.hpp"
 #include "braing3n/report/planes.hpp"
 #include "braing3n/report/png.hpp"
 #include "braing3n/report/previews.hpp"

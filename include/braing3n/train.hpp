@@ -1,6 +1,21 @@
 // Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. Written by tests/tools/check_tree.py --write-umbrella.
 #pragma once
 
+#include "braing3n/optim/adamw.hpp"
+#include "braing3n/optim/clip.hpp"
+#include "braing3n/optim/ema.hpp"
+#include "braing3n/optim/schedule.hpp"
+#include "braing3n/phantom/anatomy.hpp"
+#include "braing3n/phantom/cohort.hpp"
+#include "braing3n/phantom/law.hpp"
+#include "braing3n/phantom/phantom.hpp"
+#include "braing3n/phantom/scanner.hpp"
+#include "braing3n/phantom/shapes.hpp"
+#include "braing3n/phantom/template.hpp"
+#include "braing3n/phantom/truth.hpp"
+#if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
+#include "braing3n/phantom/cohort_files.hpp"
+#endif
 #include "braing3n/checkpoint/convert.hpp"
 #include "braing3n/checkpoint/convert_names.hpp"
 #include "braing3n/checkpoint/training_state.hpp"

@@ -1,0 +1,57 @@
+// The options of `braing3n phantom_cohort`.
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "braing3n/phantom/cohort_files.hpp"
+#include "examples/support/program.hpp"
+
+namespace braing3n::examples {
+
+struct PhantomOptions {
+  std::filesystem::path out, montage, gallery, surfaces;
+  Index subjects = 0, visits = 1;
+  std::vector<Index> shape{80, 96, 80};
+  std::vector<std::string> modalities{"T1"};
+  bool confound = false;
+
+  void add_to(CLI::App& app) {
+    app.add_option("--out", out, "folder for the volumes and tables");
+    app.add_option("--subjects", subjects, "how many people")->check(CLI::Range(1, 1000000));
+    app.add_option("--visits", visits, "visits of each, 0.8 to 2.2 years apart")->check(CLI::Range(1, 20));
+    app.add_option("--shape", shape, "voxels, covering 160 x 192 x 160 mm: 40,48,40 to 160,192,160")
+        ->delimiter(',')
+        ->expected(3);
+    app.add_option("--modalities", modalities, "of every visit: T1,T2,FLAIR,T1c")->delimiter(',');
+    app.add_flag("--confound", confound, "the site follows the disease, to test what notices it");
+    app.add_option("--montage", montage, "a picture of the first volumes (PNG)");
+    app.add_option("--gallery", gallery, "the pictures of docs/phantom.md (PNG)");
+    app.add_option("--surfaces", surfaces, "four brains of --shape from outside (PNG)");
+  }
+
+  Extent3 extent() const { return {shape[0], shape[1], shape[2]}; }
+
+  /// Throws Error (argument).
+  void require_valid() const {
+    if (out.empty() && gallery.empty() && surfaces.empty())
+      fail(ErrorKind::argument, "phantom.output", "expected --out or --gallery or --surfaces");
+    if (!out.empty() && subjects < 1) fail(ErrorKind::argument, "phantom.subjects", "--out needs --subjects");
+    (void)phantom_grid(extent());
+    std::vector<std::string> sorted = modalities;
+    std::sort(sorted.begin(), sorted.end());
+    for (const std::string& m : sorted) (void)phantom_modality(m);
+    if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
+      fail(ErrorKind::argument, "phantom.modality", "--modalities names one twice");
+  }
+
+  PhantomCohortPlan plan(std::uint64_t seed) const {
+    PhantomCohortPlan p{{seed, confound}, subjects, visits, extent(), {}};
+    for (const std::string& m : modalities) p.modalities.push_back(phantom_modality(m));
+    return p;
+  }
+};
+
+}  // namespace braing3n::examples
