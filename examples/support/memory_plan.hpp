@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "braing3n/models/dit_memory.hpp"
 #include "braing3n/models/tiled_decode.hpp"
 #include "braing3n/models/tokenizer.hpp"
 #include "braing3n/volume/volume.hpp"
@@ -33,6 +34,9 @@ struct MemoryPlan {
       text +=
           concat("; the decoder goes in ", decoder.slabs, " slabs from layer ", c.layers[decoder.first].name, " on");
     return text;
+  }
+  Json json() const {
+    return {{"peak", peak()}, {"model", before}, {"decoder_first", decoder.first}, {"decoder_slabs", decoder.slabs}};
   }
 };
 
@@ -72,6 +76,24 @@ MemoryPlan plan_memory(const Tokenizer<Cpu, P>& model, Index scan_voxels, const 
         std::min(m.decoder.blocks + m.encoding, CachingHostMemory::most_reserved(live + m.decoder.bytes) - live);
   }
   return m;
+}
+
+/// Bytes of the process once transformer and decoder are loaded and at work on `rows` samples: models, copies of their weights that the
+/// first run makes, and the larger of the two phases, whose blocks stay for the next sample as long as that is not much more than one
+/// phase needs.
+template <Precision P>
+std::size_t plan_generation(Context<Cpu>& ctx, const Dit3d<Cpu, P>& model, const CnnDecoder3d<Cpu, F32>& decoder,
+                            Index rows) {
+  ctx.memory().trim();
+  const std::size_t before = resident_bytes(),
+                    packed = std::is_same_v<P, BF16> ? static_cast<std::size_t>(count_parameters(model).learned) *
+                                                           sizeof(typename P::Compute)
+                                                     : 0,
+                    sampling = plan_evaluation<P>(model.config, rows);
+  const DecodePlan decoding = plan_decode(decoder);
+  const std::size_t live = ctx.memory().stats().live + packed,
+                    most = CachingHostMemory::most_reserved(live + std::max(sampling, decoding.bytes)) - live;
+  return before + packed + std::min(sampling + decoding.blocks, most);
 }
 
 }  // namespace braing3n::examples

@@ -46,9 +46,11 @@
 #include "braing3n/phantom/truth.hpp"
 #if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
 #include "braing3n/data/file_stamp.hpp"
+#include "braing3n/data/generate_volumes.hpp"
 #include "braing3n/data/latent_data.hpp"
 #include "braing3n/data/loader.hpp"
 #include "braing3n/data/packed_cache.hpp"
+#include "braing3n/data/sample_plan.hpp"
 #include "braing3n/data/sample_record.hpp"
 #include "braing3n/data/volumes.hpp"
 #endif

@@ -28,7 +28,7 @@ expect 0 "stopped after step 5 of 12" "${train[@]}" --out parts --threads 1 --st
 expect 0 "best validation loss" "${train[@]}" --out parts --threads 2 --resume auto
 for file in {model,last,state}.safetensors log.jsonl time_bins.csv preview.png; do same dit/$file parts/$file; done
 [[ $(wc -l <dit/time_bins.csv) -eq 4 ]]
-expect 0 "best validation loss" "$bin/braing3n" dit_train --latents z.safetensors --labels $data --config dit.json --split tok/split.csv --steps 2 --out blind --quiet  # previews of latents
+expect 0 "best validation loss" "$bin/braing3n" dit_train --latents z.safetensors --data $data --config dit.json --split tok/split.csv --steps 2 --out blind --quiet  # previews of latents
 [[ -s blind/preview.png ]]
 
 # Samples: the same whatever the batch, the threads and what else is made.
@@ -63,6 +63,16 @@ expect 0 "" "${make[@]}" --precision bf16 --out low
 expect 0 "the same bytes as before" "$bin/braing3n" generate --redo low/SYNTHETIC_0000.json --out again --quiet
 differ low/SYNTHETIC_0000.nii.gz a/SYNTHETIC_0000.nii.gz
 
+# Jobs may share a folder; two that write one volume may not.
+mkdir shared
+printf 'host far-away\npid 77\n' >shared/.SYNTHETIC_0001.nii.gz.lock
+expect 2 "process 77 of host far-away" "${make[@]}" --first 1 --out shared
+[[ ! -e shared/SYNTHETIC_0001.nii.gz ]]
+expect 0 "1 SYNTHETIC volume " "${make[@]}" --out shared
+same a/SYNTHETIC_0000.nii.gz shared/SYNTHETIC_0000.nii.gz
+rm shared/.SYNTHETIC_0001.nii.gz.lock
+[[ -z $(find shared -name '*.lock') ]]
+
 # Refused before anything is computed: exit 2.
 refuse() {  # TEXT options of generate...
   local text=$1
@@ -80,7 +90,7 @@ refuse "expected a finite number" --condition modality=T1 --cfg nan
 refuse "which is not given" --condition modality=T1 --cfg age=2
 refuse "there is no condition modality that can be left out" --condition modality=T1 --cfg modality=2
 refuse "is not inside [0, 1]" --condition modality=T1 --cfg-interval 0.5,2
-refuse "stands in --condition and in --sweep" --condition modality=T1,age=3 --sweep age=4,5
+refuse "expected a condition without a fixed value, got age, which has one" --condition modality=T1,age=3 --sweep age=4,5
 expect 2 "expected --model and --tokenizer" "$bin/braing3n" generate --condition modality=T1 --out new --quiet
 [[ ! -e new ]] || { echo "generation programs: a refused run left a folder" >&2; exit 1; }
 # Another tokenizer: the same sizes, other weights.

@@ -114,4 +114,17 @@ inline SampleRecord write_synthetic_volume(Context<Cpu>& ctx, const std::filesys
   return record;
 }
 
+/// write_synthetic_volume() and the sidecar beside it, which says how the sample was made. The folder must exist. Throws Error (file),
+/// also when one of the two files exists and may not be overwritten.
+inline SampleRecord write_sample(Context<Cpu>& ctx, const std::filesystem::path& folder, const Volume& volume,
+                                 SampleRecord record, const WriteOptions& write = {}) {
+  const std::filesystem::path sidecar = folder / record.sidecar();
+  std::error_code ignored;
+  if (!write.overwrite && std::filesystem::exists(sidecar, ignored))
+    throw Error(ErrorKind::file, "file.exists", "exists already and may not be overwritten", sidecar.string());
+  record = write_synthetic_volume(ctx, folder, volume, std::move(record), write);
+  write_json(sidecar, record, write);
+  return record;
+}
+
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "braing3n/checkpoint/saved_dit.hpp"
-#include "braing3n/data/sample_record.hpp"
+#include "braing3n/data/generate_volumes.hpp"
 #include "braing3n/easy/tokenizer.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -41,12 +41,7 @@ class SyntheticVolume {
   /// Returns the path of the volume. Throws Error (file), also when one of the two exists and may not be overwritten.
   std::filesystem::path write(const std::filesystem::path& folder, const WriteOptions& write = {}) const {
     make_folder(folder);
-    const std::filesystem::path sidecar = folder / record_.sidecar();
-    std::error_code ignored;
-    if (!write.overwrite && std::filesystem::exists(sidecar, ignored))
-      throw Error(ErrorKind::file, "file.exists", "exists already and may not be overwritten", sidecar.string());
-    const SampleRecord written = write_synthetic_volume(*context_, folder, volume_, record_, write);
-    write_json(sidecar, written, write);
+    write_sample(*context_, folder, volume_, record_, write);
     return folder / record_.file;
   }
 
@@ -76,30 +71,14 @@ class BrainGenerator {
       fail(ErrorKind::argument, "generator.count", "sampling: expected 1 to 1000000 samples, got ", request.n);
     if (request.steps < 1 || request.steps > 100000)
       fail(ErrorKind::argument, "generator.steps", "sampling: expected 1 to 100000 steps, got ", request.steps);
-    const ConditionRow row = parse_conditions(fields, request.conditions);
-    require_conditions(fields, row);
-    SampleRecord record = common_record(request);
-    record.conditions = conditions_json(fields, row);
-    record.sampling.guidance.validate(fields);
-
-    // About 1,200 tokens make a batch: it does not change the samples.
-    const Index batch = std::clamp<Index>(1200 / volume_of(dit_->model.config.grid), 1, request.n);
+    const SamplePlan plan = plan_samples(fields, request.conditions, "", request.n, request.first);
+    const GenerationOptions options{common_record(request), sampling_batch(dit_->model.config, request.n)};
     std::vector<SyntheticVolume> all;
-    for (Index begin = 0; begin < request.n; begin += batch) {
-      std::vector<std::uint32_t> ids;
-      for (Index i = begin; i < std::min(request.n, begin + batch); ++i)
-        ids.push_back(static_cast<std::uint32_t>(static_cast<Index>(request.first) + i));
-      const std::vector<ConditionRow> rows(ids.size(), row);
-      const Tensor<float, Cpu> latents =
-          sampled_latents(*dit_, sample_latents(*context_, dit_->model, std::span<const std::uint32_t>(ids), rows,
-                                                request.seed, record.sampling));
-      for (std::size_t i = 0; i < ids.size(); ++i) {
-        record.sample = ids[i];
-        record.file = synthetic_name(ids[i]) + ".nii.gz";
-        const Index at = static_cast<Index>(i);
-        all.emplace_back(context_, decoded_volume(*decoder_, latents.slice(at, at + 1)), record);
-      }
-    }
+    GenerationHooks hooks;
+    hooks.on_volume = [&](const PlannedSample&, Volume volume, SampleRecord record) {
+      all.emplace_back(context_, std::move(volume), std::move(record));
+    };
+    generate_volumes(*context_, *dit_, *decoder_, std::span<const PlannedSample>(plan.samples), options, hooks);
     return all;
   }
 
@@ -110,9 +89,6 @@ class BrainGenerator {
 
  private:
   SampleRecord common_record(const SampleRequest& request) const {
-    const auto absolute = [](const std::filesystem::path& p) {
-      return std::filesystem::absolute(p).lexically_normal().string();
-    };
     SampleRecord r;
     r.seed = request.seed;
     r.sampling = {.sampler = request.sampler,
@@ -120,8 +96,8 @@ class BrainGenerator {
                   .shift = request.shift,
                   .guidance = {.scale = request.guidance}};
     r.provider = context_->provider().name;
-    r.model = {absolute(path_), dit_->hash};
-    r.tokenizer = {absolute(tokenizer_path_), decoder_->hash};
+    r.model = {recorded_path(path_), dit_->hash};
+    r.tokenizer = {recorded_path(tokenizer_path_), decoder_->hash};
     return r;
   }
 
