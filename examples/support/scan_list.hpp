@@ -1,6 +1,7 @@
 // Which scans a program is given: one file, or a manifest.
 #pragma once
 
+#include <algorithm>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "braing3n/data/manifest.hpp"
 #include "braing3n/format/mapped_file.hpp"
 #include "braing3n/format/output_guard.hpp"
+#include "braing3n/volume/nifti/read.hpp"
 #include "examples/support/program.hpp"
 
 namespace braing3n::examples {
@@ -17,6 +19,12 @@ struct NamedScan {
   std::string id;
   std::filesystem::path path;
 };
+
+inline std::vector<std::string> ids_of(const std::vector<NamedScan>& scans) {
+  std::vector<std::string> ids;
+  for (const NamedScan& s : scans) ids.push_back(s.id);
+  return ids;
+}
 
 /// "sub-01_T1w" of "scans/sub-01_T1w.nii.gz"
 inline std::string scan_name(const std::filesystem::path& path) {
@@ -66,6 +74,18 @@ inline void guard_inputs(OutputGuard& guard, const ScanArguments& arguments, con
   guard.input(arguments.data);
   for (const NamedScan& s : scans)
     for (const auto& file : braing3n::detail::files_of_scan(s.path)) guard.input(file);
+}
+
+/// Voxels of the largest scan, by the headers; a header that cannot be read counts as none, and its scan will say why.
+inline Index largest_scan(const std::vector<NamedScan>& scans) {
+  Index most = 0;
+  for (const NamedScan& scan : scans) {
+    try {
+      most = std::max(most, voxel_count(read_nifti_info(scan.path).header.shape()));
+    } catch (const Error&) {
+    }
+  }
+  return most;
 }
 
 /// Tells one scan's content from another's, both files of a pair: CRC-32 and size. Empty when it cannot be read.

@@ -171,6 +171,7 @@
 #include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/eval/pooled_features.hpp"
 #include "braing3n/eval/psnr.hpp"
+#include "braing3n/eval/reconstruct.hpp"
 #include "braing3n/eval/reconstruction.hpp"
 #include "braing3n/eval/ssim3d.hpp"
 #include "braing3n/eval/unseen_people.hpp"

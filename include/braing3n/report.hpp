@@ -11,6 +11,7 @@
 #include "braing3n/report/planes.hpp"
 #include "braing3n/report/png.hpp"
 #include "braing3n/report/previews.hpp"
+#include "braing3n/report/reconstruction_picture.hpp"
 #include "braing3n/report/sample_pictures.hpp"
 #include "braing3n/report/surface.hpp"
 #include "braing3n/report/surface_view.hpp"

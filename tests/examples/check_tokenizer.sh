@@ -144,6 +144,14 @@ rm .features.safetensors.lock
 # A cache notices that a scan was made again; a copy with another time is the same scan.
 echo '{"shape": [40, 48, 40], "spacing": [4, 4, 4], "centring": "mass"}' >contract.json
 expect 0 "8 of 8 scans" "$bin/braing3n" preprocess --contract contract.json --data $data --cache c.cache --quiet
+# Jobs may share a folder; two that write one file may not.
+mkdir ready
+printf 'host far-away\npid 77\n' >"ready/.$(basename "$scan").lock"
+expect 2 "process 77 of host far-away" "$bin/braing3n" preprocess --contract contract.json --out ready "$scan" --quiet
+[[ ! -e ready/$(basename "$scan") ]]
+rm "ready/.$(basename "$scan").lock"
+expect 0 "1 of 1 scans" "$bin/braing3n" preprocess --contract contract.json --out ready "$scan" --quiet
+[[ -z $(find ready -name '*.lock') ]]
 touch "$scan"
 expect 0 "stopped after step 1" "$bin/braing3n" mae_pretrain --data $data --out cached --config mae.json "${common[@]}" --cache c.cache --stop-at 1
 cp "$scan" kept.nii.gz
@@ -171,7 +179,8 @@ printf 'subject_id,split\na,train\na,validation\n' >split.csv
 expect 2 'is in "train" and in "validation"' "$bin/braing3n" mae_pretrain --data $data --out new --config mae.json "${common[@]}" --split split.csv
 { echo subject_id,split; tail -n +2 $data | cut -d, -f2 | sort -u | sed 's/$/,train/'; } >split.csv
 expect 2 'no scan is in the set "validation"' "$bin/braing3n" mae_pretrain --data $data --out new --config mae.json "${common[@]}" --split split.csv
-expect 2 'expected "mae3d" or "vit3d"' "$bin/braing3n" tokenizer_train --encoder tok --data $data --out new --config tokenizer.json "${common[@]}"
+expect 2 "is an input" "$bin/braing3n" mae_pretrain --data $data --out new --config mae.json "${common[@]}" --json-log "$scan"
+expect 2 'expected "mae3d" or "vit3d"' "$bin/braing3n" tokenizer_train --model tok --data $data --out new --config tokenizer.json "${common[@]}"
 expect 2 "tokenizer.bottleneck" "$bin/braing3n" tokenizer_train --encoder mae --data $data --out tok --config tokenizer.json "${common[@]}" --resume auto --bottleneck 32
 expect 2 "another contract" "$bin/braing3n" encode --model tok --data $data --out new.safetensors --spacing 3,3,3 --shape 40,48,40 --quiet
 expect 2 'kind "mae3d"' "$bin/braing3n" reconstruct --model mae --in "$scan" --out new.nii.gz --quiet

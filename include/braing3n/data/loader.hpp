@@ -30,24 +30,31 @@ struct ScanSourceOptions {
   std::shared_ptr<FindingLog> findings{};  // takes what is found in each usable scan; may be empty
 };
 
+/// A scan on the model's grid, with the findings of its header, its geometry and its values. Throws Error: file, format (a scan that
+/// cannot be used; with options.strict also one with warnings), argument (several volumes, none chosen).
+inline Preprocessed read_preprocessed(Context<Cpu>& ctx, const std::filesystem::path& path,
+                                      const PreprocessingContract& contract, const ScanSourceOptions& options = {}) {
+  try {
+    NiftiVolume scan = read_nifti(ctx, path, {.volume = options.volume});
+    scan.info.findings.require_usable(options.strict, path.string());
+    Preprocessed p = preprocess(ctx, std::move(scan.volume), contract, options.strict);
+    Findings all = std::move(scan.info.findings);
+    all.append(p.findings);
+    p.findings = std::move(all);
+    return p;
+  } catch (const Error& e) {
+    throw e.at(path.string());
+  }
+}
+
 /// Reads and preprocesses the scans at `paths`.
 inline VolumeSource scan_source(std::vector<std::filesystem::path> paths, const PreprocessingContract& contract,
                                 ScanSourceOptions options = {}) {
   return [paths = std::move(paths), contract, options = std::move(options)](Context<Cpu>& ctx, Index row) {
     const std::filesystem::path& path = paths.at(static_cast<std::size_t>(row));
-    try {
-      NiftiVolume scan = read_nifti(ctx, path, {.volume = options.volume});
-      scan.info.findings.require_usable(options.strict, path.string());
-      Preprocessed p = preprocess(ctx, std::move(scan.volume), contract, options.strict);
-      if (options.findings != nullptr) {
-        Findings all = std::move(scan.info.findings);
-        all.append(p.findings);
-        options.findings->add(row, path.string(), all);
-      }
-      return std::move(p.data);
-    } catch (const Error& e) {
-      throw e.at(path.string());
-    }
+    Preprocessed p = read_preprocessed(ctx, path, contract, options);
+    if (options.findings != nullptr) options.findings->add(row, path.string(), p.findings);
+    return std::move(p.data);
   };
 }
 

@@ -11,8 +11,7 @@
 #include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/data/feature_contract.hpp"
 #include "braing3n/easy/scan.hpp"
-#include "braing3n/eval/reconstruction.hpp"
-#include "braing3n/models/tiled_decode.hpp"
+#include "braing3n/eval/reconstruct.hpp"
 #include "braing3n/ops/reduce.hpp"
 #include "braing3n/volume/nifti/write.hpp"
 #include "braing3n/volume/statistics.hpp"
@@ -77,11 +76,9 @@ class ScanTokenizer {
   /// Throws Error (format) for a scan that cannot be used.
   ScanReconstruction reconstruct(const Scan& scan) const {
     const Preprocessed p = preprocess_scan(*context_, scan, loaded_->contract);
-    Pass<Cpu> pass(*context_);
-    const auto z = loaded_->model.encode(pass, batch_of_one(p.data));
-    const Tensor<float, Cpu> output = loaded_->model.decode(pass, z).value().reshape(p.data.shape());
-    return {restore(*context_, output, p.record, &p.data),
-            score_reconstruction(*context_, p.data, output, nonzero_mask(p.data)), loaded_->hash, context_};
+    const ModelReconstruction r =
+        braing3n::reconstruct(*context_, *loaded_, p.data, plan_decode(loaded_->model.decoder));
+    return {restore(*context_, r.output, p.record, &p.data), r.score, loaded_->hash, context_};
   }
 
   /// Everything that was loaded, for what is not here.
