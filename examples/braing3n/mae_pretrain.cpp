@@ -36,11 +36,12 @@ int mae_pretrain_command(int argc, char** argv) {
 
     Mae3d<Cpu, F32> model(*ctx, config.model);
     initialize(model, program.common.seed);
-    ScanFailures failures;
-    start_prediction(model, mean_patch(*ctx, model, data, failures));
+    TrainingParts<MaeTask> parts;
+    parts.data = &data;
+    parts.options = config.training;
+    start_prediction(model, mean_patch(*ctx, model, data, parts.failures));
 
     const std::string people = people_of_training(program.name(), data.split, {});
-    TrainingParts<MaeTask> parts;
     parts.identity = {
         .kind = "mae3d", .config = json_text(config), .manifest_hash = data.hash, .progress = {}, .extra = {}};
     parts.make_task = [&](Index start) {
@@ -58,8 +59,8 @@ int mae_pretrain_command(int argc, char** argv) {
     parts.at_the_end = [&] {
       std::vector<Index> rows = data.validation;
       rows.insert(rows.end(), data.train.begin(), data.train.end());
-      std::cout << check_collapse(*ctx, model.encoder, data.source, some_rows(rows, 16), failures).str() << '\n';
+      std::cout << check_collapse(*ctx, model.encoder, data.source, some_rows(rows, 16), parts.failures).str() << '\n';
     };
-    return run_training(program, arguments, *ctx, model, data, config.training, parts, failures);
+    return run_training(program, arguments, *ctx, model, parts);
   });
 }

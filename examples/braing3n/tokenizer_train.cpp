@@ -1,9 +1,7 @@
 // Phase 2: freezes the encoder of a masked autoencoder and trains projection and decoder to give scans back.
 //
-//   braing3n tokenizer_train --encoder MAE --data volumes.csv --out TOKENIZER --bottleneck 32
-#include "braing3n/checkpoint/volume_model.hpp"
-#include "braing3n/train/mae_training.hpp"
-#include "braing3n/train/tokenizer_training.hpp"
+//   braing3n tokenizer_train --model MAE --data volumes.csv --out TOKENIZER --bottleneck 32
+#include "braing3n/train/run_identity.hpp"
 #include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
@@ -13,27 +11,6 @@
 using namespace braing3n;
 using namespace braing3n::examples;
 
-namespace {
-
-/// What a state belongs to: the settings and the very encoder.
-struct RunConfig {
-  TokenizerTrainingConfig tokenizer;
-  Vit3dConfig encoder;
-  PreprocessingContract contract;
-  std::string encoder_file;  // its checksum
-  bool untrained_encoder = false;
-
-  static void visit(auto& self, auto&& v) {
-    v("tokenizer", self.tokenizer);
-    v("encoder", self.encoder);
-    v("contract", self.contract);
-    v("encoder_file", self.encoder_file);
-    v("untrained_encoder", self.untrained_encoder);
-  }
-};
-
-}  // namespace
-
 int tokenizer_train_command(int argc, char** argv) {
   Program program("tokenizer_train", "Trains projection and decoder over a frozen encoder (phase 2 of a tokenizer).");
   TrainingArguments arguments;
@@ -41,8 +18,9 @@ int tokenizer_train_command(int argc, char** argv) {
   std::string encoder_path;
   std::optional<Index> bottleneck;
   bool untrained = false;
-  program.app.add_option("--encoder", encoder_path, "the folder of mae_pretrain, or a model file (mae3d, vit3d)")
+  program.app.add_option("--model", encoder_path, "the encoder: the folder of mae_pretrain, or a file (mae3d, vit3d)")
       ->required();
+  program.alias("--encoder", "--model");
   program.app.add_option("--bottleneck", bottleneck, "channels of the latents: 32, 128, 512 or any other number")
       ->check(CLI::Range(1, 65536));
   program.app.add_flag("--untrained-encoder", untrained,
@@ -54,19 +32,12 @@ int tokenizer_train_command(int argc, char** argv) {
     OutputGuard guard;
     guard.input(model_path(encoder_path));
     guard_training(guard, arguments, program.common);
-    RunConfig run;
+    TokenizerRun run;
     run.tokenizer = arguments.load<TokenizerTrainingConfig>();
     if (bottleneck) run.tokenizer.bottleneck = *bottleneck;
     const auto ctx = make_cpu_context(program.common);
     const ModelFile file(model_path(encoder_path));
-    if (file.info().kind != "mae3d" && file.info().kind != "vit3d")
-      throw Error(ErrorKind::config, "model.kind",
-                  concat("a model of kind ", in_quotes(file.info().kind), ", expected \"mae3d\" or \"vit3d\""),
-                  file.path());
-    run.encoder = file.info().kind == "mae3d" ? file.config<Mae3dConfig>().encoder : file.config<Vit3dConfig>();
-    run.contract = model_contract(file, run.encoder,
-                                  contract.given(program.app) ? std::optional(contract.contract()) : std::nullopt);
-    run.encoder_file = model_hash(file);
+    run.take_encoder(file, contract.given(program.app) ? std::optional(contract.contract()) : std::nullopt);
     run.untrained_encoder = untrained;
 
     Tokenizer<Cpu, F32> model(*ctx, run.tokenizer.model(run.encoder));
@@ -76,15 +47,16 @@ int tokenizer_train_command(int argc, char** argv) {
     initialize(model, program.common.seed);
     if (!untrained) load_weights(model.encoder, file);
 
-    ScanFailures failures;
-    const TokenStatistics tokens = start_projection(*ctx, model, data, failures);
+    TrainingParts<TokenizerTask> parts;
+    parts.data = &data;
+    parts.options = run.tokenizer.training;
+    const TokenStatistics tokens = start_projection(*ctx, model, data, parts.failures);
     const CollapseReport collapse =
-        check_collapse(*ctx, model.encoder, data.source, some_rows(data.train, 16), failures);
+        check_collapse(*ctx, model.encoder, data.source, some_rows(data.train, 16), parts.failures);
     if (!program.common.quiet || collapse.collapsed()) std::cerr << collapse.str() << '\n';
 
     const std::string people = people_of_training(
         program.name(), data.split, untrained ? TrainedPeople{} : trained_people(std::filesystem::path(encoder_path)));
-    TrainingParts<TokenizerTask> parts;
     parts.identity = {
         .kind = "tokenizer", .config = json_text(run), .manifest_hash = data.hash, .progress = {}, .extra = {}};
     parts.make_task = [&](Index start) {
@@ -98,6 +70,6 @@ int tokenizer_train_command(int argc, char** argv) {
       info.extra["people"] = people;
       save_tokenizer(path, model, run.contract, latents_of(model.projection, tokens), info, {.overwrite = true});
     };
-    return run_training(program, arguments, *ctx, model, data, run.tokenizer.training, parts, failures);
+    return run_training(program, arguments, *ctx, model, parts);
   });
 }

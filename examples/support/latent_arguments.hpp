@@ -1,7 +1,9 @@
 // The options of programs that train on cached latents.
 #pragma once
 
+#include "braing3n/checkpoint/model_file.hpp"
 #include "braing3n/data/latent_data.hpp"
+#include "braing3n/sample/generate.hpp"
 #include "examples/support/training_program.hpp"
 
 namespace braing3n::examples {
@@ -9,6 +11,9 @@ namespace braing3n::examples {
 struct LatentArguments {
   LatentDataOptions data;
   TrainingArguments training;  // of which these programs have the options below
+  std::string tokenizer;
+  SamplingOptions preview{.steps = 20, .guidance = {.scale = 1.5}};
+  Index preview_rows = 3;
 
   void add_to(CLI::App& app) {
     app.add_option("--latents", data.latents, "latents of many scans (encode --latents)")->required();
@@ -16,7 +21,7 @@ struct LatentArguments {
                    "values of the labels that stand for missing ones: -999 or age=-1, separated by commas")
         ->delimiter(',')
         ->default_str("");
-    app.add_option("--labels", data.labels, "table with volume_id, subject_id and the conditions: volumes.csv")
+    app.add_option("--data", data.labels, "table with volume_id, subject_id and the conditions: volumes.csv")
         ->required();
     app.add_option("--out", training.out, "folder for the model, the state, the log and the pictures")->required();
     app.add_option("--config", training.config,
@@ -42,7 +47,20 @@ struct LatentArguments {
                    "validations without a better one before the training ends, 0: never")
         ->group(values);
     app.add_flag("--recompute", training.recompute, "activation checkpointing: less memory, more time")->group(values);
+    app.add_option("--tokenizer", tokenizer,
+                   "the tokenizer of the latents: previews then show volumes, and its hash is checked");
+    app.add_option("--preview-steps", preview.steps, "steps of the samples in the pictures")
+        ->check(CLI::Range(1, 1000));
+    app.add_option("--preview-rows", preview_rows, "samples in the pictures")->check(CLI::Range(1, 32));
   }
 };
+
+/// The files of the run against what it reads. Throws Error (argument).
+inline void guard_latents(const LatentArguments& a, const CommonOptions& common) {
+  OutputGuard guard;
+  for (const auto& input : {a.data.latents, a.data.labels, a.data.split}) guard.input(input);
+  if (!a.tokenizer.empty()) guard.input(model_path(a.tokenizer));
+  guard_training(guard, a.training, common);
+}
 
 }  // namespace braing3n::examples

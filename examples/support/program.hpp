@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
@@ -14,6 +15,8 @@
 #include <iostream>
 #include <new>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "braing3n/base/error.hpp"
 #include "examples/support/completion.hpp"
@@ -107,15 +110,20 @@ class Program {
     for (const char* option : options) app.remove_option(app.get_option(option));
   }
 
+  /// `old` is taken for `name`, as before the option was renamed; help and completion show `name` only.
+  void alias(const std::string& old, const std::string& name) { aliases_.emplace_back(old, name); }
+
   /// Parses, calls body(), prints what went wrong in one line and returns the exit code.
   template <class Body>
   int run(int argc, char** argv, Body&& body) {
     if (completion_request() != nullptr) {
-      print_candidates(candidates(app, *completion_request()), completion_request()->back());
+      print_candidates(candidates(app, renamed(*completion_request())), completion_request()->back());
       return exit_done;
     }
     try {
-      app.parse(argc, argv);
+      std::vector<std::string> words = renamed({argv + 1, argv + argc});
+      std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
+      app.parse(std::move(words));
     } catch (const CLI::ParseError& e) {
       if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
       return report(exit_not_started, e.what(), " (see --help)");
@@ -143,6 +151,17 @@ class Program {
   }
 
  private:
+  /// The words with aliases replaced, "--old" and "--old=value" alike; words after "--" are values.
+  std::vector<std::string> renamed(std::vector<std::string> words) const {
+    for (std::string& word : words) {
+      if (word == "--") break;
+      const std::string option = word.substr(0, word.find('='));
+      for (const auto& [old, name] : aliases_)
+        if (option == old) word = name + word.substr(old.size());
+    }
+    return words;
+  }
+
   /// The first option that was given an empty text and means nothing by it, empty when there is none.
   static std::string empty_option(const CLI::App& part) {
     for (const CLI::Option* option : part.get_options()) {
@@ -165,6 +184,7 @@ class Program {
   }
 
   std::string name_;
+  std::vector<std::pair<std::string, std::string>> aliases_;
 };
 
 }  // namespace braing3n::examples

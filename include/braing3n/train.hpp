@@ -70,5 +70,7 @@
 #include "braing3n/train/dit_training.hpp"
 #include "braing3n/train/latent_gaussian.hpp"
 #include "braing3n/train/mae_training.hpp"
+#include "braing3n/train/run_identity.hpp"
+#include "braing3n/train/time_bins.hpp"
 #include "braing3n/train/tokenizer_training.hpp"
 #endif

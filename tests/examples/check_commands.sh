@@ -67,6 +67,17 @@ is "$(candidates study phantom --dit-s)" "--dit-steps "
 is "$(candidates evaluate f)" "fidelity "
 is "$(candidates evaluate fidelity --threa)" "--threads "
 is "$(candidates evaluate fidelity --token)" "--tokenizer "
+# Options that were renamed: completion knows the new names, the old ones still work.
+is "$(candidates tokenizer_train --mo)" "--model "
+is "$(candidates tokenizer_train --enc)" ""
+is "$(candidates dit_train --da)" "--data "
+is "$(candidates dit_train --lab)" ""
+expect 2 "none.csv: cannot open" "$braing3n" tokenizer_train --encoder nowhere --data none.csv --out new --quiet
+expect 2 "none.csv: cannot open" "$braing3n" tokenizer_train --model nowhere --data none.csv --out new --quiet
+expect 2 "--model is required" "$braing3n" tokenizer_train --data none.csv --out new
+expect 2 "nowhere.safetensors" "$braing3n" dit_train --latents nowhere.safetensors --labels none.csv --out new --quiet
+expect 2 "nowhere.safetensors" "$braing3n" dit_train --latents=nowhere.safetensors --labels=none.csv --out new --quiet
+expect 2 "--data is required" "$braing3n" dit_train --latents nowhere.safetensors --out new
 is "$(candidates completion "")" "bash zsh "
 is "$(candidates nothing --x)" ""
 is "$(candidates)" ""

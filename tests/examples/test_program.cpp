@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/base/text.hpp"
 #include "examples/support/program.hpp"
 
 using namespace braing3n;
@@ -74,4 +75,27 @@ TEST_CASE("program: errors end it with the right code and one line") {
         }) == 130);
   braing3n::examples::detail::interrupt_count = 0;
   CHECK_FALSE(interrupted());
+}
+
+TEST_CASE("program: the name of an option before it was renamed") {
+  const auto given = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "demo");
+    std::vector<char*> argv;
+    for (std::string& a : arguments) argv.push_back(a.data());
+    std::vector<std::string> values;
+    Program program("demo", "A demonstration.");
+    program.app.add_option("--data", values)->required();
+    program.alias("--labels", "--data");
+    std::ostringstream err;
+    std::streambuf* const old = std::cerr.rdbuf(err.rdbuf());
+    const int code = program.run(static_cast<int>(argv.size()), argv.data(), [] { return 0; });
+    std::cerr.rdbuf(old);
+    if (code != 0) return concat(code, ": ", err.str());
+    return joined(values, " ");
+  };
+  CHECK(given({"--data", "a"}) == "a");
+  CHECK(given({"--labels", "a", "b"}) == "a b");
+  CHECK(given({"--labels=a"}) == "a");
+  CHECK(given({"--label", "a"}).starts_with("2: demo: --data is required"));
+  CHECK(given({}).starts_with("2: demo: --data is required"));
 }

@@ -1,0 +1,61 @@
+// What a training state belongs to, beside the settings: the files of the models under the one that is trained.
+#pragma once
+
+#include <string>
+
+#include "braing3n/checkpoint/saved_dit.hpp"
+#include "braing3n/train/dit_training.hpp"
+#include "braing3n/train/mae_training.hpp"
+#include "braing3n/train/tokenizer_training.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+/// A run of phase 2: its settings and the very encoder.
+struct TokenizerRun {
+  TokenizerTrainingConfig tokenizer;
+  Vit3dConfig encoder;
+  PreprocessingContract contract;
+  std::string encoder_file;  // its checksum
+  bool untrained_encoder = false;
+
+  static void visit(auto& self, auto&& v) {
+    v("tokenizer", self.tokenizer);
+    v("encoder", self.encoder);
+    v("contract", self.contract);
+    v("encoder_file", self.encoder_file);
+    v("untrained_encoder", self.untrained_encoder);
+  }
+
+  /// Takes encoder, contract and checksum from a model of phase 1. given: a contract for weights that carry none. Throws Error (config).
+  void take_encoder(const ModelFile& file, const std::optional<PreprocessingContract>& given) {
+    if (file.info().kind != "mae3d" && file.info().kind != "vit3d")
+      throw Error(ErrorKind::config, "model.kind",
+                  concat("a model of kind ", in_quotes(file.info().kind), ", expected \"mae3d\" or \"vit3d\""),
+                  file.path());
+    encoder = file.info().kind == "mae3d" ? file.config<Mae3dConfig>().encoder : file.config<Vit3dConfig>();
+    contract = model_contract(file, encoder, given);
+    encoder_file = model_hash(file);
+  }
+};
+
+/// A run of a transformer on latents.
+struct DitRun {
+  DitTrainingConfig dit;
+  std::string tokenizer;  // hash of the tokenizer that made the latents
+
+  static void visit(auto& self, auto&& v) {
+    v("dit", self.dit);
+    v("tokenizer", self.tokenizer);
+  }
+
+  /// Takes the hash of the decoder's tokenizer. Throws Error (config) unless that tokenizer made the latents; path: its file.
+  void take_tokenizer(const LoadedDecoder<Cpu>& decoder, const LatentFile& latents, const std::string& path) {
+    if (decoder.config.bottleneck != latents.channels() || decoder.config.encoder.grid() != latents.grid() ||
+        (!tokenizer.empty() && tokenizer != decoder.hash))
+      throw Error(ErrorKind::config, "dit3d.tokenizer",
+                  concat("the latents were made by tokenizer ", tokenizer, ", this one is ", decoder.hash), path);
+    tokenizer = decoder.hash;
+  }
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI
