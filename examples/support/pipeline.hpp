@@ -10,37 +10,39 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <fstream>
+#include <initializer_list>
 #include <iostream>
-#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "braing3n/base/text.hpp"
+#include "braing3n/study/steps.hpp"
 #include "examples/support/json_log.hpp"
 #include "examples/support/program.hpp"
+#include "examples/support/progress.hpp"
 
 namespace braing3n::examples {
 
-/// The whole file. Throws Error (file).
-inline std::string content(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  if (!in) throw Error(ErrorKind::file, "pipeline.read", "cannot read it", path.string());
-  return std::move(text).str();
-}
-
-struct StepTime {
-  std::string title, command;
-  double seconds;
+/// A step of a study: its title, then a command of this program with its arguments.
+struct Step {
+  std::string title;
+  std::vector<std::string> command;
 };
+
+/// `first`, then all words of `more`.
+inline std::vector<std::string> with_words(std::vector<std::string> first,
+                                           std::initializer_list<std::vector<std::string>> more) {
+  for (const auto& words : more) first.insert(first.end(), words.begin(), words.end());
+  return first;
+}
 
 /// Runs commands of this program one after the other and remembers what they were and how long they took.
 class Pipeline {
  public:
-  Pipeline(const Program& program, const std::filesystem::path& log)
-      : common_(program.common), log_(common_.json_log), output_(log) {
+  /// log: takes what the commands print. times: of an earlier run, which count unless their steps are run again.
+  Pipeline(const Program& program, const std::filesystem::path& log, study::StepTimes times = {})
+      : common_(program.common), log_(common_.json_log), output_(log), times_(std::move(times)) {
     program_ = std::filesystem::read_symlink("/proc/self/exe").string();
   }
 
@@ -54,6 +56,18 @@ class Pipeline {
                                 return plain ? word : "'" + word + "'";
                               });
     if (!common_.quiet) std::cerr << "\n" << title << "\n$ " << shown << "\n";
+    const auto begin = std::chrono::steady_clock::now();
+    run(words_of(command), command[0]);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    times_.add(title, {seconds, shown});
+    log_.event("step", {{"title", title}, {"command", shown}, {"seconds", seconds}});
+  }
+  void operator()(const Step& step) { (*this)(step.title, step.command); }
+  const study::StepTimes& times() const { return times_; }
+
+ private:
+  /// The program with the command and the options that are handed on.
+  std::vector<std::string> words_of(std::vector<std::string> command) const {
     const std::string name = command[0];
     command.insert(command.begin(), program_);
     command.insert(command.end(), {"--threads", std::to_string(common_.threads)});
@@ -63,14 +77,17 @@ class Pipeline {
     if (name != "phantom_cohort" && !common_.provider.empty())
       command.insert(command.end(), {"--provider", common_.provider});
     if (common_.quiet) command.push_back("--quiet");
+    return command;
+  }
+
+  /// Runs it and waits for its end.
+  void run(std::vector<std::string> command, const std::string& name) const {
     std::vector<char*> arguments;
     for (std::string& word : command) arguments.push_back(word.data());
     arguments.push_back(nullptr);
-
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666);
-    const auto begin = std::chrono::steady_clock::now();
     pid_t child = 0;
     const int error = ::posix_spawn(&child, command[0].c_str(), &actions, nullptr, arguments.data(), environ);
     ::posix_spawn_file_actions_destroy(&actions);
@@ -87,17 +104,25 @@ class Pipeline {
            "pipeline.step", name, " ended with ",
            WIFEXITED(status) ? concat("exit code ", WEXITSTATUS(status)) : std::string("a signal"),
            "; its message stands above");
-    times_.push_back({title, shown, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()});
-    log_.event("step", {{"title", title}, {"command", shown}, {"seconds", times_.back().seconds}});
   }
-  const std::vector<StepTime>& times() const { return times_; }
 
- private:
   CommonOptions common_;
   JsonLog log_;
   std::string program_;
   std::filesystem::path output_;
-  std::vector<StepTime> times_;
+  study::StepTimes times_;
 };
+
+/// What a study's library part asks of a program that shows nothing while reports are read.
+class QuietObserver : public study::Observer {
+ public:
+  void check_interrupt() override { stop_if_interrupted(); }
+};
+
+/// The times of the steps, one line each, and their sum.
+inline void print_times(std::ostream& out, const study::StepTimes& times, const std::string& end) {
+  for (const auto& [title, step] : times.all()) out << clock_text(step.seconds) << "  " << title << '\n';
+  out << clock_text(times.seconds()) << "  together" << end << '\n';
+}
 
 }  // namespace braing3n::examples

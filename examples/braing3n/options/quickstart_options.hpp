@@ -1,0 +1,88 @@
+// The sizes of `braing3n quickstart`, and the commands that it consists of.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "braing3n/train/presets.hpp"
+#include "examples/support/pipeline.hpp"
+
+namespace braing3n::examples {
+
+/// How much is made and learnt.
+struct QuickstartSize {
+  const char *subjects, *mae_steps, *mae_batch, *mae_validate, *tokenizer_steps, *tokenizer_validate, *dit_steps,
+      *dit_batch, *dit_validate, *sampling_steps;
+  bool small_dit;  // a quarter of the transformer's work per sample
+};
+inline constexpr QuickstartSize smoke_size{"24", "12", "3", "6", "12", "6", "6", "3", "3", "3", true};
+inline constexpr QuickstartSize short_size{"120", "250", "8", "50", "400", "50", "250", "16", "50", "15", true};
+inline constexpr QuickstartSize long_size{"240", "600", "8", "50", "1000", "50", "600", "32", "100", "25", false};
+
+struct QuickstartArguments {
+  std::filesystem::path out = "quickstart-out";
+  bool smoke = false, longer = false;
+
+  void add_to(CLI::App& app) {
+    app.add_option("--out", out, "folder for everything that is made");
+    CLI::Option* const shortest =
+        app.add_flag("--smoke", smoke, "a run of seconds that only shows that everything works");
+    app.add_flag("--long", longer, "twice the people and more steps: better pictures")->excludes(shortest);
+  }
+
+  const QuickstartSize& size() const { return smoke ? smoke_size : longer ? long_size : short_size; }
+  std::string at(const std::string& name) const { return (out / name).string(); }
+  std::string table() const { return at("cohort") + "/volumes.csv"; }
+
+  PipelinePreset preset() const {
+    PipelinePreset p = quickstart_preset();
+    if (size().small_dit) p.dit.model.width = 144, p.dit.model.depth = 4, p.dit.model.mlp = 576;
+    return p;
+  }
+
+  Step cohort_step() const {
+    return {"Make people who do not exist",
+            {"phantom_cohort", "--out", at("cohort"), "--subjects", size().subjects, "--shape", "40,48,40", "--montage",
+             at("cohort.png")}};
+  }
+
+  /// Both phases of the tokenizer, its features and reconstructions, probes, the transformer and its samples.
+  std::vector<Step> steps() const {
+    const QuickstartSize& s = size();
+    const std::vector<std::string> data = {"--data", table(), "--split", at("split.csv")},
+                                   sampling = {"generate", "--model",        at("dit"), "--tokenizer", at("tokenizer"),
+                                               "--steps",  s.sampling_steps, "--cfg",   "1.5"};
+    return {
+        {"Phase 1: learn what heads look like",
+         with_words({"mae_pretrain"}, {data,
+                                       {"--out", at("mae"), "--config", at("mae.json"), "--steps", s.mae_steps,
+                                        "--batch", s.mae_batch, "--validate-every", s.mae_validate}})},
+        {"Phase 2: learn to give them back",
+         with_words({"tokenizer_train", "--model", at("mae")},
+                    {data,
+                     {"--out", at("tokenizer"), "--config", at("tokenizer.json"), "--steps", s.tokenizer_steps,
+                      "--validate-every", s.tokenizer_validate}})},
+        {"Encode everyone",
+         {"encode", "--model", at("tokenizer"), "--data", table(), "--out", at("features.safetensors"), "--latents",
+          at("latents.safetensors")}},
+        {"Reconstruct people it has never seen",
+         {"reconstruct", "--model", at("tokenizer"), "--data", at("unseen.csv"), "--out", at("reconstructions"),
+          "--pictures"}},
+        {"Probes: what do the features know?",
+         {"probe", "--features", at("features.safetensors"), "--labels", table(), "--tasks", "sex,age", "--confounds",
+          "none", "--permutations", "0", "--out", at("probes")}},
+        {"Learn what latents look like, under conditions",
+         with_words({"dit_train", "--latents", at("latents.safetensors")},
+                    {data,
+                     {"--tokenizer", at("tokenizer"), "--out", at("dit"), "--config", at("dit.json"), "--steps",
+                      s.dit_steps, "--batch", s.dit_batch, "--validate-every", s.dit_validate}})},
+        {"Make people who look like that",
+         with_words(sampling, {{"--condition", "sex=F,disease=HC,age=35", "--n", "4", "--out", at("samples")}})},
+        {"The same people at other ages", with_words(sampling, {{"--condition", "sex=F,disease=HC", "--sweep",
+                                                                 "age=30,55,80", "--n", "2", "--out", at("sweep")}})},
+    };
+  }
+};
+
+}  // namespace braing3n::examples

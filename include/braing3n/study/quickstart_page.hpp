@@ -1,0 +1,162 @@
+// The page of the quickstart: what every step of a small pipeline on phantoms made, with the commands that made it.
+//
+// Read from the folder of the pipeline: cohort.png, reconstructions/, probes/panel.csv, samples/, sweep/, and the logs and pictures of
+// the trainings mae/, tokenizer/ and dit/.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "braing3n/base/text.hpp"
+#include "braing3n/format/csv.hpp"
+#include "braing3n/report/curves.hpp"
+#include "braing3n/report/html_page.hpp"
+#include "braing3n/study/panel_rows.hpp"
+#include "braing3n/study/steps.hpp"
+
+namespace braing3n::inline BRAING3N_ABI::study {
+
+struct QuickstartOptions {
+  std::filesystem::path folder;
+  Index scans = 0, unseen = 0;  // of the cohort; kept out of every training
+  std::uint64_t seed = 2025;
+  bool smoke = false;                             // far too short to learn anything
+  std::function<std::string(double)> clock_text;  // seconds as the steps' times are shown
+};
+
+struct QuickstartResult {
+  std::string page;           // HTML
+  double psnr = 0, ssim = 0;  // dB; means over the unseen subjects, whole volumes
+  Named<StepTime> steps;
+
+  static void visit(auto& self, auto&& v) {
+    v("psnr", self.psnr);
+    v("ssim", self.ssim);
+    v("steps", self.steps);
+  }
+};
+
+/// The losses of a training folder's log.
+inline Chart training_curves(const std::filesystem::path& folder, const std::string& title) {
+  Curve training{"training", series_colour(5), {}}, validation{"validation", series_colour(1), {}};
+  std::istringstream lines(read_text(folder / "log.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    const Json json = parse_json(line, "log.jsonl");
+    if (!json.contains("loss") || !json["loss"].is_number()) continue;
+    (json["event"] == "step" ? training : validation)
+        .points.push_back({json["step"].get<double>(), json["loss"].get<double>()});
+  }
+  return curve_chart(title, {training, validation});
+}
+
+/// Writes the page part by part.
+class QuickstartPage {
+ public:
+  explicit QuickstartPage(const QuickstartOptions& options)
+      : options_(&options),
+        page_("braing3n quickstart", concat(options.scans, " synthetic heads of 40 x 48 x 40 voxels of 4 mm; ",
+                                            options.unseen, " of them kept unseen; seed ", options.seed,
+                                            options.smoke ? "; a smoke run, far too short to learn anything" : "")) {
+    page_.note("Every head on this page is synthetic. Research use only: not a medical device.");
+    picture("cohort.png", "The first heads of the synthetic cohort");
+  }
+
+  /// Takes the mean scores into the result.
+  void add_reconstructions(QuickstartResult& result) {
+    page_.heading("Reconstructions of unseen people");
+    const CsvTable scores(options_->folder / "reconstructions" / "scores.csv");
+    std::vector<std::vector<std::string>> rows;
+    std::vector<double> sums(8, 0.0);
+    const auto cell = [](double v, std::size_t score) { return decimals(v, score % 4 < 2 ? 2 : 3); };
+    for (std::size_t r = 0; r < scores.rows(); ++r) {
+      rows.push_back({std::string(scores.cell(r, 0))});
+      for (std::size_t c = 0; c < sums.size(); ++c) {
+        const double v = std::stod(std::string(scores.cell(r, c + 1)));
+        sums[c] += v / static_cast<double>(scores.rows());
+        rows.back().push_back(cell(v, c));
+      }
+    }
+    rows.push_back({"mean"});
+    for (std::size_t c = 0; c < sums.size(); ++c) rows.back().push_back(cell(sums[c], c));
+    for (std::size_t r = 0; r < std::min<std::size_t>(3, scores.rows()); ++r) {
+      const std::string id(scores.cell(r, 0));
+      picture("reconstructions/" + id + "_RECONSTRUCTION.png",
+              id + ": input, reconstruction from 150 x 32 numbers, difference");
+    }
+    page_.table({"person", "PSNR (max-min), dB", "PSNR (99.5%), dB", "SSIM", "MAE", "brain: PSNR (max-min), dB",
+                 "PSNR (99.5%), dB", "SSIM", "MAE"},
+                rows);
+    page_.note("Scores are taken on the model's grid in z-scored intensities; docs/encode-my-scans.md defines them.");
+    result.psnr = sums[0];
+    result.ssim = sums[2];
+  }
+
+  void add_probes() {
+    page_.heading("What the features know");
+    const auto number = [](const std::optional<double>& v) { return v ? decimals(*v, 3) : std::string(); };
+    std::vector<std::vector<std::string>> rows;
+    for (const PanelRow& p : read_panel_rows(options_->folder / "probes" / "panel.csv"))
+      rows.push_back(
+          {p.task, p.subjects, number(p.auc), number(p.balanced_accuracy), number(p.pearson), number(p.mae)});
+    page_.table({"task", "people", "AUC", "balanced accuracy", "r", "MAE"}, rows);
+    page_.note(
+        "Linear probes under cross-validation that keeps people together; probes/report.html has intervals, curves and "
+        "checks.");
+  }
+
+  void add_samples() {
+    page_.heading("People who do not exist");
+    picture("samples/montage.png", "Four samples: healthy women of 35");
+    picture("sweep/montage.png",
+            "Two of them at 30, 55 and 80: the noise is held, the age is not; below, what changes");
+  }
+
+  void add_trainings() {
+    page_.heading("Training");
+    const std::filesystem::path& folder = options_->folder;
+    page_.charts({training_curves(folder / "mae", "Phase 1: error of removed patches"),
+                  training_curves(folder / "tokenizer", "Phase 2: mean absolute error"),
+                  training_curves(folder / "dit", "Transformer: error of the velocity")});
+    picture("mae/preview.png",
+            "Phase 1: a validation head, what the encoder saw of it, and the prediction in the removed patches");
+  }
+
+  void add_steps(const StepTimes& steps) {
+    page_.heading("What was run");
+    for (const auto& [title, step] : steps.all()) {
+      page_.subheading(title + ", " + options_->clock_text(step.seconds));
+      page_.command(step.command);
+    }
+    page_.paragraph("Together " + options_->clock_text(steps.seconds()) + ".");
+  }
+
+  std::string finish() { return page_.finish(concat("braing3n ", version(), " quickstart")); }
+
+ private:
+  void picture(const std::string& name, const std::string& caption) {
+    page_.picture(read_text(options_->folder / name), caption);
+  }
+
+  const QuickstartOptions* options_;
+  HtmlPage page_;
+};
+
+/// Collects what the steps made. Throws Error (file, format) for a result that is not there.
+inline QuickstartResult run(const QuickstartOptions& options, const StepTimes& steps, Observer& observer) {
+  observer.check_interrupt();
+  QuickstartResult r;
+  r.steps = steps.all();
+  QuickstartPage page(options);
+  page.add_reconstructions(r);
+  page.add_probes();
+  page.add_samples();
+  page.add_trainings();
+  page.add_steps(steps);
+  r.page = page.finish();
+  return r;
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI::study
