@@ -23,9 +23,9 @@ using namespace braing3n::examples;
 namespace {
 
 int make_cohort(Context<Cpu>& ctx, const PhantomOptions& o, const CommonOptions& common) {
-  const PhantomCohortPlan plan = o.plan(common.seed);
+  const phantom::CohortPlan plan = o.plan(common.seed);
   const WriteOptions write{.overwrite = common.force};
-  std::vector<std::filesystem::path> outputs = phantom_cohort_files(o.out, plan);
+  std::vector<std::filesystem::path> outputs = phantom::cohort_files(o.out, plan);
   if (!o.montage.empty()) outputs.push_back(o.montage);
   for (const auto& path : outputs) require_new(path, common, "phantom.exists");
   const FileLock lock = lock_folder(o.out);
@@ -33,21 +33,21 @@ int make_cohort(Context<Cpu>& ctx, const PhantomOptions& o, const CommonOptions&
   JsonLog log(common.json_log);
   std::vector<Image> tiles;
   std::vector<std::string> captions;
-  const Index total = std::ssize(phantom_scans(plan));
+  const Index total = std::ssize(phantom::scans_of(plan));
   Progress progress("phantom", total, common.quiet);
-  PhantomCohortHooks hooks;
-  hooks.on_render = [&](const RenderedPhantom& r) {
+  phantom::CohortHooks hooks;
+  hooks.on_render = [&](const phantom::RenderedScan& r) {
     if (o.montage.empty() || tiles.size() >= 24) return;
     tiles.push_back(draw_planes(ctx, r.image, {.mm_per_pixel = 2.0, .labels = false}));
-    captions.push_back(concat(r.scan.volume_id(), " ", disease_names[static_cast<std::size_t>(r.person.disease)], " ",
+    captions.push_back(concat(r.scan.volume_id(), " ", enum_name(r.subject.disease), " ",
                               std::lround(r.tissues.age)));
   };
-  hooks.on_written = [&](const PhantomScan& s) {
+  hooks.on_written = [&](const phantom::Scan& s) {
     progress.advance(1, s.volume_id());
     log.event("volume", {{"volume_id", s.volume_id()}, {"file", s.path().generic_string()}});
   };
   hooks.stop = interrupted;
-  const Index written = write_phantom_cohort(ctx, o.out, plan, write, hooks);
+  const Index written = phantom::write_cohort(ctx, o.out, plan, write, hooks);
   progress.close();
   if (written == 0) return exit_interrupted;
   if (!o.montage.empty()) write_png(o.montage, montage(tiles, std::min<Index>(3, std::ssize(tiles)), captions), write);
@@ -58,7 +58,7 @@ int make_cohort(Context<Cpu>& ctx, const PhantomOptions& o, const CommonOptions&
 
 /// The pictures that need no cohort.
 void draw(Context<Cpu>& ctx, const PhantomOptions& o, const CommonOptions& common) {
-  const PhantomCohortOptions cohort{common.seed, false};
+  const phantom::CohortOptions cohort{common.seed, false};
   const auto save = [&](const std::filesystem::path& path, const auto& drawing) {
     if (path.empty()) return;
     write_png(path, drawing(ctx, cohort, o.extent(), stop_if_interrupted), {.overwrite = common.force});

@@ -20,7 +20,7 @@ struct PhantomOptions {
 
   void add_to(CLI::App& app) {
     app.add_option("--out", out, "folder for the volumes and tables");
-    app.add_option("--subjects", subjects, "how many people")->check(CLI::Range(1, 1000000));
+    app.add_option("--subjects", subjects, "number of subjects")->check(CLI::Range(1, 1000000));
     app.add_option("--visits", visits, "visits of each, 0.8 to 2.2 years apart")->check(CLI::Range(1, 20));
     app.add_option("--shape", shape, "voxels, covering 160 x 192 x 160 mm: 40,48,40 to 160,192,160")
         ->delimiter(',')
@@ -39,17 +39,16 @@ struct PhantomOptions {
     if (out.empty() && gallery.empty() && surfaces.empty())
       fail(ErrorKind::argument, "phantom.output", "expected --out or --gallery or --surfaces");
     if (!out.empty() && subjects < 1) fail(ErrorKind::argument, "phantom.subjects", "--out needs --subjects");
-    (void)phantom_grid(extent());
-    std::vector<std::string> sorted = modalities;
+    (void)phantom::head_grid(extent());
+    std::vector<Modality> sorted = plan(0).modalities;
     std::sort(sorted.begin(), sorted.end());
-    for (const std::string& m : sorted) (void)phantom_modality(m);
     if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
       fail(ErrorKind::argument, "phantom.modality", "--modalities names one twice");
   }
 
-  PhantomCohortPlan plan(std::uint64_t seed) const {
-    PhantomCohortPlan p{{seed, confound}, subjects, visits, extent(), {}};
-    for (const std::string& m : modalities) p.modalities.push_back(phantom_modality(m));
+  phantom::CohortPlan plan(std::uint64_t seed) const {
+    phantom::CohortPlan p{{seed, confound}, subjects, visits, extent(), {}};
+    for (const std::string& m : modalities) p.modalities.push_back(parse_enum<Modality>("phantom: modality", m));
     return p;
   }
 };

@@ -13,24 +13,24 @@
 #include "braing3n/format/csv_writer.hpp"
 #include "braing3n/format/json.hpp"
 #include "braing3n/phantom/cohort.hpp"
-#include "braing3n/phantom/phantom.hpp"
+#include "braing3n/phantom/tissue_maps.hpp"
 #include "braing3n/volume/nifti/write.hpp"
 
-namespace braing3n::inline BRAING3N_ABI {
+namespace braing3n::inline BRAING3N_ABI::phantom {
 
 /// What a cohort on disk consists of: every subject has all visits, every visit all modalities.
-struct PhantomCohortPlan {
-  PhantomCohortOptions cohort{};
+struct CohortPlan {
+  CohortOptions cohort{};
   Index subjects = 0, visits = 1;
   Extent3 shape{80, 96, 80};
   std::vector<Modality> modalities{Modality::T1};
 };
 
 /// One scan of a cohort.
-struct PhantomScan {
+struct Scan {
   std::uint32_t subject, visit;
   Modality modality;
-  std::string volume_id() const { return phantom_volume_id(subject, visit, modality); }
+  std::string volume_id() const { return phantom::volume_id(subject, visit, modality); }
   /// Relative to the folder of the cohort.
   std::filesystem::path path() const {
     return std::filesystem::path("volumes") / ("SYNTHETIC_" + volume_id() + ".nii.gz");
@@ -38,8 +38,8 @@ struct PhantomScan {
 };
 
 /// All scans in the order of the tables.
-inline std::vector<PhantomScan> phantom_scans(const PhantomCohortPlan& plan) {
-  std::vector<PhantomScan> scans;
+inline std::vector<Scan> scans_of(const CohortPlan& plan) {
+  std::vector<Scan> scans;
   for (Index s = 0; s < plan.subjects; ++s)
     for (Index v = 0; v < plan.visits; ++v)
       for (const Modality m : plan.modalities)
@@ -47,19 +47,17 @@ inline std::vector<PhantomScan> phantom_scans(const PhantomCohortPlan& plan) {
   return scans;
 }
 
-/// Every file that write_phantom_cohort() writes into the folder.
-inline std::vector<std::filesystem::path> phantom_cohort_files(const std::filesystem::path& folder,
-                                                               const PhantomCohortPlan& plan) {
+/// Every file that write_cohort() writes into the folder.
+inline std::vector<std::filesystem::path> cohort_files(const std::filesystem::path& folder,
+                                                               const CohortPlan& plan) {
   std::vector<std::filesystem::path> files{folder / "volumes.csv", folder / "truth.csv", folder / "cohort.json"};
-  for (const PhantomScan& s : phantom_scans(plan)) files.push_back(folder / s.path());
+  for (const Scan& s : scans_of(plan)) files.push_back(folder / s.path());
   return files;
 }
 
-namespace detail {
-
 /// 16-bit integers with a slope, as scanners write them. A voxel above 0 stays above 0. Changes `image`.
-inline void write_phantom_scan(Context<Cpu>& ctx, const std::filesystem::path& path, Volume& image,
-                               const PhantomScan& scan, std::uint64_t seed, const WriteOptions& file) {
+inline void write_scan(Context<Cpu>& ctx, const std::filesystem::path& path, Volume& image,
+                               const Scan& scan, std::uint64_t seed, const WriteOptions& file) {
   float most = 0;
   for (Index i = 0; i < image.size(); ++i) most = std::max(most, image.data()[i]);
   NiftiWriteOptions write;
@@ -75,33 +73,33 @@ inline void write_phantom_scan(Context<Cpu>& ctx, const std::filesystem::path& p
 }
 
 /// Tables of the first truths.size() scans.
-inline void write_phantom_tables(const std::filesystem::path& folder, const PhantomCohortPlan& plan,
-                                 const std::vector<PhantomTruth>& truths, const WriteOptions& write) {
+inline void write_tables(const std::filesystem::path& folder, const CohortPlan& plan,
+                                 const std::vector<Truth>& truths, const WriteOptions& write) {
   std::vector<std::string> truth_header{"volume_id"};
-  truth_header.insert(truth_header.end(), phantom_truth_columns.begin(), phantom_truth_columns.end());
+  truth_header.insert(truth_header.end(), truth_columns.begin(), truth_columns.end());
   CsvWriter truth(folder / "truth.csv", truth_header, write);
   CsvWriter volumes(folder / "volumes.csv",
                     {"volume_id", "subject_id", "session_id", "path", "modality", "age", "sex", "disease", "site",
                      "idh1", "cohort", "cdr", "days"},
                     write);
   const auto rounded = [](double v, double unit) { return std::round(v / unit) * unit; };
-  const std::vector<PhantomScan> scans = phantom_scans(plan);
+  const std::vector<Scan> scans = scans_of(plan);
   for (std::size_t i = 0; i < truths.size(); ++i) {
-    const PhantomScan& s = scans[i];
-    const PhantomPerson person = draw_person(plan.cohort, s.subject);
-    const PhantomVisit visit = phantom_visit(person, s.visit);
-    const PhantomLabels labels = phantom_labels(person, visit.age);
-    volumes.row(s.volume_id(), phantom_subject_id(s.subject), phantom_session_id(s.visit), s.path().generic_string(),
-                modality_names[static_cast<std::size_t>(s.modality)], std::round(visit.age * 100) / 100, labels.sex,
+    const Scan& s = scans[i];
+    const Subject subject = draw_subject(plan.cohort, s.subject);
+    const Visit visit = draw_visit(subject, s.visit);
+    const Labels labels = labels_at(subject, visit.age);
+    volumes.row(s.volume_id(), subject_id(s.subject), session_id(s.visit), s.path().generic_string(),
+                enum_name(s.modality), std::round(visit.age * 100) / 100, labels.sex,
                 labels.disease, labels.site, labels.idh1, "phantom", labels.cdr, visit.days);
     std::vector<std::string> cells{s.volume_id()};
-    for (const double ml : phantom_truth_values(truths[i])) cells.push_back(concat(rounded(ml, 1e-3)));
+    for (const double ml : truth_values(truths[i])) cells.push_back(concat(rounded(ml, 1e-3)));
     truth.cells(cells);
   }
   volumes.finish();
   truth.finish();
   Json modalities = Json::array();
-  for (const Modality m : plan.modalities) modalities.push_back(modality_names[static_cast<std::size_t>(m)]);
+  for (const Modality m : plan.modalities) modalities.push_back(enum_name(m));
   const Json sidecar = {{"kind", "SYNTHETIC braing3n phantom cohort"},
                         {"version", version()},
                         {"seed", plan.cohort.seed},
@@ -114,52 +112,50 @@ inline void write_phantom_tables(const std::filesystem::path& folder, const Phan
   write_text(folder / "cohort.json", sidecar.dump(2) + "\n", write);
 }
 
-}  // namespace detail
-
 /// One scan that was rendered, before it is written.
-struct RenderedPhantom {
-  const PhantomScan& scan;
-  const PhantomPerson& person;
-  const PhantomTissues& tissues;
+struct RenderedScan {
+  const Scan& scan;
+  const Subject& subject;
+  const TissueMaps& tissues;
   const Volume& image;
 };
 
 /// What a program does while a cohort is made. Empty ones are left out.
-struct PhantomCohortHooks {
-  std::function<void(const RenderedPhantom&)> on_render{};  // before the file of a scan is written
-  std::function<void(const PhantomScan&)> on_written{};     // after it
+struct CohortHooks {
+  std::function<void(const RenderedScan&)> on_render{};  // before the file of a scan is written
+  std::function<void(const Scan&)> on_written{};     // after it
   std::function<bool()> stop{};                             // asked before every scan
 };
 
 /// Renders and writes the cohort into `folder`. A stopped cohort has tables of the volumes that were written. Returns the number of
 /// volumes written; without any there are no tables. Throws Error: argument (shape), file (a file exists and may not be overwritten),
 /// environment (disk full).
-inline Index write_phantom_cohort(Context<Cpu>& ctx, const std::filesystem::path& folder, const PhantomCohortPlan& plan,
-                                  const WriteOptions& write = {}, const PhantomCohortHooks& hooks = {}) {
+inline Index write_cohort(Context<Cpu>& ctx, const std::filesystem::path& folder, const CohortPlan& plan,
+                                  const WriteOptions& write = {}, const CohortHooks& hooks = {}) {
   std::error_code ignored;
   if (!write.overwrite)
-    for (const auto& path : phantom_cohort_files(folder, plan))
+    for (const auto& path : cohort_files(folder, plan))
       if (std::filesystem::exists(path, ignored))
         throw Error(ErrorKind::file, "phantom.exists", "exists already and may not be overwritten", path.string());
   make_folder(folder / "volumes");
-  const std::vector<PhantomScan> scans = phantom_scans(plan);
-  std::vector<PhantomTruth> truths;
-  PhantomPerson person;
-  PhantomTissues tissues;
+  const std::vector<Scan> scans = scans_of(plan);
+  std::vector<Truth> truths;
+  Subject subject;
+  TissueMaps tissues;
   for (std::size_t i = 0; i < scans.size() && !(hooks.stop && hooks.stop()); ++i) {
-    const PhantomScan& s = scans[i];
+    const Scan& s = scans[i];
     if (i == 0 || s.subject != scans[i - 1].subject || s.visit != scans[i - 1].visit) {
-      person = draw_person(plan.cohort, s.subject);
-      tissues = render_tissues(ctx, person, phantom_visit(person, s.visit).age, s.visit, plan.shape);
+      subject = draw_subject(plan.cohort, s.subject);
+      tissues = render_tissues(ctx, subject, draw_visit(subject, s.visit).age, s.visit, plan.shape);
     }
-    Volume image = render_image(ctx, person, tissues, {.modality = s.modality, .visit = s.visit});
-    if (hooks.on_render) hooks.on_render({s, person, tissues, image});
-    detail::write_phantom_scan(ctx, folder / s.path(), image, s, plan.cohort.seed, write);
+    Volume image = render_image(ctx, subject, tissues, {.modality = s.modality, .visit = s.visit});
+    if (hooks.on_render) hooks.on_render({s, subject, tissues, image});
+    write_scan(ctx, folder / s.path(), image, s, plan.cohort.seed, write);
     truths.push_back(tissues.truth);
     if (hooks.on_written) hooks.on_written(s);
   }
-  if (!truths.empty()) detail::write_phantom_tables(folder, plan, truths, write);
+  if (!truths.empty()) write_tables(folder, plan, truths, write);
   return static_cast<Index>(truths.size());
 }
 
-}  // namespace braing3n::inline BRAING3N_ABI
+}  // namespace braing3n::inline BRAING3N_ABI::phantom
