@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/base/moments.hpp"
 #include "braing3n/base/text.hpp"
 #include "braing3n/data/content_hash.hpp"
 #include "braing3n/data/manifest.hpp"
@@ -50,13 +51,10 @@ inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& optio
   }
   report["cohorts"] = Json::array();
   for (const auto& [name, g] : cohorts) {
-    double sum = 0, squares = 0;
-    for (const double a : g.ages) sum += a;
-    const double n = static_cast<double>(g.ages.size()), mean = n > 0 ? sum / n : 0;
-    for (const double a : g.ages) squares += (a - mean) * (a - mean);
+    const Moments ages = moments(g.ages);
     Json c = {{"cohort", name}, {"volumes", g.volumes}, {"subjects", g.subjects.size()}, {"ages", g.ages.size()}};
-    if (n > 0) {
-      c["age_mean"] = mean, c["age_sd"] = n > 1 ? std::sqrt(squares / (n - 1)) : 0.0;
+    if (ages.count > 0) {
+      c["age_mean"] = ages.mean, c["age_sd"] = ages.count > 1 ? ages.sample_standard_deviation() : 0.0;
       c["age_min"] = *std::min_element(g.ages.begin(), g.ages.end()),
       c["age_max"] = *std::max_element(g.ages.begin(), g.ages.end());
     }

@@ -10,6 +10,7 @@
 #include "braing3n/base/error.hpp"
 #include "braing3n/base/functors.hpp"
 #include "braing3n/base/math.hpp"
+#include "braing3n/base/moments.hpp"
 #include "braing3n/base/philox.hpp"
 #include "braing3n/base/shape.hpp"
 #include "braing3n/base/stream.hpp"

@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <ranges>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "braing3n/backend/cpu/context/context.hpp"
+#include "braing3n/base/moments.hpp"
 #include "braing3n/format/json.hpp"
 #include "braing3n/format/safetensors.hpp"
 #include "braing3n/models/tokenizer.hpp"
@@ -53,6 +55,8 @@ class LatentFile {
     }
   }
 
+  /// (rows, X', Y', Z', channels) as the file holds it, mapped.
+  const NamedTensor& tensor() const { return *tensor_; }
   Index rows() const { return static_cast<Index>(ids_.size()); }
   const Extent3& grid() const { return grid_; }
   Index tokens() const { return grid_[0] * grid_[1] * grid_[2]; }
@@ -96,26 +100,23 @@ class LatentFile {
 inline LatentStatistics measure_latents(Context<Cpu>& ctx, const LatentFile& file, std::span<const Index> rows) {
   if (rows.empty()) fail(ErrorKind::argument, "latents.rows", "latents: no rows to measure");
   const auto channels = static_cast<std::size_t>(file.channels()), n = rows.size();
-  std::vector<double> sums(n * channels), squares(n * channels);
+  std::vector<Moments> parts(n * channels);  // of each row
   ctx.host_parallel_range(static_cast<Index>(n), 1, [&](Index begin, Index end) {
     std::vector<float> values(static_cast<std::size_t>(file.row_size()));
     for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
       file.read(rows[i], values);
-      for (std::size_t v = 0; v < values.size(); ++v) {
-        const double x = static_cast<double>(values[v]);
-        sums[i * channels + v % channels] += x;
-        squares[i * channels + v % channels] += x * x;
-      }
+      for (std::size_t c = 0; c < channels; ++c)
+        parts[i * channels + c] = moments(std::views::iota(std::size_t{0}, values.size() / channels),
+                                          [&](std::size_t token) { return values[token * channels + c]; });
     }
   });
   LatentStatistics s{std::vector<double>(channels, 0.0), std::vector<double>(channels, 0.0)};
-  const double count = static_cast<double>(n) * static_cast<double>(file.tokens());
   for (std::size_t c = 0; c < channels; ++c) {
-    double sum = 0, square = 0;
-    for (std::size_t i = 0; i < n; ++i) sum += sums[i * channels + c], square += squares[i * channels + c];
-    s.mean[c] = sum / count;
-    const double variance = square / count - s.mean[c] * s.mean[c];
-    s.sd[c] = variance > 1e-12 * (1 + s.mean[c] * s.mean[c]) ? std::sqrt(variance) : 1.0;
+    Moments m;
+    for (std::size_t i = 0; i < n; ++i) m.add(parts[i * channels + c]);
+    s.mean[c] = m.mean;
+    // Relative to the mean: the resolution of the floats that the latents are read as.
+    s.sd[c] = m.variance() > 1e-12 + 1e-14 * m.mean * m.mean ? m.standard_deviation() : 1.0;
   }
   return s;
 }

@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "braing3n/base/moments.hpp"
 #include "braing3n/probe/scores.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -100,11 +101,8 @@ inline NumberScore score_numbers(std::span<const double> asked, std::span<const 
   NumberScore s;
   s.n = static_cast<Index>(p.size());
   if (s.n == 0) return s;
-  s.mean = 0;
-  for (const double v : p) s.mean += v / static_cast<double>(s.n);
-  double squares = 0;
-  for (const double v : p) squares += (v - s.mean) * (v - s.mean);
-  s.deviation = s.n > 1 ? std::sqrt(squares / static_cast<double>(s.n - 1)) : not_a_number;
+  const Moments m = moments(p);
+  s.mean = m.mean, s.deviation = m.sample_standard_deviation();
   if (t.empty()) return s;
   const auto scores = regression_scores(p, t, std::vector<float>(p.size(), 1.0f));
   s.mae = scores[1], s.r = scores[2], s.slope = scores[3], s.bias = scores[4];
@@ -143,14 +141,11 @@ inline std::vector<double> prior_shares(std::span<const std::int32_t> label, con
 
 /// Mean and deviation of weighted numbers; NaN does not count.
 inline std::array<double, 2> prior_numbers(std::span<const double> number, const std::vector<double>& weight) {
-  double all = 0, mean = 0, squares = 0;
+  Moments m;
   for (std::size_t i = 0; i < number.size(); ++i)
-    if (!std::isnan(number[i])) all += weight[i], mean += weight[i] * number[i];
-  if (!(all > 0)) return {not_a_number, not_a_number};
-  mean /= all;
-  for (std::size_t i = 0; i < number.size(); ++i)
-    if (!std::isnan(number[i])) squares += weight[i] * (number[i] - mean) * (number[i] - mean);
-  return {mean, std::sqrt(squares / all)};
+    if (!std::isnan(number[i])) m.add(number[i], weight[i]);
+  if (!(m.count > 0)) return {not_a_number, not_a_number};
+  return {m.mean, m.standard_deviation()};
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

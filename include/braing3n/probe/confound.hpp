@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/base/moments.hpp"
 #include "braing3n/probe/panel.hpp"
 #include "braing3n/table/matrix.hpp"
 
@@ -106,12 +107,8 @@ inline ConfoundScore score_confound(const TaskResult& task, const std::string& n
     SiteScore site{names[v], static_cast<Index>(members.size()), not_a_number};
     if (site.rows >= least_rows) site.score = primary(p.values, members);
     if (p.classes == 0 && site.rows >= least_rows) {
-      double mean = 0;
-      for (std::size_t k : members) mean += p.target[k] / static_cast<double>(members.size());
-      for (std::size_t k : members) {
-        residual += (p.values(k, 0) - p.target[k]) * (p.values(k, 0) - p.target[k]);
-        spread += (p.target[k] - mean) * (p.target[k] - mean);
-      }
+      for (std::size_t k : members) residual += (p.values(k, 0) - p.target[k]) * (p.values(k, 0) - p.target[k]);
+      spread += moments(members, [&](std::size_t k) { return p.target[k]; }).squares;
     }
     if (std::isfinite(site.score)) {
       rows += static_cast<double>(site.rows);

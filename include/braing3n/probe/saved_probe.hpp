@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/base/moments.hpp"
 #include "braing3n/format/json_text.hpp"
 #include "braing3n/format/safetensors.hpp"
 #include "braing3n/format/sha256.hpp"
@@ -90,13 +91,10 @@ inline void calibrate(SavedTask& saved, const TaskResult& r) {
       } else {
         for (std::size_t k = 0; k < v.size(); ++k) scaled[k] = a * v[k];
         to_probabilities(scaled.data(), outputs, p.data());
-        double mean = 0, squares = 0;
-        for (std::size_t k = 0; k < v.size(); ++k) {
-          mean += p[k] * v[k];
-          squares += p[k] * v[k] * v[k];
-        }
-        ga += mean - v[static_cast<std::size_t>(y)];
-        haa += squares - mean * mean;
+        Moments m;
+        for (std::size_t k = 0; k < v.size(); ++k) m.add(v[k], p[k]);
+        ga += m.mean - v[static_cast<std::size_t>(y)];
+        haa += m.squares;
       }
     }
     const double determinant = haa * hbb - hab * hab;

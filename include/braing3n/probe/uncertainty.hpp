@@ -12,11 +12,13 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <ranges>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "braing3n/backend/cpu/context/context.hpp"
+#include "braing3n/base/moments.hpp"
 #include "braing3n/probe/label_exchange.hpp"
 #include "braing3n/probe/replicates.hpp"
 #include "braing3n/table/matrix.hpp"
@@ -243,15 +245,11 @@ inline ScoreTable score_predictions(Context<Cpu>& ctx, const Predictions& predic
   for (std::size_t m = 0; m < names.size(); ++m) {
     Score score;
     score.name = names[m];
-    double squares = 0, count = 0;
-    for (const auto& fold : per_fold) {
-      score.folds.push_back(fold[m]);
-      if (!std::isfinite(fold[m])) continue;
-      squares += (fold[m] - mean[m]) * (fold[m] - mean[m]);
-      count += 1;
-    }
+    for (const auto& fold : per_fold) score.folds.push_back(fold[m]);
     score.mean = mean[m];
-    if (count > 0) score.sd = std::sqrt(squares / count);
+    if (const Moments finite = moments(score.folds | std::views::filter([](double v) { return std::isfinite(v); }));
+        finite.count > 0)
+      score.sd = finite.standard_deviation();
     table.scores.push_back(std::move(score));
   }
 

@@ -1,10 +1,12 @@
 // Phase 1: a masked autoencoder learns scans (He et al. 2022; BrainG3N, section 2.1).
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "braing3n/backend/cpu.hpp"
+#include "braing3n/base/moments.hpp"
 #include "braing3n/base/text.hpp"
 #include "braing3n/data/volumes.hpp"
 #include "braing3n/models/mae3d.hpp"
@@ -184,12 +186,8 @@ class MaeTask {
   }
   TokenMask<Cpu> validation_mask(Index row) const { return mask({static_cast<std::uint32_t>(row)}, 1); }
   static std::pair<float, float> patch_scale(const float* v, Index n) {
-    double sum = 0, squares = 0;
-    for (Index i = 0; i < n; ++i)
-      sum += static_cast<double>(v[i]), squares += static_cast<double>(v[i]) * static_cast<double>(v[i]);
-    const double mean = sum / static_cast<double>(n);
-    return {static_cast<float>(mean),
-            static_cast<float>(std::sqrt(std::max(0.0, squares / static_cast<double>(n) - mean * mean) + 1e-6))};
+    const Moments m = moments(std::span(v, static_cast<std::size_t>(n)));
+    return {static_cast<float>(m.mean), static_cast<float>(std::sqrt(m.variance() + 1e-6))};
   }
 
   Context<Cpu>* context_;

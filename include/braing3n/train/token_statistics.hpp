@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "braing3n/backend/cpu.hpp"
+#include "braing3n/base/moments.hpp"
 #include "braing3n/core/tensor.hpp"
 #include "braing3n/ops/elementwise.hpp"
 #include "braing3n/ops/matmul.hpp"
@@ -28,13 +29,10 @@ class TokenStatistics {
            length_, ", ", width_, ")");
     length_ = tokens.dim(1), width_ = tokens.dim(2);
     const Index each = length_ * width_;
-    sum_.resize(static_cast<std::size_t>(each)), square_.resize(static_cast<std::size_t>(each));
+    at_.resize(static_cast<std::size_t>(each));
     for (Index n = 0; n < tokens.dim(0); ++n)
-      for (Index i = 0; i < each; ++i) {
-        const double t = static_cast<double>(tokens.data()[n * each + i]);
-        sum_[static_cast<std::size_t>(i)] += t;
-        square_[static_cast<std::size_t>(i)] += t * t;
-      }
+      for (Index i = 0; i < each; ++i)
+        at_[static_cast<std::size_t>(i)].add(static_cast<double>(tokens.data()[n * each + i]));
     count_ += tokens.dim(0);
     if (!with_covariance_) return;
     const auto rows = cast<double>(tokens).reshape({tokens.dim(0) * length_, width_});
@@ -50,7 +48,7 @@ class TokenStatistics {
   std::vector<double> mean() const {
     require_some();
     std::vector<double> m(static_cast<std::size_t>(width_), 0.0);
-    for (std::size_t i = 0; i < sum_.size(); ++i) m[i % m.size()] += sum_[i] / static_cast<double>(count_ * length_);
+    for (std::size_t i = 0; i < at_.size(); ++i) m[i % m.size()] += at_[i].mean / static_cast<double>(length_);
     return m;
   }
   /// (C, C), population.
@@ -68,15 +66,15 @@ class TokenStatistics {
   }
   /// The share of variance between people, 0 to 1.
   double share_between_people() const {
-    const std::vector<double> m = mean();
+    require_some();
+    std::vector<Moments> channels(static_cast<std::size_t>(width_));
     double between = 0, total = 0;
-    for (std::size_t i = 0; i < sum_.size(); ++i) {
-      const double here = sum_[i] / static_cast<double>(count_), square = square_[i] / static_cast<double>(count_),
-                   all = m[i % m.size()];
-      between += square - here * here;
-      total += square - all * all;
+    for (std::size_t i = 0; i < at_.size(); ++i) {
+      between += at_[i].squares;
+      channels[i % channels.size()].add(at_[i]);
     }
-    return total > 0 ? std::max(0.0, between / total) : 0.0;
+    for (const Moments& m : channels) total += m.squares;
+    return total > 0 ? between / total : 0.0;
   }
 
  private:
@@ -86,7 +84,8 @@ class TokenStatistics {
 
   bool with_covariance_;
   Index count_ = 0, length_ = 0, width_ = 0;
-  std::vector<double> sum_, square_, gram_;  // (L, C), (L, C), (C, C)
+  std::vector<Moments> at_;   // (L, C), over people
+  std::vector<double> gram_;  // (C, C)
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI
