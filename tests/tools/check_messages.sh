@@ -45,6 +45,20 @@ using namespace braing3n;
 Tensor<float, Cuda> f(const Tensor<float, Cuda>& x, const Tensor<float, Cuda>& w) { return linear_forward(x, w); }
 CPP
 
+refused cuda_in_eigen "as_eigen takes a tensor on the CPU" 2 <<'CPP'
+#include "braing3n/backend/cpu.hpp"
+#include "braing3n/interop/eigen.hpp"
+using namespace braing3n;
+auto f(Tensor<float, Cuda>& x) { return as_eigen(x).rows(); }
+CPP
+
+refused cuda_in_xtensor "as_xtensor takes a tensor on the CPU" 2 <<'CPP'
+#include "braing3n/backend/cpu.hpp"
+#include "braing3n/interop/xtensor.hpp"
+using namespace braing3n;
+auto f(Tensor<float, Cuda>& x) { return as_xtensor<2>(x).size(); }
+CPP
+
 refused no_backend "include braing3n/backend/cpu.hpp to launch on the CPU" 4 <<'CPP'
 #include "braing3n/ops/linear.hpp"
 using namespace braing3n;

@@ -24,18 +24,22 @@ class MemoryResource {
   virtual void copy_to_host(void* host, const void* from, std::size_t bytes) = 0;
 };
 
-/// One allocation; freed with its last owner.
+/// One allocation, freed with its last owner; or memory of somebody else, which is not freed.
 class Storage {
  public:
   Storage(MemoryResource& memory, std::size_t bytes) : memory_(&memory), bytes_(bytes), data_(memory.allocate(bytes)) {}
-  ~Storage() { memory_->deallocate(data_, bytes_); }
+  Storage(void* borrowed, std::size_t bytes) : bytes_(bytes), data_(borrowed) {}
+  ~Storage() {
+    if (memory_ != nullptr) memory_->deallocate(data_, bytes_);
+  }
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
   void* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
+  bool borrowed() const { return memory_ == nullptr; }
 
  private:
-  MemoryResource* memory_;
+  MemoryResource* memory_ = nullptr;
   std::size_t bytes_;
   void* data_;
 };

@@ -50,6 +50,18 @@ class Tensor {
     return t;
   }
 
+  /// A tensor over memory of the caller, which must outlive it and all that share its storage (interop/ has views of other libraries).
+  static Tensor borrow(Context<B>& context, const Shape& shape, T* data)
+    requires std::is_same_v<B, Cpu>
+  {
+    Tensor t;
+    t.context_ = &context;
+    t.shape_ = shape;
+    t.storage_ = std::make_shared<Storage>(data, static_cast<std::size_t>(shape.size()) * sizeof(T));
+    t.data_ = data;
+    return t;
+  }
+
   bool empty() const { return storage_ == nullptr; }
   explicit operator bool() const { return !empty(); }
   const Shape& shape() const { return shape_; }
@@ -103,8 +115,8 @@ class Tensor {
 
   std::size_t bytes() const { return static_cast<std::size_t>(size()) * sizeof(T); }
 
-  /// Nobody else holds the storage: an op may then reuse it for its result.
-  bool unique() const { return storage_ != nullptr && storage_.use_count() == 1; }
+  /// Nobody else holds the storage, the caller of borrow() included: an op may then reuse it for its result.
+  bool unique() const { return storage_ != nullptr && storage_.use_count() == 1 && !storage_->borrowed(); }
   bool shares_storage_with(const Tensor& other) const { return storage_ != nullptr && storage_ == other.storage_; }
 
  private:
