@@ -55,24 +55,21 @@ struct FidelityOptions {
 /// Mean and standard deviation over people or samples; NaN where there are too few.
 struct Spread {
   Index n = 0;
-  double mean = std::numeric_limits<double>::quiet_NaN(), deviation = mean;
+  double mean = std::numeric_limits<double>::quiet_NaN(), sd = mean;
 
   static Spread of(const std::vector<double>& values) {
     Spread s;
     s.n = std::ssize(values);
     if (values.empty()) return s;
-    s.mean = 0;
-    for (const double v : values) s.mean += v / static_cast<double>(s.n);
-    double squares = 0;
-    for (const double v : values) squares += (v - s.mean) * (v - s.mean);
-    if (s.n > 1) s.deviation = std::sqrt(squares / static_cast<double>(s.n - 1));
+    const Moments m = moments(values);
+    s.mean = m.mean, s.sd = m.sample_standard_deviation();
     return s;
   }
 
   static void visit(auto& self, auto&& v) {
     v("n", self.n);
     v("mean", self.mean);
-    v("sd", self.deviation);
+    v("sd", self.sd);
   }
 };
 
