@@ -1,4 +1,4 @@
-// How good is it? Numbers next to what they must be compared with.
+// How good is it? Numbers next to what they must be compared with. Each part is a study of the library (braing3n/study/).
 //
 //   braing3n evaluate reconstruction --model TOKENIZER --data volumes.csv --split split.csv --out FOLDER
 //   braing3n evaluate controllability --model DIT --tokenizer TOKENIZER --data volumes.csv --split split.csv --out FOLDER
@@ -6,9 +6,9 @@
 //   braing3n evaluate memorisation --model DIT --tokenizer TOKENIZER --latents latents.safetensors --data volumes.csv --split split.csv --out FOLDER
 #include "examples/braing3n/evaluate.hpp"
 
+#include <map>
+
 #include "examples/braing3n/commands.hpp"
-#include "examples/support/evaluate_controllability.hpp"
-#include "examples/support/evaluate_memorisation.hpp"
 
 namespace braing3n::examples {
 
@@ -26,21 +26,16 @@ int evaluate_command(int argc, char** argv) {
   Program program("evaluate", "Measures models on people they have never seen, next to simpler methods.");
   program.app.require_subcommand(1);
   program.app.fallthrough();  // the common options may stand anywhere
-  const Evaluation reconstruction = evaluate_reconstruction(*program.app.add_subcommand(
-      "reconstruction", "a tokenizer next to down-sampling, principal components, the mean"));
-  ControllabilityArguments controllability;
-  controllability.add_to(*program.app.add_subcommand(
-      "controllability", "are samples what was asked for? read by probes, next to unseen scans and their round trips"));
-  const Evaluation fidelity = evaluate_fidelity(*program.app.add_subcommand(
-      "fidelity", "do samples spread as scans do, with parts as large and features as theirs?"));
-  MemorisationArguments memorisation;
-  memorisation.add_to(*program.app.add_subcommand(
-      "memorisation", "are samples copies of training scans? and are planted copies found?"));
+  std::map<CLI::App*, Evaluation> evaluations;
+  const auto add = [&](const char* name, const char* summary, Evaluation (*options)(CLI::App&)) {
+    CLI::App* sub = program.app.add_subcommand(name, summary);
+    evaluations[sub] = options(*sub);
+  };
+  add("reconstruction", "a tokenizer next to down-sampling, principal components, the mean", evaluate_reconstruction);
+  add("controllability", "are samples what was asked for? read by probes, next to unseen scans and their round trips",
+      evaluate_controllability);
+  add("fidelity", "do samples spread as scans do, with parts as large and features as theirs?", evaluate_fidelity);
+  add("memorisation", "are samples copies of training scans? and are planted copies found?", evaluate_memorisation);
   program.without({"--precision", "--seed"});
-  return program.run(argc, argv, [&] {
-    if (program.app.got_subcommand("controllability")) return evaluate_controllability(program, controllability);
-    if (program.app.got_subcommand("fidelity")) return fidelity(program);
-    if (program.app.got_subcommand("memorisation")) return evaluate_memorisation(program, memorisation);
-    return reconstruction(program);
-  });
+  return program.run(argc, argv, [&] { return evaluations.at(program.app.get_subcommands().front())(program); });
 }

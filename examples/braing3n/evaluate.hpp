@@ -13,7 +13,9 @@ namespace braing3n::examples {
 using Evaluation = std::function<int(const Program&)>;
 
 Evaluation evaluate_reconstruction(CLI::App& app);
+Evaluation evaluate_controllability(CLI::App& app);
 Evaluation evaluate_fidelity(CLI::App& app);
+Evaluation evaluate_memorisation(CLI::App& app);
 
 /// The scans that a study could not read, on standard error. Returns the exit code of a study that ends so.
 int report_left_out(const std::vector<study::LeftOut>& scans);

@@ -1,11 +1,9 @@
-// The people that `evaluate` looks at: a table of scans and who of them belongs to which set.
+// The options that say which people `evaluate` looks at, and the folder of its results.
 #pragma once
 
-#include <iostream>
-#include <string>
-#include <vector>
+#include <filesystem>
+#include <initializer_list>
 
-#include "braing3n/data/split.hpp"
 #include "braing3n/format/file_lock.hpp"
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/study/cohort.hpp"
@@ -14,32 +12,6 @@
 
 namespace braing3n::examples {
 
-struct CohortArguments {
-  std::string data, pattern, split;
-  std::vector<std::string> missing;
-
-  void add_to(CLI::App& app) {
-    app.add_option("--data", data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")
-        ->required();
-    app.add_option("--pattern", pattern, "paths for a table without them, for example {participant_id}_T1w.nii.gz");
-    app.add_option("--missing", missing,
-                   "values of the table that stand for missing ones: -999 or age=-1, separated by commas")
-        ->delimiter(',')
-        ->default_str("");
-    app.add_option("--split", split, "table subject_id,split of the training")->required();
-  }
-  Manifest manifest() const {
-    ManifestOptions read;
-    read.pattern = pattern;
-    read.missing = missing;
-    Manifest m = read_manifest(std::filesystem::path(data), read);
-    for (const Finding& f : m.findings)
-      if (f.id == "manifest.value") std::cerr << data << ": " << f.sentence << '\n';
-    return m;
-  }
-};
-
-/// The same options for a study.
 inline void add_cohort_options(CLI::App& app, study::CohortOptions& options) {
   app.add_option("--data", options.data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern")
       ->required();
@@ -50,11 +22,6 @@ inline void add_cohort_options(CLI::App& app, study::CohortOptions& options) {
       ->delimiter(',')
       ->default_str("");
   app.add_option("--split", options.split, "table subject_id,split of the training")->required();
-}
-
-/// Nobody may learn from the set that is scored. Throws Error (argument) when `fitted` is that set; `why` ends its sentence.
-inline void require_other_set(const std::string& fitted, const std::string& scored, const char* why) {
-  if (fitted == scored) fail(ErrorKind::argument, "evaluate.sets", "the set ", in_quotes(scored), ' ', why);
 }
 
 /// The folder of an evaluation, made and locked as long as what is returned lives. `names`: the files that go there; `inputs`: what is read

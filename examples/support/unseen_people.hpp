@@ -1,7 +1,6 @@
-// Who may be called unseen, on standard error where nothing is known.
+// Who trained a model, for its file.
 #pragma once
 
-#include <initializer_list>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -9,13 +8,6 @@
 #include "braing3n/eval/unseen_people.hpp"
 
 namespace braing3n::examples {
-
-/// Throws what braing3n::require_unseen() throws.
-inline void require_unseen(const std::vector<ModelBehind>& models, const std::vector<Index>& test,
-                           const Manifest& manifest) {
-  for (const std::string& sentence : braing3n::require_unseen(std::span<const ModelBehind>(models), test, manifest))
-    std::cerr << "evaluate: warning: " << sentence << '\n';
-}
 
 /// What a model file says about its people: those of its training and of the model under it. A warning where people of the validation
 /// trained the model under it, or nothing says who did.

@@ -1,6 +1,9 @@
 // Studies: models measured on subjects they have not seen, options in, a result out. Written by tests/tools/check_tree.py --write-umbrella.
 #pragma once
 
+#include "braing3n/study/controllability_arms.hpp"
+#include "braing3n/study/memorisation_report.hpp"
+#include "braing3n/study/memorisation_result.hpp"
 #include "braing3n/study/observer.hpp"
 #include "braing3n/study/panel_rows.hpp"
 #include "braing3n/study/phantom_figures.hpp"
@@ -12,10 +15,16 @@
 #include "braing3n/study/tokenizer_study.hpp"
 #if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
 #include "braing3n/study/cohort.hpp"
+#include "braing3n/study/controllability.hpp"
+#include "braing3n/study/controllability_plan.hpp"
+#include "braing3n/study/controllability_readers.hpp"
+#include "braing3n/study/controllability_report.hpp"
+#include "braing3n/study/controllability_result.hpp"
 #include "braing3n/study/fidelity.hpp"
 #include "braing3n/study/fidelity_plan.hpp"
 #include "braing3n/study/fidelity_report.hpp"
 #include "braing3n/study/fidelity_result.hpp"
+#include "braing3n/study/memorisation.hpp"
 #include "braing3n/study/reconstruction.hpp"
 #include "braing3n/study/reconstruction_report.hpp"
 #include "braing3n/study/reconstruction_result.hpp"

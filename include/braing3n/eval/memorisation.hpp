@@ -106,6 +106,15 @@ struct DistanceSummary {
     s.maximum = percentile(v, 1);
     return s;
   }
+
+  static void visit(auto& self, auto&& v) {
+    v("count", self.count);
+    v("mean", self.mean);
+    v("median", self.median);
+    v("fifth_percentile", self.fifth);
+    v("minimum", self.minimum);
+    v("maximum", self.maximum);
+  }
 };
 
 struct MemorisationAudit {

@@ -13,9 +13,9 @@
 namespace braing3n::inline BRAING3N_ABI::study {
 
 struct CohortOptions {
-  std::string data, split;           // a table of scans; a table subject_id,split
-  std::string pattern;               // of paths, for a table without them
-  std::vector<std::string> missing;  // values that stand for missing ones
+  std::string data{}, split{};         // a table of scans; a table subject_id,split
+  std::string pattern{};               // of paths, for a table without them
+  std::vector<std::string> missing{};  // values that stand for missing ones
 
   static void visit(auto& self, auto&& v) {
     v("data", self.data);

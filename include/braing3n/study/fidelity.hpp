@@ -190,9 +190,9 @@ class FidelityStudy {
       RegionFidelity f{arm.name, tissue_names[r], Spread::of(truth), Spread::of(back), Spread::of(made)};
       const auto error = [&](const Spread& s) { return 100 * (s.mean - f.truth.mean) / f.truth.mean / 100; };
       f.mean_error = error(f.samples);
-      f.sd_ratio = ratio_of(f.samples.deviation, f.truth.deviation);
+      f.sd_ratio = ratio_of(f.samples.sd, f.truth.sd);
       f.round_trip_mean_error = error(f.round_trips);
-      f.round_trip_sd_ratio = ratio_of(f.round_trips.deviation, f.truth.deviation);
+      f.round_trip_sd_ratio = ratio_of(f.round_trips.sd, f.truth.sd);
       result_.regions.push_back(std::move(f));
     }
   }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "braing3n/eval/tissue_volumes.hpp"
+#include "braing3n/format/atomic_file.hpp"
 #include "braing3n/report/planes.hpp"
 #include "braing3n/report/png.hpp"
 #include "braing3n/report/table.hpp"
@@ -32,7 +33,7 @@ inline void print_diversity(std::ostream& out, const FidelityResult& r) {
 }
 
 inline std::string spread_text(const Spread& s) {
-  return s.n == 0 ? "-" : concat(decimals(s.mean, 1), " +- ", decimals(s.deviation, 1));
+  return s.n == 0 ? "-" : concat(decimals(s.mean, 1), " +- ", decimals(s.sd, 1));
 }
 
 inline void print_regions(std::ostream& out, const FidelityResult& r) {
@@ -81,8 +82,10 @@ inline std::string tables(const FidelityResult& r) {
   return out.str();
 }
 
-/// fidelity.json, tables.txt, features.safetensors with Frechet distances, montage.png with pictures. Throws Error (environment, file).
+/// fidelity.json, tables.txt, features.safetensors with Frechet distances, montage.png with pictures. The folder is made where it is
+/// missing. Throws Error (environment, file).
 inline void write_results(const std::filesystem::path& folder, const FidelityResult& r, const WriteOptions& write) {
+  make_folder(folder);
   if (r.frechet) write_feature_file(folder / "features.safetensors", r.features, write);
   write_text(folder / "fidelity.json", result_json(r).dump(2) + "\n", write);
   write_text(folder / "tables.txt", tables(r), write);

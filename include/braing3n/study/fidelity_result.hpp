@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/base/moments.hpp"
 #include "braing3n/report/image.hpp"
 #include "braing3n/sample/generate.hpp"
 #include "braing3n/study/cohort.hpp"
@@ -17,15 +18,15 @@
 namespace braing3n::inline BRAING3N_ABI::study {
 
 struct FidelityOptions {
-  std::string model, tokenizer;  // files, or the folders of their trainings
-  CohortOptions cohort;
+  std::string model{}, tokenizer{};  // files, or the folders of their trainings
+  CohortOptions cohort{};
   std::string train = "train", test = "test";  // the sets that the model learnt and of unseen people
-  std::string truth;                           // truth.csv of phantoms, or empty
-  std::string reference;                       // features of another run for Frechet distances, or empty
-  std::vector<std::string> conditions;         // whose classes become arms; none: all that have classes
-  std::string within;  // what else every arm asks for; empty: modality=T1 where the model knows it
+  std::string truth{};                         // truth.csv of phantoms, or empty
+  std::string reference{};                     // features of another run for Frechet distances, or empty
+  std::vector<std::string> conditions{};       // whose classes become arms; none: all that have classes
+  std::string within{};  // what else every arm asks for; empty: modality=T1 where the model knows it
   SamplingOptions sampling{.guidance = {.scale = 1.5}};
-  std::string own_scales;     // NAME=SCALE,...: conditions with a scale of their own
+  std::string own_scales{};   // NAME=SCALE,...: conditions with a scale of their own
   Index samples = 64;         // of each arm
   Index calibration = 200;    // training scans from which the reading of region volumes is learnt, at most
   Index frechet = 400;        // unseen scans for Frechet distances, at most; 0: none of these

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/format/atomic_file.hpp"
 #include "braing3n/format/csv.hpp"
 #include "braing3n/report/planes.hpp"
 #include "braing3n/report/png.hpp"
@@ -91,9 +92,10 @@ inline void write_scores(const std::filesystem::path& path, const Reconstruction
   csv.finish();
 }
 
-/// scores.csv, summary.json, tables.txt and, with pictures, montage.png. Throws Error (environment, file).
+/// scores.csv, summary.json, tables.txt and, with pictures, montage.png. The folder is made where it is missing. Throws Error (environment, file).
 inline void write_results(const std::filesystem::path& folder, const ReconstructionResult& r,
                           const WriteOptions& write) {
+  make_folder(folder);
   write_scores(folder / "scores.csv", r, write);
   write_text(folder / "summary.json", result_json(r).dump(2) + "\n", write);
   write_text(folder / "tables.txt", tables(r), write);

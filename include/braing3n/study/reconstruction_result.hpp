@@ -25,12 +25,12 @@ struct NamedModel {
 };
 
 struct ReconstructionOptions {
-  std::string tokenizer;           // its file, or the folder of its training
-  std::vector<NamedModel> beside;  // other tokenizers for the same scans
-  CohortOptions cohort;
+  std::string tokenizer{};           // its file, or the folder of its training
+  std::vector<NamedModel> beside{};  // other tokenizers for the same scans
+  CohortOptions cohort{};
   std::string test = "test";                                         // the set that is scored
   std::vector<std::string> baseline_sets = {"train", "validation"};  // on which the simpler codes are fitted
-  std::string truth;                                                 // truth.csv of phantoms (T1 only), or empty
+  std::string truth{};                                               // truth.csv of phantoms (T1 only), or empty
   Index pictures = 3;                                                // scans in the picture
 
   static void visit(auto& self, auto&& v) {

@@ -1,6 +1,7 @@
-// The readers of `evaluate controllability`: fitted for every contrast, applied to scans, round trips and samples.
+// The readers of the study of controllability: fitted for every contrast, applied to scans, round trips and samples.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <set>
@@ -8,11 +9,32 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/base/philox.hpp"
+#include "braing3n/eval/grouped_reader.hpp"
 #include "braing3n/probe/saved_probe.hpp"
-#include "examples/support/controllability_plan.hpp"
-#include "examples/support/sample_arms.hpp"
+#include "braing3n/study/controllability_plan.hpp"
+#include "braing3n/study/sample_arms.hpp"
 
-namespace braing3n::examples::detail {
+namespace braing3n::inline BRAING3N_ABI::study {
+
+/// Whole people, drawn by the seed, until there are scans enough.
+inline std::vector<Index> reader_rows(const ControllabilityPlan& plan, const ControllabilityOptions& options) {
+  std::map<std::pair<std::uint32_t, std::int32_t>, std::vector<Index>> people;
+  for (const Index i : plan.train) {
+    const std::int32_t p = plan.person[static_cast<std::size_t>(i)];
+    people[{Philox(2025, Purpose::split, 2, static_cast<std::uint32_t>(p)).integer(0), p}].push_back(i);
+  }
+  std::vector<Index> rows;
+  Index turn = 0;
+  for (const auto& [key, scans] : people) {
+    const bool first = turn++ % 2 == 0;
+    if ((options.half == "first" && !first) || (options.half == "second" && first)) continue;
+    if (static_cast<Index>(rows.size() + scans.size()) > options.reader_scans) break;
+    rows.insert(rows.end(), scans.begin(), scans.end());
+  }
+  std::sort(rows.begin(), rows.end());
+  return rows;
+}
 
 /// Features of some volumes in the form one reader wants.
 struct ReaderFeatures {
@@ -36,7 +58,7 @@ struct ContrastScores {
 };
 
 struct ReaderKind {
-  std::string name, text;
+  std::string name{}, text{};
   bool round_trips = false, means_only = false, grouped = true, latents = false, whole = false,
        saved = false;  // whole: every token's latents
 };
@@ -91,7 +113,7 @@ class ControllabilityScores {
       } catch (const Error& e) {
         throw Error(e.kind(), e.id(),
                     concat("reader ", kind.name, ", ", c.name, ": ", e.text(), " among the ", train_.rows.size(),
-                           " scans that readers are fitted on (--reader-scans)"));
+                           " scans that readers are fitted on"));
       }
       all.emplace_back();
       all.back().hash = readers_.at({kind.name, c.name}).hash();
@@ -214,4 +236,34 @@ class ControllabilityScores {
   std::map<std::pair<std::string, std::string>, GroupedReader> readers_;
 };
 
-}  // namespace braing3n::examples::detail
+/// What a reader says about a contrast, as it is reported. guidance: the scales, in the order of s.asked.
+inline ContrastResult contrast_result(const ControllabilityPlan& plan, const Contrast& c, const ContrastScores& s,
+                                      const std::vector<double>& guidance) {
+  ContrastResult r;
+  r.name = c.name;
+  r.hash = s.hash;
+  r.converged = s.converged;
+  r.of_modalities = c.of_groups;
+  for (const std::int32_t g : c.groups) r.modalities.push_back(plan.group_names[static_cast<std::size_t>(g)]);
+  r.classes = c.classes;
+  if (r.is_number()) {
+    NumberContrast& n = r.of_numbers;
+    for (std::size_t k = 0; k < guidance.size(); ++k) n.cond.emplace_back(number_text(guidance[k]), s.asked_number[k]);
+    n.real = s.real_number;
+    n.round_trip = s.ceiling_number;
+    n.null = s.null_number;
+    n.prior = {s.prior_number[0], s.prior_number[1]};
+    return r;
+  }
+  ClassContrast& k = r.of_classes;
+  for (std::size_t g = 0; g < guidance.size(); ++g)
+    k.cond.emplace_back(number_text(guidance[g]), ClassResult(s.asked[g], c.classes));
+  k.real = ClassResult(s.real, c.classes);
+  k.round_trip = ClassResult(s.ceiling, c.classes);
+  for (std::size_t i = 0; i < c.classes.size(); ++i) k.prior.emplace_back(c.classes[i], s.prior[i]);
+  k.everybody = shares_of(s.everybody, c.classes);
+  k.null = shares_of(s.null, c.classes);
+  return r;
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI::study

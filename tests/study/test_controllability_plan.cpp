@@ -2,12 +2,11 @@
 
 #include <fstream>
 
-#include "examples/support/controllability_plan.hpp"
+#include "braing3n/study/controllability_readers.hpp"
 #include "tests/support/scratch_folder.hpp"
 
 using namespace braing3n;
-using namespace braing3n::examples;
-using namespace braing3n::examples::detail;
+using namespace braing3n::study;
 
 namespace {
 
@@ -43,8 +42,8 @@ struct Cohort {
   }
 };
 
-ControllabilityArguments asking(std::vector<std::string> contrasts, Index n = 6) {
-  ControllabilityArguments a;
+ControllabilityOptions asking(std::vector<std::string> contrasts, Index n = 6) {
+  ControllabilityOptions a;
   a.contrasts = std::move(contrasts);
   a.n = n;
   return a;
@@ -137,9 +136,9 @@ TEST_CASE("controllability: what is asked of samples is what scans are labelled 
     for (std::uint32_t i = 0; i < p.rows.size(); ++i) CHECK(numbers.insert(p.first + i).second);
 
   REQUIRE(plan.left_out.size() == 2);
-  CHECK(plan.left_out[0].first == "MCI-AD");
-  CHECK(plan.left_out[0].second == "the model does not know MCI");
-  CHECK(plan.left_out[1].first == "HC-PD");
+  CHECK(plan.left_out[0].contrast == "MCI-AD");
+  CHECK(plan.left_out[0].reason == "the model does not know MCI");
+  CHECK(plan.left_out[1].contrast == "HC-PD");
 
   // The prior is that of the training people.
   const auto share = prior_shares(named(plan, "sex").label, plan.prior_weights(named(plan, "sex")), 2);
@@ -157,8 +156,8 @@ TEST_CASE("controllability: one modality only, and too few people") {
       CHECK(row[2].label == 0);
     }
   bool told = false;
-  for (const auto& [what, why] : plan.left_out)
-    told = told || (what == "HC-SCZ" && why.starts_with("0 scans of SCZ in T1"));
+  for (const auto& [contrast, reason] : plan.left_out)
+    told = told || (contrast == "HC-SCZ" && reason.starts_with("0 scans of SCZ in T1"));
   CHECK(told);
   // A model without modalities: one group.
   auto plain = fields;
@@ -168,7 +167,7 @@ TEST_CASE("controllability: one modality only, and too few people") {
   CHECK(one.null_arms.size() == 1);
   CHECK(one.contrasts.size() == 2);
 
-  const auto refuse = [&](const ControllabilityArguments& a, const char* text) {
+  const auto refuse = [&](const ControllabilityOptions& a, const char* text) {
     CHECK_THROWS_WITH_AS(ControllabilityPlan(fields, cohort.manifest, cohort.split, a), doctest::Contains(text), Error);
   };
   refuse(asking({"HC-XX"}), "there is no contrast \"HC-XX\"");
@@ -176,7 +175,7 @@ TEST_CASE("controllability: one modality only, and too few people") {
   refuse(asking({"sex@CT"}), "there is no contrast \"sex@CT\"");
   refuse(asking({"sex", "sex"}), "sex twice");
   refuse(asking({"HC-MCI"}), "nothing can be asked: HC-MCI: the model does not know MCI");
-  ControllabilityArguments same = asking({"sex"});
+  ControllabilityOptions same = asking({"sex"});
   same.test = "train";
   refuse(same, "no reader may be fitted on it");
   for (auto& [subject, set] : cohort.split) set = "train";
@@ -185,7 +184,7 @@ TEST_CASE("controllability: one modality only, and too few people") {
 
 TEST_CASE("controllability: readers are fitted on whole people, and halves have nobody in common") {
   const Cohort cohort;
-  ControllabilityArguments a = asking({"sex"});
+  ControllabilityOptions a = asking({"sex"});
   const ControllabilityPlan plan(fields, cohort.manifest, cohort.split, a);
   const auto people = [&](const std::vector<Index>& rows) {
     std::map<std::int32_t, int> count;
@@ -206,4 +205,81 @@ TEST_CASE("controllability: readers are fitted on whole people, and halves have 
   CHECK(people(reader_rows(plan, a)).size() == 6);
   a.reader_scans = 2;
   CHECK(reader_rows(plan, a).empty());
+}
+
+namespace {
+
+/// Two tokens of three channels per scan: sex, age, and what belongs to the scan alone.
+Tensor<float, Cpu> tokens_of(Context<Cpu>& ctx, const std::vector<ConditionRow>& rows) {
+  std::vector<float> values;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    for (int token = 0; token < 2; ++token) {
+      values.push_back(rows[i][1].label == 1 ? 1.0f : -1.0f);
+      values.push_back(rows[i][3].missing() ? 0.4f : static_cast<float>(rows[i][3].number / 100));
+      values.push_back(0.01f * static_cast<float>(i * 7 % 5));
+    }
+  return Tensor<float, Cpu>::from_host(ctx, {static_cast<Index>(rows.size()), 2, 3}, values);
+}
+
+ScanFeatures features_of(Context<Cpu>& ctx, const Manifest& manifest, const std::vector<Index>& rows) {
+  ScanFeatures f;
+  std::vector<ConditionRow> labels;
+  for (const Index i : rows) {
+    labels.emplace_back(fields.size());
+    labels.back()[1].label = manifest.text(i, "sex") == "M";
+    labels.back()[3].number = *manifest.number(i, "age");
+  }
+  f.rows = rows;
+  for (PooledFeatures* p : {&f.scans.encoder, &f.scans.projected, &f.round_trips.encoder})
+    p->add(tokens_of(ctx, labels));
+  return f;
+}
+
+}  // namespace
+
+TEST_CASE("controllability: a reader of features that say everything is right about scans and samples") {
+  Context<Cpu> ctx({.threads = 1});
+  const Cohort cohort;
+  const ControllabilityOptions options = asking({"sex", "age"});
+  const ControllabilityPlan plan(fields, cohort.manifest, cohort.split, options);
+  const ScanFeatures train = features_of(ctx, cohort.manifest, plan.train),
+                     test = features_of(ctx, cohort.manifest, plan.test);
+  ControllabilityScores scorer(ctx, plan, train, test);
+  const std::vector<ReaderKind> kinds = {{.name = "round-trip", .round_trips = true}};
+  auto scores = scorer.fit(kinds[0]);
+  scorer.score_scans(kinds[0], nullptr, scores);
+
+  const auto samples = [&](bool obedient) {
+    std::vector<ArmSamples> all(plan.arms.size());
+    for (std::size_t k = 0; k < all.size(); ++k) {
+      all[k].conditions = plan.arms[k].rows;
+      std::vector<ConditionRow> shown = plan.arms[k].rows;
+      for (ConditionRow& row : shown)
+        if (!obedient && row[1].label >= 0) row[1].label = 1 - row[1].label;
+      all[k].features.encoder.add(tokens_of(ctx, shown));
+    }
+    return all;
+  };
+  for (const bool obedient : {true, false}) {
+    const std::vector<ArmSamples> made = samples(obedient);
+    std::vector<const ArmSamples*> arms;
+    for (const ArmSamples& a : made) arms.push_back(&a);
+    scorer.score_samples(kinds[0], nullptr, arms, obedient, scores);
+  }
+  const ContrastResult sex = contrast_result(plan, plan.contrasts[0], scores[0], {1, 2});
+  CHECK(sex.name == "sex");
+  CHECK(sex.modalities == std::vector<std::string>{"T1", "T2"});
+  CHECK(sex.of_classes.real.balanced_accuracy == 1);
+  CHECK(sex.of_classes.round_trip.balanced_accuracy == 1);
+  REQUIRE(sex.of_classes.cond.size() == 2);
+  CHECK(sex.of_classes.cond[0].first == "1");
+  CHECK(sex.of_classes.cond[0].second.balanced_accuracy == 1);  // samples are what was asked for
+  CHECK(sex.of_classes.cond[1].second.balanced_accuracy == 0);  // samples are the opposite
+  CHECK(sex.of_classes.prior[0].second == doctest::Approx(16.0 / 30));
+  CHECK(sex.of_classes.null[0].second.share == 1);  // tokens without a sex say F
+  const ContrastResult age = contrast_result(plan, plan.contrasts[1], scores[1], {1, 2});
+  CHECK(age.is_number());
+  CHECK(age.of_numbers.real.r == doctest::Approx(1).epsilon(0.01));
+  CHECK(age.of_numbers.cond[0].second.r == doctest::Approx(1).epsilon(0.01));
+  CHECK(age.of_numbers.null.mean == doctest::Approx(40).epsilon(0.05));
 }

@@ -1,0 +1,72 @@
+// braing3n evaluate controllability --model DIT --tokenizer TOKENIZER --data volumes.csv --split split.csv --out FOLDER
+#include "braing3n/study/controllability.hpp"
+
+#include "braing3n/study/controllability_report.hpp"
+#include "examples/braing3n/evaluate.hpp"
+#include "examples/support/cohort_arguments.hpp"
+#include "examples/support/context.hpp"
+#include "examples/support/program_observer.hpp"
+#include "examples/support/sampling_arguments.hpp"
+
+namespace braing3n::examples {
+namespace {
+
+struct Arguments {
+  study::ControllabilityOptions options;
+  SamplerArguments sampler{.steps = 25};
+  std::string out;
+};
+
+int run(const Program& program, Arguments a) {
+  const CommonOptions& common = program.common;
+  const std::filesystem::path out = a.out;
+  study::ControllabilityOptions& o = a.options;
+  o.sampling = a.sampler.options();
+  study::require_valid(o);
+  require_new(out / "controllability.json", common);
+  const FileLock lock =
+      open_results(out, common, {"controllability.json", "controllability.csv", "tables.txt", "montage.png"},
+                   {model_path(o.model), model_path(o.tokenizer), o.cohort.data, o.cohort.split, o.probe});
+  const auto ctx = make_cpu_context(common);
+  ProgramObserver observer(program.name(), common);
+  const study::ControllabilityResult result = study::run(*ctx, o, observer);
+  std::cout << study::tables(result);
+  study::write_results(out, result, {.overwrite = common.force});
+  return report_left_out(result.left_out);
+}
+
+}  // namespace
+
+Evaluation evaluate_controllability(CLI::App& app) {
+  const auto a = std::make_shared<Arguments>();
+  study::ControllabilityOptions& o = a->options;
+  app.add_option("--model", o.model, "a diffusion transformer: its file, or the folder of its training")->required();
+  app.add_option("--tokenizer", o.tokenizer, "the tokenizer whose latents it learnt")->required();
+  add_cohort_options(app, o.cohort);
+  app.add_option("--train", o.train, "the set on which readers are fitted: people that trained the generator");
+  app.add_option("--test", o.test, "the set of unseen people");
+  app.add_option("--contrasts", o.contrasts,
+                 "A-B (two values of disease), tumour, or a condition's name; NAME@MODALITY asks in that one only")
+      ->delimiter(',');
+  app.add_option("--n", o.n, "samples per class (idh1: and modality)");
+  app.add_option("--cfg", o.guidance, "guidance scales, each with a table")->delimiter(',');
+  app.add_option("--cfg-of", o.own_scales,
+                 "NAME=SCALE,...: conditions that are guided with a scale of their own in every table");
+  a->sampler.add_to(app);
+  app.add_option("--readers", o.readers, "round-trip, real, latents, tokens; both: the first two")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"round-trip", "real", "latents", "tokens", "both"}));
+  app.add_option("--reader-scans", o.reader_scans, "scans on which readers are fitted, at most (whole people)");
+  app.add_option("--reader-half", o.half,
+                 "people on whom readers are fitted: one half may choose the guidance, the other score")
+      ->check(CLI::IsMember({"all", "first", "second"}));
+  app.add_option("--probe", o.probe, "saved probes (probe --save, on features of this tokenizer) that read besides");
+  app.add_option("--chosen-with", o.chosen_with,
+                 "controllability.json of an earlier run that chose the guidance: its readers may not score");
+  app.add_option("--seed", o.seed, "seed of the samples");
+  app.add_option("--out", a->out, "folder for tables.txt, controllability.csv, controllability.json and montage.png")
+      ->required();
+  return [a](const Program& program) { return run(program, *a); };
+}
+
+}  // namespace braing3n::examples

@@ -1,0 +1,70 @@
+// braing3n evaluate memorisation --model DIT --tokenizer TOKENIZER --latents latents.safetensors --data volumes.csv --split split.csv
+//   --out FOLDER
+#include "braing3n/study/memorisation.hpp"
+
+#include "braing3n/study/memorisation_report.hpp"
+#include "examples/braing3n/evaluate.hpp"
+#include "examples/support/cohort_arguments.hpp"
+#include "examples/support/context.hpp"
+#include "examples/support/program_observer.hpp"
+#include "examples/support/sampling_arguments.hpp"
+
+namespace braing3n::examples {
+namespace {
+
+struct Arguments {
+  study::MemorisationOptions options;
+  SamplerArguments sampler;
+  std::string out;
+  CLI::Option* count = nullptr;
+};
+
+int run(const Program& program, Arguments a) {
+  const CommonOptions& common = program.common;
+  const std::filesystem::path out = a.out;
+  study::MemorisationOptions& o = a.options;
+  require_new(out / "memorisation.json", common);
+  const FileLock lock = open_results(out, common, {"memorisation.json", "tables.txt", "montage.png"},
+                                     {model_path(o.model), model_path(o.tokenizer), o.latents, o.data, o.split});
+  if (!o.samples.empty() && a.count->count() > 0)
+    fail(ErrorKind::argument, "memorisation.samples", "--samples and --n exclude each other");
+  o.sampling = a.sampler.options(o.sampling.guidance);
+  const auto ctx = make_cpu_context(common);
+  ProgramObserver observer(program.name(), common);
+  const study::MemorisationResult result = study::run(*ctx, o, observer);
+  std::cout << study::tables(result);
+  study::write_results(out, result, {.overwrite = common.force});
+  const Index lost = result.planted - result.planted_found;
+  if (lost > 0) std::cerr << "evaluate: " << lost << " planted copies were not found\n";
+  return lost > 0 ? exit_some_failed : exit_done;
+}
+
+}  // namespace
+
+Evaluation evaluate_memorisation(CLI::App& app) {
+  const auto a = std::make_shared<Arguments>();
+  study::MemorisationOptions& o = a->options;
+  app.add_option("--model", o.model, "a diffusion transformer: its file, or the folder of its training")->required();
+  app.add_option("--tokenizer", o.tokenizer, "the tokenizer whose latents it learnt")->required();
+  app.add_option("--latents", o.latents, "the latents that it learnt (encode --latents)")->required();
+  app.add_option("--data", o.data, "table with volume_id, subject_id and the conditions: volumes.csv")->required();
+  app.add_option("--split", o.split, "table subject_id,split of the training")->required();
+  app.add_option("--train", o.train, "the set that it learnt");
+  app.add_option("--samples", o.samples,
+                 "a folder of generate: its samples are looked for, made again from their sidecars");
+  a->count = app.add_option("--n", o.n, "samples to make, under the conditions of training scans")
+                 ->check(CLI::Range(1, 1000000));
+  app.add_option("--cfg", o.sampling.guidance.scale, "guidance of these samples, 1: none");
+  a->sampler.add_to(app);
+  app.add_option("--plant", o.plant, "so many training scans, slightly changed, among the samples: are they found?")
+      ->check(CLI::Range(0, 100000));
+  app.add_option("--plant-noise", o.plant_noise,
+                 "how much they are changed: normal numbers, in deviations of the latents' channels")
+      ->check(CLI::Range(0.0, 10.0));
+  app.add_option("--seed", o.seed, "seed of the samples and of what is planted");
+  app.add_option("--pictures", o.pictures, "pairs in the picture")->check(CLI::Range(0, 100));
+  app.add_option("--out", a->out, "folder for tables.txt, memorisation.json and montage.png")->required();
+  return [a](const Program& program) { return run(program, *a); };
+}
+
+}  // namespace braing3n::examples
