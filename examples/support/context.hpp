@@ -10,7 +10,7 @@
 namespace braing3n::examples {
 
 /// Throws Error: argument (unknown provider), environment (a device or processor that this build or machine does not have).
-/// Programs compiled from a .cpp run on the CPU; the .cu variants of the same name take --device cuda.
+/// All commands run on the CPU: no command has a version for a GPU yet.
 inline std::unique_ptr<Context<Cpu>> make_cpu_context(const CommonOptions& options,
                                                       std::span<const CpuProvider* const> more_providers = {}) {
   if (options.device != "cpu")

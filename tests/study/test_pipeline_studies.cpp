@@ -164,6 +164,14 @@ TEST_CASE("tokenizer study: who is held out, and what was found") {
   CHECK_THROWS_WITH_AS((void)study::tokenizer_study_split(cohort, 8, 2, 1),
                        doctest::Contains("10 people cannot give 8 to be held out and 2 for validation"), Error);
 
+  for (int i = 0; i < 20; ++i) write(out / concat("v", i, ".nii"), "");
+  write(out / "round_trips/old", "");
+  study::write_reconstruction_table(out / "volumes.csv", out / "round_trips/volumes.csv");
+  const CsvTable round_trips(out / "round_trips/volumes.csv");
+  REQUIRE(round_trips.rows() == 20);
+  CHECK(round_trips.cell(3, 1) == "s1");
+  CHECK(round_trips.cell(3, 2) == (out / "round_trips/v3_RECONSTRUCTION.nii.gz").string());
+
   write(out / "evaluation/tables.txt", "the tables\n");
   write(out / "probes/panel.csv",
         "features,task,subjects,auc,balanced_accuracy,pearson,r2,mae\nscans,sex,50,0.9125,0.8,,,\nscans,age,50,,,0.75,"
@@ -176,6 +184,8 @@ TEST_CASE("tokenizer study: who is held out, and what was found") {
   REQUIRE(r.probes.size() == 2);
   CHECK(r.probes[0].auc == 0.9125);
   CHECK_FALSE(r.probes[0].pearson.has_value());
+  CHECK(r.probes[1].pearson == 0.75);
+  CHECK(r.probes[1].r2 == 0.5);
   CHECK(r.probes[1].mae == 9.0);
   study::print(with, r);
   CHECK(with.str().find("Linear probes on 50 other people") != std::string::npos);
