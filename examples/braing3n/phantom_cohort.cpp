@@ -39,8 +39,7 @@ int make_cohort(Context<Cpu>& ctx, const PhantomOptions& o, const CommonOptions&
   hooks.on_render = [&](const phantom::RenderedScan& r) {
     if (o.montage.empty() || tiles.size() >= 24) return;
     tiles.push_back(draw_planes(ctx, r.image, {.mm_per_pixel = 2.0, .labels = false}));
-    captions.push_back(concat(r.scan.volume_id(), " ", enum_name(r.subject.disease), " ",
-                              std::lround(r.tissues.age)));
+    captions.push_back(concat(r.scan.volume_id(), " ", enum_name(r.subject.disease), " ", std::lround(r.tissues.age)));
   };
   hooks.on_written = [&](const phantom::Scan& s) {
     progress.advance(1, s.volume_id());

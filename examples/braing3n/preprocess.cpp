@@ -23,8 +23,9 @@ int write_each(Context<Cpu>& ctx, const PreprocessOptions& o, const Preprocessin
   std::size_t failed = 0;
   FindingLog findings;
   JsonLog log(common.json_log);
-  const NiftiWriteOptions write{.description = concat("braing3n ", version(), " model input, ", enum_name(contract.normalise)),
-                                .file = {.overwrite = common.force}};
+  const NiftiWriteOptions write{
+      .description = concat("braing3n ", version(), " model input, ", enum_name(contract.normalise)),
+      .file = {.overwrite = common.force}};
   const auto one = [&](Index row, const NamedScan& scan) {
     const std::filesystem::path out = o.output(scan.id, ".nii.gz");
     const FileLock lock = lock_file(out);  // jobs that share the folder write different files

@@ -1,6 +1,9 @@
 // Studies: models measured on subjects they have not seen, options in, a result out. Written by tests/tools/check_tree.py --write-umbrella.
 #pragma once
 
+#include "braing3n/report/panel_charts.hpp"
+#include "braing3n/report/panel_page.hpp"
+#include "braing3n/report/panel_text.hpp"
 #include "braing3n/study/controllability_arms.hpp"
 #include "braing3n/study/memorisation_report.hpp"
 #include "braing3n/study/memorisation_result.hpp"

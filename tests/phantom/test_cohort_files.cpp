@@ -36,8 +36,8 @@ TEST_CASE("phantom cohort: files, tables, and what stops it") {
   CHECK(volumes.cell(2, volumes.column("volume_id")) == "sub-0001_ses-2_T1");
   CHECK(read_json(scratch / "cohort.json")["modalities"] == Json({"T1", "FLAIR"}));
 
-  CHECK_THROWS_WITH_AS((void)phantom::write_cohort(ctx, scratch.path, plan), doctest::Contains("may not be overwritten"),
-                       Error);
+  CHECK_THROWS_WITH_AS((void)phantom::write_cohort(ctx, scratch.path, plan),
+                       doctest::Contains("may not be overwritten"), Error);
   hooks.stop = [] { return true; };
   CHECK(phantom::write_cohort(ctx, scratch / "none", plan, {}, hooks) == 0);
   CHECK_FALSE(std::filesystem::exists(scratch / "none/volumes.csv"));

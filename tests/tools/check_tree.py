@@ -48,9 +48,9 @@ ON_REQUEST = re.compile(r"braing3n/(backend/cpu/providers/(onednn|eigen)|backend
 WRITTEN = "Written by tests/tools/check_tree.py --write-umbrella."
 UMBRELLAS = [
     ("easy.hpp", r"easy/", f"// One session that reads scans and uses trained models: features, reconstructions, samples, probes. {WRITTEN}\n"),
-    ("study.hpp", r"study/", f"// Studies: models measured on subjects they have not seen, options in, a result out. {WRITTEN}\n"),
+    ("study.hpp", r"study/|report/panel_", f"// Studies: models measured on subjects they have not seen, options in, a result out. {WRITTEN}\n"),
     ("probe.hpp", r"probe/|table/|linalg/(ldlt|llt|symmetric)", f"// Everything about probes on tables of features. {WRITTEN}\n"),
-    ("report.hpp", r"report/", f"// Pictures of volumes, charts, tables and pages. {WRITTEN}\n"),
+    ("report.hpp", r"report/(?!panel_)", f"// Pictures of volumes, charts, tables and pages. {WRITTEN}\n"),
     ("generate.hpp", r"sample/|objective/|checkpoint/saved_dit|eval/(controllability|diversity|frechet|grouped_reader|memorisation)",
      f"// Flow matching, samplers and guidance, diffusion transformers in files, measures of samples. {WRITTEN}\n"),
     ("train.hpp", r"linalg/|train/|data/|phantom/|optim/|checkpoint/(training_state|convert)|eval/(downsampling|patch_pca|region_reader|tissue_volumes|token_readout)",

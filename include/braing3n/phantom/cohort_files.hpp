@@ -48,16 +48,15 @@ inline std::vector<Scan> scans_of(const CohortPlan& plan) {
 }
 
 /// Every file that write_cohort() writes into the folder.
-inline std::vector<std::filesystem::path> cohort_files(const std::filesystem::path& folder,
-                                                               const CohortPlan& plan) {
+inline std::vector<std::filesystem::path> cohort_files(const std::filesystem::path& folder, const CohortPlan& plan) {
   std::vector<std::filesystem::path> files{folder / "volumes.csv", folder / "truth.csv", folder / "cohort.json"};
   for (const Scan& s : scans_of(plan)) files.push_back(folder / s.path());
   return files;
 }
 
 /// 16-bit integers with a slope, as scanners write them. A voxel above 0 stays above 0. Changes `image`.
-inline void write_scan(Context<Cpu>& ctx, const std::filesystem::path& path, Volume& image,
-                               const Scan& scan, std::uint64_t seed, const WriteOptions& file) {
+inline void write_scan(Context<Cpu>& ctx, const std::filesystem::path& path, Volume& image, const Scan& scan,
+                       std::uint64_t seed, const WriteOptions& file) {
   float most = 0;
   for (Index i = 0; i < image.size(); ++i) most = std::max(most, image.data()[i]);
   NiftiWriteOptions write;
@@ -73,8 +72,8 @@ inline void write_scan(Context<Cpu>& ctx, const std::filesystem::path& path, Vol
 }
 
 /// Tables of the first truths.size() scans.
-inline void write_tables(const std::filesystem::path& folder, const CohortPlan& plan,
-                                 const std::vector<Truth>& truths, const WriteOptions& write) {
+inline void write_tables(const std::filesystem::path& folder, const CohortPlan& plan, const std::vector<Truth>& truths,
+                         const WriteOptions& write) {
   std::vector<std::string> truth_header{"volume_id"};
   truth_header.insert(truth_header.end(), truth_columns.begin(), truth_columns.end());
   CsvWriter truth(folder / "truth.csv", truth_header, write);
@@ -90,8 +89,8 @@ inline void write_tables(const std::filesystem::path& folder, const CohortPlan& 
     const Visit visit = draw_visit(subject, s.visit);
     const Labels labels = labels_at(subject, visit.age);
     volumes.row(s.volume_id(), subject_id(s.subject), session_id(s.visit), s.path().generic_string(),
-                enum_name(s.modality), std::round(visit.age * 100) / 100, labels.sex,
-                labels.disease, labels.site, labels.idh1, "phantom", labels.cdr, visit.days);
+                enum_name(s.modality), std::round(visit.age * 100) / 100, labels.sex, labels.disease, labels.site,
+                labels.idh1, "phantom", labels.cdr, visit.days);
     std::vector<std::string> cells{s.volume_id()};
     for (const double ml : truth_values(truths[i])) cells.push_back(concat(rounded(ml, 1e-3)));
     truth.cells(cells);
@@ -123,15 +122,15 @@ struct RenderedScan {
 /// What a program does while a cohort is made. Empty ones are left out.
 struct CohortHooks {
   std::function<void(const RenderedScan&)> on_render{};  // before the file of a scan is written
-  std::function<void(const Scan&)> on_written{};     // after it
-  std::function<bool()> stop{};                             // asked before every scan
+  std::function<void(const Scan&)> on_written{};         // after it
+  std::function<bool()> stop{};                          // asked before every scan
 };
 
 /// Renders and writes the cohort into `folder`. A stopped cohort has tables of the volumes that were written. Returns the number of
 /// volumes written; without any there are no tables. Throws Error: argument (shape), file (a file exists and may not be overwritten),
 /// environment (disk full).
 inline Index write_cohort(Context<Cpu>& ctx, const std::filesystem::path& folder, const CohortPlan& plan,
-                                  const WriteOptions& write = {}, const CohortHooks& hooks = {}) {
+                          const WriteOptions& write = {}, const CohortHooks& hooks = {}) {
   std::error_code ignored;
   if (!write.overwrite)
     for (const auto& path : cohort_files(folder, plan))

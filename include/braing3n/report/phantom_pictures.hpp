@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "braing3n/phantom/tissue_maps.hpp"
 #include "braing3n/phantom/scanner.hpp"
+#include "braing3n/phantom/tissue_maps.hpp"
 #include "braing3n/report/planes.hpp"
 #include "braing3n/report/surface_view.hpp"
 
@@ -34,15 +34,17 @@ inline Image draw_phantom_gallery(Context<Cpu>& ctx, const phantom::CohortOption
     subject.first_age = age;
     const phantom::TissueMaps tissues = phantom::render_tissues(ctx, subject, age, 0, shape);
     PlaneOptions planes{.mm_per_pixel = 2.0, .labels = false};
-    const Vec3 tumour{-subject.tumour.centre[0], -subject.tumour.centre[1], subject.tumour.centre[2]}, middle{-6, -8, 0};
+    const Vec3 tumour{-subject.tumour.centre[0], -subject.tumour.centre[1], subject.tumour.centre[2]},
+        middle{-6, -8, 0};
     planes.centre = subject.has_tumour() ? &tumour : &middle;
     for (const Modality m : modalities) {
       tiles.push_back(draw_planes(ctx, phantom::render_image(ctx, subject, tissues, {.modality = m}), planes));
       captions.push_back(concat(caption, " ", enum_name(m)));
     }
   };
-  phantom::Subject woman =
-      first_subject(cohort, [](const phantom::Subject& p) { return p.sex == Sex::female && p.disease == Disease::HC && p.site == 0; });
+  phantom::Subject woman = first_subject(cohort, [](const phantom::Subject& p) {
+    return p.sex == Sex::female && p.disease == Disease::HC && p.site == 0;
+  });
   for (const double age : {25.0, 55.0, 85.0})
     for (const Disease d : {Disease::HC, Disease::AD}) {
       woman.disease = d;
@@ -75,8 +77,7 @@ inline Image draw_phantom_surfaces(Context<Cpu>& ctx, const phantom::CohortOptio
       const phantom::TissueMaps tissues = phantom::render_tissues(ctx, subject, age, 0, shape);
       const Volume t1 = phantom::render_image(ctx, subject, tissues, {.modality = Modality::T1});
       tiles.push_back(draw_surface(ctx, t1, {.side = side, .width = 200, .height = 200}));
-      captions.push_back(concat(enum_name(disease), " ", age, " ",
-                                surface_side_names[static_cast<std::size_t>(side)]));
+      captions.push_back(concat(enum_name(disease), " ", age, " ", surface_side_names[static_cast<std::size_t>(side)]));
     }
   return montage(tiles, 4, captions);
 }

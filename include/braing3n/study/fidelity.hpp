@@ -167,8 +167,9 @@ class FidelityStudy {
                        });
     next_ += static_cast<std::uint32_t>(n);
     result_.empty += made.empty;
-    const double distance =
-        mean_pairwise_distance(Tensor<float, Cpu>::from_host(*ctx_, {n, models_.latent_size()}, elements_of(made.latents))).mean;
+    const double distance = mean_pairwise_distance(Tensor<float, Cpu>::from_host(*ctx_, {n, models_.latent_size()},
+                                                                                 elements_of(made.latents)))
+                                .mean;
     const double unseen = distance_of(unseen_, arm.unseen).mean, train = distance_of(learnt_, arm.train).mean;
     result_.arms.push_back({arm.name, conditions_json(fields_, arm.row), n, made.empty, distance,
                             std::ssize(arm.unseen), unseen, ratio_of(distance, unseen), std::ssize(arm.train), train,
@@ -221,7 +222,8 @@ class FidelityStudy {
         result_.features.ids.push_back(plan_->id_of(i));
       }
     const Tensor<float, Cpu> of_scans = rows_tensor(*ctx_, unseen_.scans.encoder.view(), rows);
-    append_rows(kept_, of_scans.dim(0), std::span<const float>(of_scans.data(), static_cast<std::size_t>(of_scans.size())));
+    append_rows(kept_, of_scans.dim(0),
+                std::span<const float>(of_scans.data(), static_cast<std::size_t>(of_scans.size())));
     const auto conditions = [&](Index i) { return plan_->labels()[scans[static_cast<std::size_t>(i)]]; };
     const ArmSamples samples =
         models_.sample({concat("conditions of half ", h + 1), conditions, std::ssize(scans), sampling_.guidance, next_},
@@ -251,8 +253,7 @@ class FidelityStudy {
     if (!reference_) return d;
     std::vector<Index> rows;
     for (Index i = 0; i < reference_->rows(); ++i) rows.push_back(i);
-    const auto other = feature_moments(
-        rows_tensor(*ctx_, reference_->view(), some_rows(rows, made[0].rows)), recipe_);
+    const auto other = feature_moments(rows_tensor(*ctx_, reference_->view(), some_rows(rows, made[0].rows)), recipe_);
     d.gen_reference = 0.5 * (frechet_distance(*ctx_, made[0], other) + frechet_distance(*ctx_, made[1], other));
     d.reference_rows = other.rows;
     return d;

@@ -49,14 +49,14 @@ struct Arm {
 
 struct ArmSamples {
   std::vector<ConditionRow> conditions;
-  RowStore<float> latents;  // (n, tokens * channels) as the decoder takes them: standardisation undone
-  PooledFeatures generated;    // the same, pooled
-  VolumeFeatures features;     // decoded and encoded again
-  Index empty = 0;             // samples in which no brain was found
+  RowStore<float> latents;   // (n, tokens * channels) as the decoder takes them: standardisation undone
+  PooledFeatures generated;  // the same, pooled
+  VolumeFeatures features;   // decoded and encoded again
+  Index empty = 0;           // samples in which no brain was found
 };
 
 struct ScanFeatures {
-  std::vector<Index> rows;     // of the manifest, less those that could not be read
+  std::vector<Index> rows;  // of the manifest, less those that could not be read
   RowStore<float> latents;  // (n, tokens * channels)
   VolumeFeatures scans, round_trips;
 };
