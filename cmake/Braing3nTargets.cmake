@@ -12,7 +12,7 @@ set(header_owners
   "nifti    braing3n/phantom/cohort_files"
   "linalg   braing3n/(linalg/|backend/cpu/providers/eigen|interop/eigen)"
   "nifti    braing3n/(volume/nifti|data)/"
-  "probe    braing3n/((probe|eval)/|probe[.]hpp$)"
+  "probe    braing3n/((probe|eval)/|report/panel_|probe[.]hpp$)"
   "xtensor  braing3n/((volume|phantom|table|report)/|report[.]hpp$)"
   "xtensor  braing3n/interop/xtensor"
   "xtensor  braing3n/checkpoint/(volume_model|saved_dit)"

@@ -95,7 +95,7 @@ TEST_CASE("samples of a small transformer are compared with scans, and everythin
   REQUIRE(r.frechet);
   CHECK(r.frechet->n == std::array<Index, 2>{4, 4});
   CHECK(r.frechet->features == 48);
-  CHECK(r.features.rows == 8);
+  CHECK(r.features.rows() == 8);
   CHECK(r.features.values.size() == 8 * 48);
   CHECK(r.pictures.size() == 2);
   CHECK(observer.titles == std::vector<std::string>{"fidelity"});

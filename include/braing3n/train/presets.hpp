@@ -22,7 +22,7 @@ inline PreprocessingContract coarse_contract(const Extent3& shape, double mm) {
   PreprocessingContract c;
   c.shape = shape;
   c.spacing = {mm, mm, mm};
-  c.centring = "mass";
+  c.centring = Centring::mass;
   return c;
 }
 
@@ -42,7 +42,7 @@ inline PipelinePreset quickstart_preset() {
   p.mae.model.decoder_heads = 4, p.mae.model.decoder_mlp = 384;
   p.mae.training = {
       .batch = 8, .lr = 1e-3, .adamw = {.beta2 = 0.95, .weight_decay = 0.05}, .augment = {.flip = true, .shift = 1}};
-  p.tokenizer.decoder = {.plan = "d1", .mid = 64, .widths = {64, 32, 16}, .groups = 8};
+  p.tokenizer.decoder = {.blocks = DecoderBlocks::residual_first, .mid = 64, .widths = {64, 32, 16}, .groups = 8};
   p.tokenizer.training = {
       .batch = 2, .lr = 2e-3, .ema = EmaOptions{.decay = 0.99, .warmup = true}, .augment = {.flip = true, .shift = 1}};
   p.dit.model.width = 192, p.dit.model.depth = 6, p.dit.model.heads = 6, p.dit.model.mlp = 768;
@@ -68,7 +68,7 @@ inline PipelinePreset phantom_study_preset(Index subjects) {
                     .adamw = {.beta2 = 0.95, .weight_decay = 0.05},
                     .validate_every = 250,
                     .augment = {.flip = true}};
-  p.tokenizer.decoder = {.plan = "d1", .mid = 128, .widths = {64, 32, 16}, .groups = 8};
+  p.tokenizer.decoder = {.blocks = DecoderBlocks::residual_first, .mid = 128, .widths = {64, 32, 16}, .groups = 8};
   p.tokenizer.training = {.batch = 8,
                           .lr = 1e-3,
                           .ema = EmaOptions{.decay = 0.995, .warmup = true},
