@@ -80,14 +80,14 @@ void train(Context<Cpu>& context, Dit3d<Cpu, F32>& model, const Data& data, std:
   for (std::int64_t step = 0; step < steps; ++step) {
     // The batch: noise, time and what is hidden belong to a sample's place in the stream.
     std::vector<Index> positions;
-    std::vector<ConditionRow> shown;
+    std::vector<ConditionRow> observed;
     Tensor<float, Cpu> x(context, {batch, data.latents.dim(1), data.latents.dim(2)});
     const Index each = x.size() / batch;
     for (Index i = 0; i < batch; ++i) {
       const Index position = step * batch + i, scan = position % scans;
       positions.push_back(position);
-      shown.push_back(show_conditions(fields, data.conditions[static_cast<std::size_t>(scan)],
-                                      draw_shown(fields, {.all = 0.1}, seed, position)));
+      observed.push_back(observe_conditions(fields, data.conditions[static_cast<std::size_t>(scan)],
+                                            draw_observed(fields, {.all = 0.1}, seed, position)));
       std::copy_n(data.latents.data() + scan * each, each, x.data() + i * each);
     }
     const std::span<const Index> places(positions);
@@ -98,7 +98,7 @@ void train(Context<Cpu>& context, Dit3d<Cpu, F32>& model, const Data& data, std:
     Tape<Cpu> tape;
     Pass<Cpu> pass(context, tape);
     const auto loss =
-        mse_loss(model(pass, Var<float, Cpu>(flow.x_t), t, condition_batch(fields, shown)), flow.velocity);
+        mse_loss(model(pass, Var<float, Cpu>(flow.x_t), t, condition_batch(fields, observed)), flow.velocity);
     tape.backward(loss);
     const ClipResult clip = clip_coefficient(std::span<const ParameterView<float, Cpu>>(parameters), 1.0);
     optimizer.step(schedule.at(step), clip.coefficient);

@@ -47,12 +47,12 @@ expect 2 "exists already" "${fidelity[@]}" --out fid
 refuse "cannot be compared" --reference features.safetensors
 refuse "--steps 0" --steps 0
 refuse "finite" --cfg nan
-refuse 'there is no condition "planet"' --cfg-of planet=2
+refuse 'got "planet"' --cfg-of planet=2
 refuse "--frechet 0 makes none" --frechet 0 --reference fid/features.safetensors
 refuse "has no classes" --conditions age
-refuse 'there is no condition "planet"' --conditions planet
-refuse "condition modality must be given" --within sex=F
-refuse "known: T1, T2" --within modality=T3
+refuse 'got "planet"' --conditions planet
+refuse "condition modality: expected one of" --within sex=F
+refuse "expected one of T1, T2" --within modality=T3
 refuse "nothing in it is unseen" --test train
 refuse "10 of the people that should be unseen trained the model" --train validation --test train
 refuse 'no scan is in the set "nobody"' --test nobody

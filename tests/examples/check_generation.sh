@@ -82,14 +82,14 @@ refuse() {  # TEXT options of generate...
 expect 2 "exists already" "${make[@]}" --out a
 refuse "age is -3" --condition modality=T1,age=-3
 refuse "age is 250, expected a number from 0 to 120" --condition modality=T1,age=250
-refuse "known: F, M" --condition modality=T1,sex=X
-refuse 'there is no condition "weight"; known: disease, sex, modality, age' --condition modality=T1,weight=3
-refuse "condition modality must be given: T1, T2" --condition sex=F
+refuse "expected one of F, M" --condition modality=T1,sex=X
+refuse 'expected one of the conditions disease, sex, modality, age, got "weight"' --condition modality=T1,weight=3
+refuse "condition modality: expected one of T1, T2, got none" --condition sex=F
 refuse "--steps 0" --condition modality=T1 --steps 0
 refuse "expected a finite number" --condition modality=T1 --cfg nan
 refuse "which is not given" --condition modality=T1 --cfg age=2
-refuse "there is no condition modality that can be left out" --condition modality=T1 --cfg modality=2
-refuse "is not inside [0, 1]" --condition modality=T1 --cfg-interval 0.5,2
+refuse "expected a condition that can be left out" --condition modality=T1 --cfg modality=2
+refuse "an interval of t inside [0, 1]" --condition modality=T1 --cfg-interval 0.5,2
 refuse "expected a condition without a fixed value, got age, which has one" --condition modality=T1,age=3 --sweep age=4,5
 expect 2 "expected --model and --tokenizer" "$bin/braing3n" generate --condition modality=T1 --out new --quiet
 [[ ! -e new ]] || { echo "generation programs: a refused run left a folder" >&2; exit 1; }
@@ -134,10 +134,10 @@ refuse_ask 'there is no contrast "HC-XX"; known: tumour' --test validation --con
 refuse_ask "nothing can be asked: sex" --test validation --contrasts sex
 refuse_ask "expected 2 to 100000" --test validation --n 1
 refuse_ask "--steps 0" --test validation --steps 0
-refuse_ask "must be a finite number" --test validation --cfg nan
-refuse_ask 'there is no condition "planet"' --test validation --cfg-of planet=2
+refuse_ask "expected a finite scale" --test validation --cfg nan
+refuse_ask 'got "planet"' --test validation --cfg-of planet=2
 refuse_ask "expected a finite number" --test validation --cfg-of age=old
-refuse_ask "there is no condition modality that can be left out" --test validation --cfg-of modality=2
+refuse_ask "expected a condition that can be left out" --test validation --cfg-of modality=2
 refuse_ask 'no scan is in the set "test"' --contrasts age
 refuse_ask "of the people that should be unseen trained the model" --train validation --test train --contrasts age
 refuse_ask "not even one person fits" --test validation --reader-scans 1

@@ -172,7 +172,7 @@ expect 2 "the file is cut off" "$bin/braing3n" reconstruct --model tok --in "$br
 cp kept.nii.gz "$broken"
 
 # Refused before anything is computed: exit 2.
-expect 2 "a training is there already" "$bin/braing3n" mae_pretrain --data $data --out mae --config mae.json "${common[@]}"
+expect 2 "got a run" "$bin/braing3n" mae_pretrain --data $data --out mae --config mae.json "${common[@]}"
 expect 2 "training.lr" "$bin/braing3n" mae_pretrain --data $data --out mae --config mae.json "${common[@]}" --resume auto --lr 0.5
 expect 2 "a batch of 99" "$bin/braing3n" mae_pretrain --data $data --out new --config mae.json "${common[@]}" --batch 99
 printf 'subject_id,split\na,train\na,validation\n' >split.csv
@@ -202,7 +202,7 @@ expect 2 "the content is damaged" "$bin/braing3n" encode --model damaged.safeten
 expect 2 "the content is damaged" "$bin/braing3n" reconstruct --model damaged.safetensors --in "$scan" --out new.nii.gz --quiet
 expect 2 "the content is damaged" "$bin/braing3n" tokenizer_train --encoder damaged.safetensors --data $data --out new --config tokenizer.json "${common[@]}"
 sed 's/"bottleneck": 16/"bottleneck": 0/' tokenizer.json >zero.json
-expect 2 "a bottleneck of 0 channels" "$bin/braing3n" tokenizer_train --encoder mae --data $data --out new --config zero.json "${common[@]}"
+expect 2 "a bottleneck of at least 1 channel, got 0" "$bin/braing3n" tokenizer_train --encoder mae --data $data --out new --config zero.json "${common[@]}"
 expect 2 "expected --in SCAN or --data TABLE" "$bin/braing3n" encode --model tok --out new.csv
 [[ ! -e new.csv && ! -e new.nii.gz ]]
 

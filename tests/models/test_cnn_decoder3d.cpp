@@ -81,7 +81,7 @@ TEST_CASE("constructed parameters are the visited ones") {
 TEST_CASE("decoders that do not fit are refused") {
   Context<Cpu> ctx({.threads = 1});
   CHECK_THROWS_WITH_AS((CnnDecoder3d<Cpu, F64>(ctx, residual_first_decoder({5, 24, {24, 10}, 6}))),
-                       "group norm: 10 channels cannot be cut into 6 groups", Error);
+                       "group norm: expected channels that 6 groups divide, got 10", Error);
   CnnDecoder3dConfig c = small_d1();
   c.layers[2].out = 12;
   CHECK_THROWS_AS((CnnDecoder3d<Cpu, F64>(ctx, c)), Error);

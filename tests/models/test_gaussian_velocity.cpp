@@ -55,13 +55,13 @@ Matrix identity(std::size_t n) {
 
 constexpr std::size_t classes = 2, width = 12, rank = 3, features = 4;
 
-/// A law with everything in it, and itself as plain matrices.
-struct Law {
+/// A distribution with classes and features, and the same as plain matrices.
+struct Distribution {
   Matrix mean, basis, variances, feature_covariance;
   std::vector<Matrix> effects;
   std::vector<double> feature_mean{0.5, -0.2, 0.1, 0.9};
 
-  explicit Law(Context<Cpu>& ctx) {
+  explicit Distribution(Context<Cpu>& ctx) {
     const auto numbers = [&](std::size_t rows, std::size_t cols, std::uint32_t id) {
       const auto values = test::random<double>(ctx, {static_cast<Index>(rows), static_cast<Index>(cols)}, id).to_host();
       return matrix(rows, cols, [&](std::size_t i, std::size_t j) { return values[i * cols + j]; });
@@ -152,8 +152,8 @@ const std::vector<std::vector<double>> patterns = {{hidden, hidden, hidden, hidd
 
 TEST_CASE("the closed-form velocity is that of dense matrices, whatever is hidden") {
   Context<Cpu> ctx({.threads = 2});
-  const Law law(ctx);
-  const auto g = law.velocity<F64>(ctx);
+  const Distribution distribution(ctx);
+  const auto g = distribution.velocity<F64>(ctx);
   const auto n = static_cast<Index>(patterns.size());
   const Tensor<double, Cpu> x = test::random<double>(ctx, {n, 3, 4}, 6, 2.0);
   std::vector<double> given;
@@ -166,7 +166,7 @@ TEST_CASE("the closed-form velocity is that of dense matrices, whatever is hidde
     for (std::size_t i = 0; i < patterns.size(); ++i) {
       CAPTURE(i);
       const std::vector<double> row(x.data() + i * width, x.data() + (i + 1) * width);
-      const auto expected = law.expected(static_cast<std::size_t>(of[i]), t, row, patterns[i]);
+      const auto expected = distribution.expected(static_cast<std::size_t>(of[i]), t, row, patterns[i]);
       for (std::size_t j = 0; j < width; ++j) CHECK(v[i * width + j] == doctest::Approx(expected[j]).epsilon(1e-9));
     }
   }
@@ -175,8 +175,8 @@ TEST_CASE("the closed-form velocity is that of dense matrices, whatever is hidde
 TEST_CASE(
     "the closed-form velocity: each sample has its own time, float agrees, and the gradient is that of differences") {
   Context<Cpu> ctx({.threads = 1});
-  const Law law(ctx);
-  const auto g = law.velocity<F64>(ctx);
+  const Distribution distribution(ctx);
+  const auto g = distribution.velocity<F64>(ctx);
   const std::vector<double> t = {0.1, 0.6, 0.95};
   const std::vector<std::int32_t> of = {1, 0, 1};
   std::vector<double> given;
@@ -191,9 +191,9 @@ TEST_CASE(
     CHECK(test::same_bits(g(pass, Var<double, Cpu>(x.slice(i, i + 1)), {t[at]}, {of[at]}, own).value(),
                           together.slice(i, i + 1)));
   }
-  const auto f = law.velocity<F32>(ctx);
+  const auto f = distribution.velocity<F32>(ctx);
   CHECK(test::max_difference(f(pass, Var<float, Cpu>(cast<float>(x)), t, of, given).value(), together) < 1e-5);
-  const auto b = law.velocity<BF16>(ctx);
+  const auto b = distribution.velocity<BF16>(ctx);
   CHECK(test::max_difference(b(pass, Var<bfloat16, Cpu>(cast<bfloat16>(x)), t, of, given).value(), together) < 0.1);
 
   Tape<Cpu> tape;
@@ -210,13 +210,13 @@ TEST_CASE(
 
 TEST_CASE("what is known decides what is determined") {
   // Two classes as numbers: one says what the other is.
-  ConditionalGaussian law({0.3, 0.7}, {0.21, -0.21, -0.21, 0.21});
-  law.observe(0, 1.0);
-  CHECK(law.mean()[0] == doctest::Approx(1.0));
-  CHECK(law.mean()[1] == doctest::Approx(0.0));
-  law.observe(1, 0.5);  // contradicts, and is not listened to
-  CHECK(law.mean()[1] == doctest::Approx(0.0));
-  for (const double l : law.root()) CHECK(l == 0.0);
+  ConditionalGaussian distribution({0.3, 0.7}, {0.21, -0.21, -0.21, 0.21});
+  distribution.observe(0, 1.0);
+  CHECK(distribution.mean()[0] == doctest::Approx(1.0));
+  CHECK(distribution.mean()[1] == doctest::Approx(0.0));
+  distribution.observe(1, 0.5);  // contradicts, and is not listened to
+  CHECK(distribution.mean()[1] == doctest::Approx(0.0));
+  for (const double l : distribution.root()) CHECK(l == 0.0);
   const std::vector<double> root = ConditionalGaussian({0, 0, 0}, {4, 2, 0, 2, 5, 1, 0, 1, 3}).root();
   const Matrix l = matrix(3, 3, [&](std::size_t i, std::size_t j) { return root[i * 3 + j]; });
   const Matrix back = product(l, transposed(l));
@@ -264,12 +264,12 @@ TEST_CASE("a transformer adds to the closed form, stores it, and does not do wit
   for (const char* part : {"gaussian.mean", "gaussian.basis", "gaussian.variances", "gaussian.effects",
                            "gaussian.feature_mean", "gaussian.feature_covariance"})
     CHECK(std::find(names.begin(), names.end(), part) != names.end());
-  test::check_error("dit3d.gaussian_rank", {"13 directions", "12 values"}, [&] {
+  test::check_error("dit3d.gaussian_rank", {"0 to 12", "got 13"}, [&] {
     Dit3dConfig wrong = config;
     wrong.gaussian_rank = 13;
     Dit3d<Cpu, F64> refused(ctx, wrong);
   });
-  test::check_error("gaussian.class", {"class 4 of 4"}, [&] {
+  test::check_error("gaussian.class", {"0 to 3", "got 4"}, [&] {
     dit.gaussian(pass, Var<double, Cpu>(x), {0.5, 0.5}, {0, 4}, std::vector<double>(66, hidden));
   });
   test::check_error("gaussian.input", {"65 features"}, [&] {

@@ -95,7 +95,7 @@ TEST_CASE(
     CHECK(tight.first < config.layers.size());
     CHECK(tight.slabs > 1);
     CHECK(tight.bytes <= plain.bytes * 6 / 10);
-    CHECK_THROWS_WITH_AS(plan_decode(decoder, std::size_t{1000}), doctest::Contains("it needs at least"), Error);
+    CHECK_THROWS_WITH_AS(plan_decode(decoder, std::size_t{1000}), doctest::Contains("expected at least"), Error);
 
     const auto z = test::random<float>(ctx, {1, 5 * 5 * 10, 5}, 3);
     Pass<Cpu> pass(ctx);

@@ -21,7 +21,7 @@ TEST_CASE("the point on the line and its velocity, exactly") {
     CHECK(flow.x_t.data()[i] - s * flow.velocity.data()[i] == data.data()[i]);
     CHECK(flow.x_t.data()[i] + (1 - s) * flow.velocity.data()[i] == noise.data()[i]);
   }
-  test::check_error("flow_matching.times", {"1 times"}, [&] { flow_interpolate(data, noise, {0.5}); });
+  test::check_error("flow_matching.times", {"got 1"}, [&] { flow_interpolate(data, noise, {0.5}); });
 }
 
 TEST_CASE("noise and times belong to the sample, whatever the batch and the threads") {

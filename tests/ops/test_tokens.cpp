@@ -162,9 +162,10 @@ TEST_CASE("token ops say what does not fit") {
   check_error("scatter.count", {"(2, 5, 7)", "(2, 3)"}, [&] { scatter_forward(x, fill, spread(ctx, Shape{2, 3}, 3)); });
   check_error("concat.shape", {"axis 1", "(2, 5, 6)", "(2, 5, 7)"},
               [&] { concat_forward(std::vector<X>{x, random<float>(ctx, Shape{2, 5, 6}, 2)}, 1); });
-  check_error("op.axis", {"axis 3", "(2, 5, 7)"}, [&] { slice_forward(x, 3, 0, 1); });
+  check_error("op.axis", {"got 3", "(2, 5, 7)"}, [&] { slice_forward(x, 3, 0, 1); });
   check_error("slice.range", {"[4, 6)", "(2, 5, 7)"}, [&] { slice_forward(x, 1, 4, 6); });
   check_error("chunk.extent", {"(2, 5, 7)", "2 parts"}, [&] { chunk_forward<2>(x); });
-  check_error("split.extents", {"add up to 6", "(2, 5, 7)"}, [&] { split_forward(x, std::vector<Index>{2, 4}, 1); });
+  check_error("split.extents", {"add up to 5", "got 6", "(2, 5, 7)"},
+              [&] { split_forward(x, std::vector<Index>{2, 4}, 1); });
   check_error("op.shape", {"token", "(5)", "(7)"}, [&] { prepend_token_forward(random<float>(ctx, Shape{5}, 3), x); });
 }

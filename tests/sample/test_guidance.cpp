@@ -130,7 +130,7 @@ TEST_CASE("guidance that makes no sense is refused") {
   refused("guidance.scale", "inf", {.composed = {{"age", std::numeric_limits<double>::infinity()}}});
   refused("guidance.interval", "[0.5, 0.2]", {.low = 0.5, .high = 0.2});
   refused("guidance.interval", "[0, 1.5]", {.high = 1.5});
-  refused("guidance.condition", "known: kind, age, sex", {.composed = {{"weight", 1}}});
+  refused("guidance.condition", "one of kind, age, sex", {.composed = {{"weight", 1}}});
   refused("guidance.condition", "mode", {.composed = {{"mode", 1}}});
   refused("guidance.condition", "two scales", {.composed = {{"age", 1}, {"age", 2}}});
   std::vector<Index> batches;

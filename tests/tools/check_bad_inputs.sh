@@ -54,7 +54,7 @@ dims_zero.nii	dimension 2 is 0, expected at least 1
 dims_negative.nii	dimension 2 is -24, expected at least 1
 magic.nii	the magic is "nix
 datatype.nii	the element type 9999 is not one of NIfTI's
-several.nii	the file holds 3 volumes (20 x 24 x 20 x 3); one of them must be chosen, 0 to 2 (--index N chooses)
+several.nii	the file holds 3 volumes (20 x 24 x 20 x 3): expected the number of one of them, 0 to 2, got none (--index N chooses)
 empty.nii	the file is empty
 absent.nii	absent.nii
 text.nii	not a NIfTI file
@@ -83,7 +83,7 @@ some_nan.nii	2 of 9600 voxels are NaN or infinite; they count as 0
 single_slice.nii	a single slice
 LIST
 expect 0 "written to warned" "$bin/braing3n" preprocess "${small[@]}" --out warned --index 1 several.nii
-expect 2 "volume 3 was asked for, the file holds 3" "$bin/braing3n" preprocess "${small[@]}" --out ready --index 3 several.nii
+expect 2 "expected the number of a volume, 0 to 2, got 3" "$bin/braing3n" preprocess "${small[@]}" --out ready --index 3 several.nii
 # One bad scan among good ones: the others are done.
 expect 1 "1 of 2 scans written" "$bin/braing3n" preprocess "${small[@]}" --out mixed good.nii truncated.nii
 expect 1 "truncated.nii" "$bin/braing3n" inspect good.nii truncated.nii

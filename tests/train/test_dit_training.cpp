@@ -173,7 +173,7 @@ TEST_CASE("latents and labels that do not fit are refused") {
   test::check_error("dit3d.latents", {"4 channels", "32"}, [&] { with([](auto& c) { c.model.channels = 32; }); });
   test::check_error("dit3d.latents", {"(2, 3, 2)", "(10, 12, 10)"},
                     [&] { with([](auto& c) { c.model.grid = {10, 12, 10}; }); });
-  test::check_error("condition.value", {"scan v", "disease", "known: HC"},
+  test::check_error("condition.value", {"scan v", "disease", "expected one of HC"},
                     [&] { with([](auto& c) { c.model.conditions[0].values = {"HC"}; }); });
   test::check_error("dit3d.augment", {"augmented"}, [&] { with([](auto& c) { c.training.augment.flip = true; }); });
   test::check_error("dit3d.drop", {"0.7"}, [&] { with([](auto& c) { c.drop = {.all = 0.7, .all_but_one = 0.7}; }); });
@@ -422,7 +422,7 @@ TEST_CASE("the model learns what its conditions say, and a saved one samples the
   });
 }
 
-TEST_CASE("the normal law of the latents: what conditions change, and what stays open when they are hidden") {
+TEST_CASE("the normal distribution of the latents: the effect of conditions, and the covariance without them") {
   const test::ScratchFolder scratch;
   write_latents(scratch.path, 60);
   std::vector<std::vector<float>> measured;
@@ -442,40 +442,42 @@ TEST_CASE("the normal law of the latents: what conditions change, and what stays
     measured.push_back(std::move(values));
     if (threads == 1) continue;
 
-    // All values of a scan are +1 or -1, by sex, and a little noise. An untrained model samples the normal law itself.
+    // All values of a scan are +1 or -1, by sex, and a little noise. An untrained model samples the normal distribution itself.
     std::vector<std::uint32_t> ids(256);
     std::iota(ids.begin(), ids.end(), 0u);
-    const auto law_of = [&](const char* text) {  // mean and sd of what the samples' first channel is on average
-      const std::vector<ConditionRow> rows(ids.size(), parse_conditions(config.model.conditions, text));
-      const auto z = data.statistics.restore(sample_latents(ctx, model, std::span<const std::uint32_t>(ids), rows, 9,
-                                                            {.sampler = Sampler::heun, .steps = 40, .shift = 3}));
-      double sum = 0, square = 0;
-      const auto n = static_cast<double>(ids.size());
-      for (Index i = 0; i < static_cast<Index>(ids.size()); ++i) {
-        double mean = 0;
-        for (Index k = 0; k < row_size; k += channels)
-          mean += static_cast<double>(z.data()[i * row_size + k]) * channels / row_size;
-        sum += mean / n, square += mean * mean / n;
-      }
-      return std::pair{sum, std::sqrt(square - sum * sum)};
-    };
-    const auto [women, women_sd] = law_of("modality=T1,sex=F");
-    const auto [men, men_sd] = law_of("modality=T2,sex=M");
-    const auto [all, all_sd] = law_of("modality=T1");
+    const auto distribution_of =
+        [&](const char* text) {  // mean and sd of what the samples' first channel is on average
+          const std::vector<ConditionRow> rows(ids.size(), parse_conditions(config.model.conditions, text));
+          const auto z =
+              data.statistics.restore(sample_latents(ctx, model, std::span<const std::uint32_t>(ids), rows, 9,
+                                                     {.sampler = Sampler::heun, .steps = 40, .shift = 3}));
+          double sum = 0, square = 0;
+          const auto n = static_cast<double>(ids.size());
+          for (Index i = 0; i < static_cast<Index>(ids.size()); ++i) {
+            double mean = 0;
+            for (Index k = 0; k < row_size; k += channels)
+              mean += static_cast<double>(z.data()[i * row_size + k]) * channels / row_size;
+            sum += mean / n, square += mean * mean / n;
+          }
+          return std::pair{sum, std::sqrt(square - sum * sum)};
+        };
+    const auto [women, women_sd] = distribution_of("modality=T1,sex=F");
+    const auto [men, men_sd] = distribution_of("modality=T2,sex=M");
+    const auto [all, all_sd] = distribution_of("modality=T1");
     CHECK(std::abs(women - 1) < 0.15);
     CHECK(std::abs(men + 1) < 0.15);
     CHECK(std::abs(all) < 0.2);
     CHECK(women_sd < 0.2);
     CHECK(men_sd < 0.2);
     CHECK(std::abs(all_sd - 1) < 0.15);
-    test::check_error("dit3d.gaussian_rank", {"46 directions", "at least 92", "there are 90"}, [&] {
+    test::check_error("dit3d.gaussian_rank", {"46 directions", "at least 92", "got 90"}, [&] {
       Dit3dConfig wide = config.model;
       wide.gaussian_rank = 46;
       Dit3d<Cpu, F32> refused(ctx, wide);
       initialize(refused, 5);
       measure_gaussian(ctx, data, refused);
     });
-    // The law is part of the model; a file without it is not the model.
+    // The distribution is part of the model; a file without it is refused.
     const auto file = scratch.path / "model.safetensors";
     save_dit(file, model, data.statistics, "", "", {}, {.overwrite = true});
     const auto loaded = load_dit<F32>(ctx, file);

@@ -112,7 +112,7 @@ TEST_CASE("a training is neither overwritten nor continued by another one") {
   const test::ScratchFolder scratch;
   train(scratch.path, test::tiny_mae(), 4, ResumeMode::never);
   const std::string before = test::bytes_of(scratch.path / "state.safetensors");
-  test::check_error("training.exists", {"a training is there already"},
+  test::check_error("training.exists", {"expected an empty folder", "got a run"},
                     [&] { train(scratch.path, test::tiny_mae(), 4, ResumeMode::never); });
   MaeTrainingConfig other = test::tiny_mae();
   other.training.lr = 1e-3;

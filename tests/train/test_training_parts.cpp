@@ -22,14 +22,14 @@ Tensor<float, Cpu> made_tokens(Context<Cpu>& ctx, double person, double place) {
 
 }  // namespace
 
-TEST_CASE("the collapse check tells tokens that know the person from tokens that do not") {
+TEST_CASE("the collapse check tells tokens that differ between subjects from tokens that do not") {
   Context<Cpu> ctx({.threads = 1});
   const auto share = [&](double person, double place) {
     TokenStatistics s(false);
     const auto t = made_tokens(ctx, person, place);
     s.add(t.slice(0, 2));
     s.add(t.slice(2, 6));
-    return s.share_between_people();
+    return s.share_between_subjects();
   };
   CHECK(share(0, 1) == doctest::Approx(0).epsilon(1e-9));
   CHECK(share(1, 0) > 0.5);

@@ -91,7 +91,7 @@ Var<T, B> layer_norm(const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B
 }
 
 /// x (N, X, Y, Z, C), per sample and group of channels, optionally followed by SiLU. x is taken by value: without a recording, a
-/// tensor that nobody else holds is overwritten.
+/// tensor that is not shared is overwritten.
 template <class T, Backend B>
 Var<T, B> group_norm(Var<T, B> x, const Var<T, B>& weight, const Var<T, B>& bias, const GroupNormOptions& options) {
   if (!any_wants_gradient(x, weight, bias))

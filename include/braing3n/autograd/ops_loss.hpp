@@ -30,7 +30,7 @@ Var<double, B> record_loss(double value, const Var<T, B>& prediction, Backward b
 template <Backend B>
 double item(const Var<double, B>& scalar) {
   if (scalar.value().size() != 1)
-    fail(ErrorKind::shape, "item.size", "item: a scalar has one element, this value has shape ", scalar.shape());
+    fail(ErrorKind::shape, "item.size", "item: expected one element, got shape ", scalar.shape());
   return scalar.value().to_host()[0];
 }
 

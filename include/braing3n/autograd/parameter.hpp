@@ -15,7 +15,7 @@ namespace braing3n::inline BRAING3N_ABI {
 /// which a model is built.
 struct Init {
   enum class Kind { zero, one, normal, truncated_normal, uniform, table } kind = Kind::zero;
-  double scale = 0;                        // standard deviation, or the bound of the uniform law
+  double scale = 0;                        // standard deviation, or the bound of the uniform distribution
   std::function<double(Index)> element{};  // table: the value of element i, row-major
 };
 inline Init zeros() { return {}; }
@@ -55,7 +55,7 @@ class Parameter {
   using Compute = typename P::Compute;
 
   Parameter() = default;
-  /// No memory is taken before initialize(), load() or allocate(): a model of any size can be built to be looked at.
+  /// No memory is taken before initialize(), load() or allocate(): a model of any size can be constructed and printed.
   Parameter(Context<B>& context, ParameterSpec spec)
       : context_(&context), spec_(std::move(spec)), trainable_(!spec_.fixed) {
     ++constructed();

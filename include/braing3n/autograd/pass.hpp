@@ -72,7 +72,7 @@ class Pass {
     if (taps != nullptr) taps->give(path, value);
   }
 
-  /// Runs a module's own work: errors get its path, results are checked and shown to the taps.
+  /// Runs a module's own work: errors get its path, results are checked and passed to the taps.
   template <class F>
   auto at(const std::string& path, F&& f) const {
     try {

@@ -97,7 +97,7 @@ class Tape {
   template <class T>
   void backward(const Var<T, B>& loss) {
     if (loss.value().size() != 1)
-      fail(ErrorKind::shape, "tape.scalar", "tape: backward without an upstream gradient needs a scalar, got ",
+      fail(ErrorKind::shape, "tape.scalar", "tape: backward without an upstream gradient: expected a scalar, got ",
            loss.shape());
     const T one = static_cast<T>(1.0f);
     backward(loss, Tensor<T, B>::from_host(loss.value().context(), loss.shape(), {&one, 1}));

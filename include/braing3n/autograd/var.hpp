@@ -34,7 +34,7 @@ class Var {
   }
   /// The same value without its history.
   Var detach() const { return Var(value_); }
-  /// Gives the tensor away, so that an op may work in place when nobody else holds it.
+  /// Gives the tensor away, so that an op may work in place when it is not shared.
   Tensor<T, B> take() && { return std::move(value_); }
 
  private:

@@ -18,7 +18,7 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// What a random number is for. Two purposes never share numbers. Values are stored in training states: only append.
+/// What a random number is for. Two purposes never share numbers. Values are stored in training states: append only.
 enum class Purpose : std::uint32_t {
   init = 0,
   mask = 1,

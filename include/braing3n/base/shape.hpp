@@ -22,18 +22,17 @@ class Shape {
   Shape(std::initializer_list<Index> extents) : Shape(std::span<const Index>(extents.begin(), extents.size())) {}
   explicit Shape(std::span<const Index> extents) {
     if (extents.size() > max_rank)
-      fail(ErrorKind::shape, "shape.rank", "shape: rank ", extents.size(), " is more than the ", max_rank,
-           " axes a tensor can have");
+      fail(ErrorKind::shape, "shape.rank", "shape: expected at most ", max_rank, " axes, got ", extents.size());
     for (Index extent : extents) push_back(extent);
   }
 
   /// Appends an axis.
   void push_back(Index extent) {
     if (rank_ == max_rank)
-      fail(ErrorKind::shape, "shape.rank", "shape: rank ", max_rank + 1, " is more than the ", max_rank,
-           " axes a tensor can have");
+      fail(ErrorKind::shape, "shape.rank", "shape: expected at most ", max_rank, " axes, got ", max_rank + 1);
     if (extent < 0)
-      fail(ErrorKind::shape, "shape.negative", "shape: axis ", rank_, " has the negative extent ", extent);
+      fail(ErrorKind::shape, "shape.negative", "shape: expected an extent of at least 0 of axis ", rank_, ", got ",
+           extent);
     if (extent > 0 && size_ > std::numeric_limits<Index>::max() / 16 / extent)
       fail(ErrorKind::shape, "shape.overflow", "shape: the number of elements overflows at axis ", rank_,
            " with extent ", extent);
@@ -49,7 +48,7 @@ class Shape {
   Index operator[](int axis) const {
     const int a = axis < 0 ? axis + rank_ : axis;
     if (a < 0 || a >= rank_)
-      fail(ErrorKind::shape, "shape.axis", "shape: axis ", axis, " of a tensor with shape ", str());
+      fail(ErrorKind::shape, "shape.axis", "shape: expected an axis of a tensor with shape ", str(), ", got ", axis);
     return extents_[static_cast<std::size_t>(a)];
   }
 

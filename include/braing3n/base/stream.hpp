@@ -7,7 +7,7 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// Number `position` of a training's stream as the step and sample of Philox. Nothing repeats within 2^62 samples.
+/// Number `position` of a run's stream as the step and sample of Philox. Nothing repeats within 2^62 samples.
 struct StreamCounter {
   std::uint32_t step, sample;
   explicit constexpr StreamCounter(Index position)

@@ -13,7 +13,7 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// Random changes of a training volume, drawn anew each time it is seen. All off by default.
+/// Random changes of a training volume, drawn again for every step. All off by default.
 struct AugmentOptions {
   bool flip = false;     // left and right exchanged, in half of the cases
   Index shift = 0;       // whole voxels, up to this many along each axis, either way

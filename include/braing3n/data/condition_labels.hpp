@@ -35,8 +35,8 @@ inline std::string condition_choices(const ConditionField& field) {
 inline std::size_t find_condition(const std::vector<ConditionField>& fields, std::string_view name) {
   for (std::size_t f = 0; f < fields.size(); ++f)
     if (fields[f].name == name) return f;
-  fail(ErrorKind::argument, "condition.name", "there is no condition ", in_quotes(name),
-       "; known: ", detail::condition_names(fields));
+  fail(ErrorKind::argument, "condition.name", "expected one of the conditions ", detail::condition_names(fields),
+       ", got ", in_quotes(name));
 }
 
 /// A value in the field's unit. Throws Error (argument) outside the range, and for NaN.
@@ -66,16 +66,17 @@ inline ConditionValue condition_value(const ConditionField& field, std::string_v
   const std::string standard = found != field.values.end() ? *found : standard_spelling(spelling, text);
   for (std::size_t i = 0; i < field.values.size(); ++i)
     if (field.values[i] == standard) return {.label = static_cast<std::int32_t>(i)};
-  fail(ErrorKind::argument, "condition.value", "condition ", field.name, " has no value ", in_quotes(text, 60),
-       "; known: ", detail::condition_choices(field));
+  fail(ErrorKind::argument, "condition.value", "condition ", field.name, ": expected one of ",
+       detail::condition_choices(field), ", got ", in_quotes(text, 60));
 }
 
 /// Throws Error (argument) for a required field without a value.
 inline void require_conditions(const std::vector<ConditionField>& fields, const ConditionRow& row) {
   for (std::size_t f = 0; f < fields.size(); ++f)
     if (fields[f].required && row[f].missing())
-      fail(ErrorKind::argument, "condition.required", "condition ", fields[f].name,
-           " must be given: ", detail::condition_choices(fields[f]));
+      fail(ErrorKind::argument, "condition.required", "condition ", fields[f].name, ": expected ",
+           fields[f].kind == ConditionKind::categorical ? "one of " : "", detail::condition_choices(fields[f]),
+           ", got none");
 }
 
 struct Assignment {

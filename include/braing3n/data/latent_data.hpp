@@ -1,4 +1,4 @@
-// The latents of a training with their conditions: which people learn and which are looked at, and the stream of samples.
+// The latents of a run with their conditions: the training and validation subjects, and the stream of samples.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ struct LatentDataOptions {
   std::filesystem::path latents{}, labels{};
   std::filesystem::path
       split{};  // subject_id,split with the sets train and validation (others are left out); empty: drawn from the seed
-  double validation = 0.1;             // share of the people
+  double validation = 0.1;             // share of the subjects
   std::vector<std::string> missing{};  // values of labels that stand for missing ones
   bool strict = false;                 // latents without labels and labels without latents are errors
 };
@@ -101,7 +101,7 @@ inline LatentData open_latent_data(Context<Cpu>& ctx, const LatentDataOptions& o
   return d;
 }
 
-/// Takes the conditions from the labels; to be called once the fields are complete. The hash then covers latents, people, sets, conditions.
+/// Takes the conditions from the labels; to be called once the fields are complete. The hash then covers latents, subjects, sets, conditions.
 inline void take_conditions(LatentData& d, const std::vector<ConditionField>& fields) {
   const std::vector<Index> used = d.used();
   std::vector<ConditionRow> rows = condition_rows(fields, d.labels, used);
@@ -141,7 +141,7 @@ inline Tensor<float, Cpu> latent_batch(Context<Cpu>& ctx, const LatentData& d, s
 /// they are (strength 0): weights proportional to count^-strength, multiplied over the conditions. The null counts as a class.
 ///
 /// A condition counts only where the sample shows it. Under conditions c a model learns p(x | c), which does not change when weights
-/// depend on c alone; weights by what is hidden would shift what it makes without conditions from how people are to how they were drawn.
+/// depend on c alone; weights by unobserved conditions would bias its samples without conditions.
 struct BalanceOptions {
   std::vector<std::string> conditions{};
   double strength = 1;
@@ -152,7 +152,7 @@ struct BalanceOptions {
   }
 };
 
-/// Draws training scans by weights that depend on what is shown.
+/// Draws training scans by weights that depend on the observed conditions.
 class BalancedDraw {
  public:
   /// Throws Error: config (strength, a condition that has no classes), argument (one that does not exist).
@@ -177,12 +177,12 @@ class BalancedDraw {
   bool empty() const { return balanced_.empty(); }
 
   /// u in (0, 1) -> place among the training scans. Where one condition stays alone, among those that have it.
-  std::size_t operator()(const ShownConditions& shown, double u) {
+  std::size_t operator()(const ObservedConditions& observed, double u) {
     std::vector<bool> key;
     for (const Balanced& b : balanced_)
-      key.push_back(b.required || (shown.alone ? b.field == *shown.alone : shown.fields[b.field]));
-    std::vector<double>& cumulative = tables_[{shown.alone, key}];
-    if (cumulative.empty()) fill(cumulative, shown.alone, key);
+      key.push_back(b.required || (observed.alone ? b.field == *observed.alone : observed.fields[b.field]));
+    std::vector<double>& cumulative = tables_[{observed.alone, key}];
+    if (cumulative.empty()) fill(cumulative, observed.alone, key);
     u *= cumulative.back();
     return static_cast<std::size_t>(std::upper_bound(cumulative.begin(), cumulative.end() - 1, u) - cumulative.begin());
   }
@@ -212,7 +212,8 @@ class BalancedDraw {
 
   const LatentData* data_;
   std::vector<Balanced> balanced_;
-  std::map<std::pair<std::optional<std::size_t>, std::vector<bool>>, std::vector<double>> tables_;  // by what is shown
+  std::map<std::pair<std::optional<std::size_t>, std::vector<bool>>, std::vector<double>>
+      tables_;  // by observed conditions
 };
 
 /// The endless stream of training samples with the conditions that training shows, from any on: each scan once per epoch in a new order
@@ -231,16 +232,16 @@ class LatentStream {
 
   struct Draw {
     std::vector<Index> scans, positions;   // (N)
-    std::vector<ConditionRow> conditions;  // (N), the hidden ones null
+    std::vector<ConditionRow> conditions;  // (N), unobserved ones null
   };
   Draw next() {
     Draw d;
     for (Index i = 0; i < batch_; ++i, ++next_) {
-      const ShownConditions shown = draw_shown(fields_, drop_, seed_, next_);
+      const ObservedConditions observed = draw_observed(fields_, drop_, seed_, next_);
       d.positions.push_back(next_);
-      d.scans.push_back(scan_of(next_, shown));
+      d.scans.push_back(scan_of(next_, observed));
       d.conditions.push_back(
-          show_conditions(fields_, data_->conditions.at(static_cast<std::size_t>(d.scans.back())), shown));
+          observe_conditions(fields_, data_->conditions.at(static_cast<std::size_t>(d.scans.back())), observed));
     }
     return d;
   }
@@ -251,11 +252,11 @@ class LatentStream {
   double seconds_waited() const { return 0; }
 
  private:
-  Index scan_of(Index position, const ShownConditions& shown) {
+  Index scan_of(Index position, const ObservedConditions& observed) {
     if (!balanced_.empty()) {
       const StreamCounter at(position);
       const Philox rng(seed_, Purpose::shuffle, at.step, at.sample);
-      return data_->scans.train[balanced_(shown, (static_cast<double>(rng.integer(0)) + 0.5) * 0x1p-32)];
+      return data_->scans.train[balanced_(observed, (static_cast<double>(rng.integer(0)) + 0.5) * 0x1p-32)];
     }
     if (const Index epoch = position / scans(); epoch != epoch_ || order_.empty()) {
       order_ = epoch_order(data_->scans.train, true, seed_, epoch);

@@ -98,7 +98,7 @@ class LatentFile {
 /// Mean and standard deviation of every channel over some rows, in double, the same for any number of threads. A channel without any
 /// spread gets the sd 1.
 inline LatentStatistics measure_latents(Context<Cpu>& ctx, const LatentFile& file, std::span<const Index> rows) {
-  if (rows.empty()) fail(ErrorKind::argument, "latents.rows", "latents: no rows to measure");
+  if (rows.empty()) fail(ErrorKind::argument, "latents.rows", "latents: expected at least one row, got none");
   const auto channels = static_cast<std::size_t>(file.channels()), n = rows.size();
   std::vector<Moments> parts(n * channels);  // of each row
   ctx.host_parallel_range(static_cast<Index>(n), 1, [&](Index begin, Index end) {

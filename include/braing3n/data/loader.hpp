@@ -110,11 +110,12 @@ class VolumeLoader {
   VolumeLoader(Context<Cpu>& context, VolumeSource source, std::vector<Index> rows, const LoaderOptions& options = {})
       : context_(&context), rows_(std::move(rows)), options_(options), next_sample_(options.start) {
     const Index n = static_cast<Index>(rows_.size());
-    if (n == 0) fail(ErrorKind::argument, "loader.empty", "loader: there are no scans to load");
+    if (n == 0) fail(ErrorKind::argument, "loader.empty", "loader: expected at least one scan, got none");
     if (options.batch < 1 || options.batch > n)
       fail(ErrorKind::argument, "loader.batch", "loader: a batch of ", options.batch, " from ", n,
            " scans, expected 1 to ", n);
-    if (options.start < 0) fail(ErrorKind::argument, "loader.start", "loader: cannot begin at sample ", options.start);
+    if (options.start < 0)
+      fail(ErrorKind::argument, "loader.start", "loader: expected a first sample of at least 0, got ", options.start);
     std::sort(rows_.begin(), rows_.end());
     prefetch_ = std::make_unique<Prefetcher<Tensor<float, Cpu>>>(
         [this, source = std::move(source)](Context<Cpu>& ctx, Index sample) { return source(ctx, row_of(sample)); },

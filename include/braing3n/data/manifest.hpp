@@ -4,7 +4,7 @@
 // label columns, in any case and under their usual names (column_names.hpp: PTID, Age at scan, gender, SITE_ID). Needed are subject_id
 // and path (or a pattern); a missing volume_id is made from subject, session and modality. cell.hpp has what is missing. Paths are
 // relative to the table. Doubled ids and ids that would leave the folder are errors with their line. A label that cannot be used (an age
-// of "89+", a sex of "O", a CDR of 7) is missing, and a finding names it with its line; whoever needs that label asks Label::fault.
+// of "89+", a sex of "O", a CDR of 7) is missing, and a finding names it with its line; Label::fault has the sentence.
 #pragma once
 
 #include <filesystem>
@@ -128,7 +128,8 @@ inline Manifest read_manifest(const CsvTable& table, const ManifestOptions& opti
   };
   Manifest m;
   m.path = table.path();
-  if (table.rows() == 0) throw Error(ErrorKind::format, "manifest.empty", "the table has no rows", table.path());
+  if (table.rows() == 0)
+    throw Error(ErrorKind::format, "manifest.empty", "expected at least one row, got none", table.path());
   const auto subject = detail::manifest_subject(table), session = detail::manifest_column(table, "session_id"),
              volume = detail::manifest_column(table, "volume_id"), path = detail::manifest_column(table, "path");
   if (!subject) (void)table.column("subject_id");  // says which name comes near

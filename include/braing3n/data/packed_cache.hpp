@@ -64,7 +64,7 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
                                             const PackedCacheOptions& options = {},
                                             const std::function<void(Index)>& done = {}) {
   const Index n = static_cast<Index>(ids.size());
-  if (n == 0) fail(ErrorKind::argument, "cache.empty", "cache: no volumes to pack");
+  if (n == 0) fail(ErrorKind::argument, "cache.empty", "cache: expected at least one volume, got none");
   if (options.dtype != DType::f16 && options.dtype != DType::f32)
     fail(ErrorKind::dtype, "cache.dtype", "cache: element type ", to_string(options.dtype), ", expected F16 or F32");
   require_valid(contract);
@@ -97,8 +97,8 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
           stamps[at] = file_stamp(options.scans[at]);  // before the scan is read: a change in between is noticed later
         const Tensor<float, Cpu> t = make(ctx, row);
         if (!(t.shape() == shape))
-          fail(ErrorKind::shape, "cache.shape", "cache: ", ids[static_cast<std::size_t>(row)], " is ", t.shape(),
-               ", the contract says ", shape);
+          fail(ErrorKind::shape, "cache.shape", "cache: ", ids[static_cast<std::size_t>(row)], ": expected ", shape,
+               ", as the contract says, got ", t.shape());
         std::vector<std::byte> raw(bytes);
         if (options.dtype == DType::f32) {
           std::memcpy(raw.data(), t.data(), bytes);
@@ -210,7 +210,8 @@ class PackedCache {
   void read(Index row, std::span<float> to) const {
     const Index each = contract_.shape[0] * contract_.shape[1] * contract_.shape[2];
     if (row < 0 || row >= size() || static_cast<Index>(to.size()) != each)
-      fail(ErrorKind::argument, "cache.row", "cache: row ", row, " of ", size(), " into ", to.size(), " values");
+      fail(ErrorKind::argument, "cache.row", "cache: expected a row of ", size(), " and room for its values, got row ",
+           row, " and ", to.size(), " values");
     const std::size_t r = static_cast<std::size_t>(row),
                       bytes = static_cast<std::size_t>(each) * size_of(volumes_->dtype);
     if (!usable(row))

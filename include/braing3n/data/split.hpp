@@ -1,8 +1,8 @@
-// Training, validation and test sets of people.
+// Training, validation and test sets of subjects.
 //
-// A person is in one set with all their scans. Which one depends on the seed and on the sorted list of subject ids only:
+// A subject is in one set with all its scans. Which one depends on the seed and on the sorted list of subject ids only:
 // not on the order of rows, the platform or the number of threads. With strata (one label per subject) every set gets its
-// share of every stratum, to the nearest person.
+// share of every stratum, to the nearest subject.
 #pragma once
 
 #include <algorithm>
@@ -37,7 +37,8 @@ inline Split split_subjects(const std::map<std::string, std::string>& subjects, 
   if (parts.empty() || std::abs(sum - 1) > 1e-9)
     fail(ErrorKind::argument, "split.share", "split: the shares sum to ", sum, ", expected 1");
   if (subjects.size() < parts.size())
-    fail(ErrorKind::argument, "split.few", "split: ", subjects.size(), " subjects cannot fill ", parts.size(), " sets");
+    fail(ErrorKind::argument, "split.few", "split: expected at least as many subjects as sets, got ", subjects.size(),
+         " subjects and ", parts.size(), " sets");
 
   struct Drawn {
     std::uint32_t key = 0;
@@ -48,8 +49,8 @@ inline Split split_subjects(const std::map<std::string, std::string>& subjects, 
   for (const auto& [subject, stratum] : subjects)
     strata[stratum].push_back({Philox(seed, Purpose::split, 0, index++).integer(0), subject});
 
-  // Going through the strata one after the other, each person goes to the set that is furthest behind its share so far: no
-  // set is ever more than one person away from it, in no stratum by more than about one.
+  // Going through the strata one after the other, each subject goes to the set that is furthest behind its share so far: no
+  // set is ever more than one subject away from it, in no stratum by more than about one.
   Split split;
   std::vector<double> given(parts.size(), 0);
   double all = 0;

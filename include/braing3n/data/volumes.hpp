@@ -1,4 +1,4 @@
-// The scans of a training: which people learn and which are looked at, where volumes come from, batches of them.
+// The scans of a run: the training and validation subjects, the source of volumes, batches of them.
 #pragma once
 
 #include <map>
@@ -52,7 +52,7 @@ struct TrainingDataOptions {
   ManifestOptions read{};
   std::filesystem::path
       split{};  // subject_id,split with the sets train and validation (others are left out); empty: drawn from the seed
-  double validation = 0.1;                    // share of the people
+  double validation = 0.1;                    // share of the subjects
   std::filesystem::path cache{};              // a packed cache of the same scans, instead of reading them
   std::size_t memory = std::size_t{2} << 30;  // bytes in which preprocessed volumes are kept
   bool strict = false;
@@ -64,7 +64,7 @@ struct TrainingData {
   VolumeSource source;
   std::vector<Index> train, validation;  // rows
   Split split;
-  std::string hash;   // of the scans' ids, their people and sets
+  std::string hash;   // of the scans' ids, their subjects and sets
   std::string files;  // of the sizes of the scans' files, empty where one is not there
   std::vector<std::string> warnings;
   std::shared_ptr<FindingLog> findings = std::make_shared<FindingLog>();  // of the scans read so far; a cache has none
@@ -110,7 +110,7 @@ inline std::vector<Index> cache_rows(const PackedCache& cache, const Manifest& m
   return rows;
 }
 
-/// Throws Error: format (the table, the split: a person in two sets, an empty set; a cache that is older than a scan), config (a cache of
+/// Throws Error: format (the table, the split: a subject in two sets, an empty set; a cache that is older than a scan), config (a cache of
 /// another contract).
 inline TrainingData open_training_data(const TrainingDataOptions& o, const PreprocessingContract& contract,
                                        std::uint64_t seed) {

@@ -77,7 +77,8 @@ class TokenReadout {
   void start(Linear<Cpu, F32>& projection) const {
     const Index width = projection_.dim(1);
     if (projection.in != width)
-      fail(ErrorKind::shape, "tokens.width", "projection: takes ", projection.in, " channels, the tokens have ", width);
+      fail(ErrorKind::shape, "tokens.width", "projection: expected tokens of ", projection.in, " channels, got ",
+           width);
     for (Index r = 0; r < std::min(rank_, projection.out); ++r) {
       double offset = 0;
       for (Index i = 0; i < width; ++i) {

@@ -1,4 +1,4 @@
-// Conditions of a generative model, as data: which fields there are, what is known about a sample, and what training hides.
+// Conditions of a generative model, as data: which fields there are, what is known about a sample, and what training leaves unobserved.
 //
 // A field is categorical (a list of values) or continuous (a range); each has its own null, which stands for "unknown". Training
 // replaces a known value by the null with the field's probability, independently, so that the model also learns the velocity without
@@ -212,53 +212,54 @@ struct DropOptions {
   }
 };
 
-/// What training shows of a sample, decided before anything is known about the sample.
-struct ShownConditions {
+/// Which conditions of a sample are observed in a training step. It does not depend on the sample.
+struct ObservedConditions {
   std::vector<bool> fields;            // (F), where no field is to stay alone
   std::optional<std::size_t> alone{};  // the field that stays
   std::uint32_t instead = 0;           // chooses among the known ones where that one is not known
 };
 
-/// For sample number `position` of the stream. All draws have their own numbers: the options and further fields do not change what
-/// happens to the others.
-inline ShownConditions draw_shown(const std::vector<ConditionField>& fields, const DropOptions& options,
-                                  std::uint64_t seed, Index position) {
+/// For sample number `position` of the stream. Every draw has random numbers of its own: options and further fields do not change the
+/// others.
+inline ObservedConditions draw_observed(const std::vector<ConditionField>& fields, const DropOptions& options,
+                                        std::uint64_t seed, Index position) {
   const StreamCounter at(position);
   const Philox rng(seed, Purpose::label_drop, at.step, at.sample);
   const double together = static_cast<double>(rng.uniform(0));
-  ShownConditions shown;
-  shown.fields.assign(fields.size(), false);
-  if (together < options.all) return shown;
+  ObservedConditions observed;
+  observed.fields.assign(fields.size(), false);
+  if (together < options.all) return observed;
   if (together < options.all + options.all_but_one) {
     std::vector<std::size_t> droppable;
     for (std::size_t f = 0; f < fields.size(); ++f)
       if (!fields[f].required) droppable.push_back(f);
-    if (!droppable.empty()) shown.alone = droppable[rng.integer(1) % droppable.size()];
-    shown.instead = rng.integer(2);
-    return shown;
+    if (!droppable.empty()) observed.alone = droppable[rng.integer(1) % droppable.size()];
+    observed.instead = rng.integer(2);
+    return observed;
   }
   for (std::size_t f = 0; f < fields.size(); ++f)
-    shown.fields[f] = static_cast<double>(rng.uniform(4 + f)) >= fields[f].drop;
-  return shown;
+    observed.fields[f] = static_cast<double>(rng.uniform(4 + f)) >= fields[f].drop;
+  return observed;
 }
 
-/// The row with what is hidden made null. Required fields stay.
-inline ConditionRow show_conditions(const std::vector<ConditionField>& fields, ConditionRow row,
-                                    const ShownConditions& shown) {
-  if (!shown.alone) return keep_conditions(fields, std::move(row), [&](std::size_t f) { return shown.fields[f]; });
-  std::size_t kept = *shown.alone;
+/// The row with unobserved conditions made null. Required fields stay.
+inline ConditionRow observe_conditions(const std::vector<ConditionField>& fields, ConditionRow row,
+                                       const ObservedConditions& observed) {
+  if (!observed.alone)
+    return keep_conditions(fields, std::move(row), [&](std::size_t f) { return observed.fields[f]; });
+  std::size_t kept = *observed.alone;
   if (row[kept].missing()) {
     std::vector<std::size_t> known;
     for (std::size_t f = 0; f < row.size(); ++f)
       if (!fields[f].required && !row[f].missing()) known.push_back(f);
-    if (!known.empty()) kept = known[shown.instead % known.size()];
+    if (!known.empty()) kept = known[observed.instead % known.size()];
   }
   return keep_conditions(fields, std::move(row), [&](std::size_t f) { return f == kept; });
 }
 
 inline ConditionRow drop_conditions(const std::vector<ConditionField>& fields, ConditionRow row,
                                     const DropOptions& options, std::uint64_t seed, Index position) {
-  return show_conditions(fields, std::move(row), draw_shown(fields, options, seed, position));
+  return observe_conditions(fields, std::move(row), draw_observed(fields, options, seed, position));
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -26,8 +26,8 @@ struct Dit3dConfig {
   Index width = 1152, depth = 12, heads = 18, mlp = 4608;
   double layer_norm_eps = 1e-6;
   double time_scale = 1000.0;  // the time in [0, 1] is multiplied by this before its sinusoidal embedding
-  Index gaussian_rank =
-      0;  // above 0: the network adds to the velocity of a normal law with so many directions (gaussian_velocity.hpp)
+  // Above 0: the network adds to the velocity of a normal distribution with so many directions (gaussian_velocity.hpp).
+  Index gaussian_rank = 0;
   std::vector<ConditionField> conditions = paper_conditions();
 
   static void visit(auto& self, auto&& v) {
@@ -45,10 +45,10 @@ struct Dit3dConfig {
 
   void validate() const {
     if (width % 6 != 0)
-      fail(ErrorKind::config, "dit3d.width", "dit3d: width ", width,
-           " is not divisible by 6, which sine-cosine positions in 3D need");
+      fail(ErrorKind::config, "dit3d.width",
+           "dit3d: expected a width divisible by 6, for sine-cosine positions in 3D, got ", width);
     if (heads < 1 || width % heads != 0)
-      fail(ErrorKind::config, "dit3d.heads", "dit3d: width ", width, " cannot be cut into ", heads, " heads");
+      fail(ErrorKind::config, "dit3d.heads", "dit3d: expected a width that ", heads, " heads divide, got ", width);
     if (channels < 1 || volume_of(grid) < 1 || depth < 0 || mlp < 1)
       fail(ErrorKind::config, "dit3d.sizes", "dit3d: ", channels, " channels on ", volume_of(grid), " tokens, depth ",
            depth, ", mlp ", mlp);
@@ -56,8 +56,8 @@ struct Dit3dConfig {
       fail(ErrorKind::config, "dit3d.time_scale", "dit3d: a time scale of ", time_scale,
            ", expected a positive number");
     if (gaussian_rank < 0 || gaussian_rank > channels * volume_of(grid))
-      fail(ErrorKind::config, "dit3d.gaussian_rank", "dit3d: a normal law with ", gaussian_rank,
-           " directions, a sample has ", channels * volume_of(grid), " values");
+      fail(ErrorKind::config, "dit3d.gaussian_rank", "dit3d: expected 0 to ", channels * volume_of(grid),
+           " directions of the normal distribution, as many as a sample has values, got ", gaussian_rank);
     validate_conditions(conditions);
   }
 };
@@ -188,8 +188,8 @@ struct Dit3d {
 
   static void check_count(const ConditionField& field, std::size_t came, std::size_t wanted) {
     if (came != wanted)
-      fail(ErrorKind::shape, "dit3d.condition_count", "dit3d: condition ", field.name, " has ", came, " entries for ",
-           wanted, " samples");
+      fail(ErrorKind::shape, "dit3d.condition_count", "dit3d: condition ", field.name, ": expected ", wanted,
+           " entries, one per sample, got ", came);
   }
   [[noreturn]] static void fail_required(const ConditionField& field, std::size_t sample) {
     fail(ErrorKind::argument, "dit3d.condition_required", "dit3d: condition ", field.name, " must be given, sample ",
@@ -202,8 +202,8 @@ struct Dit3d {
     std::vector<std::int32_t> rows = given.labels;
     for (std::size_t i = 0; i < n; ++i) {
       if (rows[i] >= field.classes())
-        fail(ErrorKind::argument, "dit3d.condition_class", "dit3d: condition ", field.name, " has ", field.classes(),
-             " classes, sample ", i, " asks for ", rows[i]);
+        fail(ErrorKind::argument, "dit3d.condition_class", "dit3d: condition ", field.name, ": expected one of ",
+             field.classes(), " classes, got ", rows[i], " for sample ", i);
       if (rows[i] >= 0) continue;
       if (field.required) fail_required(field, i);
       rows[i] = static_cast<std::int32_t>(field.classes());

@@ -1,14 +1,14 @@
-// The velocity that is best where data and conditions follow a joint normal law, in closed form.
+// The velocity of flow matching, in closed form, for a joint normal distribution of data and conditions.
 //
 // Data x of mean m and covariance S has, under the flow of objective/flow_matching.hpp, the expected velocity
 //   E[eps - x | x_t] = H (x_t - a m) - m,   H = (t - a S) (a^2 S + t^2)^-1,   a = 1 - t,
-// from the joint normal law of x and x_t. Conditions are numbers f (models/conditions.hpp), normal themselves, and x = m_c + B^T (f - f_mean) + e: what is shown
-// moves the mean; what is hidden is inferred from what is shown, and what stays unknown of it widens the covariance,
-//   m = m_c + B^T (E[f | shown] - f_mean),   S = W + B^T Cov[f | shown] B.
+// from the joint normal distribution of x and x_t. Conditions are normal features f (models/conditions.hpp), and x = m_c + B^T (f - f_mean) + e.
+// Observed features move the mean. Unobserved ones have their conditional distribution, whose covariance adds to that of x,
+//   m = m_c + B^T (E[f | observed] - f_mean),   S = W + B^T Cov[f | observed] B.
 // W is diagonal in k orthonormal directions U and has one variance r outside of them; each class c has its own m_c, W and B, and B acts along U.
 // With D = a^2 W + t^2 and C C^T = B^T Cov B, Woodbury's identity gives H from a matrix as small as f.
-// A network that adds to this velocity need not learn how all tokens vary together, which transformers of tokens find hard. (Karras et
-// al. 2022, arXiv 2206.00364, spare a network the scale of its input in the same way.) train/latent_gaussian.hpp measures the law.
+// A network that adds to this velocity need not learn the covariance between tokens, which transformers learn slowly. (Karras et al. 2022,
+// arXiv 2206.00364, precondition a network in the same way.) train/latent_gaussian.hpp estimates the distribution.
 #pragma once
 
 #include <cmath>
@@ -31,14 +31,14 @@ BRAING3N_HD BRAING3N_INLINE A gaussian_gain(A w, A t) {
   return (t - a * w) / (a * a * w + t * t);
 }
 
-/// A normal law of q numbers, of which some become known one after the other.
+/// A normal distribution of q features, conditioned on one feature after the other.
 class ConditionalGaussian {
  public:
   /// covariance (q, q).
   ConditionalGaussian(std::vector<double> mean, std::vector<double> covariance)
       : mean_(std::move(mean)), covariance_(std::move(covariance)) {}
 
-  /// A number that the others already determine is taken as they give it.
+  /// A feature that those observed before determine keeps the value that they give.
   void observe(std::size_t i, double value) {
     const std::size_t q = mean_.size();
     const double variance = covariance_[i * q + i];
@@ -52,8 +52,8 @@ class ConditionalGaussian {
     }
   }
   const std::vector<double>& mean() const { return mean_; }
-  /// L (q, q), lower triangular, with L L^T the covariance; columns of what is known are 0.
-  /// Written out: q is a handful, and Eigen's LLT refuses, and its LDLT reorders, a covariance of which a part is known.
+  /// L (q, q), lower triangular, with L L^T the covariance; columns of observed features are 0.
+  /// Written out: q is a handful, and Eigen's LLT refuses, and its LDLT reorders, a covariance of which a part is observed.
   std::vector<double> root() const {
     const std::size_t q = mean_.size();
     std::vector<double> l(q * q, 0.0);
@@ -129,10 +129,11 @@ struct GaussianVelocity {
   std::string path;
 
   GaussianVelocity() = default;
-  /// Without a measured law: the standard normal one.
+  /// The standard normal distribution, until another is loaded or estimated.
   GaussianVelocity(Context<B>& context, Index classes, Index width, Index rank, Index features) {
     if (classes < 1 || rank < 1 || rank > width || features < 0)
-      fail(ErrorKind::config, "gaussian.rank", "gaussian velocity: ", rank, " directions of ", width, " for ", classes,
+      fail(ErrorKind::config, "gaussian.rank", "gaussian velocity: expected 1 to ", width,
+           " directions, at least one class and no negative count, got ", rank, " directions, ", classes,
            " classes and ", features, " features");
     const auto table = [&](auto& parameter, const Shape& shape, const Init& init) {
       parameter = std::remove_cvref_t<decltype(parameter)>(
@@ -149,7 +150,7 @@ struct GaussianVelocity {
   bool exists() const { return basis.exists(); }
   Index features() const { return feature_mean.exists() ? feature_mean.shape()[0] : 0; }
 
-  /// x (N, L, C) with L C = D at times t (N), classes (N), features (N q) with NaN for what is hidden -> velocity (N, L, C).
+  /// x (N, L, C) with L C = D at times t (N), classes (N), features (N q), NaN where unobserved -> velocity (N, L, C).
   Act operator()(Pass<B>& pass, const Act& x, const std::vector<double>& t, const std::vector<std::int32_t>& classes,
                  const std::vector<double>& given) const {
     return pass.at(path, [&] {
@@ -160,7 +161,8 @@ struct GaussianVelocity {
              " features a sample");
       for (const std::int32_t c : classes)
         if (c < 0 || c >= known)
-          fail(ErrorKind::argument, "gaussian.class", "gaussian velocity: class ", c, " of ", known);
+          fail(ErrorKind::argument, "gaussian.class", "gaussian velocity: expected a class from 0 to ", known - 1,
+               ", got ", c);
       Context<B>& context = pass.context();
       const At at = place(context, t, classes, given);
       const Tensor<A, B> times = Tensor<A, B>::from_host(context, {n}, std::vector<A>(t.begin(), t.end()));
@@ -191,14 +193,14 @@ struct GaussianVelocity {
 
  private:
   using A = accum_t<T>;
-  /// What the velocities of a batch need of the law: for coordinates y along the directions, H y = gain y - R (t a R^T y), with R = D^-1 C G^-T, G G^T = 1 + a^2 C^T D^-1 C.
+  /// The distribution at the times of a batch: for coordinates y along the directions, H y = gain y - R (t a R^T y), with R = D^-1 C G^-T, G G^T = 1 + a^2 C^T D^-1 C.
   struct At {
     Tensor<std::int32_t, B> classes;
     Tensor<A, B> outside;         // (N) gain outside the directions
     std::vector<double> factor;   // (N) t a
     std::vector<double> gain;     // (N, k) less that outside
     std::vector<double> reduced;  // (N, q, k) R^T
-    std::vector<double> shift;    // (N, k) what the moved mean adds
+    std::vector<double> shift;    // (N, k) from the conditional mean
   };
 
   At place(Context<B>& context, const std::vector<double>& t, const std::vector<std::int32_t>& classes,
@@ -243,7 +245,7 @@ struct GaussianVelocity {
     const double a = 1 - t;
     std::vector<double> inverse(k);  // of D
     for (std::size_t j = 0; j < k; ++j) inverse[j] = 1 / (a * a * w[j] + t * t);
-    // C^T = L^T B, one row per number that is not known
+    // C^T = L^T B, one row per unobserved feature
     const std::vector<double> root = features.root();
     std::vector<std::size_t> open;
     for (std::size_t f = 0; f < q; ++f)
@@ -285,7 +287,7 @@ struct GaussianVelocity {
     }
   }
 
-  /// H offset; with_mean: also what the moved mean adds, less the class's mean.
+  /// H offset; with_mean: plus the shift of the conditional mean, less the mean of the class.
   Tensor<T, B> spread(const Tensor<T, B>& offset, const At& at, bool with_mean) const {
     const Tensor<T, B>& u = basis.compute();
     const Index rank = u.dim(0), width = u.dim(1), n = offset.dim(0);

@@ -31,14 +31,14 @@ struct Mae3dConfig {
   void validate() const {
     encoder.validate();
     if (!(masking_ratio > 0.0 && masking_ratio < 1.0))
-      fail(ErrorKind::config, "mae3d.masking_ratio", "mae3d: the masking ratio must be inside (0, 1), got ",
+      fail(ErrorKind::config, "mae3d.masking_ratio", "mae3d: expected a masking ratio inside (0, 1), got ",
            masking_ratio);
     if (decoder_heads < 1 || decoder_width % decoder_heads != 0)
-      fail(ErrorKind::config, "mae3d.decoder_heads", "mae3d: decoder width ", decoder_width, " cannot be cut into ",
-           decoder_heads, " heads");
+      fail(ErrorKind::config, "mae3d.decoder_heads", "mae3d: expected a decoder width that ", decoder_heads,
+           " heads divide, got ", decoder_width);
     if (encoder.position == PositionKind::sincos && decoder_width % 6 != 0)
-      fail(ErrorKind::config, "mae3d.decoder_width", "mae3d: decoder width ", decoder_width,
-           " is not divisible by 6, which sine-cosine positions in 3D need");
+      fail(ErrorKind::config, "mae3d.decoder_width",
+           "mae3d: expected a decoder width divisible by 6, for sine-cosine positions in 3D, got ", decoder_width);
   }
 };
 

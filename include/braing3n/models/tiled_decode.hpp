@@ -98,8 +98,8 @@ DecodePlan plan_decode(const CnnDecoder3d<Cpu, P>& decoder, const std::optional<
       if (working < bytes_before(first) / 8) break;  // thinner slabs would save next to nothing
     }
   }
-  fail(ErrorKind::argument, "decode.memory", "decode: ", *room / 1'000'000,
-       " MB are left for the decoder, it needs at least ", least.bytes / 1'000'000 + 1);
+  fail(ErrorKind::argument, "decode.memory", "decode: expected at least ", least.bytes / 1'000'000 + 1,
+       " MB for the decoder, got ", *room / 1'000'000);
 }
 
 /// z (N, X, Y, Z, latent channels) or (N, L, latent channels) -> (N, X', Y', Z', out), without a tape. Samples go one by one when in

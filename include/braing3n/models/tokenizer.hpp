@@ -32,18 +32,19 @@ struct TokenizerConfig {
   void validate() const {
     encoder.validate();
     if (bottleneck < 1)
-      fail(ErrorKind::config, "tokenizer.bottleneck", "tokenizer: a bottleneck of ", bottleneck, " channels");
+      fail(ErrorKind::config, "tokenizer.bottleneck", "tokenizer: expected a bottleneck of at least 1 channel, got ",
+           bottleneck);
     if (decoder.latent_channels != bottleneck)
-      fail(ErrorKind::config, "tokenizer.bottleneck", "tokenizer: the projection makes ", bottleneck,
-           " channels, the decoder takes ", decoder.latent_channels);
+      fail(ErrorKind::config, "tokenizer.bottleneck", "tokenizer: expected a decoder of ", bottleneck,
+           " channels, as many as the projection makes, got ", decoder.latent_channels);
     if (decoder.grid != encoder.grid() || decoder.image() != encoder.image)
       fail(ErrorKind::config, "tokenizer.decoder", "tokenizer: the decoder makes ",
            Shape(std::span<const Index>(decoder.image())), " voxels from a grid of ",
            Shape(std::span<const Index>(decoder.grid)), ", the encoder has ",
            Shape(std::span<const Index>(encoder.image)), " voxels on ", Shape(std::span<const Index>(encoder.grid())));
     if (decoder.layers.empty() || decoder.layers.back().out != encoder.channels)
-      fail(ErrorKind::config, "tokenizer.channels", "tokenizer: the decoder does not end in the ", encoder.channels,
-           " channels of the encoder's input");
+      fail(ErrorKind::config, "tokenizer.channels", "tokenizer: expected a decoder that ends in ", encoder.channels,
+           " channels, as many as the encoder's input has");
   }
 };
 
@@ -72,8 +73,8 @@ struct LatentStatistics {
   Tensor<T, Cpu> mapped(const Tensor<T, Cpu>& z, F f) const {
     const Index channels = static_cast<Index>(mean.size());
     if (channels == 0 || sd.size() != mean.size() || z.rank() < 1 || z.dim(-1) != channels)
-      fail(ErrorKind::shape, "latents.channels", "latents: ", z.shape(), " with the statistics of ", mean.size(),
-           " channels");
+      fail(ErrorKind::shape, "latents.channels", "latents: expected ", mean.size(),
+           " channels, as the statistics have, got ", z.shape());
     Tensor<T, Cpu> y(z.context(), z.shape());
     for (Index i = 0; i < z.size(); ++i) {
       const auto c = static_cast<std::size_t>(i % channels);

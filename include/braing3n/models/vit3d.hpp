@@ -50,19 +50,19 @@ struct Vit3dConfig {
 
   /// Throws Error (config) that names the field.
   void validate() const {
-    if (channels < 1) fail(ErrorKind::config, "vit3d.channels", "vit3d: channels must be positive, got ", channels);
+    if (channels < 1) fail(ErrorKind::config, "vit3d.channels", "vit3d: expected at least 1 channel, got ", channels);
     for (std::size_t a = 0; a < 3; ++a)
       if (patch[a] < 1 || image[a] < patch[a] || image[a] % patch[a] != 0)
-        fail(ErrorKind::config, "vit3d.patch", "vit3d: image extent ", image[a], " of axis ", a,
-             " is no positive multiple of the patch extent ", patch[a]);
+        fail(ErrorKind::config, "vit3d.patch", "vit3d: expected a positive multiple of the patch extent ", patch[a],
+             " along axis ", a, ", got an image extent of ", image[a]);
     if (depth < 0 || mlp < 1 || width < 1)
-      fail(ErrorKind::config, "vit3d.size", "vit3d: width, depth and mlp must be positive, got ", width, ", ", depth,
+      fail(ErrorKind::config, "vit3d.size", "vit3d: expected positive width, depth and mlp, got ", width, ", ", depth,
            ", ", mlp);
     if (heads < 1 || width % heads != 0)
-      fail(ErrorKind::config, "vit3d.heads", "vit3d: width ", width, " cannot be cut into ", heads, " heads");
+      fail(ErrorKind::config, "vit3d.heads", "vit3d: expected a width that ", heads, " heads divide, got ", width);
     if (position == PositionKind::sincos && width % 6 != 0)
-      fail(ErrorKind::config, "vit3d.width", "vit3d: width ", width,
-           " is not divisible by 6, which sine-cosine positions in 3D need");
+      fail(ErrorKind::config, "vit3d.width",
+           "vit3d: expected a width divisible by 6, for sine-cosine positions in 3D, got ", width);
   }
 };
 

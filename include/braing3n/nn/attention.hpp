@@ -21,7 +21,8 @@ struct Attention {
       : width(channels), heads(head_count), qkv(context, channels, 3 * channels, {.bias = qkv_bias}),
         proj(context, channels, channels) {
     if (heads < 1 || width % heads != 0)
-      fail(ErrorKind::config, "attention.heads", "attention: width ", width, " cannot be cut into ", heads, " heads");
+      fail(ErrorKind::config, "attention.heads", "attention: expected a width that ", heads, " heads divide, got ",
+           width);
   }
 
   Act operator()(Pass<B>& pass, const Act& x) const { return proj(pass, mix(pass, x)); }

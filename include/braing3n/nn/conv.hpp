@@ -23,7 +23,7 @@ struct Conv3d {
   Conv3d(Context<B>& context, Index inputs, Index outputs, Index kernel, const Conv3dOptions& geometry)
       : in(inputs), out(outputs), options(geometry) {
     if (in < 1 || out < 1 || kernel < 1)
-      fail(ErrorKind::config, "conv3d.size", "conv3d: sizes must be positive, got ", in, " -> ", out, " with kernel ",
+      fail(ErrorKind::config, "conv3d.size", "conv3d: expected positive sizes, got ", in, " -> ", out, " with kernel ",
            kernel);
     const Index fan_in = in * kernel * kernel * kernel;
     weight = Parameter<B, P>(

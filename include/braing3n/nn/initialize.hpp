@@ -45,7 +45,7 @@ inline double initial_value(const Init& init, std::uint64_t seed, std::uint32_t 
 
 }  // namespace detail
 
-/// Allocates every parameter and fills it from its law. The same seed gives the same values for any order of construction,
+/// Allocates every parameter and fills it from its distribution. The same seed gives the same values for any order of construction,
 /// any number of threads and any backend.
 template <class Model>
 void initialize(Model& model, std::uint64_t seed) {

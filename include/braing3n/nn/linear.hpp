@@ -26,7 +26,7 @@ struct Linear {
   Linear(Context<B>& context, Index inputs, Index outputs, const LinearConfig& options = {})
       : in(inputs), out(outputs) {
     if (in < 1 || out < 1)
-      fail(ErrorKind::config, "linear.size", "linear: sizes must be positive, got ", in, " -> ", out);
+      fail(ErrorKind::config, "linear.size", "linear: expected positive sizes, got ", in, " -> ", out);
     Init init = options.weight_init;
     if (init.kind == Init::Kind::uniform && init.scale == 0.0) init = xavier_uniform(in, out);
     weight = Parameter<B, P>(context, {.shape = {out, in}, .init = init});

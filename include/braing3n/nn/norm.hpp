@@ -51,13 +51,13 @@ struct GroupNorm {
   GroupNorm(Context<B>& context, Index width, Index group_count, double epsilon)
       : channels(width), groups(group_count), eps(epsilon) {
     if (groups < 1 || channels % groups != 0)
-      fail(ErrorKind::config, "group_norm.groups", "group norm: ", channels, " channels cannot be cut into ", groups,
-           " groups");
+      fail(ErrorKind::config, "group_norm.groups", "group norm: expected channels that ", groups,
+           " groups divide, got ", channels);
     weight = Parameter<B, P>(context, {.shape = {channels}, .init = ones(), .decay = false});
     bias = Parameter<B, P>(context, {.shape = {channels}, .init = zeros(), .decay = false});
   }
 
-  /// The argument is taken by value: a tensor that nobody else holds is normalised in place.
+  /// The argument is taken by value: a tensor that is not shared is normalised in place.
   Act operator()(Pass<B>& pass, Act x, bool silu = false) const {
     return pass.at(path,
                    [&] { return group_norm(std::move(x), weight.var(pass), bias.var(pass), {groups, eps, silu}); });

@@ -23,10 +23,11 @@ inline double sincos3d(const Extent3& cell, Index width, Index channel) {
   return within < frequencies ? std::sin(angle) : std::cos(angle);
 }
 
-/// The law of a table (1, [class row +] grid, width) of such rows; the class row is zero. Tokens are row-major over the grid.
+/// The rule of a table (1, [class row +] grid, width) of such rows; the class row is zero. Tokens are row-major over the grid.
 inline Init sincos3d_table(const Extent3& grid, Index width, bool class_row) {
   if (width % 6 != 0)
-    fail(ErrorKind::config, "position.width", "sine-cosine positions in 3D need a width divisible by 6, got ", width);
+    fail(ErrorKind::config, "position.width", "sine-cosine positions in 3D: expected a width divisible by 6, got ",
+         width);
   return {Init::Kind::table, 0.0, [grid, width, class_row](Index i) {
             Index token = i / width;
             if (class_row && token-- == 0) return 0.0;

@@ -119,7 +119,7 @@ struct LoadReport {
 
 /// Fills the model from a source of named tensors in file order, such as SafetensorsFile. The source offers tensors() (a range
 /// of entries with a `name`), contains(name), info(name).shape and read<V>(name) -> std::vector<V>. Every name and shape is checked before the first
-/// value is taken; a fixed table that the file lacks is computed from its law, if it has one.
+/// value is taken; a fixed table that the file lacks is computed from its rule, if it has one.
 template <class Model, class Source>
 LoadReport load_state(Model& model, const Source& source, const LoadOptions& options = {}) {
   bind_names(model);

@@ -124,8 +124,8 @@ FlowSample<T, B> flow_interpolate(const Tensor<T, B>& data, const Tensor<T, B>& 
   require_elements("flow matching", data);
   require_same_shape("flow matching", data, noise);
   if (data.rank() < 1 || static_cast<Index>(t.size()) != data.dim(0))
-    fail(ErrorKind::shape, "flow_matching.times", "flow matching: ", t.size(), " times for data with shape ",
-         data.shape());
+    fail(ErrorKind::shape, "flow_matching.times", "flow matching: expected one time per sample of data with shape ",
+         data.shape(), ", got ", t.size());
   using A = accum_t<T>;
   const std::vector<A> times(t.begin(), t.end());
   const Tensor<A, B> on_device = Tensor<A, B>::from_host(data.context(), {data.dim(0)}, times);

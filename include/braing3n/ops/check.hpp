@@ -31,7 +31,7 @@ void require_same_context(const char* op, const Tensor<T, B>& a, const Tensor<U,
 inline int require_axis(const char* op, const Shape& shape, int axis) {
   const int a = axis < 0 ? axis + shape.rank() : axis;
   if (a < 0 || a >= shape.rank())
-    fail(ErrorKind::argument, "op.axis", op, ": axis ", axis, " of a tensor with shape ", shape);
+    fail(ErrorKind::argument, "op.axis", op, ": expected an axis of a tensor with shape ", shape, ", got ", axis);
   return a;
 }
 

@@ -38,7 +38,7 @@ void copy_strided(Context<B>& ctx, Index rows, Index width, const T* from, Index
 /// Joins the parts along `axis` (negative: from the end). Throws Error (shape) when another axis differs.
 template <class T, Backend B>
 Tensor<T, B> concat_forward(std::span<const Tensor<T, B>> parts, int axis) {
-  if (parts.empty()) fail(ErrorKind::argument, "concat.empty", "concat: no parts");
+  if (parts.empty()) fail(ErrorKind::argument, "concat.empty", "concat: expected at least one part, got none");
   const Shape& first = parts[0].shape();
   const int a = require_axis("concat", first, axis);
   Index extent = 0;
@@ -70,8 +70,8 @@ Tensor<T, B> slice_forward(const Tensor<T, B>& x, int axis, Index begin, Index e
   require_elements("slice", x);
   const int a = require_axis("slice", x.shape(), axis);
   if (begin < 0 || end <= begin || end > x.dim(a))
-    fail(ErrorKind::shape, "slice.range", "slice: [", begin, ", ", end, ") of axis ", a, " of a tensor with shape ",
-         x.shape());
+    fail(ErrorKind::shape, "slice.range", "slice: expected a range within axis ", a, " of a tensor with shape ",
+         x.shape(), ", got [", begin, ", ", end, ")");
   Tensor<T, B> y(x.context(), x.shape().with(a, end - begin));
   const Index outer = x.shape().product(0, a), inner = x.shape().product(a + 1, x.rank());
   detail::copy_strided(x.context(), outer, (end - begin) * inner, x.data() + begin * inner, x.dim(a) * inner, y.data(),
@@ -105,8 +105,8 @@ std::vector<Tensor<T, B>> split_forward(const Tensor<T, B>& x, std::span<const I
   Index total = 0;
   for (const Index extent : extents) total += extent;
   if (total != x.dim(a))
-    fail(ErrorKind::shape, "split.extents", "split: the parts add up to ", total, ", axis ", a, " of ", x.shape(),
-         " has ", x.dim(a));
+    fail(ErrorKind::shape, "split.extents", "split: expected parts that add up to ", x.dim(a), ", axis ", a, " of ",
+         x.shape(), ", got ", total);
   std::vector<Tensor<T, B>> parts;
   Index begin = 0;
   for (const Index extent : extents) {
@@ -131,8 +131,8 @@ std::array<Tensor<T, B>, K> chunk_forward(const Tensor<T, B>& x) {
   require_elements("chunk", x);
   const Index count = static_cast<Index>(K);
   if (x.rank() < 1 || x.dim(-1) % count != 0)
-    fail(ErrorKind::shape, "chunk.extent", "chunk: the last axis of ", x.shape(), " does not divide into ", K,
-         " parts");
+    fail(ErrorKind::shape, "chunk.extent", "chunk: expected a last axis that divides into ", K, " parts, got ",
+         x.shape());
   const Index c = x.dim(-1) / count;
   std::array<Tensor<T, B>, K> parts;
   for (std::size_t i = 0; i < K; ++i)

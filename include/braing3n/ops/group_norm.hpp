@@ -36,7 +36,8 @@ GroupNormCall<T> group_norm_call(const char* op, const Tensor<T, B>& x, const Te
   if (c.groups < 1 || c.channels % c.groups != 0)
     fail(ErrorKind::shape, "group_norm.groups", op, ": the ", c.channels, " channels of x ", x.shape(),
          " cannot be cut into ", c.groups, " groups");
-  if (!(options.eps >= 0)) fail(ErrorKind::argument, "group_norm.eps", op, ": eps ", options.eps, " is negative");
+  if (!(options.eps >= 0))
+    fail(ErrorKind::argument, "group_norm.eps", op, ": expected eps of at least 0, got ", options.eps);
   require_shape(op, "weight", weight, Shape{c.channels});
   require_shape(op, "bias", bias, Shape{c.channels});
   require_same_context(op, x, weight);
@@ -48,7 +49,7 @@ GroupNormCall<T> group_norm_call(const char* op, const Tensor<T, B>& x, const Te
 
 }  // namespace detail
 
-/// x (N, X, Y, Z, C) or (N, L, C); weight, bias (C). A tensor that is moved in and that nobody else holds is overwritten with the
+/// x (N, X, Y, Z, C) or (N, L, C); weight, bias (C). A tensor that is moved in and not shared is overwritten with the
 /// result. Throws Error (shape).
 template <class T, Backend B>
 GroupNormResult<T, B> group_norm_forward(Tensor<T, B> x, const Tensor<T, B>& weight, const Tensor<T, B>& bias,
@@ -74,7 +75,7 @@ Tensor<double, B> group_norm_sums(const Tensor<T, B>& x, const Tensor<T, B>& wei
   return sums;
 }
 
-/// sums (N, groups, 2) over `count` elements per group. A tensor that is moved in and that nobody else holds is overwritten.
+/// sums (N, groups, 2) over `count` elements per group. A tensor that is moved in and not shared is overwritten.
 template <class T, Backend B>
 Tensor<T, B> group_norm_apply(Tensor<T, B> x, const Tensor<double, B>& sums, double count, const Tensor<T, B>& weight,
                               const Tensor<T, B>& bias, const GroupNormOptions& options) {

@@ -27,7 +27,8 @@ LayerNormCall<T> layer_norm_call(const char* op, const Tensor<T, B>& x, const Te
                                  const LayerNormOptions& options) {
   require_elements(op, x);
   if (x.rank() < 1) fail(ErrorKind::shape, "op.rank", op, ": x has shape ", x.shape(), ", expected (..., width)");
-  if (!(options.eps >= 0)) fail(ErrorKind::argument, "layer_norm.eps", op, ": eps ", options.eps, " is negative");
+  if (!(options.eps >= 0))
+    fail(ErrorKind::argument, "layer_norm.eps", op, ": expected eps of at least 0, got ", options.eps);
   LayerNormCall<T> c;
   c.cols = x.dim(-1), c.rows = x.size() / c.cols, c.rows_per_gain = c.rows;
   c.eps = options.eps;
@@ -60,7 +61,7 @@ LayerNormResult<T, B> layer_norm_forward(const Tensor<T, B>& x, const Tensor<T, 
   auto c = detail::layer_norm_call("layer_norm", x, weight, options);
   if (weight.empty() != bias.empty())
     fail(ErrorKind::argument, "layer_norm.affine",
-         "layer_norm: weight and bias come together, here one of them is missing");
+         "layer_norm: expected weight and bias together or neither, got one of them");
   if (!bias.empty()) {
     require_shape("layer_norm", "bias", bias, Shape{c.cols});
     c.shift = bias.data();

@@ -55,8 +55,8 @@ inline Shape token_shape(const Shape& volume, const PatchExtents& p) {
   for (int a = 0; a < 3; ++a) {
     const Index extent = p[static_cast<std::size_t>(a)];
     if (extent < 1 || volume[a + 1] % extent != 0)
-      fail(ErrorKind::shape, "patch.extent", "patchify: axis ", a, " of the volume ", volume,
-           " is not a multiple of the patch ", Shape(std::span<const Index>(p)));
+      fail(ErrorKind::shape, "patch.extent", "patchify: expected a multiple of the patch ",
+           Shape(std::span<const Index>(p)), " along axis ", a, ", got the volume ", volume);
     tokens *= volume[a + 1] / extent;
     width *= extent;
   }

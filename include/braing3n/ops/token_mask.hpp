@@ -107,7 +107,7 @@ TokenMask<B> token_mask_from_visible(Context<B>& context, std::span<const std::i
   const Index kept = batch < 1 ? 0 : static_cast<Index>(visible.size()) / batch;
   detail::check_mask_size(batch, tokens, visible.size(), batch * kept);
   if (kept < 1 || kept > tokens)
-    fail(ErrorKind::shape, "mask.size", "token mask: ", kept, " visible of ", tokens, " tokens");
+    fail(ErrorKind::shape, "mask.size", "token mask: expected 1 to ", tokens, " visible tokens, got ", kept);
   std::vector<std::int32_t> order;
   order.reserve(static_cast<std::size_t>(batch * tokens));
   for (Index n = 0; n < batch; ++n) {

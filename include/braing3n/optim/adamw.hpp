@@ -60,18 +60,21 @@ class AdamW {
         if (!names.insert(p.name).second)
           fail(ErrorKind::argument, "adamw.name", "adamw: parameter ", p.name, " appears twice");
         if (p.value.empty() || p.gradient.empty() || !(p.value.shape() == p.gradient.shape()))
-          fail(ErrorKind::shape, "adamw.gradient", "adamw: parameter ", p.name, " ", p.value.shape(),
-               " has a gradient ", p.gradient.shape());
+          fail(ErrorKind::shape, "adamw.gradient", "adamw: parameter ", p.name, ": expected a gradient ",
+               p.value.shape(), ", got ", p.gradient.shape());
         moments_.push_back({Tensor<T, B>::zeros(p.value.context(), p.value.shape()),
                             Tensor<T, B>::zeros(p.value.context(), p.value.shape())});
       }
     }
-    if (names.empty()) fail(ErrorKind::argument, "adamw.empty", "adamw: no parameters (is every one frozen?)");
+    if (names.empty())
+      fail(ErrorKind::argument, "adamw.empty",
+           "adamw: expected at least one parameter, got none (is every one frozen?)");
   }
 
   /// Updates every parameter with its gradient times gradient_scale (see clip_coefficient). Gradients are left as they are.
   void step(double lr, double gradient_scale = 1.0) {
-    if (!std::isfinite(lr) || lr < 0) fail(ErrorKind::argument, "adamw.lr", "adamw: learning rate ", lr);
+    if (!std::isfinite(lr) || lr < 0)
+      fail(ErrorKind::argument, "adamw.lr", "adamw: expected a finite learning rate of at least 0, got ", lr);
     ++steps_;
     auto moments = moments_.begin();
     for (ParameterGroup<T, B>& group : groups_) {
@@ -98,7 +101,7 @@ class AdamW {
   void set_steps(std::int64_t steps) { steps_ = steps; }
 
   /// f(name, tensor) for both moments of every parameter, named "exp_avg.NAME" and "exp_avg_sq.NAME": the state that, with
-  /// steps(), continues a training bit for bit. The tensors may be written to.
+  /// steps(), continues a run bit for bit. The tensors may be written to.
   template <class F>
   void visit_state(F&& f) {
     auto moments = moments_.begin();

@@ -37,13 +37,13 @@ class Schedule {
       fail(ErrorKind::config, "schedule.lr", "schedule: expected 0 <= min_lr <= lr, got min_lr ", o_.min_lr, " and lr ",
            o_.lr);
     if (o_.warmup_steps < 0 || o_.steps < 0 || (o_.steps > 0 && o_.warmup_steps > o_.steps))
-      fail(ErrorKind::config, "schedule.steps", "schedule: ", o_.warmup_steps, " warm-up steps of ", o_.steps,
-           " steps");
+      fail(ErrorKind::config, "schedule.steps", "schedule: expected at most as many warm-up steps as steps, got ",
+           o_.warmup_steps, " warm-up steps of ", o_.steps);
   }
 
   /// Learning rate of step `step`, counted from 0.
   double at(std::int64_t step) const {
-    if (step < 0) fail(ErrorKind::argument, "schedule.step", "schedule: step ", step, " is negative");
+    if (step < 0) fail(ErrorKind::argument, "schedule.step", "schedule: expected a step of at least 0, got ", step);
     const double s = static_cast<double>(step), warmup = static_cast<double>(o_.warmup_steps);
     if (step < o_.warmup_steps) return o_.lr * (o_.warmup_from_zero ? s : s + 1) / warmup;
     if (o_.steps == 0) return o_.lr;

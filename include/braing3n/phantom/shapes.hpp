@@ -139,7 +139,7 @@ class SmoothField {
 };
 
 /// Where the sulci run: the zero sheets of a sum of plane waves of about one wavelength, tabulated with its gradient. The waves of
-/// the template are the same for everybody and mirrored between the hemispheres; every person adds weaker ones of their own.
+/// the template are the same for all subjects and mirrored between the hemispheres; every subject adds weaker ones of its own.
 class FoldTable {
  public:
   FoldTable(std::uint64_t seed, std::uint32_t subject)

@@ -15,7 +15,7 @@ class TimeGrid {
   /// Throws Error (argument): steps below 1, a shift that is not a positive number.
   TimeGrid(int steps, double shift = 1)
       : steps_(steps), shift_(shift) {  // NOLINT(google-explicit-constructor): a count is an even grid
-    if (steps < 1) fail(ErrorKind::argument, "sample.steps", "sampler: steps must be at least 1, got ", steps);
+    if (steps < 1) fail(ErrorKind::argument, "sample.steps", "sampler: expected at least 1 step, got ", steps);
     if (!(shift > 0) || std::isinf(shift))
       fail(ErrorKind::argument, "sample.shift", "sampler: a shift of ", shift, ", expected a positive number");
   }

@@ -1,4 +1,4 @@
-// Samples of a conditional model of velocities, from the noise that belongs to their numbers.
+// Samples of a conditional velocity model. The noise of a sample depends on the seed and its number alone.
 //
 // Sample number i of a seed is the same whatever batch it is made in: its noise is a function of (seed, i), and no operation mixes samples.
 #pragma once
@@ -38,8 +38,8 @@ Tensor<typename Model::T, B> sample_latents(Context<B>& context, const Model& mo
                                             const SamplingOptions& options, Before&& before_evaluation) {
   using T = typename Model::T;
   if (ids.size() != rows.size() || ids.empty())
-    fail(ErrorKind::argument, "sample.count", "sampling: ", ids.size(), " numbers and ", rows.size(),
-         " rows of conditions");
+    fail(ErrorKind::argument, "sample.count", "sampling: expected one row of conditions per sample, got ", rows.size(),
+         " rows for ", ids.size(), " samples");
   Pass<B> pass(context);
   const auto network = [&](const Tensor<T, B>& x, const std::vector<double>& t, const ConditionBatch& conditions) {
     before_evaluation();

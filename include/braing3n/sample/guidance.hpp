@@ -11,7 +11,7 @@ namespace braing3n::inline BRAING3N_ABI {
 
 inline void require_guidance(double scale) {
   if (!std::isfinite(scale))
-    fail(ErrorKind::argument, "guidance.scale", "guidance: the scale must be a finite number, got ", scale);
+    fail(ErrorKind::argument, "guidance.scale", "guidance: expected a finite scale, got ", scale);
 }
 
 /// Joint: v_null + s (v_cond - v_null).
@@ -26,8 +26,8 @@ template <class T, Backend B>
 Tensor<T, B> guide_composed(const Tensor<T, B>& v_null, std::span<const Tensor<T, B>> v_only,
                             std::span<const double> scales) {
   if (v_only.size() != scales.size())
-    fail(ErrorKind::argument, "guidance.count", "guidance: ", v_only.size(), " velocities and ", scales.size(),
-         " scales");
+    fail(ErrorKind::argument, "guidance.count", "guidance: expected one scale per velocity, got ", v_only.size(),
+         " velocities and ", scales.size(), " scales");
   Tensor<T, B> v = v_null;
   for (std::size_t k = 0; k < scales.size(); ++k) {
     require_guidance(scales[k]);

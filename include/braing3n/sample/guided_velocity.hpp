@@ -45,8 +45,8 @@ struct Guidance {
   void validate(const std::vector<ConditionField>& fields) const {
     require_guidance(scale);
     if (!(low >= 0 && low <= high && high <= 1))
-      fail(ErrorKind::argument, "guidance.interval", "guidance: the interval [", low, ", ", high,
-           "] of t is not inside [0, 1]");
+      fail(ErrorKind::argument, "guidance.interval", "guidance: expected an interval of t inside [0, 1], got [", low,
+           ", ", high, "]");
     std::set<std::string> seen;
     for (const ConditionScale& c : composed) {
       require_guidance(c.scale);
@@ -57,8 +57,8 @@ struct Guidance {
         if (!f.required) names += (names.empty() ? "" : ", ") + f.name;
       }
       if (field == nullptr || field->required)
-        fail(ErrorKind::argument, "guidance.condition", "guidance: there is no condition ", c.condition,
-             " that can be left out; known: ", names.empty() ? "none" : names);
+        fail(ErrorKind::argument, "guidance.condition", "guidance: expected a condition that can be left out, one of ",
+             names.empty() ? "none" : names, ", got ", c.condition);
       if (!seen.insert(c.condition).second)
         fail(ErrorKind::argument, "guidance.condition", "guidance: ", c.condition, " has two scales");
     }
@@ -104,8 +104,8 @@ class GuidedVelocity {
   template <class T, Backend B>
   Tensor<T, B> operator()(const Tensor<T, B>& x, double t) const {
     if (x.rank() < 1 || x.dim(0) != static_cast<Index>(samples_))
-      fail(ErrorKind::shape, "guidance.samples", "guidance: x has shape ", x.shape(), ", conditions are there for ",
-           samples_, " samples");
+      fail(ErrorKind::shape, "guidance.samples", "guidance: expected x of ", samples_,
+           " samples, as the conditions have, got shape ", x.shape());
     const Index copies = copies_at(t);
     const std::vector<double> times(static_cast<std::size_t>(copies) * samples_, t);
     if (copies == 1) return network_(x, times, plain_);

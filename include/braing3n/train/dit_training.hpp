@@ -87,11 +87,14 @@ struct DitTrainingConfig {
       removed.push_back(std::move(name));
     model.validate();
     if (!(drop.all >= 0 && drop.all_but_one >= 0 && drop.all + drop.all_but_one <= 1))
-      fail(ErrorKind::config, "dit3d.drop", "dit3d: probabilities ", drop.all, " and ", drop.all_but_one,
-           " of hiding all conditions and all but one");
+      fail(ErrorKind::config, "dit3d.drop",
+           "dit3d: expected probabilities of hiding all conditions and all but one in [0, 1] that add up to at most 1, "
+           "got ",
+           drop.all, " and ", drop.all_but_one);
     if (training.augment.any()) fail(ErrorKind::config, "dit3d.augment", "dit3d: latents cannot be augmented");
     if (validation_samples < 1)
-      fail(ErrorKind::config, "dit3d.validation", "dit3d: ", validation_samples, " validation samples");
+      fail(ErrorKind::config, "dit3d.validation", "dit3d: expected at least 1 validation sample, got ",
+           validation_samples);
     return removed;
   }
 };
@@ -115,7 +118,7 @@ class DitTask {
     for (const Index s : data.scans.train) (void)data.conditions.at(static_cast<std::size_t>(s));
   }
 
-  /// Noise, time and what is hidden are functions of the seed and of the sample's place in the stream.
+  /// Noise, time and unobserved conditions are functions of the seed and of the sample's place in the stream.
   Batch next() {
     const LatentStream::Draw draw = stream_.next();
     const std::span<const Index> positions(draw.positions);
@@ -129,7 +132,7 @@ class DitTask {
   Index scans() const { return stream_.scans(); }
   const LatentStream& stream() const { return stream_; }
 
-  /// Mean loss over t uniform in [0, 1], whatever the training's law, under all conditions: every validation sample has one time and one
+  /// Mean loss over t uniform in [0, 1], whatever the distribution of times in training, under all conditions: every validation sample has one time and one
   /// noise that never change, the times evenly spread.
   double validate(ScanFailures&) const {
     const std::vector<Index>& scans = data_->scans.validation;
@@ -182,7 +185,7 @@ class DitTask {
   const TimeBins& time_bins() const { return bins_; }
   std::function<void(const TimeBins&)> on_bins;
 
-  /// A picture for people, made by whoever knows how (train/dit_preview.hpp).
+  /// Makes the picture of a validation (train/dit_preview.hpp).
   Image preview(ScanFailures&) const { return make_preview ? make_preview() : Image(1, 1); }
   std::function<Image()> make_preview;
 

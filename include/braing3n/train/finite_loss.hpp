@@ -1,4 +1,4 @@
-// A loss that is NaN or infinite must stop a training, and say where it began.
+// A loss that is NaN or infinite must stop a run, and say where it began.
 #pragma once
 
 #include <cmath>

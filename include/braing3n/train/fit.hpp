@@ -1,4 +1,4 @@
-// A training from its first step, or from where it stopped, to its end.
+// A run from its first step, or from where it stopped, to its end.
 //
 // Everything lies in one folder:
 //   model.safetensors   the model with the best validation loss       last.safetensors   the model after the last step
@@ -30,7 +30,7 @@ struct TrainingFolder {
 
 enum class ResumeMode { never, automatic };  // automatic: goes on when there is a state, begins otherwise
 
-/// Opens the folder: takes the newest whole state into the trainer when asked to. Throws Error: file (a training is there and is neither
+/// Opens the folder: takes the newest whole state into the trainer when asked to. Throws Error: file (a run is there and is neither
 /// to be resumed nor replaced; another process trains there), config (the state belongs to another run), format (no state is whole).
 /// Returns the folder's lock, to be held as long as the training writes.
 template <class Model, Backend B, class T>
@@ -50,7 +50,7 @@ FileLock open_training_folder(const TrainingFolder& folder, Trainer<Model, B, T>
     if (std::filesystem::exists(path, error)) {
       if (!replace)
         throw Error(ErrorKind::file, "training.exists",
-                    "a training is there already; expected to resume or to replace it", path.string());
+                    "expected an empty folder, or to resume or replace the run in it, got a run", path.string());
       std::filesystem::remove(path, error);
       std::filesystem::remove(previous_path(path), error);
     }

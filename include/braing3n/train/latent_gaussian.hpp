@@ -1,4 +1,4 @@
-// The normal law of training latents that a diffusion transformer starts from (models/gaussian_velocity.hpp).
+// The normal distribution of training latents that a diffusion transformer starts from (models/gaussian_velocity.hpp).
 #pragma once
 
 #include <algorithm>
@@ -91,7 +91,7 @@ class GaussianFit {
   /// Means of the classes, then effects by ridge regression.
   void regress() {
     const std::vector<double>& f = latents_.features();
-    std::vector<double> everybody(width_, 0.0), f_sums(classes_ * q_, 0.0);
+    std::vector<double> all_scans(width_, 0.0), f_sums(classes_ * q_, 0.0);
     latents_.blocks([&](std::size_t begin, const Tensor<double, Cpu>& x) {
       for (std::size_t r = 0; r < static_cast<std::size_t>(x.dim(0)); ++r) {
         const std::size_t c = latents_.class_of(begin + r);
@@ -107,10 +107,10 @@ class GaussianFit {
       }
     });
     for (std::size_t c = 0; c < classes_; ++c)
-      for (std::size_t i = 0; i < width_; ++i) everybody[i] += mean_[c * width_ + i] / static_cast<double>(scans());
+      for (std::size_t i = 0; i < width_; ++i) all_scans[i] += mean_[c * width_ + i] / static_cast<double>(scans());
     for (std::size_t c = 0; c < classes_; ++c) {
       for (std::size_t i = 0; i < width_; ++i)
-        mean_[c * width_ + i] = counts_[c] > 0 ? mean_[c * width_ + i] / counts_[c] : everybody[i];
+        mean_[c * width_ + i] = counts_[c] > 0 ? mean_[c * width_ + i] / counts_[c] : all_scans[i];
       double* b = effects_.data() + c * q_ * width_;
       for (std::size_t j = 0; j < q_; ++j) {
         for (std::size_t i = 0; i < width_; ++i) b[j * width_ + i] -= f_sums[c * q_ + j] * mean_[c * width_ + i];
@@ -134,7 +134,7 @@ class GaussianFit {
                  .vectors;
   }
 
-  /// Turns the directions within the space they span, so that what scans differ by beside the effects is uncorrelated along them: the law has one
+  /// Turns the directions within the space they span, so that what scans differ by beside the effects is uncorrelated along them: the distribution has one
   /// variance per direction, and what the effects explain must not stay in it.
   void turn_directions() {
     const auto k = static_cast<Index>(rank_);
@@ -232,16 +232,16 @@ class GaussianFit {
 
 }  // namespace detail
 
-/// Measures the joint law of the standardised training latents and their conditions and puts it into the model, whose parameters must have
-/// values. What nobody knows of a scan counts as the mean of the others. Effects of conditions are linear regressions, in every class; the
+/// Estimates the joint distribution of the standardised training latents and their conditions and puts it into the model, whose parameters must have
+/// values. A missing value counts as the mean of the others. Effects of conditions are linear regressions, in every class; the
 /// directions span the space in which the scans of a class differ most, found by four rounds of subspace iteration (Halko et al. 2011), and are
 /// in it those along which scans vary independently beside the effects. Where a class has few scans its effects
 /// are drawn to nothing and its variances to those of all classes. Throws Error (config) for more directions than the scans can show.
 inline void measure_gaussian(Context<Cpu>& ctx, const LatentData& data, Dit3d<Cpu, F32>& model) {
   const Index rank = model.config.gaussian_rank, scans = static_cast<Index>(data.scans.train.size());
   if (2 * rank > scans)
-    fail(ErrorKind::config, "dit3d.gaussian_rank", "dit3d: a normal law with ", rank, " directions wants at least ",
-         2 * rank, " training scans, there are ", scans);
+    fail(ErrorKind::config, "dit3d.gaussian_rank", "dit3d: a normal distribution with ", rank,
+         " directions: expected at least ", 2 * rank, " training scans, got ", scans);
   detail::GaussianFit fit(ctx, data, model.config);
   fit.centre_features();
   fit.regress();

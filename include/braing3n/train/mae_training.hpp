@@ -66,8 +66,8 @@ struct MaeTrainingConfig {
       fail(ErrorKind::config, "mae.visible_weight", "training: visible_weight is ", visible_weight,
            ", expected a number >= 0");
     if (contract.shape != model.encoder.image)
-      fail(ErrorKind::config, "contract.shape", "training: the contract makes volumes of ", describe(contract.shape),
-           ", the model takes ", describe(model.encoder.image));
+      fail(ErrorKind::config, "contract.shape", "training: expected a contract that makes volumes of ",
+           describe(model.encoder.image), ", as the model takes, got ", describe(contract.shape));
   }
 };
 
@@ -81,16 +81,16 @@ inline void start_prediction(Mae3d<Cpu, F32>& model, const std::vector<double>& 
   bias.refresh();
 }
 
-/// How much the tokens tell about a person, next to how much the scans do (token_statistics.hpp).
+/// The share of variance between subjects, of tokens and of scans (token_statistics.hpp).
 struct CollapseReport {
   double tokens = 0, scans = 0;
-  Index people = 0;
-  bool collapsed() const { return people > 1 && tokens < 0.1 * scans; }
+  Index subjects = 0;
+  bool collapsed() const { return subjects > 1 && tokens < 0.1 * scans; }
   std::string str() const {
     return concat(
-        "collapse check over ", people, " scans: ", significant(100 * tokens, 3),
-        " % of the tokens' variance is between people at one position (of the scans': ", significant(100 * scans, 3),
-        " %)", collapsed() ? ": THE ENCODER HAS COLLAPSED, it says next to nothing about a person" : "");
+        "collapse check over ", subjects, " scans: ", significant(100 * tokens, 3),
+        " % of the tokens' variance is between subjects at one position (of the scans': ", significant(100 * scans, 3),
+        " %)", collapsed() ? ": THE ENCODER HAS COLLAPSED, its tokens hardly differ between subjects" : "");
   }
 };
 
@@ -102,7 +102,7 @@ inline CollapseReport check_collapse(Context<Cpu>& ctx, const Vit3d<Cpu, F32>& e
     tokens.add(encoder.drop_class_token(encoder(pass, volume)).value());
     scans.add(encoder.patches(volume));
   });
-  return {tokens.share_between_people(), scans.share_between_people(), tokens.people()};
+  return {tokens.share_between_subjects(), scans.share_between_subjects(), tokens.subjects()};
 }
 
 /// The task of train/trainer.hpp.

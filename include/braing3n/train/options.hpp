@@ -1,4 +1,4 @@
-// How a training goes: everything that shapes the result, in one struct that is stored with it.
+// The options of a run: all that shapes the result, in one struct that is stored with it.
 #pragma once
 
 #include <algorithm>

@@ -1,7 +1,7 @@
-// What an encoder's tokens look like over people: their mean and covariance, and whether they say anything about a person.
+// Mean and covariance of an encoder's tokens over subjects, and the share of their variance that lies between subjects.
 //
-// A collapsed encoder gives every person the same tokens: the decoder then paints the mean image, and the loss looks fine. The
-// share of the tokens' variance that lies between people at one and the same position shows it:
+// A collapsed encoder gives every subject the same tokens: the decoder then predicts the mean image, and the loss does not show it. The
+// share of the tokens' variance that lies between subjects at the same position does:
 //   share = mean_{l,c} Var_n(t[n,l,c]) / mean_c Var_{n,l}(t[n,l,c])
 // The patches of the scans themselves give the value to compare it with.
 #pragma once
@@ -22,7 +22,7 @@ class TokenStatistics {
   /// with_covariance: also the width x width matrix, which costs a product per scan.
   explicit TokenStatistics(bool with_covariance) : with_covariance_(with_covariance) {}
 
-  /// tokens (N, L, C), N people. Sums are in double, in the order given.
+  /// tokens (N, L, C), N subjects. Sums are in double, in the order given.
   void add(const Tensor<float, Cpu>& tokens) {
     if (tokens.rank() != 3 || (count_ > 0 && (tokens.dim(1) != length_ || tokens.dim(2) != width_)))
       fail(ErrorKind::shape, "tokens.shape", "token statistics: tokens have shape ", tokens.shape(), ", expected (N, ",
@@ -41,7 +41,7 @@ class TokenStatistics {
     for (std::size_t i = 0; i < gram_.size(); ++i) gram_[i] += product.data()[i];
   }
 
-  Index people() const { return count_; }
+  Index subjects() const { return count_; }
   Index width() const { return width_; }
 
   /// (C)
@@ -64,8 +64,8 @@ class TokenStatistics {
             m[static_cast<std::size_t>(i)] * m[static_cast<std::size_t>(j)];
     return s;
   }
-  /// The share of variance between people, 0 to 1.
-  double share_between_people() const {
+  /// The share of variance between subjects, 0 to 1.
+  double share_between_subjects() const {
     require_some();
     std::vector<Moments> channels(static_cast<std::size_t>(width_));
     double between = 0, total = 0;

@@ -109,7 +109,7 @@ inline LatentStatistics latents_of(const Linear<Cpu, F32>& projection, const Tok
   const std::vector<double> mean = tokens.mean(), covariance = tokens.covariance();
   const Index width = tokens.width();
   if (projection.in != width)
-    fail(ErrorKind::shape, "tokens.width", "projection: takes ", projection.in, " channels, the tokens have ", width);
+    fail(ErrorKind::shape, "tokens.width", "projection: expected tokens of ", projection.in, " channels, got ", width);
   LatentStatistics s;
   for (Index r = 0; r < projection.out; ++r) {
     const float* w = projection.weight.value().data() + r * width;

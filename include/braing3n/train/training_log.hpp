@@ -1,4 +1,4 @@
-// What happened in a training: one JSON object per line, and the curves drawn from them.
+// The log of a run: one JSON object per line, and the curves drawn from them.
 //
 //   {"event":"step","step":120,"loss":0.41,"lr":0.0009,"gradient_norm":1.3}
 //   {"event":"validation","step":120,"loss":0.44,"best":true}
@@ -30,7 +30,7 @@ class TrainingLog {
           take(json);
           kept += line + "\n";
         } catch (const std::exception&) {
-          continue;  // a line that a killed program left unfinished, or that nobody here wrote
+          continue;  // an unfinished line of a killed program, or a foreign one
         }
       }
     }

@@ -37,7 +37,7 @@ struct PreprocessingContract {
   Normalisation normalise = Normalisation::zscore_nonzero;
   Background background = Background::zero;
   bool skull_stripped = true;  // scans are expected without skull and scalp
-  std::string space = "";      // the template that scans are registered to, for people ("SRI24")
+  std::string space = "";      // name of the template that scans are registered to ("SRI24"); not checked
 
   /// Scans registered to an atlas at 1 mm.
   static PreprocessingContract paper() {
@@ -85,11 +85,11 @@ inline void require_valid(const PreprocessingContract& c) {
   (void)parse_orientation(c.orientation);
   for (std::size_t a = 0; a < 3; ++a) {
     if (!(c.spacing[a] >= 0.05 && c.spacing[a] <= 100))
-      fail(ErrorKind::config, "contract.spacing", "contract: spacing ", c.spacing[a], " mm of axis ", a,
-           " is not between 0.05 and 100");
+      fail(ErrorKind::config, "contract.spacing", "contract: expected 0.05 to 100 mm between voxels of axis ", a,
+           ", got ", c.spacing[a]);
     if (c.shape[a] < 1 || c.shape[a] > 4096)
-      fail(ErrorKind::config, "contract.shape", "contract: shape ", c.shape[a], " of axis ", a,
-           " is not between 1 and 4096");
+      fail(ErrorKind::config, "contract.shape", "contract: expected 1 to 4096 voxels along axis ", a, ", got ",
+           c.shape[a]);
   }
 }
 

@@ -1,6 +1,6 @@
 // The findings of many scans, by kind: how many scans each concerns, and one of them.
 //
-// A scan counts once per kind however often it is read (in every epoch of a training), and it does not matter which thread reads it
+// A scan counts once per kind however often it is read (in every epoch of a run), and it does not matter which thread reads it
 // first: the scan that is named is the one of the smallest row.
 #pragma once
 

@@ -30,7 +30,7 @@ constexpr const char* to_string(Severity severity) {
 struct Finding {
   Severity severity = Severity::note;
   std::string id;        // stable, for tests and programs: "volume.orientation"
-  std::string sentence;  // for people
+  std::string sentence;  // for the user
 };
 
 class Findings {

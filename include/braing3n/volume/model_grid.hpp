@@ -13,7 +13,7 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// A grid with the contract's axes and spacing around the origin: where a preprocessed volume may be drawn when nobody knows the
+/// A grid with the contract's axes and spacing around the origin: for a preprocessed volume without the
 /// scan it came from.
 inline Grid contract_grid(const PreprocessingContract& c) {
   const Orientation o = parse_orientation(c.orientation);

@@ -41,8 +41,9 @@ inline Orientation parse_orientation(std::string_view code) {
     seen |= 1u << o.axis[a];
   }
   if (!good || seen != 7u)
-    fail(ErrorKind::config, "orientation.code", "orientation: \"", code,
-         "\" is not three letters, one of each pair L/R, P/A, I/S (for example LPS or RAS)");
+    fail(ErrorKind::config, "orientation.code",
+         "orientation: expected three letters, one of each pair L/R, P/A, I/S (for example LPS or RAS), got \"", code,
+         "\"");
   return o;
 }
 

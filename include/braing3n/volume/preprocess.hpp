@@ -73,7 +73,8 @@ inline Preprocessed preprocess(Context<Cpu>& ctx, Volume scan, const Preprocessi
                                bool strict = false) {
   require_valid(contract);
   if (scan.size() == 0)
-    fail(ErrorKind::shape, "preprocess.empty", "preprocess: the volume has no voxels (", describe(scan.shape()), ")");
+    fail(ErrorKind::shape, "preprocess.empty", "preprocess: expected a volume with voxels, got ",
+         describe(scan.shape()));
   const VolumeStatistics s = statistics(ctx, scan.data(), scan.size());
   Preprocessed p;
   p.findings = check_volume(scan, s);
@@ -115,8 +116,8 @@ inline Preprocessed preprocess(Context<Cpu>& ctx, Volume scan, const Preprocessi
 /// The model's voxels as a volume in the patient's world, still in the model's intensities.
 inline Volume as_volume(const Tensor<float, Cpu>& data, const PreprocessingRecord& record) {
   if (data.size() != voxel_count(record.model.shape))
-    fail(ErrorKind::shape, "restore.shape", "restore: data ", data.shape(), " does not fit the model's grid of ",
-         describe(record.model.shape));
+    fail(ErrorKind::shape, "restore.shape", "restore: expected data of ", describe(record.model.shape),
+         ", the model's grid, got ", data.shape());
   Volume v(record.model, record.provenance);
   std::memcpy(v.data(), data.data(), data.bytes());
   return v;
@@ -127,8 +128,8 @@ inline Volume as_volume(const Tensor<float, Cpu>& data, const PreprocessingRecor
 inline Volume sample_volume(const Tensor<float, Cpu>& voxels, const PreprocessingContract& contract) {
   Volume v(contract_grid(contract), Provenance::synthetic);
   if (voxels.size() != v.size())
-    fail(ErrorKind::shape, "sample.shape", "sample: ", voxels.shape(), " does not fit the contract's ",
-         describe(v.shape()));
+    fail(ErrorKind::shape, "sample.shape", "sample: expected ", describe(v.shape()), " voxels, the contract's, got ",
+         voxels.shape());
   std::memcpy(v.data(), voxels.data(), voxels.bytes());
   return v;
 }
@@ -143,7 +144,8 @@ inline Volume restore(Context<Cpu>& ctx, const Tensor<float, Cpu>& data, const P
                       const Grid* grid = nullptr) {
   Volume v = as_volume(data, record);
   if (mask != nullptr && !(mask->shape() == data.shape()))
-    fail(ErrorKind::shape, "restore.mask", "restore: mask ", mask->shape(), " and data ", data.shape(), " differ");
+    fail(ErrorKind::shape, "restore.mask", "restore: expected a mask of the shape of the data, ", data.shape(),
+         ", got ", mask->shape());
   const IntensityScale& scale = record.intensity;
   const float m = static_cast<float>(scale.mean), d = static_cast<float>(scale.sd);
   const float* background = !scale.zero_is_background ? nullptr : mask != nullptr ? mask->data() : data.data();

@@ -26,8 +26,9 @@ inline void resample_axes(Context<Cpu>& ctx, const float* source, const Extent3&
   for (std::size_t a = 0; a < 3; ++a) {
     const AxisMap& map = maps[a];
     if (!(map.scale > 0) || !std::isfinite(map.scale) || !std::isfinite(map.offset))
-      fail(ErrorKind::argument, "resample.map", "resample: scale ", map.scale, " and offset ", map.offset, " of axis ",
-           a, " are not usable");
+      fail(ErrorKind::argument, "resample.map",
+           "resample: expected a positive finite scale and a finite offset of axis ", a, ", got ", map.scale, " and ",
+           map.offset);
     const Index n = source_shape[static_cast<std::size_t>(map.from)];
     taps.emplace_back(n, shape[a], map, how);
     from[a] = map.from;
@@ -85,8 +86,8 @@ inline bool axis_maps(const Grid& source, const Grid& result, AxisMaps& maps) {
 inline Volume resample(Context<Cpu>& ctx, const Volume& volume, const Grid& grid,
                        Interpolation how = Interpolation::linear) {
   if (volume.size() == 0 || voxel_count(grid.shape) <= 0)
-    fail(ErrorKind::shape, "resample.empty", "resample: from ", describe(volume.shape()), " to ", describe(grid.shape),
-         " voxels");
+    fail(ErrorKind::shape, "resample.empty", "resample: expected volumes with voxels, got ", describe(volume.shape()),
+         " to ", describe(grid.shape));
   if (singular(grid.affine))
     fail(ErrorKind::format, "affine.singular", "resample: the axes of the new grid do not span space");
   Volume result(grid, volume.provenance);
@@ -155,7 +156,8 @@ inline Volume crop_or_pad(Context<Cpu>& ctx, const Volume& volume, const Extent3
                                                 static_cast<double>(begin[2])})};
   AxisMaps maps;
   for (std::size_t a = 0; a < 3; ++a) maps[a] = {static_cast<int>(a), false, 1.0, static_cast<double>(begin[a])};
-  if (voxel_count(shape) <= 0) fail(ErrorKind::shape, "crop.empty", "crop: to ", describe(shape), " voxels");
+  if (voxel_count(shape) <= 0)
+    fail(ErrorKind::shape, "crop.empty", "crop: expected a shape with voxels, got ", describe(shape));
   Volume result(grid, volume.provenance);
   resample_axes(ctx, volume.data(), volume.shape(), maps, shape, Interpolation::nearest, result.data());
   return result;

@@ -32,7 +32,7 @@ struct Grid {
 enum class Provenance {
   scan,            // a scanner, or not known
   reconstruction,  // a scan that went through a model and back
-  synthetic,       // nobody's scan: a sample of a model, or a phantom
+  synthetic,       // a sample of a model, or a phantom
 };
 
 /// The word that marks files: "RECONSTRUCTION", "SYNTHETIC"; none for scans.

@@ -1,4 +1,4 @@
-// The one place that knows where xtensor keeps its header: 0.26 moved it.
+// The header of xtensor, which moved in 0.26.
 #pragma once
 
 #if __has_include(<xtensor/containers/xtensor.hpp>)

@@ -131,8 +131,8 @@ inline void require_honest(OpenNifti& f, Index volume, const NiftiReadOptions& o
   };
   if (needed > s.most_bytes()) too_short(s.compressed() ? s.most_bytes() : s.file_bytes());
   if (static_cast<std::uint64_t>(voxel_count(h.shape())) > options.most_bytes / sizeof(float))
-    fail(ErrorKind::format, "nifti.large", "one volume of ", describe(h.shape()),
-         " voxels needs more than the limit of ", options.most_bytes >> 20, " MiB");
+    fail(ErrorKind::format, "nifti.large", "expected one volume of at most ", options.most_bytes >> 20, " MiB, got ",
+         describe(h.shape()), " voxels");
   if (!s.compressed()) {
     if (s.file_bytes() > all)
       f.info.findings.add(Severity::note, "nifti.trailing", s.file_bytes() - all,

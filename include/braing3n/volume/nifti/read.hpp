@@ -39,15 +39,16 @@ inline NiftiVolume read_nifti(Context<Cpu>& ctx, const std::filesystem::path& pa
     detail::OpenNifti f = detail::open_nifti(path);
     const NiftiHeader& h = f.info.header;
     if (!h.type.scalar)
-      fail(ErrorKind::dtype, "nifti.type", "the voxels are ", h.type.name,
-           ", which is not one real number per voxel that can be read here");
+      fail(ErrorKind::dtype, "nifti.type", "expected one real number per voxel of a type that is read, got ",
+           h.type.name);
     const Index volumes = h.volumes();
     if (options.volume < 0 && volumes > 1)
       fail(ErrorKind::argument, "nifti.volumes", "the file holds ", volumes, " volumes (", h.describe_dims(),
-           "); one of them must be chosen, 0 to ", volumes - 1);
+           "): expected the number of one of them, 0 to ", volumes - 1, ", got none");
     const Index chosen = std::max<Index>(0, options.volume);
     if (chosen >= volumes)
-      fail(ErrorKind::argument, "nifti.volumes", "volume ", chosen, " was asked for, the file holds ", volumes);
+      fail(ErrorKind::argument, "nifti.volumes", "expected the number of a volume, 0 to ", volumes - 1, ", got ",
+           chosen);
     detail::require_honest(f, chosen, options);
 
     Volume volume(Grid{h.shape(), f.info.affine});

@@ -93,7 +93,7 @@ inline void place_slices(Context<Cpu>& ctx, const std::byte* raw, const NiftiHea
     case NiftiType::float64:
       return place_slices<double>(ctx, raw, h, z0, slices, result);
     default:
-      fail(ErrorKind::dtype, "nifti.type", "element type ", h.type.name, " has no single real value per voxel");
+      fail(ErrorKind::dtype, "nifti.type", "expected an element type with one real value per voxel, got ", h.type.name);
   }
 }
 

@@ -194,7 +194,7 @@ inline void take_slices(Context<Cpu>& ctx, const float* v, const Extent3& n, con
   }
 }
 
-/// What a file says about itself begins with the volume's mark, whoever writes it: "SYNTHETIC braing3n 0.1.0". Cut to what NIfTI holds.
+/// The description of a file begins with the volume's mark: "SYNTHETIC braing3n 0.1.0". Cut to what NIfTI holds.
 inline std::string marked_description(Provenance provenance, const std::string& description) {
   const std::string mark(mark_of(provenance));
   if (mark.empty() || description.starts_with(mark)) return description;
@@ -225,21 +225,20 @@ inline void write_nifti(Context<Cpu>& ctx, const std::filesystem::path& path, co
     const std::string name = path.string();
     const bool compress = detail::ends_with_ignoring_case(name, ".nii.gz");
     if (!compress && !detail::ends_with_ignoring_case(name, ".nii"))
-      fail(ErrorKind::argument, "nifti.name", "scans are written as .nii or .nii.gz");
+      fail(ErrorKind::argument, "nifti.name", "expected a name that ends in .nii or .nii.gz");
     if (options.description.size() > 79)
-      fail(ErrorKind::argument, "nifti.description", "the description has ", options.description.size(),
-           " bytes, NIfTI has room for 79");
+      fail(ErrorKind::argument, "nifti.description", "expected a description of at most 79 bytes, got ",
+           options.description.size());
     if (!(options.slope != 0 && std::isfinite(options.slope) && std::isfinite(options.intercept)))
-      fail(ErrorKind::argument, "nifti.slope", "slope ", options.slope, " and intercept ", options.intercept,
-           " cannot be undone");
+      fail(ErrorKind::argument, "nifti.slope", "expected a finite slope other than 0 and a finite intercept, got ",
+           options.slope, " and ", options.intercept);
     if (options.version < 0 || options.version > 2 || options.form_code < 1 || options.form_code > 5)
       fail(ErrorKind::argument, "nifti.version", "version ", options.version, " or form code ", options.form_code,
            " is not NIfTI's");
     const Extent3 n = volume.shape();
-    if (volume.size() == 0)
-      fail(ErrorKind::shape, "nifti.empty", "a volume of ", describe(n), " voxels has nothing to write");
+    if (volume.size() == 0) fail(ErrorKind::shape, "nifti.empty", "expected a volume with voxels, got ", describe(n));
     if (options.version == 1 && std::max({n[0], n[1], n[2]}) > 32767)
-      fail(ErrorKind::argument, "nifti.version", "NIfTI-1 holds at most 32767 voxels along an axis, this volume is ",
+      fail(ErrorKind::argument, "nifti.version", "NIfTI-1: expected at most 32767 voxels along an axis, got ",
            describe(n));
     if (singular(volume.affine)) fail(ErrorKind::format, "volume.singular", "the affine of the volume is singular");
     const NiftiTypeInfo* type = nullptr;

@@ -106,7 +106,7 @@ class CachingHostMemory final : public MemoryResource {
     const std::size_t size = (bytes + huge_page - 1) / huge_page * huge_page;
     if (size < large) return;
     auto* const p = static_cast<unsigned char*>(from_system(size));
-    if (p == nullptr) return;  // whoever needs the memory will say that there is none
+    if (p == nullptr) return;  // an allocation that fails reports it
     for_each_index(static_cast<Index>(size / huge_page), [&](Index i) {
       for (std::size_t at = 0; at < huge_page; at += small_page)
         static_cast<volatile unsigned char*>(p)[static_cast<std::size_t>(i) * huge_page + at] = 0;

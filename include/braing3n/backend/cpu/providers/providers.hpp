@@ -94,7 +94,7 @@ inline const CpuProvider& find_cpu_provider(std::string_view name, std::span<con
       if (name == p->name) return *p;
       known += (known.empty() ? "" : ", ") + std::string(p->name);
     }
-  fail(ErrorKind::argument, "provider.name", "provider: \"", name, "\" is none of ", known);
+  fail(ErrorKind::argument, "provider.name", "provider: expected one of ", known, ", got \"", name, "\"");
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI
