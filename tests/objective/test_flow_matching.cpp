@@ -48,7 +48,7 @@ TEST_CASE("noise and times belong to the sample, whatever the batch and the thre
         draw_times(9, std::span<const Index>(one), TimeDistribution::logit_normal)[0]);
 }
 
-TEST_CASE("the laws of t") {
+TEST_CASE("the distributions of t") {
   const Index n = 40000;
   std::vector<Index> positions;
   for (Index i = 0; i < n; ++i) positions.push_back(i);

@@ -1,4 +1,4 @@
-// The argument checks that every op begins with. Messages name the op, what was expected and what came.
+// The argument checks that every op begins with. Messages name the op, what was expected and what it got.
 #pragma once
 
 #include "braing3n/core/tensor.hpp"
