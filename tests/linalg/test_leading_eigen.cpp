@@ -78,6 +78,9 @@ TEST_CASE("leading eigenvectors of spectra of every kind") {
     check_leading(ctx, spectrum(300, [](double i) { return 5 - 0.01 * std::floor(i / 2); }), 6);
     check_leading(ctx, spectrum(300, [](double i) { return 5 - 0.1 * std::floor(i / 5); }), 12);
     check_leading(ctx, spectrum(200, [](double) { return 2.0; }), 5);
+    // Which a Lanczos run alone does not find.
+    check_leading(ctx, spectrum(300, [](double i) { return 5 - 0.5 * std::floor(i / 10); }), 8);
+    check_leading(ctx, spectrum(300, [](double i) { return 5 - 0.1 * std::floor(i / 20); }), 12);
   }
   SUBCASE("low rank, negative, indefinite, tiny and huge") {
     check_leading(ctx, spectrum(300, [](double i) { return i < 5 ? 5.0 - i : 0.0; }), 8);

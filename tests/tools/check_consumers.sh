@@ -32,6 +32,9 @@ consume core -DCONSUMER=core
 if [[ -f $scratch/moved/share/cmake/braing3n/braing3nCompiledTargets.cmake ]]; then
   consume compiled -DCONSUMER=compiled
   "$scratch/compiled/consumer"
+  consume native -DCONSUMER=native
+  "$scratch/native/consumer_native"
+  echo "consumer with -march=native, Eigen of its own and AddressSanitizer: passed"
 fi
 
 # Plain compiler calls, with what pkg-config prints.
@@ -57,6 +60,30 @@ if cmake -S tests/consumer -B "$scratch/version" -G Ninja -DCMAKE_PREFIX_PATH="$
   echo "consumers: find_package(braing3n 99.0) was accepted" >&2
   exit 1
 fi
+
+# A library that is missing is named with the target that needs it, its packages and the components that were asked for.
+hidden() {  # PACKAGE COMPONENTS SENTENCE; an empty sentence: the package is not needed
+  local log=$scratch/hidden.log
+  rm -rf "$scratch/hidden"
+  if cmake -S tests/consumer -B "$scratch/hidden" -G Ninja -DCMAKE_PREFIX_PATH="$scratch/moved" -DCONSUMER=components \
+    -DCONSUMER_COMPONENTS="$2" -DCMAKE_DISABLE_FIND_PACKAGE_"$1"=ON >"$log" 2>&1; then
+    if [[ -n $3 ]]; then echo "consumers: $2 was found without $1" >&2; return 1; fi
+  elif [[ -z $3 ]] || ! tr -s ' \n' ' ' <"$log" | grep -qF "$3"; then
+    cat "$log" >&2
+    echo "consumers: $2 without $1 does not say '$3'" >&2
+    return 1
+  fi
+}
+hidden Eigen3 "core;cpu;io;xtensor;nifti" ""
+hidden Eigen3 linalg "braing3n::linalg needs Eigen 3.4 (Debian: libeigen3-dev; Conan: eigen), asked for: linalg"
+hidden Eigen3 probe "braing3n::linalg needs Eigen 3.4 (Debian: libeigen3-dev; Conan: eigen), asked for: probe"
+hidden Eigen3 "" "braing3n::linalg needs Eigen 3.4 (Debian: libeigen3-dev; Conan: eigen), asked for: braing3n"
+hidden spectra linalg "braing3n::linalg needs Spectra 1.0 (Debian: libspectra-dev; Conan: spectra), asked for: linalg"
+hidden xtensor "cpu;linalg" ""
+hidden xtensor nifti "braing3n::xtensor needs xtensor 0.24 (Debian: libxtensor-dev; Conan: xtensor), asked for: nifti"
+hidden nlohmann_json io "braing3n::io needs nlohmann_json 3.11"
+hidden ZLIB io "braing3n::io needs zlib"
+echo "consumers: missing libraries are named"
 
 if command -v nvcc >/dev/null; then
   consume cuda -DCONSUMER=cuda
