@@ -10,7 +10,6 @@ set(header_owners
   "cuda     braing3n/backend/cuda/"
   "cuda     [.]cuh$"
   "onednn   braing3n/backend/cpu/providers/onednn"
-  "nifti    braing3n/phantom/cohort_files"
   "linalg   braing3n/(linalg/|backend/cpu/providers/eigen|interop/eigen)"
   "nifti    braing3n/(volume/nifti|data)/"
   "probe    braing3n/((probe|eval)/|report/panel_|probe[.]hpp$)"

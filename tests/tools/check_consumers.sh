@@ -42,7 +42,10 @@ if command -v pkg-config >/dev/null; then
   export PKG_CONFIG_PATH=$scratch/moved/share/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
   read -ra flags <<<"$(pkg-config --cflags braing3n)"
   read -ra libraries <<<"$(pkg-config --libs braing3n)"
-  g++ -O1 "${flags[@]}" tests/consumer/main.cpp tests/consumer/second.cpp "${libraries[@]}" -o "$scratch/plain_compiler"
+  g++ "${flags[@]}" -c tests/consumer/second.cpp -o "$scratch/second.o" &
+  g++ "${flags[@]}" -c tests/consumer/main.cpp -o "$scratch/main.o"
+  wait $!
+  g++ "$scratch/main.o" "$scratch/second.o" "${libraries[@]}" -o "$scratch/plain_compiler"
   "$scratch/plain_compiler"
   echo "consumer by pkg-config: passed"
 else
