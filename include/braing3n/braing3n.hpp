@@ -76,6 +76,7 @@
 #include "braing3n/format/foreign_content.hpp"
 #include "braing3n/format/gzip.hpp"
 #include "braing3n/format/json.hpp"
+#include "braing3n/format/json_differences.hpp"
 #include "braing3n/format/json_text.hpp"
 #include "braing3n/format/mapped_file.hpp"
 #include "braing3n/format/named_tensor.hpp"
@@ -167,7 +168,6 @@
 #endif
 #include "braing3n/checkpoint/finite_weights.hpp"
 #include "braing3n/checkpoint/model_file.hpp"
-#include "braing3n/checkpoint/peer_config.hpp"
 #include "braing3n/checkpoint/saved_model.hpp"
 #include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/eval/pooled_features.hpp"
@@ -175,4 +175,3 @@
 #include "braing3n/eval/reconstruct.hpp"
 #include "braing3n/eval/reconstruction.hpp"
 #include "braing3n/eval/ssim3d.hpp"
-#include "braing3n/eval/unseen_people.hpp"

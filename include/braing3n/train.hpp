@@ -20,6 +20,7 @@
 #endif
 #include "braing3n/checkpoint/convert.hpp"
 #include "braing3n/checkpoint/convert_names.hpp"
+#include "braing3n/checkpoint/peer_config.hpp"
 #include "braing3n/checkpoint/training_state.hpp"
 #include "braing3n/data/augment.hpp"
 #include "braing3n/data/condition_labels.hpp"
@@ -47,6 +48,7 @@
 #include "braing3n/eval/region_reader.hpp"
 #include "braing3n/eval/tissue_volumes.hpp"
 #include "braing3n/eval/token_readout.hpp"
+#include "braing3n/eval/unseen_people.hpp"
 #include "braing3n/train/finite_loss.hpp"
 #include "braing3n/train/fit.hpp"
 #include "braing3n/train/options.hpp"

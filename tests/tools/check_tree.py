@@ -53,7 +53,7 @@ UMBRELLAS = [
     ("report.hpp", r"report/(?!panel_)", f"// Pictures of volumes, charts, tables and pages. {WRITTEN}\n"),
     ("generate.hpp", r"sample/|objective/|checkpoint/saved_dit|eval/(controllability|diversity|frechet|grouped_reader|memorisation)",
      f"// Flow matching, samplers and guidance, diffusion transformers in files, measures of samples. {WRITTEN}\n"),
-    ("train.hpp", r"linalg/|train/|data/|phantom/|optim/|checkpoint/(training_state|convert)|eval/(downsampling|patch_pca|region_reader|tissue_volumes|token_readout)",
+    ("train.hpp", r"linalg/|train/|data/|phantom/|optim/|checkpoint/(training_state|convert|peer_config)|eval/(downsampling|patch_pca|region_reader|tissue_volumes|token_readout|unseen_people)",
      f"// Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. {WRITTEN}\n"),
     ("braing3n.hpp", r"", f"""// Tensors, models, volumes and files on the CPU: what it takes to use a model. {WRITTEN}
 // On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), studies

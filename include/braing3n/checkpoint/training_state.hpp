@@ -12,6 +12,7 @@
 
 #include "braing3n/base/text.hpp"
 #include "braing3n/checkpoint/model_file.hpp"
+#include "braing3n/format/json_differences.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -144,35 +145,6 @@ inline ResumeChoice newest_training_state(const std::filesystem::path& path) {
   }
   return choice;
 }
-
-namespace detail {
-
-/// "encoder.depth (12 there, 8 here)" for every place where two JSON values differ.
-inline void collect_differences(const Json& there, const Json& here, const std::string& at,
-                                std::vector<std::string>& found) {
-  if (there.is_object() && here.is_object()) {
-    for (const auto& [key, value] : there.items()) {
-      const std::string place = at.empty() ? key : at + "." + key;
-      if (const auto other = here.find(key); other == here.end())
-        found.push_back(concat(place, " (", value.dump(), " there, nothing here)"));
-      else collect_differences(value, *other, place, found);
-    }
-    for (const auto& [key, value] : here.items())
-      if (!there.contains(key))
-        found.push_back(concat(at.empty() ? key : at + "." + key, " (nothing there, ", value.dump(), " here)"));
-  } else if (there != here) {
-    found.push_back(concat(at.empty() ? "the value" : at, " (", there.dump(), " there, ", here.dump(), " here)"));
-  }
-}
-
-/// The first of them, empty when the two are equal.
-inline std::string first_difference(const Json& there, const Json& here) {
-  std::vector<std::string> found;
-  collect_differences(there, here, {}, found);
-  return found.empty() ? std::string() : found.front();
-}
-
-}  // namespace detail
 
 /// Throws Error (config) that says everything that differs when a state belongs to another run: kind, seed, config or data.
 inline void require_same_run(const TrainingStateFile& state, const TrainingInfo& here) {

@@ -11,7 +11,7 @@
 
 #include "braing3n/backend/cpu/context/context.hpp"
 #include "braing3n/checkpoint/saved_model.hpp"
-#include "braing3n/checkpoint/training_state.hpp"
+#include "braing3n/format/json_differences.hpp"
 #include "braing3n/models/mae3d.hpp"
 #include "braing3n/models/tokenizer.hpp"
 #include "braing3n/volume/contract.hpp"
@@ -44,9 +44,10 @@ inline PreprocessingContract model_contract(const ModelFile& file, const Vit3dCo
   return contract;
 }
 
-inline void save_tokenizer(const std::filesystem::path& path, const Tokenizer<Cpu, F32>& tokenizer,
-                           const PreprocessingContract& contract, const LatentStatistics& latents, ModelInfo info,
-                           const WriteOptions& options = {}) {
+template <Backend B, Precision P>
+void save_tokenizer(const std::filesystem::path& path, const Tokenizer<B, P>& tokenizer,
+                    const PreprocessingContract& contract, const LatentStatistics& latents, ModelInfo info,
+                    const WriteOptions& options = {}) {
   const std::size_t channels = static_cast<std::size_t>(tokenizer.config.bottleneck);
   if (latents.mean.size() != channels || latents.sd.size() != channels)
     fail(ErrorKind::shape, "latents.channels", "tokenizer: statistics of ", latents.mean.size(), " channels for ",
