@@ -75,7 +75,8 @@ TEST_CASE("peer config: mistakes are named") {
         "c.json: in_channels: expected a whole number, got the text \"1\"");
   CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"spatial_dims":2})") ==
         "c.json: spatial_dims: 2 is not supported");
-  CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":17})").starts_with("c.json: vit3d: image extent 96"));
+  CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":17})")
+            .starts_with("c.json: vit3d: expected a positive multiple of the patch extent 17"));
   CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"pos_embed_type":"none"})")
             .starts_with("c.json: pos_embed_type \"none\""));
   CHECK(mistake(R"({"in_channels":1,"img_size":96,"patch_size":16,"pos_embed_type":"learnable"})")
