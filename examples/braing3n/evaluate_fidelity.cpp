@@ -60,7 +60,7 @@ Evaluation evaluate_fidelity(CLI::App& app) {
                  "round trips of training scans from which the reading of region volumes is learnt")
       ->check(CLI::Range(10, 100000));
   app.add_option("--frechet", o.frechet, "unseen scans for Frechet distances, at most; 0: none of these")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least(0));
   app.add_option("--reference", o.reference, "features.safetensors of another run: Frechet distance to its scans too");
   app.add_option("--seed", o.seed, "seed of the samples and of the halves");
   app.add_option("--pictures", o.pictures, "arms in the picture")->check(CLI::Range(0, 100));

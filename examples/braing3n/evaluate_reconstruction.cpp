@@ -29,9 +29,10 @@ int run(const Program& program, Arguments a) {
   const std::filesystem::path out = a.out;
   study::ReconstructionOptions& o = a.options;
   require_new(out / "scores.csv", common);
-  const FileLock lock = open_results(out, common, {"scores.csv", "summary.json", "tables.txt", "montage.png"},
-                                     {model_path(o.tokenizer), o.cohort.data, o.cohort.split, o.truth});
   for (const std::string& text : a.beside) o.beside.push_back(named_model(text));
+  std::vector<std::filesystem::path> inputs{model_path(o.tokenizer), o.cohort.data, o.cohort.split, o.truth};
+  for (const study::NamedModel& b : o.beside) inputs.push_back(model_path(b.path));
+  const FileLock lock = open_results(out, common, {"scores.csv", "summary.json", "tables.txt", "montage.png"}, inputs);
   const auto ctx = make_cpu_context(common);
   ProgramObserver observer(program.name(), common);
   const study::ReconstructionResult result = study::run(*ctx, o, observer);
@@ -53,7 +54,7 @@ Evaluation evaluate_reconstruction(CLI::App& app) {
   app.add_option(
       "--truth", o.truth,
       "truth.csv of phantom_cohort (T1 only): are the sizes of brain, grey and white matter and ventricles kept?");
-  app.add_option("--pictures", o.pictures, "people in the picture")->check(CLI::NonNegativeNumber);
+  app.add_option("--pictures", o.pictures, "people in the picture")->check(at_least(0));
   app.add_option("--out", a->out, "folder for tables.txt, scores.csv, summary.json and montage.png")->required();
   return [a](const Program& program) { return run(program, *a); };
 }

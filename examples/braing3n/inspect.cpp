@@ -247,7 +247,7 @@ int inspect_command(int argc, char** argv) {
                          "check scans against the contract of this model: a file, or the folder of a training");
   program.app.add_flag("--strict", strict, "warnings count as refusals (exit code 2)");
   program.app.add_option("--index", options.volume.index, "which volume of a scan file with several, from 0")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least(0));
   program.app.add_option("--png", options.volume.png, "three planes of the scan as a picture (one scan)");
   program.app.add_option("--npy", options.volume.npy, "the scan's values as a NumPy array (one scan)");
   program.app.add_option("--pattern", options.manifest.pattern,

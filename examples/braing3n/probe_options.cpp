@@ -17,8 +17,8 @@ void add_folds_and_fits(CLI::App& app, ProbeSettings& s) {
   app.add_option("--import-folds", s.folds_from, "take the folds from this file")->group("Folds");
   app.add_option("--salt", s.salt, "a secret: fold files hold hashes instead of identifiers and may be published")
       ->group("Folds");
-  app.add_option("--C", p.C, "classifications: inverse of the penalty")->check(CLI::PositiveNumber)->group("Fits");
-  app.add_option("--alpha", p.alpha, "regressions: penalty")->check(CLI::PositiveNumber)->group("Fits");
+  app.add_option("--C", p.C, "classifications: inverse of the penalty")->check(more_than_zero())->group("Fits");
+  app.add_option("--alpha", p.alpha, "regressions: penalty")->check(more_than_zero())->group("Fits");
   app.add_flag("--select", p.select, "choose C and alpha by folds inside the training rows")->group("Fits");
   app.add_option("--inner-folds", p.inner_folds, "how many of them")->check(CLI::Range(2, 100))->group("Fits");
   app.add_flag("--balanced", s.balanced, "let every class count the same")->group("Fits");

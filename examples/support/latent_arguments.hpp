@@ -28,8 +28,7 @@ struct LatentArguments {
                    "small (minutes on two cores), paper (the published sizes), or a JSON file");
     app.add_option("--resume", training.resume, "auto: go on where a run in this folder stopped")
         ->check(CLI::IsMember({"never", "auto"}));
-    app.add_option("--stop-at", training.stop_at, "save and stop after this step, as Ctrl-C would")
-        ->check(CLI::NonNegativeNumber);
+    app.add_option("--stop-at", training.stop_at, "save and stop after this step, as Ctrl-C would")->check(at_least(0));
     const char* rows = "Rows";
     app.add_option("--split", data.split,
                    "table subject_id,split with the sets train and validation: that of the tokenizer (default: drawn "

@@ -71,6 +71,28 @@ struct CommonOptions {
   std::string json_log;
 };
 
+/// A check of numbers: CLI11's own would print the largest number there is.
+inline CLI::Validator at_least(double low) {
+  const std::string words = concat("a number of at least ", low);
+  return CLI::Validator(
+      [low, words](const std::string& text) {
+        double value = 0;
+        return CLI::detail::lexical_cast(text, value) && value >= low ? std::string()
+                                                                      : concat("expected ", words, ", got ", text);
+      },
+      words);
+}
+inline CLI::Validator more_than_zero() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        double value = 0;
+        return CLI::detail::lexical_cast(text, value) && value > 0
+                   ? std::string()
+                   : concat("expected a number of more than 0, got ", text);
+      },
+      "a number of more than 0");
+}
+
 /// A command: its options, then its work.
 ///
 ///   Program program("encode", "Turns volumes into features.");

@@ -52,7 +52,7 @@ struct ScanArguments {
         ->default_str("");
     app.add_flag("--strict", strict,
                  "refuse scans whose values or places are not what the model's contract expects (warnings)");
-    app.add_option("--index", index, "which volume of files with several, from 0")->check(CLI::NonNegativeNumber);
+    app.add_option("--index", index, "which volume of files with several, from 0")->check(at_least(0));
   }
 
   /// Throws Error (argument) unless exactly one of --in and --data is given.

@@ -38,8 +38,7 @@ struct TrainingArguments {
                    "small (2 mm, minutes on two cores), paper (the published sizes), or a JSON file");
     app.add_option("--resume", resume, "auto: go on where a run in this folder stopped")
         ->check(CLI::IsMember({"never", "auto"}));
-    app.add_option("--stop-at", stop_at, "save and stop after this step, as Ctrl-C would")
-        ->check(CLI::NonNegativeNumber);
+    app.add_option("--stop-at", stop_at, "save and stop after this step, as Ctrl-C would")->check(at_least(0));
     const char* scans = "Scans";
     app.add_option("--pattern", data.read.pattern,
                    "paths for a table without them, for example sub-{participant_id}_T1w.nii.gz")
@@ -50,7 +49,7 @@ struct TrainingArguments {
     app.add_option("--validation", data.validation, "share of the people that is held out")->group(scans);
     app.add_option("--cache", data.cache, "packed cache of the same scans (preprocess --cache)")->group(scans);
     app.add_option("--memory", memory_mb, "MB in which preprocessed scans are kept, 0: none")
-        ->check(CLI::NonNegativeNumber)
+        ->check(at_least(0))
         ->group(scans);
     app.add_flag("--strict", data.strict,
                  "refuse scans whose values or places are not what the contract expects (warnings)")

@@ -61,7 +61,7 @@ struct GenerateOptions {
                    "guidance: one scale for all conditions (1: none), or name=scale,... for each its own");
     app.add_option("--cfg-interval", interval, "LOW,HIGH: guide only for t between the two, 1 being noise");
     app.add_option("--batch", batch, "samples made together, 0: chosen; changes nothing but the time")
-        ->check(CLI::NonNegativeNumber);
+        ->check(at_least(0));
     app.add_option("--redo", redo, "a sidecar: make that volume again");
     app.add_flag("--no-pictures", no_pictures, "no montage.png");
     app.add_option("--out", out, "folder for volumes, sidecars and montage.png")->required();

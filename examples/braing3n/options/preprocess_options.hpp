@@ -31,7 +31,7 @@ struct PreprocessOptions {
     app.add_option("--model", model, "use the contract of this model: a file, or the folder of a training");
     app.add_option("--out", out, "folder for one NIfTI file per scan");
     app.add_option("--cache", cache, "one packed file for the whole cohort");
-    app.add_option("--index", index, "which volume of files with several, from 0")->check(CLI::NonNegativeNumber);
+    app.add_option("--index", index, "which volume of files with several, from 0")->check(at_least(0));
     app.add_flag("--strict", strict,
                  "refuse scans whose values or places are not what the contract expects (warnings)");
     app.add_flag("--png", png, "a picture beside each scan");

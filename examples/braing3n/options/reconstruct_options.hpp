@@ -30,7 +30,7 @@ struct ReconstructOptions {
     app.add_option("--max-memory", max_memory,
                    "MB that the whole program may take, 0: what it likes; the decoder then works in slabs, slower, "
                    "with the same result")
-        ->check(CLI::NonNegativeNumber);
+        ->check(at_least(0));
   }
 
   /// One scan is given by --in, a cohort by --data.

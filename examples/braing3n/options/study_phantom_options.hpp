@@ -23,9 +23,9 @@ struct StudyPhantomOptions {
     app.add_flag("--smoke", study.smoke, "a short run that only shows that everything works");
     app.add_flag("--evaluate", evaluate, "measure the models that are there again");
     app.add_option("--subjects", subjects, "people, with four scans each")->check(CLI::Range(24, 100000));
-    app.add_option("--mae-steps", mae_steps, "of 64 scans")->check(CLI::PositiveNumber);
-    app.add_option("--tokenizer-steps", tokenizer_steps, "of 8 scans")->check(CLI::PositiveNumber);
-    app.add_option("--dit-steps", dit_steps, "of 32 latents")->check(CLI::PositiveNumber);
+    app.add_option("--mae-steps", mae_steps, "of 64 scans")->check(more_than_zero());
+    app.add_option("--tokenizer-steps", tokenizer_steps, "of 8 scans")->check(more_than_zero());
+    app.add_option("--dit-steps", dit_steps, "of 32 latents")->check(more_than_zero());
     app.add_option("--mae-config", mae, "a JSON file instead of the study's own (mae.json in the folder)");
     app.add_option("--tokenizer-config", tokenizer, "the same of tokenizer_train");
     app.add_option("--dit-config", dit, "the same of dit_train");

@@ -19,12 +19,12 @@ struct StudyTokenizerOptions {
   void add_to(CLI::App& app) {
     app.add_option("--data", data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern");
     app.add_option("--pattern", pattern, "paths for a table without them, for example {participant_id}_T1w.nii.gz");
-    app.add_option("--phantoms", phantoms, "make so many synthetic people instead")->check(CLI::PositiveNumber);
+    app.add_option("--phantoms", phantoms, "make so many synthetic people instead")->check(more_than_zero());
     app.add_option("--readers", readers, "with --phantoms: further people on whom probes read scans and round trips")
         ->check(CLI::Range(50, 100000));
-    app.add_option("--held-out", held_out, "people that are measured and nothing else")->check(CLI::PositiveNumber);
+    app.add_option("--held-out", held_out, "people that are measured and nothing else")->check(more_than_zero());
     app.add_option("--validation", validation, "people of the others on whom the training is watched")
-        ->check(CLI::PositiveNumber);
+        ->check(more_than_zero());
     app.add_option("--split", split,
                    "table subject_id,split with the sets train, validation and test (default: drawn from the seed)");
     app.add_option("--mae-config", mae, "of mae_pretrain");
