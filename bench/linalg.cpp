@@ -1,8 +1,10 @@
 // Factorisations of symmetric matrices: all eigenvalues with and without vectors, the leading ones, Cholesky's factor and its solves.
 #include <benchmark/benchmark.h>
 
+#include <cmath>
 #include <vector>
 
+#include "braing3n/backend/cpu.hpp"
 #include "braing3n/base/philox.hpp"
 #include "braing3n/linalg/leading_eigen.hpp"
 #include "braing3n/linalg/llt.hpp"
