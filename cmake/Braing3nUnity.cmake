@@ -4,8 +4,8 @@
 option(BRAING3N_UNITY "Compile the sources of a test program, and those of the program, in few translation units" OFF)
 
 # braing3n_unity(RESULT PROGRAM SOURCES... [BATCH N] [ENTRY SUFFIX])
-# Sets RESULT to the sources to compile. Without BRAING3N_UNITY these are SOURCES. With ENTRY, each source NAME.cpp defines the
-# function NAME_SUFFIX(int, char**) for the rest of the program.
+# Sets RESULT to the sources to compile. Without BRAING3N_UNITY these are SOURCES. With ENTRY, a source NAME.cpp defines the function
+# NAME_SUFFIX(int, char**) for the rest of the program; one that does not is compiled alone, as is one with a named namespace.
 function(braing3n_unity result program)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "BATCH;ENTRY" "SOURCES")
   if(NOT BRAING3N_UNITY)
@@ -19,12 +19,16 @@ function(braing3n_unity result program)
   set(bodies "")
   set(count 0)
   foreach(source IN LISTS arg_SOURCES)
-    file(STRINGS "${source}" own_namespaces REGEX "^(namespace [A-Za-z]|int main[(]|#define DOCTEST_CONFIG_IMPLEMENT)")
-    if(own_namespaces)  # it adds to a namespace of the library
+    file(STRINGS "${source}" own_namespaces REGEX "^(namespace [A-Za-z]|template <>|int main[(]|#define DOCTEST_CONFIG_IMPLEMENT)")
+    cmake_path(GET source STEM name)
+    set(entry "no entry asked for")
+    if(arg_ENTRY)
+      file(STRINGS "${source}" entry REGEX "^int ${name}_${arg_ENTRY}[(]")
+    endif()
+    if(own_namespaces OR NOT entry)
       list(APPEND units "${source}")
       continue()
     endif()
-    cmake_path(GET source STEM name)
     file(STRINGS "${source}" lines REGEX "^#include ")
     string(REPLACE ";" "\n" lines "${lines}")
     string(APPEND includes "${lines}\n")
