@@ -140,4 +140,15 @@ TEST_CASE("copies are looked for among the people that trained the model") {
                     [&] { run(c.ctx, o, observer); });
   o.train = "nobody";
   CHECK_THROWS_WITH_AS(run(c.ctx, o, observer), doctest::Contains("nobody"), Error);
+  // Thirteen people, of whom the model says that it learnt twelve.
+  o.split = (c.folder / "other.csv").string();
+  o.train = "train";
+  {
+    std::ofstream split(o.split);
+    split << "subject_id,split\n";
+    for (int p = 1; p <= 24; ++p) split << (p < 10 ? "p0" : "p") << p << (p <= 13 ? ",train\n" : ",test\n");
+  }
+  CHECK_NOTHROW(MemorisationStudy(c.ctx, o, observer));
+  REQUIRE(observer.warnings.size() == 1);
+  CHECK(observer.warnings[0] == "1 of the 13 people of the set \"train\" did not train the model: p13");
 }
