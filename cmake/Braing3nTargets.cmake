@@ -12,6 +12,7 @@ set(header_owners
   "onednn   braing3n/backend/cpu/providers/onednn"
   "linalg   braing3n/(linalg/|backend/cpu/providers/eigen|interop/eigen)"
   "nifti    braing3n/(volume/nifti|data)/"
+  "nifti    braing3n/report/(file|manifest|volume)_report"
   "probe    braing3n/((probe|eval)/|report/panel_|probe[.]hpp$)"
   "xtensor  braing3n/((volume|phantom|table|report)/|report[.]hpp$)"
   "xtensor  braing3n/interop/xtensor"

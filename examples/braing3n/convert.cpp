@@ -13,8 +13,7 @@
 
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/backend/cpu/providers/providers.hpp"
-#include "braing3n/checkpoint/model_file.hpp"
-#include "braing3n/checkpoint/peer_config.hpp"
+#include "braing3n/checkpoint/convert_model.hpp"
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/report/table.hpp"
 #include "examples/braing3n/commands.hpp"
@@ -38,23 +37,6 @@ WeightTarget target_of(const std::string& model) {
                             : WeightTarget::autoencoder_decoder;
 }
 
-/// A state dict saved by torch.save is a pickle, which can run code; it is never read.
-SafetensorsFile open_weights(const std::string& path) {
-  {
-    const MappedFile file(path);
-    const auto bytes = file.bytes();
-    if (bytes.size() > 4 &&
-        (std::memcmp(bytes.data(), "PK\x03\x04", 4) == 0 || std::memcmp(bytes.data(), "\x80\x02", 2) == 0))
-      throw Error(ErrorKind::format, "convert.pickle",
-                  "is a PyTorch pickle, which can hold code and is not read; save the state dict as safetensors first "
-                  "(docs/file-formats.md shows the four lines of Python)",
-                  path);
-  }
-  SafetensorsLimits limits;
-  limits.allow_trailing_bytes = true;  // some writers leave a few
-  return SafetensorsFile(path, limits);
-}
-
 /// Every candidate and every reason in full; matched tensors as one number.
 void print(const ConversionPlan& plan, bool quiet) {
   std::map<std::string, Index> ignored;
@@ -69,26 +51,12 @@ int convert(const Options& o, const CommonOptions& common, const PeerConfig<Conf
             const char* kind, const std::optional<PreprocessingContract>& contract, JsonLog& log) {
   if (!common.quiet)
     for (const std::string& key : peer.ignored) std::cout << "config      ignored: " << in_quotes(key) << '\n';
-  const SafetensorsFile source = open_weights(o.in);
+  const SafetensorsFile source = open_state_dict(o.in);
   if (source.trailing_bytes() > 0)
     std::cerr << "convert: warning: " << o.in << ": " << source.trailing_bytes()
               << " bytes after the last tensor are ignored\n";
-  const std::vector<ExpectedTensor> expected = expected_tensors(model);
-  ConversionPlan plan = plan_conversion(source.tensors(), o.from == "monai" ? WeightSource::monai : WeightSource::timm,
-                                        target_of(o.model), expected);
-  for_each_parameter(model, [&](const std::string& name, const auto& parameter) {
-    if (!parameter.spec().fixed) return;
-    for (const auto& m : plan.matched) {
-      if (m.target != name) continue;
-      const std::vector<double> stored = source.read<double>(m.source);
-      double largest = 0;
-      for (std::size_t i = 0; i < stored.size(); ++i)
-        largest = std::max(largest, std::abs(stored[i] - parameter.spec().init.element(static_cast<Index>(i))));
-      if (!(largest < 1e-4))
-        plan.notes.push_back(concat(name, " differs by up to ", largest,
-                                    " from the sine-cosine table of this library; the stored table is kept"));
-    }
-  });
+  const ConversionPlan plan = plan_model_conversion(
+      source, o.from == "monai" ? WeightSource::monai : WeightSource::timm, target_of(o.model), model);
   print(plan, common.quiet);
   log.event("plan", {{"matched", plan.matched.size()},
                      {"ignored", plan.ignored.size()},

@@ -4,11 +4,11 @@
 #include "braing3n/format/file_lock.hpp"
 #include "braing3n/report/planes.hpp"
 #include "braing3n/report/png.hpp"
+#include "braing3n/report/volume_report.hpp"
 #include "braing3n/volume/nifti/write.hpp"
 #include "examples/braing3n/commands.hpp"
 #include "examples/braing3n/options/preprocess_options.hpp"
 #include "examples/support/context.hpp"
-#include "examples/support/inspect_volume.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/tell_findings.hpp"
 

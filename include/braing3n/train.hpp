@@ -19,6 +19,7 @@
 #include "braing3n/phantom/cohort_files.hpp"
 #endif
 #include "braing3n/checkpoint/convert.hpp"
+#include "braing3n/checkpoint/convert_model.hpp"
 #include "braing3n/checkpoint/convert_names.hpp"
 #include "braing3n/checkpoint/peer_config.hpp"
 #include "braing3n/checkpoint/training_state.hpp"
@@ -34,6 +35,7 @@
 #include "braing3n/data/prefetch.hpp"
 #include "braing3n/data/split.hpp"
 #if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
+#include "braing3n/data/encode_cohort.hpp"
 #include "braing3n/data/file_stamp.hpp"
 #include "braing3n/data/generate_volumes.hpp"
 #include "braing3n/data/latent_data.hpp"

@@ -229,3 +229,14 @@ TEST_CASE("csv: written and read back") {
   single.finish();
   CHECK(CsvTable(folder / "one.csv").rows() == 2);
 }
+
+TEST_CASE("a first line may name the delimiter, as Excel writes it") {
+  for (const char* text : {"sep=;\na;b\n1,5;2\n", "\xef\xbb\xbfSEP=;\r\na;b\r\n1,5;2\r\n"}) {
+    const CsvTable t = CsvTable::from_text(text, "t.csv");
+    CHECK(t.header() == std::vector<std::string>{"a", "b"});
+    CHECK(t.cell(0, "a") == "1,5");
+    CHECK(t.line(0) == 3);
+  }
+  // The name of a column that begins alike is one.
+  CHECK(CsvTable::from_text("sep=;x,b\n1,2\n", "t.csv").header()[0] == "sep=;x");
+}

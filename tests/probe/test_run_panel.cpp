@@ -7,6 +7,7 @@
 
 #include "braing3n/probe/apply_table.hpp"
 #include "braing3n/probe/run_panel.hpp"
+#include "braing3n/table/embedding_file.hpp"
 
 using namespace braing3n;
 
@@ -79,6 +80,29 @@ TEST_CASE("a panel runs from files to scores, and tells its observer") {
   CHECK(nothing.report.runs.empty());
   observer.before_table = [] { throw 1; };
   CHECK_THROWS_AS(run_panel(ctx, plan, observer), int);
+}
+
+TEST_CASE("a panel says how many of its subjects trained the encoder") {
+  const Files files;
+  Context<Cpu> ctx({.threads = 2});
+  EmbeddingFile e;
+  e.shape = {2};
+  for (int i = 0; i < 60; ++i)
+    e.add(concat("s", i), "", std::vector<float>{static_cast<float>(i / 2 % 2), static_cast<float>(i * i % 17)});
+  const auto warned = [&](const std::vector<std::string>& people) {
+    e.metadata.clear();
+    if (!people.empty()) e.metadata[EmbeddingFile::people_key] = Json(people).dump();
+    write_embeddings(files.folder.path / "e.safetensors", e, {.overwrite = true});
+    PanelPlan plan = files.plan("sex");
+    plan.tables.features = {(files.folder.path / "e.safetensors").string()};
+    const PanelAnalysis a = run_panel(ctx, plan);
+    CHECK_FALSE(a.rows_lost);  // it is a note
+    return joined(a.report.warnings, "\n", [](const std::string& w) { return w; });
+  };
+  CHECK(warned({person_key("p1"), person_key("sub-p2"), person_key("x")}).find(": 2 of the 30 subjects trained") !=
+        std::string::npos);
+  CHECK(warned({person_key("x")}).find(": none of the 30 subjects trained") != std::string::npos);
+  CHECK(warned({}).empty());
 }
 
 TEST_CASE("a saved probe reads another table, and knows the subjects it was fitted on") {

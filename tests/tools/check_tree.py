@@ -42,7 +42,7 @@ NIFTI = XTENSOR | {"nifti"}
 TARGET_GIVES = {"core": set(), "cpu": CPU, "linalg": LINALG, "io": IO, "xtensor": XTENSOR, "nifti": NIFTI,
                 "probe": XTENSOR | LINALG, "braing3n": NIFTI | LINALG, "onednn": CPU | {"oneapi/", "dnnl"}, "cuda": CPU}
 # Host headers that no umbrella includes.
-ON_REQUEST = re.compile(r"braing3n/(backend/cpu/providers/(onednn|eigen)|backend/cuda/|interop/|linalg/[a-z0-9_]+_body|[a-z0-9]+[.]hpp)")
+ON_REQUEST = re.compile(r"braing3n/(backend/cpu/providers/(onednn|eigen)|backend/cuda/|interop/|report/(config|file|manifest|volume)_report|linalg/[a-z0-9_]+_body|[a-z0-9]+[.]hpp)")
 # Umbrella headers with their first lines. A header belongs to the first whose pattern its name matches. Several, because every header
 # costs compile time and whoever uses a trained model needs neither training nor probes.
 WRITTEN = "Written by tests/tools/check_tree.py --write-umbrella."

@@ -106,12 +106,14 @@ struct VolumeEncoder {
   std::optional<LatentStatistics> latents;
   PreprocessingContract contract;
   std::string kind, hash;
+  std::string people;  // JSON list of the person keys of those who trained the model; empty: unknown
 
   VolumeEncoder(Context<B>& context, const std::filesystem::path& path,
                 const std::optional<PreprocessingContract>& given = {}) {
     const ModelFile file(model_path(path));
     kind = file.info().kind;
     hash = model_hash(file);
+    if (const auto found = file.info().extra.find("people"); found != file.info().extra.end()) people = found->second;
     const LoadOptions inference{.inference = true};
     if (kind == "tokenizer") {
       const auto c = file.config<TokenizerConfig>();

@@ -1,6 +1,6 @@
 // Reading tables of text: comma, tab or semicolon separated (RFC 4180).
 //
-// The delimiter is found in the first line; quoted fields may hold delimiters, line breaks and doubled quotes; a
+// The delimiter is found in the first line, or named there ("sep=;", as Excel writes it); quoted fields may hold delimiters, line breaks and doubled quotes; a
 // byte-order mark and CR LF are accepted; a row with another number of fields than the header is an error with its line.
 // Text that is not UTF-8 is refused (encoding.hpp). Blanks around names of columns do not count. Cells stay text until a column
 // is read with a type; cell.hpp has what is missing and what is a number.
@@ -180,15 +180,26 @@ class CsvTable {
     return *most == 0 ? ',' : candidates[static_cast<std::size_t>(most - counts.begin())];
   }
 
+  /// Skips a first line "sep=;" and returns what it names, or '\0' where there is no such line.
+  static char take_separator_line(std::string_view text, std::size_t& at, std::size_t& line) {
+    if (text.size() < 6 || !detail::equal_ignoring_case(text.substr(0, 4), "sep=") ||
+        (text[5] != '\n' && text[5] != '\r'))
+      return '\0';
+    at = text.substr(5).starts_with("\r\n") ? 7 : 6;
+    line = 2;
+    return text[4];
+  }
+
   void parse(std::string_view text, const CsvOptions& options) {
     if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
     if (text.starts_with("PK\x03\x04"))
       throw Error(ErrorKind::format, "csv.workbook",
                   "expected a table of text, got a workbook or archive (zip); save the sheet as CSV in UTF-8", path_);
     require_utf8(text, path_);
-    delimiter_ = options.delimiter != '\0' ? options.delimiter : detect_delimiter(text);
-    text_.reserve(text.size());
     std::size_t at = 0, line = 1;
+    const char named = take_separator_line(text, at, line);
+    delimiter_ = options.delimiter != '\0' ? options.delimiter : named != '\0' ? named : detect_delimiter(text);
+    text_.reserve(text.size());
     while (at < text.size()) {
       const std::size_t first_line = line, first_cell = ends_.size();
       const std::size_t row_start = at;

@@ -1,6 +1,7 @@
 // The tables of a panel: features in one file or several side by side, labels, and which columns say who is who.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 #include <set>
@@ -10,6 +11,7 @@
 
 #include "braing3n/probe/confound.hpp"
 #include "braing3n/probe/folds.hpp"
+#include "braing3n/probe/person_key.hpp"
 #include "braing3n/table/finite_rows.hpp"
 #include "braing3n/table/join_features.hpp"
 #include "braing3n/table/stated_missing.hpp"
@@ -98,6 +100,18 @@ inline std::string feature_columns_sentence(const FeatureTable& t) {
       list += concat(j == 0 ? "" : j > 3 ? ", ..., " : ", ", in_quotes(t.column_names[j], 40));
   return concat(t.path, ": ", t.columns(),
                 t.columns() == 1 ? " column is taken as a feature: " : " columns are taken as features: ", list);
+}
+
+/// How many of these subjects trained the encoder of the features; empty where the features do not say who did.
+inline std::string encoder_people_sentence(const FeatureTable& t, const std::vector<std::string>& subjects) {
+  if (t.encoder_people.empty()) return {};
+  const std::set<std::string> keys(t.encoder_people.begin(), t.encoder_people.end());
+  const auto trained = std::count_if(subjects.begin(), subjects.end(), [&](const std::string& s) {
+    return keys.contains(person_key(s)) || keys.contains(person_key(s.starts_with("sub-") ? s.substr(4) : "sub-" + s));
+  });
+  return concat(t.path, ": ", trained == 0 ? std::string("none") : concat(trained), " of the ", subjects.size(),
+                " subjects trained the encoder that made these features",
+                trained == 0 ? "" : "; scores of people whom an encoder has not seen may be lower");
 }
 
 /// Who is behind the rows of a panel.

@@ -193,6 +193,10 @@ inline PanelAnalysis run_panel(Context<Cpu>& ctx, const PanelPlan& plan, const P
   out.subjects = panel_subjects(labels, out.pairing, out.tables[0], plan.tables.subject_column);
   if (!out.subjects.warning.empty()) out.report.warnings.push_back(out.subjects.warning);
   const Encoded<std::string>& subject = out.subjects.codes;
+  if (out.subjects.warning.empty())
+    for (const FeatureTable& t : out.tables)
+      if (const std::string sentence = encoder_people_sentence(t, subject.values); !sentence.empty())
+        out.report.warnings.push_back(sentence);
   out.report.ids = out.pairing.ids;
   out.report.subjects = subject.values;
   out.report.options = plan.panel;

@@ -3,6 +3,7 @@
 // A safetensors file with the tensor "features" (n, d), float32 (any floating type is read), and the metadata
 //   volume_ids               JSON array of n different strings: the identifier of every row
 //   feature_names            JSON array of d strings; may be absent
+//   encoder_people           JSON array of the person keys of those who trained the encoder; may be absent
 //   braing3n.type            "features";  braing3n.format  "1";  braing3n.version;  braing3n.crc32
 //   braing3n.contract        JSON: what the numbers mean: preprocessing, encoder and its checksum, pooling; may be absent
 //   braing3n.contract_hash   SHA-256 of that text in hexadecimal; a saved probe reads features of the same hash only
@@ -47,11 +48,13 @@ inline FeatureTable read_feature_file(const std::filesystem::path& path) {
       if (!item.is_string()) throw wrong("expected strings, got ", item.dump());
       items.push_back(item.get<std::string>());
     }
-    if (static_cast<Index>(items.size()) != wanted) throw wrong(items.size(), " entries for ", wanted, ' ', of);
+    if (wanted >= 0 && static_cast<Index>(items.size()) != wanted)
+      throw wrong(items.size(), " entries for ", wanted, ' ', of);
     return items;
   };
   out.ids = list("volume_ids", out.rows(), "rows");
   out.column_names = list("feature_names", out.columns(), "features");
+  out.encoder_people = list("encoder_people", -1, "people");
   if (wide) detail::set_values(out, file.read<double>("features"));
   out.set_contract(text("braing3n.contract"));
   const std::string hash = text("braing3n.contract_hash");

@@ -37,11 +37,12 @@ struct FeatureTable {
   std::string id_column;          // where the ids come from; empty: from metadata
   bool ids_are_subjects = false;  // ids name subjects, who may have several rows
   std::vector<IdentifierColumn> other_ids;
-  std::vector<std::string> sessions;      // per row; empty: unknown
-  std::vector<std::string> notes;         // sentences about columns that are no features
-  std::vector<std::string> column_names;  // empty: the file has none
-  std::string contract;                   // what the features mean, as their maker wrote it (JSON); empty: unknown
-  std::string contract_hash;              // SHA-256 of that text, in hexadecimal; empty: unknown
+  std::vector<std::string> sessions;        // per row; empty: unknown
+  std::vector<std::string> notes;           // sentences about columns that are no features
+  std::vector<std::string> column_names;    // empty: the file has none
+  std::string contract;                     // what the features mean, as their maker wrote it (JSON); empty: unknown
+  std::string contract_hash;                // SHA-256 of that text, in hexadecimal; empty: unknown
+  std::vector<std::string> encoder_people;  // person keys of those who trained the encoder; empty: unknown
 
   Index rows() const { return row_count(values); }
   Index columns() const { return column_count(values); }

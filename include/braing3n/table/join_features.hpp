@@ -113,6 +113,7 @@ inline FeatureTable join_features(std::span<const FeatureTable> parts, const Joi
     if (&part != &parts[0]) {
       out.path += "+" + part.path;
       out.notes.insert(out.notes.end(), part.notes.begin(), part.notes.end());
+      out.encoder_people.insert(out.encoder_people.end(), part.encoder_people.begin(), part.encoder_people.end());
     }
   }
   std::vector<std::string> lost;

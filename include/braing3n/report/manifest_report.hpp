@@ -1,8 +1,9 @@
-// What `inspect` says about a manifest: who and what is in it, how much of it is labelled, copies and contradictions.
+// A report about a manifest: who and what is in it, how much of it is labelled, copies and contradictions.
 #pragma once
 
-#include <iostream>
+#include <functional>
 #include <map>
+#include <ostream>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,26 +15,20 @@
 #include "braing3n/data/prefetch.hpp"
 #include "braing3n/format/json.hpp"
 #include "braing3n/report/table.hpp"
+#include "braing3n/report/volume_report.hpp"
 #include "braing3n/volume/nifti/read.hpp"
-#include "examples/support/inspect_volume.hpp"
-#include "examples/support/progress.hpp"
 
-namespace braing3n::examples {
+namespace braing3n::inline BRAING3N_ABI {
 
 /// A table with a subject column is a manifest if it has paths or a pattern makes them.
 inline bool is_manifest(const CsvTable& table, const std::string& pattern) {
-  return braing3n::detail::manifest_subject(table) &&
-         (braing3n::detail::manifest_column(table, "path") || !pattern.empty());
+  return detail::manifest_subject(table) && (detail::manifest_column(table, "path") || !pattern.empty());
 }
 
-/// `read_scans`: read every scan for copies and damage (threads: that many at a time).
-inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& options, bool read_scans, int threads,
-                             bool quiet) {
-  Manifest m = read_manifest(table, options);
-  Json report = {
-      {"file", table.path()}, {"type", "manifest"}, {"volumes", m.size()}, {"subjects", m.subjects().size()}};
+namespace detail {
 
-  // Volumes, subjects and ages by cohort, as in a dataset card.
+/// Volumes, subjects and ages by cohort, as in a dataset card.
+inline void add_cohorts(Json& report, const Manifest& m) {
   struct Group {
     Index volumes = 0;
     std::set<std::string> subjects;
@@ -63,7 +58,9 @@ inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& optio
   Index repeats = 0;
   for (const auto& [subject, n] : per_subject) repeats += n > 1;
   report["subjects_with_repeats"] = repeats;
+}
 
+inline void add_labels(Json& report, const Manifest& m) {
   report["labels"] = Json::array();
   for (std::size_t f = 0; f < m.fields.size(); ++f) {
     std::map<std::string, Index> values;
@@ -87,57 +84,76 @@ inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& optio
     if (!values.empty() && values.size() <= 20) label["values"] = values;
     report["labels"].push_back(label);
   }
+}
 
-  if (read_scans) {
-    std::vector<std::string> hashes(m.scans.size());
-    std::vector<std::string> failures;
-    Progress progress("reading scans", m.size(), quiet);
-    Prefetcher<std::string> reader(
-        [&](Context<Cpu>& ctx, Index i) {
-          const NiftiVolume v = read_nifti(ctx, m.scans[static_cast<std::size_t>(i)].path);
-          v.info.findings.require_usable(false, m.scans[static_cast<std::size_t>(i)].path.string());
-          return content_hash(v.volume);
-        },
-        0, m.size(), {threads, 2 * threads});
-    for (Index i = 0; i < m.size(); ++i) {
-      try {
-        hashes[static_cast<std::size_t>(i)] = reader.next();
-      } catch (const Error& e) {
-        failures.push_back(e.what());
-      }
-      progress.advance();
+/// Reads every scan for copies and damage, `threads` at a time.
+inline void add_copies(Json& report, Manifest& m, int threads,
+                       const std::function<void(Index done, Index total)>& progress) {
+  std::vector<std::string> hashes(m.scans.size());
+  std::vector<std::string> failures;
+  Prefetcher<std::string> reader(
+      [&](Context<Cpu>& ctx, Index i) {
+        const NiftiVolume v = read_nifti(ctx, m.scans[static_cast<std::size_t>(i)].path);
+        v.info.findings.require_usable(false, m.scans[static_cast<std::size_t>(i)].path.string());
+        return content_hash(v.volume);
+      },
+      0, m.size(), {threads, 2 * threads});
+  for (Index i = 0; i < m.size(); ++i) {
+    try {
+      hashes[static_cast<std::size_t>(i)] = reader.next();
+    } catch (const Error& e) {
+      failures.push_back(e.what());
     }
-    progress.close();
-    if (!failures.empty())
-      m.findings.add(Severity::error, "manifest.unreadable", failures.size(), failures.size() == 1 ? " scan" : " scans",
-                     " cannot be read: ", braing3n::detail::some_of(failures, 3));
-    report["unreadable"] = failures;
-    report["duplicates"] = Json::array();
-    Index across = 0;
-    for (const std::vector<Index>& group : equal_hashes(hashes)) {
-      Json ids = Json::array();
-      std::set<std::string> people;
-      for (const Index i : group) {
-        ids.push_back(m.scans[static_cast<std::size_t>(i)].volume_id);
-        people.insert(m.scans[static_cast<std::size_t>(i)].subject_id);
-      }
-      across += people.size() > 1;
-      report["duplicates"].push_back(ids);
-    }
-    if (!report["duplicates"].empty())
-      m.findings.add(Severity::warning, "manifest.copies", report["duplicates"].size(),
-                     report["duplicates"].size() == 1 ? " group" : " groups", " of scans with the same voxels, ",
-                     across, " of them under different subjects; the first: ", report["duplicates"][0].dump());
+    progress(i + 1, m.size());
   }
+  if (!failures.empty())
+    m.findings.add(Severity::error, "manifest.unreadable", failures.size(), failures.size() == 1 ? " scan" : " scans",
+                   " cannot be read: ", detail::some_of(failures, 3));
+  report["unreadable"] = failures;
+  report["duplicates"] = Json::array();
+  Index across = 0;
+  for (const std::vector<Index>& group : equal_hashes(hashes)) {
+    Json ids = Json::array();
+    std::set<std::string> people;
+    for (const Index i : group) {
+      ids.push_back(m.scans[static_cast<std::size_t>(i)].volume_id);
+      people.insert(m.scans[static_cast<std::size_t>(i)].subject_id);
+    }
+    across += people.size() > 1;
+    report["duplicates"].push_back(ids);
+  }
+  if (!report["duplicates"].empty())
+    m.findings.add(Severity::warning, "manifest.copies", report["duplicates"].size(),
+                   report["duplicates"].size() == 1 ? " group" : " groups", " of scans with the same voxels, ", across,
+                   " of them under different subjects; the first: ", report["duplicates"][0].dump());
+}
+
+}  // namespace detail
+
+struct ManifestReportOptions {
+  bool read_scans = true;  // for copies and damage
+  int threads = 1;         // that read
+  std::function<void(Index done, Index total)> progress = [](Index, Index) {};
+};
+
+/// Throws what read_manifest throws.
+inline Json inspect_manifest(const CsvTable& table, const ManifestOptions& options,
+                             const ManifestReportOptions& reading) {
+  Manifest m = read_manifest(table, options);
+  Json report = {
+      {"file", table.path()}, {"type", "manifest"}, {"volumes", m.size()}, {"subjects", m.subjects().size()}};
+  detail::add_cohorts(report, m);
+  detail::add_labels(report, m);
+  if (reading.read_scans) detail::add_copies(report, m, reading.threads, reading.progress);
   report["findings"] = findings_json(m.findings);
   return report;
 }
 
-inline void print_manifest(const Json& r) {
-  std::cout << r["file"].get<std::string>() << ": " << with_commas(r["volumes"].get<Index>()) << " volumes of "
-            << with_commas(r["subjects"].get<Index>()) << (r["subjects"] == 1 ? " subject, " : " subjects, ")
-            << (r["subjects_with_repeats"] == 0 ? "none" : r["subjects_with_repeats"].dump() + " of them")
-            << " with several\n\n";
+inline void print_manifest(std::ostream& out, const Json& r) {
+  out << r["file"].get<std::string>() << ": " << with_commas(r["volumes"].get<Index>()) << " volumes of "
+      << with_commas(r["subjects"].get<Index>()) << (r["subjects"] == 1 ? " subject, " : " subjects, ")
+      << (r["subjects_with_repeats"] == 0 ? "none" : r["subjects_with_repeats"].dump() + " of them")
+      << " with several\n\n";
   const auto text = [](const Json& row, const char* key, int digits = 3) {
     return row.contains(key)
                ? row[key].is_string() ? row[key].get<std::string>() : significant(row[key].get<double>(), digits)
@@ -147,8 +163,8 @@ inline void print_manifest(const Json& r) {
   for (const Json& c : r["cohorts"])
     cohorts.row(text(c, "cohort"), c["volumes"].dump(), c["subjects"].dump(), c["ages"].dump(), text(c, "age_mean"),
                 text(c, "age_sd"), text(c, "age_min"), text(c, "age_max"));
-  cohorts.print(std::cout);
-  std::cout << '\n';
+  cohorts.print(out);
+  out << '\n';
   Table labels({"label", "kind", "present", "missing", "values"});
   for (const Json& l : r["labels"]) {
     std::string values;
@@ -164,11 +180,11 @@ inline void print_manifest(const Json& r) {
     labels.row(l["name"].get<std::string>(), l["kind"].get<std::string>(), l["present"].dump(), l["missing"].dump(),
                values);
   }
-  if (labels.empty()) std::cout << "no label columns\n";
-  else labels.print(std::cout);
-  if (r.contains("duplicates") && r["duplicates"].empty()) std::cout << "\nno two scans have the same voxels\n";
-  if (!r["findings"].empty()) std::cout << '\n';
-  print_findings(r["findings"]);
+  if (labels.empty()) out << "no label columns\n";
+  else labels.print(out);
+  if (r.contains("duplicates") && r["duplicates"].empty()) out << "\nno two scans have the same voxels\n";
+  if (!r["findings"].empty()) out << '\n';
+  print_findings(out, r["findings"]);
 }
 
-}  // namespace braing3n::examples
+}  // namespace braing3n::inline BRAING3N_ABI
