@@ -12,7 +12,7 @@
 #include "examples/braing3n/commands.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/latent_arguments.hpp"
-#include "examples/support/unseen_people.hpp"
+#include "examples/support/unseen_subjects.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -65,7 +65,7 @@ int dit_train_command(int argc, char** argv) {
 
     const std::string people = people_of_training(
         program.name(), data.scans.split,
-        arguments.tokenizer.empty() ? TrainedPeople{} : trained_people(std::filesystem::path(arguments.tokenizer)));
+        arguments.tokenizer.empty() ? TrainedSubjects{} : trained_subjects(std::filesystem::path(arguments.tokenizer)));
     std::optional<TimeBinFile> bins;
     DitTask* running = nullptr;
     TrainingParts<DitTask> parts;

@@ -8,7 +8,7 @@
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/training_program.hpp"
-#include "examples/support/unseen_people.hpp"
+#include "examples/support/unseen_subjects.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;

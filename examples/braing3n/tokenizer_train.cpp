@@ -6,7 +6,7 @@
 #include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/training_program.hpp"
-#include "examples/support/unseen_people.hpp"
+#include "examples/support/unseen_subjects.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -55,8 +55,9 @@ int tokenizer_train_command(int argc, char** argv) {
         check_collapse(*ctx, model.encoder, data.source, some_rows(data.train, 16), parts.failures);
     if (!program.common.quiet || collapse.collapsed()) std::cerr << collapse.str() << '\n';
 
-    const std::string people = people_of_training(
-        program.name(), data.split, untrained ? TrainedPeople{} : trained_people(std::filesystem::path(encoder_path)));
+    const std::string people =
+        people_of_training(program.name(), data.split,
+                           untrained ? TrainedSubjects{} : trained_subjects(std::filesystem::path(encoder_path)));
     parts.identity = {
         .kind = "tokenizer", .config = json_text(run), .manifest_hash = data.hash, .progress = {}, .extra = {}};
     parts.make_task = [&](Index start) {

@@ -5,7 +5,7 @@
 #include "braing3n/eval/controllability.hpp"
 #include "braing3n/eval/diversity.hpp"
 #include "braing3n/eval/frechet.hpp"
-#include "braing3n/eval/grouped_reader.hpp"
+#include "braing3n/eval/grouped_probe.hpp"
 #include "braing3n/eval/memorisation.hpp"
 #include "braing3n/objective/flow_matching.hpp"
 #include "braing3n/sample/euler.hpp"

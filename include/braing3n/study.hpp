@@ -20,7 +20,7 @@
 #include "braing3n/study/cohort.hpp"
 #include "braing3n/study/controllability.hpp"
 #include "braing3n/study/controllability_plan.hpp"
-#include "braing3n/study/controllability_readers.hpp"
+#include "braing3n/study/controllability_probes.hpp"
 #include "braing3n/study/controllability_report.hpp"
 #include "braing3n/study/controllability_result.hpp"
 #include "braing3n/study/fidelity.hpp"

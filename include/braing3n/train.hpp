@@ -47,10 +47,10 @@
 #endif
 #include "braing3n/eval/downsampling.hpp"
 #include "braing3n/eval/patch_pca.hpp"
-#include "braing3n/eval/region_reader.hpp"
+#include "braing3n/eval/region_regressor.hpp"
 #include "braing3n/eval/tissue_volumes.hpp"
 #include "braing3n/eval/token_readout.hpp"
-#include "braing3n/eval/unseen_people.hpp"
+#include "braing3n/eval/unseen_subjects.hpp"
 #include "braing3n/train/finite_loss.hpp"
 #include "braing3n/train/fit.hpp"
 #include "braing3n/train/options.hpp"

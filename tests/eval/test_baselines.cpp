@@ -2,7 +2,7 @@
 
 #include "braing3n/eval/downsampling.hpp"
 #include "braing3n/eval/patch_pca.hpp"
-#include "braing3n/eval/region_reader.hpp"
+#include "braing3n/eval/region_regressor.hpp"
 #include "braing3n/eval/tissue_volumes.hpp"
 
 using namespace braing3n;
@@ -203,7 +203,7 @@ TEST_CASE("a region reader tells the fluid of ventricles from that of a sulcus b
     truth[0] = truth[1] + truth[2];
     return v;
   };
-  RegionReader reader;
+  RegionRegressor reader;
   VolumeCalibration counts;
   test::check_error("regions.fitted", {"fit() comes first"}, [&] { reader({1.0}); });
   for (std::uint32_t person = 0; person < 60; ++person) {
@@ -244,7 +244,7 @@ TEST_CASE("a region reader tells the fluid of ventricles from that of a sulcus b
           "; by counting ", counted[3]);
   for (std::size_t r = 0; r < read.size(); ++r) CHECK(read[r] < 0.02);
   CHECK(counted[3] > 0.05);  // which it is for counting
-  RegionReader few;
+  RegionRegressor few;
   for (int i = 0; i < 9; ++i) few.add({1, 2}, {1, 1, 1, 1});
   test::check_error("regions.few", {"9 volumes", "at least 10"}, [&] { few.fit(ctx); });
 }

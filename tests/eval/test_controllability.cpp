@@ -2,7 +2,7 @@
 
 #include "braing3n/eval/controllability.hpp"
 
-#include "braing3n/eval/grouped_reader.hpp"
+#include "braing3n/eval/grouped_probe.hpp"
 #include "braing3n/eval/pooled_features.hpp"
 
 using namespace braing3n;
@@ -21,7 +21,7 @@ std::vector<Rate> rates(std::initializer_list<std::pair<Index, Index>> of) {
 struct Rows {
   Index n, d;
   std::vector<float> x;
-  ReaderRows rows;
+  ProbeRows rows;
 
   Rows(Index count, Index features, std::uint32_t id) : n(count), d(features) {
     const Philox rng(7, Purpose::split, 3, id);
@@ -125,7 +125,7 @@ TEST_CASE("a reader per group") {
     const bool positive = r.at(i, 2) > 0;
     label.push_back(i % 4 == 2 ? 1 : static_cast<std::int32_t>(positive != (i % 4 == 1)));
   }
-  const GroupedReader reader(ctx, r.rows, label, 2);
+  const GroupedProbe reader(ctx, r.rows, label, 2);
   CHECK(reader.reads(0));
   CHECK(reader.reads(1));
   CHECK_FALSE(reader.reads(2));
@@ -141,19 +141,19 @@ TEST_CASE("a reader per group") {
   const Labels read = reader.classes(unseen.rows.x, unseen.rows.group);
   for (std::size_t i = 2; i < read.size(); i += 3) CHECK(read[i] == -1);
   CHECK(score_classes(truth, read, 2).balanced_accuracy() > 0.93);
-  const GroupedReader same(ctx, r.rows, label, 2);
+  const GroupedProbe same(ctx, r.rows, label, 2);
   CHECK(same.hash() == reader.hash());
   label[0] = 1 - label[0];
-  CHECK(GroupedReader(ctx, r.rows, label, 2).hash() != reader.hash());
+  CHECK(GroupedProbe(ctx, r.rows, label, 2).hash() != reader.hash());
 
   CHECK_THROWS_AS(reader.classes(unseen.rows.x, Labels{0}), Error);
   Rows wide(3, 6, 3);
   CHECK_THROWS_WITH_AS(reader.classes(wide.rows.x, wide.rows.group), doctest::Contains("fitted on 5 features, got 6"),
                        Error);
-  CHECK_THROWS_WITH_AS(GroupedReader(ctx, wide.rows, Labels{0, 1, 1}, 2),
+  CHECK_THROWS_WITH_AS(GroupedProbe(ctx, wide.rows, Labels{0, 1, 1}, 2),
                        doctest::Contains("no group has 3 rows of each class"), Error);
-  CHECK_THROWS_AS(GroupedReader(ctx, wide.rows, Labels{0, 1}, 2), Error);
-  CHECK_THROWS_AS(GroupedReader(ctx, wide.rows, Labels{0, 0, 0}, 1), Error);
+  CHECK_THROWS_AS(GroupedProbe(ctx, wide.rows, Labels{0, 1}, 2), Error);
+  CHECK_THROWS_AS(GroupedProbe(ctx, wide.rows, Labels{0, 0, 0}, 1), Error);
 }
 
 TEST_CASE("one penalty: the estimators' own fits") {
@@ -169,11 +169,11 @@ TEST_CASE("one penalty: the estimators' own fits") {
     wide.push_back(label.back());
     target.push_back(50 + 9 * v);
   }
-  const GroupedReader reader(ctx, r.rows, label, 3, {.grid = {0.1}});
+  const GroupedProbe reader(ctx, r.rows, label, 3, {.grid = {0.1}});
   const LogisticRegression<float, Cpu> logistic(ctx, r.rows.x, wide, {.C = 0.1});
   for (std::size_t k = 0; k < logistic.fit().weights.size(); ++k)
     CHECK(reader.probe(0).weights[k] == doctest::Approx(logistic.fit().weights[k]).epsilon(1e-4));
-  const GroupedReader ridge(ctx, r.rows, target, {.grid = {0.1}});
+  const GroupedProbe ridge(ctx, r.rows, target, {.grid = {0.1}});
   const Ridge<float, Cpu> other(ctx, r.rows.x, target, 1, {.alpha = 10});
   const auto expected = other.predict(r.rows.x);
   const auto came = ridge.numbers(r.rows.x, r.rows.group);
@@ -189,7 +189,7 @@ TEST_CASE("one penalty: the estimators' own fits") {
     r.rows.group[i] = static_cast<std::int32_t>(i % 2);
     if (i % 2 == 1) holes[i] = not_a_number;
   }
-  const GroupedReader half(ctx, r.rows, holes, {.grid = {0.1}});
+  const GroupedProbe half(ctx, r.rows, holes, {.grid = {0.1}});
   CHECK(half.reads(0));
   CHECK_FALSE(half.reads(1));
   CHECK(half.probe(0).rows == 45);
@@ -211,22 +211,22 @@ TEST_CASE("the penalty is chosen on people held out") {
     noise.push_back(static_cast<std::int32_t>(rng.integer(static_cast<std::uint64_t>(person)) & 1u));
     signal.push_back(static_cast<std::int32_t>(plain.at(i, 0) > 0));
   }
-  const ReaderOptions grid{.grid = {1e-4, 10.0}};
-  CHECK(GroupedReader(ctx, r.rows, noise, 2, grid).hash() ==
-        GroupedReader(ctx, r.rows, noise, 2, {.grid = {1e-4}}).hash());
-  CHECK(GroupedReader(ctx, plain.rows, signal, 2, grid).hash() ==
-        GroupedReader(ctx, plain.rows, signal, 2, {.grid = {10.0}}).hash());
-  ReaderRows strangers = r.rows;
+  const GroupedProbeOptions grid{.grid = {1e-4, 10.0}};
+  CHECK(GroupedProbe(ctx, r.rows, noise, 2, grid).hash() ==
+        GroupedProbe(ctx, r.rows, noise, 2, {.grid = {1e-4}}).hash());
+  CHECK(GroupedProbe(ctx, plain.rows, signal, 2, grid).hash() ==
+        GroupedProbe(ctx, plain.rows, signal, 2, {.grid = {10.0}}).hash());
+  ProbeRows strangers = r.rows;
   for (std::size_t i = 0; i < strangers.person.size(); ++i) strangers.person[i] = static_cast<std::int32_t>(i);
-  CHECK(GroupedReader(ctx, strangers, noise, 2, grid).hash() ==
-        GroupedReader(ctx, strangers, noise, 2, {.grid = {10.0}}).hash());
+  CHECK(GroupedProbe(ctx, strangers, noise, 2, grid).hash() ==
+        GroupedProbe(ctx, strangers, noise, 2, {.grid = {10.0}}).hash());
   // Too few people for folds: C = 1.
   for (std::int32_t& p : strangers.person) p %= 2;
-  CHECK(GroupedReader(ctx, strangers, signal, 2, grid).hash() ==
-        GroupedReader(ctx, strangers, signal, 2, {.grid = {1.0}}).hash());
+  CHECK(GroupedProbe(ctx, strangers, signal, 2, grid).hash() ==
+        GroupedProbe(ctx, strangers, signal, 2, {.grid = {1.0}}).hash());
   // The same for any number of threads.
   Context<Cpu> alone({.threads = 1});
-  CHECK(GroupedReader(alone, r.rows, signal, 2).hash() == GroupedReader(ctx, r.rows, signal, 2).hash());
+  CHECK(GroupedProbe(alone, r.rows, signal, 2).hash() == GroupedProbe(ctx, r.rows, signal, 2).hash());
 }
 
 TEST_CASE("rare classes with a reader that counts them the same") {
@@ -238,7 +238,7 @@ TEST_CASE("rare classes with a reader that counts them the same") {
     r.at(i, 1) += i % 10 == 0 ? 1.0f : 0.0f;
   }
   const auto recall = [&](ClassWeight weight) {
-    const GroupedReader reader(ctx, r.rows, label, 2, {.class_weight = weight});
+    const GroupedProbe reader(ctx, r.rows, label, 2, {.class_weight = weight});
     return score_classes(label, reader.classes(r.rows.x, r.rows.group), 2).recall[1].share();
   };
   CHECK(recall(ClassWeight::none) < 0.2);

@@ -161,7 +161,7 @@ TEST_SUITE("slow") {
       truth.add(p, truth_row(tissues.truth), s < 350);
       for (const Modality m : {Modality::T1, Modality::T2, Modality::FLAIR, Modality::T1c}) {
         const Preprocessed z = preprocess(ctx, render_image(ctx, p, tissues, {.modality = m}), contract);
-        const MeanAndDeviation all = mean_and_deviation(ctx, z.data.data(), z.data.size(), false);
+        const MeanAndSd all = mean_and_sd(ctx, z.data.data(), z.data.size(), false);
         const VolumeStatistics count = statistics(ctx, z.data.data(), z.data.size());
         trivial[m].add(p, {static_cast<float>(all.mean), static_cast<float>(all.sd), static_cast<float>(count.nonzero)},
                        s < 350);

@@ -99,9 +99,9 @@ TEST_CASE("a panel says how many of its subjects trained the encoder") {
     CHECK_FALSE(a.rows_lost);  // it is a note
     return joined(a.report.warnings, "\n", [](const std::string& w) { return w; });
   };
-  CHECK(warned({person_key("p1"), person_key("sub-p2"), person_key("x")}).find(": 2 of the 30 subjects trained") !=
+  CHECK(warned({subject_key("p1"), subject_key("sub-p2"), subject_key("x")}).find(": 2 of the 30 subjects trained") !=
         std::string::npos);
-  CHECK(warned({person_key("x")}).find(": none of the 30 subjects trained") != std::string::npos);
+  CHECK(warned({subject_key("x")}).find(": none of the 30 subjects trained") != std::string::npos);
   CHECK(warned({}).empty());
 }
 

@@ -2,7 +2,7 @@
 
 #include <fstream>
 
-#include "braing3n/study/controllability_readers.hpp"
+#include "braing3n/study/controllability_probes.hpp"
 #include "tests/support/scratch_folder.hpp"
 
 using namespace braing3n;
@@ -192,19 +192,19 @@ TEST_CASE("controllability: readers are fitted on whole people, and halves have 
     for (const auto& [person, scans] : count) CHECK(scans == 3);
     return count;
   };
-  CHECK(reader_rows(plan, a) == plan.train);
+  CHECK(probe_fit_rows(plan, a) == plan.train);
   a.half = "first";
-  const auto first = people(reader_rows(plan, a));
+  const auto first = people(probe_fit_rows(plan, a));
   a.half = "second";
-  const auto second = people(reader_rows(plan, a));
+  const auto second = people(probe_fit_rows(plan, a));
   CHECK(first.size() == 15);
   CHECK(second.size() == 15);
   for (const auto& [person, scans] : first) CHECK_FALSE(second.contains(person));
   a.half = "all";
   a.reader_scans = 20;
-  CHECK(people(reader_rows(plan, a)).size() == 6);
+  CHECK(people(probe_fit_rows(plan, a)).size() == 6);
   a.reader_scans = 2;
-  CHECK(reader_rows(plan, a).empty());
+  CHECK(probe_fit_rows(plan, a).empty());
 }
 
 namespace {
@@ -245,7 +245,7 @@ TEST_CASE("controllability: a reader of features that say everything is right ab
   const ScanFeatures train = features_of(ctx, cohort.manifest, plan.train),
                      test = features_of(ctx, cohort.manifest, plan.test);
   ControllabilityScores scorer(ctx, plan, train, test);
-  const std::vector<ReaderKind> kinds = {{.name = "round-trip", .round_trips = true}};
+  const std::vector<ProbeKind> kinds = {{.name = "round-trip", .round_trips = true}};
   auto scores = scorer.fit(kinds[0]);
   scorer.score_scans(kinds[0], nullptr, scores);
 

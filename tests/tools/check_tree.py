@@ -51,9 +51,9 @@ UMBRELLAS = [
     ("study.hpp", r"study/|report/panel_", f"// Studies: models measured on subjects they have not seen, options in, a result out. {WRITTEN}\n"),
     ("probe.hpp", r"probe/|table/|linalg/(ldlt|llt|symmetric)", f"// Everything about probes on tables of features. {WRITTEN}\n"),
     ("report.hpp", r"report/(?!panel_)", f"// Pictures of volumes, charts, tables and pages. {WRITTEN}\n"),
-    ("generate.hpp", r"sample/|objective/|checkpoint/saved_dit|eval/(controllability|diversity|frechet|grouped_reader|memorisation)",
+    ("generate.hpp", r"sample/|objective/|checkpoint/saved_dit|eval/(controllability|diversity|frechet|grouped_probe|memorisation)",
      f"// Flow matching, samplers and guidance, diffusion transformers in files, measures of samples. {WRITTEN}\n"),
-    ("train.hpp", r"linalg/|train/|data/|phantom/|optim/|checkpoint/(training_state|convert|peer_config)|eval/(downsampling|patch_pca|region_reader|tissue_volumes|token_readout|unseen_people)",
+    ("train.hpp", r"linalg/|train/|data/|phantom/|optim/|checkpoint/(training_state|convert|peer_config)|eval/(downsampling|patch_pca|region_regressor|tissue_volumes|token_readout|unseen_subjects)",
      f"// Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. {WRITTEN}\n"),
     ("braing3n.hpp", r"", f"""// Tensors, models, volumes and files on the CPU: what it takes to use a model. {WRITTEN}
 // On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), studies

@@ -207,13 +207,13 @@ TEST_CASE("statistics and moments against sums written out; thread counts do not
   CHECK(s.min == low);
   CHECK(s.max == high);
   CHECK_FALSE(s.whole_numbers);
-  const MeanAndDeviation finite = finite_mean_and_deviation(two, v.data(), v.size());
+  const MeanAndSd finite = finite_mean_and_sd(two, v.data(), v.size());
   CHECK(finite.count == nonzero);
   CHECK(std::isfinite(finite.mean));
   const float three_of_five[5] = {1, std::numeric_limits<float>::quiet_NaN(), 3, 0,
                                   -std::numeric_limits<float>::infinity()};
-  CHECK(finite_mean_and_deviation(two, three_of_five, 5).mean == 2);
-  CHECK(finite_mean_and_deviation(two, three_of_five, 5).sd == 1);
+  CHECK(finite_mean_and_sd(two, three_of_five, 5).mean == 2);
+  CHECK(finite_mean_and_sd(two, three_of_five, 5).sd == 1);
   const float whole[5] = {0, -3, 8388608.0f, 3e9f, 12};
   CHECK(statistics(two, whole, 5).whole_numbers);
   const float halves[3] = {0, 8388607.5f, 1};
@@ -228,12 +228,12 @@ TEST_CASE("statistics and moments against sums written out; thread counts do not
     const long double mean = sum / count;
     for (Index i = 0; i < v.size(); ++i)
       if (!only || v.data()[i] != 0) squares += (v.data()[i] - mean) * (v.data()[i] - mean);
-    const MeanAndDeviation m = mean_and_deviation(two, v.data(), v.size(), only);
+    const MeanAndSd m = mean_and_sd(two, v.data(), v.size(), only);
     CHECK(m.count == count);
     CHECK(std::abs(m.mean - static_cast<double>(mean)) < 1e-10);
     CHECK(std::abs(m.sd - static_cast<double>(std::sqrt(squares / count))) < 1e-10);
     for (Context<Cpu>* ctx : {&one, &three}) {
-      const MeanAndDeviation other = mean_and_deviation(*ctx, v.data(), v.size(), only);
+      const MeanAndSd other = mean_and_sd(*ctx, v.data(), v.size(), only);
       CHECK(other.mean == m.mean);
       CHECK(other.sd == m.sd);
     }

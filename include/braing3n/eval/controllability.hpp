@@ -1,4 +1,4 @@
-// Are samples what was asked for? The scores of what readers (grouped_reader.hpp) read from them.
+// Are samples what was asked for? The scores of what readers (grouped_probe.hpp) read from them.
 //
 //   classes  recall of each class with Wilson's interval (Wilson 1927); balanced accuracy, the mean of the recalls, with the interval that
 //            joins theirs: limits at distance sqrt(sum (p_i - l_i)^2) / K (Zou and Donner 2008)

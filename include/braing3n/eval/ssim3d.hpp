@@ -102,7 +102,7 @@ inline SsimScore ssim3d(Context<Cpu>& ctx, std::span<const float> reference, std
 
   const std::vector<float> w = detail::gaussian_window(options.window, options.sigma);
   const float shift =
-      static_cast<float>(mean_and_deviation(ctx, reference.data(), static_cast<Index>(reference.size()), false).mean);
+      static_cast<float>(mean_and_sd(ctx, reference.data(), static_cast<Index>(reference.size()), false).mean);
   const Index rows = y - taps + 1, columns = z - taps + 1, plane = rows * columns, planes = x - taps + 1,
               five = detail::ssim_moments * plane;
   std::vector<float> smooth(static_cast<std::size_t>(x * five));

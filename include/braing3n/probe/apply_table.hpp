@@ -44,7 +44,7 @@ inline std::set<std::string> subjects_of_the_fit(const SavedProbe& probe, const 
   for (const Index r : label_row) {
     if (r < 0) continue;
     const std::string subject = canonical_value(column, labels.cell(static_cast<std::size_t>(r), *found));
-    if (std::binary_search(probe.people.begin(), probe.people.end(), person_key(subject))) known.insert(subject);
+    if (std::binary_search(probe.people.begin(), probe.people.end(), subject_key(subject))) known.insert(subject);
   }
   return known;
 }

@@ -11,7 +11,7 @@
 
 #include "braing3n/probe/confound.hpp"
 #include "braing3n/probe/folds.hpp"
-#include "braing3n/probe/person_key.hpp"
+#include "braing3n/probe/subject_key.hpp"
 #include "braing3n/table/finite_rows.hpp"
 #include "braing3n/table/join_features.hpp"
 #include "braing3n/table/stated_missing.hpp"
@@ -107,7 +107,8 @@ inline std::string encoder_people_sentence(const FeatureTable& t, const std::vec
   if (t.encoder_people.empty()) return {};
   const std::set<std::string> keys(t.encoder_people.begin(), t.encoder_people.end());
   const auto trained = std::count_if(subjects.begin(), subjects.end(), [&](const std::string& s) {
-    return keys.contains(person_key(s)) || keys.contains(person_key(s.starts_with("sub-") ? s.substr(4) : "sub-" + s));
+    return keys.contains(subject_key(s)) ||
+           keys.contains(subject_key(s.starts_with("sub-") ? s.substr(4) : "sub-" + s));
   });
   return concat(t.path, ": ", trained == 0 ? std::string("none") : concat(trained), " of the ", subjects.size(),
                 " subjects trained the encoder that made these features",

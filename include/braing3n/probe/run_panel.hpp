@@ -227,7 +227,7 @@ inline SavedProbe fit_saved_probe(Context<Cpu>& ctx, const PanelAnalysis& a) {
   SavedProbe saved = make_saved_probe(a.tables[0], a.first_results,
                                       a.panel->fit_all(ctx, a.tables[0].view(), rows, a.first_results), rows);
   if (a.subjects.named_by_labels)
-    for (const std::string& subject : a.subjects.codes.values) saved.people.push_back(person_key(subject));
+    for (const std::string& subject : a.subjects.codes.values) saved.people.push_back(subject_key(subject));
   std::sort(saved.people.begin(), saved.people.end());
   return saved;
 }

@@ -19,7 +19,7 @@
 #include "braing3n/format/safetensors.hpp"
 #include "braing3n/format/sha256.hpp"
 #include "braing3n/probe/panel.hpp"
-#include "braing3n/probe/person_key.hpp"
+#include "braing3n/probe/subject_key.hpp"
 #include "braing3n/probe/training_range.hpp"
 #include "braing3n/table/feature_table.hpp"
 
@@ -40,7 +40,7 @@ struct SavedProbe {
   Index features = 0;
   std::vector<std::string> feature_names;  // empty: the features had none
   std::string fingerprint;
-  std::vector<std::string> people;  // on whom it was fitted: person_key of each, sorted; empty: unknown
+  std::vector<std::string> people;  // on whom it was fitted: subject_key of each, sorted; empty: unknown
   std::vector<SavedTask> tasks;
 };
 

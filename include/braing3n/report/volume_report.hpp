@@ -67,8 +67,8 @@ inline Json storage_json(const std::string& path, const NiftiVolume& scan) {
 }
 
 inline Json values_json(Context<Cpu>& ctx, const NiftiVolume& scan, const VolumeStatistics& s) {
-  const MeanAndDeviation m = s.non_finite == 0 ? mean_and_deviation(ctx, scan.volume.data(), scan.volume.size(), true)
-                                               : finite_mean_and_deviation(ctx, scan.volume.data(), scan.volume.size());
+  const MeanAndSd m = s.non_finite == 0 ? mean_and_sd(ctx, scan.volume.data(), scan.volume.size(), true)
+                                        : finite_mean_and_sd(ctx, scan.volume.data(), scan.volume.size());
   const bool some_finite = s.non_finite < s.voxels, some_nonzero = m.count > 0 || s.non_finite == 0;
   return {{"min", some_finite ? Json(s.min) : Json()},
           {"max", some_finite ? Json(s.max) : Json()},

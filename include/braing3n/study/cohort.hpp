@@ -7,7 +7,7 @@
 
 #include "braing3n/data/split.hpp"
 #include "braing3n/data/volumes.hpp"
-#include "braing3n/eval/unseen_people.hpp"
+#include "braing3n/eval/unseen_subjects.hpp"
 #include "braing3n/study/observer.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::study {

@@ -21,12 +21,12 @@
 #include "braing3n/data/feature_contract.hpp"
 #include "braing3n/data/guidance_scales.hpp"
 #include "braing3n/report/previews.hpp"
-#include "braing3n/study/controllability_readers.hpp"
+#include "braing3n/study/controllability_probes.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
 /// Hashes of the readers in a report of this study. Throws Error (file, format).
-inline std::set<std::string> readers_of_report(const std::filesystem::path& path) {
+inline std::set<std::string> probes_of_report(const std::filesystem::path& path) {
   const Json json = read_json(path);
   std::set<std::string> hashes;
   if (!json.is_object() || json.value("kind", std::string()) != ControllabilityResult().kind)
@@ -48,7 +48,7 @@ inline void require_fair_probe(const SavedProbe& probe, const std::string& path,
   std::vector<std::string> seen;
   for (const Index i : test) {
     const std::string& subject = manifest.scans[static_cast<std::size_t>(i)].subject_id;
-    if (people.contains(person_key(canonical_value("subject_id", subject))) &&
+    if (people.contains(subject_key(canonical_value("subject_id", subject))) &&
         std::find(seen.begin(), seen.end(), subject) == seen.end())
       seen.push_back(subject);
   }
@@ -60,9 +60,9 @@ inline void require_fair_probe(const SavedProbe& probe, const std::string& path,
 }
 
 /// The readers that are asked for, without saved probes.
-inline std::vector<ReaderKind> reader_kinds(const std::set<std::string>& wanted) {
+inline std::vector<ProbeKind> reader_kinds(const std::set<std::string>& wanted) {
   const bool both = wanted.contains("both");
-  std::vector<ReaderKind> kinds;
+  std::vector<ProbeKind> kinds;
   if (both || wanted.contains("round-trip"))
     kinds.push_back(
         {.name = "round-trip",
@@ -112,7 +112,7 @@ class ControllabilityStudy {
         wanted_(options.readers.begin(), options.readers.end()), kinds_(reader_kinds(wanted_)) {
     require_unseen({{"model", options.model}, {"tokenizer", options.tokenizer}}, plan_.test, manifest_, observer);
     if (!options.probe.empty()) read_probe();
-    fit_rows_ = reader_rows(plan_, options_);
+    fit_rows_ = probe_fit_rows(plan_, options_);
     if (fit_rows_.empty())
       fail(ErrorKind::argument, "evaluate.reader", "at most ", options.reader_scans,
            " scans to fit readers on: not even one person fits");
@@ -140,7 +140,7 @@ class ControllabilityStudy {
   }
   std::set<std::string> spent_readers() const {
     std::set<std::string> spent;
-    for (const std::string& path : options_.chosen_with) spent.merge(readers_of_report(path));
+    for (const std::string& path : options_.chosen_with) spent.merge(probes_of_report(path));
     return spent;
   }
   const SavedProbe* probe() const { return saved_ ? &*saved_ : nullptr; }
@@ -169,7 +169,7 @@ class ControllabilityStudy {
 
   /// If one of the readers may not score, nothing is sampled.
   void fit_readers(ControllabilityScores& scorer) {
-    for (const ReaderKind& kind : kinds_) scores_.push_back(scorer.fit(kind));
+    for (const ProbeKind& kind : kinds_) scores_.push_back(scorer.fit(kind));
     if (saved_) {
       kinds_.push_back({.name = "probe",
                         .text = concat("saved probes, ", options_.probe),
@@ -244,7 +244,7 @@ class ControllabilityStudy {
 
   void add_readers() {
     for (std::size_t r = 0; r < kinds_.size(); ++r) {
-      const ReaderKind& kind = kinds_[r];
+      const ProbeKind& kind = kinds_[r];
       result_.readers.push_back({kind.name, kind.text, !kind.latents, {}});
       for (std::size_t k = 0; k < plan_.contrasts.size(); ++k) {
         const Contrast& c = plan_.contrasts[k];
@@ -273,7 +273,7 @@ class ControllabilityStudy {
   std::vector<ConditionScale> own_;
   ControllabilityPlan plan_;
   std::set<std::string> wanted_;
-  std::vector<ReaderKind> kinds_;
+  std::vector<ProbeKind> kinds_;
   std::optional<SavedProbe> saved_;
   std::vector<Index> fit_rows_;
   ScanFailures failures_;

@@ -15,7 +15,7 @@
 #include "braing3n/base/text.hpp"
 #include "braing3n/data/label_schema.hpp"
 #include "braing3n/data/split.hpp"
-#include "braing3n/eval/grouped_reader.hpp"
+#include "braing3n/eval/grouped_probe.hpp"
 #include "braing3n/study/controllability_arms.hpp"
 #include "braing3n/study/controllability_result.hpp"
 
@@ -269,7 +269,7 @@ class ControllabilityPlan : public ArmPlan {
   /// Leaves out modalities without enough people of each class for a reader. Returns whether one is left.
   bool enough(Contrast& c) {
     const auto classes = static_cast<std::int32_t>(c.classes.size());
-    const ReaderOptions fewest;
+    const GroupedProbeOptions fewest;
     for (const std::int32_t g : std::set<std::int32_t>(c.groups))
       for (std::int32_t k = 0; k < classes; ++k) {
         const auto is = [&](Index i) {

@@ -18,7 +18,7 @@
 #include "braing3n/eval/diversity.hpp"
 #include "braing3n/eval/frechet.hpp"
 #include "braing3n/eval/reconstruction.hpp"
-#include "braing3n/eval/region_reader.hpp"
+#include "braing3n/eval/region_regressor.hpp"
 #include "braing3n/report/previews.hpp"
 #include "braing3n/study/fidelity_plan.hpp"
 #include "braing3n/study/sample_arms.hpp"
@@ -276,7 +276,7 @@ class FidelityStudy {
   ScanFailures failures_;
   ScanFeatures unseen_, learnt_;
   std::map<Index, std::vector<double>> unseen_blocks_;  // round trips of T1-weighted scans
-  RegionReader reader_;
+  RegionRegressor reader_;
   VolumeCalibration spread_;
   std::uint32_t next_ = 0;  // number of the next sample
   RowStore<float> kept_;    // features of the unseen scans, half by half

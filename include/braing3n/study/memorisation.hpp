@@ -15,7 +15,7 @@
 #include "braing3n/data/latents.hpp"
 #include "braing3n/data/sample_record.hpp"
 #include "braing3n/data/split.hpp"
-#include "braing3n/eval/unseen_people.hpp"
+#include "braing3n/eval/unseen_subjects.hpp"
 #include "braing3n/report/chart.hpp"
 #include "braing3n/report/previews.hpp"
 #include "braing3n/study/memorisation_result.hpp"

@@ -19,7 +19,7 @@
 #include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/eval/downsampling.hpp"
 #include "braing3n/eval/patch_pca.hpp"
-#include "braing3n/eval/region_reader.hpp"
+#include "braing3n/eval/region_regressor.hpp"
 #include "braing3n/eval/token_readout.hpp"
 #include "braing3n/report/previews.hpp"
 #include "braing3n/study/reconstruction_result.hpp"
@@ -188,7 +188,7 @@ class ReconstructionStudy {
       result_.captions.push_back(concat(id_of(row), " ", column));
   }
 
-  void add_errors(Index row, const std::vector<double>& blocks, const RegionReader& reader,
+  void add_errors(Index row, const std::vector<double>& blocks, const RegionRegressor& reader,
                   RegionErrors& errors) const {
     const TissueVolumes found = reader(blocks);
     const TissueVolumes& truth = (*truth_)(id_of(row));
@@ -223,7 +223,7 @@ class ReconstructionStudy {
   PatchPca pca_;
   TokenReadout readout_;
   Voxels mean_volume_;
-  RegionReader scan_reader_, reconstruction_reader_;
+  RegionRegressor scan_reader_, reconstruction_reader_;
   RegionErrors scan_error_{}, tokenizer_error_{};
   std::vector<Reconstruct> methods_;
   std::vector<bool> shown_;  // in the picture

@@ -4,7 +4,7 @@
 // "latents" [n, X', Y', Z', d'] or "tokens" [n, L, d], its name as braing3n.type, and the further metadata
 //   source_hashes             JSON array of n checksums of the scans' files: an unchanged scan need not be encoded again
 //   latent_mean, latent_std   of latents: per channel, over the training set
-//   encoder_people            JSON array of the person keys (probe/person_key.hpp) of those who trained the model; may be absent
+//   encoder_people            JSON array of the person keys (probe/subject_key.hpp) of those who trained the model; may be absent
 #pragma once
 
 #include <map>

@@ -54,7 +54,7 @@ inline IntensityScale normalise(Context<Cpu>& ctx, float* v, Index n, const Prep
   if (contract.normalise == Normalisation::none) return {};
   const bool nonzero = contract.normalise == Normalisation::zscore_nonzero;
   const bool keep_zero = keeps_zero(contract);
-  MeanAndDeviation m = mean_and_deviation(ctx, v, n, nonzero);
+  MeanAndSd m = mean_and_sd(ctx, v, n, nonzero);
   if (m.count == 0)
     findings.add(Severity::error, "volume.outside", "no non-zero voxel lies inside the model's field of view");
   // Spread below the resolution of a float at the mean is rounding, not contrast.

@@ -88,12 +88,12 @@ inline VolumeStatistics statistics(Context<Cpu>& ctx, const float* v, Index n) {
 
 /// Mean and population standard deviation of the voxels, or of the non-zero ones. Two passes, so that a large mean does
 /// not swallow the spread. All voxels must be finite.
-struct MeanAndDeviation {
+struct MeanAndSd {
   Index count = 0;
   double mean = 0, sd = 0;
 };
 
-inline MeanAndDeviation mean_and_deviation(Context<Cpu>& ctx, const float* v, Index n, bool nonzero_only) {
+inline MeanAndSd mean_and_sd(Context<Cpu>& ctx, const float* v, Index n, bool nonzero_only) {
   struct Part {
     double sum = 0;
     Index count = 0;
@@ -127,7 +127,7 @@ inline MeanAndDeviation mean_and_deviation(Context<Cpu>& ctx, const float* v, In
     });
   };
   const Part first = pass(0.0, false);
-  MeanAndDeviation m{first.count, 0, 0};
+  MeanAndSd m{first.count, 0, 0};
   if (m.count == 0) return m;
   m.mean = first.sum / static_cast<double>(m.count);
   m.sd = std::sqrt(pass(m.mean, true).sum / static_cast<double>(m.count));
@@ -191,11 +191,11 @@ inline Vec3 centre_of_mass(Context<Cpu>& ctx, const Volume& volume) {
 }
 
 /// The same of the finite voxels that are not zero, whatever the others are.
-inline MeanAndDeviation finite_mean_and_deviation(Context<Cpu>& ctx, const float* v, Index n) {
+inline MeanAndSd finite_mean_and_sd(Context<Cpu>& ctx, const float* v, Index n) {
   std::vector<float> finite(v, v + n);
   for (float& x : finite)
     if (!std::isfinite(x)) x = 0.0f;
-  return mean_and_deviation(ctx, finite.data(), n, true);
+  return mean_and_sd(ctx, finite.data(), n, true);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

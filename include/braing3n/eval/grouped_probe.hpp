@@ -20,7 +20,7 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-struct ReaderOptions {
+struct GroupedProbeOptions {
   ClassWeight class_weight = ClassWeight::none;
   std::vector<double> grid{1e-4, 1e-3, 1e-2,
                            1e-1, 1.0,  10.0};  // of C, chosen by folds; alpha takes the inverses. One value: that one
@@ -29,17 +29,17 @@ struct ReaderOptions {
 };
 
 /// Rows of features with what a fit must know about them. group < 0: the row takes no part.
-struct ReaderRows {
+struct ProbeRows {
   FeatureView<float> x;                // (n, d)
   std::vector<std::int32_t> group{};   // (n)
   std::vector<std::int32_t> person{};  // (n), as codes
 };
 
-class GroupedReader {
+class GroupedProbe {
  public:
   /// label (n): classes from 0, -1: the row takes no part. Throws Error: shape (lengths), argument (no group has rows enough).
-  GroupedReader(Context<Cpu>& ctx, const ReaderRows& rows, std::span<const std::int32_t> label, Index classes,
-                const ReaderOptions& options = {})
+  GroupedProbe(Context<Cpu>& ctx, const ProbeRows& rows, std::span<const std::int32_t> label, Index classes,
+               const GroupedProbeOptions& options = {})
       : classes_(classes) {
     if (classes < 2) fail(ErrorKind::argument, "reader.classes", "reader: ", classes, " classes, expected at least 2");
     check(rows, label.size());
@@ -48,8 +48,8 @@ class GroupedReader {
         [&](std::size_t i, std::vector<std::int32_t>& y, std::vector<double>&) { y.push_back(label[i]); });
   }
   /// target (n): NaN: the row takes no part.
-  GroupedReader(Context<Cpu>& ctx, const ReaderRows& rows, std::span<const double> target,
-                const ReaderOptions& options = {}) {
+  GroupedProbe(Context<Cpu>& ctx, const ProbeRows& rows, std::span<const double> target,
+               const GroupedProbeOptions& options = {}) {
     check(rows, target.size());
     fit(
         ctx, rows, options, [&](std::size_t i) { return !std::isnan(target[i]); },
@@ -95,7 +95,7 @@ class GroupedReader {
   }
 
  private:
-  static void check(const ReaderRows& rows, std::size_t labels) {
+  static void check(const ProbeRows& rows, std::size_t labels) {
     const auto n = static_cast<std::size_t>(rows.x.rows);
     if (labels != n || rows.group.size() != n || rows.person.size() != n)
       fail(ErrorKind::shape, "reader.rows", "reader: ", n, " rows of features, ", labels, " labels, ",
@@ -103,7 +103,7 @@ class GroupedReader {
   }
 
   template <class Has, class Add>
-  void fit(Context<Cpu>& ctx, const ReaderRows& rows, const ReaderOptions& options, Has&& has, Add&& add) {
+  void fit(Context<Cpu>& ctx, const ProbeRows& rows, const GroupedProbeOptions& options, Has&& has, Add&& add) {
     std::int32_t groups = 0;
     for (const std::int32_t g : rows.group) groups = std::max(groups, g + 1);
     fits_.resize(static_cast<std::size_t>(groups));
@@ -136,7 +136,7 @@ class GroupedReader {
 
   LinearFit fit_group(Context<Cpu>& ctx, FeatureView<float> x, const std::vector<Index>& selected,
                       const std::vector<std::int32_t>& label, const std::vector<double>& target,
-                      const std::vector<std::int64_t>& person, const ReaderOptions& options) const {
+                      const std::vector<std::int64_t>& person, const GroupedProbeOptions& options) const {
     FitProblem whole;
     whole.loss = classes_ == 0 ? Loss::squared : classes_ == 2 ? Loss::logistic : Loss::softmax;
     whole.outputs = classes_ > 2 ? classes_ : 1;
@@ -152,7 +152,7 @@ class GroupedReader {
 
   /// The C of the grid with the least loss on people held out; 1 when there are too few people for folds.
   double choose(NewtonSolver<float, Cpu>& solver, const FitProblem& whole, const std::vector<std::int64_t>& person,
-                const ReaderOptions& options) const {
+                const GroupedProbeOptions& options) const {
     if (options.grid.size() == 1) return options.grid[0];
     const auto n = person.size(), outputs = static_cast<std::size_t>(whole.outputs);
     if (std::set<std::int64_t>(person.begin(), person.end()).size() < static_cast<std::size_t>(options.folds)) return 1;

@@ -1,5 +1,5 @@
 // Whoever trained a model, or a model under it, is not unseen.
-#include "braing3n/eval/unseen_people.hpp"
+#include "braing3n/eval/unseen_subjects.hpp"
 
 #include <fstream>
 #include <limits>
@@ -51,13 +51,13 @@ TEST_CASE("a split.csv beside the model says who trained it, for the folder and 
 
 TEST_CASE("a model file knows its people and those of the model under it") {
   const test::ScratchFolder folder;
-  TrainedPeople people = trained_people(Split{{"sub-1", "train"}, {"sub-2", "validation"}});
-  people.add(trained_people(Split{{"sub-5", "train"}}));  // of its encoder
+  TrainedSubjects people = trained_subjects(Split{{"sub-1", "train"}, {"sub-2", "validation"}});
+  people.add(trained_subjects(Split{{"sub-5", "train"}}));  // of its encoder
   write_a_model(folder / "t.safetensors", {{"people", people_text(people)}});
   for (const char* subject : {"sub-1", "sub-5"})
     test::check_error("evaluate.unseen", {subject}, [&] { check(folder / "t.safetensors", {subject, "sub-2"}); });
   CHECK(check(folder / "t.safetensors", {"sub-2"}).empty());
-  CHECK(validation_people_seen(people, Split{{"sub-5", "validation"}, {"sub-2", "validation"}, {"sub-1", "train"}}) ==
+  CHECK(validation_subjects_seen(people, Split{{"sub-5", "validation"}, {"sub-2", "validation"}, {"sub-1", "train"}}) ==
         std::vector<std::string>{"sub-5"});
   // Nothing says who trained: one sentence, for all models together.
   write_a_model(folder / "a.safetensors", {});

@@ -2,7 +2,7 @@
 //
 // A model knows the people of its own training and of every model under it: a transformer those of its tokenizer, a tokenizer those of
 // its encoder. Two sources say who they are:
-//   the model file   metadata "people": a JSON list of person keys (probe/person_key.hpp), its own people and those of models under it
+//   the model file   metadata "people": a JSON list of person keys (probe/subject_key.hpp), its own people and those of models under it
 //   split.csv        in the same folder: the set "train"; files written before there were keys have only this
 #pragma once
 
@@ -15,34 +15,34 @@
 
 #include "braing3n/checkpoint/saved_model.hpp"
 #include "braing3n/data/split.hpp"
-#include "braing3n/probe/person_key.hpp"
+#include "braing3n/probe/subject_key.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
-struct TrainedPeople {
-  std::set<std::string> keys;  // of people, see person_key()
+struct TrainedSubjects {
+  std::set<std::string> keys;  // of people, see subject_key()
   bool known = false;          // a source says who they are
 
-  bool contains(const std::string& subject) const { return keys.contains(person_key(subject)); }
-  void add(const TrainedPeople& other) {
+  bool contains(const std::string& subject) const { return keys.contains(subject_key(subject)); }
+  void add(const TrainedSubjects& other) {
     keys.insert(other.keys.begin(), other.keys.end());
     known = known || other.known;
   }
 };
 
 /// The people of the set "train".
-inline TrainedPeople trained_people(const Split& split) {
-  TrainedPeople people;
+inline TrainedSubjects trained_subjects(const Split& split) {
+  TrainedSubjects people;
   for (const auto& [subject, part] : split)
-    if (part == "train") people.keys.insert(person_key(subject));
+    if (part == "train") people.keys.insert(subject_key(subject));
   people.known = !people.keys.empty();
   return people;
 }
 
 /// model: a model file, or the folder of a training. Throws Error (file, format): no such model, a damaged list, a split.csv of a
 /// training that cannot be read (one beside a single file may be anything).
-inline TrainedPeople trained_people(const std::filesystem::path& model) {
-  TrainedPeople people;
+inline TrainedSubjects trained_subjects(const std::filesystem::path& model) {
+  TrainedSubjects people;
   const ModelFile file(model_path(model), false);
   if (const auto found = file.info().extra.find("people"); found != file.info().extra.end()) {
     std::vector<std::string> keys;
@@ -55,7 +55,7 @@ inline TrainedPeople trained_people(const std::filesystem::path& model) {
   const std::filesystem::path split = model_path(model).parent_path() / "split.csv";
   if (!std::filesystem::exists(split, ignored)) return people;
   try {
-    people.add(trained_people(read_split(split)));
+    people.add(trained_subjects(read_split(split)));
   } catch (const Error&) {
     if (folder) throw;
   }
@@ -63,7 +63,7 @@ inline TrainedPeople trained_people(const std::filesystem::path& model) {
 }
 
 /// For the metadata "people" of a model file.
-inline std::string people_text(const TrainedPeople& people) {
+inline std::string people_text(const TrainedSubjects& people) {
   return Json(std::vector<std::string>(people.keys.begin(), people.keys.end())).dump();
 }
 
@@ -74,13 +74,13 @@ struct ModelBehind {
 };
 
 /// Nobody who trained one of the models counts as unseen. Returns sentences about what cannot be known. Throws Error (argument) that
-/// names the people, and what trained_people() throws.
+/// names the people, and what trained_subjects() throws.
 inline std::vector<std::string> require_unseen(std::span<const ModelBehind> models,
                                                const std::set<std::string>& subjects) {
   std::string silent;
   std::vector<std::string> sentences;
   for (const ModelBehind& m : models) {
-    const TrainedPeople people = trained_people(m.path);
+    const TrainedSubjects people = trained_subjects(m.path);
     if (!people.known) {
       silent += (silent.empty() ? "" : ", ") + m.path.string();
       continue;
@@ -117,7 +117,7 @@ inline std::vector<std::string> require_unseen(std::span<const ModelBehind> mode
 /// The people that should have trained a model, and did not by what it says of itself; empty where nothing is known.
 inline std::vector<std::string> people_not_trained(const std::filesystem::path& model,
                                                    const std::set<std::string>& subjects) {
-  const TrainedPeople people = trained_people(model);
+  const TrainedSubjects people = trained_subjects(model);
   std::vector<std::string> strangers;
   if (people.known)
     for (const std::string& s : subjects)
@@ -126,7 +126,7 @@ inline std::vector<std::string> people_not_trained(const std::filesystem::path& 
 }
 
 /// Those of the set "validation" who trained a model under the one that is trained now: its validation loss is then too good.
-inline std::vector<std::string> validation_people_seen(const TrainedPeople& under, const Split& split) {
+inline std::vector<std::string> validation_subjects_seen(const TrainedSubjects& under, const Split& split) {
   std::vector<std::string> seen;
   for (const auto& [subject, part] : split)
     if (part == "validation" && under.contains(subject)) seen.push_back(subject);

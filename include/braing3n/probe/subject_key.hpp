@@ -9,6 +9,6 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 /// Sixteen digits in place of a subject's identifier, to tell the same person again. Not a secret: who has a list of identifiers can find them.
-inline std::string person_key(std::string_view subject) { return sha256_hex(subject).substr(0, 16); }
+inline std::string subject_key(std::string_view subject) { return sha256_hex(subject).substr(0, 16); }
 
 }  // namespace braing3n::inline BRAING3N_ABI

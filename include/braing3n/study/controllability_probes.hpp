@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "braing3n/base/philox.hpp"
-#include "braing3n/eval/grouped_reader.hpp"
+#include "braing3n/eval/grouped_probe.hpp"
 #include "braing3n/probe/saved_probe.hpp"
 #include "braing3n/study/controllability_plan.hpp"
 #include "braing3n/study/sample_arms.hpp"
@@ -18,7 +18,7 @@
 namespace braing3n::inline BRAING3N_ABI::study {
 
 /// Whole people, drawn by the seed, until there are scans enough.
-inline std::vector<Index> reader_rows(const ControllabilityPlan& plan, const ControllabilityOptions& options) {
+inline std::vector<Index> probe_fit_rows(const ControllabilityPlan& plan, const ControllabilityOptions& options) {
   std::map<std::pair<std::uint32_t, std::int32_t>, std::vector<Index>> people;
   for (const Index i : plan.train) {
     const std::int32_t p = plan.person[static_cast<std::size_t>(i)];
@@ -37,12 +37,12 @@ inline std::vector<Index> reader_rows(const ControllabilityPlan& plan, const Con
 }
 
 /// Features of some volumes in the form one reader wants.
-struct ReaderFeatures {
+struct ProbeFeatures {
   RowStore<float> values;
   FeatureView<float> view() const { return view_of(values); }
 
-  ReaderFeatures(const PooledFeatures& p, bool means_only) : values(means_only ? p.means() : p.values()) {}
-  explicit ReaderFeatures(const RowStore<float>& all) : values(all) {}
+  ProbeFeatures(const PooledFeatures& p, bool means_only) : values(means_only ? p.means() : p.values()) {}
+  explicit ProbeFeatures(const RowStore<float>& all) : values(all) {}
 };
 
 struct ContrastScores {
@@ -57,7 +57,7 @@ struct ContrastScores {
   std::vector<NumberScore> asked_number;
 };
 
-struct ReaderKind {
+struct ProbeKind {
   std::string name{}, text{};
   bool round_trips = false, means_only = false, grouped = true, latents = false, whole = false,
        saved = false;  // whole: every token's latents
@@ -89,11 +89,11 @@ class ControllabilityScores {
       : ctx_(ctx), plan_(plan), train_(train), test_(test) {}
 
   /// Fits the reader of every contrast.
-  std::vector<ContrastScores> fit(const ReaderKind& kind) {
+  std::vector<ContrastScores> fit(const ProbeKind& kind) {
     std::vector<ContrastScores> all;
     for (const Contrast& c : plan_.contrasts) {
-      const ReaderFeatures x = kind.round_trips ? round_trips(kind, train_) : scans(kind, train_);
-      ReaderRows rows{x.view(), {}, {}};
+      const ProbeFeatures x = kind.round_trips ? round_trips(kind, train_) : scans(kind, train_);
+      ProbeRows rows{x.view(), {}, {}};
       std::vector<std::int32_t> label;
       std::vector<double> number;
       for (const Index i : train_.rows) {
@@ -103,12 +103,12 @@ class ControllabilityScores {
         if (c.classes.empty()) number.push_back(c.number[at]);
         else label.push_back(c.label[at]);
       }
-      ReaderOptions options;
+      GroupedProbeOptions options;
       if (c.balanced) options.class_weight = ClassWeight::balanced;
       try {
-        readers_.insert_or_assign(
-            {kind.name, c.name}, c.classes.empty() ? GroupedReader(ctx_, rows, std::span<const double>(number), options)
-                                                   : GroupedReader(ctx_, rows, std::span<const std::int32_t>(label),
+        readers_.insert_or_assign({kind.name, c.name},
+                                  c.classes.empty() ? GroupedProbe(ctx_, rows, std::span<const double>(number), options)
+                                                    : GroupedProbe(ctx_, rows, std::span<const std::int32_t>(label),
                                                                    std::ssize(c.classes), options));
       } catch (const Error& e) {
         throw Error(e.kind(), e.id(),
@@ -122,8 +122,8 @@ class ControllabilityScores {
     return all;
   }
 
-  void score_scans(const ReaderKind& kind, const SavedProbe* saved, std::vector<ContrastScores>& all) const {
-    const ReaderFeatures unseen = scans(kind, test_), trips = round_trips(kind, test_);
+  void score_scans(const ProbeKind& kind, const SavedProbe* saved, std::vector<ContrastScores>& all) const {
+    const ProbeFeatures unseen = scans(kind, test_), trips = round_trips(kind, test_);
     std::vector<std::int32_t> groups;
     for (const Index i : test_.rows) groups.push_back(plan_.group[static_cast<std::size_t>(i)]);
     for (std::size_t k = 0; k < all.size(); ++k) {
@@ -149,14 +149,14 @@ class ControllabilityScores {
   }
 
   /// samples: of each arm under one guidance scale. Adds the scores of what was asked; those of the null arms when `null` is set.
-  void score_samples(const ReaderKind& kind, const SavedProbe* saved, const std::vector<const ArmSamples*>& samples,
+  void score_samples(const ProbeKind& kind, const SavedProbe* saved, const std::vector<const ArmSamples*>& samples,
                      bool null, std::vector<ContrastScores>& all) const {
     for (std::size_t k = 0; k < all.size(); ++k) {
       const Contrast& c = plan_.contrasts[k];
       std::vector<std::int32_t> asked, read;
       std::vector<double> wanted, came;
       const auto collect = [&](std::size_t arm, std::int32_t label) {
-        const ReaderFeatures x = samples_of(kind, *samples[arm]);
+        const ProbeFeatures x = samples_of(kind, *samples[arm]);
         const PlannedArm& p = plan_.arms[arm];
         if (c.classes.empty()) {
           const auto values = numbers(kind, saved, c, x.view(), p.group);
@@ -180,31 +180,31 @@ class ControllabilityScores {
   }
 
  private:
-  static ReaderFeatures scans(const ReaderKind& kind, const ScanFeatures& s) {
-    if (kind.whole) return ReaderFeatures(s.latents);
+  static ProbeFeatures scans(const ProbeKind& kind, const ScanFeatures& s) {
+    if (kind.whole) return ProbeFeatures(s.latents);
     return {kind.latents ? s.scans.projected : s.scans.encoder, kind.means_only};
   }
-  static ReaderFeatures round_trips(const ReaderKind& kind, const ScanFeatures& s) {
-    if (kind.whole) return ReaderFeatures(s.latents);
+  static ProbeFeatures round_trips(const ProbeKind& kind, const ScanFeatures& s) {
+    if (kind.whole) return ProbeFeatures(s.latents);
     return {kind.latents ? s.scans.projected : s.round_trips.encoder, kind.means_only};
   }
-  static ReaderFeatures samples_of(const ReaderKind& kind, const ArmSamples& s) {
-    if (kind.whole) return ReaderFeatures(s.latents);
+  static ProbeFeatures samples_of(const ProbeKind& kind, const ArmSamples& s) {
+    if (kind.whole) return ProbeFeatures(s.latents);
     return {kind.latents ? s.generated : s.features.encoder, kind.means_only};
   }
 
   /// -1: the contrast is not asked in that modality.
-  static std::int32_t group(const ReaderKind& kind, const Contrast& c, std::int32_t g) {
+  static std::int32_t group(const ProbeKind& kind, const Contrast& c, std::int32_t g) {
     return !c.groups.contains(g) ? -1 : kind.grouped && !c.of_groups ? g : 0;
   }
-  static std::vector<std::int32_t> groups_of(const ReaderKind& kind, const Contrast& c,
+  static std::vector<std::int32_t> groups_of(const ProbeKind& kind, const Contrast& c,
                                              const std::vector<std::int32_t>& g) {
     std::vector<std::int32_t> all;
     for (const std::int32_t one : g) all.push_back(group(kind, c, one));
     return all;
   }
 
-  std::vector<std::int32_t> classes(const ReaderKind& kind, const SavedProbe* saved, const Contrast& c,
+  std::vector<std::int32_t> classes(const ProbeKind& kind, const SavedProbe* saved, const Contrast& c,
                                     FeatureView<float> x, const std::vector<std::int32_t>& g) const {
     const auto groups = groups_of(kind, c, g);
     if (!kind.saved) return readers_.at({kind.name, c.name}).classes(x, groups);
@@ -219,7 +219,7 @@ class ControllabilityScores {
     }
     return read;
   }
-  std::vector<double> numbers(const ReaderKind& kind, const SavedProbe* saved, const Contrast& c, FeatureView<float> x,
+  std::vector<double> numbers(const ProbeKind& kind, const SavedProbe* saved, const Contrast& c, FeatureView<float> x,
                               const std::vector<std::int32_t>& g) const {
     const auto groups = groups_of(kind, c, g);
     if (!kind.saved) return readers_.at({kind.name, c.name}).numbers(x, groups);
@@ -233,7 +233,7 @@ class ControllabilityScores {
   Context<Cpu>& ctx_;
   const ControllabilityPlan& plan_;
   const ScanFeatures &train_, &test_;
-  std::map<std::pair<std::string, std::string>, GroupedReader> readers_;
+  std::map<std::pair<std::string, std::string>, GroupedProbe> readers_;
 };
 
 /// What a reader says about a contrast, as it is reported. guidance: the scales, in the order of s.asked.

@@ -76,7 +76,7 @@ inline std::vector<double> tissue_blocks(const Tensor<float, Cpu>& volume, Voxel
 
 /// Learns sizes from volumes whose truth is known. Read with it what is like those it learnt from: a reader of scans reads
 /// reconstructions, which are smoother, with a bias.
-class RegionReader {
+class RegionRegressor {
  public:
   /// blocks: of tissue_blocks, of one contract throughout. Throws Error (shape).
   void add(std::vector<double> blocks, const TissueVolumes& truth) {

@@ -5,16 +5,16 @@
 #include <string>
 #include <vector>
 
-#include "braing3n/eval/unseen_people.hpp"
+#include "braing3n/eval/unseen_subjects.hpp"
 
 namespace braing3n::examples {
 
 /// What a model file says about its people: those of its training and of the model under it. A warning where people of the validation
 /// trained the model under it, or nothing says who did.
-inline std::string people_of_training(const std::string& program, const Split& split, const TrainedPeople& under) {
-  TrainedPeople people = trained_people(split);
+inline std::string people_of_training(const std::string& program, const Split& split, const TrainedSubjects& under) {
+  TrainedSubjects people = trained_subjects(split);
   people.add(under);
-  if (const std::vector<std::string> seen = validation_people_seen(under, split); !seen.empty())
+  if (const std::vector<std::string> seen = validation_subjects_seen(under, split); !seen.empty())
     std::cerr << program << ": warning: " << seen.size()
               << " of the people of the validation trained the model under this one, the validation loss is too good: "
               << braing3n::detail::some_of(seen) << '\n';
