@@ -31,7 +31,7 @@ void add_folds_and_fits(CLI::App& app, ProbeSettings& s) {
 void add_saved_probes(CLI::App& app, ProbeSettings& s) {
   app.add_option("--save", s.save, "fit on all rows and write the probes to this file (.safetensors)")
       ->group("Saved probes");
-  app.add_option("--apply", s.apply,
+  app.add_option("--apply,--model", s.apply,
                  "read new features with the probes of this file; --labels, if given, adds gaps to the truth")
       ->group("Saved probes");
   app.add_flag("--uncalibrated", s.uncalibrated, "with --apply: probabilities as fitted, not calibrated")

@@ -6,14 +6,14 @@ namespace braing3n::examples {
 namespace {
 
 void add_tables(CLI::App& app, ProbeSettings& s) {
-  app.add_option("--features", s.features,
+  app.add_option("--features,--in", s.features,
                  "one or more tables of features: .csv, .tsv, .npy, .npz, .safetensors; several are compared on "
                  "identical folds; A+B: the "
                  "columns of both, joined by identifiers")
       ->required()
       ->default_str("")
       ->group("Tables");
-  app.add_option("--labels", s.labels,
+  app.add_option("--labels,--data", s.labels,
                  "table of labels (CSV or TSV); not needed where the one CSV of features holds them too")
       ->group("Tables");
   app.add_option("--feature-columns", s.feature_columns,
