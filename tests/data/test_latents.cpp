@@ -23,9 +23,9 @@ TEST_CASE("latents with a large mean keep their standard deviation, constant one
     const std::vector<Index> both = {0, 1}, second = {1};
     const LatentStatistics s = measure_latents(ctx, file, both);
     CHECK(s.mean == std::vector<double>{3.5, 4096, static_cast<double>(0.1f)});
-    CHECK(s.deviation[0] == doctest::Approx(std::sqrt(63.0 / 12)).epsilon(1e-14));
-    CHECK(s.deviation[1] == 0x1p-10);
-    CHECK(s.deviation[2] == 1);
+    CHECK(s.sd[0] == doctest::Approx(std::sqrt(63.0 / 12)).epsilon(1e-14));
+    CHECK(s.sd[1] == 0x1p-10);
+    CHECK(s.sd[2] == 1);
     CHECK(measure_latents(ctx, file, second).mean[0] == 5.5);
   }
 }
