@@ -47,11 +47,11 @@ TEST_CASE("planned samples: the values of a sweep stand together and share their
 }
 
 TEST_CASE("planned samples: what cannot be planned") {
-  refused("sex=F", "", "condition modality must be given");
+  refused("sex=F", "", "condition modality: expected one of T1, T2, got none");
   refused("modality=T1,age=3", "age=4,5", "expected a condition without a fixed value, got age, which has one");
   refused("modality=T1", "age=4,sex=F", "expected one condition as name=value,value,..., got 2 conditions");
   refused("modality=T1", "age=30,30.0", "twice");
-  refused("modality=T1", "weight=30", "there is no condition");
+  refused("modality=T1", "weight=30", "expected one of the conditions modality, sex, age");
 }
 
 TEST_CASE("planned samples: one of a sidecar is the one that was made") {

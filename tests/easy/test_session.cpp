@@ -130,7 +130,7 @@ TEST_CASE("what cannot be sampled is refused") {
   const BrainGenerator generator = s.generator(f.dit, tokenizer);
   CHECK_THROWS_WITH_AS(generator.sample({.n = 0}), doctest::Contains("got 0"), Error);
   CHECK_THROWS_WITH_AS(generator.sample({.n = -2}), doctest::Contains("got -2"), Error);
-  CHECK_THROWS_WITH_AS(generator.sample({.steps = 0}), doctest::Contains("at least 1 step, got 0"), Error);
+  CHECK_THROWS_WITH_AS(generator.sample({.steps = 0}), doctest::Contains("expected 1 to 100000 steps, got 0"), Error);
   CHECK_THROWS_WITH_AS(generator.sample({.conditions = "age=200"}), doctest::Contains("0 to 120"), Error);
   CHECK_THROWS_WITH_AS(generator.sample({.conditions = "weight=3"}),
                        doctest::Contains("one of the conditions sex, age"), Error);
