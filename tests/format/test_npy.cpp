@@ -1,3 +1,4 @@
+#include "braing3n/format/npy_writer.hpp"
 #include "braing3n/format/npz.hpp"
 
 #include <doctest/doctest.h>

@@ -83,8 +83,8 @@ AgeScores age(Context<Cpu>& ctx, const Table& t) {
                [&](FeatureView<float> train, const std::vector<std::size_t>& rows, FeatureView<float> test) {
                  std::vector<double> y;
                  for (const std::size_t i : rows) y.push_back(years[i]);
-                 const auto predicted = Ridge<float, Cpu>(ctx, train, y).predict(test);
-                 return std::vector<double>(predicted.data(), predicted.data() + predicted.size());
+                 const auto ages = Ridge<float, Cpu>(ctx, train, y).predict(test);
+                 return std::vector<double>(ages.data(), ages.data() + ages.size());
                });
   double n = static_cast<double>(years.size()), sy = 0, sp = 0, syy = 0, spp = 0, syp = 0, residual = 0;
   for (std::size_t i = 0; i < years.size(); ++i) {

@@ -8,7 +8,7 @@
 #include "braing3n/base/text.hpp"
 #include "braing3n/data/content_hash.hpp"
 #include "braing3n/format/json.hpp"
-#include "braing3n/format/npy.hpp"
+#include "braing3n/format/npy_writer.hpp"
 #include "braing3n/report/planes.hpp"
 #include "braing3n/report/png.hpp"
 #include "braing3n/volume/nifti/read.hpp"

@@ -15,7 +15,7 @@
 
 #include "braing3n/format/csv_writer.hpp"
 #include "braing3n/format/json.hpp"
-#include "braing3n/format/npy.hpp"
+#include "braing3n/format/npy_writer.hpp"
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/table/feature_file.hpp"
 
