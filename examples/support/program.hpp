@@ -192,7 +192,7 @@ class Program {
           name == "--salt" || name == "--licence" || name == "--provenance")
         continue;
       for (const std::string& value : option->results())
-        if (value.empty()) return name;
+        if (value.find_first_not_of(" \t\r\n") == std::string::npos) return name;
     }
     for (const CLI::App* sub : part.get_subcommands())
       if (std::string name = empty_option(*sub); !name.empty()) return name;

@@ -35,5 +35,8 @@ TEST_CASE("a file of features is continued, also one that does not say who train
   made.contract = R"({"model": "another"})";
   test::check_error("encode.exists", {"another model"}, [&] { EmbeddingOutput(path, made, false); });
   EmbeddingOutput(path, made, true);
+  for (const bool replace : {false, true})
+    test::check_error("encode.folder", {"is a folder", "expected the name of a file"},
+                      [&] { EmbeddingOutput(folder, made, replace); });
   std::filesystem::remove_all(folder);
 }

@@ -43,6 +43,12 @@ TEST_CASE("outputs: none is an input, by any of its names") {
   for (int i = 0; i < 2; ++i) CHECK_NOTHROW(guard.output("/dev/null"));
 }
 
+TEST_CASE("outputs: a dash is no file") {
+  OutputGuard guard;
+  guard.output("");
+  test::check_error("output.name", {"expected the name of a file, got -"}, [&] { guard.output("-"); });
+}
+
 TEST_CASE("outputs: what is made anew holds no input") {
   const ScratchFolder folder;
   CHECK(error_of([&] { require_kept(folder.path, {"mae", "cohort"}, {"", folder / "cohort/volumes.csv"}); }).id() ==

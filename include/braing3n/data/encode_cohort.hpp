@@ -39,10 +39,13 @@ struct EncodeFiles {
 /// One file: where it goes, what is in it, and what was there before.
 class EmbeddingOutput {
  public:
-  /// Takes over a file of the same model and representation. Throws Error (file): another file is there and may not be replaced.
+  /// Takes over a file of the same model and representation. Throws Error (file): a folder is there, or another file that may not be
+  /// replaced.
   EmbeddingOutput(std::filesystem::path to, EmbeddingFile made, bool replace)
       : path_(std::move(to)), now_(std::move(made)) {
     std::error_code ignored;
+    if (std::filesystem::is_directory(path_, ignored))
+      throw Error(ErrorKind::file, "encode.folder", "is a folder, expected the name of a file", path_.string());
     if (!std::filesystem::exists(path_, ignored) || replace) return;
     if (file_ending(path_) != ".safetensors" && !file_ending(path_).empty()) refuse("only .safetensors files can");
     try {

@@ -39,6 +39,9 @@ class OutputGuard {
   /// are passed over: this result is not asked for. Name the inputs first.
   void output(const std::filesystem::path& path) {
     if (path.empty()) return;
+    if (path == "-")
+      throw Error(ErrorKind::argument, "output.name",
+                  "expected the name of a file, got -: results have no standard output", path.string());
     struct stat status{};
     if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
       return;  // a pipe, /dev/null
