@@ -6,6 +6,7 @@
 #include "braing3n/format/atomic_file.hpp"
 #include "braing3n/format/csv.hpp"
 #include "tests/format/damage.hpp"
+#include "tests/support/check.hpp"
 
 using namespace braing3n;
 using namespace braing3n::test;
