@@ -172,7 +172,7 @@ expect 2 "no label belongs to a row of the latents" "$bin/braing3n" dit_train --
 head -5 $data >labels.csv
 expect 2 "12 rows have no labels" "$bin/braing3n" dit_train --latents z.safetensors --labels labels.csv --config dit.json --strict --out new --quiet
 head -2 $data >labels.csv
-expect 2 "cannot fill 2 sets" "$bin/braing3n" dit_train --latents z.safetensors --labels labels.csv --config dit.json --out new --quiet
+expect 2 "expected at least as many subjects as sets" "$bin/braing3n" dit_train --latents z.safetensors --labels labels.csv --config dit.json --out new --quiet
 expect 2 "a batch of 99" "$bin/braing3n" dit_train --latents z.safetensors --labels $data --config dit.json --batch 99 --out new --quiet
 sed 's/,F,/,X,/' $data >labels.csv
 expect 2 "sex" "$bin/braing3n" dit_train --latents z.safetensors --labels labels.csv --config dit.json --out new --quiet

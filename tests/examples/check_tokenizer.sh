@@ -81,7 +81,7 @@ expect 0 "$odd" "$bin/braing3n" mae_pretrain --data cohort/odd.csv --out oddmae 
 # A file with several volumes: one is chosen, and another choice is another input.
 for program in encode reconstruct; do
   case $program in encode) to=(--out two.safetensors) ;; *) to=(--out two.nii.gz) ;; esac
-  expect 2 "0 to 1 (--index N chooses)" "$bin/braing3n" $program --model tok --in two.nii "${to[@]}" --quiet
+  expect 2 "0 to 1, got none (--index N chooses)" "$bin/braing3n" $program --model tok --in two.nii "${to[@]}" --quiet
   expect 0 "" "$bin/braing3n" $program --model tok --in two.nii "${to[@]}" --index 1 --quiet
 done
 expect 0 "1 scans are finished already" "$bin/braing3n" encode --model tok --in two.nii --out two.safetensors --index 1
