@@ -9,45 +9,22 @@
 // ignored, missing, unexpected, unused or mis-shaped with the nearest candidates; if anything is missing, unused or mis-shaped the exit code is 1
 // and nothing is written.
 #include <iostream>
-#include <map>
 
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/checkpoint/convert_model.hpp"
-#include "braing3n/format/output_guard.hpp"
 #include "braing3n/report/table.hpp"
 #include "examples/braing3n/commands.hpp"
-#include "examples/support/contract_options.hpp"
+#include "examples/braing3n/options/convert_options.hpp"
 #include "examples/support/json_log.hpp"
-#include "examples/support/program.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
 
 namespace {
 
-struct Options {
-  std::string from, model = "mae", config, in, out, licence, provenance;
-  ContractOptions contract;
-};
-
-WeightTarget target_of(const std::string& model) {
-  return model == "encoder" ? WeightTarget::encoder
-         : model == "mae"   ? WeightTarget::mae
-                            : WeightTarget::autoencoder_decoder;
-}
-
-/// Every candidate and every reason in full; matched tensors as one number.
-void print(const ConversionPlan& plan, bool quiet) {
-  std::map<std::string, Index> ignored;
-  for (const auto& i : plan.ignored) ++ignored[i.reason];
-  if (!quiet)
-    for (const auto& [reason, count] : ignored) std::cout << "ignored     " << count << " tensors: " << reason << '\n';
-  std::cout << conversion_text(plan);
-}
-
 template <class Config, class Model>
-int convert(const Options& o, const CommonOptions& common, const PeerConfig<Config>& peer, const Model& model,
+int convert(const ConvertOptions& o, const CommonOptions& common, const PeerConfig<Config>& peer, const Model& model,
             const char* kind, const std::optional<PreprocessingContract>& contract, JsonLog& log) {
   if (!common.quiet)
     for (const std::string& key : peer.ignored) std::cout << "config      ignored: " << in_quotes(key) << '\n';
@@ -55,9 +32,8 @@ int convert(const Options& o, const CommonOptions& common, const PeerConfig<Conf
   if (source.trailing_bytes() > 0)
     std::cerr << "convert: warning: " << o.in << ": " << source.trailing_bytes()
               << " bytes after the last tensor are ignored\n";
-  const ConversionPlan plan = plan_model_conversion(
-      source, o.from == "monai" ? WeightSource::monai : WeightSource::timm, target_of(o.model), model);
-  print(plan, common.quiet);
+  const ConversionPlan plan = plan_model_conversion(source, o.source(), o.target(), model);
+  print_plan(plan, common.quiet);
   log.event("plan", {{"matched", plan.matched.size()},
                      {"ignored", plan.ignored.size()},
                      {"missing", plan.missing.size()},
@@ -90,30 +66,11 @@ int convert(const Options& o, const CommonOptions& common, const PeerConfig<Conf
 }  // namespace
 
 int convert_command(int argc, char** argv) {
-  Options o;
+  ConvertOptions o;
   Program program("convert", "Turns weights of MONAI, timm or facebookresearch/mae models into a braing3n model file.");
-  program.app.add_option("--from", o.from, "naming scheme of the source")
-      ->required()
-      ->check(CLI::IsMember({"monai", "timm"}));
-  program.app.add_option("--model", o.model, "what the source is")
-      ->check(CLI::IsMember({"mae", "encoder", "autoencoder-decoder"}));
-  program.app.add_option("--config", o.config, "JSON file with the constructor arguments of the source model")
-      ->required();
-  program.app.add_option("--licence", o.licence, "terms of the weights, stored in the file");
-  program.app.add_option("--provenance", o.provenance, "origin of the weights, stored in the file");
-  program.app.add_option("IN,--in", o.in, "state dict as safetensors")->required();
-  program.app.add_option("OUT,--out", o.out, "model file to write")->required();
-  o.contract.add_to(program.app);
+  o.add_to(program.app);
   return program.run(argc, argv, [&]() -> int {
-    require_ending(o.out, {".safetensors", ""});
-    OutputGuard guard;
-    guard.input(o.in);
-    guard.input(o.config);
-    guard.input(o.contract.file());
-    guard.output(o.out);
-    guard.output(program.common.json_log);
-    if (!program.common.force && std::filesystem::exists(o.out))
-      throw Error(ErrorKind::file, "file.exists", "exists already (--force replaces it)", o.out);
+    o.require_valid(program.common);
     JsonLog log(program.common.json_log);
     Context<Cpu> context({.threads = 1});
     const Json arguments = read_json(o.config);
@@ -128,8 +85,7 @@ int convert_command(int argc, char** argv) {
       return convert(o, program.common, peer, CnnDecoder3d<Cpu, F32>(context, peer.config), "cnn_decoder3d",
                      std::nullopt, log);
     }
-    const auto peer =
-        mae_config_from_peer(arguments, o.from == "monai" ? WeightSource::monai : WeightSource::timm, o.config);
+    const auto peer = mae_config_from_peer(arguments, o.source(), o.config);
     const std::optional<PreprocessingContract> contract = given ? std::optional(o.contract.contract()) : std::nullopt;
     if (contract && contract->shape != peer.config.encoder.image)
       fail(ErrorKind::config, "contract.shape", "the contract makes volumes of ", describe(contract->shape),

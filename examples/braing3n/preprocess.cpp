@@ -16,7 +16,6 @@ using namespace braing3n;
 using namespace braing3n::examples;
 
 namespace {
-
 int write_each(Context<Cpu>& ctx, const PreprocessOptions& o, const PreprocessingContract& contract,
                const std::vector<NamedScan>& scans, const CommonOptions& common) {
   make_folder(o.out);
