@@ -8,6 +8,7 @@ With --write-umbrella it writes the umbrella headers (include/braing3n/*.hpp) an
 4. Nothing under braing3n.hpp and cuda.cuh includes Eigen or Spectra.
 5. Every quoted include exists; every header has #pragma once; the umbrella headers include every host header.
 6. Nothing big, no medical images and no participant tables in the repository; no unfinished-work markers in code.
+7. A header has at most 300 lines, a source of the program 100, a function 80.
 """
 import re
 import subprocess
@@ -196,6 +197,30 @@ def check_files():
                     found(path, number, "unfinished work: " + line.strip())
 
 
+# Headers, sources of the program and functions that do two things. A parser that follows its format's table may be longer.
+MAX_HEADER, MAX_COMMAND, MAX_FUNCTION = 300, 100, 80
+LONG_FUNCTIONS = {"include/braing3n/volume/nifti/header.hpp"}
+# How clang-format leaves the first line of a body: anything with parameters that is no statement, type or namespace.
+NO_FUNCTION = re.compile(r"\s*(namespace|struct|class|enum|union|if|for|while|switch|else|do|try|catch|extern|return|#|//)\b|\s*[#/]")
+
+
+def check_lengths():
+    for folder, most in ((INCLUDE, MAX_HEADER), (ROOT / "examples" / "braing3n", MAX_COMMAND), (ROOT / "examples" / "support", MAX_HEADER)):
+        for path in sorted(p for p in folder.rglob("*") if p.suffix in CODE and not (most == MAX_COMMAND and p.suffix != ".cpp")):
+            lines = path.read_text(errors="replace").splitlines()
+            if len(lines) > most:
+                found(path, most + 1, f"{len(lines)} lines, expected at most {most}")
+            if str(path.relative_to(ROOT)) in LONG_FUNCTIONS:
+                continue
+            for at, line in enumerate(lines):
+                if not line.endswith("{") or NO_FUNCTION.match(line) or "(" not in line and ")" not in line:
+                    continue
+                indent = line[:len(line) - len(line.lstrip())]
+                end = next((i for i in range(at + 1, len(lines)) if lines[i].startswith(indent + "}")), at)
+                if len(indent) <= 4 and end - at + 1 > MAX_FUNCTION:
+                    found(path, at + 1, f"a function of {end - at + 1} lines, expected at most {MAX_FUNCTION}")
+
+
 if sys.argv[1:] == ["--write-umbrella"]:
     write_umbrellas()
 for header in sorted([*INCLUDE.rglob("*.hpp"), *INCLUDE.rglob("*.cuh")]):
@@ -204,6 +229,7 @@ check_owners()
 check_without_eigen()
 check_umbrellas()
 check_files()
+check_lengths()
 for line in findings:
     print(line)
 print(f"check_tree: {len(findings)} findings")
