@@ -20,6 +20,7 @@
 #include "bench/support/arguments.hpp"
 #include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/format/npy.hpp"
+#include "braing3n/format/npy_writer.hpp"
 #include "braing3n/probe/panel.hpp"
 
 using namespace braing3n;
