@@ -5,6 +5,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 ./setup.sh
-cmake --preset dev
+cmake --preset dev -DBRAING3N_UNITY=ON  # everything is compiled once
 cmake --build --preset dev --parallel "${JOBS:-$(nproc)}" --target braing3n_program
 exec build-dev/bin/braing3n quickstart "$@"

@@ -23,7 +23,7 @@ OPTIONS = {
     "attention": ["--bf16"],
     "norms": [],
     "memory_bound": [],
-    "models": ["--repeats", "3", "encoder", "dit", "d1", "mae-step"],
+    "models": ["--repeats", "3", "encoder", "encoder-bf16", "dit", "d1", "mae-step"],
     "probe": ["--rows", "35309", "--tasks", "4"],
     "volume": [],
     "linalg": [],
