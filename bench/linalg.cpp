@@ -45,15 +45,9 @@ void eigen_vectors(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(symmetric_eigen(a, state.range(0)));
 }
 
-void leading_flat(benchmark::State& state) {
+void leading(benchmark::State& state, bool decay) {
   Context<Cpu> ctx({.threads = 2});
-  const auto a = covariance(ctx, state.range(0), false);
-  for (auto _ : state) benchmark::DoNotOptimize(leading_eigen(ctx, a, state.range(1)));
-}
-
-void leading_decaying(benchmark::State& state) {
-  Context<Cpu> ctx({.threads = 2});
-  const auto a = covariance(ctx, state.range(0), true);
+  const auto a = covariance(ctx, state.range(0), decay);
   for (auto _ : state) benchmark::DoNotOptimize(leading_eigen(ctx, a, state.range(1)));
 }
 
@@ -78,8 +72,12 @@ void cholesky_solve(benchmark::State& state) {
 
 BENCHMARK(eigen_values)->Arg(256)->Arg(1152)->Unit(benchmark::kMillisecond);
 BENCHMARK(eigen_vectors)->Arg(256)->Arg(1152)->Unit(benchmark::kMillisecond);
-BENCHMARK(leading_flat)->Args({4096, 32})->Unit(benchmark::kMillisecond)->Iterations(1)->UseRealTime();
-BENCHMARK(leading_decaying)->Args({4096, 32})->Unit(benchmark::kMillisecond)->Iterations(1)->UseRealTime();
+BENCHMARK_CAPTURE(leading, flat, false)->Args({4096, 32})->Unit(benchmark::kMillisecond)->Iterations(1)->UseRealTime();
+BENCHMARK_CAPTURE(leading, decaying, true)
+    ->Args({4096, 32})
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(1)
+    ->UseRealTime();
 BENCHMARK(cholesky)->Arg(1152)->Arg(3000)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(cholesky_solve)->Args({1152, 1})->Args({1152, 20})->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK_MAIN();

@@ -4,7 +4,8 @@
     bench/write_performance.py BUILD/bench [--threads 2] [--only NAME,...] [--page docs/performance.md]
 
 In the page a table stands between the lines "<!-- bench NAME -->" and "<!-- end -->". NAME is a benchmark, "machine", or one of the
-comparisons "pytorch" and "sklearn", which are filled only where PyTorch and scikit-learn can be imported. What is not asked for, or
+comparisons "pytorch" and "sklearn", which are filled only where PyTorch and scikit-learn can be imported (the latter with the threads of
+its own). What is not asked for, or
 cannot run here, keeps what the page has. Nothing else should run on the machine.
 """
 import argparse
@@ -30,8 +31,8 @@ OPTIONS = {
 }
 # What each comparison needs, and its command after the folder of the benchmarks.
 COMPARISONS = {
-    "pytorch": ("torch", lambda bench: [HERE / "pytorch_compare.py", "--bench", bench, "gemm", "attention", "conv", "encoder", "mae-step"]),
-    "sklearn": ("sklearn", lambda bench: [HERE / "probe_sklearn.py", pathlib.Path(bench) / "bench_probe", "--folds", "1", "--per-kind", "1",
+    "pytorch": ("torch", lambda bench, threads: [HERE / "pytorch_compare.py", "--bench", bench, "--threads", threads, "gemm", "attention", "conv", "encoder", "mae-step"]),
+    "sklearn": ("sklearn", lambda bench, threads: [HERE / "probe_sklearn.py", pathlib.Path(bench) / "bench_probe", "--folds", "1", "--per-kind", "1",
                                           "--skip-same-gradient"]),
 }
 
@@ -60,11 +61,13 @@ def measured(name, bench, threads):
         if importlib.util.find_spec(module) is None:
             print(f"{name}: {module} is not installed; the page keeps its table")
             return None
-        return "```text\n" + output([sys.executable] + command(bench)) + "\n```"
+        return "```text\n" + output([sys.executable] + command(bench, threads)) + "\n```"
     program = pathlib.Path(bench) / ("bench_" + name)
     if not program.exists():
         sys.exit(f"{program}: not there; build the preset bench first")
-    return "```text\n" + output([program, "--threads", threads] + OPTIONS.get(name, [])) + "\n```"
+    # Google Benchmark refuses options that it does not know; that program fixes its threads.
+    own = [] if name == "linalg" else ["--threads", threads]
+    return "```text\n" + output([program] + own + OPTIONS.get(name, [])) + "\n```"
 
 
 def main():

@@ -3,10 +3,18 @@
 //   braing3n encode --model TOKENIZER --data volumes.csv --out features.safetensors --latents latents.safetensors
 //   braing3n encode --model mae.safetensors --contract contract.json --in scan.nii.gz --out features.csv
 // Run again on a longer table, it keeps the rows of scans whose files have not changed.
+#include <iostream>
+#include <memory>
+#include <optional>
+
 #include "braing3n/data/encode_cohort.hpp"
 #include "braing3n/format/file_lock.hpp"
 #include "examples/braing3n/commands.hpp"
 #include "examples/braing3n/options/encode_options.hpp"
+#include "examples/support/context.hpp"
+#include "examples/support/json_log.hpp"
+#include "examples/support/progress.hpp"
+#include "examples/support/tell_findings.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;

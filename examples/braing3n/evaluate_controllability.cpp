@@ -4,8 +4,8 @@
 #include "braing3n/study/controllability_report.hpp"
 #include "examples/braing3n/evaluate.hpp"
 #include "examples/support/cohort_arguments.hpp"
-#include "examples/support/context.hpp"
-#include "examples/support/program_observer.hpp"
+#include "examples/support/new_files.hpp"
+#include "examples/support/run_study.hpp"
 #include "examples/support/sampling_arguments.hpp"
 
 namespace braing3n::examples {
@@ -27,12 +27,7 @@ int run(const Program& program, Arguments a) {
   const FileLock lock =
       open_results(out, common, {"controllability.json", "controllability.csv", "tables.txt", "montage.png"},
                    {model_path(o.model), model_path(o.tokenizer), o.cohort.data, o.cohort.split, o.probe});
-  const auto ctx = make_cpu_context(common);
-  ProgramObserver observer(program.name(), common);
-  const study::ControllabilityResult result = study::run(*ctx, o, observer);
-  std::cout << study::tables(result);
-  study::write_results(out, result, {.overwrite = common.force});
-  return report_left_out(result.left_out);
+  return report_left_out(run_study(program, o, out).left_out);
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #include "braing3n/study/fidelity_report.hpp"
 #include "examples/braing3n/evaluate.hpp"
 #include "examples/support/cohort_arguments.hpp"
-#include "examples/support/context.hpp"
-#include "examples/support/program_observer.hpp"
+#include "examples/support/new_files.hpp"
+#include "examples/support/run_study.hpp"
 #include "examples/support/sampling_arguments.hpp"
 
 namespace braing3n::examples {
@@ -21,20 +21,13 @@ int run(const Program& program, Arguments a) {
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
   study::FidelityOptions& o = a.options;
+  study::require_valid(o);
   require_new(out / "fidelity.json", common);
   const FileLock lock =
       open_results(out, common, {"fidelity.json", "tables.txt", "features.safetensors", "montage.png"},
                    {model_path(o.model), model_path(o.tokenizer), o.cohort.data, o.cohort.split, o.truth, o.reference});
-  if (o.frechet == 0 && !o.reference.empty())
-    fail(ErrorKind::argument, "fidelity.reference",
-         "--reference is for Frechet distances, of which --frechet 0 makes none");
   o.sampling = a.sampler.options(o.sampling.guidance);
-  const auto ctx = make_cpu_context(common);
-  ProgramObserver observer(program.name(), common);
-  const study::FidelityResult result = study::run(*ctx, o, observer);
-  std::cout << study::tables(result);
-  study::write_results(out, result, {.overwrite = common.force});
-  return report_left_out(result.left_out);
+  return report_left_out(run_study(program, o, out).left_out);
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include "braing3n/study/memorisation_report.hpp"
 #include "examples/braing3n/evaluate.hpp"
 #include "examples/support/cohort_arguments.hpp"
-#include "examples/support/context.hpp"
-#include "examples/support/program_observer.hpp"
+#include "examples/support/new_files.hpp"
+#include "examples/support/run_study.hpp"
 #include "examples/support/sampling_arguments.hpp"
 
 namespace braing3n::examples {
@@ -29,11 +29,7 @@ int run(const Program& program, Arguments a) {
   if (!o.samples.empty() && a.count->count() > 0)
     fail(ErrorKind::argument, "memorisation.samples", "--samples and --n exclude each other");
   o.sampling = a.sampler.options(o.sampling.guidance);
-  const auto ctx = make_cpu_context(common);
-  ProgramObserver observer(program.name(), common);
-  const study::MemorisationResult result = study::run(*ctx, o, observer);
-  std::cout << study::tables(result);
-  study::write_results(out, result, {.overwrite = common.force});
+  const study::MemorisationResult result = run_study(program, o, out);
   const Index lost = result.planted - result.planted_found;
   if (lost > 0) std::cerr << "evaluate: " << lost << " planted copies were not found\n";
   return lost > 0 ? exit_some_failed : exit_done;

@@ -4,8 +4,8 @@
 #include "braing3n/study/reconstruction_report.hpp"
 #include "examples/braing3n/evaluate.hpp"
 #include "examples/support/cohort_arguments.hpp"
-#include "examples/support/context.hpp"
-#include "examples/support/program_observer.hpp"
+#include "examples/support/new_files.hpp"
+#include "examples/support/run_study.hpp"
 
 namespace braing3n::examples {
 namespace {
@@ -33,12 +33,7 @@ int run(const Program& program, Arguments a) {
   std::vector<std::filesystem::path> inputs{model_path(o.tokenizer), o.cohort.data, o.cohort.split, o.truth};
   for (const study::NamedModel& b : o.beside) inputs.push_back(model_path(b.path));
   const FileLock lock = open_results(out, common, {"scores.csv", "summary.json", "tables.txt", "montage.png"}, inputs);
-  const auto ctx = make_cpu_context(common);
-  ProgramObserver observer(program.name(), common);
-  const study::ReconstructionResult result = study::run(*ctx, o, observer);
-  std::cout << study::tables(result);
-  study::write_results(out, result, {.overwrite = common.force});
-  return report_left_out(result.left_out);
+  return report_left_out(run_study(program, o, out).left_out);
 }
 
 }  // namespace

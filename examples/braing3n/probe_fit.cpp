@@ -8,6 +8,7 @@
 #include "examples/braing3n/probe_report.hpp"
 #include "examples/braing3n/probe_settings.hpp"
 #include "examples/support/context.hpp"
+#include "examples/support/new_files.hpp"
 
 namespace braing3n::examples {
 
@@ -18,8 +19,7 @@ std::vector<Task> tasks_of(const ProbeSettings& s) {
     fail(ErrorKind::argument, "probe.tasks", "--tasks and --tasks-file exclude each other");
   std::string text = s.tasks;
   if (!s.tasks_file.empty()) {
-    const MappedFile file(s.tasks_file);
-    text.assign(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+    text = read_text(s.tasks_file);
     require_utf8(text, s.tasks_file);
   }
   std::vector<Task> tasks = parse_tasks(text);
@@ -65,8 +65,7 @@ int fit_probes(const ProbeSettings& s, const CommonOptions& common) {
       .tables = {}, .tasks = tasks_of(s), .confounds = s.confounds, .fold_file = s.folds_from, .salt = s.salt};
   const WriteOptions writing{.overwrite = common.force};
   for (const char* name : {"panel.csv", "panel.json", "predictions.csv", "report.html"})
-    if (!common.force && std::filesystem::exists(out / name))
-      throw Error(ErrorKind::file, "file.exists", "exists already; --force replaces it", (out / name).string());
+    require_new(out / name, common);
   const FileLock lock = lock_folder(out);
   for (const std::string& path : {s.save, s.folds_to})
     if (!path.empty()) make_folder_of(path);

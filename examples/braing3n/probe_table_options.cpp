@@ -21,11 +21,7 @@ void add_tables(CLI::App& app, ProbeSettings& s) {
       ->delimiter(',')
       ->default_str("")
       ->group("Tables");
-  app.add_option("--missing", s.missing,
-                 "values of labels that stand for missing ones: -999 or age=-1, separated by commas")
-      ->delimiter(',')
-      ->default_str("")
-      ->group("Tables");
+  add_missing(app, s.missing, "labels")->group("Tables");
   app.add_option("--id-column", s.id_column,
                  "column that names the rows, NAME in all tables or FEATURES=LABELS (default: volume_id, ID, "
                  "participant_id, ... in any spelling)")

@@ -37,8 +37,7 @@ void prepare(const StudyPhantomOptions& o, const CommonOptions& common) {
     remove({"cohort", "mae", "tokenizer", "latents.safetensors", "dit", "steps.json", "output.txt"});
     const PipelinePreset preset = phantom_study_preset(o.subjects);
     const auto write = [&](const char* name, const std::string& given, const auto& config) {
-      write_text(out / name, given.empty() ? json_text(config, 2) + "\n" : study::read_text(given),
-                 {.overwrite = true});
+      write_text(out / name, given.empty() ? json_text(config, 2) + "\n" : read_text(given), {.overwrite = true});
     };
     write("mae.json", o.mae, preset.mae);
     write("tokenizer.json", o.tokenizer, preset.tokenizer);

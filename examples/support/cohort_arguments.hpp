@@ -7,7 +7,6 @@
 #include "braing3n/format/file_lock.hpp"
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/study/cohort.hpp"
-#include "examples/support/new_files.hpp"
 #include "examples/support/program.hpp"
 
 namespace braing3n::examples {
@@ -17,16 +16,12 @@ inline void add_cohort_options(CLI::App& app, study::CohortOptions& options) {
       ->required();
   app.add_option("--pattern", options.pattern,
                  "paths for a table without them, for example {participant_id}_T1w.nii.gz");
-  app.add_option("--missing", options.missing,
-                 "values of the table that stand for missing ones: -999 or age=-1, separated by commas")
-      ->delimiter(',')
-      ->default_str("");
+  add_missing(app, options.missing);
   app.add_option("--split", options.split, "table subject_id,split of the training")->required();
 }
 
-/// The folder of an evaluation, made and locked as long as what is returned lives. `names`: the files that go there; `inputs`: what is read
-/// besides table and split. Throws Error: file (a result is there and may not be replaced, another process writes there), argument
-/// (a result would replace an input).
+/// The folder of an evaluation, made and locked as long as what is returned lives. `names`: the files that go there; `inputs`: all that
+/// is read. Throws Error: file (another process writes there), argument (a result would replace an input).
 inline FileLock open_results(const std::filesystem::path& folder, const CommonOptions& common,
                              std::initializer_list<const char*> names,
                              const std::vector<std::filesystem::path>& inputs) {

@@ -51,9 +51,7 @@ inline bool begins_commands(const std::string& word) {
 inline int unknown(const std::vector<std::string>& words) {
   const bool nested = begins_commands(words[0]);
   const std::string name = nested && words.size() > 1 ? words[0] + " " + words[1] : words[0];
-  std::string small = name;
-  for (char& letter : small)
-    if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
+  std::string small = lower_case(name);
   std::vector<std::string> names = {"completion"};
   for (const Command& c : commands) {
     names.emplace_back(c.name);
@@ -103,11 +101,8 @@ inline int complete(const std::vector<std::string>& words) {
   if (before.size() > 1) return exit_done;
   std::vector<std::string> found;
   if (before.empty()) found = {"--help", "--version", "completion"};
-  for (const std::string_view name : [] {
-         std::vector<std::string_view> names;
-         for (const Command& c : commands) names.emplace_back(c.name);
-         return names;
-       }()) {
+  for (const Command& c : commands) {
+    const std::string_view name = c.name;
     if (!name.starts_with(prefix)) continue;
     const std::string_view rest = name.substr(prefix.size());
     const std::string word(rest.substr(0, rest.find(' ')));

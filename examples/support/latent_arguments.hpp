@@ -17,10 +17,7 @@ struct LatentArguments {
 
   void add_to(CLI::App& app) {
     app.add_option("--latents", data.latents, "latents of many scans (encode --latents)")->required();
-    app.add_option("--missing", data.missing,
-                   "values of the labels that stand for missing ones: -999 or age=-1, separated by commas")
-        ->delimiter(',')
-        ->default_str("");
+    add_missing(app, data.missing, "the labels");
     app.add_option("--data", data.labels, "table with volume_id, subject_id and the conditions: volumes.csv")
         ->required();
     app.add_option("--out", training.out, "folder for the model, the state, the log and the pictures")->required();

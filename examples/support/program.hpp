@@ -93,6 +93,16 @@ inline CLI::Validator more_than_zero() {
       "a number of more than 0");
 }
 
+/// --missing, of `what`: "the table" or the like.
+inline CLI::Option* add_missing(CLI::App& app, std::vector<std::string>& missing,
+                                const std::string& what = "the table") {
+  return app
+      .add_option("--missing", missing,
+                  "values of " + what + " that stand for missing ones: -999 or age=-1, separated by commas")
+      ->delimiter(',')
+      ->default_str("");
+}
+
 /// A command: its options, then its work.
 ///
 ///   Program program("encode", "Turns volumes into features.");

@@ -34,6 +34,24 @@ inline std::string scan_name(const std::filesystem::path& path) {
   return name;
 }
 
+/// The scans of a table; what was found in it is printed unless `quiet`. Throws Error: format, file, argument (strict: findings).
+inline std::vector<NamedScan> scans_of_table(const std::string& data, const ManifestOptions& options, bool strict,
+                                             bool quiet) {
+  const Manifest m = read_manifest(std::filesystem::path(data), options);
+  if (!quiet)
+    for (const Finding& f : m.findings) std::cerr << "  " << to_string(f.severity) << ": " << f.sentence << '\n';
+  if (strict) m.findings.require_usable(true, data);
+  std::vector<NamedScan> list;
+  for (const ScanRow& s : m.scans) list.push_back({s.volume_id, s.path});
+  return list;
+}
+
+/// No result may replace a scan, nor the other file of its pair.
+inline void guard_scans(OutputGuard& guard, const std::vector<NamedScan>& scans) {
+  for (const NamedScan& s : scans)
+    for (const auto& file : braing3n::detail::files_of_scan(s.path)) guard.input(file);
+}
+
 struct ScanArguments {
   std::string in, data;
   ManifestOptions manifest;
@@ -46,10 +64,7 @@ struct ScanArguments {
         ->excludes(one);
     app.add_option("--pattern", manifest.pattern,
                    "paths for a table without them, for example sub-{participant_id}_T1w.nii.gz");
-    app.add_option("--missing", manifest.missing,
-                   "values of the table that stand for missing ones: -999 or age=-1, separated by commas")
-        ->delimiter(',')
-        ->default_str("");
+    add_missing(app, manifest.missing);
     app.add_flag("--strict", strict,
                  "refuse scans whose values or places are not what the model's contract expects (warnings)");
     app.add_option("--index", index, "which volume of files with several, from 0")->check(at_least(0));
@@ -59,21 +74,14 @@ struct ScanArguments {
   std::vector<NamedScan> scans(bool quiet) const {
     if (in.empty() == data.empty()) fail(ErrorKind::argument, "scans.input", "expected --in SCAN or --data TABLE");
     if (!in.empty()) return {{scan_name(in), in}};
-    const Manifest m = read_manifest(std::filesystem::path(data), manifest);
-    if (!quiet)
-      for (const Finding& f : m.findings) std::cerr << "  " << to_string(f.severity) << ": " << f.sentence << '\n';
-    if (strict) m.findings.require_usable(true, data);
-    std::vector<NamedScan> list;
-    for (const ScanRow& s : m.scans) list.push_back({s.volume_id, s.path});
-    return list;
+    return scans_of_table(data, manifest, strict, quiet);
   }
 };
 
 /// What the program reads of them.
 inline void guard_inputs(OutputGuard& guard, const ScanArguments& arguments, const std::vector<NamedScan>& scans) {
   guard.input(arguments.data);
-  for (const NamedScan& s : scans)
-    for (const auto& file : braing3n::detail::files_of_scan(s.path)) guard.input(file);
+  guard_scans(guard, scans);
 }
 
 /// Voxels of the largest scan, by the headers; a header that cannot be read counts as none, and its scan will say why.

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/study/observer.hpp"
 #include "braing3n/volume/finding_log.hpp"
 #include "examples/support/json_log.hpp"
 
@@ -14,12 +15,7 @@ namespace braing3n::examples {
 inline void tell_findings(FindingLog& findings, JsonLog& log, bool quiet) {
   for (const FindingKind& kind : findings.news()) {
     if (!quiet) std::cerr << "  " << to_string(kind.severity) << ": " << describe(kind) << '\n';
-    log.event("finding", {{"severity", to_string(kind.severity)},
-                          {"id", kind.id},
-                          {"count", kind.count},
-                          {"scans", kind.scans},
-                          {"first", kind.first},
-                          {"sentence", kind.sentence}});
+    log.event("finding", study::event_fields(kind));
   }
 }
 

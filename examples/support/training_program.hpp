@@ -95,8 +95,10 @@ inline void guard_training(OutputGuard& guard, const TrainingArguments& a, const
   guard.input(a.data.manifest);
   guard.input(a.data.split);
   guard.input(a.data.cache);
-  if (!a.data.manifest.empty())  // not where the run reads latents
-    for (const ScanRow& s : read_manifest(a.data.manifest, a.data.read).scans)
+  ManifestOptions names_only = a.data.read;
+  names_only.check_files = false;  // the run reads the table again and looks for them then
+  if (!a.data.manifest.empty())    // not where the run reads latents
+    for (const ScanRow& s : read_manifest(a.data.manifest, names_only).scans)
       for (const auto& file : braing3n::detail::files_of_scan(s.path)) guard.input(file);
   if (a.config != "small" && a.config != "paper") guard.input(a.config);
   const TrainingFolder folder{a.out};

@@ -10,7 +10,7 @@
 namespace braing3n::examples {
 
 /// What a model file says about its people: those of its training and of the model under it. A warning where people of the validation
-/// trained the model under it, or nothing says who did.
+/// trained the model under it.
 inline std::string people_of_training(const std::string& program, const Split& split, const TrainedSubjects& under) {
   TrainedSubjects people = trained_subjects(split);
   people.add(under);

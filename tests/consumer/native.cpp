@@ -2,6 +2,7 @@
 // must not be freed by the other. Built with AddressSanitizer.
 #include <Eigen/Cholesky>
 #include <Eigen/Eigenvalues>
+#include <algorithm>
 #include <cmath>
 #include <iostream>
 #include <vector>

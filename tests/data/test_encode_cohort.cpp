@@ -1,16 +1,12 @@
 #include "tests/support/check.hpp"
 
-#include <unistd.h>
-
-#include <filesystem>
-
 #include "braing3n/data/encode_cohort.hpp"
+#include "tests/support/scratch_folder.hpp"
 
 using namespace braing3n;
 
 TEST_CASE("a file of features is continued, also one that does not say who trained the encoder") {
-  const auto folder = std::filesystem::temp_directory_path() / concat("braing3n_encode_", ::getpid());
-  std::filesystem::create_directories(folder);
+  const test::ScratchFolder folder;
   const auto path = folder / "f.safetensors";
   EmbeddingFile made;
   made.shape = {2};
@@ -37,6 +33,5 @@ TEST_CASE("a file of features is continued, also one that does not say who train
   EmbeddingOutput(path, made, true);
   for (const bool replace : {false, true})
     test::check_error("encode.folder", {"is a folder", "expected the name of a file"},
-                      [&] { EmbeddingOutput(folder, made, replace); });
-  std::filesystem::remove_all(folder);
+                      [&] { EmbeddingOutput(folder.path, made, replace); });
 }

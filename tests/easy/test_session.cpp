@@ -6,6 +6,7 @@
 
 #include "braing3n/data/loader.hpp"
 #include "tests/support/check.hpp"
+#include "tests/support/saved_dit.hpp"
 #include "tests/support/saved_tokenizer.hpp"
 #include "tests/support/scratch_folder.hpp"
 
@@ -27,20 +28,7 @@ struct Files {
     save_transformer(dit, load_tokenizer<F32>(ctx, tokenizer).hash);
   }
   void save_transformer(const std::filesystem::path& path, const std::string& hash) {
-    Dit3dConfig c;
-    c.channels = 5, c.grid = {2, 3, 2}, c.width = 24, c.depth = 1, c.heads = 2, c.mlp = 32;
-    c.conditions = {{"sex", ConditionKind::categorical, {"F", "M"}},
-                    {"age", ConditionKind::continuous, {}, 0.1, false, 0, 120}};
-    Dit3d<Cpu, F32> model(ctx, c);
-    initialize(model, 3);
-    // Layers that start at zero would make every condition the same.
-    for_each_parameter(model, [&](const std::string&, auto& p) {
-      if (p.shape().size() == 0) return;
-      for (Index i = 0; i < p.value().size(); ++i)
-        if (p.value().data()[i] == 0.0f) p.value().data()[i] = 0.01f * static_cast<float>(i % 7 - 3);
-      p.refresh();
-    });
-    save_dit(path, model, {{1, 0, -1, 0.5, 2}, {2, 1, 1, 0.5, 3}}, hash, "", {});
+    test::save_small_dit(ctx, path, hash, {{1, 0, -1, 0.5, 2}, {2, 1, 1, 0.5, 3}});
   }
 };
 

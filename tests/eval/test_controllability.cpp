@@ -88,7 +88,7 @@ TEST_CASE("numbers against what was asked") {
   CHECK(s.slope == doctest::Approx(1.1));  // of the reading on what was asked: 220 / 200
   CHECK(s.r == doctest::Approx(220 / std::sqrt(248.0 * 200.0)));
   CHECK(s.mean == doctest::Approx(22));
-  CHECK(s.deviation == doctest::Approx(std::sqrt(124.0)));
+  CHECK(s.sd == doctest::Approx(std::sqrt(124.0)));
   const NumberScore free = score_numbers({}, read);
   CHECK(free.n == 3);
   CHECK(free.mean == doctest::Approx(22));

@@ -1,6 +1,5 @@
 // A panel from files to results, and a saved probe on another table.
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -8,20 +7,13 @@
 #include "braing3n/probe/apply_table.hpp"
 #include "braing3n/probe/run_panel.hpp"
 #include "braing3n/table/embedding_file.hpp"
+#include "tests/support/scratch_folder.hpp"
 
 using namespace braing3n;
 
 namespace {
 
-struct Folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / concat("braing3n_run_panel_", ::getpid());
-  Folder() { std::filesystem::create_directories(path); }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path / name) << text;
-    return (path / name).string();
-  }
-};
+using Folder = test::ScratchFolder;
 
 /// 60 scans of 30 subjects; f1 tells the sex, f2 says nothing.
 struct Files {

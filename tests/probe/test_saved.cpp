@@ -1,6 +1,5 @@
 // Saved probes and fold files: what is written comes back, foreign features and foreign salts are refused.
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +10,7 @@
 #include "braing3n/probe/fold_file.hpp"
 #include "braing3n/probe/saved_probe.hpp"
 #include "tests/probe/cohort.hpp"
+#include "tests/support/scratch_folder.hpp"
 
 using namespace braing3n;
 using test::Cohort;
@@ -18,15 +18,7 @@ using test::quick;
 
 namespace {
 
-struct Folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / concat("braing3n_probe_", ::getpid());
-  Folder() { std::filesystem::create_directories(path); }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path / name) << text;
-    return (path / name).string();
-  }
-};
+using Folder = test::ScratchFolder;
 
 }  // namespace
 

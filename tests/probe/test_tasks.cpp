@@ -1,6 +1,5 @@
 // Task grammar, labels, pairing of rows.
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -8,20 +7,13 @@
 
 #include "braing3n/probe/task.hpp"
 #include "braing3n/table/row_pairing.hpp"
+#include "tests/support/scratch_folder.hpp"
 
 using namespace braing3n;
 
 namespace {
 
-struct Folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / concat("braing3n_tasks_", ::getpid());
-  Folder() { std::filesystem::create_directories(path); }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path / name) << text;
-    return (path / name).string();
-  }
-};
+using Folder = test::ScratchFolder;
 
 }  // namespace
 
@@ -189,9 +181,11 @@ TEST_CASE("the feature file: what is written is read, and a contract that was ch
   table.values = {{1, 2}, {3, 4}, {5, std::nanf("")}};
   table.ids = {"sub-01_T1w", "a \"b\"", "\u00fc,1"};
   table.column_names = {"x", "y"};
+  table.encoder_people = {"0123456789abcdef"};
   table.set_contract(R"({"spacing": [1, 1, 1], "encoder": "crc32 0a1b2c3d", "pooling": "mean"})");
   write_feature_file(path, table);
   const FeatureTable read = read_features(path);
+  CHECK(read.encoder_people == table.encoder_people);
   CHECK(read.ids == table.ids);
   CHECK(read.column_names == table.column_names);
   CHECK(read.contract == table.contract);

@@ -11,6 +11,7 @@
 #include "braing3n/nn/initialize.hpp"
 #include "braing3n/study/cohort.hpp"
 #include "braing3n/volume/nifti/write.hpp"
+#include "tests/support/saved_dit.hpp"
 #include "tests/support/saved_tokenizer.hpp"
 #include "tests/support/scratch_folder.hpp"
 
@@ -84,19 +85,7 @@ struct SmallCohort {
   }
 
   void save_transformer(const std::string& hash) {
-    Dit3dConfig c;
-    c.channels = 5, c.grid = {2, 3, 2}, c.width = 24, c.depth = 1, c.heads = 2, c.mlp = 32;
-    c.conditions = {{"sex", ConditionKind::categorical, {"F", "M"}},
-                    {"age", ConditionKind::continuous, {}, 0.1, false, 0, 120}};
-    Dit3d<Cpu, F32> model(ctx, c);
-    initialize(model, 3);
-    for_each_parameter(model, [&](const std::string&, auto& p) {  // layers that start at zero would hide conditions
-      if (p.shape().size() == 0) return;
-      for (Index i = 0; i < p.value().size(); ++i)
-        if (p.value().data()[i] == 0.0f) p.value().data()[i] = 0.01f * static_cast<float>(i % 7 - 3);
-      p.refresh();
-    });
-    save_dit(dit, model, {std::vector<double>(5, 0.0), std::vector<double>(5, 1.0)}, hash, "", {});
+    save_small_dit(ctx, dit, hash, {std::vector<double>(5, 0.0), std::vector<double>(5, 1.0)});
   }
 };
 

@@ -230,8 +230,7 @@ ScanFeatures features_of(Context<Cpu>& ctx, const Manifest& manifest, const std:
     labels.back()[3].number = *manifest.number(i, "age");
   }
   f.rows = rows;
-  for (PooledFeatures* p : {&f.scans.encoder, &f.scans.projected, &f.round_trips.encoder})
-    p->add(tokens_of(ctx, labels));
+  for (PooledFeatures* p : {&f.scans.encoder, &f.scans.projected, &f.round_trips}) p->add(tokens_of(ctx, labels));
   return f;
 }
 
@@ -252,11 +251,10 @@ TEST_CASE("controllability: a reader of features that say everything is right ab
   const auto samples = [&](bool obedient) {
     std::vector<ArmSamples> all(plan.arms.size());
     for (std::size_t k = 0; k < all.size(); ++k) {
-      all[k].conditions = plan.arms[k].rows;
       std::vector<ConditionRow> shown = plan.arms[k].rows;
       for (ConditionRow& row : shown)
         if (!obedient && row[1].label >= 0) row[1].label = 1 - row[1].label;
-      all[k].features.encoder.add(tokens_of(ctx, shown));
+      all[k].features.add(tokens_of(ctx, shown));
     }
     return all;
   };

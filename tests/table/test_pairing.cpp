@@ -1,7 +1,5 @@
 // Rows find each other by identifiers of any name; what cannot be told is refused with a pointer to what would match; columns that are no
 // features are left out by name; values far from 0 keep their differences.
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 
@@ -10,18 +8,15 @@
 #include "braing3n/table/join_features.hpp"
 #include "braing3n/table/row_pairing.hpp"
 #include "tests/support/check.hpp"
+#include "tests/support/scratch_folder.hpp"
 
 using namespace braing3n;
 
 namespace {
 
-struct Folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / concat("braing3n_pairing_", ::getpid());
-  Folder() { std::filesystem::create_directories(path); }
-  ~Folder() { std::filesystem::remove_all(path); }
+struct Folder : test::ScratchFolder {
   FeatureTable read(const std::string& name, const std::string& text, const FeatureOptions& options = {}) const {
-    std::ofstream(path / name) << text;
-    return read_features(path / name, options);
+    return read_features(write(name, text), options);
   }
 };
 

@@ -21,11 +21,11 @@ FOLDERS = ["base", "core", "backend", "linalg", "format", "ops", "autograd", "nn
            "table", "phantom", "checkpoint", "data", "probe", "eval", "report", "train", "study", "interop", "easy"]
 # header prefix of the third party -> places that may include it (patterns of paths)
 THIRD_PARTIES = {
-    "Eigen/": [r"backend/cpu/providers/eigen_product[.]hpp", r"linalg/[a-z0-9_]+_body[.]hpp", "interop/"],
+    "Eigen/": [r"backend/cpu/providers/eigen_product[.]hpp", r"linalg/[a-z0-9_]+_body[.]hpp", r"interop/eigen[.]hpp"],
     "Spectra/": [r"linalg/[a-z0-9_]+_body[.]hpp"],
     "unsupported/Eigen/": [],
-    "xtensor/": ["volume/", "table/", "data/", "eval/", "interop/"],
-    "xtl/": ["volume/", "table/", "data/", "eval/", "interop/"],
+    "xtensor/": [r"(volume|interop)/xtensor[.]hpp"],
+    "xtl/": [],
     "nlohmann/": ["format/"],
     "nifti": ["volume/nifti/"],
     "zlib.h": ["format/", "volume/nifti/", "report/"],

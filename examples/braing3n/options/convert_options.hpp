@@ -9,6 +9,7 @@
 #include "braing3n/checkpoint/convert_model.hpp"
 #include "braing3n/format/output_guard.hpp"
 #include "examples/support/contract_options.hpp"
+#include "examples/support/new_files.hpp"
 #include "examples/support/program.hpp"
 
 namespace braing3n::examples {
@@ -45,8 +46,7 @@ struct ConvertOptions {
     guard.input(contract.file());
     guard.output(out);
     guard.output(common.json_log);
-    if (!common.force && std::filesystem::exists(out))
-      throw Error(ErrorKind::file, "file.exists", "exists already (--force replaces it)", out);
+    require_new(out, common);
   }
 };
 

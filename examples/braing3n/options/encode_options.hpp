@@ -1,20 +1,13 @@
 // What the options of `encode` say.
 #pragma once
 
-#include <iostream>
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "braing3n/data/encode_cohort.hpp"
 #include "braing3n/format/output_guard.hpp"
-#include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
-#include "examples/support/json_log.hpp"
-#include "examples/support/progress.hpp"
 #include "examples/support/scan_list.hpp"
-#include "examples/support/tell_findings.hpp"
 
 namespace braing3n::examples {
 

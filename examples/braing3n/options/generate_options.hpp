@@ -18,14 +18,8 @@ namespace braing3n::examples {
 inline Guidance parse_guidance(const std::string& cfg, const std::optional<std::string>& interval,
                                const std::vector<ConditionField>& fields) {
   Guidance g;
-  const auto number = [](const std::string& what, const std::string& text) {
-    const auto value = braing3n::detail::parse_label_number(text);
-    if (!value)
-      fail(ErrorKind::argument, "guidance.scale", what, ' ', in_quotes(text, 60), ": expected a finite number");
-    return *value;
-  };
   if (cfg.find('=') == std::string::npos) {
-    g.scale = number("--cfg", cfg);
+    g.scale = parse_guidance_number("--cfg", cfg);
   } else {
     g.composed = parse_scales("--cfg", cfg, fields);
   }
@@ -34,8 +28,8 @@ inline Guidance parse_guidance(const std::string& cfg, const std::optional<std::
     if (comma == std::string::npos)
       fail(ErrorKind::argument, "guidance.interval", "--cfg-interval ", in_quotes(*interval, 60),
            ": expected LOW,HIGH");
-    g.low = number("--cfg-interval", interval->substr(0, comma));
-    g.high = number("--cfg-interval", interval->substr(comma + 1));
+    g.low = parse_guidance_number("--cfg-interval", interval->substr(0, comma));
+    g.high = parse_guidance_number("--cfg-interval", interval->substr(comma + 1));
   }
   g.validate(fields);
   return g;

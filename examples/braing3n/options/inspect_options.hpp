@@ -1,11 +1,9 @@
 // What the options of `inspect` say.
 #pragma once
 
-#include <iostream>
 #include <string>
 #include <vector>
 
-#include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/report/config_report.hpp"
 #include "braing3n/report/file_report.hpp"

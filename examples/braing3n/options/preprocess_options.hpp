@@ -55,16 +55,9 @@ struct PreprocessOptions {
       fail(ErrorKind::argument, "preprocess.input", "expected scans or --data, not both");
     if (out.empty() == cache.empty())
       fail(ErrorKind::argument, "preprocess.output", "expected --out or --cache, not both");
+    if (!data.empty()) return scans_of_table(data, manifest, strict, common.quiet);
     std::vector<NamedScan> list;
-    if (data.empty()) {
-      for (const std::string& s : scans) list.push_back({scan_name(s), s});
-      return list;
-    }
-    const Manifest m = read_manifest(std::filesystem::path(data), manifest);
-    for (const Finding& f : m.findings)
-      if (!common.quiet) std::cerr << "  " << to_string(f.severity) << ": " << f.sentence << '\n';
-    if (strict) m.findings.require_usable(true, data);
-    for (const ScanRow& s : m.scans) list.push_back({s.volume_id, s.path});
+    for (const std::string& s : scans) list.push_back({scan_name(s), s});
     return list;
   }
 
@@ -87,8 +80,7 @@ struct PreprocessOptions {
     OutputGuard guard;
     guard.input(contract.file());
     guard.input(data);
-    for (const NamedScan& s : list)
-      for (const auto& file : braing3n::detail::files_of_scan(s.path)) guard.input(file);
+    guard_scans(guard, list);
     guard.output(cache);
     guard.output(common.json_log);
     if (!cache.empty()) return;

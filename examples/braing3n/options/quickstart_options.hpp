@@ -14,7 +14,7 @@ namespace braing3n::examples {
 struct QuickstartSize {
   const char *subjects, *mae_steps, *mae_batch, *mae_validate, *tokenizer_steps, *tokenizer_validate, *dit_steps,
       *dit_batch, *dit_validate, *sampling_steps;
-  bool small_dit;  // a quarter of the transformer's work per sample
+  bool small_dit;  // two fifths of the transformer's work per sample
 };
 inline constexpr QuickstartSize smoke_size{"24", "12", "3", "6", "12", "6", "6", "3", "3", "3", true};
 inline constexpr QuickstartSize short_size{"120", "250", "8", "50", "400", "50", "250", "16", "50", "15", true};

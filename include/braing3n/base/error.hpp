@@ -1,6 +1,6 @@
 // The one error type of the library.
 //
-// A message names the operation and says "expected ..., got ...", with both sizes. Ops do not know where in a model they run:
+// A message names the operation, and what it expected and got, with both sizes. Ops do not know where in a model they run:
 // the module that calls them adds its path (Error::at), which gives, for example,
 //   blocks.3.mlp.fc1: linear: input (5, 3) has 3 features, weight (6, 4) wants 4
 #pragma once

@@ -29,7 +29,6 @@ template <>
 struct EnumText<Disease> {
   static constexpr std::array<std::string_view, 9> names = {"HC",     "MCI", "AD",  "PD",  "GBM",
                                                             "glioma", "SCZ", "ASD", "ADHD"};
-  static constexpr std::array<EnumAlias, 0> aliases{};
 };
 
 /// The eight classes of the paper's condition and of the phantoms. Their order is that of the rows in an embedding table.

@@ -77,10 +77,8 @@ struct LoadedDecoder {
 template <Precision P>
 Tensor<float, Cpu> sampled_latents(const LoadedDit<Cpu, P>& dit, const Tensor<typename P::Compute, Cpu>& z) {
   const Extent3 g = dit.model.config.grid;
-  Tensor<float, Cpu> latents;
-  if constexpr (std::is_same_v<typename P::Compute, float>) latents = z;
-  else latents = cast<float>(z);
-  latents = dit.latents.restore(latents).reshape({z.dim(0), g[0], g[1], g[2], dit.model.config.channels});
+  Tensor<float, Cpu> latents =
+      dit.latents.restore(cast<float>(z)).reshape({z.dim(0), g[0], g[1], g[2], dit.model.config.channels});
   if (!all_finite(latents))
     fail(ErrorKind::numeric, "generate.finite",
          "a sample has values that are not finite, expected finite ones: less guidance or more steps may help");

@@ -33,7 +33,8 @@ struct EncodeScan {
 struct EncodeFiles {
   std::filesystem::path features{}, tokens{}, latents{};
   bool projected = false;  // features and tokens on the latents' channels instead of the encoder's
-  bool replace = false;    // files of another model or contract; false: they are an error
+  bool replace =
+      false;  // begin anew, whatever is there; false: a file of the same model is continued, another is an error
 };
 
 /// One file: where it goes, what is in it, and what was there before.
@@ -114,24 +115,16 @@ struct EncodeResult {
 
 namespace detail {
 
-template <class From>
-Tensor<float, Cpu> as_float(const Tensor<From, Cpu>& x) {
-  if constexpr (std::is_same_v<From, float>) return x;
-  else return cast<float>(x);
-}
-
 /// One scan through the model into all files.
 template <Precision P>
 void encode_scan(const VolumeEncoder<Cpu, P>& encoder, const Tensor<float, Cpu>& volume, const EncodeScan& scan,
                  bool projected, std::vector<EmbeddingOutput>& outputs) {
   using T = typename P::Compute;
-  Tensor<T, Cpu> input;
-  if constexpr (std::is_same_v<T, float>) input = volume;
-  else input = cast<T>(volume);
   const bool project = projected || std::any_of(outputs.begin(), outputs.end(),
                                                 [](const EmbeddingOutput& o) { return o.made().tensor == "latents"; });
-  const Tensor<T, Cpu> raw = encoder.tokens(input);
-  const Tensor<float, Cpu> tokens = as_float(raw), z = project ? as_float(encoder.project(raw)) : Tensor<float, Cpu>();
+  const Tensor<T, Cpu> raw = encoder.tokens(cast<T>(volume));
+  const Tensor<float, Cpu> tokens = cast<float>(raw),
+                           z = project ? cast<float>(encoder.project(raw)) : Tensor<float, Cpu>();
   const Tensor<float, Cpu>& shown = projected ? z : tokens;
   for (EmbeddingOutput& output : outputs)
     output.add(scan, output.made().tensor == "features" ? mean_tokens_forward(shown)

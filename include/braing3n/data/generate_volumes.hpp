@@ -37,7 +37,8 @@ struct GenerationHooks {
   std::function<void(const PlannedSample&, Volume, SampleRecord)> on_volume{};
 };
 
-/// Makes the samples in order. Each volume gets a copy of the record with its own file, number and conditions. Throws Error: argument (guidance that does not fit the conditions), numeric.
+/// Makes the samples in order. Each volume gets a copy of the record with its own file, number and conditions. Throws Error: argument
+/// (guidance that does not fit the conditions), numeric.
 template <Precision P>
 void generate_volumes(Context<Cpu>& ctx, const LoadedDit<Cpu, P>& dit, const LoadedDecoder<Cpu>& decoder,
                       std::span<const PlannedSample> samples, const GenerationOptions& options,
@@ -64,7 +65,7 @@ void generate_volumes(Context<Cpu>& ctx, const LoadedDit<Cpu, P>& dit, const Loa
       own.sample = part[i].id;
       own.conditions = conditions_json(fields, part[i].row);
       const Index at = static_cast<Index>(i);
-      hooks.on_volume(part[i], decoded_volume(decoder, latents.slice(at, at + 1)), std::move(own));
+      if (hooks.on_volume) hooks.on_volume(part[i], decoded_volume(decoder, latents.slice(at, at + 1)), std::move(own));
     }
   }
 }

@@ -9,6 +9,14 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
+/// A scale or a time as text. Throws Error (argument).
+inline double parse_guidance_number(const std::string& source, const std::string& text) {
+  const auto value = detail::parse_label_number(text);
+  if (!value)
+    fail(ErrorKind::argument, "guidance.scale", source, ' ', in_quotes(text, 60), ": expected a finite number");
+  return *value;
+}
+
 /// NAME=SCALE,..., or nothing; `source` names the text in errors. Throws Error (argument): a name that the model does not have, anything but
 /// one number each.
 inline std::vector<ConditionScale> parse_scales(const std::string& source, const std::string& text,
@@ -19,11 +27,8 @@ inline std::vector<ConditionScale> parse_scales(const std::string& source, const
     if (a.values.size() != 1)
       fail(ErrorKind::argument, "guidance.scale", source, ": ", a.name, " has ", a.values.size(),
            " scales, expected one");
-    const auto value = detail::parse_label_number(a.values[0]);
-    if (!value)
-      fail(ErrorKind::argument, "guidance.scale", source, ' ', a.name, ' ', in_quotes(a.values[0], 60),
-           ": expected a finite number");
-    scales.push_back({fields[find_condition(fields, a.name)].name, *value});
+    const double scale = parse_guidance_number(concat(source, ' ', a.name), a.values[0]);
+    scales.push_back({fields[find_condition(fields, a.name)].name, scale});
   }
   Guidance{.composed = scales}.validate(fields);
   return scales;

@@ -39,8 +39,9 @@ namespace detail {
 template <class E>
 LabelField vocabulary_field(const char* name, bool closed = false) {
   LabelField field{.name = name, .values = enum_names<E>(), .closed = closed};
-  for (const EnumAlias& alias : EnumText<E>::aliases)
-    field.spellings.emplace(alias.text, EnumText<E>::names[alias.index]);
+  if constexpr (requires { EnumText<E>::aliases; })
+    for (const EnumAlias& alias : EnumText<E>::aliases)
+      field.spellings.emplace(alias.text, EnumText<E>::names[alias.index]);
   return field;
 }
 

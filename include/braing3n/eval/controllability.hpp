@@ -84,7 +84,17 @@ inline std::vector<Rate> class_shares(std::span<const std::int32_t> read, Index 
 struct NumberScore {
   Index n = 0;
   double r = not_a_number, slope = not_a_number, bias = not_a_number, mae = not_a_number;  // against what was asked
-  double mean = not_a_number, deviation = not_a_number;                                    // of the readings
+  double mean = not_a_number, sd = not_a_number;                                           // of the readings
+
+  static void visit(auto& self, auto&& v) {
+    v("n", self.n);
+    v("r", self.r);
+    v("slope", self.slope);
+    v("bias", self.bias);
+    v("mae", self.mae);
+    v("mean", self.mean);
+    v("sd", self.sd);
+  }
 };
 
 /// read (n); asked (n), or empty when nothing was asked. Rows whose reading is NaN are left out. Throws Error (shape): lengths that differ.
@@ -102,7 +112,7 @@ inline NumberScore score_numbers(std::span<const double> asked, std::span<const 
   s.n = static_cast<Index>(p.size());
   if (s.n == 0) return s;
   const Moments m = moments(p);
-  s.mean = m.mean, s.deviation = m.sample_standard_deviation();
+  s.mean = m.mean, s.sd = m.sample_standard_deviation();
   if (t.empty()) return s;
   const auto scores = regression_scores(p, t, std::vector<float>(p.size(), 1.0f));
   s.mae = scores[1], s.r = scores[2], s.slope = scores[3], s.bias = scores[4];

@@ -19,16 +19,6 @@ struct ModelReconstruction {
   double encode_seconds = 0, decode_seconds = 0;
 };
 
-namespace detail {
-
-template <class To, class From>
-Tensor<To, Cpu> converted(const Tensor<From, Cpu>& x) {
-  if constexpr (std::is_same_v<To, From>) return x;
-  else return cast<To>(x);
-}
-
-}  // namespace detail
-
 /// input (X, Y, Z) on the model's grid. With a tight plan every phase gives its memory back. Throws Error: shape, environment.
 template <Precision P>
 ModelReconstruction reconstruct(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, P>& tokenizer,
@@ -46,11 +36,10 @@ ModelReconstruction reconstruct(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, P>
   ModelReconstruction r;
   end_phase();
   const auto begin = Clock::now();
-  Tensor<T, Cpu> z =
-      tokenizer.model.encode(pass, detail::converted<T>(input.reshape({1, s[0], s[1], s[2], 1}))).value();
+  Tensor<T, Cpu> z = tokenizer.model.encode(pass, cast<T>(input.reshape({1, s[0], s[1], s[2], 1}))).value();
   end_phase();
   const auto encoded = Clock::now();
-  r.output = detail::converted<float>(decode(pass, tokenizer.model.decoder, std::move(z), plan)).reshape(s);
+  r.output = cast<float>(decode(pass, tokenizer.model.decoder, std::move(z), plan)).reshape(s);
   end_phase();
   r.encode_seconds = seconds(begin, encoded);
   r.decode_seconds = seconds(encoded, Clock::now());

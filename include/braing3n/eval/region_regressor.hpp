@@ -26,20 +26,11 @@ namespace braing3n::inline BRAING3N_ABI {
 inline std::vector<double> tissue_blocks(const Tensor<float, Cpu>& volume, VoxelMask mask,
                                          const PreprocessingContract& contract) {
   const Extent3 n = contract.shape;
-  if (volume.size() != voxel_count(n) || mask.size() != static_cast<std::size_t>(volume.size()))
-    fail(ErrorKind::shape, "tissue.shape", "tissue blocks: ", volume.shape(), " voxels and a mask of ", mask.size(),
-         ", expected ", describe(n));
+  detail::require_tissue_mask("tissue blocks", volume, mask, n);
   const TissueThresholds thresholds = tissue_thresholds(volume, mask);
-  const auto each = [&](auto&& f) {
-    Index at = 0;
-    for (Index i = 0; i < n[0]; ++i)
-      for (Index j = 0; j < n[1]; ++j)
-        for (Index k = 0; k < n[2]; ++k, ++at)
-          if (mask[static_cast<std::size_t>(at)] != 0)
-            f(static_cast<double>(volume.data()[at]), std::array<Index, 3>{i, j, k});
-  };
   std::array<double, 3> mean{}, count{}, centre{};
-  each([&](double v, const std::array<Index, 3>& p) {
+  detail::for_each_inside(volume, mask, n, [&](float value, const std::array<Index, 3>& p) {
+    const double v = static_cast<double>(value);
     const std::size_t c = v < static_cast<double>(thresholds.fluid)  ? 0
                           : v < static_cast<double>(thresholds.grey) ? 1
                                                                      : 2;
@@ -59,7 +50,8 @@ inline std::vector<double> tissue_blocks(const Tensor<float, Cpu>& volume, Voxel
   const double ml = contract.spacing[0] * contract.spacing[1] * contract.spacing[2] / 1000.0;
   const auto size = static_cast<std::size_t>(blocks[0] * blocks[1] * blocks[2]);
   std::vector<double> out(3 * size, 0.0);
-  each([&](double v, const std::array<Index, 3>& p) {
+  detail::for_each_inside(volume, mask, n, [&](float value, const std::array<Index, 3>& p) {
+    const double v = static_cast<double>(value);
     std::size_t at = 0;
     for (std::size_t a = 0; a < 3; ++a) {
       const double q =

@@ -56,28 +56,38 @@ inline TissueThresholds tissue_thresholds(const Tensor<float, Cpu>& volume, Voxe
 inline constexpr std::array<const char*, 4> tissue_names = {"brain", "grey matter", "white matter", "ventricles"};
 using TissueVolumes = std::array<double, 4>;  // ml, in the order of tissue_names
 
+namespace detail {
+
+/// `what` begins the message. Throws Error (shape).
+inline void require_tissue_mask(const char* what, const Tensor<float, Cpu>& volume, VoxelMask mask, const Extent3& n) {
+  if (volume.size() != voxel_count(n) || mask.size() != static_cast<std::size_t>(volume.size()))
+    fail(ErrorKind::shape, "tissue.shape", what, ": ", volume.shape(), " voxels and a mask of ", mask.size(),
+         ", expected ", describe(n));
+}
+
+/// f(value, place) for every voxel inside the mask.
+template <class F>
+void for_each_inside(const Tensor<float, Cpu>& volume, VoxelMask mask, const Extent3& n, F&& f) {
+  Index at = 0;
+  for (Index i = 0; i < n[0]; ++i)
+    for (Index j = 0; j < n[1]; ++j)
+      for (Index k = 0; k < n[2]; ++k, ++at)
+        if (mask[static_cast<std::size_t>(at)] != 0) f(volume.data()[at], std::array<Index, 3>{i, j, k});
+}
+
+}  // namespace detail
+
 /// volume (X, Y, Z) on the contract's grid. Brain is grey and white matter; ventricles are fluid within 30 mm (left to right), 55 mm
 /// (front to back) and 32 mm (up and down) of the mask's centre.
 inline TissueVolumes tissue_volumes(const Tensor<float, Cpu>& volume, VoxelMask mask,
                                     const TissueThresholds& thresholds, const PreprocessingContract& contract) {
   const Extent3 n = contract.shape;
-  if (volume.size() != voxel_count(n) || mask.size() != static_cast<std::size_t>(volume.size()))
-    fail(ErrorKind::shape, "tissue.shape", "tissue volumes: ", volume.shape(), " voxels and a mask of ", mask.size(),
-         ", expected ", describe(n));
+  detail::require_tissue_mask("tissue volumes", volume, mask, n);
   const Orientation orientation = parse_orientation(contract.orientation);
   std::array<double, 3> centre{}, reach{};
   double inside = 0;
-  const auto each = [&](auto&& f) {
-    Index at = 0;
-    for (Index i = 0; i < n[0]; ++i)
-      for (Index j = 0; j < n[1]; ++j)
-        for (Index k = 0; k < n[2]; ++k, ++at)
-          if (mask[static_cast<std::size_t>(at)] != 0)
-            f(volume.data()[at],
-              std::array<double, 3>{static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)});
-  };
-  each([&](float, const std::array<double, 3>& p) {
-    for (std::size_t a = 0; a < 3; ++a) centre[a] += p[a];
+  detail::for_each_inside(volume, mask, n, [&](float, const std::array<Index, 3>& p) {
+    for (std::size_t a = 0; a < 3; ++a) centre[a] += static_cast<double>(p[a]);
     inside += 1;
   });
   if (inside == 0) fail(ErrorKind::argument, "tissue.mask", "tissue volumes: no voxel is inside the mask");
@@ -86,14 +96,14 @@ inline TissueVolumes tissue_volumes(const Tensor<float, Cpu>& volume, VoxelMask 
     reach[a] = std::array<double, 3>{30, 55, 32}[static_cast<std::size_t>(orientation.axis[a])] / contract.spacing[a];
   }
   TissueVolumes count{};
-  each([&](float v, const std::array<double, 3>& p) {
+  detail::for_each_inside(volume, mask, n, [&](float v, const std::array<Index, 3>& p) {
     if (v >= thresholds.fluid) {
       count[0] += 1;
       count[v < thresholds.grey ? 1 : 2] += 1;
       return;
     }
     double distance = 0;
-    for (std::size_t a = 0; a < 3; ++a) distance += std::pow((p[a] - centre[a]) / reach[a], 2);
+    for (std::size_t a = 0; a < 3; ++a) distance += std::pow((static_cast<double>(p[a]) - centre[a]) / reach[a], 2);
     if (distance <= 1) count[3] += 1;
   });
   const double ml = contract.spacing[0] * contract.spacing[1] * contract.spacing[2] / 1000.0;

@@ -2,7 +2,7 @@
 //
 // A model knows the people of its own training and of every model under it: a transformer those of its tokenizer, a tokenizer those of
 // its encoder. Two sources say who they are:
-//   the model file   metadata "people": a JSON list of person keys (probe/subject_key.hpp), its own people and those of models under it
+//   the model file   metadata "people": a JSON list of subject keys (probe/subject_key.hpp), its own people and those of models under it
 //   split.csv        in the same folder: the set "train"; files written before there were keys have only this
 #pragma once
 

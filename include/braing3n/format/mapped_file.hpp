@@ -137,4 +137,10 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
+/// The bytes of a whole file as text. Throws what MappedFile throws.
+inline std::string read_text(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -90,12 +90,8 @@ inline void require_kept(const std::filesystem::path& folder, std::initializer_l
 
 /// The ending of a name in small letters, ".csv" of "A.CSV"; ".nii.gz" and its like as a whole.
 inline std::string file_ending(const std::filesystem::path& path) {
-  const auto lower = [](std::string text) {
-    for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    return text;
-  };
-  const std::string last = lower(path.extension().string());
-  return last == ".gz" ? lower(path.stem().extension().string()) + last : last;
+  const std::string last = lower_case(path.extension().string());
+  return last == ".gz" ? lower_case(path.stem().extension().string()) + last : last;
 }
 
 /// The ending of an output, which must be one of `known` ("": a name without one). Devices and pipes may have any name.

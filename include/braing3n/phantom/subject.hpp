@@ -209,7 +209,7 @@ inline double dementia_rating(const Subject& s, const Morphometry& m) {
   return m.dementia_years < 3 ? 0.5 : m.dementia_years < 7 ? 1.0 : 2.0;
 }
 
-/// How a site'm scanner changes an image.
+/// How a site's scanner changes an image.
 struct SiteEffects {
   double bias, gain, noise, blur_mm;
 };

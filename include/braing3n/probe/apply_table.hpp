@@ -38,20 +38,20 @@ namespace detail {
 inline std::set<std::string> subjects_of_the_fit(const SavedProbe& probe, const CsvTable& labels,
                                                  const std::vector<Index>& label_row, const std::string& wanted) {
   std::set<std::string> known;
-  const auto found = wanted.empty() ? find_subject_column(labels) : std::optional(labels.column(wanted));
-  if (!found) return known;
-  const std::string& column = labels.header()[*found];
+  const auto header = subject_header(labels, wanted);
+  if (!header) return known;
+  const std::size_t found = labels.column(*header);
   for (const Index r : label_row) {
     if (r < 0) continue;
-    const std::string subject = canonical_value(column, labels.cell(static_cast<std::size_t>(r), *found));
+    const std::string subject = canonical_value(*header, labels.cell(static_cast<std::size_t>(r), found));
     if (std::binary_search(probe.people.begin(), probe.people.end(), subject_key(subject))) known.insert(subject);
   }
   return known;
 }
 
 /// What is far outside in a row of the table, in words.
-inline std::string outside_text(const SavedTask& t, const FeatureTable& table, Index i, double prediction) {
-  const std::vector<double> row = table.row_values(i);
+inline std::string outside_text(const SavedTask& t, const FeatureTable& table, Index i, const std::vector<double>& row,
+                                double prediction) {
   if (const auto j = feature_outside(t.range, row.data())) {
     const auto f = static_cast<std::size_t>(*j);
     return concat(table.id(i), ", where ", table.column(*j), " is ", row[f], ", in training ", t.range.low[f], " to ",
@@ -64,8 +64,10 @@ inline std::string outside_text(const SavedTask& t, const FeatureTable& table, I
 }  // namespace detail
 
 /// Reads the one table of `tables` with the columns that the probe wants (a CSV may hold others, in any order), and the labels where they
-/// are given. Throws what reading and pairing throws, and what require_same_features throws.
+/// are given. Throws what reading and pairing throws, what require_same_features throws, and Error (argument): not one table.
 inline ProbeInput read_probe_input(const SavedProbe& probe, const PanelTables& tables) {
+  if (tables.features.size() != 1)
+    fail(ErrorKind::argument, "probe.features", "expected one table of features, got ", tables.features.size());
   const bool named = tables.feature_columns.empty() && !probe.feature_names.empty();
   FeatureOptions reading = panel_feature_options(tables);
   if (named)
@@ -120,8 +122,9 @@ inline std::vector<std::string> prediction_header(const SavedProbe& probe, const
 
 /// The cells of one task in one row. Returns the value of a regression or the first probability, and its verdict.
 inline std::pair<double, RangeVerdict> add_prediction(const SavedTask& t, const ProbeInput& in, Index i,
-                                                      bool calibrated, std::vector<std::string>& cells) {
-  const std::vector<double> row = in.table.row_values(i), value = apply_probe(t, row.data(), calibrated);
+                                                      const std::vector<double>& row, bool calibrated,
+                                                      std::vector<std::string>& cells) {
+  const std::vector<double> value = apply_probe(t, row.data(), calibrated);
   if (t.classification) {
     cells.push_back(t.classes[static_cast<std::size_t>(std::ranges::max_element(value) - value.begin())]);
     for (const double p : value) cells.push_back(Json(p).dump());
@@ -162,9 +165,9 @@ inline AppliedProbe write_probe_predictions(const std::filesystem::path& path, c
     } else {
       for (std::size_t k = 0; k < probe.tasks.size(); ++k) {
         const SavedTask& t = probe.tasks[k];
-        const auto [value, verdict] = detail::add_prediction(t, in, i, options.calibrated, cells);
+        const auto [value, verdict] = detail::add_prediction(t, in, i, row, options.calibrated, cells);
         if (verdict > RangeVerdict::inside && out.outside[k]++ == 0)
-          out.first_outside[k] = detail::outside_text(t, in.table, i, value);
+          out.first_outside[k] = detail::outside_text(t, in.table, i, row, value);
       }
     }
     writer.cells(cells);

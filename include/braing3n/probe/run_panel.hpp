@@ -184,8 +184,10 @@ inline void search_leaks(Context<Cpu>& ctx, const PanelPlan& plan, const CsvTabl
 
 }  // namespace detail
 
-/// Throws what reading and pairing tables throws, and Error (format) for folds that do not fit.
+/// Throws what reading and pairing tables throws, and Error: argument (no features), format (folds that do not fit).
 inline PanelAnalysis run_panel(Context<Cpu>& ctx, const PanelPlan& plan, const PanelObserver& observer = {}) {
+  if (plan.tables.features.empty())
+    fail(ErrorKind::argument, "probe.features", "panel: expected a table of features, got none");
   CsvTable labels(plan.tables.labels);
   clear_stated_missing(labels, plan.tables.missing);
   PanelAnalysis out;
@@ -221,8 +223,10 @@ inline PanelAnalysis run_panel(Context<Cpu>& ctx, const PanelPlan& plan, const P
   return out;
 }
 
-/// The panel's tasks fitted on all rows of the first table. Throws what fitting throws.
+/// The panel's tasks fitted on all rows of the first table. Throws what fitting throws, and Error (state): no task of the panel could be
+/// resolved.
 inline SavedProbe fit_saved_probe(Context<Cpu>& ctx, const PanelAnalysis& a) {
+  if (!a.panel) fail(ErrorKind::state, "probe.fitted", "panel: expected a task that was fitted, got none");
   const std::vector<Index>& rows = a.pairing.feature_row[0];
   SavedProbe saved = make_saved_probe(a.tables[0], a.first_results,
                                       a.panel->fit_all(ctx, a.tables[0].view(), rows, a.first_results), rows);

@@ -5,7 +5,6 @@
 #include <map>
 #include <ostream>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "braing3n/base/text.hpp"
@@ -80,9 +79,8 @@ inline Json inspect_npz(const std::string& path) {
 }
 
 /// note: said of a table of subjects without paths to scans.
-inline Json inspect_table(const std::string& path, const std::string& note) {
-  const CsvTable table(path);
-  Json report = {{"file", path}, {"type", "table"}, {"rows", table.rows()}, {"columns", Json::array()}};
+inline Json inspect_table(const CsvTable& table, const std::string& note) {
+  Json report = {{"file", table.path()}, {"type", "table"}, {"rows", table.rows()}, {"columns", Json::array()}};
   for (std::size_t c = 0; c < table.columns(); ++c) {
     std::size_t missing = 0;
     std::map<std::string, std::size_t> values;
@@ -128,7 +126,7 @@ inline Json inspect_file(Context<Cpu>& context, const std::string& path, const F
   if (name == ".csv" || name == ".tsv") {
     const CsvTable table(path);
     return is_manifest(table, options.manifest.pattern) ? inspect_manifest(table, options.manifest, options.reading)
-                                                        : inspect_table(path, options.people_note);
+                                                        : inspect_table(table, options.people_note);
   }
   return inspect_safetensors(model_path(path).string(), options.verify);
 }

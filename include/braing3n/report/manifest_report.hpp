@@ -1,6 +1,7 @@
 // A report about a manifest: who and what is in it, how much of it is labelled, copies and contradictions.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <ostream>

@@ -1,7 +1,6 @@
 // Pictures of phantoms: how age, disease, modality and IDH1 state change them, in planes and from outside.
 #pragma once
 
-#include <cmath>
 #include <functional>
 #include <initializer_list>
 #include <string>

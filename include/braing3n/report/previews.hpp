@@ -11,6 +11,12 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
+/// The middle of a voxel: between two, planes would show the mean of both.
+inline Vec3 middle_voxel(const Grid& grid) {
+  return grid.affine * Vec3{static_cast<double>(grid.shape[0] / 2), static_cast<double>(grid.shape[1] / 2),
+                            static_cast<double>(grid.shape[2] / 2)};
+}
+
 /// Planes through the middle of each volume (1, X, Y, Z, 1) or (X, Y, Z), all in the grey scale of the reference.
 inline std::vector<Image> preview_rows(Context<Cpu>& ctx, const PreprocessingContract& contract,
                                        const Tensor<float, Cpu>& reference,
@@ -19,9 +25,7 @@ inline std::vector<Image> preview_rows(Context<Cpu>& ctx, const PreprocessingCon
   options.low = *std::min_element(reference.data(), reference.data() + reference.size());
   options.high = nonzero_quantile(reference.data(), reference.size(), 0.995);
   const Grid grid = contract_grid(contract);
-  // The middle of a voxel: between two, the planes would show the mean of both.
-  const Vec3 centre = grid.affine * Vec3{static_cast<double>(grid.shape[0] / 2), static_cast<double>(grid.shape[1] / 2),
-                                         static_cast<double>(grid.shape[2] / 2)};
+  const Vec3 centre = middle_voxel(grid);
   options.centre = &centre;
   std::vector<Image> rows;
   for (const Tensor<float, Cpu>& t : volumes) {

@@ -19,16 +19,16 @@ inline std::vector<Image> difference_planes(Context<Cpu>& ctx, const Preprocessi
                                             const std::vector<Tensor<float, Cpu>>& volumes, std::size_t variants,
                                             double& full) {
   const Grid grid = contract_grid(contract);
-  const Vec3 centre = grid.affine * Vec3{static_cast<double>(grid.shape[0] / 2), static_cast<double>(grid.shape[1] / 2),
-                                         static_cast<double>(grid.shape[2] / 2)};
+  const Vec3 centre = middle_voxel(grid);
   std::vector<Volume> differences;
   float largest = 0;
   for (std::size_t i = 0; i < volumes.size(); ++i) {
-    Volume d(grid);
+    Volume d(grid), size(grid);
     const Tensor<float, Cpu>&first = volumes[i / variants * variants], &here = volumes[i];
-    for (Index v = 0; v < d.size(); ++v) d.data()[v] = here.data()[v] - first.data()[v];
-    Volume size = d;
-    for (Index v = 0; v < size.size(); ++v) size.data()[v] = std::abs(size.data()[v]);
+    for (Index v = 0; v < d.size(); ++v) {
+      d.data()[v] = here.data()[v] - first.data()[v];
+      size.data()[v] = std::abs(d.data()[v]);
+    }
     largest = std::max(largest, nonzero_quantile(size.data(), size.size(), 0.999));
     differences.push_back(std::move(d));
   }

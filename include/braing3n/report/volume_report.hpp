@@ -1,9 +1,12 @@
 // A report about a scan: how it is stored, where it lies, what its values are, and what is unusual about it.
 #pragma once
 
+#include <cmath>
 #include <optional>
 #include <ostream>
+#include <span>
 #include <string>
+#include <utility>
 
 #include "braing3n/base/text.hpp"
 #include "braing3n/data/content_hash.hpp"

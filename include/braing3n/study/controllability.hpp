@@ -147,6 +147,7 @@ class ControllabilityStudy {
 
   void read_probe() {
     saved_ = read_saved_probe(options_.probe);
+    saved_hash_ = sha256_hex(read_text(options_.probe));
     FeatureTable table;
     set_size(table.values, 0, models_.tokenizer().model.config.encoder.width);
     table.path = options_.tokenizer;
@@ -176,10 +177,8 @@ class ControllabilityStudy {
                         .means_only = true,
                         .grouped = false,
                         .saved = true});
-      const MappedFile file(options_.probe);
-      const std::string hash = sha256_hex({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
       scores_.emplace_back(plan_.contrasts.size());
-      for (ContrastScores& s : scores_.back()) s.hash = hash;
+      for (ContrastScores& s : scores_.back()) s.hash = saved_hash_;
     }
     for (std::size_t r = 0; r < kinds_.size(); ++r)
       for (std::size_t k = 0; k < plan_.contrasts.size(); ++k) {
@@ -275,6 +274,7 @@ class ControllabilityStudy {
   std::set<std::string> wanted_;
   std::vector<ProbeKind> kinds_;
   std::optional<SavedProbe> saved_;
+  std::string saved_hash_;  // of the file of the saved probes
   std::vector<Index> fit_rows_;
   ScanFailures failures_;
   ScanFeatures train_, test_;

@@ -47,7 +47,6 @@ class ArmPlan {
   }
 
   const std::vector<ConditionField>& fields() const { return fields_; }
-  Index samples() const { return n_; }
   const std::optional<std::size_t>& modality() const { return modality_; }
   const std::string& group_name(std::int32_t g) const { return group_names[static_cast<std::size_t>(g)]; }
 

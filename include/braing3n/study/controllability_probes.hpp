@@ -36,13 +36,19 @@ inline std::vector<Index> probe_fit_rows(const ControllabilityPlan& plan, const 
   return rows;
 }
 
-/// Features of some volumes in the form one reader wants.
-struct ProbeFeatures {
-  RowStore<float> values;
-  FeatureView<float> view() const { return view_of(values); }
+/// Features of some volumes in the form one reader wants; what they are taken of must outlive them.
+class ProbeFeatures {
+ public:
+  ProbeFeatures(const PooledFeatures& p, bool means_only) {
+    if (means_only) means_ = p.means();
+    else all_ = &p.values();
+  }
+  explicit ProbeFeatures(const RowStore<float>& all) : all_(&all) {}
+  FeatureView<float> view() const { return view_of(all_ != nullptr ? *all_ : means_); }
 
-  ProbeFeatures(const PooledFeatures& p, bool means_only) : values(means_only ? p.means() : p.values()) {}
-  explicit ProbeFeatures(const RowStore<float>& all) : values(all) {}
+ private:
+  RowStore<float> means_;
+  const RowStore<float>* all_ = nullptr;
 };
 
 struct ContrastScores {
@@ -91,8 +97,8 @@ class ControllabilityScores {
   /// Fits the reader of every contrast.
   std::vector<ContrastScores> fit(const ProbeKind& kind) {
     std::vector<ContrastScores> all;
+    const ProbeFeatures x = kind.round_trips ? round_trips(kind, train_) : scans(kind, train_);
     for (const Contrast& c : plan_.contrasts) {
-      const ProbeFeatures x = kind.round_trips ? round_trips(kind, train_) : scans(kind, train_);
       ProbeRows rows{x.view(), {}, {}};
       std::vector<std::int32_t> label;
       std::vector<double> number;
@@ -186,11 +192,11 @@ class ControllabilityScores {
   }
   static ProbeFeatures round_trips(const ProbeKind& kind, const ScanFeatures& s) {
     if (kind.whole) return ProbeFeatures(s.latents);
-    return {kind.latents ? s.scans.projected : s.round_trips.encoder, kind.means_only};
+    return {kind.latents ? s.scans.projected : s.round_trips, kind.means_only};
   }
   static ProbeFeatures samples_of(const ProbeKind& kind, const ArmSamples& s) {
     if (kind.whole) return ProbeFeatures(s.latents);
-    return {kind.latents ? s.generated : s.features.encoder, kind.means_only};
+    return {kind.latents ? s.generated : s.features, kind.means_only};
   }
 
   /// -1: the contrast is not asked in that modality.

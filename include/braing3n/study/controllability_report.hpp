@@ -52,7 +52,7 @@ class ControllabilityCsv {
     of("real"), score(c.real);
     of("round_trip"), score(c.round_trip);
     of("null"), score(c.null);
-    NumberResult prior;
+    NumberScore prior;
     prior.mean = c.prior.mean, prior.sd = c.prior.sd;
     of("prior"), score(prior);
     for (std::size_t g = 0; g < guidance.size(); ++g) of("cond", guidance[g]), score(c.cond[g].second);
@@ -70,7 +70,7 @@ class ControllabilityCsv {
   void shares(const char* measure, const Shares& shares) {
     for (const auto& [name, s] : shares) put(measure, name, s.n, s.share, s.low, s.high);
   }
-  void score(const NumberResult& s) {
+  void score(const NumberScore& s) {
     for (const auto& [measure, value] : {std::pair{"r", s.r}, std::pair{"slope", s.slope}, std::pair{"bias", s.bias},
                                          std::pair{"mae", s.mae}, std::pair{"mean", s.mean}, std::pair{"sd", s.sd}})
       if (std::isfinite(value)) put(measure, "", s.n, value);
@@ -120,7 +120,7 @@ inline void add_row(Table& table, const ContrastResult& c, std::size_t scale, bo
 }
 /// The same of a number.
 inline void add_row(Table& table, const std::string& name, const NumberContrast& c, std::size_t scale, bool decoded) {
-  const NumberResult &real = c.real, &trip = c.round_trip, &asked = c.cond[scale].second;
+  const NumberScore &real = c.real, &trip = c.round_trip, &asked = c.cond[scale].second;
   if (real.n == 0) return;
   const auto trips = [&](double v, int digits) { return decoded ? decimals(v, digits) : std::string(); };
   table.row(name, decimals(real.r), trips(trip.r, 3), decimals(asked.r), decimals(real.slope, 2), trips(trip.slope, 2),

@@ -1,7 +1,6 @@
 // Options and result of the study of controllability, see controllability.hpp.
 #pragma once
 
-#include <array>
 #include <string>
 #include <vector>
 
@@ -91,26 +90,6 @@ struct ClassResult {
   }
 };
 
-struct NumberResult {
-  Index n = 0;
-  double r = not_a_number, slope = not_a_number, bias = not_a_number, mae = not_a_number, mean = not_a_number,
-         sd = not_a_number;
-
-  NumberResult() = default;
-  NumberResult(const NumberScore& s)
-      : n(s.n), r(s.r), slope(s.slope), bias(s.bias), mae(s.mae), mean(s.mean), sd(s.deviation) {}
-
-  static void visit(auto& self, auto&& v) {
-    v("n", self.n);
-    v("r", self.r);
-    v("slope", self.slope);
-    v("bias", self.bias);
-    v("mae", self.mae);
-    v("mean", self.mean);
-    v("sd", self.sd);
-  }
-};
-
 struct MeanSd {
   double mean = not_a_number, sd = not_a_number;
 
@@ -131,8 +110,8 @@ struct ClassContrast {
 
 /// What one reader says about a number.
 struct NumberContrast {
-  Named<NumberResult> cond;
-  NumberResult real, round_trip, null;
+  Named<NumberScore> cond;
+  NumberScore real, round_trip, null;
   MeanSd prior;
 };
 

@@ -41,13 +41,21 @@ inline double frechet_between(Context<Cpu>& ctx, const std::array<FeatureMoments
   return 0.5 * (frechet_distance(ctx, x[0], y[1]) + frechet_distance(ctx, x[1], y[0]));
 }
 
+/// Throws Error (argument): a set that would be scored and was learnt, a reference without Frechet distances.
+inline void require_valid(const FidelityOptions& options) {
+  require_other_set(options.train, options.test, "is what the model learnt, nothing in it is unseen");
+  if (!options.reference.empty() && options.frechet == 0)
+    fail(ErrorKind::argument, "fidelity.reference",
+         "a reference is for Frechet distances: expected scans for these, got 0");
+}
+
 /// One run: people and arms are found first, then scans are read and samples made.
 class FidelityStudy {
  public:
   /// Throws what reading models, tables and truth throws, and Error (argument) where nothing can be compared.
   FidelityStudy(Context<Cpu>& ctx, const FidelityOptions& options, Observer& observer)
-      : ctx_(&ctx), options_(options), observer_(&observer), models_(ctx, options.model, options.tokenizer),
-        fields_(models_.conditions()), sampling_(options.sampling), manifest_(prepared()),
+      : ctx_(&ctx), options_(validated(options)), observer_(&observer), models_(ctx, options.model, options.tokenizer),
+        fields_(models_.conditions()), manifest_(prepared()),
         source_(scan_source(manifest_, models_.contract(), {.findings = findings_})), recipe_(models_.recipe()) {
     require_unseen({{"model", options.model}, {"tokenizer", options.tokenizer}},
                    rows_of(manifest_, read_split(options.cohort.split), options.test), manifest_, observer);
@@ -60,29 +68,31 @@ class FidelityStudy {
 
   /// Once. Throws Error when no scan can be read or a sample is not finite, and what the observer throws.
   FidelityResult run() {
-    const Stage stage(*observer_, "fidelity", plan_->units());
     describe_run();
-    read_scans();
-    for (const FidelityArm& arm : plan_->arms) measure(arm);
-    if (options_.frechet > 0) result_.frechet = frechet();
+    {
+      const Stage stage(*observer_, "fidelity", plan_->units());
+      read_scans();
+      for (const FidelityArm& arm : plan_->arms) measure(arm);
+      if (options_.frechet > 0) result_.frechet = frechet();
+    }
     result_.left_out = left_out(failures_, manifest_);
     tell_findings(*findings_, *observer_);
     return std::move(result_);
   }
 
  private:
+  static const FidelityOptions& validated(const FidelityOptions& options) {
+    require_valid(options);
+    return options;
+  }
   Manifest prepared() {
-    require_other_set(options_.train, options_.test, "is what the model learnt, nothing in it is unseen");
-    sampling_.guidance.validate(fields_);
+    options_.sampling.guidance.validate(fields_);
     own_ = parse_scales("guidance", options_.own_scales, fields_);
     return read_cohort(options_.cohort, *observer_);
   }
 
   void load_reference() {
     if (options_.reference.empty()) return;
-    if (options_.frechet == 0)
-      fail(ErrorKind::argument, "fidelity.reference",
-           "a reference is for Frechet distances: expected scans for these, got 0");
     reference_ = read_feature_file(options_.reference);
     std::string recipe = "unknown";
     if (!reference_->contract.empty())
@@ -97,10 +107,10 @@ class FidelityStudy {
   void describe_run() {
     result_.model = models_.dit().hash;
     result_.tokenizer = models_.tokenizer().hash;
-    result_.guidance = sampling_.guidance.scale;
+    result_.guidance = options_.sampling.guidance.scale;
     result_.own_scales = options_.own_scales;
-    result_.steps = sampling_.steps;
-    result_.sampler = sampling_.sampler;
+    result_.steps = options_.sampling.steps;
+    result_.sampler = options_.sampling.sampler;
     result_.seed = options_.seed;
     result_.samples = options_.samples;
     result_.latent_size = models_.latent_size();
@@ -158,8 +168,8 @@ class FidelityStudy {
     const Index n = options_.samples;
     const ArmSamples made =
         models_.sample({arm.name, [&](Index) { return arm.row; }, n,
-                        guidance_of(fields_, arm.row, sampling_.guidance.scale, own_), next_},
-                       options_.seed, sampling_, *observer_,
+                        guidance_of(fields_, arm.row, options_.sampling.guidance.scale, own_), next_},
+                       options_.seed, options_.sampling, *observer_,
                        [&](Index i, const Tensor<float, Cpu>& decoded, const Tensor<float, Cpu>& imposed) {
                          if (i == 0) shown = decoded;
                          if (!truth_ || !arm.t1) return;
@@ -225,13 +235,13 @@ class FidelityStudy {
     append_rows(kept_, of_scans.dim(0),
                 std::span<const float>(of_scans.data(), static_cast<std::size_t>(of_scans.size())));
     const auto conditions = [&](Index i) { return plan_->labels()[scans[static_cast<std::size_t>(i)]]; };
-    const ArmSamples samples =
-        models_.sample({concat("conditions of half ", h + 1), conditions, std::ssize(scans), sampling_.guidance, next_},
-                       options_.seed, sampling_, *observer_);
+    const ArmSamples samples = models_.sample(
+        {concat("conditions of half ", h + 1), conditions, std::ssize(scans), options_.sampling.guidance, next_},
+        options_.seed, options_.sampling, *observer_);
     next_ += static_cast<std::uint32_t>(scans.size());
     return {feature_moments(of_scans, recipe_),
-            feature_moments(rows_tensor(*ctx_, unseen_.round_trips.encoder.view(), rows), recipe_),
-            feature_moments(samples.features.encoder.tensor(*ctx_), recipe_)};
+            feature_moments(rows_tensor(*ctx_, unseen_.round_trips.view(), rows), recipe_),
+            feature_moments(samples.features.tensor(*ctx_), recipe_)};
   }
 
   FrechetDistances frechet() {
@@ -264,7 +274,6 @@ class FidelityStudy {
   Observer* observer_;
   SampleArms models_;
   const std::vector<ConditionField>& fields_;
-  SamplingOptions sampling_;
   std::vector<ConditionScale> own_;
   Manifest manifest_;
   std::shared_ptr<FindingLog> findings_ = std::make_shared<FindingLog>();

@@ -16,7 +16,6 @@
 #include "braing3n/data/sample_record.hpp"
 #include "braing3n/data/split.hpp"
 #include "braing3n/eval/unseen_subjects.hpp"
-#include "braing3n/report/chart.hpp"
 #include "braing3n/report/previews.hpp"
 #include "braing3n/study/memorisation_result.hpp"
 #include "braing3n/study/sample_arms.hpp"
@@ -66,10 +65,9 @@ class MemorisationStudy {
   /// Throws what reading models, latents and tables throws, and Error: config (latents of another tokenizer), format (no training scan among
   /// them), argument (nobody of the set trained the model).
   MemorisationStudy(Context<Cpu>& ctx, const MemorisationOptions& options, Observer& observer)
-      : ctx_(&ctx), options_(options), observer_(&observer), models_(ctx, options.model, options.tokenizer),
+      : ctx_(&ctx), options_(validated(options)), observer_(&observer), models_(ctx, options.model, options.tokenizer),
         fields_(models_.conditions()), file_(options.latents),
         manifest_(read_manifest(std::filesystem::path(options.data), {.check_files = false, .need_paths = false})) {
-    require_guidance(options.sampling.guidance.scale);
     if (file_.channels() != models_.dit().model.config.channels || file_.grid() != models_.dit().model.config.grid ||
         (!file_.model_hash().empty() && file_.model_hash() != models_.tokenizer().hash))
       throw Error(
@@ -102,6 +100,10 @@ class MemorisationStudy {
   }
 
  private:
+  static const MemorisationOptions& validated(const MemorisationOptions& options) {
+    require_guidance(options.sampling.guidance.scale);
+    return options;
+  }
   /// A sample to be looked for.
   struct Suspect {
     std::string name, conditions;

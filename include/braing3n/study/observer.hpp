@@ -8,6 +8,16 @@
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
+/// The fields of an event "finding".
+inline Json event_fields(const FindingKind& kind) {
+  return {{"severity", to_string(kind.severity)},
+          {"id", kind.id},
+          {"count", kind.count},
+          {"scans", kind.scans},
+          {"first", kind.first},
+          {"sentence", kind.sentence}};
+}
+
 /// Derive from it and override what is of interest; this one ignores everything. All calls come from the thread that runs the study.
 class Observer {
  public:
@@ -32,14 +42,7 @@ class Observer {
   /// For a log that machines read; fields are JSON values.
   virtual void event([[maybe_unused]] const std::string& name, [[maybe_unused]] const Json& fields) {}
   /// What was found in scans, once per kind. The default makes it an event "finding".
-  virtual void finding(const FindingKind& kind) {
-    event("finding", {{"severity", to_string(kind.severity)},
-                      {"id", kind.id},
-                      {"count", kind.count},
-                      {"scans", kind.scans},
-                      {"first", kind.first},
-                      {"sentence", kind.sentence}});
-  }
+  virtual void finding(const FindingKind& kind) { event("finding", event_fields(kind)); }
 };
 
 /// The kinds of findings that were not told before.

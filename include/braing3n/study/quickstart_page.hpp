@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -23,8 +24,9 @@ struct QuickstartOptions {
   std::filesystem::path folder;
   Index scans = 0, unseen = 0;  // of the cohort; kept out of every training
   std::uint64_t seed = 2025;
-  bool smoke = false;                             // far too short to learn anything
-  std::function<std::string(double)> clock_text;  // seconds as the steps' times are shown
+  bool smoke = false;                              // far too short to learn anything
+  std::function<std::string(double)> clock_text =  // seconds as the steps' times are shown
+      [](double seconds) { return concat(decimals(seconds, 0), " s"); };
 };
 
 struct QuickstartResult {
@@ -74,7 +76,7 @@ class QuickstartPage {
     for (std::size_t r = 0; r < scores.rows(); ++r) {
       rows.push_back({std::string(scores.cell(r, 0))});
       for (std::size_t c = 0; c < sums.size(); ++c) {
-        const double v = std::stod(std::string(scores.cell(r, c + 1)));
+        const double v = scores.number(r, c + 1).value_or(std::numeric_limits<double>::quiet_NaN());
         sums[c] += v / static_cast<double>(scores.rows());
         rows.back().push_back(cell(v, c));
       }

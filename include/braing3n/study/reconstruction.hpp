@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/base/moments.hpp"
 #include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/eval/downsampling.hpp"
 #include "braing3n/eval/patch_pca.hpp"
@@ -65,7 +66,7 @@ class ReconstructionStudy {
     result_.coarse_values = voxel_count(coarse());
     result_.difference_to_trilinear = differences_to_trilinear(result_.scores, first_trilinear_);
     for (const MethodScores& m : result_.scores) result_.methods.emplace_back(m.name, m.mean());
-    result_.scan_border_jump = mean_of(scan_border_);
+    result_.scan_border_jump = moments(scan_border_).mean;
     if (truth_) add_region_errors();
     result_.left_out = left_out(failures_, manifest_);
     tell_findings(*findings_, *observer_);

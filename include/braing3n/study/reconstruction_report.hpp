@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/eval/reconstruct.hpp"
 #include "braing3n/format/atomic_file.hpp"
 #include "braing3n/format/csv.hpp"
 #include "braing3n/report/planes.hpp"
@@ -79,15 +80,16 @@ inline std::string tables(const ReconstructionResult& r) {
 
 /// A row per method and scan. Throws Error (environment, file).
 inline void write_scores(const std::filesystem::path& path, const ReconstructionResult& r, const WriteOptions& write) {
-  CsvWriter csv(path,
-                {"volume_id", "method", "psnr_extremes", "psnr_percentile", "ssim", "mae", "mask_psnr_extremes",
-                 "mask_psnr_percentile", "mask_ssim", "mask_mae", "border_jump"},
-                write);
+  std::vector<std::string> header{"volume_id", "method"};
+  header.insert(header.end(), score_columns().begin(), score_columns().end());
+  header.emplace_back("border_jump");
+  CsvWriter csv(path, header, write);
   for (const MethodScores& m : r.scores)
     for (std::size_t i = 0; i < r.people.size(); ++i) {
-      const ReconstructionScore& s = m.scores[i];
-      csv.row(r.people[i], m.name, s.whole.psnr_extremes, s.whole.psnr_percentile, s.whole.ssim, s.whole.mae,
-              s.mask.psnr_extremes, s.mask.psnr_percentile, s.mask.ssim, s.mask.mae, m.border_jump[i]);
+      std::vector<std::string> cells{r.people[i], m.name};
+      for (const double v : score_values(m.scores[i])) cells.push_back(concat(v));
+      cells.push_back(concat(m.border_jump[i]));
+      csv.cells(cells);
     }
   csv.finish();
 }

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/base/moments.hpp"
 #include "braing3n/eval/reconstruction.hpp"
 #include "braing3n/report/image.hpp"
 #include "braing3n/study/cohort.hpp"
@@ -143,13 +144,7 @@ inline PairedDifference paired_difference(const MethodScores& a, const MethodSco
   return d;
 }
 
-inline double mean_of(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double x : values) sum += x;
-  return sum / static_cast<double>(values.size());
-}
-
-inline MeanReconstructionScore MethodScores::mean() const { return {mean_score(scores), mean_of(border_jump)}; }
+inline MeanReconstructionScore MethodScores::mean() const { return {mean_score(scores), moments(border_jump).mean}; }
 
 /// The differences of every method but the two trilinear ones, which stand at `first_trilinear` and after it.
 inline Named<ScoreDifferences> differences_to_trilinear(const std::vector<MethodScores>& methods,

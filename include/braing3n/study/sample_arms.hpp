@@ -48,17 +48,17 @@ struct Arm {
 };
 
 struct ArmSamples {
-  std::vector<ConditionRow> conditions;
   RowStore<float> latents;   // (n, tokens * channels) as the decoder takes them: standardisation undone
   PooledFeatures generated;  // the same, pooled
-  VolumeFeatures features;   // decoded and encoded again
+  PooledFeatures features;   // of the encoder: decoded and encoded again
   Index empty = 0;           // samples in which no brain was found
 };
 
 struct ScanFeatures {
   std::vector<Index> rows;  // of the manifest, less those that could not be read
   RowStore<float> latents;  // (n, tokens * channels)
-  VolumeFeatures scans, round_trips;
+  VolumeFeatures scans;
+  PooledFeatures round_trips;  // of the encoder
 };
 
 /// Called with each volume (X, Y, Z) that was made: the sample's place or the manifest's row, as decoded, and with the contract imposed
@@ -100,6 +100,12 @@ class SampleArms {
     to.encoder.add(tokens);
     to.projected.add(z);
     return z;
+  }
+
+  /// volumes (N, X, Y, Z, 1) on the contract: adds the features of their tokens alone.
+  void pool(const Tensor<float, Cpu>& volumes, PooledFeatures& to) const {
+    Pass<Cpu> pass(*ctx_);
+    to.add(tokenizer_.model.tokens(pass, volumes));
   }
 
   /// latents (N, tokens, channels) -> volumes (N, X, Y, Z, 1) on the contract. visit(i, decoded, imposed) with i from 0; returns how many
@@ -148,7 +154,6 @@ class SampleArms {
         rows.push_back(arm.conditions(i));
       }
       const Tensor<float, Cpu> z = latents(ids, rows, seed, options, "arm " + arm.name, observer);
-      out.conditions.insert(out.conditions.end(), rows.begin(), rows.end());
       append_rows(out.latents, z.dim(0), std::span<const float>(z.data(), static_cast<std::size_t>(z.size())));
       out.generated.add(z);
       Tensor<float, Cpu> volumes;
@@ -156,7 +161,7 @@ class SampleArms {
           z, volumes, !visit ? visit : [&](Index i, const auto& decoded, const auto& imposed) {
             visit(begin + i, decoded, imposed);
           });
-      (void)encode(volumes, out.features);
+      pool(volumes, out.features);
       observer.advance(end - begin, arm.name);
     }
     return out;
@@ -183,7 +188,7 @@ class SampleArms {
             z, again, !visit ? visit : [&](Index i, const auto& decoded, const auto& imposed) {
               visit(waiting[static_cast<std::size_t>(i)], decoded, imposed);
             });
-        (void)encode(again, out.round_trips);
+        pool(again, out.round_trips);
       }
       observer.advance(static_cast<Index>(waiting.size()), {});
       waiting.clear();

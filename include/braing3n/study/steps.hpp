@@ -60,10 +60,4 @@ inline StepTimes read_step_times(const std::filesystem::path& path) {
   return times;
 }
 
-/// The bytes of a whole file as text. Throws what MappedFile throws.
-inline std::string read_text(const std::filesystem::path& path) {
-  const MappedFile file(path);
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
-
 }  // namespace braing3n::inline BRAING3N_ABI::study

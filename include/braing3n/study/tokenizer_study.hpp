@@ -6,7 +6,6 @@
 
 #include <filesystem>
 #include <ostream>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -41,12 +40,11 @@ struct TokenizerStudyResult {
 /// `held_out` subjects are measured, `validation` others watch the training, the rest learns. Throws Error (argument) when nobody would be
 /// left to learn.
 inline Split tokenizer_study_split(const Manifest& cohort, Index held_out, Index validation, std::uint64_t seed) {
-  std::set<std::string> subjects;
-  for (const ScanRow& s : cohort.scans) subjects.insert(s.subject_id);
-  const double n = static_cast<double>(subjects.size()), test = static_cast<double>(held_out) / n,
+  const auto subjects = cohort.subjects().size();
+  const double n = static_cast<double>(subjects), test = static_cast<double>(held_out) / n,
                watching = static_cast<double>(validation) / n;
   if (!(test + watching < 1))
-    fail(ErrorKind::argument, "study.few", subjects.size(), " people cannot give ", held_out, " to be held out and ",
+    fail(ErrorKind::argument, "study.few", subjects, " people cannot give ", held_out, " to be held out and ",
          validation, " for validation");
   return split_subjects(cohort, {{"train", 1 - test - watching}, {"validation", watching}, {"test", test}}, seed);
 }

@@ -8,7 +8,6 @@
 #include <array>
 #include <initializer_list>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -87,8 +86,7 @@ inline bool is_nameless_column(std::string_view name) {
 
 /// The first header of tables that FreeSurfer's aparcstats2table and asegstats2table write: "lh.aparc.thickness", "Measure:volume".
 inline bool is_freesurfer_id_column(std::string_view name) {
-  std::string lower;
-  for (const char c : detail::trimmed(name)) lower += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  const std::string lower = lower_case(detail::trimmed(name));
   if (lower.starts_with("measure:")) return true;
   return (lower.starts_with("lh.") || lower.starts_with("rh.")) && lower.find('.', 3) != std::string::npos;
 }

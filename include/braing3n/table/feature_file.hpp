@@ -105,6 +105,7 @@ inline void write_feature_file(const std::filesystem::path& path, const FeatureT
                 concat(table.columns(), " features, but ", table.column_names.size(), " names"), path.string());
   Metadata names;
   if (!table.column_names.empty()) names["feature_names"] = Json(table.column_names).dump();
+  if (!table.encoder_people.empty()) names["encoder_people"] = Json(table.encoder_people).dump();
   std::vector<float> whole;  // with the offsets, which the file does not know
   if (!table.offset.empty())
     for (Index i = 0; i < table.rows(); ++i)

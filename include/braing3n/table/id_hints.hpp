@@ -20,8 +20,7 @@ enum class IdForm { letters, plain, stem, digits };
 /// An identifier without capitals (letters); also without a prefix, separators, leading zeros and ".0" (plain); of that only what comes
 /// before the session or modality (stem); only its digits (digits).
 inline std::string id_form(std::string_view id, IdForm form) {
-  std::string lower;
-  for (const char c : trimmed(id)) lower += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  std::string lower = lower_case(trimmed(id));
   if (form == IdForm::letters) return lower;
   if (lower.size() > 2 && lower.ends_with(".0")) lower.resize(lower.size() - 2);
   if (form == IdForm::stem) {

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <filesystem>
-#include <optional>
 #include <set>
 #include <span>
 #include <string>

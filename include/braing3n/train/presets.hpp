@@ -1,8 +1,9 @@
-// Configurations of the three phases that fit each other: what the quickstart and the phantom study train.
+// Configurations of the three phases that fit each other: what `quickstart --long` and the phantom study train.
 #pragma once
 
 #include <algorithm>
 
+#include "braing3n/base/vocabulary.hpp"
 #include "braing3n/train/dit_training.hpp"
 #include "braing3n/train/mae_training.hpp"
 #include "braing3n/train/tokenizer_training.hpp"
@@ -32,7 +33,7 @@ inline ConditionField age_condition() {
 
 }  // namespace detail
 
-/// 40 x 48 x 40 voxels of 4 mm, 150 tokens with 32 latent channels: minutes on two cores. The caller decides how many steps.
+/// 40 x 48 x 40 voxels of 4 mm, 150 tokens with 32 latent channels. The caller decides how many steps.
 inline PipelinePreset quickstart_preset() {
   PipelinePreset p;
   p.mae.contract = detail::coarse_contract({40, 48, 40}, 4);
@@ -47,7 +48,7 @@ inline PipelinePreset quickstart_preset() {
       .batch = 2, .lr = 2e-3, .ema = EmaOptions{.decay = 0.99, .warmup = true}, .augment = {.flip = true, .shift = 1}};
   p.dit.model.width = 192, p.dit.model.depth = 6, p.dit.model.heads = 6, p.dit.model.mlp = 768;
   p.dit.model.conditions = {
-      {.name = "sex", .values = {"F", "M"}}, {.name = "disease", .values = {}}, detail::age_condition()};
+      {.name = "sex", .values = enum_names<Sex>()}, {.name = "disease", .values = {}}, detail::age_condition()};
   p.dit.drop = {.all = 0.1, .all_but_one = 0.1};
   p.dit.training = {.batch = 32, .lr = 1e-3, .clip = 1.0, .ema = EmaOptions{.decay = 0.999, .warmup = true}};
   return p;
@@ -77,11 +78,11 @@ inline PipelinePreset phantom_study_preset(Index subjects) {
   p.dit.model.width = 192, p.dit.model.depth = 6, p.dit.model.heads = 6, p.dit.model.mlp = 768;
   p.dit.model.gaussian_rank = std::min<Index>(512, subjects / 2);
   p.dit.model.conditions = {{.name = "disease", .values = {}},
-                            {.name = "sex", .values = {"F", "M"}},
-                            {.name = "modality", .values = {"T1", "T2", "FLAIR", "T1c"}, .drop = 0, .required = true},
+                            {.name = "sex", .values = enum_names<Sex>()},
+                            {.name = "modality", .values = enum_names<Modality>(), .drop = 0, .required = true},
                             {.name = "site", .values = {}},
                             detail::age_condition(),
-                            {.name = "idh1", .values = {"wildtype", "mutant"}}};
+                            {.name = "idh1", .values = enum_names<Idh1>()}};
   p.dit.drop = {.all = 0.1, .all_but_one = 0.15};
   p.dit.balance = {.conditions = {"idh1"}, .strength = 0.6};
   p.dit.training = {

@@ -1,6 +1,7 @@
 // What a training state belongs to, beside the settings: the files of the models under the one that is trained.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "braing3n/checkpoint/saved_dit.hpp"

@@ -1,0 +1,23 @@
+// A study with the options of a command: it runs, prints its tables and writes its files.
+#pragma once
+
+#include <filesystem>
+#include <iostream>
+
+#include "examples/support/context.hpp"
+#include "examples/support/program_observer.hpp"
+
+namespace braing3n::examples {
+
+/// Returns the result. run(), tables() and write_results() are those beside the options' type.
+template <class Options>
+auto run_study(const Program& program, const Options& options, const std::filesystem::path& out) {
+  const auto ctx = make_cpu_context(program.common);
+  ProgramObserver observer(program.name(), program.common);
+  auto result = run(*ctx, options, observer);
+  std::cout << tables(result);
+  write_results(out, result, WriteOptions{.overwrite = program.common.force});
+  return result;
+}
+
+}  // namespace braing3n::examples
