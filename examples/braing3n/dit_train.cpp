@@ -67,14 +67,14 @@ int dit_train_command(int argc, char** argv) {
         program.name(), data.scans.split,
         arguments.tokenizer.empty() ? TrainedSubjects{} : trained_subjects(std::filesystem::path(arguments.tokenizer)));
     std::optional<TimeBinFile> bins;
-    DitTask* running = nullptr;
-    TrainingParts<DitTask> parts;
+    DitTask<Cpu, F32>* running = nullptr;
+    TrainingParts<DitTask<Cpu, F32>> parts;
     parts.data = &data.scans;
     parts.options = run.dit.training;
     parts.identity = {
         .kind = "dit3d", .config = json_text(run), .manifest_hash = data.scans.hash, .progress = {}, .extra = {}};
     parts.make_task = [&](Index start) {
-      auto task = std::make_unique<DitTask>(*ctx, model, data, run.dit, program.common.seed, start);
+      auto task = std::make_unique<DitTask<Cpu, F32>>(*ctx, model, data, run.dit, program.common.seed, start);
       running = task.get();
       const Index per_step = run.dit.training.batch * run.dit.training.accumulate;
       bins.emplace(TrainingFolder{arguments.training.out}.path / "time_bins.csv", start / per_step);

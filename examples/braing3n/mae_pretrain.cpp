@@ -36,7 +36,7 @@ int mae_pretrain_command(int argc, char** argv) {
 
     Mae3d<Cpu, F32> model(*ctx, config.model);
     initialize(model, program.common.seed);
-    TrainingParts<MaeTask> parts;
+    TrainingParts<MaeTask<Cpu, F32>> parts;
     parts.data = &data;
     parts.options = config.training;
     start_prediction(model, mean_patch(*ctx, model, data, parts.failures));
@@ -45,8 +45,8 @@ int mae_pretrain_command(int argc, char** argv) {
     parts.identity = {
         .kind = "mae3d", .config = json_text(config), .manifest_hash = data.hash, .progress = {}, .extra = {}};
     parts.make_task = [&](Index start) {
-      return std::make_unique<MaeTask>(*ctx, model, data, config.training, program.common.seed, start,
-                                       config.visible_weight);
+      return std::make_unique<MaeTask<Cpu, F32>>(*ctx, model, data, config.training, program.common.seed, start,
+                                                 config.visible_weight);
     };
     parts.save_model = [&](const std::filesystem::path& path, const std::string& provenance) {
       ModelInfo info;

@@ -47,7 +47,7 @@ int tokenizer_train_command(int argc, char** argv) {
     initialize(model, program.common.seed);
     if (!untrained) load_weights(model.encoder, file);
 
-    TrainingParts<TokenizerTask> parts;
+    TrainingParts<TokenizerTask<Cpu, F32>> parts;
     parts.data = &data;
     parts.options = run.tokenizer.training;
     const TokenStatistics tokens = start_projection(*ctx, model, data, parts.failures);
@@ -61,7 +61,7 @@ int tokenizer_train_command(int argc, char** argv) {
     parts.identity = {
         .kind = "tokenizer", .config = json_text(run), .manifest_hash = data.hash, .progress = {}, .extra = {}};
     parts.make_task = [&](Index start) {
-      return std::make_unique<TokenizerTask>(*ctx, model, data, run.tokenizer, program.common.seed, start);
+      return std::make_unique<TokenizerTask<Cpu, F32>>(*ctx, model, data, run.tokenizer, program.common.seed, start);
     };
     parts.save_model = [&](const std::filesystem::path& path, const std::string& provenance) {
       ModelInfo info;

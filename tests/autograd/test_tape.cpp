@@ -73,7 +73,7 @@ TEST_CASE("broadcast, modulation, gates, tokens") {
                            test::random<double>(ctx, {2, 3}, 5),    test::random<double>(ctx, {3}, 6),
                            test::random<double>(ctx, {3}, 7)};
   const std::vector<std::int32_t> visible = {3, 0, 4, 2, 1, 0};
-  const auto picked = Tensor<std::int32_t, Cpu>::from_host(ctx, {2, 3}, std::vector<std::int32_t>{0, 2, 4, 1, 0, 3});
+  const auto picked = Indices<Cpu>::from_host(ctx, {2, 3}, std::vector<std::int32_t>{0, 2, 4, 1, 0, 3}, 5);
   const TokenMask<Cpu> mask = token_mask_from_visible(ctx, std::span<const std::int32_t>(visible), 2, 5);
   const auto f = [&](const std::vector<V>& v) {
     V x = add_broadcast(v[0], v[1]);
@@ -99,7 +99,7 @@ TEST_CASE("losses") {
   const D p0 = test::random<double>(ctx, {2, 4, 5}, 1), target = test::random<double>(ctx, {2, 4, 5}, 2);
   const std::vector<std::int32_t> visible = {1, 3, 0, 2}, label_values = {1, 4, 0, 2, 3, 1, 0, 0};
   const auto mask = token_mask_from_visible(ctx, std::span<const std::int32_t>(visible), 2, 4);
-  const auto labels = Tensor<std::int32_t, Cpu>::from_host(ctx, {8}, label_values);
+  const auto labels = Indices<Cpu>::from_host(ctx, {8}, label_values, 5);
   const auto f = [&](const V& p) {
     V sum = add(mse_loss(p, target), scale(l1_loss(p, target), 0.5));
     sum = add(sum, scale(masked_patch_loss(p, target, mask, true), 2.0));
@@ -136,6 +136,21 @@ TEST_CASE("checkpoint equals the plain call bit for bit") {
   CHECK(test::same_bits(plain.second, checked.second));
 }
 
+TEST_CASE("a mark runs when the gradients of what was recorded after it are complete") {
+  Context<Cpu> ctx;
+  Tape<Cpu> tape;
+  const V a = tape.leaf(full<double>(ctx, Shape{2}, 3.0)), b = tape.leaf(full<double>(ctx, Shape{2}, 5.0));
+  const V first = mul(a, a);
+  std::vector<std::pair<bool, bool>> seen;  // whether gradients of b and of a had arrived
+  tape.mark([&] { seen.emplace_back(!b.gradient().empty(), !a.gradient().empty()); });
+  const V second = mul(first, b);
+  tape.mark([&] { seen.emplace_back(!b.gradient().empty(), !a.gradient().empty()); });
+  tape.backward(second, full<double>(ctx, Shape{2}, 1.0));
+  CHECK(seen == std::vector<std::pair<bool, bool>>{{false, false}, {true, false}});
+  CHECK(a.gradient().data()[0] == 30.0);
+  test::check_error("tape.consumed", {"mark"}, [&] { tape.mark([] {}); });
+}
+
 TEST_CASE("misuse is named") {
   Context<Cpu> ctx({.threads = 1});
   const D x0 = test::random<double>(ctx, {3}, 1), up = test::random<double>(ctx, {3}, 2);
@@ -161,4 +176,18 @@ TEST_CASE("misuse is named") {
   tape.backward(scale(x, 2.0), up);
   CHECK(id_of([&] { tape.backward(x, up); }) == "tape.consumed");
   CHECK(id_of([&] { add(x, x); }) == "tape.consumed");
+}
+
+TEST_CASE("an activation in bf16 collects sums in fp32 and rounds them once") {
+  Context<Cpu> ctx;
+  const auto slot = std::make_shared<GradientSlot<bfloat16, Cpu>>();
+  CHECK(slot->empty());
+  const auto small = full<float>(ctx, Shape{3}, 1.0 / 512);  // bf16 has 8 bits: 1 + 1/512 is 1
+  add_to(gradient_sum(slot, ctx, Shape{3}), full<float>(ctx, Shape{3}, 1.0));
+  for (int i = 0; i < 256; ++i) add_to(gradient_sum(slot, ctx, Shape{3}), small);
+  CHECK_FALSE(slot->empty());
+  accumulate(slot, full<bfloat16>(ctx, Shape{3}, 2.0));
+  const auto dy = detail::take_gradient(slot);
+  CHECK(static_cast<float>(dy.data()[0]) == 3.5f);
+  CHECK(slot->empty());
 }

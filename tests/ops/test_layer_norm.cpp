@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "braing3n/backend/cpu/providers/providers.hpp"
+#include "braing3n/ops/elementwise.hpp"
 #include "braing3n/ops/layer_norm.hpp"
 #include "support/check.hpp"
 
@@ -83,6 +84,18 @@ TEST_CASE("layer norm gradients against finite differences") {
     check_gradient("dx without affine", x, plain,
                    [&] { return dot(dy, layer_norm_forward(x, none, none, options).y); });
   }
+}
+
+TEST_CASE("gradients of weight and bias of a bf16 layer norm are sums in fp32") {
+  Context<Cpu> ctx({.threads = 2});
+  const auto x = random<bfloat16>(ctx, {900, 33}, 1), w = random<bfloat16>(ctx, {33}, 2),
+             b = random<bfloat16>(ctx, {33}, 3), dy = random<bfloat16>(ctx, {900, 33}, 4);
+  const auto r = layer_norm_forward(x, w, b);
+  auto dw = Tensor<float, Cpu>::zeros(ctx, {33}), db = dw.clone(), dw32 = dw.clone(), db32 = dw.clone();
+  layer_norm_backward(x, w, r, dy, dw, db);
+  layer_norm_backward(cast<float>(x), cast<float>(w), {{}, r.mean, r.rstd}, cast<float>(dy), dw32, db32);
+  CHECK(same_bits(dw, dw32));
+  CHECK(same_bits(db, db32));
 }
 
 TEST_CASE("layer norm with modulation equals norm, then modulation") {

@@ -105,6 +105,15 @@ TEST_CASE("weight gradients of small integers are exact") {
   CHECK(max_difference(linear_backward_input(dy, w), dx) == 0.0);
 }
 
+TEST_CASE("weight gradients of bf16 are summed in fp32 and not rounded") {
+  Context<Cpu> ctx({.threads = 2});
+  const auto x = random<bfloat16>(ctx, Shape{2, 150, 33}, 30), dy = random<bfloat16>(ctx, Shape{2, 150, 31}, 31);
+  auto dw = random<float>(ctx, Shape{31, 33}, 32), expected = dw.clone();
+  linear_backward_weight(cast<float>(x), cast<float>(dy), expected);
+  linear_backward_weight(x, dy, dw);
+  CHECK(same_bits(dw, expected));
+}
+
 TEST_CASE("batched matmul and its gradients for every combination of transposes") {
   Context<Cpu> ctx({.threads = 2});
   for (const bool ta : {false, true}) {

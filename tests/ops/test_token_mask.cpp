@@ -10,6 +10,7 @@ namespace {
 /// visible, restore and masked must tell the same story.
 void check_consistent(const TokenMask<Cpu>& m) {
   const Index n = m.batch(), l = m.tokens(), k = m.kept();
+  CHECK(m.masked.count == n * (l - k));
   for (Index b = 0; b < n; ++b) {
     std::vector<int> seen(static_cast<std::size_t>(l), 0);
     double removed = 0;
@@ -17,8 +18,8 @@ void check_consistent(const TokenMask<Cpu>& m) {
       const std::int32_t r = m.restore.data()[b * l + t];
       REQUIRE((r >= 0 && r < l));
       ++seen[static_cast<std::size_t>(r)];
-      removed += m.masked.data()[b * l + t];
-      CHECK(m.masked.data()[b * l + t] == (r < k ? 0.0f : 1.0f));
+      removed += m.masked.weights.data()[b * l + t];
+      CHECK(m.masked.weights.data()[b * l + t] == (r < k ? 0.0f : 1.0f));
       if (r < k) CHECK(m.visible.data()[b * k + r] == t);
     }
     CHECK(std::count(seen.begin(), seen.end(), 1) == l);
@@ -26,7 +27,7 @@ void check_consistent(const TokenMask<Cpu>& m) {
   }
 }
 
-std::vector<std::int32_t> host(const Tensor<std::int32_t, Cpu>& t) { return t.to_host(); }
+std::vector<std::int32_t> host(const Indices<Cpu>& t) { return t.values().to_host(); }
 
 }  // namespace
 
@@ -43,7 +44,7 @@ TEST_CASE("the smallest numbers stay visible, ties by index") {
   const auto m = token_mask_from_noise(ctx, std::span<const std::uint32_t>(noise), 2, 6, 0.5);
   CHECK(host(m.visible) == std::vector<std::int32_t>{3, 1, 0, 0, 1, 2});
   CHECK(host(m.restore) == std::vector<std::int32_t>{2, 1, 3, 0, 4, 5, 0, 1, 2, 3, 4, 5});
-  CHECK(m.masked.to_host() == std::vector<float>{0, 0, 1, 0, 1, 1, 0, 0, 0, 1, 1, 1});
+  CHECK(m.masked.weights.to_host() == std::vector<float>{0, 0, 1, 0, 1, 1, 0, 0, 0, 1, 1, 1});
   check_consistent(m);
   const std::vector<double> floats = {0.5, 0.1, 0.5, 0.0, 0.9, 0.99, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7};
   CHECK(host(token_mask_from_noise(ctx, std::span<const double>(floats), 2, 6, 0.5).restore) == host(m.restore));
@@ -65,17 +66,17 @@ TEST_CASE("a drawn mask belongs to its sample and step, not to its place in the 
   const auto alone = draw_token_mask(ctx, 99, 5, one, 1200, 0.7);
   CHECK(m.kept() == 360);
   check_consistent(m);
-  CHECK(same_bits(m.restore.slice(1, 2), alone.restore));
-  CHECK_FALSE(same_bits(m.restore.slice(0, 1), alone.restore));
-  CHECK_FALSE(same_bits(draw_token_mask(ctx, 99, 6, one, 1200, 0.7).restore, alone.restore));
-  CHECK_FALSE(same_bits(draw_token_mask(ctx, 98, 5, one, 1200, 0.7).restore, alone.restore));
+  CHECK(same_bits(m.restore.values().slice(1, 2), alone.restore.values()));
+  CHECK_FALSE(same_bits(m.restore.values().slice(0, 1), alone.restore.values()));
+  CHECK_FALSE(same_bits(draw_token_mask(ctx, 99, 6, one, 1200, 0.7).restore.values(), alone.restore.values()));
+  CHECK_FALSE(same_bits(draw_token_mask(ctx, 98, 5, one, 1200, 0.7).restore.values(), alone.restore.values()));
   // Every token is masked about 70 % of the time: 4.5 standard deviations around the mean of 400 draws.
   std::vector<std::uint32_t> many(400);
   std::iota(many.begin(), many.end(), 0u);
   const auto all = draw_token_mask(ctx, 1, 0, many, 40, 0.7);
   for (Index t = 0; t < 40; ++t) {
     double masked = 0;
-    for (Index n = 0; n < 400; ++n) masked += all.masked.data()[n * 40 + t];
+    for (Index n = 0; n < 400; ++n) masked += all.masked.weights.data()[n * 40 + t];
     CHECK(std::abs(masked / 400 - 0.7) < 4.5 * std::sqrt(0.21 / 400));
   }
 }

@@ -13,14 +13,15 @@ namespace {
 using X = Tensor<float, Cpu>;
 using D = Tensor<double, Cpu>;
 
-Tensor<std::int32_t, Cpu> indices(Context<Cpu>& ctx, const Shape& shape, std::vector<std::int32_t> values) {
-  return Tensor<std::int32_t, Cpu>::from_host(ctx, shape, values);
+/// Their bound is the largest plus one.
+Indices<Cpu> indices(Context<Cpu>& ctx, const Shape& shape, const std::vector<std::int32_t>& values) {
+  return Indices<Cpu>::from_host(ctx, shape, values, *std::max_element(values.begin(), values.end()) + 1);
 }
 /// `count` indices below `bound`, spread and repeating.
-Tensor<std::int32_t, Cpu> spread(Context<Cpu>& ctx, const Shape& shape, Index bound) {
+Indices<Cpu> spread(Context<Cpu>& ctx, const Shape& shape, Index bound) {
   std::vector<std::int32_t> v;
   for (Index i = 0; i < shape.size(); ++i) v.push_back(static_cast<std::int32_t>((i * i * 7 + 3 * i + 1) % bound));
-  return indices(ctx, shape, v);
+  return Indices<Cpu>::from_host(ctx, shape, v, bound);
 }
 
 }  // namespace
@@ -152,10 +153,21 @@ TEST_CASE("token ops have the same bits for 1, 2 and 3 threads") {
 TEST_CASE("token ops say what does not fit") {
   Context<Cpu> ctx({.threads = 1});
   const auto x = random<float>(ctx, Shape{2, 5, 7}, 26), fill = random<float>(ctx, Shape{7}, 27);
-  check_error("op.index", {"gather", "1 of the indices (2, 2)", "[0, 5)"},
-              [&] { gather_forward(x, indices(ctx, Shape{2, 2}, {0, 1, 5, 0})); });
-  check_error("op.index", {"embedding", "[0, 10)"},
-              [&] { embedding_forward(x.reshape(Shape{10, 7}), indices(ctx, Shape{1}, {-1})); });
+  const auto six = indices(ctx, Shape{2, 2}, {0, 1, 5, 0});
+  check_error("op.index", {"gather", "(2, 2)", "[0, 5)", "[0, 6)"}, [&] { gather_forward(x, six); });
+  check_error("op.index", {"gather_backward", "[0, 5)", "[0, 6)"},
+              [&] { gather_backward(random<float>(ctx, Shape{2, 2, 7}, 1), six, 5); });
+  check_error("op.index", {"embedding", "[0, 5)", "[0, 6)"},
+              [&] { embedding_forward(x.slice(0, 1).reshape(Shape{5, 7}), six); });
+  using I = Tensor<std::int32_t, Cpu>;
+  const std::vector<std::int32_t> bad = {0, 1, 7, -1}, good = {0, 1, 6, 2};
+  check_error("indices.range", {"[0, 7)", "got 7 at place 2 of (2, 2)"},
+              [&] { Indices<Cpu>::from_host(ctx, Shape{2, 2}, bad, 7); });
+  check_error("indices.range", {"[0, 8)", "got -1 at place 3"},
+              [&] { Indices<Cpu>::from_host(ctx, Shape{2, 2}, bad, 8); });
+  check_error("indices.range", {"[0, 7)", "got 2 others among (2, 2)"},
+              [&] { Indices<Cpu>::checked(I::from_host(ctx, Shape{2, 2}, bad), 7); });
+  CHECK(Indices<Cpu>::checked(I::from_host(ctx, Shape{2, 2}, good), 7).bound() == 7);
   check_error("gather.batch", {"(2, 5, 7)", "(1, 2)"}, [&] { gather_forward(x, indices(ctx, Shape{1, 2}, {0, 1})); });
   check_error("op.shape", {"fill token", "(5)", "(7)"},
               [&] { scatter_forward(x, random<float>(ctx, Shape{5}, 1), spread(ctx, Shape{2, 6}, 6)); });

@@ -177,6 +177,35 @@ TEST_CASE("clipping: the norm over all tensors, the coefficient, and who is not 
   check_error("clip.norm", {"max_norm 0"}, [&] { clip_grad_norm(views, 0.0); });
 }
 
+TEST_CASE("a factor that is not finite leaves values, moments and averages as they are") {
+  Context<Cpu> ctx({.threads = 2});
+  Views<float> views = {{"p", random<float>(ctx, Shape{33, 5}, 1), random<float>(ctx, Shape{33, 5}, 2), true, {}}};
+  AdamW<float, Cpu> optimizer(views, {});
+  Ema<float, Cpu> average(views, {.decay = 0.5});
+  const auto state = [&] {
+    std::vector<std::vector<float>> all = {views[0].value.to_host()};
+    optimizer.visit_state([&](const std::string&, Tensor<float, Cpu>& t) { all.push_back(t.to_host()); });
+    average.visit_state([&](const std::string&, Tensor<float, Cpu>& t) { all.push_back(t.to_host()); });
+    return all;
+  };
+  const std::span<const ParameterView<float, Cpu>> all(views);
+  const auto good = clip_factor(squared_gradient_norm(all), 0.5);
+  CHECK(item(good) == clip_coefficient(all, 0.5).coefficient);
+  CHECK(item(clip_factor(squared_gradient_norm(all), 0.0)) == 1.0);
+  optimizer.step(0.1, good);
+  average.update(good);
+  const auto before = state();
+  views[0].gradient.data()[7] = std::numeric_limits<float>::infinity();
+  const auto bad = clip_factor(squared_gradient_norm(all), 0.5);
+  CHECK(!std::isfinite(item(bad)));
+  optimizer.step(0.1, bad);
+  average.update(bad);
+  CHECK(state() == before);
+  CHECK(items(std::vector{good, bad}).size() == 2);
+  check_error("item.size", {"(2)"}, [&] { item(full<double>(ctx, Shape{2}, 1.0)); });
+  check_error("clip.empty", {"got none"}, [&] { squared_gradient_norm(std::span<const ParameterView<float, Cpu>>()); });
+}
+
 TEST_CASE("schedules") {
   const Schedule s({.lr = 2.0, .min_lr = 0.5, .warmup_steps = 4, .steps = 14});
   CHECK(s.at(0) == 0.5);

@@ -195,6 +195,39 @@ TEST_CASE("a loss that is not finite stops the step, names the place and leaves 
   CHECK(model.decoder_pred.weight.value().to_host() == before);
 }
 
+namespace {
+
+/// A loss that is infinite although its gradient is not.
+struct InfiniteLoss {
+  MaeTask<Cpu, F32>& task;
+  MaeTask<Cpu, F32>::Batch next() { return task.next(); }
+  Var<double, Cpu> loss(Pass<Cpu>& pass, const MaeTask<Cpu, F32>::Batch& batch) const {
+    return add(task.loss(pass, batch),
+               Var<double, Cpu>(scalar(pass.context(), std::numeric_limits<double>::infinity())));
+  }
+  Index position() const { return task.position(); }
+  Index scans() const { return task.scans(); }
+};
+
+}  // namespace
+
+TEST_CASE("an infinite loss with a finite gradient changes nothing either") {
+  Context<Cpu> ctx({.threads = 1});
+  const TrainingData data = test::people();
+  const TrainingOptions options = test::tiny_mae().training.resolved(7);
+  MaeModel model(ctx, test::tiny_mae().model);
+  initialize(model, 3);
+  Trainer<MaeModel, Cpu> trainer(ctx, model, options, 3);
+  MaeTask task(ctx, model, data, options, 3, 0);
+  InfiniteLoss infinite{task};
+  const auto before = model.decoder_pred.weight.value().to_host();
+  test::check_error("loss.finite", {"inf"}, [&] { trainer.step(infinite); });
+  CHECK(model.decoder_pred.weight.value().to_host() == before);
+  CHECK(trainer.progress().step == 0);
+  CHECK(trainer.step(task).step == 1);  // and the next step is the first
+  CHECK(model.decoder_pred.weight.value().to_host() != before);
+}
+
 TEST_CASE("options that make no sense are refused") {
   const auto with = [](auto change) {
     TrainingOptions o = test::tiny_mae().training;

@@ -182,8 +182,8 @@ TEST_CASE("the other side of a mask") {
   Context<Cpu> ctx({.threads = 1});
   const auto mask = draw_token_mask(ctx, 3, 0, std::vector<std::uint32_t>{1, 2}, 8, 0.5);
   const auto other = visible_selected(mask);
-  for (Index i = 0; i < 16; ++i) CHECK(mask.masked.data()[i] + other.masked.data()[i] == 1.0f);
-  CHECK(test::same_bits(mask.restore, other.restore));
+  for (Index i = 0; i < 16; ++i) CHECK(mask.masked.weights.data()[i] + other.masked.weights.data()[i] == 1.0f);
+  CHECK(test::same_bits(mask.restore.values(), other.restore.values()));
 }
 
 TEST_CASE("augmentation moves, mirrors and scales whole volumes, by the sample alone") {
@@ -329,7 +329,7 @@ TEST_CASE("a tokenizer learns to give scans back better than the mean scan") {
   });
   double guess = 0;
   for_each_volume(ctx, data.source, data.validation, failures,
-                  [&](Index, const Tensor<float, Cpu>& v) { guess += l1_forward(mean, v) / 3; });
+                  [&](Index, const Tensor<float, Cpu>& v) { guess += item(l1_forward(mean, v)) / 3; });
   MESSAGE("l1 before ", before, ", after ", after, ", mean scan ", guess);
   CHECK(after < guess);
   CHECK(after < 0.7 * before);

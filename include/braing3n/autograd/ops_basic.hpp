@@ -17,7 +17,8 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// The tensor that a backward of the form "g +=" may add to: a parameter's gradient, or what the slot has collected so far.
+/// The tensor that a backward of the form "gradient +=" may add to: a parameter's gradient, or what the slot of an activation has
+/// collected so far, in the type that sums have.
 template <class T, Backend B>
 Tensor<accum_t<T>, B>& gradient_sum(const Slot<T, B>& slot, Context<B>& context, const Shape& shape) {
   if (slot->parameter) return slot->parameter;
@@ -26,8 +27,8 @@ Tensor<accum_t<T>, B>& gradient_sum(const Slot<T, B>& slot, Context<B>& context,
     else if (!slot->gradient.unique()) slot->gradient = slot->gradient.clone();
     return slot->gradient;
   } else {
-    fail(ErrorKind::dtype, "gradient.dtype", "gradient: a weight in ", type_name<T>(),
-         " that is no parameter cannot collect a gradient");
+    if (slot->sums.empty()) slot->sums = Tensor<accum_t<T>, B>::zeros(context, shape);
+    return slot->sums;
   }
 }
 
@@ -182,7 +183,7 @@ Var<T, B> drop_token(const Var<T, B>& x) {
 
 /// x (N, L, C), index (N, K) -> (N, K, C)
 template <class T, Backend B>
-Var<T, B> gather(const Var<T, B>& x, const Tensor<std::int32_t, B>& index) {
+Var<T, B> gather(const Var<T, B>& x, const Indices<B>& index) {
   return record(
       gather_forward(x.value(), index),
       [sx = x.slot(), index, tokens = x.dim(1)](const auto& dy) { accumulate(sx, gather_backward(dy, index, tokens)); },
@@ -203,7 +204,7 @@ Var<T, B> scatter(const Var<T, B>& visible, const Var<T, B>& fill, const TokenMa
 
 /// Rows of a table (R, C) by index (...): (..., C).
 template <class T, Backend B>
-Var<T, B> embedding(const Var<T, B>& table, const Tensor<std::int32_t, B>& index) {
+Var<T, B> embedding(const Var<T, B>& table, const Indices<B>& index) {
   return record(
       embedding_forward(table.value(), index),
       [st = table.slot(), index, shape = table.shape()](const auto& dy) {
@@ -272,9 +273,9 @@ Var<T, B> broadcast_rows(const Var<T, B>& row, Index n) {
   declare Var<T, B> join(const Var<T, B>&, const Var<T, B>&, int);                    \
   declare Var<T, B> prepend_token(const Var<T, B>&, const Var<T, B>&);                \
   declare Var<T, B> drop_token(const Var<T, B>&);                                     \
-  declare Var<T, B> gather(const Var<T, B>&, const Tensor<std::int32_t, B>&);         \
+  declare Var<T, B> gather(const Var<T, B>&, const Indices<B>&);                      \
   declare Var<T, B> scatter(const Var<T, B>&, const Var<T, B>&, const TokenMask<B>&); \
-  declare Var<T, B> embedding(const Var<T, B>&, const Tensor<std::int32_t, B>&);      \
+  declare Var<T, B> embedding(const Var<T, B>&, const Indices<B>&);                   \
   declare Var<T, B> mean_tokens(const Var<T, B>&);                                    \
   declare Var<T, B> modulate(const Var<T, B>&, const Var<T, B>&, const Var<T, B>&);   \
   declare Var<T, B> gated_add(const Var<T, B>&, const Var<T, B>&, const Var<T, B>&)

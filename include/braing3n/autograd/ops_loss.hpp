@@ -1,4 +1,4 @@
-// Recorded losses. Every loss is a scalar in double, whatever the precision of the prediction; targets get no gradient.
+// Recorded losses. Every loss is a number in double on the backend, whatever the precision of the prediction; targets get no gradient.
 #pragma once
 
 #include <cmath>
@@ -7,6 +7,7 @@
 #include "braing3n/autograd/compiled.hpp"
 #include "braing3n/autograd/ops_basic.hpp"
 #include "braing3n/ops/loss.hpp"
+#include "braing3n/ops/normalize_patches.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -14,45 +15,45 @@ namespace detail {
 
 /// Wraps a loss: backward(upstream) -> the gradient of the prediction.
 template <class T, Backend B, class Backward>
-Var<double, B> record_loss(double value, const Var<T, B>& prediction, Backward backward) {
-  Tensor<double, B> y = Tensor<double, B>::from_host(prediction.value().context(), Shape{}, {&value, 1});
+Var<double, B> record_loss(Tensor<double, B> value, const Var<T, B>& prediction, Backward backward) {
   return record(
-      std::move(y),
+      std::move(value),
       [slot = prediction.slot(), backward = std::move(backward)](const Tensor<double, B>& dy) {
-        accumulate(slot, backward(dy.to_host()[0]));
+        accumulate(slot, backward(dy));
       },
       prediction);
 }
 
 }  // namespace detail
 
-/// The number in a scalar.
+/// The number in a scalar. Waits for the backend.
 template <Backend B>
 double item(const Var<double, B>& scalar) {
-  if (scalar.value().size() != 1)
-    fail(ErrorKind::shape, "item.size", "item: expected one element, got shape ", scalar.shape());
-  return scalar.value().to_host()[0];
+  return item(scalar.value());
 }
 
 /// Mean squared error over all elements.
 template <class T, Backend B>
 Var<double, B> mse_loss(const Var<T, B>& prediction, const Tensor<T, B>& target) {
-  return detail::record_loss(mse_forward(prediction.value(), target), prediction,
-                             [p = prediction.value(), target](double up) { return mse_backward(p, target, up); });
+  return detail::record_loss(
+      mse_forward(prediction.value(), target), prediction,
+      [p = prediction.value(), target](const Tensor<double, B>& up) { return mse_backward(p, target, up); });
 }
 
 /// Mean absolute error over all elements.
 template <class T, Backend B>
 Var<double, B> l1_loss(const Var<T, B>& prediction, const Tensor<T, B>& target) {
-  return detail::record_loss(l1_forward(prediction.value(), target), prediction,
-                             [p = prediction.value(), target](double up) { return l1_backward(p, target, up); });
+  return detail::record_loss(
+      l1_forward(prediction.value(), target), prediction,
+      [p = prediction.value(), target](const Tensor<double, B>& up) { return l1_backward(p, target, up); });
 }
 
 /// Cross entropy of logits (N, K) with class indices (N).
 template <class T, Backend B>
-Var<double, B> cross_entropy_loss(const Var<T, B>& logits, const Tensor<std::int32_t, B>& labels) {
-  return detail::record_loss(cross_entropy_forward(logits.value(), labels), logits,
-                             [z = logits.value(), labels](double up) { return cross_entropy_backward(z, labels, up); });
+Var<double, B> cross_entropy_loss(const Var<T, B>& logits, const Indices<B>& labels) {
+  return detail::record_loss(
+      cross_entropy_forward(logits.value(), labels), logits,
+      [z = logits.value(), labels](const Tensor<double, B>& up) { return cross_entropy_backward(z, labels, up); });
 }
 
 /// The masked autoencoder's loss: mean over the removed patches of the per-patch mean squared error. prediction and target
@@ -62,16 +63,16 @@ Var<double, B> masked_patch_loss(const Var<T, B>& prediction, const Tensor<T, B>
                                  bool normalize) {
   const Tensor<T, B> wanted = normalize ? normalize_patches(target) : target;
   return detail::record_loss(masked_patch_mse_forward(prediction.value(), wanted, mask.masked), prediction,
-                             [p = prediction.value(), wanted, m = mask.masked](double up) {
+                             [p = prediction.value(), wanted, m = mask.masked](const Tensor<double, B>& up) {
                                return masked_patch_mse_backward(p, wanted, m, up);
                              });
 }
 
 // What braing3n::compiled holds of this file.
-#define BRAING3N_LOSS_OPS(declare, T, B)                                                       \
-  declare Var<double, B> mse_loss(const Var<T, B>&, const Tensor<T, B>&);                      \
-  declare Var<double, B> l1_loss(const Var<T, B>&, const Tensor<T, B>&);                       \
-  declare Var<double, B> cross_entropy_loss(const Var<T, B>&, const Tensor<std::int32_t, B>&); \
+#define BRAING3N_LOSS_OPS(declare, T, B)                                          \
+  declare Var<double, B> mse_loss(const Var<T, B>&, const Tensor<T, B>&);         \
+  declare Var<double, B> l1_loss(const Var<T, B>&, const Tensor<T, B>&);          \
+  declare Var<double, B> cross_entropy_loss(const Var<T, B>&, const Indices<B>&); \
   declare Var<double, B> masked_patch_loss(const Var<T, B>&, const Tensor<T, B>&, const TokenMask<B>&, bool)
 BRAING3N_COMPILED_OPS(BRAING3N_LOSS_OPS)
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "braing3n/core/tensor.hpp"
-#include "braing3n/ops/elementwise.hpp"
+#include "braing3n/ops/reduce.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -33,6 +33,10 @@ struct GradientSlot {
   std::shared_ptr<TapeState> tape;
   Tensor<T, B> gradient{};            // of an activation; empty until something arrives
   Tensor<accum_t<T>, B> parameter{};  // of a parameter: shares the storage that is added to
+  Tensor<accum_t<T>, B> sums{};       // of an activation in low precision: what ops of the form "gradient +=" add to
+
+  /// Whether anything has arrived for an activation.
+  bool empty() const { return gradient.empty() && sums.empty(); }
 };
 
 template <class T, Backend B>
@@ -73,6 +77,14 @@ class Tape {
     return Var<T, B>(std::move(value), std::move(slot));
   }
 
+  /// f() runs in the backward as soon as the gradients of everything recorded after this call are complete, those of its parameters
+  /// included: for work that can begin before the backward ends. Throws Error (state) after backward().
+  void mark(std::function<void()> f) {
+    if (state_->consumed)
+      fail(ErrorKind::state, "tape.consumed", "tape: expected a mark before backward(), got one after it");
+    state_->entries.push_back(std::move(f));
+  }
+
   /// Runs the tape backwards from `y` with the gradient `upstream` of the same shape. A tape runs once: a second call throws
   /// Error (state).
   template <class T>
@@ -99,8 +111,7 @@ class Tape {
     if (loss.value().size() != 1)
       fail(ErrorKind::shape, "tape.scalar", "tape: backward without an upstream gradient: expected a scalar, got ",
            loss.shape());
-    const T one = static_cast<T>(1.0f);
-    backward(loss, Tensor<T, B>::from_host(loss.value().context(), loss.shape(), {&one, 1}));
+    backward(loss, full<T>(loss.value().context(), loss.shape(), 1.0));
   }
 
   std::size_t size() const { return state_->entries.size(); }

@@ -88,6 +88,14 @@ template <class T, Backend B>
 Tensor<T, B> take_gradient(const Slot<T, B>& slot) {
   Tensor<T, B> dy = std::move(slot->gradient);
   slot->gradient = {};
+  if constexpr (!std::is_same_v<T, accum_t<T>>) {
+    if (!slot->sums.empty()) {  // rounded once, after everything has been added
+      Tensor<accum_t<T>, B> sums = std::move(slot->sums);
+      slot->sums = {};
+      if (!dy.empty()) add_to(sums, dy);
+      dy = cast<T>(sums);
+    }
+  }
   return dy;
 }
 
@@ -110,7 +118,7 @@ Var<T, B> record(Tensor<T, B> y, Backward backward, const Inputs&... inputs) {
   if constexpr (records_v<T, B>) {
     Slot<T, B> slot = detail::new_slot<T, B>(tape);
     tape->entries.emplace_back([slot, backward = std::move(backward)] {
-      if (slot->gradient.empty()) return;  // nothing downstream asked
+      if (slot->empty()) return;  // nothing downstream asked
       backward(detail::take_gradient(slot));
     });
     return Var<T, B>(std::move(y), std::move(slot));
@@ -136,12 +144,12 @@ std::array<Var<T, B>, K> record(std::array<Tensor<T, B>, K> ys, Backward backwar
     tape->entries.emplace_back([result_slots, shapes, backward = std::move(backward)] {
       Context<B>* context = nullptr;
       for (const Slot<T, B>& slot : result_slots)
-        if (!slot->gradient.empty()) context = &slot->gradient.context();
+        if (!slot->empty()) context = slot->gradient.empty() ? &slot->sums.context() : &slot->gradient.context();
       if (context == nullptr) return;
       std::array<Tensor<T, B>, K> dys;
       for (std::size_t i = 0; i < K; ++i)
-        dys[i] = result_slots[i]->gradient.empty() ? Tensor<T, B>::zeros(*context, shapes[i])
-                                                   : detail::take_gradient(result_slots[i]);
+        dys[i] = result_slots[i]->empty() ? Tensor<T, B>::zeros(*context, shapes[i])
+                                          : detail::take_gradient(result_slots[i]);
       backward(dys);
     });
     return results;

@@ -5,12 +5,14 @@
 
 #include "braing3n/backend/activation.hpp"
 #include "braing3n/backend/kernels.hpp"
+#include "braing3n/core/precision.hpp"
 #include "braing3n/core/tensor.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
 /// C (m, n) = [C +] A (m, k) B (k, n), then per element, in this order: + bias[j]; store to `preactivation`; activation;
 /// + residual (which may be C's own memory). Strides are in elements; one stride of A and one of B is 1.
+/// `sums` instead of c takes the plain product [sums +] A B in the type it is summed in: gradients of weights in bf16.
 /// Every element of C is summed over k in an order fixed by (m, n, k) alone, by one thread.
 template <class T>
 struct GemmCall {
@@ -19,7 +21,8 @@ struct GemmCall {
   Index a_row = 0, a_col = 1;
   const T* b = nullptr;  // (k, n)
   Index b_row = 0, b_col = 1;
-  T* c = nullptr;  // (m, n)
+  T* c = nullptr;              // (m, n)
+  accum_t<T>* sums = nullptr;  // (m, n), rows c_row apart; then c is null and nothing follows the product
   Index c_row = 0;
   bool accumulate = false;
   const T* bias = nullptr;     // (n)

@@ -5,9 +5,11 @@
 //   map_rows(ctx, rows, cols, f)             f(r, c)     for every element of a matrix
 //   map_columns(ctx, batch, rows, cols, f)   f(b, r, c)  rows of one column in increasing order: f may add into memory
 //   copy_rows(ctx, rows, pieces, width, f)   f(row)      names what to copy where
-//   sum, max_value, row_sums, column_sums    reductions in an order fixed by the shape
+//   sum, sum_to, max_value, row_sums, column_sums    reductions in an order fixed by the shape
 // Functors are structs with `BRAING3N_HD BRAING3N_INLINE operator() const`. Except for map_columns, the calls for different
-// elements must not depend on each other.
+// elements must not depend on each other. A functor of map or map_rows that reads numbers that are the same for every element (a factor
+// that lies on the backend) has `F prepared() const`, which returns it with those numbers inside: a launcher calls it once for many
+// elements.
 #pragma once
 
 #include "braing3n/core/tags.hpp"
@@ -18,6 +20,13 @@ namespace detail {
 // False for every backend, but only known once a template is instantiated.
 template <Backend B, class...>
 constexpr bool launches_here = false;
+
+/// f.prepared(), or f itself when it has none.
+template <class F>
+BRAING3N_HD BRAING3N_INLINE F prepared(const F& f) {
+  if constexpr (requires { f.prepared(); }) return f.prepared();
+  else return f;
+}
 }  // namespace detail
 
 #define BRAING3N_REQUIRE_LAUNCH(B, ...)                                                                               \
@@ -60,6 +69,10 @@ struct ReduceKernel {
   static double sum(Context<B>&, Index, const F&) {
     BRAING3N_REQUIRE_LAUNCH(B, F);
     return 0;
+  }
+  template <class F, class S>
+  static void sum_to(Context<B>&, Index, const F&, const S&) {
+    BRAING3N_REQUIRE_LAUNCH(B, F, S);
   }
   template <class F>
   static double max_value(Context<B>&, Index, const F&) {
@@ -104,6 +117,12 @@ void copy_rows(Context<B>& ctx, Index rows, Index pieces, Index width, const F& 
 template <Backend B, class F>
 double sum(Context<B>& ctx, Index n, const F& f) {
   return ReduceKernel<B>::sum(ctx, n, f);
+}
+
+/// The same, given to store(total) once, where the elements are: the host does not wait for it.
+template <Backend B, class F, class S>
+void sum_to(Context<B>& ctx, Index n, const F& f, const S& store) {
+  ReduceKernel<B>::sum_to(ctx, n, f, store);
 }
 
 /// Largest f(i) over [0, n); NaN when any is NaN; -infinity for n = 0.

@@ -27,8 +27,8 @@ template <class T>
 struct LayerNormGradients {
   const T* dy = nullptr;
   T* dx = nullptr;
-  T* dgain = nullptr;   // (cols), added to; may be null
-  T* dshift = nullptr;  // (cols), added to; may be null
+  accum_t<T>* dgain = nullptr;   // (cols), added to; may be null
+  accum_t<T>* dshift = nullptr;  // (cols), added to; may be null
 };
 
 /// y = act((x - mean) rstd gain + shift), x (batch, voxels, channels), statistics per sample and group of channels.
@@ -49,8 +49,8 @@ template <class T>
 struct GroupNormGradients {
   const T* dy = nullptr;
   T* dx = nullptr;
-  T* dgain = nullptr;   // (channels), added to; may be null
-  T* dshift = nullptr;  // (channels), added to; may be null
+  accum_t<T>* dgain = nullptr;   // (channels), added to; may be null
+  accum_t<T>* dshift = nullptr;  // (channels), added to; may be null
 };
 
 template <Backend B>

@@ -115,7 +115,7 @@ struct Vit3d {
   Act operator()(Pass<B>& pass, const Tensor<T, B>& x) const { return encode(pass, Act(patches(x)), nullptr); }
 
   /// Only the visible tokens, in the order given: patches (N, L, patch size), visible (N, K) -> (N, [1 +] K, width).
-  Act encode(Pass<B>& pass, const Act& all_patches, const Tensor<std::int32_t, B>* visible) const {
+  Act encode(Pass<B>& pass, const Act& all_patches, const Indices<B>* visible) const {
     return pass.at(path, [&] {
       const Act picked = visible != nullptr ? gather(all_patches, *visible) : all_patches;
       Act x =

@@ -54,8 +54,8 @@ struct LabelEmbedding {
 
   Act operator()(Pass<B>& pass, const std::vector<std::int32_t>& labels) const {
     return pass.at(path, [&] {
-      return embedding(table.var(pass),
-                       Tensor<std::int32_t, B>::from_host(pass.context(), {static_cast<Index>(labels.size())}, labels));
+      return embedding(table.var(pass), Indices<B>::from_host(pass.context(), {static_cast<Index>(labels.size())},
+                                                              labels, table.shape()[0]));
     });
   }
 

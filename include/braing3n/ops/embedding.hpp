@@ -18,12 +18,12 @@ struct LookupRow {
 
 }  // namespace detail
 
-/// table (V, C), index (...) with values in [0, V) -> (..., C).
+/// table (V, C), index (...) in [0, V) -> (..., C).
 template <class T, Backend B>
-Tensor<T, B> embedding_forward(const Tensor<T, B>& table, const Tensor<std::int32_t, B>& index) {
+Tensor<T, B> embedding_forward(const Tensor<T, B>& table, const Indices<B>& index) {
   require_rank("embedding", "table", table, 2, "(V, C)");
   require_elements("embedding", table);
-  require_same_context("embedding", table, index);
+  require_same_context("embedding", table, index.values());
   require_indices("embedding", index, table.dim(0));
   Shape shape = index.shape();
   shape.push_back(table.dim(1));
@@ -35,11 +35,11 @@ Tensor<T, B> embedding_forward(const Tensor<T, B>& table, const Tensor<std::int3
 
 /// dtable (V, C) += the rows of dy (..., C), added in the order of the indices.
 template <class T, class G, Backend B>
-void embedding_backward(const Tensor<T, B>& dy, const Tensor<std::int32_t, B>& index, Tensor<G, B>& dtable) {
+void embedding_backward(const Tensor<T, B>& dy, const Indices<B>& index, Tensor<G, B>& dtable) {
   require_rank("embedding_backward", "table gradient", dtable, 2, "(V, C)");
   require_elements("embedding_backward", dtable);
   require_same_context("embedding_backward", dy, dtable);
-  require_same_context("embedding_backward", dy, index);
+  require_same_context("embedding_backward", dy, index.values());
   require_indices("embedding_backward", index, dtable.dim(0));
   Shape shape = index.shape();
   shape.push_back(dtable.dim(1));

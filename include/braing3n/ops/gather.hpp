@@ -7,9 +7,7 @@
 // (He et al., arXiv 2111.06377). Both index tensors come from ops/token_mask.hpp.
 #pragma once
 
-#include <cstdint>
-
-#include "braing3n/ops/reduce.hpp"
+#include "braing3n/ops/indices.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -65,34 +63,12 @@ struct FilledElement {
   }
 };
 
-struct OutOfRange {
-  const std::int32_t* index;
-  Index bound;
-  BRAING3N_HD BRAING3N_INLINE float operator()(Index i) const {
-    return index[i] < 0 || index[i] >= bound ? 1.0f : 0.0f;
-  }
-};
-
-}  // namespace detail
-
-/// Throws Error (argument) unless every index is in [0, bound).
-template <Backend B>
-void require_indices(const char* op, const Tensor<std::int32_t, B>& index, Index bound) {
-  require_elements(op, index);
-  const double bad = sum(index.context(), index.size(), detail::OutOfRange{index.data(), bound});
-  if (bad != 0)
-    fail(ErrorKind::argument, "op.index", op, ": ", static_cast<Index>(bad), " of the indices ", index.shape(),
-         " are outside [0, ", bound, ")");
-}
-
-namespace detail {
-
 template <class T, Backend B>
-void gather_check(const char* op, const Tensor<T, B>& x, const Tensor<std::int32_t, B>& index) {
+void gather_check(const char* op, const Tensor<T, B>& x, const Indices<B>& index) {
   require_rank(op, "tokens", x, 3, "(N, L, C)");
-  require_rank(op, "index", index, 2, "(N, K)");
+  require_rank(op, "index", index.values(), 2, "(N, K)");
   require_elements(op, x);
-  require_same_context(op, x, index);
+  require_same_context(op, x, index.values());
   if (x.dim(0) != index.dim(0))
     fail(ErrorKind::shape, "gather.batch", op, ": tokens ", x.shape(), " and index ", index.shape(),
          " differ in batch");
@@ -102,7 +78,7 @@ void gather_check(const char* op, const Tensor<T, B>& x, const Tensor<std::int32
 
 /// x (N, L, C), index (N, K) -> (N, K, C). Indices may repeat.
 template <class T, Backend B>
-Tensor<T, B> gather_forward(const Tensor<T, B>& x, const Tensor<std::int32_t, B>& index) {
+Tensor<T, B> gather_forward(const Tensor<T, B>& x, const Indices<B>& index) {
   detail::gather_check("gather", x, index);
   require_indices("gather", index, x.dim(1));
   const Index n = x.dim(0), l = x.dim(1), c = x.dim(2), k = index.dim(1);
@@ -113,7 +89,7 @@ Tensor<T, B> gather_forward(const Tensor<T, B>& x, const Tensor<std::int32_t, B>
 
 /// dy (N, K, C), index (N, K) -> dx (N, tokens, C): zero where no index points.
 template <class T, Backend B>
-Tensor<T, B> gather_backward(const Tensor<T, B>& dy, const Tensor<std::int32_t, B>& index, Index tokens) {
+Tensor<T, B> gather_backward(const Tensor<T, B>& dy, const Indices<B>& index, Index tokens) {
   detail::gather_check("gather_backward", dy, index);
   require_indices("gather_backward", index, tokens);
   const Index n = dy.dim(0), k = dy.dim(1), c = dy.dim(2);
@@ -127,8 +103,7 @@ Tensor<T, B> gather_backward(const Tensor<T, B>& dy, const Tensor<std::int32_t, 
 
 /// visible (N, K, C), fill (C), restore (N, L) -> (N, L, C). restore is a permutation of 0..L-1 per sample.
 template <class T, Backend B>
-Tensor<T, B> scatter_forward(const Tensor<T, B>& visible, const Tensor<T, B>& fill,
-                             const Tensor<std::int32_t, B>& restore) {
+Tensor<T, B> scatter_forward(const Tensor<T, B>& visible, const Tensor<T, B>& fill, const Indices<B>& restore) {
   detail::gather_check("scatter", visible, restore);
   require_same_context("scatter", visible, fill);
   const Index n = visible.dim(0), k = visible.dim(1), c = visible.dim(2), l = restore.dim(1);
@@ -146,13 +121,13 @@ Tensor<T, B> scatter_forward(const Tensor<T, B>& visible, const Tensor<T, B>& fi
 /// dy (N, L, C) -> dvisible (N, K, C), with index (N, K) the places of the visible tokens (restore[n, index[n, k]] = k);
 /// dfill (C) += the sum of dy over the filled places, unless null.
 template <class T, class G, Backend B>
-Tensor<T, B> scatter_backward(const Tensor<T, B>& dy, const Tensor<std::int32_t, B>& index,
-                              const Tensor<std::int32_t, B>& restore, Tensor<G, B>* dfill) {
-  require_rank("scatter_backward", "restore", restore, 2, "(N, L)");
+Tensor<T, B> scatter_backward(const Tensor<T, B>& dy, const Indices<B>& index, const Indices<B>& restore,
+                              Tensor<G, B>* dfill) {
+  require_rank("scatter_backward", "restore", restore.values(), 2, "(N, L)");
   Tensor<T, B> dvisible = gather_forward(dy, index);
   if (dfill != nullptr) {
     const Index c = dy.dim(2), k = index.dim(1);
-    require_shape("scatter_backward", "restore", restore, Shape{dy.dim(0), dy.dim(1)});
+    require_shape("scatter_backward", "restore", restore.values(), Shape{dy.dim(0), dy.dim(1)});
     require_shape("scatter_backward", "fill gradient", *dfill, Shape{c});
     require_same_context("scatter_backward", dy, *dfill);
     column_sums(dy.context(), 1, dy.dim(0) * dy.dim(1), c, detail::FilledElement<T>{dy.data(), restore.data(), k, c},

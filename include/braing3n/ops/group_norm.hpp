@@ -95,8 +95,8 @@ Tensor<T, B> group_norm_apply(Tensor<T, B> x, const Tensor<double, B>& sums, dou
 template <class T, Backend B>
 Tensor<T, B> group_norm_backward(const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias,
                                  const GroupNormResult<T, B>& r, const Tensor<T, B>& dy,
-                                 const GroupNormOptions& options = {}, Tensor<T, B> dweight = {},
-                                 Tensor<T, B> dbias = {}) {
+                                 const GroupNormOptions& options = {}, Tensor<accum_t<T>, B> dweight = {},
+                                 Tensor<accum_t<T>, B> dbias = {}) {
   const char* op = "group_norm_backward";
   auto c = detail::group_norm_call(op, x, weight, bias, options);
   require_shape(op, "dy", dy, x.shape());

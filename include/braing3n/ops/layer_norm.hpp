@@ -88,7 +88,8 @@ LayerNormResult<T, B> layer_norm_modulate_forward(const Tensor<T, B>& x, const T
 /// not wanted (or when there is no weight).
 template <class T, Backend B>
 Tensor<T, B> layer_norm_backward(const Tensor<T, B>& x, const Tensor<T, B>& weight, const LayerNormResult<T, B>& r,
-                                 const Tensor<T, B>& dy, Tensor<T, B> dweight = {}, Tensor<T, B> dbias = {}) {
+                                 const Tensor<T, B>& dy, Tensor<accum_t<T>, B> dweight = {},
+                                 Tensor<accum_t<T>, B> dbias = {}) {
   const char* op = "layer_norm_backward";
   auto c = detail::layer_norm_call(op, x, weight, LayerNormOptions());
   require_shape(op, "dy", dy, x.shape());

@@ -30,8 +30,8 @@ struct LinearResult {
 
 namespace detail {
 
-template <class T, Backend B>
-Shape linear_shape(const char* op, const Tensor<T, B>& x, const Tensor<T, B>& weight) {
+template <class T, class U, Backend B>
+Shape linear_shape(const char* op, const Tensor<T, B>& x, const Tensor<U, B>& weight) {
   require_elements(op, x);
   require_rank(op, "weight", weight, 2, "(out, in)");
   require_same_context(op, x, weight);
@@ -129,7 +129,9 @@ void linear_backward_weight(const Tensor<T, B>& x, const Tensor<T, B>& dy, Tenso
   call.m = out, call.n = in, call.k = x.size() / in;
   call.a = dy.data(), call.a_row = 1, call.a_col = out;
   call.b = x.data(), call.b_row = in, call.b_col = 1;
-  call.c = dweight.data(), call.c_row = in;
+  if constexpr (std::is_same_v<T, accum_t<T>>) call.c = dweight.data();
+  else call.sums = dweight.data();
+  call.c_row = in;
   call.accumulate = true;
   ProductKernel<B>::run(x.context(), call);
 }

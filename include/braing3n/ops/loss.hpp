@@ -1,13 +1,13 @@
-// Losses. The forward returns the value in double; the backward returns the gradient of the prediction for the upstream
-// gradient `upstream` of that value. Targets get no gradient.
+// Losses. The forward returns the value, a number on the backend (ops/scalar.hpp); the backward returns the gradient of the prediction
+// for the upstream gradient `upstream` of that value. Targets get no gradient.
 //
 //   mse, l1              mean of (p - t)^2, |p - t| over all elements
 //   masked_patch_mse     sum_l m_l mean_c (p_lc - t_lc)^2 / sum_l m_l, the masked autoencoder's loss (arXiv 2111.06377)
 //   cross_entropy        mean over rows of log sum_k exp(z_k) - z_label
-//   normalize_patches    (t - mean) / sqrt(var + eps) per patch, var unbiased: the target of "norm_pix_loss"
 #pragma once
 
-#include "braing3n/ops/gather.hpp"
+#include "braing3n/ops/scalar.hpp"
+#include "braing3n/ops/token_mask.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -41,7 +41,12 @@ struct SquaredErrorGrad {
   const T* p;
   const T* t;
   T* dp;
-  accum_t<T> scale;
+  const double* upstream;
+  double count;
+  accum_t<T> scale{};
+  BRAING3N_HD BRAING3N_INLINE SquaredErrorGrad prepared() const {
+    return {p, t, dp, upstream, count, static_cast<accum_t<T>>(2.0 * *upstream / count)};
+  }
   BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const { dp[i] = convert<T>(scale * difference(p, t, i)); }
 };
 template <class T>
@@ -49,7 +54,12 @@ struct AbsoluteErrorGrad {
   const T* p;
   const T* t;
   T* dp;
-  accum_t<T> scale;
+  const double* upstream;
+  double count;
+  accum_t<T> scale{};
+  BRAING3N_HD BRAING3N_INLINE AbsoluteErrorGrad prepared() const {
+    return {p, t, dp, upstream, count, static_cast<accum_t<T>>(*upstream / count)};
+  }
   BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
     const accum_t<T> d = difference(p, t, i), zero{0};
     dp[i] = convert<T>(d > zero ? scale : (d < zero ? -scale : zero * d));
@@ -77,49 +87,16 @@ struct PatchSquaredErrorGrad {
   const float* mask;
   T* dp;
   Index width;
-  double scale;
+  const double* upstream;
+  double count;
+  double scale{};
+  BRAING3N_HD BRAING3N_INLINE PatchSquaredErrorGrad prepared() const {
+    return {p, t, mask, dp, width, upstream, count, 2.0 * *upstream / count};
+  }
   BRAING3N_HD BRAING3N_INLINE void operator()(Index r, Index c) const {
     const accum_t<T> weight = static_cast<accum_t<T>>(scale * static_cast<double>(mask[r]));
     const Index i = r * width + c;
     dp[i] = convert<T>(weight == 0 ? accum_t<T>{0} : weight * difference(p, t, i));
-  }
-};
-
-template <class T>
-struct RowValue {
-  const T* x;
-  Index width;
-  BRAING3N_HD BRAING3N_INLINE accum_t<T> operator()(Index r, Index c) const {
-    return static_cast<accum_t<T>>(x[r * width + c]);
-  }
-};
-template <class T>
-struct RowDeviation {
-  const T* x;
-  const double* mean;
-  Index width;
-  BRAING3N_HD BRAING3N_INLINE double operator()(Index r, Index c) const {
-    const double d = static_cast<double>(static_cast<accum_t<T>>(x[r * width + c])) - mean[r];
-    return d * d;
-  }
-};
-struct StoreScaledRow {
-  double* out;
-  double scale;
-  BRAING3N_HD BRAING3N_INLINE void operator()(Index r, double v) const { out[r] = scale * v; }
-};
-template <class T>
-struct NormalizeRow {
-  const T* x;
-  const double* mean;
-  const double* variance;
-  T* y;
-  Index width;
-  double eps;
-  BRAING3N_HD BRAING3N_INLINE void operator()(Index r, Index c) const {
-    const double factor = 1.0 / sqrt(variance[r] + eps);
-    const Index i = r * width + c;
-    y[i] = convert<T>(static_cast<accum_t<T>>((static_cast<double>(static_cast<accum_t<T>>(x[i])) - mean[r]) * factor));
   }
 };
 
@@ -131,7 +108,12 @@ struct CrossEntropyRow {
   double* loss;
   T* dlogits;
   Index classes;
-  double scale;
+  const double* upstream;
+  double count;
+  double scale{};
+  BRAING3N_HD BRAING3N_INLINE CrossEntropyRow prepared() const {
+    return {logits, label, loss, dlogits, classes, upstream, count, upstream == nullptr ? 0.0 : *upstream / count};
+  }
   BRAING3N_HD BRAING3N_INLINE double logit(Index r, Index k) const {
     return static_cast<double>(static_cast<accum_t<T>>(logits[r * classes + k]));
   }
@@ -148,6 +130,14 @@ struct CrossEntropyRow {
   }
 };
 
+/// The mean of f over the elements of x.
+template <class T, Backend B, class F>
+Tensor<double, B> mean_of(const Tensor<T, B>& x, const F& f) {
+  Tensor<double, B> mean(x.context(), Shape{});
+  sum_to(x.context(), x.size(), f, StoreQuotient{mean.data(), static_cast<double>(x.size())});
+  return mean;
+}
+
 template <class T, Backend B>
 void loss_check(const char* op, const Tensor<T, B>& prediction, const Tensor<T, B>& target) {
   require_elements(op, prediction);
@@ -155,24 +145,26 @@ void loss_check(const char* op, const Tensor<T, B>& prediction, const Tensor<T, 
   require_same_context(op, prediction, target);
 }
 
+/// The elements that the loss is the mean of.
 template <class T, Backend B>
 double masked_patch_check(const char* op, const Tensor<T, B>& prediction, const Tensor<T, B>& target,
-                          const Tensor<float, B>& mask) {
+                          const TokenSelection<B>& selection) {
   loss_check(op, prediction, target);
   require_rank(op, "prediction", prediction, 3, "(N, L, P)");
-  require_same_context(op, prediction, mask);
-  require_shape(op, "mask", mask, Shape{prediction.dim(0), prediction.dim(1)});
-  const double total = sum(mask.context(), mask.size(), ValueAt<float>{mask.data()});
-  if (!(total > 0)) fail(ErrorKind::argument, "loss.mask", op, ": the mask ", mask.shape(), " selects no patch");
-  return total;
+  require_same_context(op, prediction, selection.weights);
+  require_shape(op, "selection", selection.weights, Shape{prediction.dim(0), prediction.dim(1)});
+  if (selection.count < 1)
+    fail(ErrorKind::argument, "loss.selection", op, ": expected at least one patch in the selection ",
+         selection.shape(), ", got none");
+  return static_cast<double>(selection.count) * static_cast<double>(prediction.dim(2));
 }
 
 template <class T, Backend B>
-void cross_entropy_check(const char* op, const Tensor<T, B>& logits, const Tensor<std::int32_t, B>& labels) {
+void cross_entropy_check(const char* op, const Tensor<T, B>& logits, const Indices<B>& labels) {
   require_elements(op, logits);
   require_rank(op, "logits", logits, 2, "(N, K)");
-  require_same_context(op, logits, labels);
-  require_shape(op, "labels", labels, Shape{logits.dim(0)});
+  require_same_context(op, logits, labels.values());
+  require_shape(op, "labels", labels.values(), Shape{logits.dim(0)});
   require_indices(op, labels, logits.dim(1));
 }
 
@@ -180,102 +172,89 @@ void cross_entropy_check(const char* op, const Tensor<T, B>& logits, const Tenso
 
 /// Mean squared error over all elements.
 template <class T, Backend B>
-double mse_forward(const Tensor<T, B>& prediction, const Tensor<T, B>& target) {
+Tensor<double, B> mse_forward(const Tensor<T, B>& prediction, const Tensor<T, B>& target) {
   detail::loss_check("mse", prediction, target);
-  const Index n = prediction.size();
-  return sum(prediction.context(), n, detail::SquaredError<T>{prediction.data(), target.data()}) /
-         static_cast<double>(n);
+  return detail::mean_of(prediction, detail::SquaredError<T>{prediction.data(), target.data()});
 }
 template <class T, Backend B>
-Tensor<T, B> mse_backward(const Tensor<T, B>& prediction, const Tensor<T, B>& target, double upstream) {
+Tensor<T, B> mse_backward(const Tensor<T, B>& prediction, const Tensor<T, B>& target,
+                          const Tensor<double, B>& upstream) {
   detail::loss_check("mse_backward", prediction, target);
+  require_shape("mse_backward", "upstream", upstream, Shape{});
   Tensor<T, B> dp(prediction.context(), prediction.shape());
-  const auto scale = static_cast<accum_t<T>>(2.0 * upstream / static_cast<double>(dp.size()));
-  map(dp.context(), dp.size(), detail::SquaredErrorGrad<T>{prediction.data(), target.data(), dp.data(), scale});
+  map(dp.context(), dp.size(),
+      detail::SquaredErrorGrad<T>{prediction.data(), target.data(), dp.data(), upstream.data(),
+                                  static_cast<double>(dp.size())});
   return dp;
 }
 
 /// Mean absolute error over all elements. The derivative at equality is 0.
 template <class T, Backend B>
-double l1_forward(const Tensor<T, B>& prediction, const Tensor<T, B>& target) {
+Tensor<double, B> l1_forward(const Tensor<T, B>& prediction, const Tensor<T, B>& target) {
   detail::loss_check("l1", prediction, target);
-  const Index n = prediction.size();
-  return sum(prediction.context(), n, detail::AbsoluteError<T>{prediction.data(), target.data()}) /
-         static_cast<double>(n);
+  return detail::mean_of(prediction, detail::AbsoluteError<T>{prediction.data(), target.data()});
 }
 template <class T, Backend B>
-Tensor<T, B> l1_backward(const Tensor<T, B>& prediction, const Tensor<T, B>& target, double upstream) {
+Tensor<T, B> l1_backward(const Tensor<T, B>& prediction, const Tensor<T, B>& target,
+                         const Tensor<double, B>& upstream) {
   detail::loss_check("l1_backward", prediction, target);
+  require_shape("l1_backward", "upstream", upstream, Shape{});
   Tensor<T, B> dp(prediction.context(), prediction.shape());
-  const auto scale = static_cast<accum_t<T>>(upstream / static_cast<double>(dp.size()));
-  map(dp.context(), dp.size(), detail::AbsoluteErrorGrad<T>{prediction.data(), target.data(), dp.data(), scale});
+  map(dp.context(), dp.size(),
+      detail::AbsoluteErrorGrad<T>{prediction.data(), target.data(), dp.data(), upstream.data(),
+                                   static_cast<double>(dp.size())});
   return dp;
 }
 
-/// prediction, target (N, L, P), mask (N, L) with 1 for the patches that count (TokenMask::masked).
+/// prediction, target (N, L, P), selection (N, L): the patches that count (TokenMask::masked).
 template <class T, Backend B>
-double masked_patch_mse_forward(const Tensor<T, B>& prediction, const Tensor<T, B>& target,
-                                const Tensor<float, B>& mask) {
-  const double total = detail::masked_patch_check("masked_patch_mse", prediction, target, mask);
+Tensor<double, B> masked_patch_mse_forward(const Tensor<T, B>& prediction, const Tensor<T, B>& target,
+                                           const TokenSelection<B>& selection) {
+  const double count = detail::masked_patch_check("masked_patch_mse", prediction, target, selection);
   const Index width = prediction.dim(2);
-  Tensor<double, B> patch(prediction.context(), mask.shape());
-  row_sums(prediction.context(), mask.size(), width,
-           detail::PatchSquaredError<T>{{prediction.data(), target.data()}, width},
-           detail::StoreMasked{mask.data(), patch.data()});
-  return sum(patch.context(), patch.size(), detail::ValueAt<double>{patch.data()}) /
-         (total * static_cast<double>(width));
+  Context<B>& ctx = prediction.context();
+  Tensor<double, B> patch(ctx, selection.shape()), loss(ctx, Shape{});
+  row_sums(ctx, patch.size(), width, detail::PatchSquaredError<T>{{prediction.data(), target.data()}, width},
+           detail::StoreMasked{selection.weights.data(), patch.data()});
+  sum_to(ctx, patch.size(), detail::ValueAt<double>{patch.data()}, detail::StoreQuotient{loss.data(), count});
+  return loss;
 }
 template <class T, Backend B>
 Tensor<T, B> masked_patch_mse_backward(const Tensor<T, B>& prediction, const Tensor<T, B>& target,
-                                       const Tensor<float, B>& mask, double upstream) {
-  const double total = detail::masked_patch_check("masked_patch_mse_backward", prediction, target, mask);
+                                       const TokenSelection<B>& selection, const Tensor<double, B>& upstream) {
+  const char* op = "masked_patch_mse_backward";
+  const double count = detail::masked_patch_check(op, prediction, target, selection);
+  require_shape(op, "upstream", upstream, Shape{});
   const Index width = prediction.dim(2);
   Tensor<T, B> dp(prediction.context(), prediction.shape());
-  map_rows(dp.context(), mask.size(), width,
-           detail::PatchSquaredErrorGrad<T>{prediction.data(), target.data(), mask.data(), dp.data(), width,
-                                            2.0 * upstream / (total * static_cast<double>(width))});
+  map_rows(dp.context(), selection.weights.size(), width,
+           detail::PatchSquaredErrorGrad<T>{prediction.data(), target.data(), selection.weights.data(), dp.data(),
+                                            width, upstream.data(), count});
   return dp;
-}
-
-/// target (N, L, P) -> the same with every patch shifted and scaled to mean 0 and unbiased variance 1. A target only: no backward.
-template <class T, Backend B>
-Tensor<T, B> normalize_patches(const Tensor<T, B>& target, double eps = 1e-6) {
-  require_elements("normalize_patches", target);
-  require_rank("normalize_patches", "target", target, 3, "(N, L, P)");
-  const Index rows = target.dim(0) * target.dim(1), width = target.dim(2);
-  if (width < 2)
-    fail(ErrorKind::shape, "loss.patch", "normalize_patches: a patch of ", target.shape(), " has ", width,
-         " element, its variance needs 2");
-  Tensor<double, B> mean(target.context(), Shape{rows}), variance(target.context(), Shape{rows});
-  Tensor<T, B> y(target.context(), target.shape());
-  row_sums(target.context(), rows, width, detail::RowValue<T>{target.data(), width},
-           detail::StoreScaledRow{mean.data(), 1.0 / static_cast<double>(width)});
-  row_sums(target.context(), rows, width, detail::RowDeviation<T>{target.data(), mean.data(), width},
-           detail::StoreScaledRow{variance.data(), 1.0 / static_cast<double>(width - 1)});
-  map_rows(target.context(), rows, width,
-           detail::NormalizeRow<T>{target.data(), mean.data(), variance.data(), y.data(), width, eps});
-  return y;
 }
 
 /// logits (N, K), labels (N) in [0, K).
 template <class T, Backend B>
-double cross_entropy_forward(const Tensor<T, B>& logits, const Tensor<std::int32_t, B>& labels) {
+Tensor<double, B> cross_entropy_forward(const Tensor<T, B>& logits, const Indices<B>& labels) {
   detail::cross_entropy_check("cross_entropy", logits, labels);
   const Index n = logits.dim(0);
-  Tensor<double, B> loss(logits.context(), Shape{n});
-  map(logits.context(), n,
-      detail::CrossEntropyRow<T>{logits.data(), labels.data(), loss.data(), nullptr, logits.dim(1), 0.0});
-  return sum(loss.context(), n, detail::ValueAt<double>{loss.data()}) / static_cast<double>(n);
+  Context<B>& ctx = logits.context();
+  Tensor<double, B> row(ctx, Shape{n}), loss(ctx, Shape{});
+  map(ctx, n,
+      detail::CrossEntropyRow<T>{logits.data(), labels.data(), row.data(), nullptr, logits.dim(1), nullptr, 1.0});
+  sum_to(ctx, n, detail::ValueAt<double>{row.data()}, detail::StoreQuotient{loss.data(), static_cast<double>(n)});
+  return loss;
 }
 template <class T, Backend B>
-Tensor<T, B> cross_entropy_backward(const Tensor<T, B>& logits, const Tensor<std::int32_t, B>& labels,
-                                    double upstream) {
+Tensor<T, B> cross_entropy_backward(const Tensor<T, B>& logits, const Indices<B>& labels,
+                                    const Tensor<double, B>& upstream) {
   detail::cross_entropy_check("cross_entropy_backward", logits, labels);
+  require_shape("cross_entropy_backward", "upstream", upstream, Shape{});
   const Index n = logits.dim(0);
   Tensor<T, B> dlogits(logits.context(), logits.shape());
   map(logits.context(), n,
-      detail::CrossEntropyRow<T>{logits.data(), labels.data(), nullptr, dlogits.data(), logits.dim(1),
-                                 upstream / static_cast<double>(n)});
+      detail::CrossEntropyRow<T>{logits.data(), labels.data(), nullptr, dlogits.data(), logits.dim(1), upstream.data(),
+                                 static_cast<double>(n)});
   return dlogits;
 }
 

@@ -10,19 +10,41 @@
 #include <limits>
 #include <numeric>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "braing3n/base/philox.hpp"
-#include "braing3n/core/tensor.hpp"
+#include "braing3n/ops/indices.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
+/// Which tokens of a batch a loss counts. There is at least one.
+template <Backend B>
+struct TokenSelection {
+  Tensor<float, B> weights;  // (N, L) 1 for the tokens that count, else 0
+  Index count = 0;           // how many
+
+  /// Throws Error: shape (another number of values), argument (a value that is neither 0 nor 1, or no 1 among them).
+  static TokenSelection from_host(Context<B>& context, const Shape& shape, std::span<const float> values) {
+    Index count = 0;
+    for (const float v : values) {
+      if (v != 0.0f && v != 1.0f)
+        fail(ErrorKind::argument, "selection.value", "token selection: expected 0 or 1, got ", v);
+      count += v == 1.0f;
+    }
+    if (count == 0)
+      fail(ErrorKind::argument, "selection.empty", "token selection: expected at least one 1 among ", shape,
+           ", got none");
+    return {Tensor<float, B>::from_host(context, shape, values), count};
+  }
+  const Shape& shape() const { return weights.shape(); }
+};
+
 template <Backend B>
 struct TokenMask {
-  Tensor<std::int32_t, B> visible;  // (N, K) indices of the visible tokens
-  Tensor<std::int32_t, B>
-      restore;              // (N, L) inverse of the full order: restore[n, visible[n, k]] = k, >= K for the others
-  Tensor<float, B> masked;  // (N, L) 1 where a token was removed, else 0
+  Indices<B> visible;        // (N, K) indices of the visible tokens
+  Indices<B> restore;        // (N, L) inverse of the full order: restore[n, visible[n, k]] = k, >= K for the others
+  TokenSelection<B> masked;  // (N, L) 1 where a token was removed, else 0
 
   Index batch() const { return restore.dim(0); }
   Index tokens() const { return restore.dim(1); }
@@ -41,12 +63,23 @@ inline Index visible_tokens(Index tokens, double ratio) {
   return kept;
 }
 
+namespace detail {
+
+struct OneMinus {
+  const float* x;
+  float* y;
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const { y[i] = 1.0f - x[i]; }
+};
+
+}  // namespace detail
+
 /// The mask with the other patches selected in `masked`, for a loss over the visible ones.
 template <Backend B>
 TokenMask<B> visible_selected(const TokenMask<B>& mask) {
-  std::vector<float> values = mask.masked.to_host();
-  for (float& v : values) v = 1.0f - v;
-  return {mask.visible, mask.restore, Tensor<float, B>::from_host(mask.masked.context(), mask.masked.shape(), values)};
+  const Tensor<float, B>& masked = mask.masked.weights;
+  Tensor<float, B> visible(masked.context(), masked.shape());
+  map(visible.context(), visible.size(), detail::OneMinus{masked.data(), visible.data()});
+  return {mask.visible, mask.restore, {std::move(visible), mask.batch() * mask.kept()}};
 }
 
 namespace detail {
@@ -66,9 +99,9 @@ TokenMask<B> mask_from_order(Context<B>& context, std::span<const std::int32_t> 
       masked[static_cast<std::size_t>(n * tokens + token)] = r < kept ? 0.0f : 1.0f;
     }
   }
-  return {Tensor<std::int32_t, B>::from_host(context, Shape{batch, kept}, visible),
-          Tensor<std::int32_t, B>::from_host(context, Shape{batch, tokens}, restore),
-          Tensor<float, B>::from_host(context, Shape{batch, tokens}, masked)};
+  return {Indices<B>::from_host(context, Shape{batch, kept}, visible, tokens),
+          Indices<B>::from_host(context, Shape{batch, tokens}, restore, tokens),
+          {Tensor<float, B>::from_host(context, Shape{batch, tokens}, masked), batch * (tokens - kept)}};
 }
 
 inline void check_mask_size(Index batch, Index tokens, std::size_t values, Index expected) {

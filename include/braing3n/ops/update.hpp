@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "braing3n/ops/reduce.hpp"
+#include "braing3n/ops/scalar.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -20,9 +20,8 @@ struct AdamWStep {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
-  double decay = 0.01;          // decoupled weight decay
-  double gradient_scale = 1.0;  // applied to the gradient as it is read (clipping, loss scaling)
-  std::int64_t t = 1;           // number of this step, from 1
+  double decay = 0.01;  // decoupled weight decay
+  std::int64_t t = 1;   // number of this step, from 1
 };
 
 namespace detail {
@@ -44,14 +43,27 @@ BRAING3N_HD BRAING3N_INLINE T sqrt_nonnegative(T x) {
   return x <= largest ? root : x;
 }
 
+/// A factor that is not finite leaves everything as it is.
+BRAING3N_HD BRAING3N_INLINE bool is_finite_factor(double factor) { return factor - factor == 0; }
+
 template <class T>
 struct AdamWElement {
   T* p;
   T* m;
   T* v;
   const T* g;
-  T keep, one_minus_beta1, beta2, one_minus_beta2, step_size, inverse_root, eps, gradient_scale;
+  const double* factor;
+  T keep, one_minus_beta1, beta2, one_minus_beta2, step_size, inverse_root, eps;
+  T gradient_scale{};
+  bool skipped = false;
+  BRAING3N_HD BRAING3N_INLINE AdamWElement prepared() const {
+    AdamWElement e = *this;
+    e.gradient_scale = static_cast<T>(*factor);
+    e.skipped = !is_finite_factor(*factor);
+    return e;
+  }
   BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
+    if (skipped) return;
     const T gi = gradient_scale * g[i];
     const T mi = m[i] + one_minus_beta1 * (gi - m[i]);
     const T vi = beta2 * v[i] + one_minus_beta2 * gi * gi;
@@ -65,7 +77,11 @@ template <class T>
 struct Ema {
   T* average;
   const T* value;
+  const double* factor;
   T rate;  // 1 - decay
+  BRAING3N_HD BRAING3N_INLINE Ema prepared() const {
+    return {average, value, factor, is_finite_factor(*factor) ? rate : T{0}};
+  }
   BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
     average[i] = average[i] + rate * (value[i] - average[i]);
   }
@@ -91,32 +107,36 @@ struct ScaleInPlace {
 
 }  // namespace detail
 
-/// Updates value, m and v in place. All four tensors have one shape.
+/// Updates value, m and v in place, with the gradient times `factor`, a number on the backend (clip_factor). A factor that is not finite
+/// leaves all three as they are. All four tensors have one shape.
 template <class T, Backend B>
 void adamw_update(Tensor<T, B>& value, const Tensor<T, B>& gradient, Tensor<T, B>& m, Tensor<T, B>& v,
-                  const AdamWStep& step) {
+                  const Tensor<double, B>& factor, const AdamWStep& step) {
   require_elements("adamw", value);
   require_same_shape("adamw", value, gradient);
   require_same_shape("adamw", value, m);
   require_same_shape("adamw", value, v);
   require_same_context("adamw", value, gradient);
+  require_shape("adamw", "factor", factor, Shape{});
   const double t = static_cast<double>(step.t);
   const double correction1 = 1.0 - std::pow(step.beta1, t), correction2 = 1.0 - std::pow(step.beta2, t);
   map(value.context(), value.size(),
-      detail::AdamWElement<T>{value.data(), m.data(), v.data(), gradient.data(),
+      detail::AdamWElement<T>{value.data(), m.data(), v.data(), gradient.data(), factor.data(),
                               static_cast<T>(1.0 - step.lr * step.decay), static_cast<T>(1.0 - step.beta1),
                               static_cast<T>(step.beta2), static_cast<T>(1.0 - step.beta2),
                               static_cast<T>(step.lr / correction1), static_cast<T>(1.0 / std::sqrt(correction2)),
-                              static_cast<T>(step.eps), static_cast<T>(step.gradient_scale)});
+                              static_cast<T>(step.eps)});
 }
 
-/// average <- decay average + (1 - decay) value.
+/// average <- decay average + (1 - decay) value, unless `factor`, a number on the backend, is not finite (the step was then skipped).
 template <class T, Backend B>
-void ema_update(Tensor<T, B>& average, const Tensor<T, B>& value, double decay) {
+void ema_update(Tensor<T, B>& average, const Tensor<T, B>& value, const Tensor<double, B>& factor, double decay) {
   require_elements("ema", average);
   require_same_shape("ema", average, value);
   require_same_context("ema", average, value);
-  map(average.context(), average.size(), detail::Ema<T>{average.data(), value.data(), static_cast<T>(1.0 - decay)});
+  require_shape("ema", "factor", factor, Shape{});
+  map(average.context(), average.size(),
+      detail::Ema<T>{average.data(), value.data(), factor.data(), static_cast<T>(1.0 - decay)});
 }
 
 /// Exchanges the elements of two tensors.

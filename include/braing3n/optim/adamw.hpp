@@ -73,15 +73,20 @@ class AdamW {
 
   /// Updates every parameter with its gradient times gradient_scale (see clip_coefficient). Gradients are left as they are.
   void step(double lr, double gradient_scale = 1.0) {
+    step(lr, scalar(first_parameter().value.context(), gradient_scale));
+  }
+
+  /// The same with a factor that lies on the backend (see clip_factor), so that the host need not know it. One that is not finite
+  /// leaves values and moments as they are.
+  void step(double lr, const Tensor<double, B>& gradient_scale) {
     if (!std::isfinite(lr) || lr < 0)
       fail(ErrorKind::argument, "adamw.lr", "adamw: expected a finite learning rate of at least 0, got ", lr);
     ++steps_;
     auto moments = moments_.begin();
     for (ParameterGroup<T, B>& group : groups_) {
-      const AdamWStep s{lr * group.lr_scale, options_.beta1, options_.beta2, options_.eps,
-                        group.weight_decay,  gradient_scale, steps_};
+      const AdamWStep s{lr * group.lr_scale, options_.beta1, options_.beta2, options_.eps, group.weight_decay, steps_};
       for (ParameterView<T, B>& p : group.parameters) {
-        adamw_update(p.value, p.gradient, moments->m, moments->v, s);
+        adamw_update(p.value, p.gradient, moments->m, moments->v, gradient_scale, s);
         if (p.changed) p.changed();
         ++moments;
       }
@@ -118,6 +123,12 @@ class AdamW {
   struct Moments {
     Tensor<T, B> m, v;
   };
+
+  const ParameterView<T, B>& first_parameter() const {
+    std::size_t i = 0;
+    while (groups_[i].parameters.empty()) ++i;  // the constructor has seen a parameter
+    return groups_[i].parameters.front();
+  }
 
   static std::vector<ParameterGroup<T, B>> by_decay(const ParameterViews<T, B>& parameters,
                                                     const AdamWOptions& options) {

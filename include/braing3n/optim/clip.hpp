@@ -12,21 +12,58 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// Euclidean norm of all gradients together.
+namespace detail {
+
+struct ClipFactor {
+  const double* squared_norm;
+  double* factor;
+  double max_norm;
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index) const {
+    const double square = *squared_norm, by = max_norm > 0 ? max_norm / (sqrt(square) + 1e-6) : 1.0;
+    *factor = square - square == 0 ? (by < 1.0 ? by : 1.0) : square - square;
+  }
+};
+
+}  // namespace detail
+
+/// Sum of the squares of all gradients, a number on the backend.
+template <class T, Backend B>
+Tensor<double, B> squared_gradient_norm(std::span<const ParameterView<T, B>> parameters) {
+  if (parameters.empty()) fail(ErrorKind::argument, "clip.empty", "gradient norm: expected parameters, got none");
+  Tensor<double, B> total = scalar(parameters.front().gradient.context(), 0.0);
+  for (const ParameterView<T, B>& p : parameters)
+    sum_to(total.context(), p.gradient.size(), detail::SquareAt<T>{p.gradient.data()}, detail::AddScalar{total.data()});
+  return total;
+}
+
+/// The factor that clips gradients whose squares sum up to squared_norm, a number on the backend: min(1, max_norm / (norm + 1e-6)), or 1
+/// where max_norm is 0 (no clipping); not finite where the norm is not.
+template <Backend B>
+Tensor<double, B> clip_factor(const Tensor<double, B>& squared_norm, double max_norm) {
+  Tensor<double, B> factor(squared_norm.context(), Shape{});
+  map(factor.context(), 1, detail::ClipFactor{squared_norm.data(), factor.data(), max_norm});
+  return factor;
+}
+
+/// Throws Error (numeric) with the name of the first parameter whose gradient has a NaN or an infinity, unless squared_norm is finite.
+template <class T, Backend B>
+void require_finite_gradients(std::span<const ParameterView<T, B>> parameters, double squared_norm) {
+  if (std::isfinite(squared_norm)) return;
+  for (const ParameterView<T, B>& p : parameters)
+    if (!all_finite(p.gradient))
+      fail(ErrorKind::numeric, "clip.finite", "gradient norm: the gradient of ", p.name, " ", p.gradient.shape(),
+           " is the first with a value that is not finite");
+  fail(ErrorKind::numeric, "clip.overflow", "gradient norm: the sum of squares is ", squared_norm,
+       " although every gradient is finite");
+}
+
+/// Euclidean norm of all gradients together. Waits for the backend.
 /// Throws Error (numeric) with the name of the first parameter whose gradient has a NaN or an infinity.
 template <class T, Backend B>
 double gradient_norm(std::span<const ParameterView<T, B>> parameters) {
-  double total = 0;
-  for (const ParameterView<T, B>& p : parameters) total += squared_norm(p.gradient);
-  if (!std::isfinite(total)) {
-    for (const ParameterView<T, B>& p : parameters)
-      if (!all_finite(p.gradient))
-        fail(ErrorKind::numeric, "clip.finite", "gradient norm: the gradient of ", p.name, " ", p.gradient.shape(),
-             " is the first with a value that is not finite");
-    fail(ErrorKind::numeric, "clip.overflow", "gradient norm: the sum of squares is ", total,
-         " although every gradient is finite");
-  }
-  return std::sqrt(total);
+  const double squares = item(squared_gradient_norm(parameters));
+  require_finite_gradients(parameters, squares);
+  return std::sqrt(squares);
 }
 
 struct ClipResult {

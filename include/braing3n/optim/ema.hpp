@@ -38,8 +38,12 @@ class Ema {
 
   /// Takes the current values in.
   void update() {
+    if (!parameters_.empty()) update(scalar(parameters_.front().value.context(), 1.0));
+  }
+  /// The same, unless `factor` is not finite: the factor of the optimiser's step, which then did nothing.
+  void update(const Tensor<double, B>& factor) {
     const double d = decay();
-    for (std::size_t i = 0; i < parameters_.size(); ++i) ema_update(averages_[i], parameters_[i].value, d);
+    for (std::size_t i = 0; i < parameters_.size(); ++i) ema_update(averages_[i], parameters_[i].value, factor, d);
     ++updates_;
   }
 

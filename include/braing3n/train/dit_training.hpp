@@ -12,6 +12,7 @@
 #include "braing3n/data/latent_data.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/objective/flow_matching.hpp"
+#include "braing3n/ops/transfer.hpp"
 #include "braing3n/report/image.hpp"
 #include "braing3n/train/options.hpp"
 
@@ -102,31 +103,38 @@ struct DitTrainingConfig {
 /// Validation losses by t, in equal parts of [0, 1]: near 0 the data is nearly there, near 1 only noise is.
 using TimeBins = std::array<double, 10>;
 
-/// The task of train/trainer.hpp.
+/// The task of train/trainer.hpp. Latents are read on `host`; the model runs on its own backend, in its own precision.
+template <Backend B, Precision P>
 class DitTask {
+  using T = typename P::Compute;
+
  public:
   struct Batch {
-    FlowSample<float, Cpu> flow;  // (N, L, C)
+    FlowSample<T, B> flow;  // (N, L, C)
     std::vector<double> t;
     ConditionBatch conditions;
   };
 
-  DitTask(Context<Cpu>& context, const Dit3d<Cpu, F32>& model, const LatentData& data, const DitTrainingConfig& config,
-          std::uint64_t seed, Index start)
-      : context_(&context), model_(&model), data_(&data), config_(config), seed_(seed),
+  DitTask(Context<B>& context, Context<Cpu>& host, const Dit3d<B, P>& model, const LatentData& data,
+          const DitTrainingConfig& config, std::uint64_t seed, Index start)
+      : context_(&context), host_(&host), model_(&model), data_(&data), config_(config), seed_(seed),
         stream_(data, config.model.conditions, config.balance, config.drop, config.training.batch, seed, start) {
     for (const Index s : data.scans.train) (void)data.conditions.at(static_cast<std::size_t>(s));
   }
+  DitTask(Context<B>& context, const Dit3d<B, P>& model, const LatentData& data, const DitTrainingConfig& config,
+          std::uint64_t seed, Index start)
+    requires std::is_same_v<B, Cpu>
+      : DitTask(context, context, model, data, config, seed, start) {}
 
   /// Noise, time and unobserved conditions are functions of the seed and of the sample's place in the stream.
   Batch next() {
     const LatentStream::Draw draw = stream_.next();
     const std::span<const Index> positions(draw.positions);
     return make(draw.scans, draw_times(seed_, positions, config_.time_distribution),
-                draw_noise<float>(*context_, seed_, positions, latent_shape()), draw.conditions);
+                draw_noise<T>(*context_, seed_, positions, latent_shape()), draw.conditions);
   }
-  Var<double, Cpu> loss(Pass<Cpu>& pass, const Batch& b) const {
-    return mse_loss((*model_)(pass, Var<float, Cpu>(b.flow.x_t), b.t, b.conditions), b.flow.velocity);
+  Var<double, B> loss(Pass<B>& pass, const Batch& b) const {
+    return mse_loss((*model_)(pass, Var<T, B>(b.flow.x_t), b.t, b.conditions), b.flow.velocity);
   }
   Index position() const { return stream_.position(); }
   Index scans() const { return stream_.scans(); }
@@ -155,17 +163,18 @@ class DitTask {
             static_cast<double>(Philox(seed_, Purpose::time, validation_step, ids.back()).uniform(0)) + 0x1p-25;
         t.push_back((static_cast<double>(bin) + u) / static_cast<double>(bins));
       }
-      const Batch b = make(
-          rows, t,
-          draw_noise<float>(*context_, seed_, validation_step, std::span<const std::uint32_t>(ids), latent_shape()),
-          conditions);
-      Pass<Cpu> pass(*context_);
-      const Tensor<float, Cpu> v = (*model_)(pass, Var<float, Cpu>(b.flow.x_t), b.t, b.conditions).value();
+      const Batch b =
+          make(rows, t,
+               draw_noise<T>(*context_, seed_, validation_step, std::span<const std::uint32_t>(ids), latent_shape()),
+               conditions);
+      Pass<B> pass(*context_);
+      const auto v = to_host<float>(*host_, (*model_)(pass, Var<T, B>(b.flow.x_t), b.t, b.conditions).value()),
+                 wanted = to_host<float>(*host_, b.flow.velocity);
       const Index each = v.size() / v.dim(0);
       for (Index i = 0; i < v.dim(0); ++i) {
         double sum = 0;
         for (Index k = i * each; k < (i + 1) * each; ++k) {
-          const double e = static_cast<double>(v.data()[k]) - static_cast<double>(b.flow.velocity.data()[k]);
+          const double e = static_cast<double>(v.data()[k]) - static_cast<double>(wanted.data()[k]);
           sum += e * e;
         }
         const auto bin = static_cast<std::size_t>(bin_of[static_cast<std::size_t>(i)]);
@@ -192,14 +201,15 @@ class DitTask {
  private:
   const ConditionRow& condition(Index scan) const { return data_->conditions[static_cast<std::size_t>(scan)]; }
   Shape latent_shape() const { return {data_->file->tokens(), data_->file->channels()}; }
-  Batch make(const std::vector<Index>& scans, const std::vector<double>& t, const Tensor<float, Cpu>& noise,
+  Batch make(const std::vector<Index>& scans, const std::vector<double>& t, const Tensor<T, B>& noise,
              const std::vector<ConditionRow>& rows) const {
-    return {flow_interpolate(latent_batch(*context_, *data_, scans), noise, t), t,
+    return {flow_interpolate(to_backend<T>(*context_, latent_batch(*host_, *data_, scans)), noise, t), t,
             condition_batch(model_->config.conditions, rows)};
   }
 
-  Context<Cpu>* context_;
-  const Dit3d<Cpu, F32>* model_;
+  Context<B>* context_;
+  Context<Cpu>* host_;
+  const Dit3d<B, P>* model_;
   const LatentData* data_;
   DitTrainingConfig config_;
   std::uint64_t seed_;

@@ -9,6 +9,7 @@
 #include "braing3n/data/volumes.hpp"
 #include "braing3n/eval/token_readout.hpp"
 #include "braing3n/models/tokenizer.hpp"
+#include "braing3n/ops/transfer.hpp"
 #include "braing3n/report/previews.hpp"
 #include "braing3n/train/options.hpp"
 #include "braing3n/train/token_statistics.hpp"
@@ -105,15 +106,18 @@ struct TokenizerTrainingConfig {
 };
 
 /// The statistics of the latents that follow from those of the tokens: mean W m + b, variance diag(W S W^T). Exact.
-inline LatentStatistics latents_of(const Linear<Cpu, F32>& projection, const TokenStatistics& tokens) {
+template <Backend B, Precision P>
+LatentStatistics latents_of(const Linear<B, P>& projection, const TokenStatistics& tokens) {
   const std::vector<double> mean = tokens.mean(), covariance = tokens.covariance();
   const Index width = tokens.width();
   if (projection.in != width)
     fail(ErrorKind::shape, "tokens.width", "projection: expected tokens of ", projection.in, " channels, got ", width);
+  const auto weight = projection.weight.value().to_host(),
+             bias = projection.bias.exists() ? projection.bias.value().to_host() : decltype(weight)();
   LatentStatistics s;
   for (Index r = 0; r < projection.out; ++r) {
-    const float* w = projection.weight.value().data() + r * width;
-    double m = projection.bias.exists() ? static_cast<double>(projection.bias.value().data()[r]) : 0.0, variance = 0;
+    const auto* w = weight.data() + r * width;
+    double m = bias.empty() ? 0.0 : static_cast<double>(bias[static_cast<std::size_t>(r)]), variance = 0;
     for (Index i = 0; i < width; ++i) {
       m += static_cast<double>(w[i]) * mean[static_cast<std::size_t>(i)];
       double row = 0;
@@ -127,20 +131,27 @@ inline LatentStatistics latents_of(const Linear<Cpu, F32>& projection, const Tok
   return s;
 }
 
-/// The task of train/trainer.hpp.
+/// The task of train/trainer.hpp. Scans are read and augmented on `host`; the model runs on its own backend, in its own precision.
+template <Backend B, Precision P>
 class TokenizerTask {
+  using T = typename P::Compute;
+
  public:
-  using Batch = VolumeBatch;
+  using Batch = Tensor<T, B>;  // volumes (N, X, Y, Z, 1)
 
-  TokenizerTask(Context<Cpu>& context, const Tokenizer<Cpu, F32>& model, const TrainingData& data,
+  TokenizerTask(Context<B>& context, Context<Cpu>& host, const Tokenizer<B, P>& model, const TrainingData& data,
                 const TokenizerTrainingConfig& config, std::uint64_t seed, Index start)
-      : context_(&context), model_(&model), data_(&data), loss_(config.loss),
-        stream_(context, data, config.training.batch, config.training.augment, seed, start) {}
+      : context_(&context), host_(&host), model_(&model), data_(&data), loss_(config.loss),
+        stream_(host, data, config.training.batch, config.training.augment, seed, start) {}
+  TokenizerTask(Context<B>& context, const Tokenizer<B, P>& model, const TrainingData& data,
+                const TokenizerTrainingConfig& config, std::uint64_t seed, Index start)
+    requires std::is_same_v<B, Cpu>
+      : TokenizerTask(context, context, model, data, config, seed, start) {}
 
-  Batch next() { return stream_.next(); }
-  Var<double, Cpu> loss(Pass<Cpu>& pass, const Batch& batch) const {
-    const auto output = (*model_)(pass, batch.volumes);
-    return loss_ == ReconstructionLoss::l1 ? l1_loss(output, batch.volumes) : mse_loss(output, batch.volumes);
+  Batch next() { return to_backend<T>(*context_, stream_.next().volumes); }
+  Var<double, B> loss(Pass<B>& pass, const Batch& volumes) const {
+    const auto output = (*model_)(pass, volumes);
+    return loss_ == ReconstructionLoss::l1 ? l1_loss(output, volumes) : mse_loss(output, volumes);
   }
   Index position() const { return stream_.position(); }
   Index scans() const { return stream_.scans(); }
@@ -150,30 +161,30 @@ class TokenizerTask {
   double validate(ScanFailures& failures) const {
     double sum = 0;
     Index count = 0;
-    for_each_volume(*context_, data_->source, data_->validation, failures,
-                    [&](Index, const Tensor<float, Cpu>& volume) {
-                      Pass<Cpu> pass(*context_);
-                      sum += item(loss(pass, {volume, {}}));
-                      ++count;
-                    });
+    for_each_volume(*host_, data_->source, data_->validation, failures, [&](Index, const Tensor<float, Cpu>& volume) {
+      Pass<B> pass(*context_);
+      sum += item(loss(pass, to_backend<T>(*context_, volume)));
+      ++count;
+    });
     return sum / static_cast<double>(count);
   }
 
   /// One validation scan and its reconstruction, three planes each.
   Image preview(ScanFailures& failures) const {
     std::vector<Image> rows;
-    for_each_volume(*context_, data_->source, {data_->validation.front()}, failures,
+    for_each_volume(*host_, data_->source, {data_->validation.front()}, failures,
                     [&](Index, const Tensor<float, Cpu>& volume) {
-                      Pass<Cpu> pass(*context_);
-                      const Tensor<float, Cpu> output = (*model_)(pass, volume).value();
-                      rows = preview_rows(*context_, data_->contract, volume, {volume, output});
+                      Pass<B> pass(*context_);
+                      const auto output = (*model_)(pass, to_backend<T>(*context_, volume)).value();
+                      rows = preview_rows(*host_, data_->contract, volume, {volume, to_host<float>(*host_, output)});
                     });
     return montage(rows, 1, {"input", "reconstruction"});
   }
 
  private:
-  Context<Cpu>* context_;
-  const Tokenizer<Cpu, F32>* model_;
+  Context<B>* context_;
+  Context<Cpu>* host_;
+  const Tokenizer<B, P>* model_;
   const TrainingData* data_;
   ReconstructionLoss loss_;
   VolumeStream stream_;

@@ -10,6 +10,7 @@
 // Gradients of `accumulate` batches are averaged, clipped by their norm and given to AdamW; frozen parameters take no part.
 #pragma once
 
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,30 +45,43 @@ class Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  /// Throws Error (numeric) that names where a NaN began; the parameters are then as before the step.
+  /// Throws Error (numeric) that names where a NaN began; the parameters are then as before the step. Losses, norm and factor stay on the
+  /// backend; the host waits once, after it has asked for the whole step.
   template <class Task>
   StepReport step(Task& task) {
     optimizer_.zero_gradients();
     const double share = 1.0 / static_cast<double>(options_.accumulate);
-    double sum = 0;
+    const Tensor<double, B> upstream = scalar(*context_, share);
+    std::vector<decltype(task.next())> batches;
+    std::vector<Tensor<double, B>> numbers;  // the losses, then the squared norm
     for (Index i = 0; i < options_.accumulate; ++i) {
-      const auto batch = task.next();
+      batches.push_back(task.next());
       Tape<B> tape;
       Pass<B> pass(*context_, tape);
       pass.recompute_blocks = options_.recompute_blocks;
-      const Var<double, B> loss = task.loss(pass, batch);
-      require_finite_loss(loss, *context_, *model_, [&](Pass<B>& again) { task.loss(again, batch); });
-      sum += item(loss);
-      tape.backward(loss, Tensor<double, B>::from_host(*context_, loss.shape(), {&share, 1}));
+      const Var<double, B> loss = task.loss(pass, batches.back());
+      numbers.push_back(loss.value());
+      tape.backward(loss, upstream);
     }
-    StepReport report;
-    report.loss = sum * share;
-    report.lr = schedule_.at(progress_.step);
     const std::span<const ParameterView<T, B>> views(views_);
-    const double norm = gradient_norm(views), largest = options_.clip.value_or(0);
-    report.gradient_norm = norm;
-    optimizer_.step(report.lr, largest > 0 ? std::min(1.0, largest / (norm + 1e-6)) : 1.0);
-    if (average_) average_->update();
+    Tensor<double, B> squares = squared_gradient_norm(views);
+    for (const Tensor<double, B>& loss : numbers)  // + 0, or NaN where a loss is not finite although its gradient is
+      squares = add_forward(squares, sub_forward(loss, loss));
+    numbers.push_back(squares);
+    const Tensor<double, B> factor = clip_factor(numbers.back(), options_.clip.value_or(0));
+    StepReport report;
+    report.lr = schedule_.at(progress_.step);
+    optimizer_.step(report.lr, factor);
+    const std::vector<double> read = items(numbers);
+    if (!std::isfinite(read.back())) optimizer_.set_steps(progress_.step);  // it did nothing
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      require_finite_loss(read[i], *context_, *model_, [&](Pass<B>& again) { task.loss(again, batches[i]); });
+      report.loss += read[i];
+    }
+    require_finite_gradients(views, read.back());
+    report.loss *= share;
+    report.gradient_norm = std::sqrt(read.back());
+    if (average_) average_->update(factor);
     report.step = ++progress_.step;
     progress_.samples = task.position();
     progress_.epoch = progress_.samples / task.scans();

@@ -1,7 +1,10 @@
 // Matrix products on the CPU: the context's table of kernels.
 #pragma once
 
+#include <type_traits>
+
 #include "braing3n/backend/cpu/context/context.hpp"
+#include "braing3n/backend/cpu/loops/map.hpp"
 #include "braing3n/backend/gemm.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -14,6 +17,9 @@ struct ProductKernel<Cpu> {
     if (run == nullptr)
       fail(ErrorKind::environment, "provider.gemm", "provider ", ctx.provider().name, " has no matrix product for ",
            type_name<T>());
+    if constexpr (!std::is_same_v<T, accum_t<T>>) {
+      if (call.sums != nullptr) return run_unrounded(ctx, call);
+    }
     run(ctx, call);
   }
 
@@ -42,6 +48,41 @@ struct ProductKernel<Cpu> {
     gemm.pack(ctx, k, n, b, b_row, b_col, packed.data());
     return packed;
   }
+
+ private:
+  /// GemmCall::sums, by a product of widened copies: bf16 on the CPU is for inference, so this is the plain form that others are
+  /// compared with.
+  template <class T>
+  static void run_unrounded(Context<Cpu>& ctx, const GemmCall<T>& call) {
+    using A = accum_t<T>;
+    const auto widened = [&](const T* from, Index rows, Index cols, Index row, Index col) {
+      Tensor<A, Cpu> to(ctx, Shape{rows, cols});
+      map_rows(ctx, rows, cols, Widen<T>{from, to.data(), row, col, cols});
+      return to;
+    };
+    const Tensor<A, Cpu> a = widened(call.a, call.m, call.k, call.a_row, call.a_col),
+                         b = widened(call.b, call.k, call.n, call.b_row, call.b_col);
+    run(ctx, GemmCall<A>{.m = call.m,
+                         .n = call.n,
+                         .k = call.k,
+                         .a = a.data(),
+                         .a_row = call.k,
+                         .b = b.data(),
+                         .b_row = call.n,
+                         .c = call.sums,
+                         .c_row = call.c_row,
+                         .accumulate = call.accumulate});
+  }
+
+  template <class T>
+  struct Widen {
+    const T* from;
+    accum_t<T>* to;
+    Index row, col, width;
+    BRAING3N_INLINE void operator()(Index r, Index c) const {
+      to[r * width + c] = static_cast<accum_t<T>>(from[r * row + c * col]);
+    }
+  };
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

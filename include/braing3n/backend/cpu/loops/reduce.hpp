@@ -29,6 +29,11 @@ struct ReduceKernel<Cpu> {
     return total;
   }
 
+  template <class F, class S>
+  static void sum_to(Context<Cpu>& ctx, Index n, const F& f, const S& store) {
+    store(sum(ctx, n, f));
+  }
+
   template <class F>
   static double max_value(Context<Cpu>& ctx, Index n, const F& f) {
     const Index chunks = (n + chunk - 1) / chunk;
