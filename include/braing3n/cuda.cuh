@@ -1,15 +1,15 @@
 // The CUDA side in one include, for .cu files compiled by nvcc. Host code needs only braing3n/braing3n.hpp: there, Cuda types can
 // be named and passed, and launching is one readable error.
 //
-// On the GPU so far: element-wise, broadcasting, index, reduction, loss and optimiser ops, linear layers and batched products
-// (cuBLAS). Attention, norms and convolutions still run on the CPU only; calling them with Cuda is a compile-time error.
+// On the GPU so far: element-wise, broadcasting, index, reduction, loss and optimiser ops, linear layers (cuBLAS). Attention, norms and
+// convolutions run on the CPU only; calling them with Cuda is a compile-time error. Nothing has run on a GPU yet (docs/cuda.md).
 #pragma once
 
-#ifndef __CUDACC__
+#if !defined(__CUDACC__) && !defined(BRAING3N_EMULATE_CUDA)
 #error "braing3n/cuda.cuh needs nvcc: include it from a .cu file and link braing3n::cuda"
 #endif
 
-#include "braing3n/backend/cuda/context.hpp"
+#include "braing3n/backend/cuda/device.cuh"
 #include "braing3n/backend/cuda/map.cuh"
 #include "braing3n/backend/cuda/product.cuh"
 #include "braing3n/backend/cuda/reduce.cuh"

@@ -1,8 +1,5 @@
-// The same ops on both backends. Without a GPU the program says so and ends with 77, which ctest counts as skipped.
-#define DOCTEST_CONFIG_IMPLEMENT
-#include <cstdio>
-
-#include "tests/support/check.hpp"
+// The same ops on both backends: on a GPU (nvcc), and in the host emulation of tests/emulation.
+#include "tests/cuda/both.hpp"
 
 #include "braing3n/cuda.cuh"
 #include "braing3n/ops/concat.hpp"
@@ -15,26 +12,9 @@
 #include "braing3n/optim/adamw.hpp"
 
 using namespace braing3n;
-
-namespace {
-
-struct Both {
-  Context<Cpu> cpu{{.threads = 2}};
-  Context<Cuda> cuda;
-};
-
-template <class T>
-Tensor<T, Cuda> upload(Both& b, const Tensor<T, Cpu>& x) {
-  const auto host = x.to_host();
-  return Tensor<T, Cuda>::from_host(b.cuda, x.shape(), host);
-}
-template <class T>
-Tensor<T, Cpu> download(Both& b, const Tensor<T, Cuda>& x) {
-  const auto host = x.to_host();
-  return Tensor<T, Cpu>::from_host(b.cpu, x.shape(), host);
-}
-
-}  // namespace
+using test::Both;
+using test::download;
+using test::upload;
 
 TEST_CASE_TEMPLATE("element-wise ops and reductions agree with the CPU", T, float, double) {
   Both b;
@@ -130,12 +110,4 @@ TEST_CASE("AdamW takes the same steps as on the CPU") {
     gpu.step(1e-2);
   }
   CHECK(test::max_difference(download(b, on_gpu), on_cpu) <= test::tolerance<float>(1, 8));
-}
-
-int main(int argc, char** argv) {
-  if (!cuda_available()) {
-    std::puts("skipped: no CUDA device");
-    return 77;
-  }
-  return doctest::Context(argc, argv).run();
 }

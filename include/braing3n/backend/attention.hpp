@@ -1,8 +1,8 @@
 // What the attention kernels of a backend are given, and the class template that each backend specialises.
 #pragma once
 
+#include "braing3n/backend/kernels.hpp"
 #include "braing3n/core/precision.hpp"
-#include "braing3n/core/tags.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -37,22 +37,16 @@ template <Backend B>
 struct AttentionKernel {
   template <class T>
   static void forward(Context<B>&, const AttentionCall<T>&) {
-    static_assert(
-        sizeof(T) == 0,
-        "include braing3n/backend/cpu.hpp for attention on the CPU, braing3n/cuda.cuh from a .cu file for a GPU");
+    BRAING3N_REQUIRE_CPU_KERNEL(B, T, "attention");
   }
   template <class T>
   static void backward(Context<B>&, const AttentionCall<T>&, const AttentionGradients<T>&) {
-    static_assert(
-        sizeof(T) == 0,
-        "include braing3n/backend/cpu.hpp for attention on the CPU, braing3n/cuda.cuh from a .cu file for a GPU");
+    BRAING3N_REQUIRE_CPU_KERNEL(B, T, "attention");
   }
   /// weights (batch, heads, queries, keys) = softmax(scale q k^T); v is not read.
   template <class T>
   static void weights(Context<B>&, const AttentionCall<T>&, accum_t<T>*) {
-    static_assert(
-        sizeof(T) == 0,
-        "include braing3n/backend/cpu.hpp for attention on the CPU, braing3n/cuda.cuh from a .cu file for a GPU");
+    BRAING3N_REQUIRE_CPU_KERNEL(B, T, "attention");
   }
 };
 

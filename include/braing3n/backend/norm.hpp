@@ -2,8 +2,8 @@
 // specialises.
 #pragma once
 
+#include "braing3n/backend/kernels.hpp"
 #include "braing3n/core/precision.hpp"
-#include "braing3n/core/tags.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -96,8 +96,7 @@ struct NormKernel {
  private:
   template <class T>
   static void missing() {
-    static_assert(sizeof(T) == 0,
-                  "include braing3n/backend/cpu.hpp for norms on the CPU, braing3n/cuda.cuh from a .cu file for a GPU");
+    BRAING3N_REQUIRE_CPU_KERNEL(B, T, "normalisation");
   }
 };
 

@@ -21,7 +21,7 @@ struct F32 {
   using Accum = float;
   static constexpr const char* name = "f32";
 };
-/// On the CPU for inference with bf16 weights; on CUDA for training too.
+/// On the CPU for inference with bf16 weights; on CUDA for training too, once models run there.
 struct BF16 {
   using Param = float;
   using Compute = bfloat16;

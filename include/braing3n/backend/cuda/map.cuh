@@ -1,25 +1,17 @@
 // The launchers of backend/kernels.hpp on a GPU: element-wise work and row copies.
 #pragma once
 
-#ifndef __CUDACC__
+#if !defined(__CUDACC__) && !defined(BRAING3N_EMULATE_CUDA)
 #error "braing3n/backend/cuda/map.cuh needs nvcc: include it from a .cu file and link braing3n::cuda"
 #endif
 
-#include <algorithm>
 #include <type_traits>
 
-#include "braing3n/backend/cuda/context.hpp"
+#include "braing3n/backend/cuda/launch.cuh"
 #include "braing3n/backend/kernels.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 namespace detail {
-
-constexpr int cuda_block = 256;
-
-/// Blocks for n items: enough to fill the chip, few enough that each thread has work.
-inline unsigned cuda_grid(Index n, int block = cuda_block) {
-  return static_cast<unsigned>(std::clamp<Index>((n + block - 1) / block, 1, Index{1} << 16));
-}
 
 template <class F>
 __global__ void map_kernel(Index n, F f) {
@@ -63,33 +55,28 @@ struct MapKernel<Cuda> {
   template <class F>
   static void map(Context<Cuda>& ctx, Index n, const F& f) {
     if (n <= 0) return;
-    detail::map_kernel<<<detail::cuda_grid(n), detail::cuda_block, 0, ctx.stream()>>>(n, f);
-    check_cuda(cudaGetLastError(), "map");
+    detail::launch(ctx, "map", detail::map_kernel<F>, {detail::cuda_grid(ctx, n)}, n, f);
   }
 
   template <class F>
   static void map_rows(Context<Cuda>& ctx, Index rows, Index cols, const F& f) {
     if (rows <= 0 || cols <= 0) return;
-    detail::map_rows_kernel<<<detail::cuda_grid(rows * cols), detail::cuda_block, 0, ctx.stream()>>>(rows, cols, f);
-    check_cuda(cudaGetLastError(), "map_rows");
+    detail::launch(ctx, "map_rows", detail::map_rows_kernel<F>, {detail::cuda_grid(ctx, rows * cols)}, rows, cols, f);
   }
 
   template <class F>
   static void map_columns(Context<Cuda>& ctx, Index batch, Index rows, Index cols, const F& f) {
     if (batch <= 0 || cols <= 0) return;
-    detail::map_columns_kernel<<<detail::cuda_grid(batch * cols), detail::cuda_block, 0, ctx.stream()>>>(batch, rows,
-                                                                                                         cols, f);
-    check_cuda(cudaGetLastError(), "map_columns");
+    detail::launch(ctx, "map_columns", detail::map_columns_kernel<F>, {detail::cuda_grid(ctx, batch * cols)}, batch,
+                   rows, cols, f);
   }
 
   template <class F>
   static void copy_rows(Context<Cuda>& ctx, Index rows, Index pieces, Index width, const F& where) {
     using T = std::remove_pointer_t<decltype(where(Index{0}).to)>;
     if (rows <= 0 || pieces <= 0 || width <= 0) return;
-    detail::copy_rows_kernel<T>
-        <<<static_cast<unsigned>(std::min<Index>(rows, Index{1} << 16)), detail::cuda_block, 0, ctx.stream()>>>(
-            rows, pieces, width, where);
-    check_cuda(cudaGetLastError(), "copy_rows");
+    detail::launch(ctx, "copy_rows", detail::copy_rows_kernel<T, F>, {detail::cuda_grid(ctx, rows, 1)}, rows, pieces,
+                   width, where);
   }
 };
 

@@ -1,9 +1,11 @@
 // Matrix products on a GPU: cuBLAS, then one element-wise pass for what GemmCall wants beside the product.
 #pragma once
 
-#ifndef __CUDACC__
+#if !defined(__CUDACC__) && !defined(BRAING3N_EMULATE_CUDA)
 #error "braing3n/backend/cuda/product.cuh needs nvcc: include it from a .cu file and link braing3n::cuda"
 #endif
+
+#include <limits>
 
 #include "braing3n/backend/cuda/map.cuh"
 #include "braing3n/backend/gemm.hpp"
@@ -85,6 +87,7 @@ struct ProductKernel<Cuda> {
     const Scalar one = 1, beta = accumulate ? Scalar{1} : Scalar{0};
     const bool a_by_rows = call.a_col == 1, b_by_rows = call.b_col == 1;
     const auto compute = std::is_same_v<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
+    const detail::CudaDeviceScope scope(ctx.options().device);
     check_cublas(
         cublasGemmEx(ctx.cublas(), b_by_rows ? CUBLAS_OP_N : CUBLAS_OP_T, a_by_rows ? CUBLAS_OP_N : CUBLAS_OP_T,
                      detail::cublas_size("n", call.n), detail::cublas_size("m", call.m),

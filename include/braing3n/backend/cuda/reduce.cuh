@@ -2,14 +2,15 @@
 // combined in order, and no atomics are used.
 #pragma once
 
-#ifndef __CUDACC__
+#if !defined(__CUDACC__) && !defined(BRAING3N_EMULATE_CUDA)
 #error "braing3n/backend/cuda/reduce.cuh needs nvcc: include it from a .cu file and link braing3n::cuda"
 #endif
 
 #include <limits>
 #include <vector>
 
-#include "braing3n/backend/cuda/map.cuh"
+#include "braing3n/backend/cuda/device.cuh"
+#include "braing3n/backend/kernels.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 namespace detail {
@@ -25,28 +26,15 @@ struct MaxOf {
   BRAING3N_HD double operator()(double a, double b) const { return b > a || b != b ? b : a; }  // NaN wins
 };
 
-/// Combines one value per thread of a block of cuda_block threads; the result is valid in thread 0.
-template <class Op>
-__device__ double block_combine(double value, Op op) {
-  __shared__ double lane[cuda_block];
-  lane[threadIdx.x] = value;
-  __syncthreads();
-  for (int width = cuda_block / 2; width > 0; width /= 2) {
-    if (static_cast<int>(threadIdx.x) < width) lane[threadIdx.x] = op(lane[threadIdx.x], lane[threadIdx.x + width]);
-    __syncthreads();
-  }
-  const double total = lane[0];
-  __syncthreads();
-  return total;
-}
-
 template <class Op, class F>
-__global__ void chunk_reduce_kernel(Index n, F f, Op op, double* partial) {
-  const Index begin = blockIdx.x * cuda_chunk, end = begin + cuda_chunk < n ? begin + cuda_chunk : n;
-  double value = Op::identity;
-  for (Index i = begin + threadIdx.x; i < end; i += cuda_block) value = op(value, static_cast<double>(f(i)));
-  value = block_combine(value, op);
-  if (threadIdx.x == 0) partial[blockIdx.x] = value;
+__global__ void chunk_reduce_kernel(Index n, Index chunks, F f, Op op, double* partial) {
+  for (Index chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
+    const Index begin = chunk * cuda_chunk, end = begin + cuda_chunk < n ? begin + cuda_chunk : n;
+    double value = Op::identity;
+    for (Index i = begin + threadIdx.x; i < end; i += cuda_block) value = op(value, static_cast<double>(f(i)));
+    value = block_combine(value, op);
+    if (threadIdx.x == 0) partial[chunk] = value;
+  }
 }
 
 template <class F, class S>
@@ -91,8 +79,7 @@ double chunked_reduce(Context<Cuda>& ctx, Index n, const F& f, Op op) {
   if (n <= 0) return total;
   const Index chunks = (n + cuda_chunk - 1) / cuda_chunk;
   Tensor<double, Cuda> partial(ctx, Shape{chunks});
-  chunk_reduce_kernel<<<static_cast<unsigned>(chunks), cuda_block, 0, ctx.stream()>>>(n, f, op, partial.data());
-  check_cuda(cudaGetLastError(), "reduce");
+  launch(ctx, "reduce", chunk_reduce_kernel<Op, F>, {cuda_grid(ctx, chunks, 1)}, n, chunks, f, op, partial.data());
   for (const double value : partial.to_host()) total = op(total, value);
   return total;
 }
@@ -115,9 +102,8 @@ struct ReduceKernel<Cuda> {
   template <class F, class S>
   static void row_sums(Context<Cuda>& ctx, Index rows, Index cols, const F& f, const S& store) {
     if (rows <= 0) return;
-    detail::row_sums_kernel<<<static_cast<unsigned>(std::min<Index>(rows, Index{1} << 16)), detail::cuda_block, 0,
-                              ctx.stream()>>>(rows, cols, f, store);
-    check_cuda(cudaGetLastError(), "row_sums");
+    detail::launch(ctx, "row_sums", detail::row_sums_kernel<F, S>, {detail::cuda_grid(ctx, rows, 1)}, rows, cols, f,
+                   store);
   }
 
   template <class F, class S>
@@ -125,12 +111,10 @@ struct ReduceKernel<Cuda> {
     if (batch <= 0 || cols <= 0) return;
     const Index groups = std::max<Index>(1, (rows + row_group - 1) / row_group);
     Tensor<double, Cuda> partial(ctx, Shape{batch, groups, cols});
-    detail::column_partials_kernel<<<detail::cuda_grid(partial.size()), detail::cuda_block, 0, ctx.stream()>>>(
-        batch, rows, cols, row_group, groups, f, partial.data());
-    check_cuda(cudaGetLastError(), "column_sums");
-    detail::column_totals_kernel<<<detail::cuda_grid(batch * cols), detail::cuda_block, 0, ctx.stream()>>>(
-        batch, cols, groups, partial.data(), store);
-    check_cuda(cudaGetLastError(), "column_sums");
+    detail::launch(ctx, "column_sums", detail::column_partials_kernel<F>, {detail::cuda_grid(ctx, partial.size())},
+                   batch, rows, cols, row_group, groups, f, partial.data());
+    detail::launch(ctx, "column_sums", detail::column_totals_kernel<S>, {detail::cuda_grid(ctx, batch * cols)}, batch,
+                   cols, groups, partial.data(), store);
   }
 };
 

@@ -1,0 +1,35 @@
+// A context on each backend, and tensors carried between them.
+#pragma once
+
+#include <cstdlib>
+
+#include "tests/support/check.hpp"
+
+#include "braing3n/backend/cuda/context.hpp"
+
+namespace braing3n::test {
+
+/// BRAING3N_TEST_MAX_BLOCKS=N caps the blocks of a launch, so that kernels have to loop.
+inline CudaOptions cuda_options() {
+  CudaOptions options;
+  if (const char* blocks = std::getenv("BRAING3N_TEST_MAX_BLOCKS")) options.max_blocks = std::atoi(blocks);
+  return options;
+}
+
+struct Both {
+  Context<Cpu> cpu{{.threads = 2}};
+  Context<Cuda> cuda{cuda_options()};
+};
+
+template <class T>
+Tensor<T, Cuda> upload(Both& b, const Tensor<T, Cpu>& x) {
+  const auto host = x.to_host();
+  return Tensor<T, Cuda>::from_host(b.cuda, x.shape(), host);
+}
+template <class T>
+Tensor<T, Cpu> download(Both& b, const Tensor<T, Cuda>& x) {
+  const auto host = x.to_host();
+  return Tensor<T, Cpu>::from_host(b.cpu, x.shape(), host);
+}
+
+}  // namespace braing3n::test

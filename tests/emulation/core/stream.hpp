@@ -1,0 +1,28 @@
+// Streams: at once, or not before somebody waits.
+#pragma once
+
+#include <deque>
+#include <functional>
+
+#include "cuda_runtime_api.h"
+
+struct CUstream_st {
+  int device = 0;
+  std::deque<std::function<void()>> queue;
+};
+
+namespace emulation::core {
+
+/// Does `work` in the order of the stream. The null stream does everything at once.
+void submit(cudaStream_t stream, std::function<void()> work);
+/// Does what the stream has put off.
+void drain(cudaStream_t stream);
+
+/// Whether [p, p + bytes) lies in one allocation of a device.
+bool on_device(const void* p, std::size_t bytes);
+/// The device on which the calling thread works.
+int current_device();
+/// What a call returns before it looks at its arguments: the error that an earlier fault has left.
+cudaError_t standing_error();
+
+}  // namespace emulation::core
