@@ -10,6 +10,7 @@
 #include "braing3n/ops/patch.hpp"
 #include "braing3n/ops/token_mask.hpp"
 #include "braing3n/optim/adamw.hpp"
+#include "braing3n/optim/clip.hpp"
 
 using namespace braing3n;
 using test::Both;
@@ -66,6 +67,41 @@ TEST_CASE_TEMPLATE("linear layers agree with the CPU, small integers bit for bit
     CHECK(test::max_difference(download(b, on_gpu.y), on_cpu.y) <= test::tolerance<T>(1, 64));
     CHECK(test::same_bits(download(b, on_gpu.preactivation), on_cpu.preactivation));
   }
+}
+
+TEST_CASE("weight gradients of bf16 are summed in fp32 and not rounded") {
+  Both b;
+  const auto x = test::random<bfloat16>(b.cpu, {2, 150, 40}, 1), dy = test::random<bfloat16>(b.cpu, {2, 150, 24}, 2);
+  auto dw = test::random<float>(b.cpu, {24, 40}, 3);
+  auto on_gpu = upload(b, dw);
+  linear_backward_weight(x, dy, dw);
+  linear_backward_weight(upload(b, x), upload(b, dy), on_gpu);
+  CHECK(test::max_difference(download(b, on_gpu), dw) <= test::tolerance<float>(300));
+}
+
+TEST_CASE("numbers stay on the device: losses, norms, factors") {
+  Both b;
+  const auto value = test::random<float>(b.cpu, {37, 900}, 1), gradient = test::random<float>(b.cpu, {37, 900}, 2);
+  const auto squares = [](auto& ctx, const auto& t) {
+    auto total = scalar(ctx, 1.0);
+    sum_to(ctx, t.size(), detail::SquareAt<float>{t.data()}, detail::AddScalar{total.data()});
+    sum_to(ctx, 7, detail::SquareAt<float>{t.data()}, detail::AddScalar{total.data()});
+    sum_to(ctx, 0, detail::SquareAt<float>{t.data()}, detail::AddScalar{total.data()});
+    return total;
+  };
+  const auto on_cpu = squares(b.cpu, gradient);
+  const auto on_gpu = squares(b.cuda, upload(b, gradient));
+  CHECK(item(on_gpu) == doctest::Approx(item(on_cpu)).epsilon(1e-12));
+  for (const double most : {0.0, 0.5, 1e9})
+    CHECK(item(clip_factor(on_gpu, most)) == doctest::Approx(item(clip_factor(on_cpu, most))).epsilon(1e-12));
+  const auto nan = scalar(b.cuda, std::numeric_limits<double>::quiet_NaN());
+  auto v = upload(b, value), m = upload(b, gradient), w = upload(b, gradient);
+  adamw_update(v, m, m, w, clip_factor(nan, 1.0), AdamWStep{});
+  ema_update(w, v, clip_factor(nan, 1.0), 0.5);
+  CHECK(test::same_bits(download(b, v), value));
+  CHECK(test::same_bits(download(b, m), gradient));
+  CHECK(test::same_bits(download(b, w), gradient));
+  CHECK(items(std::vector{scalar(b.cuda, 2.0), scalar(b.cuda, 3.0)}) == std::vector<double>{2.0, 3.0});
 }
 
 TEST_CASE("index ops agree with the CPU bit for bit") {

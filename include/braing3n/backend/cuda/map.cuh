@@ -14,14 +14,16 @@ namespace braing3n::inline BRAING3N_ABI {
 namespace detail {
 
 template <class F>
-__global__ void map_kernel(Index n, F f) {
+__global__ void map_kernel(Index n, F given) {
+  const F f = prepared(given);
   for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n;
        i += static_cast<Index>(gridDim.x) * blockDim.x)
     f(i);
 }
 
 template <class F>
-__global__ void map_rows_kernel(Index rows, Index cols, F f) {
+__global__ void map_rows_kernel(Index rows, Index cols, F given) {
+  const F f = prepared(given);
   const Index n = rows * cols;
   for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n;
        i += static_cast<Index>(gridDim.x) * blockDim.x)

@@ -55,6 +55,7 @@ struct ProductKernel<Cuda> {
   template <class T>
   static void run(Context<Cuda>& ctx, const GemmCall<T>& call) {
     if (call.m <= 0 || call.n <= 0) return;
+    if (call.sums != nullptr) return product(ctx, call, call.sums, call.c_row, call.accumulate);
     const bool has_epilogue = call.bias != nullptr || call.preactivation != nullptr || call.residual != nullptr ||
                               call.activation != Activation::none;
     // The product may not overwrite a residual that is C itself.
@@ -81,8 +82,8 @@ struct ProductKernel<Cuda> {
 
  private:
   // cuBLAS is column-major: it computes C^T (n, m) = B^T A^T.
-  template <class T>
-  static void product(Context<Cuda>& ctx, const GemmCall<T>& call, T* c, Index c_row, bool accumulate) {
+  template <class T, class C>
+  static void product(Context<Cuda>& ctx, const GemmCall<T>& call, C* c, Index c_row, bool accumulate) {
     using Scalar = std::conditional_t<std::is_same_v<T, double>, double, float>;
     const Scalar one = 1, beta = accumulate ? Scalar{1} : Scalar{0};
     const bool a_by_rows = call.a_col == 1, b_by_rows = call.b_col == 1;
@@ -93,7 +94,7 @@ struct ProductKernel<Cuda> {
                      detail::cublas_size("n", call.n), detail::cublas_size("m", call.m),
                      detail::cublas_size("k", call.k), &one, call.b, detail::cuda_type<T>(),
                      detail::cublas_size("ldb", b_by_rows ? call.b_row : call.b_col), call.a, detail::cuda_type<T>(),
-                     detail::cublas_size("lda", a_by_rows ? call.a_row : call.a_col), &beta, c, detail::cuda_type<T>(),
+                     detail::cublas_size("lda", a_by_rows ? call.a_row : call.a_col), &beta, c, detail::cuda_type<C>(),
                      detail::cublas_size("ldc", c_row), compute, CUBLAS_GEMM_DEFAULT),
         "cublasGemmEx");
   }

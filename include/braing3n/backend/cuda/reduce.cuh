@@ -6,8 +6,8 @@
 #error "braing3n/backend/cuda/reduce.cuh needs nvcc: include it from a .cu file and link braing3n::cuda"
 #endif
 
+#include <algorithm>
 #include <limits>
-#include <vector>
 
 #include "braing3n/backend/cuda/device.cuh"
 #include "braing3n/backend/kernels.hpp"
@@ -26,15 +26,36 @@ struct MaxOf {
   BRAING3N_HD double operator()(double a, double b) const { return b > a || b != b ? b : a; }  // NaN wins
 };
 
-template <class Op, class F>
-__global__ void chunk_reduce_kernel(Index n, Index chunks, F f, Op op, double* partial) {
+template <class Op, class F, class S>
+__global__ void chunk_reduce_kernel(Index n, Index chunks, F f, Op op, S store) {
   for (Index chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
     const Index begin = chunk * cuda_chunk, end = begin + cuda_chunk < n ? begin + cuda_chunk : n;
     double value = Op::identity;
     for (Index i = begin + threadIdx.x; i < end; i += cuda_block) value = op(value, static_cast<double>(f(i)));
     value = block_combine(value, op);
-    if (threadIdx.x == 0) partial[chunk] = value;
+    if (threadIdx.x == 0) store(chunk, value);
   }
+}
+
+struct StoreChunk {
+  double* partial;
+  BRAING3N_HD void operator()(Index chunk, double value) const { partial[chunk] = value; }
+};
+/// Of the only chunk.
+template <class S>
+struct StoreTotal {
+  S store;
+  BRAING3N_HD void operator()(Index, double value) const { store(value); }
+};
+
+// One block: each thread combines neighbouring chunks in order.
+template <class Op, class S>
+__global__ void chunks_combine_kernel(Index chunks, const double* partial, Op op, S store) {
+  const Index each = (chunks + cuda_block - 1) / cuda_block, begin = threadIdx.x * each;
+  double value = Op::identity;
+  for (Index i = begin; i < begin + each && i < chunks; ++i) value = op(value, partial[i]);
+  value = block_combine(value, op);
+  if (threadIdx.x == 0) store(value);
 }
 
 template <class F, class S>
@@ -73,15 +94,32 @@ __global__ void column_totals_kernel(Index batch, Index cols, Index groups, cons
   }
 }
 
+/// store(total) on the device, once.
+template <class Op, class F, class S>
+void chunked_reduce(Context<Cuda>& ctx, Index n, const F& f, Op op, const S& store) {
+  const Index chunks = n <= 0 ? 0 : (n + cuda_chunk - 1) / cuda_chunk;
+  if (chunks == 1) {
+    launch(ctx, "reduce", chunk_reduce_kernel<Op, F, StoreTotal<S>>, {1}, n, chunks, f, op, StoreTotal<S>{store});
+    return;
+  }
+  Tensor<double, Cuda> partial(ctx, Shape{std::max<Index>(chunks, 1)});
+  if (chunks > 0)
+    launch(ctx, "reduce", chunk_reduce_kernel<Op, F, StoreChunk>, {cuda_grid(ctx, chunks, 1)}, n, chunks, f, op,
+           StoreChunk{partial.data()});
+  launch(ctx, "reduce", chunks_combine_kernel<Op, S>, {1}, chunks, partial.data(), op, store);
+}
+
+struct StoreNumber {
+  double* out;
+  BRAING3N_HD void operator()(double value) const { *out = value; }
+};
+
+/// The same, read by the host, which waits for it.
 template <class Op, class F>
 double chunked_reduce(Context<Cuda>& ctx, Index n, const F& f, Op op) {
-  double total = Op::identity;
-  if (n <= 0) return total;
-  const Index chunks = (n + cuda_chunk - 1) / cuda_chunk;
-  Tensor<double, Cuda> partial(ctx, Shape{chunks});
-  launch(ctx, "reduce", chunk_reduce_kernel<Op, F>, {cuda_grid(ctx, chunks, 1)}, n, chunks, f, op, partial.data());
-  for (const double value : partial.to_host()) total = op(total, value);
-  return total;
+  Tensor<double, Cuda> total(ctx, Shape{});
+  chunked_reduce(ctx, n, f, op, StoreNumber{total.data()});
+  return total.to_host()[0];
 }
 
 }  // namespace detail
@@ -93,6 +131,10 @@ struct ReduceKernel<Cuda> {
   template <class F>
   static double sum(Context<Cuda>& ctx, Index n, const F& f) {
     return detail::chunked_reduce(ctx, n, f, detail::SumOf{});
+  }
+  template <class F, class S>
+  static void sum_to(Context<Cuda>& ctx, Index n, const F& f, const S& store) {
+    detail::chunked_reduce(ctx, n, f, detail::SumOf{}, store);
   }
   template <class F>
   static double max_value(Context<Cuda>& ctx, Index n, const F& f) {
