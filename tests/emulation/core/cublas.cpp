@@ -138,21 +138,47 @@ cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t) { return CUBLAS_S
 cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
                             const void* alpha, const void* a, cudaDataType_t a_type, int lda, const void* b,
                             cudaDataType_t b_type, int ldb, const void* beta, void* c, cudaDataType_t c_type, int ldc,
-                            cublasComputeType_t compute, cublasGemmAlgo_t) {
+                            cublasComputeType_t compute, cublasGemmAlgo_t algorithm) {
+  return cublasGemmStridedBatchedEx(handle, op_a, op_b, m, n, k, alpha, a, a_type, lda, 0, b, b_type, ldb, 0, beta, c,
+                                    c_type, ldc, 0, 1, compute, algorithm);
+}
+
+cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m,
+                                          int n, int k, const void* alpha, const void* a, cudaDataType_t a_type,
+                                          int lda, long long a_step, const void* b, cudaDataType_t b_type, int ldb,
+                                          long long b_step, const void* beta, void* c, cudaDataType_t c_type, int ldc,
+                                          long long c_step, int count, cublasComputeType_t compute, cublasGemmAlgo_t) {
   if (standing_error() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
   if (handle->device != current_device()) return CUBLAS_STATUS_NOT_INITIALIZED;
   const int a_rows = op_a == CUBLAS_OP_N ? m : k, b_rows = op_b == CUBLAS_OP_N ? k : n;
-  if (m < 0 || n < 0 || k < 0 || lda < std::max(1, a_rows) || ldb < std::max(1, b_rows) || ldc < std::max(1, m))
+  if (m < 0 || n < 0 || k < 0 || count < 0 || lda < std::max(1, a_rows) || ldb < std::max(1, b_rows) ||
+      ldc < std::max(1, m))
     return CUBLAS_STATUS_INVALID_VALUE;
   if (!known_types(a_type, b_type, c_type, compute)) return CUBLAS_STATUS_NOT_SUPPORTED;
   const double scale = scalar(beta, compute);
   if (scalar(alpha, compute) != 1 || (scale != 0 && scale != 1)) return CUBLAS_STATUS_NOT_SUPPORTED;
-  const Product p{op_a, op_b, m, n, k, a, lda, b, ldb, scale == 1, c, ldc};
-  if (!all_on_device(p, a_type, c_type)) {
-    add_fault("cublasGemmEx: a matrix does not lie inside memory of the device");
-    return CUBLAS_STATUS_EXECUTION_FAILED;
-  }
+  const auto moved = [](const void* p, long long elements, cudaDataType_t type) {
+    return const_cast<char*>(static_cast<const char*>(p)) + elements * static_cast<long long>(size_of(type));
+  };
   ++counted().products;
-  submit(handle->stream, [p, a_type, c_type] { run(p, a_type, c_type); });
+  for (int i = 0; i < count; ++i) {
+    const Product p{op_a,
+                    op_b,
+                    m,
+                    n,
+                    k,
+                    moved(a, i * a_step, a_type),
+                    lda,
+                    moved(b, i * b_step, b_type),
+                    ldb,
+                    scale == 1,
+                    moved(c, i * c_step, c_type),
+                    ldc};
+    if (!all_on_device(p, a_type, c_type)) {
+      add_fault("cuBLAS: a matrix does not lie inside memory of the device");
+      return CUBLAS_STATUS_EXECUTION_FAILED;
+    }
+    submit(handle->stream, [p, a_type, c_type] { run(p, a_type, c_type); });
+  }
   return standing_error() == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

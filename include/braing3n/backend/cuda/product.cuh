@@ -5,6 +5,7 @@
 #error "braing3n/backend/cuda/product.cuh needs nvcc: include it from a .cu file and link braing3n::cuda"
 #endif
 
+#include <algorithm>
 #include <limits>
 
 #include "braing3n/backend/cuda/map.cuh"
@@ -55,7 +56,7 @@ struct ProductKernel<Cuda> {
   template <class T>
   static void run(Context<Cuda>& ctx, const GemmCall<T>& call) {
     if (call.m <= 0 || call.n <= 0) return;
-    if (call.sums != nullptr) return product(ctx, call, call.sums, call.c_row, call.accumulate);
+    if (call.sums != nullptr) return product(ctx, call, {1, 0, 0, 0}, call.sums, call.c_row, call.accumulate);
     const bool has_epilogue = call.bias != nullptr || call.preactivation != nullptr || call.residual != nullptr ||
                               call.activation != Activation::none;
     // The product may not overwrite a residual that is C itself.
@@ -68,11 +69,23 @@ struct ProductKernel<Cuda> {
       to = scratch.data();
       to_row = call.n;
     }
-    product(ctx, call, to, to_row, call.accumulate && !aside);
+    product(ctx, call, {1, 0, 0, 0}, to, to_row, call.accumulate && !aside);
     if (has_epilogue)
       map_rows(ctx, call.m, call.n,
                detail::ProductEpilogue<T>{to, call.c, call.bias, call.preactivation, call.residual, call.activation,
                                           to_row, call.c_row, call.residual_row});
+  }
+
+  /// One launch for all products; of a GemmCall's wishes beside the product there are none here.
+  template <class T>
+  static void run_batch(Context<Cuda>& ctx, const GemmCall<T>& one, Index batch, const T* a, Index a_step, const T* b,
+                        Index b_step, T* c, Index c_step) {
+    if (one.m <= 0 || one.n <= 0 || batch <= 0) return;
+    GemmCall<T> call = one;
+    call.a = a, call.b = b;
+    const Batch steps{batch, a_step, b_step, c_step};
+    if (one.sums != nullptr) return product(ctx, call, steps, one.sums, one.c_row, one.accumulate);
+    product(ctx, call, steps, c, one.c_row, one.accumulate);
   }
 
   template <class T>
@@ -81,22 +94,45 @@ struct ProductKernel<Cuda> {
   }
 
  private:
-  // cuBLAS is column-major: it computes C^T (n, m) = B^T A^T.
+  struct Batch {
+    Index count, a_step, b_step, c_step;  // elements from one matrix to the next
+  };
+
+  // cuBLAS is column-major: it computes C^T (n, m) = B^T A^T. The result's type may be wider than the operands'.
   template <class T, class C>
-  static void product(Context<Cuda>& ctx, const GemmCall<T>& call, C* c, Index c_row, bool accumulate) {
+  static void product(Context<Cuda>& ctx, const GemmCall<T>& call, const Batch& batch, C* c, Index c_row,
+                      bool accumulate) {
     using Scalar = std::conditional_t<std::is_same_v<T, double>, double, float>;
     const Scalar one = 1, beta = accumulate ? Scalar{1} : Scalar{0};
-    const bool a_by_rows = call.a_col == 1, b_by_rows = call.b_col == 1;
     const auto compute = std::is_same_v<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
+    const Side a = side("a", call.a_row, call.a_col, call.m, call.k);
+    const Side b = side("b", call.b_row, call.b_col, call.k, call.n);
+    const int m = detail::cublas_size("m", call.m), n = detail::cublas_size("n", call.n),
+              k = detail::cublas_size("k", call.k), ldc = detail::cublas_size("ldc", std::max(c_row, call.n)),
+              count = detail::cublas_size("batch", batch.count);
     const detail::CudaDeviceScope scope(ctx.options().device);
-    check_cublas(
-        cublasGemmEx(ctx.cublas(), b_by_rows ? CUBLAS_OP_N : CUBLAS_OP_T, a_by_rows ? CUBLAS_OP_N : CUBLAS_OP_T,
-                     detail::cublas_size("n", call.n), detail::cublas_size("m", call.m),
-                     detail::cublas_size("k", call.k), &one, call.b, detail::cuda_type<T>(),
-                     detail::cublas_size("ldb", b_by_rows ? call.b_row : call.b_col), call.a, detail::cuda_type<T>(),
-                     detail::cublas_size("lda", a_by_rows ? call.a_row : call.a_col), &beta, c, detail::cuda_type<C>(),
-                     detail::cublas_size("ldc", c_row), compute, CUBLAS_GEMM_DEFAULT),
-        "cublasGemmEx");
+    if (count == 1)
+      check_cublas(cublasGemmEx(ctx.cublas(), b.op, a.op, n, m, k, &one, call.b, detail::cuda_type<T>(), b.ld, call.a,
+                                detail::cuda_type<T>(), a.ld, &beta, c, detail::cuda_type<C>(), ldc, compute,
+                                CUBLAS_GEMM_DEFAULT),
+                   "cublasGemmEx");
+    else
+      check_cublas(
+          cublasGemmStridedBatchedEx(ctx.cublas(), b.op, a.op, n, m, k, &one, call.b, detail::cuda_type<T>(), b.ld,
+                                     batch.b_step, call.a, detail::cuda_type<T>(), a.ld, batch.a_step, &beta, c,
+                                     detail::cuda_type<C>(), ldc, batch.c_step, count, compute, CUBLAS_GEMM_DEFAULT),
+          "cublasGemmStridedBatchedEx");
+  }
+
+  struct Side {
+    cublasOperation_t op;
+    int ld;
+  };
+  // A matrix (rows, cols) whose rows or columns lie together. Of one row or column the distance to the next says nothing, and cuBLAS
+  // still wants it to be as long as one.
+  static Side side(const char* what, Index row, Index col, Index rows, Index cols) {
+    if (col == 1) return {CUBLAS_OP_N, detail::cublas_size(what, std::max(row, cols))};
+    return {CUBLAS_OP_T, detail::cublas_size(what, std::max(col, rows))};
   }
 };
 
