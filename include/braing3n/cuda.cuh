@@ -10,7 +10,10 @@
 #error "braing3n/cuda.cuh needs nvcc: include it from a .cu file and link braing3n::cuda"
 #endif
 
+#include "braing3n/backend/cuda/attention.cuh"
 #include "braing3n/backend/cuda/device.cuh"
+#include "braing3n/backend/cuda/group_norm.cuh"
 #include "braing3n/backend/cuda/map.cuh"
+#include "braing3n/backend/cuda/norm.cuh"
 #include "braing3n/backend/cuda/product.cuh"
 #include "braing3n/backend/cuda/reduce.cuh"
