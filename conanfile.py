@@ -58,15 +58,18 @@ class Braing3n(ConanFile):
         toolchain.cache_variables["BRAING3N_BUILD_TESTS"] = not self._skip_tests()
         toolchain.cache_variables["BRAING3N_BUILD_EXAMPLES"] = bool(self.options.with_program)
         toolchain.cache_variables["BRAING3N_BUILD_COMPILED"] = bool(self.options.with_program)  # its fast loops
+        toolchain.cache_variables["BRAING3N_UNITY"] = True  # everything is compiled once
         toolchain.generate()
         CMakeDeps(self).generate()
 
     def build(self):
         cmake = CMake(self)
         cmake.configure()
-        if self.options.with_program or not self._skip_tests():
+        if self._skip_tests():
+            if self.options.with_program:
+                cmake.build(target="braing3n_program")  # with braing3n::compiled, without the small programs of examples/
+        else:
             cmake.build()
-        if not self._skip_tests():
             cmake.ctest(["--output-on-failure", "-L", "fast"])
 
     def package(self):

@@ -1,5 +1,5 @@
 # The INTERFACE targets. Each owns the headers that need what it links: tests/tools/check_tree.py reads the table below and follows
-# the includes, and BRAING3N_VERIFY_HEADERS compiles every header alone with its own target.
+# the includes.
 set(include_dir "${PROJECT_SOURCE_DIR}/include")
 
 file(GLOB_RECURSE all_headers RELATIVE "${include_dir}" CONFIGURE_DEPENDS "${include_dir}/braing3n/*.hpp" "${include_dir}/braing3n/*.cuh")
@@ -58,14 +58,3 @@ target_link_libraries(braing3n_braing3n INTERFACE braing3n_nifti braing3n_probe)
 target_compile_definitions(braing3n_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:EIGEN_NO_CUDA>")
 target_compile_options(braing3n_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:--extended-lambda;--expt-relaxed-constexpr>")
 target_link_libraries(braing3n_cuda INTERFACE braing3n_cpu CUDA::cudart CUDA::cublas CUDA::cublasLt)
-
-if(BRAING3N_VERIFY_HEADERS)
-  set(verified ${braing3n_targets})
-  list(REMOVE_ITEM verified cuda)  # .cuh files: tests/tools/verify_cuda_headers.sh
-  if(NOT TARGET braing3n::onednn_clib)
-    list(REMOVE_ITEM verified onednn)
-  endif()
-  foreach(name IN LISTS verified)
-    set_property(TARGET braing3n_${name} PROPERTY VERIFY_INTERFACE_HEADER_SETS ON)
-  endforeach()
-endif()

@@ -11,13 +11,13 @@
 namespace braing3n::examples {
 namespace {
 
-struct Arguments {
+struct ControllabilityArguments {
   study::ControllabilityOptions options;
   SamplerArguments sampler{.steps = 25};
   std::string out;
 };
 
-int run(const Program& program, Arguments a) {
+int run_controllability(const Program& program, ControllabilityArguments a) {
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
   study::ControllabilityOptions& o = a.options;
@@ -33,7 +33,7 @@ int run(const Program& program, Arguments a) {
 }  // namespace
 
 Evaluation evaluate_controllability(CLI::App& app) {
-  const auto a = std::make_shared<Arguments>();
+  const auto a = std::make_shared<ControllabilityArguments>();
   study::ControllabilityOptions& o = a->options;
   app.add_option("--model", o.model, "a diffusion transformer: its file, or the folder of its training")->required();
   app.add_option("--tokenizer", o.tokenizer, "the tokenizer whose latents it learnt")->required();
@@ -61,7 +61,7 @@ Evaluation evaluate_controllability(CLI::App& app) {
   app.add_option("--seed", o.seed, "seed of the samples");
   app.add_option("--out", a->out, "folder for tables.txt, controllability.csv, controllability.json and montage.png")
       ->required();
-  return [a](const Program& program) { return run(program, *a); };
+  return [a](const Program& program) { return run_controllability(program, *a); };
 }
 
 }  // namespace braing3n::examples

@@ -11,13 +11,13 @@
 namespace braing3n::examples {
 namespace {
 
-struct Arguments {
+struct FidelityArguments {
   study::FidelityOptions options;
   SamplerArguments sampler;
   std::string out;
 };
 
-int run(const Program& program, Arguments a) {
+int run_fidelity(const Program& program, FidelityArguments a) {
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
   study::FidelityOptions& o = a.options;
@@ -33,7 +33,7 @@ int run(const Program& program, Arguments a) {
 }  // namespace
 
 Evaluation evaluate_fidelity(CLI::App& app) {
-  const auto a = std::make_shared<Arguments>();
+  const auto a = std::make_shared<FidelityArguments>();
   study::FidelityOptions& o = a->options;
   app.add_option("--model", o.model, "a diffusion transformer: its file, or the folder of its training")->required();
   app.add_option("--tokenizer", o.tokenizer, "the tokenizer whose latents it learnt")->required();
@@ -59,7 +59,7 @@ Evaluation evaluate_fidelity(CLI::App& app) {
   app.add_option("--pictures", o.pictures, "arms in the picture")->check(CLI::Range(0, 100));
   app.add_option("--out", a->out, "folder for tables.txt, fidelity.json, features.safetensors and montage.png")
       ->required();
-  return [a](const Program& program) { return run(program, *a); };
+  return [a](const Program& program) { return run_fidelity(program, *a); };
 }
 
 }  // namespace braing3n::examples

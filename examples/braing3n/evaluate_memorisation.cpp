@@ -12,14 +12,14 @@
 namespace braing3n::examples {
 namespace {
 
-struct Arguments {
+struct MemorisationArguments {
   study::MemorisationOptions options;
   SamplerArguments sampler;
   std::string out;
   CLI::Option* count = nullptr;
 };
 
-int run(const Program& program, Arguments a) {
+int run_memorisation(const Program& program, MemorisationArguments a) {
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
   study::MemorisationOptions& o = a.options;
@@ -38,7 +38,7 @@ int run(const Program& program, Arguments a) {
 }  // namespace
 
 Evaluation evaluate_memorisation(CLI::App& app) {
-  const auto a = std::make_shared<Arguments>();
+  const auto a = std::make_shared<MemorisationArguments>();
   study::MemorisationOptions& o = a->options;
   app.add_option("--model", o.model, "a diffusion transformer: its file, or the folder of its training")->required();
   app.add_option("--tokenizer", o.tokenizer, "the tokenizer whose latents it learnt")->required();
@@ -60,7 +60,7 @@ Evaluation evaluate_memorisation(CLI::App& app) {
   app.add_option("--seed", o.seed, "seed of the samples and of what is planted");
   app.add_option("--pictures", o.pictures, "pairs in the picture")->check(CLI::Range(0, 100));
   app.add_option("--out", a->out, "folder for tables.txt, memorisation.json and montage.png")->required();
-  return [a](const Program& program) { return run(program, *a); };
+  return [a](const Program& program) { return run_memorisation(program, *a); };
 }
 
 }  // namespace braing3n::examples

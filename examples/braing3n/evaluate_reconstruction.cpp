@@ -10,7 +10,7 @@
 namespace braing3n::examples {
 namespace {
 
-struct Arguments {
+struct ReconstructionArguments {
   study::ReconstructionOptions options;
   std::vector<std::string> beside;
   std::string out;
@@ -24,7 +24,7 @@ study::NamedModel named_model(const std::string& text) {
   return {text.substr(0, at), text.substr(at + 1)};
 }
 
-int run(const Program& program, Arguments a) {
+int run_reconstruction(const Program& program, ReconstructionArguments a) {
   const CommonOptions& common = program.common;
   const std::filesystem::path out = a.out;
   study::ReconstructionOptions& o = a.options;
@@ -39,7 +39,7 @@ int run(const Program& program, Arguments a) {
 }  // namespace
 
 Evaluation evaluate_reconstruction(CLI::App& app) {
-  const auto a = std::make_shared<Arguments>();
+  const auto a = std::make_shared<ReconstructionArguments>();
   study::ReconstructionOptions& o = a->options;
   app.add_option("--model", o.tokenizer, "a tokenizer: its file, or the folder of its training")->required();
   app.add_option("--beside", a->beside, "NAME=TOKENIZER: another tokenizer for the same scans");
@@ -51,7 +51,7 @@ Evaluation evaluate_reconstruction(CLI::App& app) {
       "truth.csv of phantom_cohort (T1 only): are the sizes of brain, grey and white matter and ventricles kept?");
   app.add_option("--pictures", o.pictures, "people in the picture")->check(at_least(0));
   app.add_option("--out", a->out, "folder for tables.txt, scores.csv, summary.json and montage.png")->required();
-  return [a](const Program& program) { return run(program, *a); };
+  return [a](const Program& program) { return run_reconstruction(program, *a); };
 }
 
 }  // namespace braing3n::examples

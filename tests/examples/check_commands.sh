@@ -89,6 +89,14 @@ bash -c 'source ./script; COMP_WORDS=("$1" enc) COMP_CWORD=1; _braing3n; echo "$
          COMP_WORDS=("$1" encode --device "") COMP_CWORD=3; _braing3n; echo "${COMPREPLY[@]}"' - "$braing3n" >completed
 is "$(tr '\n' ' ' <completed)" "encode --model cpu cuda "
 expect 0 "compdef _braing3n braing3n" "$braing3n" completion zsh
-if command -v zsh >/dev/null; then "$braing3n" completion zsh >_braing3n && zsh -n _braing3n; fi
+# As zsh does it: what it offers goes to compadd, or to _files where a file name is wanted.
+if command -v zsh >/dev/null; then
+  "$braing3n" completion zsh >_braing3n
+  zsh -fc 'compdef() { print -r -- "compdef $*" }; compadd() { shift; print -r -- "$*" }; _files() { print files }
+           source ./_braing3n
+           complete() { words=("$@") CURRENT=$#; _braing3n }
+           complete "$0" enc; complete "$0" encode --mo; complete "$0" encode --device ""; complete "$0" encode --model ""' "$braing3n" >completed
+  is "$(tr '\n' '|' <completed)" "compdef _braing3n braing3n|encode|--model|cpu cuda|files|"
+fi
 expect 2 "completion bash|zsh" "$braing3n" completion fish
 echo "commands: all as documented"

@@ -9,9 +9,9 @@ using namespace braing3n;
 using namespace braing3n::test;
 
 TEST_CASE("conv3d on Eigen equals its definition, bit for bit on small integers") {
-  compare_conv_with_definition<float>(eigen_cpu_provider());
-  compare_conv_with_definition<double>(eigen_cpu_provider());
-  compare_conv_with_definition<bfloat16>(eigen_cpu_provider());
+  compare_conv_with_definition<float>({&eigen_cpu_provider()});
+  compare_conv_with_definition<double>({&eigen_cpu_provider()});
+  compare_conv_with_definition<bfloat16>({&eigen_cpu_provider()});
 }
 
 namespace {

@@ -23,11 +23,11 @@ const CpuProvider& convolutions_by_onednn() {
 }  // namespace
 
 TEST_CASE("oneDNN convolutions equal the definition, bit for bit on small integers") {
-  compare_conv_with_definition<float>(convolutions_by_onednn());
+  compare_conv_with_definition<float>({&convolutions_by_onednn()});
 }
 
 TEST_CASE("oneDNN bfloat16 convolutions equal the definition, bit for bit on small integers") {
-  if (detect_isa() >= Isa::avx512bf16) compare_conv_with_definition<bfloat16>(convolutions_by_onednn());
+  if (detect_isa() >= Isa::avx512bf16) compare_conv_with_definition<bfloat16>({&convolutions_by_onednn()});
 }
 
 TEST_CASE("oneDNN convolutions do not depend on the number of threads") {

@@ -1,6 +1,11 @@
 // Geometries that reach every branch of the convolution kernels, and the comparison of a provider with the definition.
 #pragma once
 
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "support/conv_reference.hpp"
 
 namespace braing3n::test {
@@ -43,36 +48,47 @@ inline std::vector<ConvCase> conv_cases() {
   };
 }
 
+/// The results of each provider; the definition, which takes longest, is computed once for all of them.
 template <class T>
-void compare_conv_with_definition(const CpuProvider& provider) {
-  Context<Cpu> ctx({.threads = 2, .provider = &provider});
+void compare_conv_with_definition(const std::vector<const CpuProvider*>& providers) {
+  Context<Cpu> any({.threads = 2});
   std::uint32_t id = 0;
   for (const ConvCase& c : conv_cases()) {
-    CAPTURE(std::string(provider.name));
     CAPTURE(c.x.str());
     CAPTURE(c.w.str());
-    const auto x = small_integers<T>(ctx, c.x, ++id), w = small_integers<T>(ctx, c.w, ++id),
-               bias = small_integers<T>(ctx, {c.w[4]}, ++id);
     const Shape y_shape = detail::conv_output_shape(detail::conv_geometry("test", c.x, c.w, c.options));
-    const auto residual = small_integers<T>(ctx, y_shape, ++id), dy = small_integers<T>(ctx, y_shape, ++id);
-    const auto equal = [](const Tensor<T, Cpu>& got, const Tensor<double, Cpu>& want) {
+    const auto operands = [&, first = id](Context<Cpu>& ctx) {
+      return std::array{small_integers<T>(ctx, c.x, first + 1), small_integers<T>(ctx, c.w, first + 2),
+                        small_integers<T>(ctx, {c.w[4]}, first + 3), small_integers<T>(ctx, y_shape, first + 4),
+                        small_integers<T>(ctx, y_shape, first + 5)};
+    };
+    id += 5;
+    const auto [x0, w0, bias0, residual0, dy0] = operands(any);
+    const auto y0 = reference_conv3d(x0, w0, bias0, c.options, residual0),
+               plain0 = reference_conv3d(x0, w0, {}, c.options);
+    const auto dx0 = reference_conv3d_input(dy0, w0, c.x, c.options);
+    const auto dw0 = reference_conv3d_weight(x0, dy0, c.w, c.options);
+    // Sums of small integers are exact in every order; what remains is the one rounding to T.
+    const auto equal = [](const Tensor<T, Cpu>& got, const Tensor<double, Cpu>& want, double times = 1) {
       REQUIRE(got.shape() == want.shape());
       Index wrong = 0;
-      // Sums of small integers are exact in every order; what remains is the one rounding to T.
-      for (Index i = 0; i < got.size(); ++i) wrong += got.data()[i] == static_cast<T>(want.data()[i]) ? 0 : 1;
+      for (Index i = 0; i < got.size(); ++i) wrong += got.data()[i] == static_cast<T>(times * want.data()[i]) ? 0 : 1;
       CHECK(wrong == 0);
     };
-    equal(conv3d_forward(x, w, bias, c.options, residual), reference_conv3d(x, w, bias, c.options, residual));
-    equal(conv3d_forward(x, w, {}, c.options), reference_conv3d(x, w, {}, c.options));
-    equal(conv3d_backward_input(dy, w, c.x, c.options), reference_conv3d_input(dy, w, c.x, c.options));
-    if constexpr (!std::is_same_v<T, bfloat16>) {
-      Tensor<T, Cpu> dw = Tensor<T, Cpu>::zeros(ctx, c.w);
-      conv3d_backward_weight(x, dy, c.options, dw);
-      auto want = reference_conv3d_weight(x, dy, c.w, c.options);
-      equal(dw, want);
-      conv3d_backward_weight(x, dy, c.options, dw);  // adds
-      for (Index i = 0; i < want.size(); ++i) want.data()[i] *= 2;
-      equal(dw, want);
+    for (const CpuProvider* provider : providers) {
+      CAPTURE(std::string(provider->name));
+      Context<Cpu> ctx({.threads = 2, .provider = provider});
+      const auto [x, w, bias, residual, dy] = operands(ctx);
+      equal(conv3d_forward(x, w, bias, c.options, residual), y0);
+      equal(conv3d_forward(x, w, {}, c.options), plain0);
+      equal(conv3d_backward_input(dy, w, c.x, c.options), dx0);
+      if constexpr (!std::is_same_v<T, bfloat16>) {
+        Tensor<T, Cpu> dw = Tensor<T, Cpu>::zeros(ctx, c.w);
+        conv3d_backward_weight(x, dy, c.options, dw);
+        equal(dw, dw0);
+        conv3d_backward_weight(x, dy, c.options, dw);  // adds
+        equal(dw, dw0, 2);
+      }
     }
   }
 }

@@ -45,12 +45,12 @@ struct Product {
   std::vector<T> matrix(Index rows, Index cols, std::uint32_t which) const {
     std::vector<T> v(static_cast<std::size_t>(rows * (cols + gap)),
                      static_cast<T>(std::numeric_limits<float>::quiet_NaN()));
-    const Philox rng(11, Purpose::test, which, id);
+    Stream rng(Philox(11, Purpose::test, which, id));
     for (Index i = 0; i < rows; ++i)
       for (Index j = 0; j < cols; ++j) {
-        const auto at = static_cast<std::uint64_t>(i * cols + j);
-        const double value = integers ? static_cast<double>(rng.integer(at) % 7) - 3.0
-                                      : 2.0 * static_cast<double>(rng.uniform(at)) - 1.0;
+        const std::uint32_t bits = rng.integer(i * cols + j);
+        const double value =
+            integers ? static_cast<double>(bits % 7) - 3.0 : 2.0 * static_cast<double>(Philox::to_uniform(bits)) - 1.0;
         v[static_cast<std::size_t>(i * (cols + gap) + j)] = static_cast<T>(static_cast<float>(value));
       }
     return v;
@@ -68,18 +68,21 @@ struct Product {
       for (Index u = 0; u < k; ++u)
         columns[static_cast<std::size_t>(j * k + u)] =
             static_cast<double>(b[static_cast<std::size_t>(u * call.b_row + j * call.b_col)]);
+    multiply_rows(rows.data(), columns.data(), sums.data());
+    return sums;
+  }
+
+  BRAING3N_REFERENCE_LOOP void multiply_rows(const double* rows, const double* columns, double* sums) const {
     for (Index i = 0; i < m; ++i)
       for (Index j = 0; j < n; ++j) {
         double part[8] = {};
-        const double *x = rows.data() + i * k, *y = columns.data() + j * k;  // k may be 0
+        const double *x = rows + i * k, *y = columns + j * k;  // k may be 0
         Index u = 0;
         for (; u + 8 <= k; u += 8)
           for (Index lane = 0; lane < 8; ++lane) part[lane] += x[u + lane] * y[u + lane];
         for (; u < k; ++u) part[0] += x[u] * y[u];
-        sums[static_cast<std::size_t>(i * n + j)] =
-            ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
+        sums[i * n + j] = ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
       }
-    return sums;
   }
 
   void run() { ctx.provider().template gemm<T>().run(ctx, call); }

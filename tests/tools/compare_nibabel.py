@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Compares what `inspect` reads of every scan under a folder with what nibabel reads: refusals, shape, values and affine.
 
-    python3 tests/tools/compare_nibabel.py --braing3n build/bin/braing3n ../shared/data/odd
+    python3 tests/tools/compare_nibabel.py --braing3n build-dev/bin/braing3n FOLDER
 
-Needs numpy and nibabel. Prints a table; exit 1 when something differs that the list of documented exceptions does not name.
+Needs numpy, nibabel and a program built as Release (without optimisation a first exception alone takes more memory than is allowed below).
+Prints a table; exit 1 when something differs that the list of documented exceptions does not name.
 Also watched: no crash, no run longer than a minute, and no more memory than 1.5x of what the file's
 honest size needs: the volume as float32 and the file itself (and 256 KiB of noise) above a run on a tiny scan. Memory is measured by /usr/bin/time, per file.
 """
