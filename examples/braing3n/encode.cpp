@@ -38,10 +38,8 @@ int encode(const Program& program, const EncodeSettings& o) {
   if (!common.quiet) std::cerr << encoder.kind << ": " << describe(encoder.contract) << '\n';
   const EncodeFiles files{o.out, o.tokens, o.latents, o.features == "projected", common.force};
   std::vector<EmbeddingOutput> outputs = with_force_advice([&] { return open_encode_files<P>(encoder, files); });
-  const EncodeOptions options{.strict = o.scans.strict,
-                              .volume = o.scans.index,
-                              .readers = o.readers,
-                              .findings = std::make_shared<FindingLog>()};
+  const EncodeOptions options{
+      .strict = o.scans.strict, .readers = o.readers, .findings = std::make_shared<FindingLog>()};
   std::optional<Progress> progress;
   EncodeObserver observer;
   observer.started = [&](Index kept, Index all) {
@@ -58,7 +56,7 @@ int encode(const Program& program, const EncodeSettings& o) {
   };
   observer.stop = [] { return interrupted(); };
   const EncodeResult result =
-      encode_cohort(*ctx, encoder, encode_scans(scans, o.scans.index), files.projected, outputs, options, observer);
+      encode_cohort(*ctx, encoder, encode_scans(scans), files.projected, outputs, options, observer);
   for (const auto& [row, reason] : result.failures) {
     const std::string& id = scans[static_cast<std::size_t>(row)].id;
     std::cerr << "encode: " << id << ": " << reason << '\n';

@@ -26,7 +26,9 @@ int run_controllability(const Program& program, ControllabilityArguments a) {
   require_new(out / "controllability.json", common);
   const FileLock lock =
       open_results(out, common, {"controllability.json", "controllability.csv", "tables.txt", "montage.png"},
-                   {model_path(o.model), model_path(o.tokenizer), o.cohort.data, o.cohort.split, o.probe});
+                   {{model_path(o.model), model_path(o.tokenizer), o.probe},
+                    {o.chosen_with.begin(), o.chosen_with.end()},
+                    cohort_files(o.cohort)});
   return report_left_out(run_study(program, o, out).left_out);
 }
 

@@ -25,7 +25,7 @@ int run_fidelity(const Program& program, FidelityArguments a) {
   require_new(out / "fidelity.json", common);
   const FileLock lock =
       open_results(out, common, {"fidelity.json", "tables.txt", "features.safetensors", "montage.png"},
-                   {model_path(o.model), model_path(o.tokenizer), o.cohort.data, o.cohort.split, o.truth, o.reference});
+                   {{model_path(o.model), model_path(o.tokenizer), o.truth, o.reference}, cohort_files(o.cohort)});
   o.sampling = a.sampler.options(o.sampling.guidance);
   return report_left_out(run_study(program, o, out).left_out);
 }

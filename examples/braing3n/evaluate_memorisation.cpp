@@ -25,7 +25,9 @@ int run_memorisation(const Program& program, MemorisationArguments a) {
   study::MemorisationOptions& o = a.options;
   require_new(out / "memorisation.json", common);
   const FileLock lock = open_results(out, common, {"memorisation.json", "tables.txt", "montage.png"},
-                                     {model_path(o.model), model_path(o.tokenizer), o.latents, o.data, o.split});
+                                     {{model_path(o.model), model_path(o.tokenizer), o.latents},
+                                      cohort_files({.data = o.data, .split = o.split}),
+                                      sample_files(o.samples)});
   if (!o.samples.empty() && a.count->count() > 0)
     fail(ErrorKind::argument, "memorisation.samples", "--samples and --n exclude each other");
   o.sampling = a.sampler.options(o.sampling.guidance);

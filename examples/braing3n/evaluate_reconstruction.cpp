@@ -30,9 +30,10 @@ int run_reconstruction(const Program& program, ReconstructionArguments a) {
   study::ReconstructionOptions& o = a.options;
   require_new(out / "scores.csv", common);
   for (const std::string& text : a.beside) o.beside.push_back(named_model(text));
-  std::vector<std::filesystem::path> inputs{model_path(o.tokenizer), o.cohort.data, o.cohort.split, o.truth};
+  std::vector<std::filesystem::path> inputs{model_path(o.tokenizer), o.truth};
   for (const study::NamedModel& b : o.beside) inputs.push_back(model_path(b.path));
-  const FileLock lock = open_results(out, common, {"scores.csv", "summary.json", "tables.txt", "montage.png"}, inputs);
+  const FileLock lock = open_results(out, common, {"scores.csv", "summary.json", "tables.txt", "montage.png"},
+                                     {inputs, cohort_files(o.cohort)});
   return report_left_out(run_study(program, o, out).left_out);
 }
 

@@ -22,6 +22,7 @@ int mae_pretrain_command(int argc, char** argv) {
   program.without({"--precision"});
   return program.run(argc, argv, [&]() -> int {
     OutputGuard guard;
+    guard.input(contract.file());
     guard_training(guard, arguments, program.common);
     auto config = arguments.load<MaeTrainingConfig>();
     if (contract.given(program.app)) {  // the model takes the volumes that the contract makes

@@ -28,7 +28,7 @@ int write_each(Context<Cpu>& ctx, const PreprocessOptions& o, const Preprocessin
   const auto one = [&](Index row, const NamedScan& scan) {
     const std::filesystem::path out = o.output(scan.id, ".nii.gz");
     const FileLock lock = lock_file(out);  // jobs that share the folder write different files
-    const Preprocessed p = read_preprocessed(ctx, scan.path, contract, {.strict = o.strict, .volume = o.index});
+    const Preprocessed p = read_preprocessed(ctx, scan.path, contract, {.strict = o.strict, .volume = scan.volume});
     findings.add(row, scan.path.string(), p.findings);
     const Volume result = as_volume(p.data, p.record);
     write_nifti(ctx, out, result, write);
@@ -66,8 +66,7 @@ int write_cache(const PreprocessOptions& o, const PreprocessingContract& contrac
   JsonLog log(common.json_log);
   const auto findings = std::make_shared<FindingLog>();
   Progress progress("packing", static_cast<Index>(scans.size()), common.quiet);
-  const VolumeSource source =
-      scan_source(options.scans, contract, {.strict = o.strict, .volume = o.index, .findings = findings});
+  const VolumeSource source = scan_source(files_of(scans), contract, {.strict = o.strict, .findings = findings});
   const PackedCacheReport report = write_packed_cache(o.cache, ids_of(scans), contract, source, options, [&](Index) {
     stop_if_interrupted();
     progress.advance();

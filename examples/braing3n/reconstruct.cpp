@@ -44,7 +44,7 @@ int reconstruct_scans(const Program& program, const ReconstructOptions& o) {
   bool stopped = false;
   const auto one = [&](Index row, const NamedScan& scan) {
     const Preprocessed p =
-        read_preprocessed(*ctx, scan.path, tokenizer.contract, {.strict = o.scans.strict, .volume = o.scans.index});
+        read_preprocessed(*ctx, scan.path, tokenizer.contract, {.strict = o.scans.strict, .volume = scan.volume});
     const ModelReconstruction r = reconstruct(*ctx, tokenizer, p.data, plan.decoder);
     const Volume back = restore(*ctx, r.output, p.record, &p.data);
     const std::string description = concat(mark_of(back.provenance), " braing3n tokenizer ", tokenizer.hash);

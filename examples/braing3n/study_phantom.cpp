@@ -47,7 +47,7 @@ void prepare(const StudyPhantomOptions& o, const CommonOptions& common) {
 }
 
 int study_phantom(const Program& program, const StudyPhantomOptions& o) {
-  o.guard();
+  o.guard(program.common);
   const std::filesystem::path& out = o.study.folder;
   const FileLock lock = lock_folder(out);
   prepare(o, program.common);

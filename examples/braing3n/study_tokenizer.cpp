@@ -22,7 +22,7 @@ void prepare(const StudyTokenizerOptions& o, const CommonOptions& common) {
 }
 
 int study_tokenizer(const Program& program, const StudyTokenizerOptions& o) {
-  o.guard();
+  o.guard(program.common);
   const FileLock lock = lock_folder(o.out);
   prepare(o, program.common);
   Pipeline run(program, o.out / "output.txt");

@@ -31,6 +31,7 @@ int tokenizer_train_command(int argc, char** argv) {
   return program.run(argc, argv, [&]() -> int {
     OutputGuard guard;
     guard.input(model_path(encoder_path));
+    guard.input(contract.file());
     guard_training(guard, arguments, program.common);
     TokenizerRun run;
     run.tokenizer = arguments.load<TokenizerTrainingConfig>();

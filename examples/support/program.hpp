@@ -173,8 +173,12 @@ class Program {
       return report(exit_interrupted, "interrupted");
     } catch (const Error& e) {
       const auto* index = app.get_option_no_throw("--index");
-      const bool can_choose = e.id() == "nifti.volumes" && index != nullptr && index->count() == 0;
-      return report(exit_code(e.kind()), e.what(), can_choose ? " (--index N chooses)" : "");
+      const bool can_choose = e.id() == "nifti.volumes" && e.text().ends_with("got none") && index != nullptr;
+      const bool table = can_choose && app.get_option_no_throw("--data") != nullptr && app.count("--data") > 0;
+      return report(exit_code(e.kind()), e.what(),
+                    !can_choose ? ""
+                    : table     ? " (--index N chooses for all, a column volume_index of the table for each scan)"
+                                : " (--index N chooses)");
     } catch (const std::bad_alloc&) {
       return report(exit_environment, "out of memory");
     } catch (const std::exception& e) {

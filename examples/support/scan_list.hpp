@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "braing3n/data/file_stamp.hpp"
+#include "braing3n/data/loader.hpp"
 #include "braing3n/data/manifest.hpp"
 #include "braing3n/format/mapped_file.hpp"
 #include "braing3n/format/output_guard.hpp"
@@ -18,12 +19,19 @@ namespace braing3n::examples {
 struct NamedScan {
   std::string id;
   std::filesystem::path path;
+  Index volume = -1;  // of a file with several; -1: it must have one
 };
 
 inline std::vector<std::string> ids_of(const std::vector<NamedScan>& scans) {
   std::vector<std::string> ids;
   for (const NamedScan& s : scans) ids.push_back(s.id);
   return ids;
+}
+
+inline std::vector<ScanFile> files_of(const std::vector<NamedScan>& scans) {
+  std::vector<ScanFile> files;
+  for (const NamedScan& s : scans) files.push_back({s.path, s.volume});
+  return files;
 }
 
 /// "sub-01_T1w" of "scans/sub-01_T1w.nii.gz"
@@ -42,8 +50,20 @@ inline std::vector<NamedScan> scans_of_table(const std::string& data, const Mani
     for (const Finding& f : m.findings) std::cerr << "  " << to_string(f.severity) << ": " << f.sentence << '\n';
   if (strict) m.findings.require_usable(true, data);
   std::vector<NamedScan> list;
-  for (const ScanRow& s : m.scans) list.push_back({s.volume_id, s.path});
+  for (const ScanRow& s : m.scans) list.push_back({s.volume_id, s.path, s.volume_index});
   return list;
+}
+
+/// --index holds for every scan. Throws Error (argument) where the table names volumes too.
+inline std::vector<NamedScan> with_index(std::vector<NamedScan> scans, Index index) {
+  if (index < 0) return scans;
+  for (NamedScan& s : scans) {
+    if (s.volume >= 0)
+      fail(ErrorKind::argument, "scans.index", "the table names volume ", s.volume, " of ", s.path.string(),
+           " in its column volume_index; expected that column or --index, got both");
+    s.volume = index;
+  }
+  return scans;
 }
 
 /// No result may replace a scan, nor the other file of its pair.
@@ -51,6 +71,9 @@ inline void guard_scans(OutputGuard& guard, const std::vector<NamedScan>& scans)
   for (const NamedScan& s : scans)
     for (const auto& file : braing3n::detail::files_of_scan(s.path)) guard.input(file);
 }
+
+inline constexpr const char* index_help =
+    "which volume of files with several, from 0, for all; a table may name one for each scan in a column volume_index";
 
 struct ScanArguments {
   std::string in, data;
@@ -67,14 +90,14 @@ struct ScanArguments {
     add_missing(app, manifest.missing);
     app.add_flag("--strict", strict,
                  "refuse scans whose values or places are not what the model's contract expects (warnings)");
-    app.add_option("--index", index, "which volume of files with several, from 0")->check(at_least(0));
+    app.add_option("--index", index, index_help)->check(at_least(0));
   }
 
   /// Throws Error (argument) unless exactly one of --in and --data is given.
   std::vector<NamedScan> scans(bool quiet) const {
     if (in.empty() == data.empty()) fail(ErrorKind::argument, "scans.input", "expected --in SCAN or --data TABLE");
-    if (!in.empty()) return {{scan_name(in), in}};
-    return scans_of_table(data, manifest, strict, quiet);
+    if (!in.empty()) return with_index({{scan_name(in), in}}, index);
+    return with_index(scans_of_table(data, manifest, strict, quiet), index);
   }
 };
 

@@ -186,6 +186,8 @@ TEST_CASE("splits: people stay together, shares and strata hold, seeds matter, r
 
   CHECK_THROWS_AS(split_subjects(few, {{"train", 0.5}, {"test", 0.4}}, 1), Error);
   CHECK_THROWS_AS(split_subjects(few, {{"train", 1.2}, {"test", -0.2}}, 1), Error);
+  CHECK_THROWS_WITH_AS(split_subjects(few, {{"train", 0.5}, {"", 0.5}}, 1), doctest::Contains("expected a name"),
+                       Error);
   CHECK_THROWS_AS(split_subjects(std::map<std::string, std::string>{{"a", ""}}, {{"train", 0.5}, {"test", 0.5}}, 1),
                   Error);
   CHECK_THROWS_AS(split_subjects(few, {{"train", 0.99}, {"test", 0.01}}, 1), Error);
@@ -208,7 +210,8 @@ TEST_CASE("splits: people stay together, shares and strata hold, seeds matter, r
   CHECK(read_split(folder / "split.csv") == two);
   const std::vector<Index> first = rows_of(m, two, two.at("s1"));
   CHECK(first == std::vector<Index>{0, 1});
-  CHECK_THROWS_AS(rows_of(m, two, "nowhere"), Error);
+  CHECK_THROWS_WITH_AS(rows_of(m, two, "Test"),
+                       doctest::Contains("no scan is in the set \"Test\"; the sets are test, train"), Error);
   CHECK_THROWS_AS(rows_of(m, Split{{"s1", "train"}}, "train"), Error);
   write_bytes(folder / "twice.csv", "subject_id,split\ns1,train\ns1,test\n");
   CHECK_THROWS_WITH_AS(read_split(folder / "twice.csv"), doctest::Contains("s1"), Error);

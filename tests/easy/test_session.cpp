@@ -154,8 +154,8 @@ TEST_CASE("a probe reads the features it was fitted on, and no others") {
     t.fit.features = probe.features;
     t.fit.outputs = outputs;
     t.fit.intercept.assign(static_cast<std::size_t>(outputs), 0.5);
-    t.fit.weights.assign(width * static_cast<std::size_t>(outputs), 0.25);
-    t.fit.weights[0] = 2;
+    t.fit.weights = matrix_of(probe.features, std::vector<double>(width * static_cast<std::size_t>(outputs), 0.25));
+    t.fit.weights(0, 0) = 2;
     t.fit.mean.assign(width, 0.125);
     t.fit.scale.assign(width, 2);
     return t;

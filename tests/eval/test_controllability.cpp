@@ -172,7 +172,8 @@ TEST_CASE("one penalty: the estimators' own fits") {
   const GroupedProbe reader(ctx, r.rows, label, 3, {.grid = {0.1}});
   const LogisticRegression<float, Cpu> logistic(ctx, r.rows.x, wide, {.C = 0.1});
   for (std::size_t k = 0; k < logistic.fit().weights.size(); ++k)
-    CHECK(reader.probe(0).weights[k] == doctest::Approx(logistic.fit().weights[k]).epsilon(1e-4));
+    CHECK(elements_of(reader.probe(0).weights)[k] ==
+          doctest::Approx(elements_of(logistic.fit().weights)[k]).epsilon(1e-4));
   const GroupedProbe ridge(ctx, r.rows, target, {.grid = {0.1}});
   const Ridge<float, Cpu> other(ctx, r.rows.x, target, 1, {.alpha = 10});
   const auto expected = other.predict(r.rows.x);

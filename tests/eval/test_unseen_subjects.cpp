@@ -38,15 +38,30 @@ TEST_CASE("a split.csv beside the model says who trained it, for the folder and 
     test::check_error("evaluate.unseen", {"1 of the people that should be unseen trained the tokenizer: sub-1"},
                       [&] { check(model, {"sub-1", "sub-2", "sub-9"}); });
     CHECK(check(model, {"sub-2", "sub-9"}).empty());
-    const auto alike = check(model, {"3"});
-    REQUIRE(alike.size() == 1);
-    CHECK(alike[0].find("with and without \"sub-\" are the same: 3") != std::string::npos);
+    for (const char* other : {"3", "03", "0003", "sub-03", "SUB-3", "SUB-0003", "sub-3_MR1", "sub-003_ses-1", "3_T1"}) {
+      const auto alike = check(model, {other});
+      REQUIRE_MESSAGE(alike.size() == 1, other);
+      CHECK(alike[0].find("with and without \"sub-\"") != std::string::npos);
+      CHECK(alike[0].ends_with(concat("are the same: ", other)));
+    }
+    for (const char* other : {"sub-30", "sub-33", "13", "3a", "sub-x3", "sub-", "0", "_"})
+      CHECK(check(model, {other}).empty());
     CHECK(people_not_trained(model, {"sub-1", "sub-2"}) == std::vector<std::string>{"sub-2"});
   }
   // Beside a single file any split.csv may lie; that of a training must be readable.
   std::ofstream(t / "split.csv") << "a,b\n1,2\n";
   CHECK_THROWS_AS(check(t, {"sub-1"}), Error);
   CHECK(check(t / "model.safetensors", {"sub-1"}).size() == 1);
+}
+
+TEST_CASE("other spellings of an identifier") {
+  const std::set<std::string> named = other_spellings("sub-OAS1_MR2");
+  for (const char* other : {"OAS1", "oas1", "sub-oas1", "OAS001", "sub-OAS1", "OAS1_MR2"})
+    CHECK_MESSAGE(named.contains(other), other);
+  CHECK_FALSE(named.contains("sub-OAS1_MR2"));
+  CHECK_FALSE(named.contains("sub-"));
+  CHECK(other_spellings("000").contains("0"));
+  CHECK(other_spellings("anna") == std::set<std::string>{"ANNA", "SUB-ANNA", "SUB-anna", "sub-ANNA", "sub-anna"});
 }
 
 TEST_CASE("a model file knows its people and those of the model under it") {

@@ -48,8 +48,12 @@ refuse "cannot be compared" --reference features.safetensors
 refuse "--steps 0" --steps 0
 refuse "finite" --cfg nan
 refuse 'got "planet"' --cfg-of planet=2
-refuse "--frechet 0 makes none" --frechet 0 --reference fid/features.safetensors
+refuse "expected scans for these, got 0" --frechet 0 --reference fid/features.safetensors
 refuse "has no classes" --conditions age
+scan=cohort/$(sed -n 2p $data | cut -d, -f4)  # no log goes into a scan of the cohort
+cp "$scan" kept.nii.gz
+for log in "$scan" split.csv $data tok/model.safetensors; do refuse "is an input" --json-log "$log"; done
+same "$scan" kept.nii.gz
 refuse 'got "planet"' --conditions planet
 refuse "condition modality: expected one of" --within sex=F
 refuse "expected one of T1, T2" --within modality=T3
@@ -86,6 +90,11 @@ refuse() {  # TEXT options of evaluate memorisation...
 }
 expect 2 "exists already" "${audit[@]}" --out mem
 refuse "exclude each other" --samples samples --n 3
+refuse "is an input" --json-log "$scan"
+refuse "is an input" --samples samples --json-log samples/SYNTHETIC_0001_age_70.json
+expect 2 "is an input" "$bin/braing3n" evaluate reconstruction --model tok --data $data --split split.csv --out new --json-log "$scan" --quiet
+expect 2 "is an input" "$bin/braing3n" inspect $data --json-log "$scan" --no-scans
+same "$scan" kept.nii.gz
 refuse "no sidecars" --samples cohort
 refuse "no sidecars" --samples nowhere
 refuse "--steps 0" --steps 0

@@ -151,6 +151,12 @@ cp tok/model.safetensors alone.safetensors
 expect 2 "trained the tokenizer" "$bin/braing3n" evaluate reconstruction --model alone.safetensors --data $data --split tok/split.csv --test train --baselines validation --out new --quiet
 # Readers that chose the guidance may not score; those of the other half of the people may.
 expect 0 "" "${ask[@]}" --contrasts age --cfg 1 --reader-half first --out chosen
+cp chosen/controllability.json kept.json
+for log in chosen/controllability.json cohort/"$(sed -n 2p $data | cut -d, -f4)"; do
+  expect 2 "is an input" "${ask[@]}" --contrasts age --chosen-with chosen/controllability.json --out new --json-log "$log"
+done
+expect 2 "is an input" "${ask[@]}" --contrasts age --chosen-with chosen/controllability.json --out chosen --force
+same chosen/controllability.json kept.json
 expect 2 "chose the guidance" "${ask[@]}" --contrasts age --cfg 1 --reader-half first --chosen-with chosen/controllability.json --out new
 expect 0 "Reader latents" "${ask[@]}" --contrasts age --cfg 1 --reader-half second --chosen-with chosen/controllability.json --out second
 # Saved probes may be fitted on people that trained the model, not on those that are unseen.

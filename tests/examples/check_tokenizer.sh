@@ -65,7 +65,8 @@ at = int(struct.unpack_from("<f", raw, 108)[0])
 voxels = raw[at:]
 twice = bytearray(raw)
 struct.pack_into("<8h", twice, 40, 4, *struct.unpack_from("<3h", raw, 42), 2, 1, 1, 1)
-open("two.nii", "wb").write(bytes(twice) + bytes(voxels))
+backwards = b"".join(voxels[i:i + 2] for i in range(len(voxels) - 2, -1, -2))  # another volume
+open("two.nii", "wb").write(bytes(twice) + backwards)
 low = min(struct.unpack("<%dh" % (len(voxels) // 2), voxels))
 shifted = b"".join(struct.pack("<h", low + 500 if v == low else v) for v in struct.unpack("<%dh" % (len(voxels) // 2), voxels))
 open("odd.nii", "wb").write(bytes(raw[:at]) + shifted)
@@ -87,6 +88,24 @@ done
 expect 0 "1 scans are finished already" "$bin/braing3n" encode --model tok --in two.nii --out two.safetensors --index 1
 expect 0 "features of 1 scans" "$bin/braing3n" encode --model tok --in two.nii --out two.safetensors --index 0
 if grep -q "finished already" out; then echo "tokenizer programs: another volume of the file counts as finished" >&2; exit 1; fi
+# A table names the volume of each scan: the rows are those of the two calls, --index beside it is refused, a cache notices another volume.
+printf 'volume_id,subject_id,path,volume_index\na,s,two.nii,0\nb,t,two.nii,1\n' >two.csv
+expect 0 "features of 2 scans" "$bin/braing3n" encode --model tok --data two.csv --out pair.csv --quiet
+for row in 0 1; do
+  expect 0 "" "$bin/braing3n" encode --model tok --in two.nii --out one.csv --index $row --force --quiet
+  cmp <(sed -n 2p one.csv | cut -d, -f2-) <(sed -n $((row + 2))p pair.csv | cut -d, -f2-)
+done
+expect 2 "expected that column or --index, got both" "$bin/braing3n" encode --model tok --data two.csv --out both.csv --index 1 --quiet
+cut -d, -f1-3 two.csv >none.csv
+expect 2 "a column volume_index of the table for each scan" "$bin/braing3n" encode --model tok --data none.csv --out never.csv --quiet
+expect 2 "got none; a column volume_index of the table can name one" "$bin/braing3n" mae_pretrain --data none.csv --out anew --config mae.json --validation 0.5 --quiet
+expect 0 "2 of 2 scans in" "$bin/braing3n" preprocess --model tok --data two.csv --cache two.cache --quiet
+expect 0 "2 of 2 scans written" "$bin/braing3n" preprocess --model tok --data two.csv --out each --quiet
+cmp -s each/a.nii.gz each/b.nii.gz && { echo "tokenizer programs: two volumes of a file are the same" >&2; exit 1; }
+expect 0 "b " "$bin/braing3n" reconstruct --model tok --data two.csv --out volumes --quiet
+expect 0 "no two scans have the same voxels" "$bin/braing3n" inspect two.csv
+sed 's/two.nii,1/two.nii,0/' two.csv >same.csv
+expect 2 "other volumes of the files than the table names: b" "$bin/braing3n" mae_pretrain --data same.csv --cache two.cache --out anew --config mae.json --validation 0.5 --quiet
 # In bfloat16: close to the same, and never in one file with the others. Memory: planned before, compared after, refused when too little.
 expect 0 "SSIM" "$bin/braing3n" reconstruct --model tok --in "$scan" --out half.nii.gz --precision bf16 --quiet
 expect 0 "features of 8 scans" "$bin/braing3n" encode --model tok --data $data --out half.safetensors --precision bf16 --quiet

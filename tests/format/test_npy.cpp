@@ -233,6 +233,60 @@ TEST_CASE("npz: damage") {
   for (std::size_t n = 0; n < whole.size(); ++n) CHECK_THROWS_AS(NpzFile(bytes_of(whole.substr(0, n)), "z"), Error);
 }
 
+TEST_CASE("npy: texts of either byte order, every length in UTF-8, code points that do not exist") {
+  const auto text = [](std::initializer_list<std::uint32_t> points, bool big) {
+    std::string data;
+    for (const std::uint32_t c : points)
+      for (int b = 0; b < 4; ++b) data += static_cast<char>(c >> 8 * (big ? 3 - b : b) & 0xff);
+    return array(npy(header(concat(big ? '>' : '<', "U", points.size()), "(1,)"), data));
+  };
+  for (const bool big : {false, true}) {
+    CHECK(text({'a', 0xe9, 0x20ac, 0x1f600, 0}, big).texts() ==
+          std::vector<std::string>{"a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"});
+    CHECK(text({0x7f, 0x80, 0x7ff, 0x800, 0xffff, 0x10000}, big).texts() ==
+          std::vector<std::string>{"\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf\xf0\x90\x80\x80"});
+    for (const std::uint32_t good : {0xd7ffu, 0xe000u, 0x10ffffu}) CHECK(text({good}, big).texts()[0].size() >= 3);
+    for (const std::uint32_t none : {0xd800u, 0xdbffu, 0xdfffu, 0x110000u, 0xffffffffu})
+      CHECK(error_of([&] { (void)text({none}, big).texts(); }).id() == "npy.text");
+  }
+  CHECK(error_of([&] { (void)text({'a'}, false).read<double>(); }).id() == "npy.dtype");
+}
+
+TEST_CASE("npz: names of members are theirs, less one .npy") {
+  const std::string a = npy(header("<f4", "(1,)"), raw<float>({1}));
+  Zip zip;
+  for (const char* name : {"ages.npy", "scores", "abc.npz", "twice.npy.npy", ".npy", "folder/x.npy", "NPY"})
+    zip.add(name, a, false);
+  const std::string text = zip.file();
+  const NpzFile file(bytes_of(text), "z.npz");
+  CHECK(file.names() == std::vector<std::string>{"", "NPY", "abc.npz", "ages", "folder/x", "scores", "twice.npy"});
+  CHECK(file.array("scores").read<float>() == std::vector<float>{1});
+  CHECK(error_of([&] { (void)file.array("score"); }).id() == "npz.missing");
+}
+
+TEST_CASE("npz: a directory of another size than it states, a comment that looks like the end of a zip") {
+  const std::string a = npy(header("<f4", "(1,)"), raw<float>({1}));
+  Zip zip;
+  zip.add("a.npy", a, false);
+  const std::string whole = zip.file();
+  const auto changed = [&](int more) {  // bytes between the directory and the end record, counted or not
+    std::string text = whole.substr(0, whole.size() - 22) + std::string(static_cast<std::size_t>(more), 'z') +
+                       whole.substr(whole.size() - 22);
+    text[text.size() - 10] = static_cast<char>(text[text.size() - 10] + more);  // of the size of the directory
+    return error_of([&] { NpzFile(bytes_of(text), "z"); }).id();
+  };
+  CHECK(changed(2) == "npz.directory");
+  std::string shorter = whole;
+  shorter[shorter.size() - 10] = static_cast<char>(shorter[shorter.size() - 10] - 1);
+  CHECK(error_of([&] { NpzFile(bytes_of(shorter), "z"); }).id() == "npz.directory");
+  const std::string end = whole.substr(whole.size() - 22);
+  for (const std::string& comment : {end, "x" + end + "y", end.substr(0, 4) + std::string(40, 'z'), end + end}) {
+    const std::string text = zip.file(comment);
+    const NpzFile file(bytes_of(text), "z");
+    CHECK(file.array("a").read<float>() == std::vector<float>{1});
+  }
+}
+
 TEST_CASE("npz: mutations never crash the reader") {
   const std::string a = npy(header("<f4", "(64,)"), std::string(256, 'q'));
   Zip zip;

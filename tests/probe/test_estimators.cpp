@@ -108,14 +108,13 @@ TEST_CASE("coefficients and probabilities are scikit-learn's, as far as its solv
     std::vector<double> intercept = fit.intercept;  // fitted on centred features
     for (Index k = 0; k < fit.outputs; ++k)
       for (Index j = 0; j < fit.features; ++j)
-        intercept[static_cast<std::size_t>(k)] -=
-            fit.weights[static_cast<std::size_t>(k * fit.features + j)] * fit.mean[static_cast<std::size_t>(j)];
+        intercept[static_cast<std::size_t>(k)] -= fit.weights(k, j) * fit.mean[static_cast<std::size_t>(j)];
     // The stored coefficients come from L-BFGS, which stopped some 1e-5 of the starting gradient short of the optimum. Ours go
     // on: a smaller objective and a gradient smaller by a million.
     const auto stored = c.file.read<double>(name + ".coef"),
                stored_intercept = c.file.read<double>(name + ".intercept");
     const Evaluation theirs = evaluate(c, *labels, stored, stored_intercept),
-                     ours = evaluate(c, *labels, fit.weights, intercept);
+                     ours = evaluate(c, *labels, {fit.weights.begin(), fit.weights.end()}, intercept);
     MESSAGE(name, ": objective ", ours.objective, ", theirs ", theirs.objective - ours.objective,
             " above; largest gradient ", ours.largest(), ", theirs ", theirs.largest(), ", at zero ",
             fit.gradient_at_zero);
@@ -127,27 +126,27 @@ TEST_CASE("coefficients and probabilities are scikit-learn's, as far as its solv
     // difference between the two is therefore all theirs.
     double distance = 0, slope = 0, size = 0;
     for (std::size_t i = 0; i < stored.size(); ++i) {
-      distance += std::pow(stored[i] - fit.weights[i], 2);
-      slope += theirs.weights[i] * (stored[i] - fit.weights[i]);
+      distance += std::pow(stored[i] - elements_of(fit.weights)[i], 2);
+      slope += theirs.weights[i] * (stored[i] - elements_of(fit.weights)[i]);
       size += stored[i] * stored[i];
     }
     for (std::size_t k = 0; k < intercept.size(); ++k)
       slope += theirs.intercept[k] * (stored_intercept[k] - intercept[k]);
     CHECK_MESSAGE(distance <= slope, name, ": |dW|^2 ", distance, ", allowed ", slope);
     CHECK(distance <= 1e-7 * size);
-    c.check(name + ".coef", fit.weights, 2e-4);
+    c.check(name + ".coef", elements_of(fit.weights), 2e-4);
     c.check(name + ".intercept", intercept, 2e-4);
     const auto probability = model.predict_proba(c.standardised_view());
     c.check(name + ".proba", elements_of(probability), 2e-4);
     if (fit.outputs > 1)
       for (Index j = 0; j < fit.features; ++j) {
         double sum = 0;
-        for (Index k = 0; k < fit.outputs; ++k) sum += fit.weights[static_cast<std::size_t>(k * fit.features + j)];
+        for (Index k = 0; k < fit.outputs; ++k) sum += fit.weights(k, j);
         CHECK(std::abs(sum) < 1e-9);
       }
   }
   const Ridge<double, Cpu> ridge(ctx, c.view(), c.y, 1, {.standardize = false});
-  c.check("ridge.coef", ridge.fit().weights, 1e-8);
+  c.check("ridge.coef", elements_of(ridge.fit().weights), 1e-8);
   const auto predicted = ridge.predict(c.view());
   c.check("ridge.pred", elements_of(predicted), 1e-8);
 }
@@ -166,15 +165,17 @@ TEST_CASE("golden coefficients of data without random numbers") {
   const FeatureView<double> view{x.data(), 60, 4};
   const LogisticRegression<double, Cpu> binary(ctx, view, two, {.standardize = false, .tolerance = 1e-10});
   const double expected[] = {-0.762874, 0.263059, -0.069158, -0.261920};
-  for (std::size_t j = 0; j < 4; ++j) CHECK(binary.fit().weights[j] == doctest::Approx(expected[j]).epsilon(2e-5));
+  for (std::size_t j = 0; j < 4; ++j)
+    CHECK(elements_of(binary.fit().weights)[j] == doctest::Approx(expected[j]).epsilon(2e-5));
   const LogisticRegression<double, Cpu> softmax(ctx, view, three, {.standardize = false, .tolerance = 1e-10});
   const double rows[] = {-0.043279, 0.075218, 0.017173, 0.252967, -0.215598, -0.201743,
                          -0.018953, 0.228637, 0.258877, 0.126525, 0.001780,  -0.481604};
   for (std::size_t j = 0; j < 12; ++j)
-    CHECK(std::abs(softmax.fit().weights[j] - rows[j]) < 1e-4);  // the reference stopped at its default tolerance
+    CHECK(std::abs(elements_of(softmax.fit().weights)[j] - rows[j]) <
+          1e-4);  // the reference stopped at its default tolerance
   const Ridge<double, Cpu> ridge(ctx, view, y, 1, {.standardize = false});
   const double w[] = {-0.21502469, 0.22915921, 0.02315210, 0.07650817};
-  for (std::size_t j = 0; j < 4; ++j) CHECK(std::abs(ridge.fit().weights[j] - w[j]) < 1e-8);
+  for (std::size_t j = 0; j < 4; ++j) CHECK(std::abs(elements_of(ridge.fit().weights)[j] - w[j]) < 1e-8);
   double origin[4] = {0, 0, 0, 0}, intercept = 0;
   ridge.fit().evaluate(origin, &intercept);
   CHECK(std::abs(intercept - 5.95110298) < 1e-8);
@@ -287,7 +288,7 @@ double gradient_from_definition(const LinearFit& fit, FeatureView<T> x, const st
   for (Index k = 0; k < fit.outputs; ++k)
     for (Index j = 0; j <= fit.features; ++j) {
       long double v = g[static_cast<std::size_t>(k * (fit.features + 1) + j)];
-      if (j < fit.features) v += fit.weights[static_cast<std::size_t>(k * fit.features + j)] / C;
+      if (j < fit.features) v += fit.weights(k, j) / C;
       worst = std::max(worst, std::abs(v));
     }
   return static_cast<double>(worst);
@@ -394,7 +395,7 @@ TEST_CASE("more features than rows: the dual route reaches the same optimum") {
     CHECK(fit.converged);
     const auto p = ridge.predict(view);
     for (Index j = 0; j < d; ++j) {  // X^T (Xw - y) + w = 0
-      double g = fit.weights[static_cast<std::size_t>(j)];
+      double g = fit.weights(0, j);
       for (Index i = 0; i < n; ++i)
         g += (p(i, k) - t[static_cast<std::size_t>(2 * i + k)]) *
              (static_cast<double>(x.data()[i * d + j]) - fit.mean[static_cast<std::size_t>(j)]) /

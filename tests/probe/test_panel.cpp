@@ -1,6 +1,8 @@
 // Panels, confounds and leaks: planted faults are found, clean data raises nothing.
 #include <doctest/doctest.h>
 
+#include <numeric>
+
 #include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/probe/panel_files.hpp"
 #include "tests/probe/cohort.hpp"
@@ -97,7 +99,7 @@ TEST_CASE("a task whose training rows cannot be split again says so, and the oth
   REQUIRE(r[1].ok());
   CHECK(r[1].fits.size() == 5);
   const auto fits = panel.fit_all(ctx, c.view(), {}, r);
-  CHECK(fits[0].weights.empty());
+  CHECK(fits[0].weights.size() == 0);
   CHECK(fits[1].weights.size() == static_cast<std::size_t>(c.d));
 }
 
@@ -164,6 +166,41 @@ TEST_CASE("planted leaks are found, clean data raises none") {
     hash[3] = hash[8] = "abc";
     CHECK(find_copies(view, {}, ids, hash).size() == 2);
   }
+}
+
+TEST_CASE(
+    "few columns of coarse values are equal by chance: no copies are found; with more columns or finer values they "
+    "are") {
+  Context<Cpu> ctx({.threads = 1});
+  const Index n = 200;
+  const auto table = [&](Index d, double values) {  // whole numbers 0 to values - 1
+    std::vector<float> x;
+    const Philox rng(3, Purpose::test);
+    for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(n * d); ++i)
+      x.push_back(static_cast<float>(std::floor(values * static_cast<double>(rng.integer(i)) * 0x1p-32)));
+    return x;
+  };
+  std::vector<std::string> ids;
+  for (Index i = 0; i < n; ++i) ids.push_back(concat("v", i));
+  const auto copies = [&](std::vector<float> x, Index d, bool copied) {
+    if (copied) std::copy_n(x.data() + 3 * d, d, x.data() + 150 * d);
+    return find_copies(FeatureView<float>{x.data(), n, d}, {}, ids).size();
+  };
+  const std::vector<float> coarse = table(2, 20);
+  CHECK(copies(coarse, 2, false) == 0);  // 50 pairs are equal
+  std::vector<std::int32_t> subject(static_cast<std::size_t>(n));
+  std::iota(subject.begin(), subject.end(), 0);
+  CHECK(find_near_duplicates(ctx, FeatureView<float>{coarse.data(), n, 2}, {}, ids, subject).empty());
+  CHECK(copies(table(1, 1e6), 1, true) == 0);  // two people of one size
+  CHECK(copies(table(2, 1e6), 2, true) == 1);
+  CHECK(copies(table(12, 20), 12, true) == 1);
+  CHECK(copies(table(12, 20), 12, false) == 0);
+  auto constant = table(3, 20);
+  for (Index i = 0; i < n; ++i) constant[static_cast<std::size_t>(3 * i)] = 7;  // says nothing
+  CHECK(copies(constant, 3, true) == 0);
+  std::vector<std::string> hash(static_cast<std::size_t>(n));
+  hash[3] = hash[8] = "abc";  // of the volumes: counts whatever the features are
+  CHECK(find_copies(FeatureView<float>{coarse.data(), n, 2}, {}, ids, hash).size() == 1);
 }
 
 TEST_CASE("with few features people come close by chance: no alarm, and a copy with a little noise is still found") {

@@ -138,7 +138,7 @@ TEST_CASE("values far from 0 keep their differences, in the table and in a saved
   fit.features = 3;
   fit.mean = {1, 0, 0};
   fit.scale = {1, 1, 1};
-  fit.weights = {2, 0, 0};
+  fit.weights = matrix_of(3, std::vector<double>{2, 0, 0});
   fit.intercept = {10};
   const SavedProbe probe = make_saved_probe(t, {result}, {fit});
   double expected = 0;

@@ -193,6 +193,57 @@ TEST_CASE("several volumes, two dimensions, trailing axes of length one") {
   CHECK(read_nifti(ctx, folder / "flat.nii").volume.shape() == Extent3{4, 5, 1});
 }
 
+TEST_CASE("a file that ends inside a later volume is refused, whichever volume is asked for") {
+  Context<Cpu> ctx({.threads = 1});
+  const ScratchFolder folder;
+  NiftiBytes f = some_file();
+  f.dim = {4, 20, 21, 22, 3, 1, 1, 1};
+  f.datatype = 4, f.bitpix = 16;
+  const std::string plain = f.header() + some_voxels(f), packed = gzip(plain);
+  const std::size_t each = 2 * 20 * 21 * 22;
+  for (const Index chosen : {0, 1, 2}) {
+    for (const std::size_t missing : {std::size_t{1}, each / 2, each, 2 * each}) {
+      write_bytes(folder / "cut.nii", plain.substr(0, plain.size() - missing));
+      CHECK(refusal(folder / "cut.nii", {.volume = chosen}) == "nifti.truncated");
+      write_bytes(folder / "cut.nii.gz",
+                  gzip(plain.substr(0, plain.size() - missing)));  // a whole stream of too little
+      CHECK(refusal(folder / "cut.nii.gz", {.volume = chosen}) == "nifti.truncated");
+    }
+    for (const std::size_t missing : {std::size_t{1}, std::size_t{8}, std::size_t{9}, packed.size() / 3}) {
+      write_bytes(folder / "cut.nii.gz", packed.substr(0, packed.size() - missing));
+      CHECK(refusal(folder / "cut.nii.gz", {.volume = chosen}) == "gzip.truncated");
+    }
+    write_bytes(folder / "cut.nii.gz",
+                gzip(plain.substr(0, 1000)) + gzip(plain.substr(1000, 20000)));  // a member is missing
+    CHECK(refusal(folder / "cut.nii.gz", {.volume = chosen}) == "nifti.truncated");
+  }
+  // The end may look right (the length that gzip states) while the stream is cut before it.
+  write_bytes(folder / "cut.nii.gz", packed.substr(0, packed.size() / 2) + packed.substr(packed.size() - 4));
+  CHECK((refusal(folder / "cut.nii.gz", {.volume = 0}).starts_with("gzip.")));
+  // A damaged byte is noticed by the checksum behind the last volume; what follows the voxels is told too.
+  std::string wrong = packed;
+  wrong[wrong.size() - 8] = static_cast<char>(wrong[wrong.size() - 8] ^ 1);
+  for (const Index chosen : {0, 1, 2}) {
+    write_bytes(folder / "wrong.nii.gz", wrong);
+    CHECK(read_nifti(ctx, folder / "wrong.nii.gz", {.volume = chosen}).info.findings.has("gzip.checksum"));
+    for (const char* name : {"long.nii", "long.nii.gz"}) {
+      write_bytes(folder / name, std::string(name) == "long.nii" ? plain + "more" : gzip(plain + "more"));
+      const NiftiVolume v = read_nifti(ctx, folder / name, {.volume = chosen});
+      CHECK(v.info.findings.has("nifti.trailing"));
+      CHECK(v.volume.values(7, 8, 21) == static_cast<float>(stored(4, 7, 8, 21, chosen)));
+    }
+  }
+  // A pair: the voxels are cut in their own file.
+  NiftiBytes pair = f;
+  pair.single = false;
+  const std::string header = pair.header(), voxels = some_voxels(pair);
+  write_bytes(folder / "pair.hdr", header);
+  write_bytes(folder / "pair.img", voxels.substr(0, 2 * each));
+  CHECK(refusal(folder / "pair.hdr", {.volume = 0}) == "nifti.truncated");
+  write_bytes(folder / "pair.img", voxels);
+  CHECK(refusal(folder / "pair.hdr", {.volume = 0}) == "");
+}
+
 TEST_CASE("damaged and lying files are refused in words, without memory for what they promise") {
   const ScratchFolder folder;
   const auto refused = [&](const NiftiBytes& f, const std::string& voxels, const std::string& name = "bad.nii") {

@@ -207,13 +207,14 @@ TEST_CASE("statistics and moments against sums written out; thread counts do not
   CHECK(s.min == low);
   CHECK(s.max == high);
   CHECK_FALSE(s.whole_numbers);
-  const MeanAndSd finite = finite_mean_and_sd(two, v.data(), v.size());
+  const MeanAndSd finite = finite_mean_and_sd(two, v.values);
   CHECK(finite.count == nonzero);
   CHECK(std::isfinite(finite.mean));
-  const float three_of_five[5] = {1, std::numeric_limits<float>::quiet_NaN(), 3, 0,
-                                  -std::numeric_limits<float>::infinity()};
-  CHECK(finite_mean_and_sd(two, three_of_five, 5).mean == 2);
-  CHECK(finite_mean_and_sd(two, three_of_five, 5).sd == 1);
+  const xt::xtensor<float, 3> three_of_five{
+      {{1, std::numeric_limits<float>::quiet_NaN(), 3, 0, -std::numeric_limits<float>::infinity()}}};
+  CHECK(finite_mean_and_sd(two, three_of_five).count == 2);
+  CHECK(finite_mean_and_sd(two, three_of_five).mean == 2);
+  CHECK(finite_mean_and_sd(two, three_of_five).sd == 1);
   const float whole[5] = {0, -3, 8388608.0f, 3e9f, 12};
   CHECK(statistics(two, whole, 5).whole_numbers);
   const float halves[3] = {0, 8388607.5f, 1};

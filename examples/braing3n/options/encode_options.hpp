@@ -53,12 +53,12 @@ inline void guard_encode_files(const EncodeSettings& o, const std::vector<NamedS
   for (const std::string& path : {o.out, o.latents, o.tokens, log}) guard.output(path);
 }
 
-inline std::vector<EncodeScan> encode_scans(const std::vector<NamedScan>& scans, Index volume) {
+inline std::vector<EncodeScan> encode_scans(const std::vector<NamedScan>& scans) {
   std::vector<EncodeScan> out;
   for (const NamedScan& s : scans) {
     std::string content = file_hash(s.path);
-    if (volume >= 0 && !content.empty()) content += concat("@", volume);  // another volume is another scan
-    out.push_back({s.id, s.path, std::move(content)});
+    if (s.volume >= 0 && !content.empty()) content += concat("@", s.volume);  // another volume is another scan
+    out.push_back({s.id, s.path, std::move(content), s.volume});
   }
   return out;
 }

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/data/file_stamp.hpp"
+#include "braing3n/data/manifest.hpp"
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/report/config_report.hpp"
 #include "braing3n/report/file_report.hpp"
@@ -39,6 +41,19 @@ inline void add_inspect_options(CLI::App& app, InspectSettings& s) {
   s.contract.add_to(app);
 }
 
+/// The scans of a manifest are read too. A file that is no readable manifest has none; its report says why.
+inline void guard_listed_scans(OutputGuard& guard, const std::string& path, ManifestOptions options) {
+  const std::string ending = file_ending(path);
+  if (ending != ".csv" && ending != ".tsv") return;
+  options.check_files = options.need_paths = false;
+  try {
+    for (const ScanRow& s : read_manifest(std::filesystem::path(path), options).scans)
+      if (!s.path.empty())
+        for (const auto& file : braing3n::detail::files_of_scan(s.path)) guard.input(file);
+  } catch (const Error&) {
+  }
+}
+
 /// Checks what was given and fills in the options of the reports. Throws Error (argument).
 inline void complete_inspect_settings(InspectSettings& s, const Program& program) {
   VolumeInspection& volume = s.report.volume;
@@ -47,7 +62,11 @@ inline void complete_inspect_settings(InspectSettings& s, const Program& program
   if (s.files.size() > 1 && !(volume.png.empty() && volume.npy.empty()))
     fail(ErrorKind::argument, "inspect.input", "--png and --npy take one scan");
   OutputGuard guard;
-  for (const std::string& path : s.files) guard.input(path);
+  for (const std::string& path : s.files) {
+    guard.input(path);
+    for (const auto& file : braing3n::detail::files_of_scan(path)) guard.input(file);  // both halves of a pair
+    if (!program.common.json_log.empty()) guard_listed_scans(guard, path, s.report.manifest);
+  }
   guard.input(s.config);
   if (!s.model.empty()) guard.input(model_path(s.model));
   if (!volume.png.empty()) require_ending(volume.png, {".png"});

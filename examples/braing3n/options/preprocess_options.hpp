@@ -31,7 +31,7 @@ struct PreprocessOptions {
     app.add_option("--model", model, "use the contract of this model: a file, or the folder of a training");
     app.add_option("--out", out, "folder for one NIfTI file per scan");
     app.add_option("--cache", cache, "one packed file for the whole cohort");
-    app.add_option("--index", index, "which volume of files with several, from 0")->check(at_least(0));
+    app.add_option("--index", index, index_help)->check(at_least(0));
     app.add_flag("--strict", strict,
                  "refuse scans whose values or places are not what the contract expects (warnings)");
     app.add_flag("--png", png, "a picture beside each scan");
@@ -55,16 +55,19 @@ struct PreprocessOptions {
       fail(ErrorKind::argument, "preprocess.input", "expected scans or --data, not both");
     if (out.empty() == cache.empty())
       fail(ErrorKind::argument, "preprocess.output", "expected --out or --cache, not both");
-    if (!data.empty()) return scans_of_table(data, manifest, strict, common.quiet);
+    if (!data.empty()) return with_index(scans_of_table(data, manifest, strict, common.quiet), index);
     std::vector<NamedScan> list;
     for (const std::string& s : scans) list.push_back({scan_name(s), s});
-    return list;
+    return with_index(std::move(list), index);
   }
 
   /// How --cache is written.
   PackedCacheOptions packed(const std::vector<NamedScan>& list, const CommonOptions& common) const {
     PackedCacheOptions options;
-    for (const NamedScan& s : list) options.scans.push_back(s.path);
+    for (const NamedScan& s : list) {
+      options.scans.push_back(s.path);
+      options.indices.push_back(s.volume);
+    }
     options.dtype = f32 ? DType::f32 : DType::f16;
     options.skip_failed = true;
     options.source = data;

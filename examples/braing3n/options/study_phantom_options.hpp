@@ -50,12 +50,13 @@ struct StudyPhantomOptions {
   }
 
   /// No result replaces a configuration that was given. Throws Error (argument).
-  void guard() const {
+  void guard(const CommonOptions& common) const {
     OutputGuard guard;
     for (const std::string& config : {mae, tokenizer, dit}) guard.input(config);
     for (const char* file :
          {"mae.json", "tokenizer.json", "dit.json", "steps.json", "output.txt", "summary.txt", "summary.json"})
       if (!evaluate) guard.output(study.folder / file);
+    guard.output(common.json_log);
     require_kept(
         study.folder,
         {"cohort", "mae", "tokenizer", "dit", "sweep", "controllability", "guidance", "fidelity", "memorisation"},

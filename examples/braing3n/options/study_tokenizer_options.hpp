@@ -7,6 +7,7 @@
 
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/study/tokenizer_study.hpp"
+#include "examples/support/cohort_arguments.hpp"
 #include "examples/support/pipeline.hpp"
 
 namespace braing3n::examples {
@@ -39,15 +40,17 @@ struct StudyTokenizerOptions {
   std::string table() const { return phantoms > 0 ? at("cohort") + "/volumes.csv" : data; }
 
   /// No result replaces an input. Throws Error (argument).
-  void guard() const {
+  void guard(const CommonOptions& common) const {
     if (data.empty() == (phantoms == 0))
       fail(ErrorKind::argument, "study.data", "expected --data TABLE or --phantoms N");
     OutputGuard guard;
-    guard.input(data);
+    if (!data.empty())
+      for (const auto& file : cohort_files({.data = data, .split = split, .pattern = pattern})) guard.input(file);
     guard.input(split);
     for (const std::string& config : {mae, tokenizer})
       if (config != "small" && config != "paper") guard.input(config);
     for (const char* file : {"split.csv", "output.txt"}) guard.output(out / file);
+    guard.output(common.json_log);
     require_kept(out, {"cohort", "mae", "tokenizer", "untrained", "evaluation", "readers", "round_trips", "probes"},
                  {data, split, mae, tokenizer});
   }

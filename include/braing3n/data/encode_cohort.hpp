@@ -26,7 +26,8 @@ namespace braing3n::inline BRAING3N_ABI {
 struct EncodeScan {
   std::string id;
   std::filesystem::path path;
-  std::string content;  // tells this content from another's; empty: unknown, the scan is encoded again
+  std::string content{};  // tells this content from another's; empty: unknown, the scan is encoded again
+  Index volume = -1;      // of a file with several; -1: as the options say
 };
 
 /// Which files are made. An empty path: none of that kind.
@@ -171,16 +172,16 @@ template <Precision P>
 EncodeResult encode_cohort(Context<Cpu>& ctx, const VolumeEncoder<Cpu, P>& encoder,
                            const std::vector<EncodeScan>& scans, bool projected, std::vector<EmbeddingOutput>& outputs,
                            const EncodeOptions& options = {}, const EncodeObserver& observer = {}) {
-  std::vector<std::filesystem::path> paths;
+  std::vector<ScanFile> files;
   std::vector<Index> wanted;
   std::set<std::string> listed;
   for (const EncodeScan& s : scans) listed.insert(s.id);
   for (EmbeddingOutput& output : outputs) output.keep_others(listed);
   for (const EncodeScan& s : scans) {
-    paths.push_back(s.path);
+    files.push_back({s.path, s.volume});
     const bool done =
         std::all_of(outputs.begin(), outputs.end(), [&](const EmbeddingOutput& output) { return output.has(s); });
-    if (!done) wanted.push_back(std::ssize(paths) - 1);
+    if (!done) wanted.push_back(std::ssize(files) - 1);
     else
       for (EmbeddingOutput& output : outputs) output.keep(s);
   }
@@ -195,7 +196,7 @@ EncodeResult encode_cohort(Context<Cpu>& ctx, const VolumeEncoder<Cpu, P>& encod
     saved = std::chrono::steady_clock::now();
   };
   const VolumeSource source = scan_source(
-      paths, encoder.contract, {.strict = options.strict, .volume = options.volume, .findings = options.findings});
+      files, encoder.contract, {.strict = options.strict, .volume = options.volume, .findings = options.findings});
   struct Stop {};
   try {
     if (!wanted.empty())

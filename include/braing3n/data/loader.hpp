@@ -24,6 +24,12 @@ namespace braing3n::inline BRAING3N_ABI {
 /// Gives volume `row` as (X, Y, Z). Called from several threads at once, each with its own context.
 using VolumeSource = std::function<Tensor<float, Cpu>(Context<Cpu>&, Index row)>;
 
+/// A scan as a file holds it.
+struct ScanFile {
+  std::filesystem::path path;
+  Index volume = -1;  // of a file with several; -1: as the options of the source say
+};
+
 struct ScanSourceOptions {
   bool strict = false;                     // refuses scans with warnings
   Index volume = -1;                       // which volume of files with several; -1: every file must have one
@@ -47,22 +53,40 @@ inline Preprocessed read_preprocessed(Context<Cpu>& ctx, const std::filesystem::
   }
 }
 
-/// Reads and preprocesses the scans at `paths`.
-inline VolumeSource scan_source(std::vector<std::filesystem::path> paths, const PreprocessingContract& contract,
+/// Reads and preprocesses the scans.
+inline VolumeSource scan_source(std::vector<ScanFile> scans, const PreprocessingContract& contract,
                                 ScanSourceOptions options = {}) {
-  return [paths = std::move(paths), contract, options = std::move(options)](Context<Cpu>& ctx, Index row) {
-    const std::filesystem::path& path = paths.at(static_cast<std::size_t>(row));
-    Preprocessed p = read_preprocessed(ctx, path, contract, options);
-    if (options.findings != nullptr) options.findings->add(row, path.string(), p.findings);
+  return [scans = std::move(scans), contract, options = std::move(options)](Context<Cpu>& ctx, Index row) {
+    const ScanFile& scan = scans.at(static_cast<std::size_t>(row));
+    ScanSourceOptions own{options.strict, scan.volume >= 0 ? scan.volume : options.volume};
+    Preprocessed p = read_preprocessed(ctx, scan.path, contract, own);
+    if (options.findings != nullptr) options.findings->add(row, scan.path.string(), p.findings);
     return std::move(p.data);
   };
 }
 
+inline VolumeSource scan_source(const std::vector<std::filesystem::path>& paths, const PreprocessingContract& contract,
+                                ScanSourceOptions options = {}) {
+  std::vector<ScanFile> scans;
+  for (const std::filesystem::path& path : paths) scans.push_back({path});
+  return scan_source(std::move(scans), contract, std::move(options));
+}
+
+/// The scans of a manifest, each the volume of its file that the table names.
 inline VolumeSource scan_source(const Manifest& manifest, const PreprocessingContract& contract,
                                 ScanSourceOptions options = {}) {
-  std::vector<std::filesystem::path> paths;
-  for (const ScanRow& scan : manifest.scans) paths.push_back(scan.path);
-  return scan_source(std::move(paths), contract, std::move(options));
+  std::vector<ScanFile> scans;
+  for (const ScanRow& scan : manifest.scans)
+    scans.push_back({scan.path, scan.volume_index >= 0 ? scan.volume_index : options.volume});
+  return [source = scan_source(scans, contract, std::move(options)), scans](Context<Cpu>& ctx, Index row) {
+    try {
+      return source(ctx, row);
+    } catch (const Error& e) {
+      if (e.id() != "nifti.volumes" || scans.at(static_cast<std::size_t>(row)).volume >= 0) throw;
+      throw Error(e.kind(), e.id(), e.text() + "; a column volume_index of the table can name one for each scan",
+                  e.path());
+    }
+  };
 }
 
 /// Rows of a packed cache; the cache stays open as long as the source.

@@ -1,9 +1,10 @@
 // The table of scans: volumes.csv, or a BIDS participants.tsv with a pattern for the paths.
 //
-// Columns: volume_id, subject_id, session_id, path, modality, age, sex, disease, site, idh1, cohort, cdr, days and any further
+// Columns: volume_id, subject_id, session_id, path, volume_index, modality, age, sex, disease, site, idh1, cohort, cdr, days and any further
 // label columns, in any case and under their usual names (column_names.hpp: PTID, Age at scan, gender, SITE_ID). Needed are subject_id
 // and path (or a pattern); a missing volume_id is made from subject, session and modality. cell.hpp has what is missing. Paths are
-// relative to the table. Doubled ids and ids that would leave the folder are errors with their line. A label that cannot be used (an age
+// relative to the table. volume_index says which volume of a file with several is meant, from 0; a column "index" says nothing of the kind,
+// since pandas counts rows in one. Doubled ids and ids that would leave the folder are errors with their line. A label that cannot be used (an age
 // of "89+", a sex of "O", a CDR of 7) is missing, and a finding names it with its line; Label::fault has the sentence.
 #pragma once
 
@@ -15,74 +16,11 @@
 #include <utility>
 #include <vector>
 
-#include "braing3n/data/label_schema.hpp"
 #include "braing3n/data/manifest_cells.hpp"
+#include "braing3n/data/manifest_types.hpp"
 #include "braing3n/table/stated_missing.hpp"
-#include "braing3n/volume/findings.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-/// One value of one scan: text for categorical columns, a number for continuous ones; neither when it is missing or cannot be used.
-struct Label {
-  std::optional<std::string> text;
-  std::optional<double> number;
-  std::string cell{}, fault{};  // of a value that cannot be used: what stands there, and the sentence about it
-  bool missing() const { return !text && !number; }
-};
-
-struct ScanRow {
-  std::string volume_id, subject_id, session_id;
-  std::filesystem::path path;
-  std::vector<Label> labels;  // in the order of Manifest::fields
-};
-
-struct ManifestOptions {
-  LabelSchema schema = LabelSchema::standard();
-  std::string pattern{};               // "sub-{participant_id}_T1w.nii.gz", relative to the table
-  std::string modality{};              // for tables without that column
-  bool check_files = true;             // every path must exist
-  bool need_paths = true;              // false: a table of labels alone will do
-  std::vector<std::string> missing{};  // values that stand for missing ones (stated_missing.hpp)
-};
-
-struct Manifest {
-  std::filesystem::path path;
-  std::vector<LabelField> fields;
-  std::vector<ScanRow> scans;
-  Findings findings;
-
-  Index size() const { return static_cast<Index>(scans.size()); }
-  std::optional<std::size_t> find_field(std::string_view name) const {
-    for (std::size_t f = 0; f < fields.size(); ++f)
-      if (fields[f].name == name) return f;
-    return std::nullopt;
-  }
-  /// Throws Error (argument) naming the nearest field.
-  std::size_t field(std::string_view name) const {
-    if (const auto f = find_field(name)) return *f;
-    std::vector<std::string> names;
-    for (const LabelField& f : fields) names.push_back(f.name);
-    throw Error(ErrorKind::argument, "manifest.field",
-                concat("no label column ", in_quotes(name), did_you_mean(name, names)), path.string());
-  }
-  const Label& label(Index scan, std::string_view name) const {
-    return scans.at(static_cast<std::size_t>(scan)).labels[field(name)];
-  }
-  std::optional<double> number(Index scan, std::string_view name) const {
-    const auto f = find_field(name);
-    return f ? scans.at(static_cast<std::size_t>(scan)).labels[*f].number : std::nullopt;
-  }
-  std::optional<std::string> text(Index scan, std::string_view name) const {
-    const auto f = find_field(name);
-    return f ? scans.at(static_cast<std::size_t>(scan)).labels[*f].text : std::nullopt;
-  }
-  /// Every subject once, sorted.
-  std::vector<std::string> subjects() const {
-    std::set<std::string> all;
-    for (const ScanRow& s : scans) all.insert(s.subject_id);
-    return {all.begin(), all.end()};
-  }
-};
 
 namespace detail {
 
@@ -119,10 +57,24 @@ inline void check_conflicts(Manifest& m) {
                    bad.size() == 1 ? " subject: " : " subjects: ", some_of(bad));
 }
 
+/// Rows that name one file although no column tells its volumes apart, in a table whose column "index" may have been meant to.
+inline void check_repeated_files(Manifest& m) {
+  std::set<std::pair<std::string, Index>> files;
+  std::vector<std::string> again;
+  for (const ScanRow& s : m.scans)
+    if (!s.path.empty() && !files.emplace(s.path.string(), s.volume_index).second) again.push_back(s.volume_id);
+  for (const LabelField& f : m.fields)
+    if (!again.empty() && plain_column_name(f.name) == "index")
+      m.findings.add(Severity::warning, "manifest.volume_index", again.size(),
+                     again.size() == 1 ? " row names a file" : " rows name a file",
+                     " that another row names too: ", some_of(again), "; the column ", in_quotes(f.name),
+                     " is a label, the volumes of a file are told apart by a column \"volume_index\"");
+}
+
 /// Where the parts of a manifest stand in its table.
 struct ManifestColumns {
   std::size_t subject = 0;
-  std::optional<std::size_t> session, volume, path;
+  std::optional<std::size_t> session, volume, path, volume_index;
   std::vector<std::size_t> labels;  // of the first fields of the manifest
   bool add_modality = false;        // a last field that the table does not have
 };
@@ -142,6 +94,7 @@ inline ManifestColumns find_manifest_columns(const CsvTable& table, const Manife
   out.session = manifest_column(table, "session_id");
   out.volume = manifest_column(table, "volume_id");
   out.path = manifest_column(table, "path");
+  out.volume_index = manifest_column(table, "volume_index");
   if (!subject) (void)table.column("subject_id");  // says which name comes near
   out.subject = *subject;
   if (options.need_paths && !out.path && options.pattern.empty())
@@ -150,7 +103,7 @@ inline ManifestColumns find_manifest_columns(const CsvTable& table, const Manife
         "no column \"path\"; a table without paths needs a pattern, for example \"sub-{participant_id}_T1w.nii.gz\"",
         table.path());
   std::set<std::size_t> used{out.subject};
-  for (const auto& c : {out.session, out.volume, out.path})
+  for (const auto& c : {out.session, out.volume, out.path, out.volume_index})
     if (c) used.insert(*c);
   for (const LabelField& f : options.schema.fields) {
     const auto c = manifest_column(table, f.name);
@@ -233,19 +186,22 @@ inline ScanRow read_scan_row(const CsvTable& table, std::size_t r, const Manifes
   if (columns.add_modality)
     s.labels.push_back({.text = standard_spelling(m.fields.back(), options.modality), .number = std::nullopt});
   const std::filesystem::path file = read_scan_path(table, r, columns, options, s);
+  if (columns.volume_index) s.volume_index = read_volume_index(table, r, *columns.volume_index);
   if (columns.volume && !is_missing(table.cell(r, *columns.volume))) {
     s.volume_id = trimmed(table.cell(r, *columns.volume));
     require_plain_id(table, r, "volume_id", s.volume_id);
   } else {
     s.volume_id = s.subject_id + (s.session_id.empty() ? "" : "_" + s.session_id);
     if (const auto f = m.find_field("modality"); f && s.labels[*f].text) s.volume_id += "_" + *s.labels[*f].text;
+    if (s.volume_index >= 0) s.volume_id += concat("_volume", s.volume_index);
   }
   const auto [place, fresh] = notes.row_of.emplace(s.volume_id, r);
   if (!fresh)
     throw table.error_at(
         r, "manifest.duplicate",
-        concat("volume_id ", in_quotes(s.volume_id), " was used in line ", table.line(place->second), " already",
-               columns.volume ? "" : " (made from subject, session and modality; add a volume_id column)"));
+        concat(
+            "volume_id ", in_quotes(s.volume_id), " was used in line ", table.line(place->second), " already",
+            columns.volume ? "" : " (made from subject, session, modality and volume_index; add a volume_id column)"));
   std::error_code ignored;
   if (options.check_files && options.need_paths && !std::filesystem::exists(s.path, ignored))
     notes.absent.push_back(file.string());
@@ -266,6 +222,7 @@ inline void add_manifest_findings(Manifest& m, const ManifestNotes& notes, const
                    m.size() == 1 ? " file " : " files ", notes.absent.size() == 1 ? "does" : "do",
                    " not exist: ", some_of(notes.absent));
   check_conflicts(m);
+  check_repeated_files(m);
 }
 
 }  // namespace detail

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -79,6 +80,19 @@ inline std::string fill_pattern(const CsvTable& table, std::size_t row, const st
     at = close + 1;
   }
   return out;
+}
+
+/// Which volume of its file a row names, -1 where the cell is missing. Throws Error (format) with the line for anything but a whole number
+/// from 0.
+inline Index read_volume_index(const CsvTable& table, std::size_t row, std::size_t column) {
+  const std::string_view cell = trimmed(table.cell(row, column));
+  if (is_missing(cell)) return -1;
+  const auto number = cell_number(cell);
+  if (!number || !(*number >= 0 && *number < 1e9) || *number != std::floor(*number))
+    throw table.error_at(row, "manifest.volume_index",
+                         concat("column ", in_quotes(table.header()[column]),
+                                ": expected the number of a volume of the file, from 0, got ", in_quotes(cell, 40)));
+  return static_cast<Index>(*number);
 }
 
 inline std::optional<double> parse_label_number(std::string_view cell) { return cell_number(cell); }

@@ -2,7 +2,8 @@
 //
 // A safetensors file with the tensors volumes [n, X, Y, Z] (F16 or F32), checksums [n] (CRC-32 of each volume's bytes) and
 // usable [n] (0: the scan could not be read; its volume is zeros), scans [n, 3] (I64; size, time of change and CRC-32 of each scan's file,
-// -1 where unknown; older caches have none), and the metadata braing3n.ids, braing3n.contract (JSON) and braing3n.source (what it was made from). Every volume is checked against its checksum when it is first read. F16 rounds to
+// -1 where unknown; older caches have none), indices [n] (I64; which volume of its file each is, -1 where the file has one; only in caches
+// of files with several), and the metadata braing3n.ids, braing3n.contract (JSON) and braing3n.source (what it was made from). Every volume is checked against its checksum when it is first read. F16 rounds to
 // 11 significant bits: for z-scored volumes at most 0.002 at 4 standard deviations.
 #pragma once
 
@@ -49,7 +50,8 @@ struct PackedCacheOptions {
   std::string source{};      // what the cache was made from, for example a hash of the manifest
   std::vector<std::filesystem::path>
       scans{};  // the files that the volumes are made from, n or none: the cache then notices when they change
-  PrefetchOptions prefetch{};  // threads that read
+  std::vector<Index> indices{};  // which volume of its file each is, n or none; -1: the file has one
+  PrefetchOptions prefetch{};    // threads that read
   WriteOptions file{};
 };
 
@@ -71,14 +73,19 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
   if (!options.scans.empty() && static_cast<Index>(options.scans.size()) != n)
     fail(ErrorKind::argument, "cache.scans", "cache: ", options.scans.size(), " scan files for ", n,
          " volumes, expected one each or none");
+  if (!options.indices.empty() && std::ssize(options.indices) != n)
+    fail(ErrorKind::argument, "cache.scans", "cache: ", options.indices.size(), " numbers of volumes of files for ", n,
+         " volumes, expected one each or none");
+  const bool indexed = std::any_of(options.indices.begin(), options.indices.end(), [](Index i) { return i >= 0; });
   if (const std::set<std::string> different(ids.begin(), ids.end()); static_cast<Index>(different.size()) != n)
     fail(ErrorKind::argument, "cache.ids", "cache: ", n, " volumes have ", different.size(),
          " different ids, expected one each");
   const Shape shape{contract.shape[0], contract.shape[1], contract.shape[2]};
-  const std::vector<NamedTensor> tensors{{"volumes", options.dtype, {n, shape[0], shape[1], shape[2]}, {}, {}},
-                                         {"checksums", DType::u32, {n}, {}, {}},
-                                         {"usable", DType::u8, {n}, {}, {}},
-                                         {"scans", DType::i64, {n, 3}, {}, {}}};
+  std::vector<NamedTensor> tensors{{"volumes", options.dtype, {n, shape[0], shape[1], shape[2]}, {}, {}},
+                                   {"checksums", DType::u32, {n}, {}, {}},
+                                   {"usable", DType::u8, {n}, {}, {}},
+                                   {"scans", DType::i64, {n, 3}, {}, {}}};
+  if (indexed) tensors.push_back({"indices", DType::i64, {n}, {}, {}});
   SafetensorsWriter out(path, tensors,
                         {{"braing3n.kind", "packed cache"},
                          {"braing3n.ids", Json(ids).dump()},
@@ -137,6 +144,8 @@ inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, c
   std::vector<std::int64_t> scans;
   for (const FileStamp& s : stamps) scans.insert(scans.end(), {s.bytes, s.time_ns, s.checksum});
   out.append(std::as_bytes(std::span<const std::int64_t>(scans)));
+  const std::vector<std::int64_t> indices(options.indices.begin(), options.indices.end());
+  if (indexed) out.append(std::as_bytes(std::span<const std::int64_t>(indices)));
   out.finish();
   return report;
 }
@@ -164,6 +173,10 @@ class PackedCache {
       const std::vector<std::int64_t> scans = file_.read<std::int64_t>("scans");
       require(scans.size() == 3 * usable_.size(), "scans are not [n, 3]");
       for (std::size_t i = 0; i < scans.size(); i += 3) stamps_.push_back({scans[i], scans[i + 1], scans[i + 2]});
+    }
+    if (file_.contains("indices")) {
+      indices_ = file_.read<std::int64_t>("indices");
+      require(indices_.size() == usable_.size(), "indices are not [n]");
     }
     source_ = text("braing3n.source");
     contract_ = config_from_text<PreprocessingContract>(text("braing3n.contract"), path.string());
@@ -205,6 +218,9 @@ class PackedCache {
     return file_change(path, stamps_[static_cast<std::size_t>(row)]);
   }
 
+  /// Which volume of its file row was made from; -1: the file had one, or an older version did not say.
+  Index volume_index(Index row) const { return indices_.empty() ? -1 : indices_.at(static_cast<std::size_t>(row)); }
+
   /// Volume `row` as float32 (X, Y, Z) into `to`. From several threads at once if need be. Throws Error (format) when its
   /// bytes do not match their checksum, Error (argument) for an unusable row.
   void read(Index row, std::span<float> to) const {
@@ -245,6 +261,7 @@ class PackedCache {
   std::vector<std::uint32_t> checksums_;
   std::vector<std::uint8_t> usable_;
   std::vector<FileStamp> stamps_;
+  std::vector<std::int64_t> indices_;
   mutable std::vector<std::atomic<bool>> checked_;
 };
 

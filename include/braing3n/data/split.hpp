@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -129,7 +130,12 @@ inline std::vector<Index> rows_of(const Manifest& manifest, const Split& split, 
       fail(ErrorKind::format, "split.unknown", "split: subject ", in_quotes(subject), " of the manifest is in no set");
     if (found->second == part) rows.push_back(i);
   }
-  if (rows.empty()) fail(ErrorKind::format, "split.empty", "split: no scan is in the set ", in_quotes(part));
+  if (rows.empty()) {
+    std::set<std::string> sets;
+    for (const auto& [subject, set] : split) sets.insert(set);
+    fail(ErrorKind::format, "split.empty", "split: no scan is in the set ", in_quotes(part), "; the sets are ",
+         detail::some_of({sets.begin(), sets.end()}));
+  }
   return rows;
 }
 

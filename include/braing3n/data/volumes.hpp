@@ -70,13 +70,14 @@ struct TrainingData {
   std::shared_ptr<FindingLog> findings = std::make_shared<FindingLog>();  // of the scans read so far; a cache has none
 };
 
-/// A hash of ids and file sizes: another one shows that scans were made again (the times of files do not count, copies have others).
+/// A hash of ids, file sizes and volumes of files: another one shows that scans were made again (the times of files do not count, copies have others).
 inline std::string hash_of_sizes(const Manifest& m) {
   Crc32 crc;
   for (const ScanRow& s : m.scans) {
     const auto stamp = detail::size_and_time(s.path);
     if (!stamp) return {};
-    const std::string line = concat(s.volume_id, '\n', stamp->bytes, '\n');
+    std::string line = concat(s.volume_id, '\n', stamp->bytes, '\n');
+    if (s.volume_index >= 0) line += concat("volume ", s.volume_index, '\n');
     crc.update(std::as_bytes(std::span<const char>(line.data(), line.size())));
   }
   return crc.hex();
@@ -86,10 +87,13 @@ inline std::string hash_of_sizes(const Manifest& m) {
 inline std::vector<Index> cache_rows(const PackedCache& cache, const Manifest& m, const std::filesystem::path& path,
                                      std::vector<std::string>& warnings) {
   std::vector<Index> rows;
-  std::vector<std::string> changed, unknown, gone;
+  std::vector<std::string> changed, unknown, gone, others;
   for (const ScanRow& s : m.scans) {
     const Index row = rows.emplace_back(cache.row_of(s.volume_id));
     if (!cache.usable(row)) continue;
+    // A scan without a number in the table may come from a cache that was made with one number for all.
+    if (s.volume_index >= 0 && std::max<Index>(0, cache.volume_index(row)) != s.volume_index)
+      others.push_back(s.volume_id);
     const auto change = cache.change(row, s.path);
     if (!change) unknown.push_back(s.volume_id);
     else if (*change == FileChange::changed) changed.push_back(s.volume_id);
@@ -99,6 +103,11 @@ inline std::vector<Index> cache_rows(const PackedCache& cache, const Manifest& m
     throw Error(ErrorKind::format, "cache.stale",
                 concat("older than ", changed.size(), changed.size() == 1 ? " scan" : " scans",
                        " whose file has changed since: ", detail::some_of(changed), "; make the cache again"),
+                path.string());
+  if (!others.empty())
+    throw Error(ErrorKind::format, "cache.stale",
+                concat("made from other volumes of the files than the table names: ", detail::some_of(others),
+                       "; make the cache again"),
                 path.string());
   if (!unknown.empty())
     warnings.push_back(concat(path.string(),

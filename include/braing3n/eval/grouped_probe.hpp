@@ -88,8 +88,9 @@ class GroupedProbe {
     for (const auto& f : fits_) {
       text += concat(f ? f->outputs : 0, '\n');
       if (!f) continue;
-      for (const auto* v : {&f->weights, &f->intercept, &f->mean, &f->scale})
-        text.append(reinterpret_cast<const char*>(v->data()), v->size() * sizeof(double));
+      for (const std::span<const double> v :
+           std::initializer_list<std::span<const double>>{elements_of(f->weights), f->intercept, f->mean, f->scale})
+        text.append(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(double));
     }
     return sha256_hex(text);
   }

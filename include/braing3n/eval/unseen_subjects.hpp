@@ -24,6 +24,11 @@ struct TrainedSubjects {
   bool known = false;          // a source says who they are
 
   bool contains(const std::string& subject) const { return keys.contains(subject_key(subject)); }
+  /// Under another spelling of the identifier.
+  bool contains_alike(const std::string& subject) const {
+    const std::set<std::string> others = other_spellings(subject);
+    return std::any_of(others.begin(), others.end(), [&](const std::string& other) { return contains(other); });
+  }
   void add(const TrainedSubjects& other) {
     keys.insert(other.keys.begin(), other.keys.end());
     known = known || other.known;
@@ -88,7 +93,7 @@ inline std::vector<std::string> require_unseen(std::span<const ModelBehind> mode
     std::vector<std::string> seen, alike;
     for (const std::string& s : subjects) {
       if (people.contains(s)) seen.push_back(s);
-      else if (people.contains(s.starts_with("sub-") ? s.substr(4) : "sub-" + s)) alike.push_back(s);
+      else if (people.contains_alike(s)) alike.push_back(s);
     }
     if (!seen.empty())
       throw Error(
@@ -96,9 +101,11 @@ inline std::vector<std::string> require_unseen(std::span<const ModelBehind> mode
           concat(seen.size(), " of the people that should be unseen trained the ", m.role, ": ", detail::some_of(seen)),
           m.path.string());
     if (!alike.empty())
-      sentences.push_back(concat(m.path.string(), ": ", alike.size(),
-                                 " of the people that should be unseen trained the ", m.role,
-                                 " if subjects with and without \"sub-\" are the same: ", detail::some_of(alike)));
+      sentences.push_back(
+          concat(m.path.string(), ": ", alike.size(), " of the people that should be unseen trained the ", m.role,
+                 " if subjects with and without \"sub-\", capitals, leading zeros or an ending after _ are "
+                 "the same: ",
+                 detail::some_of(alike)));
   }
   if (!silent.empty())
     sentences.push_back(concat("nothing says who trained ", silent,

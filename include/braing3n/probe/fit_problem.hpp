@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "braing3n/base/shape.hpp"
+#include "braing3n/table/matrix.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -38,8 +38,8 @@ struct SolverOptions {
 /// A fitted linear map: value = intercept + sum_j weights_j (x_j - mean_j) / scale_j.
 struct LinearFit {
   Index outputs = 0, features = 0;
-  std::vector<double> mean, scale;         // (features)
-  std::vector<double> weights, intercept;  // (outputs, features), (outputs)
+  xt::xtensor<double, 2> weights;              // (outputs, features); none while nothing is fitted
+  std::vector<double> intercept, mean, scale;  // (outputs), (features), (features)
   double loss = 0, gradient = 0, gradient_at_zero = 0;
   int iterations = 0, products = 0;
   Index rows = 0;  // trained on
@@ -50,10 +50,10 @@ struct LinearFit {
   void evaluate(const T* x, double* out) const {
     for (Index k = 0; k < outputs; ++k) {
       double sum = intercept[static_cast<std::size_t>(k)];
-      const double* w = weights.data() + k * features;
+      const std::span<const double> w = row_of(weights, k);
       for (Index j = 0; j < features; ++j) {
         const auto s = static_cast<std::size_t>(j);
-        sum += w[j] * ((static_cast<double>(x[j]) - mean[s]) / scale[s]);
+        sum += w[s] * ((static_cast<double>(x[j]) - mean[s]) / scale[s]);
       }
       out[k] = sum;
     }

@@ -1,7 +1,8 @@
 // Planted or accidental leaks: what must not be on both sides of a split.
 //
 //   same_subject     one person in two folds of a task (possible with imported folds)
-//   copied_volume    two rows with the same features, bit for bit, or the same value in a hash column, under different names
+//   copied_volume    two rows with the same features, bit for bit, or the same value in a hash column, under different names; where so few
+//                    columns of so coarse values are equal by chance (scores, years), equal features say nothing
 //   near_duplicate   rows of different people and different cohorts closer together than people ever are: the same scan
 //                    entered two public cohorts, or was preprocessed twice
 //   label_conflict   one person with two classes of a task
@@ -17,8 +18,10 @@
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 #include <vector>
 
@@ -71,6 +74,31 @@ inline std::vector<Leak> find_split_subjects(const TaskResult& task, const std::
   return out;
 }
 
+namespace detail {
+
+/// Pairs of rows that would be equal in all columns if columns were independent: pairs times the product of each column's share of equal
+/// pairs. Columns are counted until the number falls below `enough`. at(i): the features of row i.
+template <class At>
+double pairs_equal_by_chance(At&& at, std::size_t rows, double enough) {
+  const double pairs = 0.5 * static_cast<double>(rows) * static_cast<double>(rows - 1);
+  double expected = pairs;
+  const std::size_t columns = at(0).size();
+  std::vector<typename std::decay_t<decltype(at(0))>::value_type> column(rows);
+  for (std::size_t j = 0; j < columns && expected >= enough; ++j) {
+    for (std::size_t i = 0; i < rows; ++i) column[i] = at(i)[j];
+    std::sort(column.begin(), column.end());
+    double equal = 0;
+    for (std::size_t i = 1, run = 0; i < rows; ++i) {
+      run = column[i] == column[i - 1] ? run + 1 : 0;
+      equal += static_cast<double>(run);
+    }
+    expected *= equal / pairs;
+  }
+  return expected;
+}
+
+}  // namespace detail
+
 /// Rows with equal features. hash: optional value per row (equal non-empty values of two rows count as copies). subject: person of
 /// every row, when known, to say whether the copies belong to one person.
 template <class T>
@@ -83,10 +111,16 @@ std::vector<Leak> find_copies(FeatureView<T> x, std::span<const Index> row, cons
   };
   const auto at = [&](std::size_t i) { return x.row(row.empty() ? static_cast<Index>(i) : row[i]); };
   std::unordered_map<std::string_view, std::size_t> by_features, by_hash;
+  constexpr double by_chance = 0.01;  // equal pairs; with fewer expected, one is a copy
+  std::optional<bool> telling;        // known once there is an equal pair
+  const auto tells = [&] {
+    if (!telling) telling = detail::pairs_equal_by_chance(at, ids.size(), by_chance) < by_chance;
+    return *telling;
+  };
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const std::span<const T> features = at(i);
     const std::string_view bytes(reinterpret_cast<const char*>(features.data()), features.size_bytes());
-    if (const auto [place, fresh] = by_features.emplace(bytes, i); !fresh)
+    if (const auto [place, fresh] = by_features.emplace(bytes, i); !fresh && tells())
       out.push_back({"copied_volume",
                      concat(in_quotes(ids[place->second]), " and ", in_quotes(ids[i]), whose(place->second, i),
                             " have the same features, bit for bit"),
@@ -213,6 +247,7 @@ std::vector<Leak> find_near_duplicates(Context<Cpu>& ctx, FeatureView<T> x, std:
     design.load(j, 1, second.data());
     double exact = 0;
     for (std::size_t k = 0; k < first.size(); ++k) exact += (first[k] - second[k]) * (first[k] - second[k]);
+    if (exact == 0) continue;  // equal rows are for find_copies() to judge
     const double ratio = std::sqrt(exact / usual);
     if (ratio >= most_ratio || static_cast<Index>(out.size()) >= options.most) continue;
     out.push_back(

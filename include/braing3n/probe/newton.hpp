@@ -99,9 +99,10 @@ class NewtonSolver<T, Cpu> {
       fit.mean.push_back(design_->mean()[j] + design_->deviation()[j] * s.moments->mean[j]);
       fit.scale.push_back(design_->deviation()[j] * s.moments->deviation[j]);
     }
+    set_size(fit.weights, fit.outputs, d);
     for (Index k = 0; k < fit.outputs; ++k) {
       const auto begin = s.w.begin() + k * (d + 1);
-      fit.weights.insert(fit.weights.end(), begin, begin + d);
+      std::copy_n(begin, d, row_of(fit.weights, k).data());
       fit.intercept.push_back(*(begin + d));
     }
     return fit;

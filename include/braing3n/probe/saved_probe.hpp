@@ -155,11 +155,10 @@ inline void write_saved_probe(const std::filesystem::path& path, const SavedProb
   Json tasks = Json::array();
   for (std::size_t t = 0; t < probe.tasks.size(); ++t) {
     const SavedTask& s = probe.tasks[t];
-    const auto add = [&](const char* name, std::vector<Index> shape, const std::vector<double>& values) {
-      tensors.push_back(
-          named_tensor<double>(concat("task.", t, '.', name), std::move(shape), std::span<const double>(values)));
+    const auto add = [&](const char* name, std::vector<Index> shape, std::span<const double> values) {
+      tensors.push_back(named_tensor<double>(concat("task.", t, '.', name), std::move(shape), values));
     };
-    add("weights", {s.fit.outputs, s.fit.features}, s.fit.weights);
+    add("weights", {s.fit.outputs, s.fit.features}, elements_of(s.fit.weights));
     add("intercept", {s.fit.outputs}, s.fit.intercept);
     add("mean", {s.fit.features}, s.fit.mean);
     add("scale", {s.fit.features}, s.fit.scale);
@@ -223,7 +222,7 @@ inline SavedProbe read_saved_probe(const std::filesystem::path& path) {
       s.fit.rows = task.at("rows").get<Index>();
       s.fit.converged = task.at("converged").get<bool>();
       const std::string prefix = concat("task.", t++, '.');
-      s.fit.weights = file.read<double>(prefix + "weights");
+      const std::vector<double> weights = file.read<double>(prefix + "weights");
       s.fit.intercept = file.read<double>(prefix + "intercept");
       s.fit.mean = file.read<double>(prefix + "mean");
       s.fit.scale = file.read<double>(prefix + "scale");
@@ -239,12 +238,13 @@ inline SavedProbe read_saved_probe(const std::filesystem::path& path) {
       s.fit.outputs = static_cast<Index>(s.fit.intercept.size());
       const Index outputs = !s.classification || s.classes.size() == 2 ? 1 : static_cast<Index>(s.classes.size());
       const auto width = static_cast<std::size_t>(out.features);
-      if (s.fit.outputs != outputs || s.fit.weights.size() != static_cast<std::size_t>(outputs) * width ||
+      if (s.fit.outputs != outputs || weights.size() != static_cast<std::size_t>(outputs) * width ||
           s.fit.mean.size() != width || s.fit.scale.size() != width ||
           (s.range.known() && (s.range.low.size() != width || s.range.high.size() != width)))
         throw Error(ErrorKind::format, "probe.shape",
                     concat("task ", in_quotes(s.name), ": the tensors do not fit its classes and features"),
                     file.path());
+      s.fit.weights = matrix_of(out.features, weights);
       out.tasks.push_back(std::move(s));
     }
   } catch (const nlohmann::json::exception& e) {

@@ -94,8 +94,9 @@ inline void add_copies(Json& report, Manifest& m, int threads,
   std::vector<std::string> failures;
   Prefetcher<std::string> reader(
       [&](Context<Cpu>& ctx, Index i) {
-        const NiftiVolume v = read_nifti(ctx, m.scans[static_cast<std::size_t>(i)].path);
-        v.info.findings.require_usable(false, m.scans[static_cast<std::size_t>(i)].path.string());
+        const ScanRow& scan = m.scans[static_cast<std::size_t>(i)];
+        const NiftiVolume v = read_nifti(ctx, scan.path, {.volume = scan.volume_index});
+        v.info.findings.require_usable(false, scan.path.string());
         return content_hash(v.volume);
       },
       0, m.size(), {threads, 2 * threads});

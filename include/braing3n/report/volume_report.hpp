@@ -71,7 +71,7 @@ inline Json storage_json(const std::string& path, const NiftiVolume& scan) {
 
 inline Json values_json(Context<Cpu>& ctx, const NiftiVolume& scan, const VolumeStatistics& s) {
   const MeanAndSd m = s.non_finite == 0 ? mean_and_sd(ctx, scan.volume.data(), scan.volume.size(), true)
-                                        : finite_mean_and_sd(ctx, scan.volume.data(), scan.volume.size());
+                                        : finite_mean_and_sd(ctx, scan.volume.values);
   const bool some_finite = s.non_finite < s.voxels, some_nonzero = m.count > 0 || s.non_finite == 0;
   return {{"min", some_finite ? Json(s.min) : Json()},
           {"max", some_finite ? Json(s.max) : Json()},

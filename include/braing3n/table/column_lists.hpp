@@ -75,7 +75,7 @@ inline NameList age_names() {
 }
 /// Further columns that say something about a subject or a scan and are no measurement of a brain.
 inline NameList other_label_names() {
-  static constexpr std::array<std::string_view, 66> names{"session",
+  static constexpr std::array<std::string_view, 67> names{"session",
                                                           "sessionid",
                                                           "ses",
                                                           "visit",
@@ -86,6 +86,7 @@ inline NameList other_label_names() {
                                                           "run",
                                                           "runid",
                                                           "path",
+                                                          "volumeindex",
                                                           "hash",
                                                           "sha256",
                                                           "md5",

@@ -117,19 +117,18 @@ inline OpenNifti open_nifti(const std::filesystem::path& path) {
   return f;
 }
 
-/// Everything that must hold before memory for the voxels is asked for.
-inline void require_honest(OpenNifti& f, Index volume, const NiftiReadOptions& options) {
+/// Everything that must hold before memory for the voxels is asked for. All volumes must be there, whichever is read: a file that ends
+/// early was damaged on its way, and nothing tells that the part before its end is right.
+inline void require_honest(OpenNifti& f, const NiftiReadOptions& options) {
   const NiftiHeader& h = f.info.header;
-  const std::uint64_t offset = h.voxel_offset, each = h.volume_bytes();
-  const std::uint64_t needed = offset + each * static_cast<std::uint64_t>(volume + 1),
-                      all = offset + each * static_cast<std::uint64_t>(h.volumes());
+  const std::uint64_t all = h.voxel_offset + h.volume_bytes() * static_cast<std::uint64_t>(h.volumes());
   ByteStream& s = *f.voxels;
   const auto too_short = [&](std::uint64_t has) {
     fail(ErrorKind::format, "nifti.truncated", "the header promises ", h.describe_dims(), " voxels of ", h.type.name,
-         ", ", needed, " bytes in all; there are ", s.compressed() && has == s.most_bytes() ? "at most " : "", has,
+         ", ", all, " bytes in all; there are ", s.compressed() && has == s.most_bytes() ? "at most " : "", has,
          ": the file is cut off or its header is wrong");
   };
-  if (needed > s.most_bytes()) too_short(s.compressed() ? s.most_bytes() : s.file_bytes());
+  if (all > s.most_bytes()) too_short(s.compressed() ? s.most_bytes() : s.file_bytes());
   if (static_cast<std::uint64_t>(voxel_count(h.shape())) > options.most_bytes / sizeof(float))
     fail(ErrorKind::format, "nifti.large", "expected one volume of at most ", options.most_bytes >> 20, " MiB, got ",
          describe(h.shape()), " voxels");
@@ -139,15 +138,14 @@ inline void require_honest(OpenNifti& f, Index volume, const NiftiReadOptions& o
                           " bytes follow the voxels and are ignored");
     return;
   }
-  if (needed > options.bomb_bytes &&
-      static_cast<double>(needed) > options.bomb_ratio * static_cast<double>(s.file_bytes()))
-    fail(ErrorKind::format, "gzip.bomb", "its ", s.file_bytes(), " bytes are said to inflate to ", needed,
-         ", more than ", options.bomb_ratio, "-fold: refused as a gzip bomb");
+  if (all > options.bomb_bytes && static_cast<double>(all) > options.bomb_ratio * static_cast<double>(s.file_bytes()))
+    fail(ErrorKind::format, "gzip.bomb", "its ", s.file_bytes(), " bytes are said to inflate to ", all, ", more than ",
+         options.bomb_ratio, "-fold: refused as a gzip bomb");
   // gzip says its length at the end (of the last member). When that does not fit, count before asking for memory.
   if (s.stated_length() == static_cast<std::uint32_t>(all)) return;
   ByteStream count(s.path());
-  const std::uint64_t has = count.skip(needed);
-  if (has < needed) too_short(has);
+  const std::uint64_t has = count.skip(all);
+  if (has < all) too_short(has);
 }
 
 }  // namespace detail

@@ -31,7 +31,7 @@ inline NiftiInfo read_nifti_info(const std::filesystem::path& path) {
   }
 }
 
-/// One volume as float32. Throws Error: file (cannot be opened), format (damaged, lying or unsupported content), dtype
+/// One volume as float32; the file must hold all of them. Throws Error: file (cannot be opened), format (damaged, lying or unsupported content), dtype
 /// (complex, RGB, float128), argument (several volumes and none chosen). A singular affine is an error among the findings.
 inline NiftiVolume read_nifti(Context<Cpu>& ctx, const std::filesystem::path& path,
                               const NiftiReadOptions& options = {}) {
@@ -49,7 +49,7 @@ inline NiftiVolume read_nifti(Context<Cpu>& ctx, const std::filesystem::path& pa
     if (chosen >= volumes)
       fail(ErrorKind::argument, "nifti.volumes", "expected the number of a volume, 0 to ", volumes - 1, ", got ",
            chosen);
-    detail::require_honest(f, chosen, options);
+    detail::require_honest(f, options);
 
     Volume volume(Grid{h.shape(), f.info.affine});
     volume.provenance = provenance_of_mark(h.mark);
@@ -79,9 +79,10 @@ inline NiftiVolume read_nifti(Context<Cpu>& ctx, const std::filesystem::path& pa
         if (f.voxels->read(buffer.get(), bytes) < bytes) cut_off();
         detail::place_slices(ctx, buffer.get(), h, z, slices, volume.data());
       }
-      // The checksum comes last; of a file with several volumes only when the last one was read.
-      const bool last = chosen + 1 == volumes;
-      const std::uint64_t after = last ? f.voxels->skip(std::uint64_t{1} << 20) : 0;
+      // The checksum stands after the last volume: the others are inflated too, and their end is found.
+      const std::uint64_t others = h.volume_bytes() * static_cast<std::uint64_t>(volumes - 1 - chosen);
+      if (f.voxels->skip(others) < others) cut_off();
+      const std::uint64_t after = f.voxels->skip(std::uint64_t{1} << 20);
       if (f.voxels->checksum_failed())
         f.info.findings.add(Severity::warning, "gzip.checksum", "the gzip checksum is wrong: voxels may be damaged");
       if (after + f.voxels->trailing_bytes() > 0)
