@@ -1,11 +1,18 @@
-// Factorisations of symmetric matrices: all eigenvalues with and without vectors, the leading ones, Cholesky's factor and its solves.
-#include <benchmark/benchmark.h>
-
+// Factorisations of symmetric matrices in milliseconds: all eigenvalues with and without vectors, the leading ones, and the factors of
+// Cholesky (LLT) and of LDLT with their solves.
+//
+//   bench_linalg [--threads 2] [--budget 0.3]
 #include <cmath>
+#include <cstdio>
+#include <span>
+#include <string>
 #include <vector>
 
+#include "bench/support/arguments.hpp"
+#include "bench/support/timing.hpp"
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/base/philox.hpp"
+#include "braing3n/linalg/ldlt.hpp"
 #include "braing3n/linalg/leading_eigen.hpp"
 #include "braing3n/linalg/llt.hpp"
 #include "braing3n/linalg/symmetric_eigen.hpp"
@@ -15,18 +22,8 @@ using namespace braing3n;
 
 namespace {
 
-std::vector<double> symmetric(Index n) {
-  std::vector<double> a(static_cast<std::size_t>(n * n));
-  const Philox rng(1, Purpose::test, 0, 0);
-  for (Index i = 0; i < n; ++i)
-    for (Index j = 0; j <= i; ++j)
-      a[static_cast<std::size_t>(i * n + j)] = a[static_cast<std::size_t>(j * n + i)] =
-          static_cast<double>(rng.normal(static_cast<std::uint32_t>(i * n + j)));
-  return a;
-}
-
 /// The covariance of as many random rows as columns. Its spectrum is flat where it starts; with `decay`, column i has the size 1 / (1 + i).
-Tensor<double, Cpu> covariance(Context<Cpu>& ctx, Index n, bool decay) {
+Tensor<double, Cpu> covariance(Context<Cpu>& ctx, Index n, bool decay = false) {
   Tensor<double, Cpu> x(ctx, {n, n});
   const Philox rng(2, Purpose::test, 0, 0);
   for (Index i = 0; i < x.size(); ++i)
@@ -35,49 +32,67 @@ Tensor<double, Cpu> covariance(Context<Cpu>& ctx, Index n, bool decay) {
   return matmul_forward(x, x, {.transpose_a = true});
 }
 
-void eigen_values(benchmark::State& state) {
-  const std::vector<double> a = symmetric(state.range(0));
-  for (auto _ : state) benchmark::DoNotOptimize(symmetric_eigenvalues(a, state.range(0)));
+struct Report {
+  double budget;
+  /// flop: the multiplications and additions of the textbook, 0 where their number depends on the matrix.
+  template <class F>
+  void line(const std::string& what, Index n, double flop, F&& f) const {
+    const double t = bench::time_of(f, budget, 3);
+    std::printf("%-34s %6td %10.3f ms", what.c_str(), n, t * 1e3);
+    if (flop > 0) std::printf(" %7.1f GFLOP/s", flop * 1e-9 / t);
+    std::printf("\n");
+    std::fflush(stdout);
+  }
+};
+
+void eigenvalues(Context<Cpu>& ctx, const Report& report) {
+  for (const Index n : {256, 1152}) {
+    const std::vector<double> a = covariance(ctx, n).to_host();
+    report.line("eigenvalues", n, 0, [&] { symmetric_eigenvalues(a, n); });
+    report.line("eigenvalues and vectors", n, 0, [&] { symmetric_eigen(a, n); });
+  }
+  for (const bool decay : {false, true}) {
+    const Tensor<double, Cpu> a = covariance(ctx, 4096, decay);
+    report.line(decay ? "32 leading, decaying spectrum" : "32 leading, flat spectrum", 4096, 0,
+                [&] { leading_eigen(ctx, a, 32); });
+  }
 }
 
-void eigen_vectors(benchmark::State& state) {
-  const std::vector<double> a = symmetric(state.range(0));
-  for (auto _ : state) benchmark::DoNotOptimize(symmetric_eigen(a, state.range(0)));
+/// Matrices with eigenvalues of at least 1: what is solved in place again and again stays finite.
+void cholesky(Context<Cpu>& ctx, const Report& report) {
+  for (const Index n : {256, 1152, 3000}) {
+    const std::vector<double> a = covariance(ctx, n).to_host();
+    const double size = static_cast<double>(n);
+    report.line("LLT", n, size * size * size / 3, [&] { llt<double>(ctx, a, n, {.shift = 1}); });
+    const Llt<double> factor = llt<double>(ctx, a, n, {.shift = 1});
+    for (const Index rows : {1, 20}) {
+      std::vector<double> x(static_cast<std::size_t>(n * rows), 1.0);
+      report.line("LLT, solving for " + std::to_string(rows), n, 2 * size * size * static_cast<double>(rows),
+                  [&] { llt_solve<double>(factor, x); });
+    }
+  }
 }
 
-void leading(benchmark::State& state, bool decay) {
-  Context<Cpu> ctx({.threads = 2});
-  const auto a = covariance(ctx, state.range(0), decay);
-  for (auto _ : state) benchmark::DoNotOptimize(leading_eigen(ctx, a, state.range(1)));
-}
-
-void cholesky(benchmark::State& state) {
-  Context<Cpu> ctx({.threads = 2});
-  const auto a = covariance(ctx, state.range(0), false).to_host();
-  for (auto _ : state) benchmark::DoNotOptimize(llt<double>(a, state.range(0), {.shift = 0.1}));
-}
-
-void cholesky_solve(benchmark::State& state) {
-  Context<Cpu> ctx({.threads = 2});
-  const auto a = covariance(ctx, state.range(0), false).to_host();
-  const Llt<double> factor = llt<double>(a, state.range(0), {.shift = 0.1});
-  std::vector<double> x(static_cast<std::size_t>(state.range(0) * state.range(1)), 1.0);
-  for (auto _ : state) {
-    llt_solve<double>(factor, x);
-    benchmark::ClobberMemory();
+void ldlt(Context<Cpu>& ctx, const Report& report) {
+  for (const Index n : {20, 256, 1152}) {
+    std::vector<double> a = covariance(ctx, n).to_host();
+    for (Index i = 0; i < n; ++i) a[static_cast<std::size_t>(i * n + i)] += 1;
+    const Index columns = n == 20 ? 38400 : 20;  // effects on all latents of a scan, or as above
+    std::vector<double> x(static_cast<std::size_t>(n * columns), 1.0);
+    report.line("LDLT, solving for " + std::to_string(columns), n, 0,
+                [&] { ldlt_solve<double>(a, n, std::span<double>(x), columns); });
   }
 }
 
 }  // namespace
 
-BENCHMARK(eigen_values)->Arg(256)->Arg(1152)->Unit(benchmark::kMillisecond);
-BENCHMARK(eigen_vectors)->Arg(256)->Arg(1152)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(leading, flat, false)->Args({4096, 32})->Unit(benchmark::kMillisecond)->Iterations(1)->UseRealTime();
-BENCHMARK_CAPTURE(leading, decaying, true)
-    ->Args({4096, 32})
-    ->Unit(benchmark::kMillisecond)
-    ->Iterations(1)
-    ->UseRealTime();
-BENCHMARK(cholesky)->Arg(1152)->Arg(3000)->Unit(benchmark::kMillisecond)->UseRealTime();
-BENCHMARK(cholesky_solve)->Args({1152, 1})->Args({1152, 20})->Unit(benchmark::kMillisecond)->UseRealTime();
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  bench::check_arguments(argc, argv, "factorisations of symmetric matrices",
+                         {.options = {"--threads", "--budget"}, .flags = {}, .words = {}, .any_word = false});
+  Context<Cpu> ctx({.threads = std::stoi(bench::option(argc, argv, "--threads", "2"))});
+  const Report report{std::stod(bench::option(argc, argv, "--budget", "0.3"))};
+  std::printf("%d threads, %s\n", ctx.threads(), ctx.provider().name);
+  eigenvalues(ctx, report);
+  cholesky(ctx, report);
+  ldlt(ctx, report);
+}

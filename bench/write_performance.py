@@ -65,9 +65,7 @@ def measured(name, bench, threads):
     program = pathlib.Path(bench) / ("bench_" + name)
     if not program.exists():
         sys.exit(f"{program}: not there; build the preset bench first")
-    # Google Benchmark refuses options that it does not know; that program fixes its threads.
-    own = [] if name == "linalg" else ["--threads", threads]
-    return "```text\n" + output([program] + own + OPTIONS.get(name, [])) + "\n```"
+    return "```text\n" + output([program, "--threads", threads] + OPTIONS.get(name, [])) + "\n```"
 
 
 def main():

@@ -12,7 +12,7 @@ namespace braing3n::inline BRAING3N_ABI {
 
 template LeadingEigen leading_eigen(Context<Cpu>&, Index, Index, const SymmetricOperator<double>&);
 template LeadingEigen leading_eigen(Context<Cpu>&, const Tensor<double, Cpu>&, Index);
-template Llt<double> llt(std::span<const double>, Index, const LltOptions&);
+template Llt<double> llt(Context<Cpu>&, std::span<const double>, Index, const LltOptions&);
 template void llt_solve(const Llt<double>&, std::span<double>);
 template void llt_solve_lower(const Llt<double>&, std::span<double>);
 template void llt_solve_upper(const Llt<double>&, std::span<double>);

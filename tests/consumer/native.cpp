@@ -35,7 +35,7 @@ int main() {
   for (b3::Index i = 0; i < 4; ++i)
     off = std::max(off, std::abs(leading.values[static_cast<std::size_t>(i)] - own.eigenvalues()(n - 1 - i)));
   std::vector<double> x(right.data(), right.data() + n), y = x;
-  b3::llt_solve<double>(b3::llt<double>(values, n), x);
+  b3::llt_solve<double>(b3::llt<double>(context, values, n), x);
   b3::ldlt_solve<double>(values, n, y, 1);
   for (b3::Index i = 0; i < n; ++i)
     for (const auto* v : {&x, &y}) off = std::max(off, std::abs((*v)[static_cast<std::size_t>(i)] - solved(i)));

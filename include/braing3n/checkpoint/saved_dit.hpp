@@ -4,6 +4,7 @@
 // latent channel), "tokenizer" (hash of the tokenizer whose latents it learnt, empty when unknown), and that tokenizer's contract.
 #pragma once
 
+#include <concepts>
 #include <cstring>
 #include <string>
 #include <type_traits>
@@ -86,7 +87,8 @@ Tensor<float, Cpu> sampled_latents(const LoadedDit<Cpu, P>& dit, const Tensor<ty
 }
 
 /// One sample's latents (1, X', Y', Z', C) as a volume around the origin, in the model's intensities: z-scores over the brain.
-inline Volume decoded_volume(const LoadedDecoder<Cpu>& decoder, const Tensor<float, Cpu>& latents) {
+template <std::same_as<Cpu> B>
+Volume decoded_volume(const LoadedDecoder<B>& decoder, const Tensor<float, Cpu>& latents) {
   return sample_volume(decoder(latents), decoder.contract);
 }
 

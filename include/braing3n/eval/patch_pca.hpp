@@ -4,6 +4,7 @@
 // covariance of the training patches, m their mean. With d' components it keeps as many numbers as a tokenizer's latents.
 #pragma once
 
+#include <concepts>
 #include <cstring>
 
 #include "braing3n/backend/cpu.hpp"
@@ -42,7 +43,8 @@ class PatchPca {
   }
 
   /// Ends the collection. Throws Error (argument) without patches or for more components than voxels in a patch.
-  void fit(Context<Cpu>& ctx, Index components) {
+  template <std::same_as<Cpu> B>
+  void fit(Context<B>& ctx, Index components) {
     if (count_ == 0) fail(ErrorKind::argument, "pca.none", "patch pca: there are no training patches");
     const Index width = gram_.dim(0);
     for (double& s : sum_) s /= static_cast<double>(count_);

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <concepts>
 #include <limits>
 #include <numeric>
 #include <tuple>
@@ -81,7 +82,8 @@ class RegionRegressor {
   Index size() const { return static_cast<Index>(rows_.size()); }
 
   /// Throws Error (state) with fewer than 10 volumes.
-  void fit(Context<Cpu>& ctx) {
+  template <std::same_as<Cpu> B>
+  void fit(Context<B>& ctx) {
     const Index n = size();
     if (n < 10)
       fail(ErrorKind::state, "regions.few", "region reader: ", n, " volumes with known sizes, expected at least 10");
@@ -116,7 +118,7 @@ class RegionRegressor {
       for (Index fold = 0; fold < 5; ++fold) {
         std::vector<Index> learn, test;
         for (Index i = 0; i < n; ++i) (i % 5 == fold ? test : learn).push_back(i);
-        const Weights w = solve(learn, candidate);
+        const Weights w = solve(ctx, learn, candidate);
         for (const Index t : test)
           for (std::size_t r = 0; r < regions; ++r) {
             double root = w.intercept[r];
@@ -133,7 +135,7 @@ class RegionRegressor {
       }
     }
     for (std::size_t r = 0; r < regions; ++r) {
-      const Weights w = solve(everybody, penalty[r]);
+      const Weights w = solve(ctx, everybody, penalty[r]);
       intercept_[r] = w.intercept[r];
       coefficients_[r].assign(mean_.size(), 0.0);
       for (std::size_t i = 0; i < rows_.size(); ++i)
@@ -171,7 +173,8 @@ class RegionRegressor {
     std::vector<double> coefficients;  // (regions, people)
   };
 
-  Weights solve(const std::vector<Index>& people, double penalty) const {
+  template <std::same_as<Cpu> B>
+  Weights solve(Context<B>& ctx, const std::vector<Index>& people, double penalty) const {
     const Index m = static_cast<Index>(people.size()), n = size();
     Weights w;
     w.coefficients.resize(regions * people.size());
@@ -187,7 +190,7 @@ class RegionRegressor {
         w.coefficients[r * people.size() + static_cast<std::size_t>(i)] =
             std::sqrt(truth_[static_cast<std::size_t>(people[static_cast<std::size_t>(i)])][r]) - w.intercept[r];
     }
-    llt_solve<double>(llt<double>(part, m, {.shift = penalty}), w.coefficients);
+    llt_solve<double>(llt<double>(ctx, part, m, {.shift = penalty}), w.coefficients);
     return w;
   }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cmath>
+#include <concepts>
 #include <vector>
 
 #include "braing3n/backend/cpu.hpp"
@@ -37,7 +38,8 @@ class TokenReadout {
   }
 
   /// ridge: of the mean variance of a token's channel. Throws Error (state) without people.
-  void solve(Context<Cpu>& ctx, Index rank, double ridge = 1e-3) {
+  template <std::same_as<Cpu> B>
+  void solve(Context<B>& ctx, Index rank, double ridge = 1e-3) {
     if (count_ == 0) fail(ErrorKind::state, "readout.none", "token readout: there are no tokens");
     const Index width = gram_.dim(0), voxels = cross_.dim(1);
     const double count = static_cast<double>(count_);
@@ -50,7 +52,7 @@ class TokenReadout {
     double trace = 0;
     for (Index i = 0; i < width; ++i) trace += s.data()[i * width + i];
     const double shift = ridge * trace / static_cast<double>(width) + 1e-12 * count;
-    const Llt<double> factor = llt<double>(values(s), width, {.shift = shift});
+    const Llt<double> factor = llt<double>(ctx, values(s), width, {.shift = shift});
     Tensor<double, Cpu> m = transpose(c);  // (L^-1 C)^T, a patch voxel per row
     llt_solve_lower<double>(factor, values(m));
     rank_ = std::min(rank, std::min(width, voxels));

@@ -1,5 +1,6 @@
 // What the bodies of linalg/ need of Eigen: that it is there, and that it keeps to one thread. Bodies use dynamic matrices only, whose
-// layout no compiler flag changes.
+// layout no compiler flag changes. All of them are templates on the type of the values: a file that includes them and factors nothing then
+// compiles the declarations of Eigen and none of its functions, which is a third of the time of an umbrella header.
 #pragma once
 
 #if !__has_include(<Eigen/Core>)
@@ -15,8 +16,11 @@
 
 namespace braing3n::inline BRAING3N_ABI::detail {
 
-using ColumnMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic>;
-using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using ColumnVector = Eigen::Matrix<double, Eigen::Dynamic, 1>;
+template <class T>
+using ColumnMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
+template <class T>
+using RowMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+template <class T>
+using ColumnVector = Eigen::Matrix<T, Eigen::Dynamic, 1>;
 
 }  // namespace braing3n::inline BRAING3N_ABI::detail

@@ -19,12 +19,12 @@ void ldlt_solve(std::span<const T> a, Index n, std::span<T> b, Index columns) {
     fail(ErrorKind::shape, "ldlt.shape", "ldlt: expected ", n, " x ", n, " and ", n, " x ", columns, " values, got ",
          a.size(), " and ", b.size());
   if (n == 0 || columns == 0) return;
-  const Eigen::LDLT<detail::ColumnMatrix> factor(Eigen::Map<const detail::RowMatrix>(a.data(), n, n));
-  const double largest = factor.vectorD().maxCoeff(), smallest = factor.vectorD().minCoeff();
+  const Eigen::LDLT<detail::ColumnMatrix<T>> factor(Eigen::Map<const detail::RowMatrix<T>>(a.data(), n, n));
+  const T largest = factor.vectorD().maxCoeff(), smallest = factor.vectorD().minCoeff();
   if (static_cast<int>(factor.info()) != 0 || !(smallest > 0x1p-52 * static_cast<double>(n) * largest))
     fail(ErrorKind::numeric, "ldlt.indefinite", "ldlt: expected a positive definite matrix of ", n,
          " rows, got pivots from ", smallest, " to ", largest);
-  Eigen::Map<detail::RowMatrix> x(b.data(), n, columns);
+  Eigen::Map<detail::RowMatrix<T>> x(b.data(), n, columns);
   x = factor.solve(x).eval();
 }
 

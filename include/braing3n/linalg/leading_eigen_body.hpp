@@ -33,9 +33,10 @@ namespace detail {
 inline constexpr double spectra_units = 64;
 
 /// Eigenpairs in descending order, of A / scale + I / spectra_units.
+template <class T>
 struct LeadingPairs {
-  std::vector<double> values;
-  ColumnMatrix vectors;  // (n, values)
+  std::vector<T> values;
+  ColumnMatrix<T> vectors;  // (n, values)
 };
 
 inline void require_finite(double product) {
@@ -45,51 +46,54 @@ inline void require_finite(double product) {
 }
 
 /// P (A / scale + I / spectra_units) P - below (I - P) in Spectra's form; P projects on what is orthogonal to the columns of `found`.
+template <class T>
 struct DeflatedOperator {
-  using Scalar = double;
-  const SymmetricOperator<double>* apply;
+  using Scalar = T;
+  const SymmetricOperator<T>* apply;
   Index n;
-  double scale;
-  const ColumnMatrix* found;
-  double below;
+  T scale;
+  const ColumnMatrix<T>* found;
+  T below;
 
   Index rows() const { return n; }
   Index cols() const { return n; }
-  void perform_op(const double* x, double* y) const {
-    const Eigen::Map<const ColumnVector> in(x, n);
-    Eigen::Map<ColumnVector> out(y, n);
+  void perform_op(const T* x, T* y) const {
+    const Eigen::Map<const ColumnVector<T>> in(x, n);
+    Eigen::Map<ColumnVector<T>> out(y, n);
     const auto size = static_cast<std::size_t>(n);
     if (found->cols() == 0) {
       (*apply)({x, size}, {y, size});
       out = out / scale + in / spectra_units;
     } else {
-      const ColumnVector inside = *found * (found->transpose() * in), outside = in - inside;
+      const ColumnVector<T> inside = *found * (found->transpose() * in), outside = in - inside;
       (*apply)({outside.data(), size}, {y, size});
       out /= scale;
       out -= *found * (found->transpose() * out).eval();
       out += outside / spectra_units - below * inside;
     }
-    for (const double v : out) require_finite(v);
+    for (const T v : out) require_finite(v);
   }
 };
 
-inline std::vector<double> random_start(Index n, std::uint32_t run) {
-  std::vector<double> x(static_cast<std::size_t>(n));
+template <class T>
+std::vector<T> random_start(Index n, std::uint32_t run) {
+  std::vector<T> x(static_cast<std::size_t>(n));
   const Philox rng(1, Purpose::init, 0, run);
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(rng.normal(static_cast<std::uint32_t>(i)));
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<T>(rng.normal(static_cast<std::uint32_t>(i)));
   return x;
 }
 
 /// Every run needs a start of its own: what the start of the run before holds of a repeated eigenvalue was found by it.
-inline LeadingPairs lanczos(const DeflatedOperator& op, Index k, Index basis, double tolerance, std::uint32_t run) {
-  DeflatedOperator own = op;
-  Spectra::SymEigsSolver<DeflatedOperator> solver(own, k, basis);
+template <class T>
+LeadingPairs<T> lanczos(const DeflatedOperator<T>& op, Index k, Index basis, T tolerance, std::uint32_t run) {
+  DeflatedOperator<T> own = op;
+  Spectra::SymEigsSolver<DeflatedOperator<T>> solver(own, k, basis);
   const char* reason = "no convergence";
   try {
-    solver.init(random_start(op.n, run).data());
+    solver.init(random_start<T>(op.n, run).data());
     solver.compute(Spectra::SortRule::LargestAlge, 1000, tolerance, Spectra::SortRule::LargestAlge);
     if (solver.info() == Spectra::CompInfo::Successful) {
-      const ColumnVector values = solver.eigenvalues();
+      const ColumnVector<T> values = solver.eigenvalues();
       return {{values.data(), values.data() + values.size()}, solver.eigenvectors()};
     }
   } catch (const Error&) {
@@ -101,16 +105,17 @@ inline LeadingPairs lanczos(const DeflatedOperator& op, Index k, Index basis, do
 }
 
 /// Adds eigenpairs of the space orthogonal to those found, as long as there is one above the last of them.
-inline void add_missing_copies(DeflatedOperator op, LeadingPairs& pairs) {
+template <class T>
+void add_missing_copies(DeflatedOperator<T> op, LeadingPairs<T>& pairs) {
   const Index n = op.n, k = std::ssize(pairs.values), basis = std::min<Index>(n, 20);
   op.found = &pairs.vectors;
   op.below = 2 * (std::abs(pairs.values.front()) + std::abs(pairs.values.back()));
   // Every round replaces the last pair by one with a larger value.
   for (std::uint32_t round = 1; round <= static_cast<std::uint32_t>(n); ++round) {
-    const double largest = std::max(std::abs(pairs.values.front()), std::abs(pairs.values.back()));
-    const double limit = pairs.values.back() + 1e-9 * largest;
-    if (!(lanczos(op, 1, basis, 1e-3, 2 * round).values[0] > limit)) return;
-    const LeadingPairs missing = lanczos(op, 1, basis, 1e-9, 2 * round + 1);
+    const T largest = std::max(std::abs(pairs.values.front()), std::abs(pairs.values.back()));
+    const T limit = pairs.values.back() + 1e-9 * largest;
+    if (!(lanczos(op, 1, basis, T(1e-3), 2 * round).values[0] > limit)) return;
+    const LeadingPairs<T> missing = lanczos(op, 1, basis, T(1e-9), 2 * round + 1);
     const auto at = std::upper_bound(pairs.values.begin(), pairs.values.end(), missing.values[0], std::greater<>()) -
                     pairs.values.begin();
     pairs.values.insert(pairs.values.begin() + at, missing.values[0]);
@@ -121,16 +126,17 @@ inline void add_missing_copies(DeflatedOperator op, LeadingPairs& pairs) {
 }
 
 /// All eigenpairs of a small matrix, of which k are kept.
-inline LeadingPairs dense_pairs(const SymmetricOperator<double>& apply, Index n, Index k) {
+template <class T>
+LeadingPairs<T> dense_pairs(const SymmetricOperator<T>& apply, Index n, Index k) {
   const auto size = static_cast<std::size_t>(n);
-  std::vector<double> a(size * size), unit(size, 0.0);
+  std::vector<T> a(size * size), unit(size, T(0));
   for (std::size_t i = 0; i < size; ++i) {
     unit[i] = 1;
     apply(unit, std::span(a).subspan(i * size, size));
     unit[i] = 0;
   }
   const SymmetricEigen all = symmetric_eigen(a, n);
-  LeadingPairs pairs{{}, ColumnMatrix(n, k)};
+  LeadingPairs<T> pairs{{}, ColumnMatrix<T>(n, k)};
   for (Index r = 0; r < k; ++r) {
     pairs.values.push_back(all.values[static_cast<std::size_t>(n - 1 - r)]);
     require_finite(pairs.values.back());
@@ -140,39 +146,41 @@ inline LeadingPairs dense_pairs(const SymmetricOperator<double>& apply, Index n,
 }
 
 /// The length of A x for a unit vector x close to the leading ones: at least about half of the largest |eigenvalue|, unless A is 0.
-inline double rough_norm(const SymmetricOperator<double>& apply, Index n) {
-  std::vector<double> x = random_start(n, 0), y(x.size());
-  double size = 0;
+template <class T>
+T rough_norm(const SymmetricOperator<T>& apply, Index n) {
+  std::vector<T> x = random_start<T>(n, 0), y(x.size());
+  T size = 0;
   for (int step = 0; step < 6; ++step) {
-    double largest = 0;
-    for (const double v : x) largest = std::max(largest, std::abs(v));
+    T largest = 0;
+    for (const T v : x) largest = std::max(largest, std::abs(v));
     if (largest == 0) break;
-    Eigen::Map<ColumnVector> unit(x.data(), n);
+    Eigen::Map<ColumnVector<T>> unit(x.data(), n);
     unit /= largest;  // first: squares of tiny and of huge numbers are none
     unit /= unit.norm();
     apply(x, y);
-    double most = 0;
-    for (const double v : y) {
+    T most = 0;
+    for (const T v : y) {
       require_finite(v);
       most = std::max(most, std::abs(v));
     }
-    size = most == 0 ? size : most * (Eigen::Map<const ColumnVector>(y.data(), n) / most).norm();
+    size = most == 0 ? size : most * (Eigen::Map<const ColumnVector<T>>(y.data(), n) / most).norm();
     x.swap(y);
   }
   return size;
 }
 
-inline LeadingPairs leading_pairs(const SymmetricOperator<double>& apply, Index n, Index k) {
+template <class T>
+LeadingPairs<T> leading_pairs(const SymmetricOperator<T>& apply, Index n, Index k) {
   const Index basis = std::max<Index>(2 * k + 1, 20);
-  if (2 * basis > n) return dense_pairs(apply, n, k);
-  const double size = rough_norm(apply, n);
-  if (size == 0) return {std::vector<double>(static_cast<std::size_t>(k), 0.0), ColumnMatrix::Identity(n, k)};
-  const double scale = spectra_units * size;
-  const ColumnMatrix none(n, 0);
-  const DeflatedOperator op{&apply, n, scale, &none, 0};
-  LeadingPairs pairs = lanczos(op, k, basis, 1e-9, 1);
+  if (2 * basis > n) return dense_pairs<T>(apply, n, k);
+  const T size = rough_norm<T>(apply, n);
+  if (size == 0) return {std::vector<T>(static_cast<std::size_t>(k), T(0)), ColumnMatrix<T>::Identity(n, k)};
+  const T scale = spectra_units * size;
+  const ColumnMatrix<T> none(n, 0);
+  const DeflatedOperator<T> op{&apply, n, scale, &none, 0};
+  LeadingPairs<T> pairs = lanczos(op, k, basis, T(1e-9), 1);
   add_missing_copies(op, pairs);
-  for (double& v : pairs.values) v = (v - 1 / spectra_units) * scale;
+  for (T& v : pairs.values) v = (v - 1 / spectra_units) * scale;
   return pairs;
 }
 
@@ -183,13 +191,13 @@ LeadingEigen leading_eigen(Context<Cpu>& ctx, Index n, Index k, const SymmetricO
   static_assert(std::is_same_v<T, double>, "eigenvalues are computed in double");
   if (k < 1 || k > n)
     fail(ErrorKind::argument, "leading_eigen.count", "leading eigenvectors: expected 1 to ", n, ", got ", k);
-  detail::LeadingPairs pairs = detail::leading_pairs(apply, n, k);
+  detail::LeadingPairs<T> pairs = detail::leading_pairs<T>(apply, n, k);
   LeadingEigen out{std::move(pairs.values), Tensor<double, Cpu>(ctx, {k, n})};
   for (Index r = 0; r < k; ++r) {
     Index place = 0;
     pairs.vectors.col(r).cwiseAbs().maxCoeff(&place);
     const double sign = pairs.vectors(place, r) < 0 ? -1.0 : 1.0;
-    Eigen::Map<detail::ColumnVector>(out.vectors.data() + r * n, n) = sign * pairs.vectors.col(r);
+    Eigen::Map<detail::ColumnVector<T>>(out.vectors.data() + r * n, n) = sign * pairs.vectors.col(r);
   }
   return out;
 }
@@ -202,9 +210,9 @@ LeadingEigen leading_eigen(Context<Cpu>& ctx, const Tensor<T, Cpu>& a, Index k) 
   const Index n = a.dim(0);
   return leading_eigen<T>(ctx, n, k, [&](std::span<const T> x, std::span<T> y) {
     ctx.parallel_range(n, 64, [&](Index begin, Index end) {
-      const Eigen::Map<const detail::RowMatrix> rows(a.data() + begin * n, end - begin, n);
-      Eigen::Map<detail::ColumnVector>(y.data() + begin, end - begin).noalias() =
-          rows * Eigen::Map<const detail::ColumnVector>(x.data(), n);
+      const Eigen::Map<const detail::RowMatrix<T>> rows(a.data() + begin * n, end - begin, n);
+      Eigen::Map<detail::ColumnVector<T>>(y.data() + begin, end - begin).noalias() =
+          rows * Eigen::Map<const detail::ColumnVector<T>>(x.data(), n);
     });
   });
 }

@@ -1,17 +1,18 @@
-// Cholesky's factorisation A = L L^T of a symmetric positive definite matrix, by Eigen's LLT on one thread, kept for several solves.
+// Cholesky's factorisation A = L L^T of a symmetric positive definite matrix, by Eigen and the products of the context, kept for several
+// solves.
 #pragma once
 
 #include <span>
 #include <vector>
 
-#include "braing3n/base/error.hpp"
+#include "braing3n/backend/cpu/context/context.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
 template <class T>
 struct Llt {
   Index size = 0;
-  std::vector<T> factor;  // (size, size) column-major; L on and below the diagonal, 0 above it
+  std::vector<T> factor;  // (size, size) row-major; L on and below the diagonal, 0 above it
 
   std::size_t bytes() const { return factor.size() * sizeof(T); }
 };
@@ -20,10 +21,10 @@ struct LltOptions {
   double scale = 1, shift = 0;
 };
 
-/// Factors scale * a + shift * I; of a (n, n) row-major only the lower triangle is read.
+/// Factors scale * a + shift * I; of a (n, n) row-major only the lower triangle is read. The same for any number of threads.
 /// Errors: shape, numeric (the matrix is not positive definite to rounding, or not finite).
 template <class T>
-Llt<T> llt(std::span<const T> a, Index n, const LltOptions& options = {});
+Llt<T> llt(Context<Cpu>& ctx, std::span<const T> a, Index n, const LltOptions& options = {});
 
 /// Solves A x = b for every row b of x (count, n), in place. Errors: shape.
 template <class T>
@@ -38,7 +39,7 @@ template <class T>
 void llt_solve_upper(const Llt<T>& llt, std::span<T> x);
 
 #ifdef BRAING3N_COMPILED
-extern template Llt<double> llt(std::span<const double>, Index, const LltOptions&);
+extern template Llt<double> llt(Context<Cpu>&, std::span<const double>, Index, const LltOptions&);
 extern template void llt_solve(const Llt<double>&, std::span<double>);
 extern template void llt_solve_lower(const Llt<double>&, std::span<double>);
 extern template void llt_solve_upper(const Llt<double>&, std::span<double>);

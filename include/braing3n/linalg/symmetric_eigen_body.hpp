@@ -33,14 +33,15 @@ SymmetricEigen eigen_decomposition(const std::vector<T>& a, Index n, bool with_v
     if (with_vectors) out.vectors.assign(size * size, nan);
     return out;
   }
-  const Eigen::SelfAdjointEigenSolver<ColumnMatrix> solver(
-      Eigen::Map<const RowMatrix>(a.data(), n, n), with_vectors ? Eigen::ComputeEigenvectors : Eigen::EigenvaluesOnly);
+  const Eigen::SelfAdjointEigenSolver<ColumnMatrix<T>> solver(
+      Eigen::Map<const RowMatrix<T>>(a.data(), n, n),
+      with_vectors ? Eigen::ComputeEigenvectors : Eigen::EigenvaluesOnly);
   if (static_cast<int>(solver.info()) != 0)  // not Eigen::Success: X11 has a macro of that name
     fail(ErrorKind::numeric, "symmetric_eigen.steps", "eigenvalues: no convergence for a matrix of ", n, " rows");
   out.values.assign(solver.eigenvalues().data(), solver.eigenvalues().data() + n);
   if (!with_vectors) return out;
   out.vectors.resize(size * size);
-  Eigen::Map<RowMatrix>(out.vectors.data(), n, n) = solver.eigenvectors();
+  Eigen::Map<RowMatrix<T>>(out.vectors.data(), n, n) = solver.eigenvectors();
   return out;
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <utility>
 #include <vector>
 
@@ -50,7 +51,8 @@ struct NewtonState {
   }
 
   /// After a gradient: accepts or shortens the step, decides whether the fit is done, otherwise sets up the next Newton system.
-  void judge(const std::vector<double>& covariance, const SolverOptions& options) {
+  template <std::same_as<double> T>
+  void judge(const std::vector<T>& covariance, const SolverOptions& options) {
     const bool first = !started;
     if (!first) {
       const double allowed = loss + 1e-4 * length * slope + 1e-11 * std::abs(loss);
@@ -118,7 +120,8 @@ struct NewtonState {
   }
 
  private:
-  void decompose(const std::vector<double>& covariance) {
+  template <std::same_as<double> T>
+  void decompose(const std::vector<T>& covariance) {
     if (problem->outputs == 1) {
       spectrum = {covariance[0]};
       return;

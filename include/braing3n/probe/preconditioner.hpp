@@ -91,8 +91,9 @@ class GramPreconditioner<T, Cpu> {
   std::shared_ptr<const Llt<double>> make_factor(double ratio) const {
     const double n = static_cast<double>(design_->rows());
     const std::span<const double> gram(gram_.data(), static_cast<std::size_t>(gram_.size()));
-    return std::make_shared<const Llt<double>>(llt<double>(
-        gram, size_, dual_ ? LltOptions{.shift = n * ratio} : LltOptions{.scale = 1.0 / n, .shift = ratio}));
+    return std::make_shared<const Llt<double>>(
+        llt<double>(design_->context(), gram, size_,
+                    dual_ ? LltOptions{.shift = n * ratio} : LltOptions{.scale = 1.0 / n, .shift = ratio}));
   }
 
   void solve(std::span<Row> rows, const std::vector<std::size_t>& group,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <concepts>
 #include <functional>
 #include <optional>
 #include <set>
@@ -136,8 +137,9 @@ inline std::vector<ResolvedTask> resolve_panel_tasks(const PanelPlan& plan, cons
 }
 
 /// One table on the panel's folds.
-inline PanelRun run_table(Context<Cpu>& ctx, const std::string& name, std::size_t t, const ConfoundValues& confounds,
-                          PanelAnalysis& out) {
+template <std::same_as<Cpu> B>
+PanelRun run_table(Context<B>& ctx, const std::string& name, std::size_t t, const ConfoundValues& confounds,
+                   PanelAnalysis& out) {
   PanelRun run{name,
                static_cast<Index>(out.pairing.ids.size()),
                out.tables[t].columns(),
@@ -156,8 +158,9 @@ inline PanelRun run_table(Context<Cpu>& ctx, const std::string& name, std::size_
   return run;
 }
 
-inline void search_leaks(Context<Cpu>& ctx, const PanelPlan& plan, const CsvTable& labels,
-                         const std::optional<FoldFile>& folds, PanelAnalysis& out) {
+template <std::same_as<Cpu> B>
+void search_leaks(Context<B>& ctx, const PanelPlan& plan, const CsvTable& labels, const std::optional<FoldFile>& folds,
+                  PanelAnalysis& out) {
   const auto add = [&](const std::vector<Leak>& found) {
     out.report.leaks.insert(out.report.leaks.end(), found.begin(), found.end());
   };
@@ -185,7 +188,8 @@ inline void search_leaks(Context<Cpu>& ctx, const PanelPlan& plan, const CsvTabl
 }  // namespace detail
 
 /// Throws what reading and pairing tables throws, and Error: argument (no features), format (folds that do not fit).
-inline PanelAnalysis run_panel(Context<Cpu>& ctx, const PanelPlan& plan, const PanelObserver& observer = {}) {
+template <std::same_as<Cpu> B>
+PanelAnalysis run_panel(Context<B>& ctx, const PanelPlan& plan, const PanelObserver& observer = {}) {
   if (plan.tables.features.empty())
     fail(ErrorKind::argument, "probe.features", "panel: expected a table of features, got none");
   CsvTable labels(plan.tables.labels);
@@ -225,7 +229,8 @@ inline PanelAnalysis run_panel(Context<Cpu>& ctx, const PanelPlan& plan, const P
 
 /// The panel's tasks fitted on all rows of the first table. Throws what fitting throws, and Error (state): no task of the panel could be
 /// resolved.
-inline SavedProbe fit_saved_probe(Context<Cpu>& ctx, const PanelAnalysis& a) {
+template <std::same_as<Cpu> B>
+SavedProbe fit_saved_probe(Context<B>& ctx, const PanelAnalysis& a) {
   if (!a.panel) fail(ErrorKind::state, "probe.fitted", "panel: expected a task that was fitted, got none");
   const std::vector<Index>& rows = a.pairing.feature_row[0];
   SavedProbe saved = make_saved_probe(a.tables[0], a.first_results,

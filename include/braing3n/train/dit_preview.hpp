@@ -1,6 +1,7 @@
 // What a diffusion transformer makes while it learns: validation scans beside samples under their conditions.
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <string>
 #include <vector>
@@ -44,8 +45,9 @@ inline LatentPicture channel_picture(Context<Cpu>& ctx, const LatentData& data) 
 }
 
 /// Two columns: validation scans, and samples under the same conditions. The noise of a row never changes.
-inline Image preview_samples(Context<Cpu>& ctx, const Dit3d<Cpu, F32>& model, const LatentData& data,
-                             const LatentPicture& picture, const SamplingOptions& options, Index rows) {
+template <std::same_as<Cpu> B>
+Image preview_samples(Context<B>& ctx, const Dit3d<Cpu, F32>& model, const LatentData& data,
+                      const LatentPicture& picture, const SamplingOptions& options, Index rows) {
   const std::vector<Index> scans = some_rows(data.scans.validation, rows);
   std::vector<std::uint32_t> ids;
   std::vector<ConditionRow> conditions;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <span>
 #include <utility>
 #include <vector>
@@ -56,9 +57,10 @@ class TrainingLatents {
 };
 
 /// Steps of measure_gaussian(), each of which needs those before.
+template <std::same_as<Cpu> B>
 class GaussianFit {
  public:
-  GaussianFit(Context<Cpu>& ctx, const LatentData& data, const Dit3dConfig& config)
+  GaussianFit(Context<B>& ctx, const LatentData& data, const Dit3dConfig& config)
       : ctx_(&ctx), latents_(ctx, data, config.conditions), width_(static_cast<std::size_t>(data.file->row_size())),
         rank_(static_cast<std::size_t>(config.gaussian_rank)),
         classes_(static_cast<std::size_t>(required_classes(config.conditions))),
@@ -237,12 +239,13 @@ class GaussianFit {
 /// directions span the space in which the scans of a class differ most, found by four rounds of subspace iteration (Halko et al. 2011), and are
 /// in it those along which scans vary independently beside the effects. Where a class has few scans its effects
 /// are drawn to nothing and its variances to those of all classes. Throws Error (config) for more directions than the scans can show.
-inline void measure_gaussian(Context<Cpu>& ctx, const LatentData& data, Dit3d<Cpu, F32>& model) {
+template <std::same_as<Cpu> B>
+void measure_gaussian(Context<B>& ctx, const LatentData& data, Dit3d<Cpu, F32>& model) {
   const Index rank = model.config.gaussian_rank, scans = static_cast<Index>(data.scans.train.size());
   if (2 * rank > scans)
     fail(ErrorKind::config, "dit3d.gaussian_rank", "dit3d: a normal distribution with ", rank,
          " directions: expected at least ", 2 * rank, " training scans, got ", scans);
-  detail::GaussianFit fit(ctx, data, model.config);
+  detail::GaussianFit<B> fit(ctx, data, model.config);
   fit.centre_features();
   fit.regress();
   fit.find_directions();

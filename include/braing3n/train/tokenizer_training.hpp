@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -192,8 +193,9 @@ class TokenizerTask {
 
 /// The projection starts as the closed-form readout (token_readout.hpp) of the tokens of at most `most` training scans, without
 /// augmentation. Returns the statistics of these tokens, from which those of the latents follow.
-inline TokenStatistics start_projection(Context<Cpu>& ctx, Tokenizer<Cpu, F32>& model, const TrainingData& data,
-                                        ScanFailures& failures, Index most = 64) {
+template <std::same_as<Cpu> B>
+TokenStatistics start_projection(Context<B>& ctx, Tokenizer<Cpu, F32>& model, const TrainingData& data,
+                                 ScanFailures& failures, Index most = 64) {
   TokenStatistics statistics(true);
   TokenReadout readout;
   for_each_volume(ctx, data.source, some_rows(data.train, most), failures,
