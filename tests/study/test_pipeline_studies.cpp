@@ -201,6 +201,7 @@ TEST_CASE("tokenizer study: who is held out, and what was found") {
   const study::TokenizerStudyResult r = study::run(study::TokenizerStudyOptions{out, 50}, {}, observer);
   REQUIRE(r.probes.size() == 2);
   CHECK(r.probes[0].auc == 0.9125);
+  CHECK(r.probes[0].balanced_accuracy == 0.8);
   CHECK_FALSE(r.probes[0].pearson.has_value());
   CHECK(r.probes[1].pearson == 0.75);
   CHECK(r.probes[1].r2 == 0.5);
