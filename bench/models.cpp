@@ -148,7 +148,7 @@ void dit_step(const Bench& b) {
   });
   b.report("DiT training step, batch 2", 3 * Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
   const double planned = static_cast<double>(5 * sizeof(float)) * static_cast<double>(count_parameters(model).learned) +
-                         static_cast<double>(plan_training_pass<F32>(model.config, 2, false));
+                         static_cast<double>(training_pass_bytes<F32>(model.config, 2, false));
   std::printf("%-28s %8.0f MB of tensors at most, %.0f MB planned\n", "",
               static_cast<double>(b.ctx.memory().stats().peak) * 1e-6, planned * 1e-6);
 }

@@ -1,4 +1,4 @@
-// A layer of one's own: parts from the library, one visit() that names them, and from it initialisation, training and printing.
+// A new layer: parts from the library, one visit() that names them, and from it initialisation, training and printing.
 #include <iostream>
 
 #include <braing3n/braing3n.hpp>

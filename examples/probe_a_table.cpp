@@ -17,11 +17,11 @@ int main(int argc, char** argv) try {
   const FeatureTable table = read_features(argv[1], {.not_features = {argv[3]}});
   const Pairing rows = pair_rows(labels, {&table, 1});  // by identifiers
   for (const std::string& warning : rows.warnings) std::cerr << warning << '\n';
-  std::vector<std::string> people = rows.ids;  // who must not be in two folds
+  std::vector<std::string> subjects = rows.ids;  // all scans of a subject are in one fold
   if (const auto column = find_subject_column(labels))
-    for (std::size_t i = 0; i < people.size(); ++i)
-      people[i] = labels.cell(static_cast<std::size_t>(rows.label_row[i]), *column);
-  const auto subject = encode_sorted(std::span<const std::string>(people));
+    for (std::size_t i = 0; i < subjects.size(); ++i)
+      subjects[i] = labels.cell(static_cast<std::size_t>(rows.label_row[i]), *column);
+  const auto subject = encode_sorted(std::span<const std::string>(subjects));
 
   const ResolvedTask task = resolve_task(parse_task(argv[3]), labels, rows.label_row);
   const Panel panel({task}, subject.codes, PanelOptions{});

@@ -18,7 +18,7 @@ int main(int argc, char** argv) try {
   back.write(argv[3], {.overwrite = true});
   // [session]
 
-  const ScanFeatures features = tokenizer.features(scan);         // one number per channel, for probes
+  const ScanFeatures features = tokenizer.features(scan);         // one value per channel, for probes
   const xt::xtensor<float, 4> latents = tokenizer.latents(scan);  // (X', Y', Z', channels), for generative models
   std::cout << features.values.size() << " features, " << latents.size() << " latents, SSIM in the brain "
             << back.score.mask.ssim << ", PSNR " << back.score.mask.psnr_extremes << " dB\n";

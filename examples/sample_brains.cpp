@@ -1,4 +1,4 @@
-// Brains that do not exist:  sample_brains TRANSFORMER TOKENIZER "age=70,sex=F" FOLDER [STEPS]
+// Synthetic brains:  sample_brains TRANSFORMER TOKENIZER "age=70,sex=F" FOLDER [STEPS]
 #include <cstdlib>
 #include <iostream>
 

@@ -1,5 +1,5 @@
 // Reference trainer of a conditional diffusion transformer, from public parts and with its own loop: flow matching on the latents of
-// a tokenizer, under sex and age, each of which is hidden now and then (classifier-free guidance).
+// a tokenizer, under sex and age, each of which is dropped at random (classifier-free guidance).
 //
 //   train_conditional_dit --tokenizer TOKENIZER --out MODEL.safetensors [--data volumes.csv] [--steps N]   without a table: phantoms
 // `generate`, sample_brains and Session::generator() open the result.
@@ -20,7 +20,7 @@ constexpr std::uint64_t seed = 1;
 const std::vector<ConditionField> fields = {{"sex", ConditionKind::categorical, {"F", "M"}},
                                             {"age", ConditionKind::continuous, {}, 0.1, false, 0, 120}};
 
-/// Standardised latents (N, L, C) of all scans, and what is known about each.
+/// Standardised latents (N, L, C) of all scans, and their conditions.
 struct Data {
   Tensor<float, Cpu> latents;
   std::vector<ConditionRow> conditions;
@@ -78,7 +78,7 @@ void train(Context<Cpu>& context, Dit3d<Cpu, F32>& model, const Data& data, std:
   const Schedule schedule({.lr = 1e-3, .warmup_steps = steps / 20, .steps = steps});
   const Index scans = data.latents.dim(0), batch = std::min<Index>(4, scans);
   for (std::int64_t step = 0; step < steps; ++step) {
-    // The batch: noise, time and what is hidden belong to a sample's place in the stream.
+    // The batch: noise, time and dropped conditions depend on the sample's index in the stream.
     std::vector<Index> positions;
     std::vector<ConditionRow> observed;
     Tensor<float, Cpu> x(context, {batch, data.latents.dim(1), data.latents.dim(2)});

@@ -1,5 +1,5 @@
 // Reference trainer of the tokenizer, from public parts and with its own loop: a masked autoencoder learns scans (phase 1), then a
-// projection and a convolutional decoder learn to give scans back from the tokens of its frozen encoder (phase 2).
+// projection and a convolutional decoder learn to reconstruct scans from the tokens of its frozen encoder (phase 2).
 //
 //   train_mae_cnn_tokenizer --out FOLDER [--data volumes.csv] [--steps N]     without a table: phantoms, made here
 // Writes FOLDER/mae.safetensors and FOLDER/tokenizer.safetensors, which every program and Session::tokenizer() open.

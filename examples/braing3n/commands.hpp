@@ -28,21 +28,21 @@ struct Command {
 
 /// In the order of the help, group by group.
 inline constexpr Command commands[] = {
-    {"quickstart", "Start here", "the whole pipeline in minutes, on synthetic people", quickstart_command},
-    {"inspect", "Scans", "what scans, tables and models hold, and what is wrong with them", inspect_command},
-    {"preprocess", "Scans", "what a model sees of a scan: NIfTI files or a packed cache", preprocess_command},
-    {"phantom_cohort", "Scans", "synthetic people whose truth is known", phantom_cohort_command},
+    {"quickstart", "Start here", "the whole pipeline in minutes, on synthetic subjects", quickstart_command},
+    {"inspect", "Scans", "contents of scans, tables and models, with findings", inspect_command},
+    {"preprocess", "Scans", "preprocessed scans as NIfTI files or a packed cache", preprocess_command},
+    {"phantom_cohort", "Scans", "synthetic subjects whose truth is known", phantom_cohort_command},
     {"convert", "Models", "weights of MONAI, timm or facebookresearch/mae to a model file", convert_command},
     {"mae_pretrain", "Models", "phase 1: train a masked autoencoder", mae_pretrain_command},
     {"tokenizer_train", "Models", "phase 2: train projection and decoder on its encoder", tokenizer_train_command},
     {"dit_train", "Models", "train a diffusion transformer on latents", dit_train_command},
     {"encode", "Use", "scans to features, latents and tokens", encode_command},
-    {"reconstruct", "Use", "scans through a tokenizer and back", reconstruct_command},
+    {"reconstruct", "Use", "reconstructions of scans by a tokenizer", reconstruct_command},
     {"generate", "Use", "synthetic brains under conditions", generate_command},
-    {"probe", "Measure", "what features know: linear probes with intervals and a report", probe_command},
-    {"evaluate", "Measure", "models on unseen people, next to simpler methods", evaluate_command},
-    {"study phantom", "Measure", "generation from end to end on synthetic people", study_phantom_command},
-    {"study tokenizer", "Measure", "a tokenizer trained and measured by one command", study_tokenizer_command},
+    {"probe", "Measure", "linear probes on features, with intervals and a report", probe_command},
+    {"evaluate", "Measure", "models on unseen subjects, next to simpler methods", evaluate_command},
+    {"study phantom", "Measure", "generation from end to end on synthetic subjects", study_phantom_command},
+    {"study tokenizer", "Measure", "a tokenizer trained and evaluated by one command", study_tokenizer_command},
 };
 
 }  // namespace braing3n::examples

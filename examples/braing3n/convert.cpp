@@ -3,8 +3,8 @@
 //   braing3n convert --from monai --config cfg.json weights.safetensors mae.safetensors
 //   braing3n convert --from monai --config cfg.json --shape 80,96,80 --spacing 2,2,2 weights.safetensors mae.safetensors
 //
-// What the source model was trained on stands in no state dict: --contract, --shape, --spacing and so on say it (docs/encode-my-scans.md),
-// here once and for all, or to encode each time.
+// A state dict does not hold the preprocessing of the source model: --contract, --shape, --spacing and so on give it
+// (docs/encode-my-scans.md), here or to `encode` each time.
 // cfg.json holds the constructor arguments of the source model under their own names. A table shows every tensor that is
 // ignored, missing, unexpected, unused or mis-shaped with the nearest candidates; if anything is missing, unused or mis-shaped the exit code is 1
 // and nothing is written.
@@ -42,7 +42,7 @@ int convert(const ConvertOptions& o, const CommonOptions& common, const PeerConf
                      {"wrong_shape", plan.wrong_shape.size()}});
   if (!plan.complete()) {
     std::cerr << "convert: " << plan.missing.size() << " tensors are missing, " << plan.wrong_shape.size()
-              << " have another shape and " << plan.unused()
+              << "have another shape and " << plan.unused()
               << " of the model's own parts are unused; nothing was written\n";
     return exit_some_failed;
   }

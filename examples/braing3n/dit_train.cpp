@@ -1,7 +1,7 @@
 // Trains a conditional diffusion transformer on cached latents.
 //
 //   braing3n dit_train --latents latents.safetensors --data volumes.csv --tokenizer TOKENIZER --out DIT --config small
-// In the folder, beside what every training leaves there: time_bins.csv, the validation losses by t.
+// The folder also gets time_bins.csv, the validation losses by t.
 #include <optional>
 
 #include "braing3n/models/dit_memory.hpp"
@@ -19,9 +19,9 @@ using namespace braing3n::examples;
 
 namespace {
 
-/// Settings and conditions as the data decide them, with warnings about what cannot be learnt.
+/// Settings and conditions that depend on the data, with warnings about conditions that cannot be learnt.
 void complete_run(DitRun& run, LatentData& data, const TrainingArguments& arguments) {
-  // The configurations with a name have all conditions of the paper; who writes a file means the conditions in it.
+  // The named configurations have all conditions of the paper; a configuration file is taken as it is.
   const bool named = arguments.config == "small" || arguments.config == "paper";
   for (const std::string& condition :
        run.dit.complete(data, named ? AbsentConditions::remove : AbsentConditions::refuse))
@@ -63,7 +63,7 @@ int dit_train_command(int argc, char** argv) {
                                                             [&](const Tensor<float, Cpu>& z) { return (*decoder)(z); })
                                           : channel_picture(*ctx, data);
 
-    const std::string people = people_of_training(
+    const std::string people = trained_subjects_text(
         program.name(), data.scans.split,
         arguments.tokenizer.empty() ? TrainedSubjects{} : trained_subjects(std::filesystem::path(arguments.tokenizer)));
     std::optional<TimeBinFile> bins;
@@ -91,7 +91,7 @@ int dit_train_command(int argc, char** argv) {
       save_dit(path, model, data.statistics, run.tokenizer, data.file->preprocessing(), info, {.overwrite = true});
     };
     parts.step_bytes =
-        plan_training_pass<F32>(run.dit.model, run.dit.training.batch, run.dit.training.recompute_blocks);
+        training_pass_bytes<F32>(run.dit.model, run.dit.training.batch, run.dit.training.recompute_blocks);
     parts.at_the_end = [&] {
       if (running->time_bins()[0] > 0) std::cout << describe(running->time_bins()) << '\n';
     };

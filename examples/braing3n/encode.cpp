@@ -27,7 +27,7 @@ int encode(const Program& program, const EncodeSettings& o) {
   require_encode_files(o);
   const std::vector<NamedScan> scans = o.scans.scans(common.quiet);
   guard_encode_files(o, scans, common.json_log);
-  // Held from before the old rows are read until the new ones are there: two jobs that add to one file would each lose the other's rows.
+  // Locked from before the old rows are read until the new ones are written: two jobs that add to one file would lose rows of each other.
   std::vector<FileLock> locks;
   for (const std::string& path : {o.out, o.latents, o.tokens})
     if (!path.empty()) locks.push_back(lock_file(path));

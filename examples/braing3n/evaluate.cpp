@@ -1,4 +1,4 @@
-// How good is it? Numbers next to what they must be compared with. Each part is a study of the library (braing3n/study/).
+// Evaluations of models, next to floors and ceilings. Each part is a study of the library (braing3n/study/).
 //
 //   braing3n evaluate reconstruction --model TOKENIZER --data volumes.csv --split split.csv --out FOLDER
 //   braing3n evaluate controllability --model DIT --tokenizer TOKENIZER --data volumes.csv --split split.csv --out FOLDER
@@ -23,7 +23,7 @@ using namespace braing3n;
 using namespace braing3n::examples;
 
 int evaluate_command(int argc, char** argv) {
-  Program program("evaluate", "Measures models on people they have never seen, next to simpler methods.");
+  Program program("evaluate", "Evaluates models on unseen subjects, next to simpler methods.");
   program.app.require_subcommand(1);
   program.app.fallthrough();  // the common options may stand anywhere
   std::map<CLI::App*, Evaluation> evaluations;
@@ -32,10 +32,13 @@ int evaluate_command(int argc, char** argv) {
     evaluations[sub] = options(*sub);
   };
   add("reconstruction", "a tokenizer next to down-sampling, principal components, the mean", evaluate_reconstruction);
-  add("controllability", "are samples what was asked for? read by probes, next to unseen scans and their round trips",
+  add("controllability", "do samples have the requested labels? by probes, next to unseen scans and their round trips",
       evaluate_controllability);
-  add("fidelity", "do samples spread as scans do, with parts as large and features as theirs?", evaluate_fidelity);
+  add("fidelity", "are samples as diverse as scans, with the same region volumes and features?", evaluate_fidelity);
   add("memorisation", "are samples copies of training scans? and are planted copies found?", evaluate_memorisation);
+  program.alias("--readers", "--probe-kinds");
+  program.alias("--reader-scans", "--probe-scans");
+  program.alias("--reader-half", "--probe-half");
   program.without({"--precision", "--seed"});
   return program.run(argc, argv, [&] { return evaluations.at(program.app.get_subcommands().front())(program); });
 }

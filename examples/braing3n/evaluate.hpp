@@ -17,7 +17,7 @@ Evaluation evaluate_controllability(CLI::App& app);
 Evaluation evaluate_fidelity(CLI::App& app);
 Evaluation evaluate_memorisation(CLI::App& app);
 
-/// The scans that a study could not read, on standard error. Returns the exit code of a study that ends so.
+/// Prints the scans that a study could not read on standard error. Returns the exit code.
 int report_left_out(const std::vector<study::LeftOut>& scans);
 
 }  // namespace braing3n::examples

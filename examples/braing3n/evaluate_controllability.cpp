@@ -4,7 +4,6 @@
 #include "braing3n/study/controllability_report.hpp"
 #include "examples/braing3n/evaluate.hpp"
 #include "examples/support/cohort_arguments.hpp"
-#include "examples/support/new_files.hpp"
 #include "examples/support/run_study.hpp"
 #include "examples/support/sampling_arguments.hpp"
 
@@ -23,7 +22,6 @@ int run_controllability(const Program& program, ControllabilityArguments a) {
   study::ControllabilityOptions& o = a.options;
   o.sampling = a.sampler.options();
   study::require_valid(o);
-  require_new(out / "controllability.json", common);
   const FileLock lock =
       open_results(out, common, {"controllability.json", "controllability.csv", "tables.txt", "montage.png"},
                    {{model_path(o.model), model_path(o.tokenizer), o.probe},
@@ -37,29 +35,31 @@ int run_controllability(const Program& program, ControllabilityArguments a) {
 Evaluation evaluate_controllability(CLI::App& app) {
   const auto a = std::make_shared<ControllabilityArguments>();
   study::ControllabilityOptions& o = a->options;
-  app.add_option("--model", o.model, "a diffusion transformer: its file, or the folder of its training")->required();
-  app.add_option("--tokenizer", o.tokenizer, "the tokenizer whose latents it learnt")->required();
+  app.add_option("--model", o.model, "a diffusion transformer: its file, or the folder of its run")->required();
+  app.add_option("--tokenizer", o.tokenizer, "the tokenizer of its latents")->required();
   add_cohort_options(app, o.cohort);
-  app.add_option("--train", o.train, "the set on which readers are fitted: people that trained the generator");
-  app.add_option("--test", o.test, "the set of unseen people");
-  app.add_option("--contrasts", o.contrasts,
-                 "A-B (two values of disease), tumour, or a condition's name; NAME@MODALITY asks in that one only")
+  app.add_option("--train", o.train, "the set on which probes are fitted: subjects that trained the generator");
+  app.add_option("--test", o.test, "the set of unseen subjects");
+  app.add_option(
+         "--contrasts", o.contrasts,
+         "A-B (two values of disease), tumour, or a condition's name; NAME@MODALITY restricts it to one modality")
       ->delimiter(',');
   app.add_option("--n", o.n, "samples per class (idh1: and modality)");
   app.add_option("--cfg", o.guidance, "guidance scales, each with a table")->delimiter(',');
   app.add_option("--cfg-of", o.own_scales,
                  "NAME=SCALE,...: conditions that are guided with a scale of their own in every table");
   a->sampler.add_to(app);
-  app.add_option("--readers", o.readers, "round-trip, real, latents, tokens; both: the first two")
+  app.add_option("--probe-kinds", o.probe_kinds, "round-trip, real, latents, tokens; both: the first two")
       ->delimiter(',')
       ->check(CLI::IsMember({"round-trip", "real", "latents", "tokens", "both"}));
-  app.add_option("--reader-scans", o.reader_scans, "scans on which readers are fitted, at most (whole people)");
-  app.add_option("--reader-half", o.half,
-                 "people on whom readers are fitted: one half may choose the guidance, the other score")
+  app.add_option("--probe-scans", o.probe_scans,
+                 "scans on which probes are fitted, at most (all scans of a subject or none)");
+  app.add_option("--probe-half", o.half,
+                 "subjects on whom probes are fitted: one half may choose the guidance, the other score")
       ->check(CLI::IsMember({"all", "first", "second"}));
-  app.add_option("--probe", o.probe, "saved probes (probe --save, on features of this tokenizer) that read besides");
+  app.add_option("--probe", o.probe, "saved probes (probe --save, on features of this tokenizer) that are scored too");
   app.add_option("--chosen-with", o.chosen_with,
-                 "controllability.json of an earlier run that chose the guidance: its readers may not score");
+                 "controllability.json of an earlier study that chose the guidance: its probes may not score");
   app.add_option("--seed", o.seed, "seed of the samples");
   app.add_option("--out", a->out, "folder for tables.txt, controllability.csv, controllability.json and montage.png")
       ->required();

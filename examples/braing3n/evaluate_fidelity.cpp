@@ -4,7 +4,6 @@
 #include "braing3n/study/fidelity_report.hpp"
 #include "examples/braing3n/evaluate.hpp"
 #include "examples/support/cohort_arguments.hpp"
-#include "examples/support/new_files.hpp"
 #include "examples/support/run_study.hpp"
 #include "examples/support/sampling_arguments.hpp"
 
@@ -22,7 +21,6 @@ int run_fidelity(const Program& program, FidelityArguments a) {
   const std::filesystem::path out = a.out;
   study::FidelityOptions& o = a.options;
   study::require_valid(o);
-  require_new(out / "fidelity.json", common);
   const FileLock lock =
       open_results(out, common, {"fidelity.json", "tables.txt", "features.safetensors", "montage.png"},
                    {{model_path(o.model), model_path(o.tokenizer), o.truth, o.reference}, cohort_files(o.cohort)});
@@ -35,11 +33,11 @@ int run_fidelity(const Program& program, FidelityArguments a) {
 Evaluation evaluate_fidelity(CLI::App& app) {
   const auto a = std::make_shared<FidelityArguments>();
   study::FidelityOptions& o = a->options;
-  app.add_option("--model", o.model, "a diffusion transformer: its file, or the folder of its training")->required();
-  app.add_option("--tokenizer", o.tokenizer, "the tokenizer whose latents it learnt")->required();
+  app.add_option("--model", o.model, "a diffusion transformer: its file, or the folder of its run")->required();
+  app.add_option("--tokenizer", o.tokenizer, "the tokenizer of its latents")->required();
   add_cohort_options(app, o.cohort);
-  app.add_option("--train", o.train, "the set that the model learnt");
-  app.add_option("--test", o.test, "the set of unseen people");
+  app.add_option("--train", o.train, "the set that trained the model");
+  app.add_option("--test", o.test, "the set of unseen subjects");
   app.add_option("--truth", o.truth, "truth.csv of phantom_cohort: region volumes beside it");
   app.add_option("--n", o.samples, "samples of each arm")->check(CLI::Range(2, 100000));
   app.add_option("--cfg", o.sampling.guidance.scale, "guidance, 1: none");
@@ -48,11 +46,11 @@ Evaluation evaluate_fidelity(CLI::App& app) {
   app.add_option("--conditions", o.conditions, "conditions whose values become arms (default: all that have classes)")
       ->delimiter(',');
   app.add_option("--within", o.within,
-                 "name=value,...: what else every arm asks for (default: modality=T1 where the model knows it)");
+                 "name=value,...: further conditions of every arm (default: modality=T1 where the model knows it)");
   app.add_option("--calibration", o.calibration,
-                 "round trips of training scans from which the reading of region volumes is learnt")
+                 "round trips of training scans on which the regression of region volumes is fitted")
       ->check(CLI::Range(10, 100000));
-  app.add_option("--frechet", o.frechet, "unseen scans for Frechet distances, at most; 0: none of these")
+  app.add_option("--frechet", o.frechet, "unseen scans for Frechet distances, at most; 0: no Frechet distances")
       ->check(at_least(0));
   app.add_option("--reference", o.reference, "features.safetensors of another run: Frechet distance to its scans too");
   app.add_option("--seed", o.seed, "seed of the samples and of the halves");

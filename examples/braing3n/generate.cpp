@@ -1,15 +1,15 @@
-// Brains that do not exist: samples of a diffusion transformer under conditions, as NIfTI.
+// Synthetic brains: samples of a diffusion transformer under conditions, as NIfTI.
 //
 //   braing3n generate --model DIT --tokenizer T --condition modality=T1,age=70,sex=F --n 4 --cfg 2 --out DIR
 //   braing3n generate --model DIT --tokenizer T --condition modality=T1,sex=F --sweep age=30,50,70 --out DIR     one noise, one attribute
 //   braing3n generate --redo DIR/SYNTHETIC_0000.json --out AGAIN                                                   the same bytes
-// Every volume has a sidecar with all that made it. Intensities are those of the model: z-scores over the brain.
+// Every volume has a sidecar with all options that made it. Intensities are those of the model: z-scores over the brain.
 #include "braing3n/report/png.hpp"
 #include "braing3n/report/sample_pictures.hpp"
 #include "examples/braing3n/commands.hpp"
 #include "examples/braing3n/options/generate_options.hpp"
 #include "examples/support/context.hpp"
-#include "examples/support/memory_plan.hpp"
+#include "examples/support/memory_estimate.hpp"
 #include "examples/support/progress.hpp"
 
 using namespace braing3n;
@@ -39,7 +39,8 @@ int generate(const Program& program, const GenerateOptions& o, const std::option
   const WriteOptions write{.overwrite = common.force};
   const Index count = std::ssize(plan.samples), batch = sampling_batch(dit.model.config, count, o.batch);
   options.batch = batch;
-  const std::size_t planned = plan_generation(*ctx, dit.model, decoder.model, batch * sampling.guidance.most_copies());
+  const std::size_t planned =
+      estimate_generation(*ctx, dit.model, decoder.model, batch * sampling.guidance.most_copies());
   if (!common.quiet) std::cerr << "memory: " << planned / 1'000'000 << " MB planned\n";
   Progress progress("generate", ((count + batch - 1) / batch) * evaluations(sampling.sampler, sampling.steps),
                     common.quiet);
@@ -85,7 +86,7 @@ int generate(const Program& program, const GenerateOptions& o, const std::option
 
 int generate_command(int argc, char** argv) {
   GenerateOptions o;
-  Program program("generate", "Makes brains that do not exist, under conditions. Results are SYNTHETIC and marked so.");
+  Program program("generate", "Makes synthetic brains under conditions. Results are marked SYNTHETIC.");
   o.add_to(program.app);
   return program.run(argc, argv, [&]() -> int {
     const std::optional<SampleRecord> record = o.resolve(program.app);

@@ -17,7 +17,7 @@ using namespace braing3n::examples;
 
 namespace {
 
-/// Tells one file. Returns whether it may be used.
+/// Reports one file. Returns whether it may be used.
 bool inspect_one(Context<Cpu>& context, const std::string& path, const InspectSettings& s, bool quiet) {
   FileReportOptions options = s.report;
   std::optional<Progress> progress;

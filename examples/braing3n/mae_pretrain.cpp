@@ -42,7 +42,7 @@ int mae_pretrain_command(int argc, char** argv) {
     parts.options = config.training;
     start_prediction(model, mean_patch(*ctx, model, data, parts.failures));
 
-    const std::string people = people_of_training(program.name(), data.split, {});
+    const std::string people = trained_subjects_text(program.name(), data.split, {});
     parts.identity = {
         .kind = "mae3d", .config = json_text(config), .manifest_hash = data.hash, .progress = {}, .extra = {}};
     parts.make_task = [&](Index start) {

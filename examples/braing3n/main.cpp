@@ -1,4 +1,4 @@
-// braing3n COMMAND [OPTIONS]: finds the command and hands it the rest.
+// braing3n COMMAND [OPTIONS]: finds the command and passes the other arguments to it.
 #include <exception>
 #include <iostream>
 #include <string>

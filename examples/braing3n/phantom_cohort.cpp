@@ -1,4 +1,4 @@
-// A synthetic cohort whose truth is known: volumes, tables, pictures. Everything follows from --seed.
+// A synthetic cohort whose truth is known: volumes, tables, pictures. Everything is determined by --seed.
 //
 //   braing3n phantom_cohort --out cohort/ --subjects 200
 //   braing3n phantom_cohort --out cohort/ --subjects 50 --visits 3 --modalities T1,T2,FLAIR,T1c --montage cohort.png

@@ -1,4 +1,4 @@
-// What a model sees of a scan: preprocessed scans as NIfTI files, or a whole cohort as one packed cache.
+// Preprocessed scans, the input of models: as NIfTI files, or a whole cohort as one packed cache.
 //   braing3n preprocess --contract small --out ready/ scan1.nii.gz scan2.nii.gz
 //   braing3n preprocess --model tokenizer.safetensors --data volumes.csv --cache cohort.cache
 #include "braing3n/format/file_lock.hpp"
@@ -83,7 +83,7 @@ int write_cache(const PreprocessOptions& o, const PreprocessingContract& contrac
 
 int preprocess_command(int argc, char** argv) {
   PreprocessOptions o;
-  Program program("preprocess", "Puts scans through a preprocessing contract: what a model sees of them.");
+  Program program("preprocess", "Preprocesses scans by a contract, as models take them.");
   o.add_to(program.app);
   program.without({"--device", "--precision", "--seed"});
   return program.run(argc, argv, [&]() -> int {

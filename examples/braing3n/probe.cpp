@@ -1,6 +1,6 @@
 // Linear probes on a table of features: a panel of tasks with folds, intervals, confounds and a report; or a saved probe applied.
 #include "examples/braing3n/commands.hpp"
-#include "examples/braing3n/probe_settings.hpp"
+#include "examples/braing3n/options/probe_settings.hpp"
 
 using namespace braing3n;
 using namespace braing3n::examples;
@@ -15,12 +15,12 @@ int probe_command(int argc, char** argv) {
   add_fit_options(app, s);
   app.footer(
       "Examples:\n"
-      "  braing3n probe --features thickness.csv --labels people.csv --tasks age,sex --out results\n"
+      "  braing3n probe --features thickness.csv --labels subjects.csv --tasks age,sex --out results\n"
       "  braing3n probe --features a.safetensors b.safetensors --labels volumes.csv --tasks "
       "\"disease:HC|AD,idh1@modality=T1c,cdr=class\" --out "
       "results\n"
-      "  braing3n probe --features train.csv --labels people.csv --tasks age --out results --save age.safetensors\n"
-      "  braing3n probe --apply age.safetensors --features new.csv --labels new_people.csv --out predicted.csv\n"
+      "  braing3n probe --features train.csv --labels subjects.csv --tasks age --out results --save age.safetensors\n"
+      "  braing3n probe --apply age.safetensors --features new.csv --labels new_subjects.csv --out predicted.csv\n"
       "Exit codes: 0 done; 1 done, but a task or row failed or a leak was found; 2 nothing could start; 3 no memory or "
       "disk left.");
   return program.run(argc, argv, [&] {

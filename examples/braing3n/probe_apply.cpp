@@ -1,11 +1,11 @@
-// `probe --apply`: a saved probe reads new features.
+// `probe --apply`: a saved probe applied to new features.
 #include <iostream>
 
 #include "braing3n/base/text.hpp"
 #include "braing3n/data/manifest_cells.hpp"
 #include "braing3n/format/file_lock.hpp"
 #include "braing3n/probe/apply_table.hpp"
-#include "examples/braing3n/probe_settings.hpp"
+#include "examples/braing3n/options/probe_settings.hpp"
 
 namespace braing3n::examples {
 
@@ -13,15 +13,15 @@ namespace {
 
 void tell_what_is_known(const SavedProbe& probe, const ProbeInput& in) {
   for (const std::string& w : in.warnings) std::cerr << "probe: " << w << '\n';
-  // Predictions of people on whom the probe was fitted are better than those of others, and so are their gaps.
+  // Predictions for subjects on whom the probe was fitted are better than those for others, and their gaps are smaller.
   if (!in.trained_on.empty())
     std::cerr << "probe: warning: the probes were fitted on " << in.trained_on.size()
-              << " of these people, whose gaps are too small: "
+              << " of these subjects, whose gaps are too small: "
               << braing3n::detail::some_of({in.trained_on.begin(), in.trained_on.end()}) << '\n';
   for (const SavedTask& t : probe.tasks)
     if (!t.range.known())
       std::cerr << "probe: " << t.name
-                << ": the file does not say what the probe was fitted on; rows far from that cannot be told (range: "
+                << ": the file has no record of the data of the fit; rows far outside of it are not detected (range: "
                    "unknown)\n";
 }
 
@@ -45,8 +45,7 @@ int apply_probes(const ProbeSettings& s, const CommonOptions& common) {
   for (std::size_t k = 0; k < applied.outside.size(); ++k)
     if (applied.outside[k] > 0)
       std::cerr << "probe: warning: " << probe.tasks[k].name << ": " << applied.outside[k] << " of " << rows
-                << " rows lie far outside of what the probe was fitted on, the first: " << applied.first_outside[k]
-                << '\n';
+                << " rows are far outside the data of the fit, the first:  " << applied.first_outside[k] << '\n';
   if (!common.quiet)
     std::cerr << "probe: " << rows - applied.unreadable << " rows, " << probe.tasks.size() << " tasks -> " << s.out
               << '\n';

@@ -5,10 +5,10 @@
 #include "braing3n/format/file_lock.hpp"
 #include "braing3n/report/panel_page.hpp"
 #include "braing3n/report/panel_text.hpp"
-#include "examples/braing3n/probe_report.hpp"
-#include "examples/braing3n/probe_settings.hpp"
+#include "examples/braing3n/options/probe_settings.hpp"
 #include "examples/support/context.hpp"
 #include "examples/support/new_files.hpp"
+#include "examples/support/probe_report.hpp"
 
 namespace braing3n::examples {
 

@@ -1,10 +1,10 @@
-// The whole pipeline at a small size, on people who do not exist: a phantom cohort, a masked autoencoder, a tokenizer, features
-// and latents, reconstructions of people it has never seen, probes, a diffusion transformer and its samples, and a page that shows it all.
+// The whole pipeline at a small size, on synthetic subjects: a phantom cohort, a masked autoencoder, a tokenizer, features and latents,
+// reconstructions of unseen subjects, probes, a diffusion transformer and its samples, and a page with all results.
 //
 //   braing3n quickstart --out DIR           a few minutes on two cores
-//   braing3n quickstart --out DIR --long    more people and more steps: better pictures
-//   braing3n quickstart --out DIR --smoke   seconds: shows only that everything works
-// Every step is one of the other commands, run with the command that is printed: copy it to go on with scans of your own.
+//   braing3n quickstart --out DIR --long    more subjects and more steps: better pictures
+//   braing3n quickstart --out DIR --smoke   seconds: checks only that everything works
+// Every step is one of the other commands and is printed: copy it to go on with your own scans.
 #include "braing3n/data/split.hpp"
 #include "braing3n/format/csv_writer.hpp"
 #include "braing3n/format/file_lock.hpp"
@@ -17,7 +17,7 @@ using namespace braing3n::examples;
 
 namespace {
 
-/// Makes room for a new run and writes its configurations.
+/// Removes an earlier run and writes the configurations.
 void prepare(const QuickstartArguments& a, const CommonOptions& common) {
   if (!common.force && std::filesystem::exists(a.out / "cohort"))
     throw Error(ErrorKind::file, "quickstart.exists", "holds a quickstart already; --force replaces it",
@@ -31,7 +31,7 @@ void prepare(const QuickstartArguments& a, const CommonOptions& common) {
   write_json(a.out / "dit.json", preset.dit, {.overwrite = true});
 }
 
-/// Who is trained on and who is not: split.csv, and unseen.csv with the scans of those who are not. Returns the number of those scans.
+/// Writes the sets: split.csv, and unseen.csv with the scans of unseen subjects. Returns the number of these scans.
 Index write_sets(const QuickstartArguments& a, const Manifest& cohort, std::uint64_t seed) {
   const Split split = split_subjects(cohort, {{"train", 0.85}, {"validation", 0.05}, {"test", 0.1}}, seed);
   write_split(a.out / "split.csv", split, {.overwrite = true});
@@ -60,7 +60,7 @@ int quickstart(const Program& program, const QuickstartArguments& a) {
   const study::QuickstartOptions options{a.out, std::ssize(cohort.scans), unseen, common.seed, a.smoke, clock_text};
   const study::QuickstartResult result = study::run(options, run.times(), observer);
   write_text(a.out / "report.html", result.page, {.overwrite = true});
-  std::cout << "unseen people: PSNR " << decimals(result.psnr, 2) << " dB, SSIM " << decimals(result.ssim, 3) << "; "
+  std::cout << "unseen subjects: PSNR " << decimals(result.psnr, 2) << " dB, SSIM " << decimals(result.ssim, 3) << "; "
             << clock_text(run.times().seconds()) << " in all\n"
             << "open " << a.at("report.html") << '\n';
   return exit_done;

@@ -1,9 +1,9 @@
-// A scan through the tokenizer and back: how much of it the latents keep.
+// Scans through a tokenizer and back, with scores of the reconstructions.
 //
 //   braing3n reconstruct --model TOKENIZER --in scan.nii.gz --out back.nii.gz --png back.png
 //   braing3n reconstruct --model TOKENIZER --data volumes.csv --out FOLDER --pictures
 //   braing3n reconstruct --model TOKENIZER --in scan.nii.gz --out back.nii.gz --max-memory 1500
-// The result lies on the scan's own voxels in the scan's own intensities; scores are taken on the model's grid.
+// The result has the scan's own voxels and intensities; scores are taken on the model's grid.
 #include "braing3n/data/loader.hpp"
 #include "braing3n/report/png.hpp"
 #include "braing3n/report/reconstruction_picture.hpp"
@@ -11,7 +11,7 @@
 #include "examples/braing3n/commands.hpp"
 #include "examples/braing3n/options/reconstruct_options.hpp"
 #include "examples/support/context.hpp"
-#include "examples/support/memory_plan.hpp"
+#include "examples/support/memory_estimate.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/score_table.hpp"
 #include "examples/support/tell_findings.hpp"
@@ -33,10 +33,10 @@ int reconstruct_scans(const Program& program, const ReconstructOptions& o) {
       *ctx, o.model, o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt);
   if (!common.quiet) std::cerr << describe(tokenizer.contract) << '\n';
   ctx->memory().trim();
-  const MemoryPlan plan = plan_memory(tokenizer.model, largest_scan(scans), o.memory());
-  if (!common.quiet) std::cerr << plan.str(tokenizer.model.config.decoder) << '\n';
-  if (!plan.decoder.tight) ctx->prefault(plan.decoding);
-  log.event("memory_plan", plan.json());
+  const MemoryEstimate estimate = estimate_memory(tokenizer.model, largest_scan(scans), o.memory());
+  if (!common.quiet) std::cerr << estimate.str(tokenizer.model.config.decoder) << '\n';
+  if (!estimate.decoder.tight) ctx->prefault(estimate.decoding);
+  log.event("memory_plan", estimate.json());
 
   std::vector<NamedScore> scores;
   FindingLog findings;
@@ -45,7 +45,7 @@ int reconstruct_scans(const Program& program, const ReconstructOptions& o) {
   const auto one = [&](Index row, const NamedScan& scan) {
     const Preprocessed p =
         read_preprocessed(*ctx, scan.path, tokenizer.contract, {.strict = o.scans.strict, .volume = scan.volume});
-    const ModelReconstruction r = reconstruct(*ctx, tokenizer, p.data, plan.decoder);
+    const ModelReconstruction r = reconstruct(*ctx, tokenizer, p.data, estimate.decoder);
     const Volume back = restore(*ctx, r.output, p.record, &p.data);
     const std::string description = concat(mark_of(back.provenance), " braing3n tokenizer ", tokenizer.hash);
     write_nifti(*ctx, o.output(scan), back, {.description = description, .file = write});
@@ -74,7 +74,7 @@ int reconstruct_scans(const Program& program, const ReconstructOptions& o) {
   }
   progress.close();
   tell_findings(findings, log, common.quiet);
-  report_memory(plan.peak(), log, common.quiet);
+  report_memory(estimate.peak(), log, common.quiet);
   if (scores.empty()) return exit_not_started;
   print_scores(scores);
   if (!o.single()) write_scores(o.table(), scores, write);
@@ -85,7 +85,7 @@ int reconstruct_scans(const Program& program, const ReconstructOptions& o) {
 
 int reconstruct_command(int argc, char** argv) {
   ReconstructOptions o;
-  Program program("reconstruct", "Sends scans through a tokenizer and back, on their own voxels, with scores.");
+  Program program("reconstruct", "Reconstructs scans with a tokenizer, on their own voxels, with scores.");
   o.add_to(program.app);
   program.without({"--seed"});
   return program.run(argc, argv, [&] {

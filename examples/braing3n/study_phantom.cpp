@@ -1,11 +1,11 @@
-// Generation from end to end on people who do not exist, and every figure it is judged by: a phantom cohort, a masked autoencoder, a
-// tokenizer, a diffusion transformer, samples, and what unseen people, probes on round trips and the phantoms' own truth say about them.
+// Generation from end to end on synthetic subjects: a phantom cohort, a masked autoencoder, a tokenizer, a diffusion transformer, samples,
+// and their evaluation by probes on round trips, on unseen subjects and by the phantoms' own truth.
 //
 //   braing3n study phantom --out DIR
-//   braing3n study phantom --out DIR --smoke   shows only that everything works
-//   braing3n study phantom --out DIR --evaluate --cfg 2      the models that are there, measured again
-// People are split once. The masked autoencoder, the tokenizer, the transformer and the probes learn from the train people; what is
-// reported comes from the test people. Every step is one of the other commands, run with the command that is printed.
+//   braing3n study phantom --out DIR --smoke   checks only that everything works
+//   braing3n study phantom --out DIR --evaluate --cfg 2      evaluates the models in the folder again
+// Subjects are split once. The masked autoencoder, the tokenizer, the transformer and the probes are trained on the training subjects;
+// figures come from the test subjects. Every step is one of the other commands and is printed.
 #include <sstream>
 
 #include "braing3n/format/file_lock.hpp"
@@ -18,7 +18,7 @@ using namespace braing3n::examples;
 
 namespace {
 
-/// Makes room for a new run and writes its configurations, or checks that there are models to be measured again.
+/// Removes an earlier run and writes the configurations, or checks that there are models to evaluate again.
 void prepare(const StudyPhantomOptions& o, const CommonOptions& common) {
   const std::filesystem::path& out = o.study.folder;
   const auto remove = [&](std::initializer_list<const char*> names) {
@@ -53,7 +53,7 @@ int study_phantom(const Program& program, const StudyPhantomOptions& o) {
   prepare(o, program.common);
   const bool known = o.evaluate && std::filesystem::exists(out / "steps.json");
   Pipeline pipeline(program, out / "output.txt",
-                    known ? study::read_step_times(out / "steps.json") : study::StepTimes());
+                    known ? study::training_times(study::read_step_times(out / "steps.json")) : study::StepTimes());
   const auto run = [&](const Step& step) {
     pipeline(step);
     write_text(out / "steps.json", study::result_json(pipeline.times().all()).dump(2) + "\n", {.overwrite = true});
@@ -65,7 +65,7 @@ int study_phantom(const Program& program, const StudyPhantomOptions& o) {
                 {.overwrite = true});
     for (const Step& step : o.training_steps()) run(step);
   }
-  for (const Step& step : o.measuring_steps()) run(step);
+  for (const Step& step : o.evaluation_steps()) run(step);
 
   QuietObserver observer;
   const study::PhantomStudyResult result = study::run(o.study, pipeline.times(), observer);
@@ -85,7 +85,7 @@ int study_phantom(const Program& program, const StudyPhantomOptions& o) {
 
 int study_phantom_command(int argc, char** argv) {
   Program program("study phantom",
-                  "Runs generation from end to end on synthetic people and puts every figure beside its target.");
+                  "Runs generation from end to end on synthetic subjects and compares every figure with its target.");
   StudyPhantomOptions o;
   o.add_to(program.app);
   program.without({"--device", "--precision"});

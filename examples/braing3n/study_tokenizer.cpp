@@ -1,5 +1,5 @@
-// Is a tokenizer worth its latents? One command trains one on some people and measures it on others, next to simpler codes of the
-// same size and to the same decoder on an encoder that never learned anything.
+// Trains a tokenizer and evaluates it on unseen subjects, next to simpler codes of the same size and to the same decoder on an untrained
+// encoder.
 //
 //   braing3n study tokenizer --data participants.tsv --pattern '{participant_id}_T1w.nii.gz' --held-out 6 --out DIR
 //   braing3n study tokenizer --phantoms 250 --held-out 50 --out DIR
@@ -12,7 +12,7 @@ using namespace braing3n::examples;
 
 namespace {
 
-/// Makes room for a new run.
+/// Removes an earlier run.
 void prepare(const StudyTokenizerOptions& o, const CommonOptions& common) {
   if (!common.force && std::filesystem::exists(o.out / "mae"))
     throw Error(ErrorKind::file, "study.exists", "holds a study already; --force replaces it", o.out.string());
@@ -44,7 +44,7 @@ int study_tokenizer(const Program& program, const StudyTokenizerOptions& o) {
     }
   }
   QuietObserver observer;
-  const study::TokenizerStudyOptions options{o.out, o.phantoms > 0 ? o.readers : 0};
+  const study::TokenizerStudyOptions options{o.out, o.phantoms > 0 ? o.probe_subjects : 0};
   study::print(std::cout, study::run(options, run.times(), observer));
   print_times(std::cout, run.times(), "; pictures in " + o.at("evaluation/montage.png"));
   return exit_done;
@@ -53,11 +53,11 @@ int study_tokenizer(const Program& program, const StudyTokenizerOptions& o) {
 }  // namespace
 
 int study_tokenizer_command(int argc, char** argv) {
-  Program program(
-      "study tokenizer",
-      "Trains a tokenizer on some people and measures it on others, next to simpler codes of the same size.");
+  Program program("study tokenizer",
+                  "Trains a tokenizer and evaluates it on unseen subjects, next to simpler codes of the same size.");
   StudyTokenizerOptions o;
   o.add_to(program.app);
+  program.alias("--readers", "--probe-subjects");
   program.without({"--device", "--precision"});
   return program.run(argc, argv, [&] { return study_tokenizer(program, o); });
 }

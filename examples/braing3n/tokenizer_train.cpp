@@ -1,4 +1,4 @@
-// Phase 2: freezes the encoder of a masked autoencoder and trains projection and decoder to give scans back.
+// Phase 2: freezes the encoder of a masked autoencoder and trains projection and decoder to reconstruct scans.
 //
 //   braing3n tokenizer_train --model MAE --data volumes.csv --out TOKENIZER --bottleneck 32
 #include "braing3n/train/run_identity.hpp"
@@ -24,7 +24,7 @@ int tokenizer_train_command(int argc, char** argv) {
   program.app.add_option("--bottleneck", bottleneck, "channels of the latents: 32, 128, 512 or any other number")
       ->check(CLI::Range(1, 65536));
   program.app.add_flag("--untrained-encoder", untrained,
-                       "random weights instead of the file's: a control that shows what phase 1 is worth");
+                       "random weights instead of the file's: the control for phase 1");
   arguments.add_to(program.app);
   contract.add_to(program.app);
   program.without({"--precision"});
@@ -57,8 +57,8 @@ int tokenizer_train_command(int argc, char** argv) {
     if (!program.common.quiet || collapse.collapsed()) std::cerr << collapse.str() << '\n';
 
     const std::string people =
-        people_of_training(program.name(), data.split,
-                           untrained ? TrainedSubjects{} : trained_subjects(std::filesystem::path(encoder_path)));
+        trained_subjects_text(program.name(), data.split,
+                              untrained ? TrainedSubjects{} : trained_subjects(std::filesystem::path(encoder_path)));
     parts.identity = {
         .kind = "tokenizer", .config = json_text(run), .manifest_hash = data.hash, .progress = {}, .extra = {}};
     parts.make_task = [&](Index start) {

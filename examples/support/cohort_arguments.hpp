@@ -1,4 +1,4 @@
-// The options that say which people `evaluate` looks at, and the folder of its results.
+// The options that choose the subjects of `evaluate`, and the folder of its results.
 #pragma once
 
 #include <filesystem>
@@ -10,6 +10,7 @@
 #include "braing3n/format/file_lock.hpp"
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/study/cohort.hpp"
+#include "examples/support/new_files.hpp"
 #include "examples/support/program.hpp"
 
 namespace braing3n::examples {
@@ -46,11 +47,13 @@ inline std::vector<std::filesystem::path> sample_files(const std::filesystem::pa
   return files;
 }
 
-/// The folder of an evaluation, made and locked as long as what is returned lives. `names`: the files that go there; `inputs`: all that
-/// is read, in any number of lists. Throws Error: file (another process writes there), argument (a result would replace an input).
+/// The folder of an evaluation, created, and locked as long as the returned lock exists. `names`: the files that go there; `inputs`: all that
+/// is read, in any number of lists. Throws Error: file (another process writes there, a result exists and may not be replaced), argument (a
+/// result would replace an input).
 inline FileLock open_results(const std::filesystem::path& folder, const CommonOptions& common,
                              std::initializer_list<const char*> names,
                              std::initializer_list<std::vector<std::filesystem::path>> inputs) {
+  for (const char* name : names) require_new(folder / name, common);
   OutputGuard guard;
   for (const auto& list : inputs)
     for (const auto& input : list) guard.input(input);

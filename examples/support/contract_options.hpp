@@ -12,7 +12,7 @@
 
 namespace braing3n::examples {
 
-/// What was given replaces the preset; what was not stays as it is there.
+/// Options that were given replace values of the preset.
 struct ContractOptions {
   std::string preset = "paper";  // paper, small, or a JSON file
   std::optional<std::string> orientation, normalise, background, centring, clip_negative, skull_stripped, space;
@@ -45,9 +45,10 @@ struct ContractOptions {
     app.add_option("--clip-negative", clip_negative, "negative intensities become 0")
         ->check(CLI::IsMember({"yes", "no"}))
         ->group(group);
-    app.add_option("--space", space,
-                   "the template that scans are registered to, for people (default: the preset's, none when its grid "
-                   "is changed)")
+    app.add_option(
+           "--space", space,
+           "the template that scans are registered to, as information (default: the preset's, none when its grid "
+           "is changed)")
         ->group(group);
     app.add_option("--skull-stripped", skull_stripped, "scans are expected without skull")
         ->check(CLI::IsMember({"yes", "no"}))

@@ -1,4 +1,4 @@
-// One JSON object per line for machines that read along: {"event": "step", "time": 12.345, "step": 100, "loss": 0.21}
+// A log of one JSON object per line, for other programs: {"event": "step", "time": 12.345, "step": 100, "loss": 0.21}
 #pragma once
 
 #include <cerrno>

@@ -31,7 +31,7 @@ struct LatentArguments {
                    "table subject_id,split with the sets train and validation: that of the tokenizer (default: drawn "
                    "from the seed)")
         ->group(rows);
-    app.add_option("--validation", data.validation, "share of the people that is held out")->group(rows);
+    app.add_option("--validation", data.validation, "share of the subjects for validation")->group(rows);
     app.add_flag("--strict", data.strict, "refuse latents without labels and labels without latents")->group(rows);
     const char* values = "Training (instead of the value in --config)";
     app.add_option("--steps", training.steps, "optimiser steps")->group(values);

@@ -1,4 +1,4 @@
-// Results that are there already: refused before anything is computed, with the option that replaces them.
+// Results that exist already: refused before anything is computed, with the option that replaces them.
 #pragma once
 
 #include <filesystem>
@@ -7,7 +7,7 @@
 
 namespace braing3n::examples {
 
-/// Throws Error (file) when `path` is there and may not be replaced.
+/// Throws Error (file) when `path` exists and may not be replaced.
 inline void require_new(const std::filesystem::path& path, const CommonOptions& common,
                         const char* id = "file.exists") {
   if (!common.force && std::filesystem::exists(path))

@@ -1,4 +1,4 @@
-// Commands of this program one after the other, each with the command that a person would type.
+// Commands of this program one after the other, each printed as it would be typed.
 #pragma once
 
 #include <fcntl.h>
@@ -37,7 +37,7 @@ inline std::vector<std::string> with_words(std::vector<std::string> first,
   return first;
 }
 
-/// Runs commands of this program one after the other and remembers what they were and how long they took.
+/// Runs commands of this program one after the other and records them with their times.
 class Pipeline {
  public:
   /// log: takes what the commands print. times: of an earlier run, which count unless their steps are run again.
@@ -96,14 +96,14 @@ class Pipeline {
                   program_);
     int status = 0;
     while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-      if (interrupted()) ::kill(child, SIGINT);  // it saves and ends
+      if (interrupted()) ::kill(child, SIGINT);  // the command saves and ends
     }
     stop_if_interrupted();
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
       fail(WIFEXITED(status) && WEXITSTATUS(status) == exit_environment ? ErrorKind::environment : ErrorKind::state,
            "pipeline.step", name, " ended with ",
            WIFEXITED(status) ? concat("exit code ", WEXITSTATUS(status)) : std::string("a signal"),
-           "; its message stands above");
+           "; see its message above");
   }
 
   CommonOptions common_;
@@ -113,7 +113,7 @@ class Pipeline {
   study::StepTimes times_;
 };
 
-/// What a study's library part asks of a program that shows nothing while reports are read.
+/// The observer of a study's library part, silent while reports are read.
 class QuietObserver : public study::Observer {
  public:
   void check_interrupt() override { stop_if_interrupted(); }

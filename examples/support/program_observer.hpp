@@ -1,4 +1,4 @@
-// How a command shows what a study tells: progress and sentences on standard error, events in the JSON log.
+// The observer of a command's study: progress and sentences on standard error, events in the JSON log.
 #pragma once
 
 #include <iostream>

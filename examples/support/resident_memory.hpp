@@ -1,4 +1,4 @@
-// What the system says about the memory of this process.
+// The memory of this process, by the system's count.
 #pragma once
 
 #include <sys/resource.h>
@@ -12,7 +12,7 @@
 
 namespace braing3n::examples {
 
-/// Bytes of this process that are in memory now.
+/// Resident bytes of this process now.
 inline std::size_t resident_bytes() {
   std::ifstream in("/proc/self/statm");
   std::size_t total = 0, resident = 0;
@@ -20,14 +20,14 @@ inline std::size_t resident_bytes() {
   return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 }
 
-/// The most that were at any time.
+/// The largest number of resident bytes so far.
 inline std::size_t peak_resident_bytes() {
   struct rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
 }
 
-/// What was planned beside what the system saw, on standard error and as an event of the log.
+/// The estimate beside the measured peak, on standard error and as an event of the log.
 inline void report_memory(std::size_t planned, JsonLog& log, bool quiet) {
   if (!quiet)
     std::cerr << "memory: " << peak_resident_bytes() / 1'000'000 << " MB at the most, " << planned / 1'000'000

@@ -9,7 +9,7 @@
 
 namespace braing3n::examples {
 
-/// Returns the result. run(), tables() and write_results() are those beside the options' type.
+/// Returns the result. run(), tables() and write_results() are those in the namespace of the options' type.
 template <class Options>
 auto run_study(const Program& program, const Options& options, const std::filesystem::path& out) {
   const auto ctx = make_cpu_context(program.common);

@@ -1,4 +1,4 @@
-// How programs that sample go from noise to data.
+// The options of the sampler.
 #pragma once
 
 #include <string>
@@ -30,7 +30,7 @@ struct SamplerArguments {
     o.steps = static_cast<int>(steps);
     o.shift = shift;
     o.guidance = guidance;
-    (void)TimeGrid(o.steps, o.shift);  // says what is wrong with it before anything is loaded
+    (void)TimeGrid(o.steps, o.shift);  // checks it before anything is loaded
     return o;
   }
 };

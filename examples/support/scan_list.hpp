@@ -107,7 +107,7 @@ inline void guard_inputs(OutputGuard& guard, const ScanArguments& arguments, con
   guard_scans(guard, scans);
 }
 
-/// Voxels of the largest scan, by the headers; a header that cannot be read counts as none, and its scan will say why.
+/// Voxels of the largest scan, by the headers; a header that cannot be read counts as none and is an error when the scan is read.
 inline Index largest_scan(const std::vector<NamedScan>& scans) {
   Index most = 0;
   for (const NamedScan& scan : scans) {
@@ -119,7 +119,7 @@ inline Index largest_scan(const std::vector<NamedScan>& scans) {
   return most;
 }
 
-/// Tells one scan's content from another's, both files of a pair: CRC-32 and size. Empty when it cannot be read.
+/// Identifies the content of a scan, of both files of a pair: CRC-32 and size. Empty when it cannot be read.
 inline std::string file_hash(const std::filesystem::path& path) {
   try {
     Crc32 crc;

@@ -1,4 +1,4 @@
-// Scores of reconstructions as a table for people and as CSV.
+// Scores of reconstructions as a table for the terminal and as CSV.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// What was found in scans, told to people and to the log: a line per kind over a cohort.
+// Findings of scans, on standard error and in the log: a line per kind over a cohort.
 #pragma once
 
 #include <iostream>
@@ -11,7 +11,7 @@
 
 namespace braing3n::examples {
 
-/// Prints the kinds that were not told before, notes included, unless `quiet`; each is an event "finding" of the log.
+/// Prints the kinds that were not printed before, notes included, unless `quiet`; each is an event "finding" of the log.
 inline void tell_findings(FindingLog& findings, JsonLog& log, bool quiet) {
   for (const FindingKind& kind : findings.news()) {
     if (!quiet) std::cerr << "  " << to_string(kind.severity) << ": " << describe(kind) << '\n';

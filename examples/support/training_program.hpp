@@ -1,4 +1,4 @@
-// What the training programs share: their options, and a training with progress, pictures and a summary.
+// Shared parts of the training programs: their options, and a run with progress, pictures and a summary.
 #pragma once
 
 #include <iostream>
@@ -46,7 +46,7 @@ struct TrainingArguments {
     app.add_option("--split", data.split,
                    "table subject_id,split with the sets train and validation (default: drawn from the seed)")
         ->group(scans);
-    app.add_option("--validation", data.validation, "share of the people that is held out")->group(scans);
+    app.add_option("--validation", data.validation, "share of the subjects for validation")->group(scans);
     app.add_option("--cache", data.cache, "packed cache of the same scans (preprocess --cache)")->group(scans);
     app.add_option("--memory", memory_mb, "MB in which preprocessed scans are kept, 0: none")
         ->check(at_least(0))
@@ -90,7 +90,7 @@ struct TrainingArguments {
   }
 };
 
-/// The files of a training against what it reads, which `guard` has been told. Throws Error (argument).
+/// The output files of a run against its inputs, which `guard` has. Throws Error (argument).
 inline void guard_training(OutputGuard& guard, const TrainingArguments& a, const CommonOptions& common) {
   guard.input(a.data.manifest);
   guard.input(a.data.split);
@@ -143,7 +143,7 @@ FileLock open_folder(const TrainingFolder& folder, Trainer& trainer, const Train
   }
 }
 
-/// What is printed and logged while a run goes on.
+/// Output and log of a run.
 template <class Task>
 class TrainingDisplay {
  public:
@@ -196,7 +196,7 @@ class TrainingDisplay {
   std::string validated_;
 };
 
-/// The last words of a run.
+/// The summary at the end of a run.
 template <class Trainer>
 void tell_end(FitEnd end, const Trainer& trainer, const TrainingFolder& folder) {
   const TrainingOptions& options = trainer.options();

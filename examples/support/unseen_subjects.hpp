@@ -1,4 +1,4 @@
-// Who trained a model, for its file.
+// The training subjects of a model, for its file.
 #pragma once
 
 #include <iostream>
@@ -9,16 +9,16 @@
 
 namespace braing3n::examples {
 
-/// What a model file says about its people: those of its training and of the model under it. A warning where people of the validation
+/// The metadata "people" of a model file: the training subjects of its run and of the model under it. Warns where validation subjects
 /// trained the model under it.
-inline std::string people_of_training(const std::string& program, const Split& split, const TrainedSubjects& under) {
-  TrainedSubjects people = trained_subjects(split);
-  people.add(under);
+inline std::string trained_subjects_text(const std::string& program, const Split& split, const TrainedSubjects& under) {
+  TrainedSubjects trained = trained_subjects(split);
+  trained.add(under);
   if (const std::vector<std::string> seen = validation_subjects_seen(under, split); !seen.empty())
     std::cerr << program << ": warning: " << seen.size()
-              << " of the people of the validation trained the model under this one, the validation loss is too good: "
+              << " of the validation subjects trained the model under this one, the validation loss is too good: "
               << braing3n::detail::some_of(seen) << '\n';
-  return people_text(people);
+  return subject_keys_text(trained);
 }
 
 }  // namespace braing3n::examples

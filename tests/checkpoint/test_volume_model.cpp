@@ -86,7 +86,7 @@ TEST_CASE("each of 48 orientations comes back in its own geometry, equal voxel f
     const auto mean = mean_tokens_forward(encoder.tokens(p.data.reshape(batch)));
     Pass<Cpu> pass(ctx);
     const auto y = decode(pass, tokenizer.model.decoder, tokenizer.model.encode(pass, p.data.reshape(batch)).value(),
-                          plan_decode(tokenizer.model.decoder));
+                          choose_tiling(tokenizer.model.decoder));
     write_nifti(ctx, scratch.path / "out.nii.gz", restore(ctx, y.reshape(s), p.record, &p.data),
                 {.file = {.overwrite = true}});
     const Volume back = read_nifti(ctx, scratch.path / "out.nii.gz").volume;
@@ -128,7 +128,7 @@ TEST_CASE("in bfloat16 a tokenizer gives what it gives in float, to the precisio
   Pass<Cpu> pass(ctx);
   const auto a = full.model(pass, x).value();
   const auto b = cast<float>(decode(pass, half.model.decoder, half.model.encode(pass, cast<bfloat16>(x)).value(),
-                                    plan_decode(half.model.decoder)));
+                                    choose_tiling(half.model.decoder)));
   double squares = 0, difference = 0;
   for (Index i = 0; i < a.size(); ++i) {
     squares += static_cast<double>(a.data()[i]) * static_cast<double>(a.data()[i]);

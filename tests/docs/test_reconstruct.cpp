@@ -6,7 +6,7 @@
 
 using namespace braing3n;
 
-/// A scan through a tokenizer and back: the result lies on the scan's own voxels, in its own intensities.
+/// A scan through a tokenizer and back: the result has the scan's own voxels and intensities.
 void reconstruct(const char* model, const char* scan, const char* result) {
   Context<Cpu> context;  // threads, memory, the fastest kernels this processor has
   const auto tokenizer = load_tokenizer<F32>(context, model);

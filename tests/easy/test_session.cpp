@@ -6,6 +6,7 @@
 
 #include "braing3n/data/loader.hpp"
 #include "tests/support/check.hpp"
+#include "tests/support/nifti_bytes.hpp"
 #include "tests/support/saved_dit.hpp"
 #include "tests/support/saved_tokenizer.hpp"
 #include "tests/support/scratch_folder.hpp"
@@ -64,7 +65,7 @@ TEST_CASE("a reconstruction lies on the scan's voxels, has its score and its mar
   const Preprocessed p = preprocess(f.ctx, read_nifti(f.ctx, f.scan).volume, model.contract);
   Pass<Cpu> pass(f.ctx);
   const auto z = model.model.encode(pass, batch_of_one(p.data)).value();
-  const auto output = decode(pass, model.model.decoder, z, plan_decode(model.model.decoder)).reshape(p.data.shape());
+  const auto output = decode(pass, model.model.decoder, z, choose_tiling(model.model.decoder)).reshape(p.data.shape());
   const Volume wanted = restore(f.ctx, output, p.record, &p.data);
   CHECK(back.volume.grid() == wanted.grid());
   CHECK(back.volume.shape() == Extent3{20, 22, 18});
@@ -73,6 +74,37 @@ TEST_CASE("a reconstruction lies on the scan's voxels, has its score and its mar
   back.write(f.folder / "back.nii.gz");
   CHECK(read_nifti_info(f.folder / "back.nii.gz").header.mark == "RECONSTRUCTION");
   CHECK_THROWS_AS(back.write(f.folder / "back.nii.gz"), Error);
+  back.write(f.folder / "back.nii");  // the description begins at byte 148
+  const std::string description = "RECONSTRUCTION braing3n tokenizer " + model.hash.substr(0, 32);
+  CHECK(test::read_bytes(f.folder / "back.nii").substr(148, description.size()) == description);
+}
+
+TEST_CASE("a scan is one volume of a file, and one that cannot be placed is refused") {
+  Files f;
+  const Session s({.threads = 1});
+  test::NiftiBytes file;
+  file.dim = {4, 4, 5, 6, 2, 1, 1, 1};
+  file.sform_code = 1;
+  file.srow = {{{2, 0, 0, 0}, {0, 2, 0, 0}, {0, 0, 2, 0}}};
+  const auto voxel = [](auto i, auto j, auto k, auto t) {
+    return static_cast<double>(i + 10 * j + 100 * k + 1000 * t);
+  };
+  test::write_bytes(f.folder / "two.nii", file.header() + file.voxels(voxel));
+  CHECK_THROWS_AS(s.read(f.folder / "two.nii"), Error);
+  const Scan second = s.read(f.folder / "two.nii", {.volume = 1});
+  CHECK(second.volume.values(3, 2, 1) == 1123);
+  CHECK(second.name == (f.folder / "two.nii").string());
+
+  file.dim = {3, 4, 5, 6, 1, 1, 1, 1};
+  file.srow = {};
+  test::write_bytes(f.folder / "flat.nii", file.header() + file.voxels(voxel));
+  CHECK_THROWS_WITH_AS(s.read(f.folder / "flat.nii"), doctest::Contains("flat.nii"), Error);
+
+  // A contract is for weights that carry none: another one than the file's is refused.
+  PreprocessingContract other = s.tokenizer(f.tokenizer).loaded().contract;
+  CHECK_NOTHROW(s.tokenizer(f.tokenizer, other));
+  other.spacing = {2, 2, 2};
+  CHECK_THROWS_AS(s.tokenizer(f.tokenizer, other), Error);
 }
 
 TEST_CASE("samples are those of the layers, each with its mark and its sidecar") {
@@ -94,6 +126,22 @@ TEST_CASE("samples are those of the layers, each with its mark and its sidecar")
   CHECK_FALSE(same_values(brains[1].volume().values, voxels));
   const auto other = generator.sample({.conditions = "age=20,sex=F", .guidance = 2, .steps = 4, .seed = 8, .first = 2});
   CHECK_FALSE(same_values(other[0].volume().values, voxels));
+
+  const auto third = generator.sample({.conditions = "age=70,sex=F", .guidance = 2, .steps = 4, .seed = 8, .first = 2});
+  CHECK(same_values(third[0].volume().values, voxels));  // sample 2 alone
+
+  const auto shifted = generator.sample({.conditions = "age=70,sex=F",
+                                         .guidance = 2,
+                                         .steps = 4,
+                                         .seed = 8,
+                                         .first = 2,
+                                         .sampler = Sampler::heun,
+                                         .shift = 3});
+  const SamplingOptions heun{.sampler = Sampler::heun, .steps = 4, .shift = 3, .guidance = {.scale = 2}};
+  const auto w = sample_latents(f.ctx, dit.model, std::span<const std::uint32_t>(ids), rows, 8, heun);
+  CHECK(same_values(shifted[0].volume().values, decoder(dit.latents.restore(w).reshape({1, 2, 3, 2, 5}))));
+  CHECK(shifted[0].record().sampling.sampler == Sampler::heun);
+  CHECK(shifted[0].record().sampling.shift == 3);
 
   const std::filesystem::path path = brains[2].write(f.folder / "new" / "out");
   CHECK(path == f.folder / "new" / "out" / "SYNTHETIC_0002.nii.gz");
@@ -170,7 +218,11 @@ TEST_CASE("a probe reads the features it was fitted on, and no others") {
   CHECK(results[0].label.empty());
   CHECK(results[1].probabilities == apply_probe(probe.tasks[1], features.values.data()));
   CHECK(results[1].label == (results[1].probabilities[1] > 0.5 ? "M" : "F"));
+  CHECK(results[1].value == std::max(results[1].probabilities[0], results[1].probabilities[1]));
   CHECK(results[2].probabilities.size() == 3);
+  const auto likeliest = std::max_element(results[2].probabilities.begin(), results[2].probabilities.end());
+  CHECK(results[2].value == *likeliest);
+  CHECK(results[2].label == std::string(1, static_cast<char>('a' + (likeliest - results[2].probabilities.begin()))));
   CHECK(results[2].range == RangeVerdict::unknown);
 
   ScanFeatures others = features;
@@ -183,4 +235,17 @@ TEST_CASE("a probe reads the features it was fitted on, and no others") {
   CHECK_THROWS_WITH_AS(loaded.apply(others), doctest::Contains("column 3"), Error);
   others.values = xt::xtensor<float, 1>::from_shape({3});
   CHECK_THROWS_WITH_AS(loaded.apply(others), doctest::Contains("the table has 3"), Error);
+
+  // With the ranges of the fit: features inside, predictions of the regression far outside, classes without a prediction.
+  for (SavedTask& t : probe.tasks) {
+    t.range.low.assign(width, -1e6), t.range.high.assign(width, 1e6);
+    t.range.target_low = 1e6, t.range.target_high = 1e6 + 1;
+  }
+  write_saved_probe(f.folder / "ranges.safetensors", probe);
+  const std::vector<ProbeResult> ranges = s.probe(f.folder / "ranges.safetensors").apply(features);
+  CHECK(ranges[0].range == RangeVerdict::prediction);
+  CHECK(ranges[1].range == RangeVerdict::inside);
+  others = features;
+  others.values(2) = 1e9f;
+  CHECK(s.probe(f.folder / "ranges.safetensors").apply(others)[1].range == RangeVerdict::features);
 }

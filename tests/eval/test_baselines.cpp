@@ -172,7 +172,7 @@ TEST_CASE("tissue volumes of a head of three shells are those that were drawn") 
   test::check_error("calibration.few", {"1 scans"}, [&] { few({1, 1, 1, 1}); });
 }
 
-TEST_CASE("a region reader tells the fluid of ventricles from that of a sulcus beside them") {
+TEST_CASE("a region regressor separates the fluid of ventricles from that of a sulcus beside them") {
   Context<Cpu> ctx({.threads = 1});
   PreprocessingContract contract = PreprocessingContract::small();
   contract.shape = {40, 48, 40};
@@ -203,27 +203,27 @@ TEST_CASE("a region reader tells the fluid of ventricles from that of a sulcus b
     truth[0] = truth[1] + truth[2];
     return v;
   };
-  RegionRegressor reader;
+  RegionRegressor regressor;
   VolumeCalibration counts;
-  test::check_error("regions.fitted", {"fit() comes first"}, [&] { reader({1.0}); });
+  test::check_error("regions.fitted", {"fit() comes first"}, [&] { regressor({1.0}); });
   for (std::uint32_t person = 0; person < 60; ++person) {
     TissueVolumes truth;
     const Tensor<float, Cpu> v = head(person, truth);
     const std::vector<std::uint8_t> mask = nonzero_mask(v);
-    reader.add(tissue_blocks(v, mask, contract), truth);
+    regressor.add(tissue_blocks(v, mask, contract), truth);
     counts.add(tissue_volumes(v, mask, tissue_thresholds(v, mask), contract), truth);
   }
-  test::check_error("regions.blocks", {"3 numbers"}, [&] { reader.add({1, 2, 3}, {}); });
-  reader.fit(ctx);
-  // What the folds read of those they had not learnt from is near the truth, and not as near as what the whole reader remembers.
-  REQUIRE(reader.held_out().size() == 60);
+  test::check_error("regions.blocks", {"3 values"}, [&] { regressor.add({1, 2, 3}, {}); });
+  regressor.fit(ctx);
+  // Out-of-fold predictions are near the truth, but not as near as predictions for the volumes of the fit.
+  REQUIRE(regressor.held_out().size() == 60);
   TissueVolumes read{}, counted{}, apart{}, remembered{};
   for (std::uint32_t person = 0; person < 60; ++person) {
     TissueVolumes truth;
     const Tensor<float, Cpu> v = head(person, truth);
-    const TissueVolumes a = reader(tissue_blocks(v, nonzero_mask(v), contract)), &b = reader.held_out()[person];
+    const TissueVolumes a = regressor(tissue_blocks(v, nonzero_mask(v), contract)), &b = regressor.held_out()[person];
     for (std::size_t r = 0; r < truth.size(); ++r) {
-      CHECK(reader.truth()[person][r] == truth[r]);
+      CHECK(regressor.truth()[person][r] == truth[r]);
       remembered[r] += std::abs(a[r] - truth[r]) / truth[r] / 60, apart[r] += std::abs(b[r] - truth[r]) / truth[r] / 60;
     }
   }
@@ -235,7 +235,7 @@ TEST_CASE("a region reader tells the fluid of ventricles from that of a sulcus b
     TissueVolumes truth;
     const Tensor<float, Cpu> v = head(person, truth);
     const std::vector<std::uint8_t> mask = nonzero_mask(v);
-    const TissueVolumes a = reader(tissue_blocks(v, mask, contract)),
+    const TissueVolumes a = regressor(tissue_blocks(v, mask, contract)),
                         b = counts(tissue_volumes(v, mask, tissue_thresholds(v, mask), contract));
     for (std::size_t r = 0; r < truth.size(); ++r)
       read[r] += std::abs(a[r] - truth[r]) / truth[r] / 20, counted[r] += std::abs(b[r] - truth[r]) / truth[r] / 20;

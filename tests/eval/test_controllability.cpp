@@ -28,7 +28,7 @@ struct Rows {
     for (Index i = 0; i < n * d; ++i) x.push_back(static_cast<float>(rng.normal(static_cast<std::uint64_t>(i))));
     for (Index i = 0; i < n; ++i) {
       rows.group.push_back(0);
-      rows.person.push_back(static_cast<std::int32_t>(i));
+      rows.subject.push_back(static_cast<std::int32_t>(i));
     }
     rows.x = {x.data(), n, d};
   }
@@ -76,16 +76,17 @@ TEST_CASE("balanced accuracy and its interval") {
   CHECK(shares[1].hits == 3);
   CHECK(shares[2].hits == 0);
   CHECK(shares[2].n == 6);
-  CHECK_THROWS_WITH_AS(score_classes(asked, Labels{0}, 2), doctest::Contains("7 classes asked, 1 read"), Error);
+  CHECK_THROWS_WITH_AS(score_classes(asked, Labels{0}, 2), doctest::Contains("7 classes requested, 1 predicted"),
+                       Error);
 }
 
-TEST_CASE("numbers against what was asked") {
+TEST_CASE("numbers against the requested values") {
   const std::vector<double> asked = {10, 20, 30, 99}, read = {12, 20, 34, not_a_number};
   const NumberScore s = score_numbers(asked, read);
   CHECK(s.n == 3);
   CHECK(s.bias == doctest::Approx(2));
   CHECK(s.mae == doctest::Approx(2));
-  CHECK(s.slope == doctest::Approx(1.1));  // of the reading on what was asked: 220 / 200
+  CHECK(s.slope == doctest::Approx(1.1));  // of the prediction on the requested value: 220 / 200
   CHECK(s.r == doctest::Approx(220 / std::sqrt(248.0 * 200.0)));
   CHECK(s.mean == doctest::Approx(22));
   CHECK(s.sd == doctest::Approx(std::sqrt(124.0)));
@@ -115,7 +116,7 @@ TEST_CASE("priors in a mix of groups") {
   CHECK(std::isnan(prior_shares(label, std::vector<double>(9, 0.0), 2)[0]));
 }
 
-TEST_CASE("a reader per group") {
+TEST_CASE("a probe per group") {
   Context<Cpu> ctx({.threads = 2});
   // The sign that tells the classes is the other one in the second group; the third has one class only; the fourth is nobody's.
   Rows r(400, 5, 1);
@@ -125,30 +126,30 @@ TEST_CASE("a reader per group") {
     const bool positive = r.at(i, 2) > 0;
     label.push_back(i % 4 == 2 ? 1 : static_cast<std::int32_t>(positive != (i % 4 == 1)));
   }
-  const GroupedProbe reader(ctx, r.rows, label, 2);
-  CHECK(reader.reads(0));
-  CHECK(reader.reads(1));
-  CHECK_FALSE(reader.reads(2));
-  CHECK_FALSE(reader.reads(3));
-  CHECK_FALSE(reader.reads(-1));
-  CHECK(reader.converged());
+  const GroupedProbe probe(ctx, r.rows, label, 2);
+  CHECK(probe.reads(0));
+  CHECK(probe.reads(1));
+  CHECK_FALSE(probe.reads(2));
+  CHECK_FALSE(probe.reads(3));
+  CHECK_FALSE(probe.reads(-1));
+  CHECK(probe.converged());
   Rows unseen(200, 5, 2);
   Labels truth;
   for (Index i = 0; i < unseen.n; ++i) {
     unseen.rows.group[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i % 3);
     truth.push_back(static_cast<std::int32_t>((unseen.at(i, 2) > 0) != (i % 3 == 1)));
   }
-  const Labels read = reader.classes(unseen.rows.x, unseen.rows.group);
+  const Labels read = probe.classes(unseen.rows.x, unseen.rows.group);
   for (std::size_t i = 2; i < read.size(); i += 3) CHECK(read[i] == -1);
   CHECK(score_classes(truth, read, 2).balanced_accuracy() > 0.93);
   const GroupedProbe same(ctx, r.rows, label, 2);
-  CHECK(same.hash() == reader.hash());
+  CHECK(same.hash() == probe.hash());
   label[0] = 1 - label[0];
-  CHECK(GroupedProbe(ctx, r.rows, label, 2).hash() != reader.hash());
+  CHECK(GroupedProbe(ctx, r.rows, label, 2).hash() != probe.hash());
 
-  CHECK_THROWS_AS(reader.classes(unseen.rows.x, Labels{0}), Error);
+  CHECK_THROWS_AS(probe.classes(unseen.rows.x, Labels{0}), Error);
   Rows wide(3, 6, 3);
-  CHECK_THROWS_WITH_AS(reader.classes(wide.rows.x, wide.rows.group), doctest::Contains("fitted on 5 features, got 6"),
+  CHECK_THROWS_WITH_AS(probe.classes(wide.rows.x, wide.rows.group), doctest::Contains("fitted on 5 features, got 6"),
                        Error);
   CHECK_THROWS_WITH_AS(GroupedProbe(ctx, wide.rows, Labels{0, 1, 1}, 2),
                        doctest::Contains("no group has 3 rows of each class"), Error);
@@ -169,10 +170,10 @@ TEST_CASE("one penalty: the estimators' own fits") {
     wide.push_back(label.back());
     target.push_back(50 + 9 * v);
   }
-  const GroupedProbe reader(ctx, r.rows, label, 3, {.grid = {0.1}});
+  const GroupedProbe probe(ctx, r.rows, label, 3, {.grid = {0.1}});
   const LogisticRegression<float, Cpu> logistic(ctx, r.rows.x, wide, {.C = 0.1});
   for (std::size_t k = 0; k < logistic.fit().weights.size(); ++k)
-    CHECK(elements_of(reader.probe(0).weights)[k] ==
+    CHECK(elements_of(probe.probe(0).weights)[k] ==
           doctest::Approx(elements_of(logistic.fit().weights)[k]).epsilon(1e-4));
   const GroupedProbe ridge(ctx, r.rows, target, {.grid = {0.1}});
   const Ridge<float, Cpu> other(ctx, r.rows.x, target, 1, {.alpha = 10});
@@ -181,7 +182,7 @@ TEST_CASE("one penalty: the estimators' own fits") {
   for (std::size_t i = 0; i < came.size(); ++i) CHECK(came[i] == doctest::Approx(expected(i, 0)).epsilon(1e-6));
   // Classes in the order of their codes, for three of them as for two.
   Index right = 0;
-  const Labels read = reader.classes(r.rows.x, r.rows.group);
+  const Labels read = probe.classes(r.rows.x, r.rows.group);
   for (std::size_t i = 0; i < read.size(); ++i) right += read[i] == label[i];
   CHECK(right > 70);
   // A number without a value takes no part, and one group of two is not read.
@@ -197,17 +198,17 @@ TEST_CASE("one penalty: the estimators' own fits") {
   CHECK(std::isnan(half.numbers(r.rows.x, r.rows.group)[1]));
 }
 
-TEST_CASE("the penalty is chosen on people held out") {
+TEST_CASE("the penalty is chosen on held-out subjects") {
   Context<Cpu> ctx({.threads = 2});
   // Labels that go with nothing but the person, whose four rows are nearly equal. Were they parted between folds, the largest C would win
-  // by recognising people; on whole people the smallest does.
+  // by recognising subjects; on whole subjects the smallest does.
   Rows r(160, 30, 5);
   Rows plain(160, 3, 8);
   Labels noise, signal;
   const Philox rng(7, Purpose::split, 9, 9);
   for (Index i = 0; i < r.n; ++i) {
     const Index person = i / 4;
-    r.rows.person[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(person);
+    r.rows.subject[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(person);
     for (Index j = 0; j < r.d; ++j) r.at(i, j) = r.at(4 * person, j) + 0.01f * r.at(i, j);
     noise.push_back(static_cast<std::int32_t>(rng.integer(static_cast<std::uint64_t>(person)) & 1u));
     signal.push_back(static_cast<std::int32_t>(plain.at(i, 0) > 0));
@@ -218,11 +219,11 @@ TEST_CASE("the penalty is chosen on people held out") {
   CHECK(GroupedProbe(ctx, plain.rows, signal, 2, grid).hash() ==
         GroupedProbe(ctx, plain.rows, signal, 2, {.grid = {10.0}}).hash());
   ProbeRows strangers = r.rows;
-  for (std::size_t i = 0; i < strangers.person.size(); ++i) strangers.person[i] = static_cast<std::int32_t>(i);
+  for (std::size_t i = 0; i < strangers.subject.size(); ++i) strangers.subject[i] = static_cast<std::int32_t>(i);
   CHECK(GroupedProbe(ctx, strangers, noise, 2, grid).hash() ==
         GroupedProbe(ctx, strangers, noise, 2, {.grid = {10.0}}).hash());
-  // Too few people for folds: C = 1.
-  for (std::int32_t& p : strangers.person) p %= 2;
+  // Too few subjects for folds: C = 1.
+  for (std::int32_t& p : strangers.subject) p %= 2;
   CHECK(GroupedProbe(ctx, strangers, signal, 2, grid).hash() ==
         GroupedProbe(ctx, strangers, signal, 2, {.grid = {1.0}}).hash());
   // The same for any number of threads.
@@ -230,7 +231,7 @@ TEST_CASE("the penalty is chosen on people held out") {
   CHECK(GroupedProbe(alone, r.rows, signal, 2).hash() == GroupedProbe(ctx, r.rows, signal, 2).hash());
 }
 
-TEST_CASE("rare classes with a reader that counts them the same") {
+TEST_CASE("rare classes with a probe that gives them the same weight") {
   Context<Cpu> ctx({.threads = 2});
   Rows r(600, 3, 6);
   Labels label;
@@ -239,8 +240,8 @@ TEST_CASE("rare classes with a reader that counts them the same") {
     r.at(i, 1) += i % 10 == 0 ? 1.0f : 0.0f;
   }
   const auto recall = [&](ClassWeight weight) {
-    const GroupedProbe reader(ctx, r.rows, label, 2, {.class_weight = weight});
-    return score_classes(label, reader.classes(r.rows.x, r.rows.group), 2).recall[1].share();
+    const GroupedProbe probe(ctx, r.rows, label, 2, {.class_weight = weight});
+    return score_classes(label, probe.classes(r.rows.x, r.rows.group), 2).recall[1].share();
   };
   CHECK(recall(ClassWeight::none) < 0.2);
   CHECK(recall(ClassWeight::balanced) > 0.55);

@@ -223,9 +223,9 @@ TEST_CASE("the audit finds planted copies and nothing else; scans of one person 
   auto samples = test::random<float>(ctx, {40, d}, 3);
   const MemorisationAudit clean = audit_memorisation(samples, training, names);
   CHECK(clean.copies.empty());
-  CHECK(clean.real.mean < 0.2 * clean.real_other_people.mean);  // the nearest is the person's other scan
+  CHECK(clean.real.mean < 0.2 * clean.real_other_subjects.mean);  // the nearest is the person's other scan
   CHECK(clean.ratio > 3);
-  CHECK(clean.samples.mean == doctest::Approx(clean.real_other_people.mean).epsilon(0.15));
+  CHECK(clean.samples.mean == doctest::Approx(clean.real_other_subjects.mean).epsilon(0.15));
   // Sample 7 is scan 33 nearly as it is; sample 20 is that person, seen anew.
   const auto again = test::random<float>(ctx, {d}, 4, 0.1);
   for (Index k = 0; k < d; ++k) {
@@ -235,14 +235,14 @@ TEST_CASE("the audit finds planted copies and nothing else; scans of one person 
   const MemorisationAudit planted = audit_memorisation(samples, training, names);
   CHECK(planted.copies == std::vector<Index>{7});
   CHECK(planted.nearest[7].row == 33);
-  CHECK(std::find(planted.copies_of_people.begin(), planted.copies_of_people.end(), 20) !=
-        planted.copies_of_people.end());
+  CHECK(std::find(planted.copies_of_subjects.begin(), planted.copies_of_subjects.end(), 20) !=
+        planted.copies_of_subjects.end());
   CHECK(planted.nearest[20].row / 2 == 5);
-  CHECK(planted.copies_of_people.size() <= 2 + 4);  // besides the two, about one in twenty of any honest samples
+  CHECK(planted.copies_of_subjects.size() <= 2 + 4);  // besides the two, about one in twenty of any honest samples
   CHECK(planted.samples.minimum < 0.01);
-  test::check_error("memorisation.people", {"3 people"},
+  test::check_error("memorisation.subjects", {"3 subjects"},
                     [&] { audit_memorisation(samples, training, {"a", "b", "c"}); });
-  test::check_error("memorisation.people", {"single person"}, [&] {
+  test::check_error("memorisation.subjects", {"single subject"}, [&] {
     audit_memorisation(samples, training, std::vector<std::string>(static_cast<std::size_t>(2 * people), "a"));
   });
 }

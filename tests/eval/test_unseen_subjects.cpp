@@ -35,7 +35,7 @@ TEST_CASE("a split.csv beside the model says who trained it, for the folder and 
   write_a_model(t / "model.safetensors", {});
   std::ofstream(t / "split.csv") << "subject_id,split\nsub-1,train\nsub-2,validation\nsub-3,train\n";
   for (const std::filesystem::path& model : {t, t / "model.safetensors"}) {
-    test::check_error("evaluate.unseen", {"1 of the people that should be unseen trained the tokenizer: sub-1"},
+    test::check_error("evaluate.unseen", {"1 of the subjects that should be unseen trained the tokenizer: sub-1"},
                       [&] { check(model, {"sub-1", "sub-2", "sub-9"}); });
     CHECK(check(model, {"sub-2", "sub-9"}).empty());
     for (const char* other : {"3", "03", "0003", "sub-03", "SUB-3", "SUB-0003", "sub-3_MR1", "sub-003_ses-1", "3_T1"}) {
@@ -46,7 +46,7 @@ TEST_CASE("a split.csv beside the model says who trained it, for the folder and 
     }
     for (const char* other : {"sub-30", "sub-33", "13", "3a", "sub-x3", "sub-", "0", "_"})
       CHECK(check(model, {other}).empty());
-    CHECK(people_not_trained(model, {"sub-1", "sub-2"}) == std::vector<std::string>{"sub-2"});
+    CHECK(subjects_not_trained(model, {"sub-1", "sub-2"}) == std::vector<std::string>{"sub-2"});
   }
   // Beside a single file any split.csv may lie; that of a training must be readable.
   std::ofstream(t / "split.csv") << "a,b\n1,2\n";
@@ -64,11 +64,11 @@ TEST_CASE("other spellings of an identifier") {
   CHECK(other_spellings("anna") == std::set<std::string>{"ANNA", "SUB-ANNA", "SUB-anna", "sub-ANNA", "sub-anna"});
 }
 
-TEST_CASE("a model file knows its people and those of the model under it") {
+TEST_CASE("a model file lists its training subjects and those of the model under it") {
   const test::ScratchFolder folder;
   TrainedSubjects people = trained_subjects(Split{{"sub-1", "train"}, {"sub-2", "validation"}});
   people.add(trained_subjects(Split{{"sub-5", "train"}}));  // of its encoder
-  write_a_model(folder / "t.safetensors", {{"people", people_text(people)}});
+  write_a_model(folder / "t.safetensors", {{"people", subject_keys_text(people)}});
   for (const char* subject : {"sub-1", "sub-5"})
     test::check_error("evaluate.unseen", {subject}, [&] { check(folder / "t.safetensors", {subject, "sub-2"}); });
   CHECK(check(folder / "t.safetensors", {"sub-2"}).empty());
@@ -80,8 +80,8 @@ TEST_CASE("a model file knows its people and those of the model under it") {
   const std::vector<ModelBehind> models{{"model", folder / "a.safetensors"}, {"tokenizer", folder / "b.safetensors"}};
   const auto sentences = require_unseen(std::span<const ModelBehind>(models), {"sub-1"});
   REQUIRE(sentences.size() == 1);
-  CHECK(sentences[0].find("nothing says who trained") != std::string::npos);
-  CHECK(people_not_trained(folder / "a.safetensors", {"sub-1"}).empty());
+  CHECK(sentences[0].find("the training subjects are unknown of") != std::string::npos);
+  CHECK(subjects_not_trained(folder / "a.safetensors", {"sub-1"}).empty());
 }
 
 TEST_CASE("a model with a weight that is not finite is not written") {

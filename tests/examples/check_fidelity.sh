@@ -29,7 +29,7 @@ expect 0 "" "$bin/braing3n" dit_train --latents z.safetensors --labels $data --c
 fidelity=("$bin/braing3n" evaluate fidelity --model dit --tokenizer tok --data $data --split split.csv --quiet)
 few=(--n 3 --steps 2)
 expect 0 "two halves of the round trips" "${fidelity[@]}" "${few[@]}" --truth cohort/truth.csv --out fid --threads 2
-for text in "sex=F, modality=T1" "sex=M, modality=T1" "modality=T2" "white matter" "what 10 round trips of training scans taught" "recipe " "6 against 6 of other people"; do grep -qF -- "$text" fid/tables.txt; done
+for text in "sex=F, modality=T1" "sex=M, modality=T1" "modality=T2" "white matter" "fitted on 10 round trips of training scans" "recipe " "6 against 6 of other subjects"; do grep -qF -- "$text" fid/tables.txt; done
 [[ -s fid/montage.png ]]
 expect 0 "" "${fidelity[@]}" "${few[@]}" --truth cohort/truth.csv --out fid1 --threads 1
 for file in fidelity.json tables.txt features.safetensors; do same fid/$file fid1/$file; done
@@ -44,12 +44,16 @@ refuse() {  # TEXT options of evaluate fidelity...
   expect 2 "$text" "${fidelity[@]}" --out new "$@"
 }
 expect 2 "exists already" "${fidelity[@]}" --out fid
-refuse "cannot be compared" --reference features.safetensors
+# Another job's picture is a result too.
+mkdir -p pictures && echo another >pictures/montage.png
+expect 2 "montage.png: exists already" "${fidelity[@]}" --out pictures
+[[ $(ls pictures) == montage.png ]]
+refuse "expected features of recipe" --reference features.safetensors
 refuse "--steps 0" --steps 0
 refuse "finite" --cfg nan
 refuse 'got "planet"' --cfg-of planet=2
-refuse "expected scans for these, got 0" --frechet 0 --reference fid/features.safetensors
-refuse "has no classes" --conditions age
+refuse "expected at least 1 scan for them" --frechet 0 --reference fid/features.safetensors
+refuse "expected a condition with classes" --conditions age
 scan=cohort/$(sed -n 2p $data | cut -d, -f4)  # no log goes into a scan of the cohort
 cp "$scan" kept.nii.gz
 for log in "$scan" split.csv $data tok/model.safetensors; do refuse "is an input" --json-log "$log"; done
@@ -57,10 +61,10 @@ same "$scan" kept.nii.gz
 refuse 'got "planet"' --conditions planet
 refuse "condition modality: expected one of" --within sex=F
 refuse "expected one of T1, T2" --within modality=T3
-refuse "nothing in it is unseen" --test train
-refuse "10 of the people that should be unseen trained the model" --train validation --test train
+refuse "no scan in it is unseen" --test train
+refuse "10 of the subjects that should be unseen trained the model" --train validation --test train
 refuse 'no scan is in the set "nobody"' --test nobody
-refuse "expected 2 in each" --frechet 3
+refuse "expected at least 2 in each" --frechet 3
 sed '/sub-0003/d' cohort/truth.csv >short.csv
 refuse "no row for" --truth short.csv
 refuse "no column" --truth $data

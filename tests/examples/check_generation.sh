@@ -106,20 +106,20 @@ expect 2 "is gone" "$bin/braing3n" generate --redo low/SYNTHETIC_0000.json --out
 expect 0 "the same bytes" "$bin/braing3n" generate --redo low/SYNTHETIC_0000.json --model moved --out elsewhere --quiet
 cp blind/model.safetensors moved/model.safetensors
 expect 2 "is not the one that made the sample" "$bin/braing3n" generate --redo low/SYNTHETIC_0000.json --model moved --out new --quiet
-# Is it what was asked for? The people on whom the trainings were validated are unseen.
+# Controllability. The validation subjects of the runs are unseen.
 evaluate=("$bin/braing3n" evaluate controllability --model dit --tokenizer tok --data $data --split tok/split.csv --quiet)
 ask=("${evaluate[@]}" --test validation --n 4 --steps 2)
-expect 0 "left out: HC-AD: the model does not know AD" "${ask[@]}" --cfg 1,2 --readers round-trip,real,latents,tokens --out asked --threads 2
+expect 0 "left out: HC-AD: the model does not know AD" "${ask[@]}" --cfg 1,2 --probe-kinds round-trip,real,latents,tokens --out asked --threads 2
 cmp out asked/tables.txt
-expect 0 "Reader round-trip" "${ask[@]}" --cfg 1,2 --readers round-trip,real,latents,tokens --out asked1 --threads 1
+expect 0 "Probe round-trip" "${ask[@]}" --cfg 1,2 --readers round-trip,real,latents,tokens --out asked1 --threads 1
 for file in tables.txt controllability.csv controllability.json montage.png; do [[ -s asked/$file ]]; same asked/$file asked1/$file; done
 scores() { grep "^$1," asked/controllability.csv | cut -d, -f5-; }
-for reader in round-trip real latents tokens; do
-  grep -q "^$reader,modality,cond,1,recall,T2,4," asked/controllability.csv
-  grep -q "^$reader,age,null,,mean,,8," asked/controllability.csv                # both modalities
-  grep -qE "^$reader,modality,prior,,share,T1,,0\.(5,|4999999|5000000)" asked/controllability.csv
-  [[ $(scores $reader,modality,cond,1) == "$(scores $reader,modality,cond,2)" ]]  # guidance has nothing to act on
-  [[ $(scores $reader,age,cond,1) != "$(scores $reader,age,cond,2)" ]]
+for probe in round-trip real latents tokens; do
+  grep -q "^$probe,modality,cond,1,recall,T2,4," asked/controllability.csv
+  grep -q "^$probe,age,null,,mean,,8," asked/controllability.csv                # both modalities
+  grep -qE "^$probe,modality,prior,,share,T1,,0\.(5,|4999999|5000000)" asked/controllability.csv
+  [[ $(scores $probe,modality,cond,1) == "$(scores $probe,modality,cond,2)" ]]  # guidance has nothing to act on
+  [[ $(scores $probe,age,cond,1) != "$(scores $probe,age,cond,2)" ]]
 done
 # A condition with a scale of its own is guided by that one, all else by --cfg's.
 expect 0 "guidance 1, age=2" "${ask[@]}" --cfg 1 --cfg-of age=2 --readers latents --out own
@@ -131,7 +131,7 @@ refuse_ask() {  # TEXT options...
   expect 2 "$text" "${evaluate[@]}" --out new "$@"
 }
 refuse_ask 'there is no contrast "HC-XX"; known: tumour' --test validation --contrasts HC-XX
-refuse_ask "nothing can be asked: sex" --test validation --contrasts sex
+refuse_ask "no contrast can be tested: sex" --test validation --contrasts sex
 refuse_ask "expected 2 to 100000" --test validation --n 1
 refuse_ask "--steps 0" --test validation --steps 0
 refuse_ask "expected a finite scale" --test validation --cfg nan
@@ -139,17 +139,17 @@ refuse_ask 'got "planet"' --test validation --cfg-of planet=2
 refuse_ask "expected a finite number" --test validation --cfg-of age=old
 refuse_ask "expected a condition that can be left out" --test validation --cfg-of modality=2
 refuse_ask 'no scan is in the set "test"' --contrasts age
-refuse_ask "of the people that should be unseen trained the model" --train validation --test train --contrasts age
-refuse_ask "not even one person fits" --test validation --reader-scans 1
+refuse_ask "of the subjects that should be unseen trained the model" --train validation --test train --contrasts age
+refuse_ask "expected at least the scans of one subject" --test validation --reader-scans 1
 expect 2 "exists already" "${ask[@]}" --out asked
 expect 2 "the model learnt the latents of tokenizer" "$bin/braing3n" evaluate controllability --model dit --tokenizer tok2 --data $data --split tok/split.csv --test validation --out new --quiet
 # Whoever trained the tokenizer, or the encoder under it, is not unseen either.
-expect 2 "of the people that should be unseen trained the tokenizer" "$bin/braing3n" evaluate reconstruction --model tok --data $data --split tok/split.csv --test train --baselines validation --out new --quiet
+expect 2 "of the subjects that should be unseen trained the tokenizer" "$bin/braing3n" evaluate reconstruction --model tok --data $data --split tok/split.csv --test train --baselines validation --out new --quiet
 sed 's/train/other/; s/validation/train/' tok/split.csv >other.csv
 expect 2 "did not train the model" "$bin/braing3n" evaluate memorisation --model dit --tokenizer tok --latents z.safetensors --data $data --split other.csv --n 2 --steps 2 --out new --quiet
 cp tok/model.safetensors alone.safetensors
 expect 2 "trained the tokenizer" "$bin/braing3n" evaluate reconstruction --model alone.safetensors --data $data --split tok/split.csv --test train --baselines validation --out new --quiet
-# Readers that chose the guidance may not score; those of the other half of the people may.
+# Probes that chose the guidance may not score; those of the other half of the subjects may.
 expect 0 "" "${ask[@]}" --contrasts age --cfg 1 --reader-half first --out chosen
 cp chosen/controllability.json kept.json
 for log in chosen/controllability.json cohort/"$(sed -n 2p $data | cut -d, -f4)"; do
@@ -158,15 +158,15 @@ done
 expect 2 "is an input" "${ask[@]}" --contrasts age --chosen-with chosen/controllability.json --out chosen --force
 same chosen/controllability.json kept.json
 expect 2 "chose the guidance" "${ask[@]}" --contrasts age --cfg 1 --reader-half first --chosen-with chosen/controllability.json --out new
-expect 0 "Reader latents" "${ask[@]}" --contrasts age --cfg 1 --reader-half second --chosen-with chosen/controllability.json --out second
-# Saved probes may be fitted on people that trained the model, not on those that are unseen.
+expect 0 "Probe latents" "${ask[@]}" --contrasts age --cfg 1 --reader-half second --chosen-with chosen/controllability.json --out second
+# Saved probes may be fitted on subjects that trained the model, not on those that are unseen.
 expect 0 "" "$bin/braing3n" encode --model tok --data $data --out features.safetensors --quiet
 probe=("$bin/braing3n" probe --tasks age --folds 2 --bootstrap 0 --permutations 0 --confounds none --no-leakage-check --quiet)
 awk -F, 'NR == FNR {set[$1] = $2; next} FNR == 1 || set[$2] == "train"' tok/split.csv $data >train.csv
 "${probe[@]}" --features features.safetensors --labels train.csv --out probed --save fair.probe >out 2>&1 || [[ $? -eq 1 ]]  # features without labels are a complaint
 "${probe[@]}" --features features.safetensors --labels $data --out probed --force --save spoilt.probe >out 2>&1 || [[ $? -eq 1 ]]
-expect 0 "Reader probe" "${ask[@]}" --contrasts age --cfg 1 --readers real --probe fair.probe --out read
-refuse_ask "fitted on 2 of the people that should be unseen" --test validation --contrasts age --probe spoilt.probe
+expect 0 "Probe probe" "${ask[@]}" --contrasts age --cfg 1 --readers real --probe fair.probe --out read
+refuse_ask "fitted on 2 of the subjects that should be unseen" --test validation --contrasts age --probe spoilt.probe
 expect 0 "" "$bin/braing3n" encode --model tok2 --data $data --out features2.safetensors --quiet
 "${probe[@]}" --features features2.safetensors --labels train.csv --out probed --force --save foreign.probe >out 2>&1 || [[ $? -eq 1 ]]
 refuse_ask "another contract" --test validation --contrasts age --probe foreign.probe

@@ -51,7 +51,7 @@ TEST_CASE("the memory of a training step and of a sample is planned within 10 %"
         tape.backward(mse_loss(model(pass, Var<float, Cpu>(flow.x_t), t, conditions), flow.velocity));
       };
       step();  // gradients come into being
-      const double took = taken(ctx, step), planned = static_cast<double>(plan_training_pass<F32>(c, 4, recompute));
+      const double took = taken(ctx, step), planned = static_cast<double>(training_pass_bytes<F32>(c, 4, recompute));
       CAPTURE(took);
       CAPTURE(planned);
       CHECK(std::abs(planned / took - 1) < 0.1);
@@ -60,7 +60,7 @@ TEST_CASE("the memory of a training step and of a sample is planned within 10 %"
     const std::vector<std::uint32_t> ids = {0, 1, 2, 3};
     const auto sample = [&] { sample_latents(ctx, model, std::span<const std::uint32_t>(ids), rows, 1, sampling); };
     sample();
-    const double took = taken(ctx, sample), planned = static_cast<double>(plan_evaluation<F32>(c, 8));
+    const double took = taken(ctx, sample), planned = static_cast<double>(evaluation_bytes<F32>(c, 8));
     CAPTURE(took);
     CAPTURE(planned);
     CHECK(std::abs(planned / took - 1) < 0.1);

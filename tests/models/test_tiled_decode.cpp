@@ -71,7 +71,7 @@ TEST_CASE("in single precision the result of slabs is that of the whole, bit for
   const auto z = test::random<float>(ctx, {1, 18, 5}, 2);
   Pass<Cpu> pass(ctx);
   const auto whole = decoder(pass, Var<float, Cpu>(z)).value();
-  CHECK(test::same_bits(decode(pass, decoder, z, plan_decode(decoder)), whole));
+  CHECK(test::same_bits(decode(pass, decoder, z, choose_tiling(decoder)), whole));
   const auto y = decode(pass, decoder, z, {behind_attention(decoder.config), 4, 0});
   CHECK(test::max_difference(y, whole) <= test::tolerance<float>(30));
 }
@@ -86,26 +86,26 @@ TEST_CASE(
     for (DecoderLayer& l : wider.layers)
       if (l.out > 1) l.out *= 2;
     const auto decoder = random_decoder<F32>(ctx, wider, {5, 5, 10});
-    const DecodePlan plain = plan_decode(decoder);
+    const DecodeTiling plain = choose_tiling(decoder);
     CHECK(plain.first == config.layers.size());
     CHECK(plain.blocks >= plain.bytes * 9 / 10);
     CHECK_FALSE(plain.tight);
-    CHECK(plan_decode(decoder, plain.bytes).first == config.layers.size());
-    const DecodePlan tight = plan_decode(decoder, plain.bytes * 6 / 10);
+    CHECK(choose_tiling(decoder, plain.bytes).first == config.layers.size());
+    const DecodeTiling tight = choose_tiling(decoder, plain.bytes * 6 / 10);
     CHECK(tight.first < config.layers.size());
     CHECK(tight.slabs > 1);
     CHECK(tight.bytes <= plain.bytes * 6 / 10);
-    CHECK_THROWS_WITH_AS(plan_decode(decoder, std::size_t{1000}), doctest::Contains("expected at least"), Error);
+    CHECK_THROWS_WITH_AS(choose_tiling(decoder, std::size_t{1000}), doctest::Contains("expected at least"), Error);
 
     const auto z = test::random<float>(ctx, {1, 5 * 5 * 10, 5}, 3);
     Pass<Cpu> pass(ctx);
-    for (const DecodePlan& plan : {plain, tight}) {
+    for (const DecodeTiling& tiling : {plain, tight}) {
       ctx.memory().trim();
       ctx.memory().reset_peak();
       const std::size_t before = ctx.memory().stats().live - z.bytes();
-      (void)decode(pass, decoder, z.clone(), plan);
+      (void)decode(pass, decoder, z.clone(), tiling);
       const double taken = static_cast<double>(ctx.memory().stats().peak - before),
-                   planned = static_cast<double>(plan.bytes);
+                   planned = static_cast<double>(tiling.bytes);
       CAPTURE(planned);
       CHECK(taken <= 1.1 * planned + 4e6);  // big blocks are whole pages of 2 MB
       CHECK(taken >= 0.8 * planned - 2e6);
@@ -118,8 +118,8 @@ TEST_CASE("decode() refuses a recording and latents of another grid") {
   const auto decoder = random_decoder<F32>(ctx, residual_first_decoder({5, 12, {12, 6, 6}, 3}), {2, 2, 2});
   Tape<Cpu> tape;
   Pass<Cpu> recording(ctx, tape), pass(ctx);
-  CHECK_THROWS_WITH_AS(decode(recording, decoder, test::random<float>(ctx, {1, 8, 5}, 1), plan_decode(decoder)),
+  CHECK_THROWS_WITH_AS(decode(recording, decoder, test::random<float>(ctx, {1, 8, 5}, 1), choose_tiling(decoder)),
                        doctest::Contains("recorded"), Error);
-  CHECK_THROWS_WITH_AS(decode(pass, decoder, test::random<float>(ctx, {1, 9, 5}, 1), plan_decode(decoder)),
+  CHECK_THROWS_WITH_AS(decode(pass, decoder, test::random<float>(ctx, {1, 9, 5}, 1), choose_tiling(decoder)),
                        doctest::Contains("expected (1, 2, 2, 2, 5)"), Error);
 }

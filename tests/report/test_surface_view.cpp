@@ -74,6 +74,19 @@ TEST_CASE("surface: a ball is as large as it is, bright in the middle, and its o
     }
 }
 
+TEST_CASE("surface: rays end on the surface, far below a step from it") {
+  Context<Cpu> ctx({.threads = 1});
+  const Surface surface(ctx, ball({60, 60, 60}, {1, 1, 1}, 24), 0.5f, 0);
+  const detail::SurfaceTracer tracer(surface, detail::SurfaceCamera(SurfaceSide::superior));
+  for (int i = 0; i < 12; ++i) {
+    const double x = 0.31 * i, y = 0.17 * i;
+    const auto hit = tracer.trace(x, y);
+    REQUIRE(hit);
+    const double height = static_cast<double>((*hit)[2]) - 1 - 29.5;  // the border of one voxel, the middle of the grid
+    CHECK(height == doctest::Approx(std::sqrt(24.0 * 24 - x * x - y * y)).epsilon(0.002));  // 0.05 mm; a step has 0.5
+  }
+}
+
 TEST_CASE("surface: without a scale the body fills the picture, whatever surrounds it") {
   Context<Cpu> ctx({.threads = 2});
   SurfaceOptions options;

@@ -1,4 +1,4 @@
-// Twenty-four people with one small scan each, and untrained models for them: what a study needs, on the disk.
+// Twenty-four subjects with one small scan each, and untrained models for them: what a study needs, on the disk.
 #pragma once
 
 #include <algorithm>

@@ -18,7 +18,7 @@ const std::vector<ConditionField> fields = {{"disease", K::categorical, {"HC", "
                                             {"age", K::continuous, {}, 0.1, false, 0.0, 120.0},
                                             {"idh1", K::categorical, {"wildtype", "mutant"}}};
 
-/// 40 people, each with T1 and T2 (and a PD scan that the model does not know); every fourth is unseen.
+/// 40 subjects, each with T1 and T2 (and a PD scan that the model does not know); every fourth is unseen.
 struct Cohort {
   Manifest manifest;
   Split split;
@@ -95,7 +95,7 @@ TEST_CASE("controllability: what is asked of samples is what scans are labelled 
   for (const ConditionRow& row : plan.arms[tumour.arms[1].first].rows) pairs.emplace(row[0].label, row[2].label);
   CHECK(pairs == std::set<std::pair<std::int32_t, std::int32_t>>{{2, 0}, {2, 1}, {3, 0}, {3, 1}});
 
-  // IDH1: in each modality, each with a balanced reader, and all together.
+  // IDH1: in each modality, each with a balanced probe, and all together.
   const Contrast &t2 = named(plan, "idh1@T2"), &all = named(plan, "idh1, balanced");
   CHECK(t2.groups == std::set<std::int32_t>{1});
   CHECK_FALSE(t2.balanced);
@@ -110,7 +110,7 @@ TEST_CASE("controllability: what is asked of samples is what scans are labelled 
   CHECK(t2.label[6] == 0);
   CHECK(t2.label[0] == -1);
 
-  // Ages evenly over those of the training people, the modalities in turn.
+  // Ages evenly over those of the training subjects, the modalities in turn.
   const PlannedArm& ages = plan.arms[named(plan, "age").arms[0].first];
   for (std::size_t i = 0; i < 6; ++i) {
     CHECK(ages.rows[i][3].number ==
@@ -140,14 +140,17 @@ TEST_CASE("controllability: what is asked of samples is what scans are labelled 
   CHECK(plan.left_out[0].reason == "the model does not know MCI");
   CHECK(plan.left_out[1].contrast == "HC-PD");
 
-  // The prior is that of the training people.
+  // The prior is that of the training subjects.
   const auto share = prior_shares(named(plan, "sex").label, plan.prior_weights(named(plan, "sex")), 2);
   CHECK(share[0] == doctest::Approx(16.0 / 30));
+  double weight = 0;
+  for (const double w : plan.prior_weights(named(plan, "sex"))) weight += w;
+  CHECK(weight == doctest::Approx(2));  // 1 for each modality, however many scans it has
   CHECK(prior_numbers(named(plan, "age").number, plan.prior_weights(named(plan, "age")))[0] ==
         doctest::Approx(37));  // 20-34 and 40-54
 }
 
-TEST_CASE("controllability: one modality only, and too few people") {
+TEST_CASE("controllability: one modality only, and too few subjects") {
   Cohort cohort;
   const ControllabilityPlan plan(fields, cohort.manifest, cohort.split, asking({"sex@T1", "HC-SCZ", "HC-glioma"}));
   for (const auto& [arm, asked] : named(plan, "sex@T1").arms)
@@ -174,36 +177,36 @@ TEST_CASE("controllability: one modality only, and too few people") {
   refuse(asking({"planet"}), "known: tumour, disease, sex, modality, age, idh1");
   refuse(asking({"sex@CT"}), "there is no contrast \"sex@CT\"");
   refuse(asking({"sex", "sex"}), "sex twice");
-  refuse(asking({"HC-MCI"}), "nothing can be asked: HC-MCI: the model does not know MCI");
+  refuse(asking({"HC-MCI"}), "no contrast can be tested: HC-MCI: the model does not know MCI");
   ControllabilityOptions same = asking({"sex"});
   same.test = "train";
-  refuse(same, "no reader may be fitted on it");
+  refuse(same, "no probe may be fitted on it");
   for (auto& [subject, set] : cohort.split) set = "train";
   refuse(asking({"sex"}), "no scan is in the set \"test\"");
 }
 
-TEST_CASE("controllability: readers are fitted on whole people, and halves have nobody in common") {
+TEST_CASE("controllability: probes are fitted on all scans of a subject, and halves have no subject in common") {
   const Cohort cohort;
   ControllabilityOptions a = asking({"sex"});
   const ControllabilityPlan plan(fields, cohort.manifest, cohort.split, a);
-  const auto people = [&](const std::vector<Index>& rows) {
+  const auto subjects = [&](const std::vector<Index>& rows) {
     std::map<std::int32_t, int> count;
-    for (const Index i : rows) ++count[plan.person[static_cast<std::size_t>(i)]];
-    for (const auto& [person, scans] : count) CHECK(scans == 3);
+    for (const Index i : rows) ++count[plan.subject[static_cast<std::size_t>(i)]];
+    for (const auto& [subject, scans] : count) CHECK(scans == 3);
     return count;
   };
   CHECK(probe_fit_rows(plan, a) == plan.train);
   a.half = "first";
-  const auto first = people(probe_fit_rows(plan, a));
+  const auto first = subjects(probe_fit_rows(plan, a));
   a.half = "second";
-  const auto second = people(probe_fit_rows(plan, a));
+  const auto second = subjects(probe_fit_rows(plan, a));
   CHECK(first.size() == 15);
   CHECK(second.size() == 15);
-  for (const auto& [person, scans] : first) CHECK_FALSE(second.contains(person));
+  for (const auto& [subject, scans] : first) CHECK_FALSE(second.contains(subject));
   a.half = "all";
-  a.reader_scans = 20;
-  CHECK(people(probe_fit_rows(plan, a)).size() == 6);
-  a.reader_scans = 2;
+  a.probe_scans = 20;
+  CHECK(subjects(probe_fit_rows(plan, a)).size() == 6);
+  a.probe_scans = 2;
   CHECK(probe_fit_rows(plan, a).empty());
 }
 
@@ -236,7 +239,7 @@ ScanFeatures features_of(Context<Cpu>& ctx, const Manifest& manifest, const std:
 
 }  // namespace
 
-TEST_CASE("controllability: a reader of features that say everything is right about scans and samples") {
+TEST_CASE("controllability: a probe on perfect features is right about scans and samples") {
   Context<Cpu> ctx({.threads = 1});
   const Cohort cohort;
   const ControllabilityOptions options = asking({"sex", "age"});
@@ -271,7 +274,7 @@ TEST_CASE("controllability: a reader of features that say everything is right ab
   CHECK(sex.of_classes.round_trip.balanced_accuracy == 1);
   REQUIRE(sex.of_classes.cond.size() == 2);
   CHECK(sex.of_classes.cond[0].first == "1");
-  CHECK(sex.of_classes.cond[0].second.balanced_accuracy == 1);  // samples are what was asked for
+  CHECK(sex.of_classes.cond[0].second.balanced_accuracy == 1);  // samples have the requested labels
   CHECK(sex.of_classes.cond[1].second.balanced_accuracy == 0);  // samples are the opposite
   CHECK(sex.of_classes.prior[0].second == doctest::Approx(16.0 / 30));
   CHECK(sex.of_classes.null[0].second.share == 1);  // tokens without a sex say F

@@ -17,7 +17,7 @@ ControllabilityOptions options_of(const test::SmallCohort& c) {
   o.tokenizer = c.tokenizer.string();
   o.cohort = c.cohort;
   o.contrasts = {"sex", "age", "HC-AD"};
-  o.readers = {"round-trip", "latents"};
+  o.probe_kinds = {"round-trip", "latents"};
   o.sampling.steps = 2;
   o.guidance = {1, 2};
   o.n = 4;
@@ -26,21 +26,21 @@ ControllabilityOptions options_of(const test::SmallCohort& c) {
 
 }  // namespace
 
-TEST_CASE("samples are read by readers of scans, and everything follows from the result") {
+TEST_CASE("samples are scored by probes fitted on scans, and the files follow from the result") {
   test::SmallCohort c;
   test::RecordingObserver observer;
   const ControllabilityResult r = run(c.ctx, options_of(c), observer);
-  CHECK(r.reader_scans == 12);
+  CHECK(r.probe_scans == 12);
   CHECK(r.unseen_scans == 8);
   REQUIRE(r.contrasts_left_out.size() == 1);
   CHECK(r.contrasts_left_out[0].contrast == "HC-AD");
-  REQUIRE(r.readers.size() == 2);
-  CHECK(r.readers[0].name == "round-trip");
-  CHECK(r.readers[0].decoded);
-  CHECK_FALSE(r.readers[1].decoded);
-  for (const ReaderResult& reader : r.readers) {
-    REQUIRE(reader.contrasts.size() == 2);
-    const ContrastResult &sex = reader.contrasts[0], &age = reader.contrasts[1];
+  REQUIRE(r.probes.size() == 2);
+  CHECK(r.probes[0].name == "round-trip");
+  CHECK(r.probes[0].decoded);
+  CHECK_FALSE(r.probes[1].decoded);
+  for (const ProbeScores& probe : r.probes) {
+    REQUIRE(probe.contrasts.size() == 2);
+    const ContrastResult &sex = probe.contrasts[0], &age = probe.contrasts[1];
     CHECK(sex.classes == std::vector<std::string>{"F", "M"});
     CHECK(sex.of_classes.cond.size() == 2);
     CHECK(sex.of_classes.cond[1].first == "2");
@@ -64,29 +64,36 @@ TEST_CASE("samples are read by readers of scans, and everything follows from the
   CHECK(json["kind"] == "braing3n controllability");
   CHECK(json["left_out"][0]["contrast"] == "HC-AD");
   std::vector<std::string> keys;
-  for (const auto& [key, value] : json["readers"]["latents"]["sex"].items()) keys.push_back(key);
+  for (const auto& [key, value] : json["probes"]["latents"]["sex"].items()) keys.push_back(key);
   CHECK(keys == std::vector<std::string>{"hash", "converged", "modalities", "cond", "classes", "real", "round_trip",
-                                         "prior", "everybody", "null"});
-  CHECK(json["readers"]["round-trip"]["sex"]["cond"]["2"]["balanced_accuracy"].get<double>() ==
-        r.readers[0].contrasts[0].of_classes.cond[1].second.balanced_accuracy);
+                                         "prior", "all_unseen", "null"});
+  CHECK(json["probes"]["round-trip"]["sex"]["cond"]["2"]["balanced_accuracy"].get<double>() ==
+        r.probes[0].contrasts[0].of_classes.cond[1].second.balanced_accuracy);
   const CsvTable csv(c.folder / "out" / "controllability.csv");
   Index asked = 0;
   for (std::size_t i = 0; i < csv.rows(); ++i)
     asked += csv.cell(i, csv.column("of")) == "cond" && csv.cell(i, csv.column("measure")) == "balanced_accuracy";
-  CHECK(asked == 2 * 2);  // readers, scales
-  CHECK(tables(r).find("Reader latents (") != std::string::npos);
+  CHECK(asked == 2 * 2);  // probes, scales
+  CHECK(tables(r).find("Probe latents (") != std::string::npos);
   CHECK(tables(r).find("left out: HC-AD") != std::string::npos);
 
-  // The same for one thread; readers that chose the guidance may not score.
+  // The same for one thread; probes that chose the guidance may not score.
   Context<Cpu> one({.threads = 1});
   CHECK(result_json(run(one, options_of(c), observer)) == json);
   ControllabilityOptions again = options_of(c);
   again.chosen_with = {(c.folder / "out" / "controllability.json").string()};
   test::check_error("evaluate.spent", {"it chose the guidance and may not score"},
                     [&] { run(c.ctx, again, observer); });
+  // Reports of older versions have the key "readers".
+  std::string older = read_text(c.folder / "out" / "controllability.json");
+  older.replace(older.find("\"probes\""), 8, "\"readers\"");
+  write_text(c.folder / "older.json", older);
+  again.chosen_with = {(c.folder / "older.json").string()};
+  test::check_error("evaluate.spent", {"it chose the guidance and may not score"},
+                    [&] { run(c.ctx, again, observer); });
   again.chosen_with = {(c.folder / "latents.json").string()};
   write_text(c.folder / "latents.json", "{}");
-  test::check_error("evaluate.report", {"not a controllability.json"}, [&] { run(c.ctx, again, observer); });
+  test::check_error("evaluate.report", {"expected a controllability.json"}, [&] { run(c.ctx, again, observer); });
 }
 
 TEST_CASE("options of the study of controllability that mean nothing are refused") {
@@ -100,7 +107,7 @@ TEST_CASE("options of the study of controllability that mean nothing are refused
   refuse([](auto& o) { o.n = 1; }, "evaluate.n", "expected 2 to 100000, got 1");
   refuse([](auto& o) { o.guidance = {}; }, "guidance.scale", "got none");
   refuse([](auto& o) { o.guidance = {2, 1, 2}; }, "guidance.scale", "got 2 twice");
-  refuse([](auto& o) { o.reader_scans = 0; }, "evaluate.reader", "not even one person fits");
+  refuse([](auto& o) { o.probe_scans = 0; }, "evaluate.probe_scans", "expected at least the scans of one subject");
   refuse([](auto& o) { o.contrasts = {"HC-XX"}; }, "evaluate.contrast", "there is no contrast \"HC-XX\"");
   refuse([](auto& o) { std::swap(o.train, o.test); }, "evaluate.unseen", "trained the model");
 }

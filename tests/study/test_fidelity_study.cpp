@@ -56,7 +56,8 @@ TEST_CASE("arms are the classes of conditions, with the scans that have these la
   const std::vector<ConditionField> fields = {{"sex", ConditionKind::categorical, {"F", "M", "X"}},
                                               {"age", ConditionKind::continuous, {}, 0.1, false, 0, 120}};
   const Manifest manifest = read_cohort(c.cohort, observer);
-  const FidelityPlan plan(fields, manifest, o, nullptr);
+  const Split split = read_split(o.cohort.split);
+  const FidelityPlan plan(fields, manifest, split, o, nullptr);
   REQUIRE(plan.arms.size() == 2);
   CHECK(plan.arms[0].name == "sex=F");
   CHECK(plan.arms[0].unseen.size() == 4);
@@ -70,11 +71,12 @@ TEST_CASE("arms are the classes of conditions, with the scans that have these la
 
   FidelityOptions age = o;
   age.conditions = {"age"};
-  test::check_error("fidelity.condition", {"age has no classes"},
-                    [&] { FidelityPlan(fields, manifest, age, nullptr); });
+  test::check_error("fidelity.condition", {"age: expected a condition with classes, got a number"},
+                    [&] { FidelityPlan(fields, manifest, split, age, nullptr); });
   FidelityOptions few = o;
   few.frechet = 3;
-  test::check_error("fidelity.few", {"expected 2 in each"}, [&] { FidelityPlan(fields, manifest, few, nullptr); });
+  test::check_error("fidelity.few", {"expected at least 2 in each"},
+                    [&] { FidelityPlan(fields, manifest, split, few, nullptr); });
 }
 
 TEST_CASE("samples of a small transformer are compared with scans, and everything follows from the result") {
@@ -102,6 +104,12 @@ TEST_CASE("samples of a small transformer are compared with scans, and everythin
   CHECK(observer.units == observer.total);
   CHECK(observer.open == 0);
 
+  // No result replaces a file that is there, the picture included.
+  std::filesystem::create_directories(c.folder / "kept");
+  write_text(c.folder / "kept" / "montage.png", "another");
+  CHECK_THROWS_WITH_AS(write_results(c.folder / "kept", r, {}), doctest::Contains("montage.png"), Error);
+  CHECK(read_text(c.folder / "kept" / "montage.png") == "another");
+
   write_results(c.folder / "out", r, {});
   const Json json = read_json(c.folder / "out" / "fidelity.json");
   CHECK(json["kind"] == "braing3n fidelity");
@@ -109,7 +117,7 @@ TEST_CASE("samples of a small transformer are compared with scans, and everythin
   CHECK(json["arms"][1]["distance"].get<double>() == r.arms[1].distance);
   CHECK(json["frechet"]["gen_real"].get<double>() == r.frechet->gen_real);
   CHECK_FALSE(json["frechet"].contains("gen_reference"));
-  CHECK(tables(r).find("what 12 round trips of training scans taught") != std::string::npos);
+  CHECK(tables(r).find("fitted on 12 round trips of training scans") != std::string::npos);
 
   // Its own features as the reference: scans of both halves, the same for any number of threads.
   Context<Cpu> one({.threads = 1});
@@ -123,10 +131,10 @@ TEST_CASE("samples of a small transformer are compared with scans, and everythin
   CHECK(tables(again).find("samples, reference (4 rows)") != std::string::npos);
 
   o.frechet = 0;
-  test::check_error("fidelity.reference", {"expected scans for these"}, [&] { run(c.ctx, o, observer); });
+  test::check_error("fidelity.reference", {"expected at least 1 scan for them"}, [&] { run(c.ctx, o, observer); });
   o.reference.clear();
   const FidelityResult plain = run(c.ctx, o, observer);
   CHECK(result_json(plain)["frechet"].is_null());
   o.test = "train";
-  test::check_error("evaluate.sets", {"nothing in it is unseen"}, [&] { run(c.ctx, o, observer); });
+  test::check_error("evaluate.sets", {"no scan in it is unseen"}, [&] { run(c.ctx, o, observer); });
 }

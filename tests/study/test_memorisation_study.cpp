@@ -71,8 +71,14 @@ TEST_CASE("exact copies that are planted are found, at the distance 0") {
   CHECK(r.pictures.size() == 4);
   CHECK(r.captions[1] == r.nearest[0].nearest + " through the tokenizer");
   REQUIRE(observer.notes.size() == 1);
-  CHECK(observer.notes[0] == "searching 12 training scans of 60 numbers");
+  CHECK(observer.notes[0] == "searching 12 training scans of 60 values");
   CHECK(observer.units == 5);
+
+  // No result replaces a file that is there, the picture included.
+  std::filesystem::create_directories(c.folder / "kept");
+  write_text(c.folder / "kept" / "montage.png", "another");
+  CHECK_THROWS_WITH_AS(write_results(c.folder / "kept", r, {}), doctest::Contains("montage.png"), Error);
+  CHECK(read_text(c.folder / "kept" / "montage.png") == "another");
 
   write_results(c.folder / "out", r, {});
   const Json json = read_json(c.folder / "out" / "memorisation.json");
@@ -131,16 +137,16 @@ TEST_CASE("copies under strong noise are not found, and samples of sidecars are 
   test::check_error("samples.model", {"was made by transformer 0"}, [&] { run(c.ctx, o, observer); });
 }
 
-TEST_CASE("copies are looked for among the people that trained the model") {
+TEST_CASE("copies are searched among the subjects that trained the model") {
   test::SmallCohort c;
   test::RecordingObserver observer;
   MemorisationOptions o = options_of(c);
   o.train = "test";
-  test::check_error("memorisation.people", {"8 of the 8 people of the set \"test\" did not train"},
+  test::check_error("memorisation.subjects", {"8 of the 8 subjects of the set \"test\" did not train"},
                     [&] { run(c.ctx, o, observer); });
   o.train = "nobody";
   CHECK_THROWS_WITH_AS(run(c.ctx, o, observer), doctest::Contains("nobody"), Error);
-  // Thirteen people, of whom the model says that it learnt twelve.
+  // Thirteen subjects, of whom twelve are in the model's list.
   o.split = (c.folder / "other.csv").string();
   o.train = "train";
   {
@@ -150,5 +156,5 @@ TEST_CASE("copies are looked for among the people that trained the model") {
   }
   CHECK_NOTHROW(MemorisationStudy(c.ctx, o, observer));
   REQUIRE(observer.warnings.size() == 1);
-  CHECK(observer.warnings[0] == "1 of the 13 people of the set \"train\" did not train the model: p13");
+  CHECK(observer.warnings[0] == "1 of the 13 subjects of the set \"train\" did not train the model: p13");
 }

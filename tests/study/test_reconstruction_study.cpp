@@ -66,7 +66,7 @@ TEST_CASE("a tokenizer and simpler codes give unseen scans back, and everything 
   test::SmallCohort c;
   test::RecordingObserver observer;
   const ReconstructionResult r = run(c.ctx, options_of(c), observer);
-  CHECK(r.people == std::vector<std::string>{"p17", "p18", "p19", "p20", "p21", "p22", "p23", "p24"});
+  CHECK(r.scans == std::vector<std::string>{"p17", "p18", "p19", "p20", "p21", "p22", "p23", "p24"});
   std::vector<std::string> names;
   for (const auto& [name, mean] : r.methods) names.push_back(name);
   CHECK(names == std::vector<std::string>{"tokenizer", "the same", "trilinear, point", "trilinear, area",
@@ -90,7 +90,7 @@ TEST_CASE("a tokenizer and simpler codes give unseen scans back, and everything 
   CHECK(r.pictures.size() == 8);
   CHECK(r.captions[1] == "p17 tokenizer");
 
-  CHECK(observer.titles == std::vector<std::string>{"fitting baselines", "scoring"});
+  CHECK(observer.titles == std::vector<std::string>{"fitting simpler codes", "scoring"});
   CHECK(observer.total == 24);
   CHECK(observer.units == 24);
   CHECK(observer.open == 0);
@@ -100,12 +100,12 @@ TEST_CASE("a tokenizer and simpler codes give unseen scans back, and everything 
   const Json json = read_json(c.folder / "out" / "summary.json");
   std::vector<std::string> keys;
   for (const auto& [key, value] : json.items()) keys.push_back(key);
-  CHECK(keys == std::vector<std::string>{"people", "difference_to_trilinear", "methods", "region_volume_errors"});
+  CHECK(keys == std::vector<std::string>{"scans", "difference_to_trilinear", "methods", "region_volume_errors"});
   CHECK(json["methods"]["trilinear, area"]["whole"]["ssim"].get<double>() == r.methods[3].second.whole.ssim);
   CHECK(json["difference_to_trilinear"]["tokenizer"]["psnr"]["better"] ==
         r.difference_to_trilinear[0].second.psnr.better);
   CHECK(CsvTable(c.folder / "out" / "scores.csv").rows() == 7 * 8);
-  CHECK(tables(r).find("8 people of the set \"test\", 12 x 5 = 60 numbers each") != std::string::npos);
+  CHECK(tables(r).find("8 scans of the set \"test\", 12 x 5 = 60 values each") != std::string::npos);
   CHECK(tables(r).find("ventricles") != std::string::npos);
 }
 
@@ -137,7 +137,7 @@ TEST_CASE("scans that cannot be read are left out and named; an interrupt ends t
   const ReconstructionResult r = run(c.ctx, options, observer);
   REQUIRE(r.left_out.size() == 1);
   CHECK(r.left_out[0].volume_id == "p18");
-  CHECK(r.people.size() == 7);
+  CHECK(r.scans.size() == 7);
   CHECK_FALSE(r.regions);
   CHECK_FALSE(result_json(r).contains("region_volume_errors"));
   CHECK(r.pictures.empty());
@@ -149,7 +149,7 @@ TEST_CASE("scans that cannot be read are left out and named; an interrupt ends t
   CHECK(stopping.open == 0);
 }
 
-TEST_CASE("nothing is fitted on the people that are scored, and nobody who trained a model is scored") {
+TEST_CASE("nothing is fitted on the scored subjects, and no subject that trained a model is scored") {
   test::SmallCohort c;
   test::RecordingObserver observer;
   ReconstructionOptions options = options_of(c);
@@ -160,7 +160,7 @@ TEST_CASE("nothing is fitted on the people that are scored, and nobody who train
   CHECK_THROWS_WITH_AS(run(c.ctx, options, observer), doctest::Contains("nobody"), Error);
   options.test = "train";
   options.baseline_sets = {"validation"};
-  test::check_error("evaluate.unseen", {"12 of the people that should be unseen trained the tokenizer"},
+  test::check_error("evaluate.unseen", {"12 of the subjects that should be unseen trained the tokenizer"},
                     [&] { run(c.ctx, options, observer); });
   std::filesystem::create_directory(c.folder / "alone");
   std::filesystem::copy(c.tokenizer, c.folder / "alone");
@@ -169,5 +169,5 @@ TEST_CASE("nothing is fitted on the people that are scored, and nobody who train
   options.tokenizer = (c.folder / "alone" / "model.safetensors").string();
   CHECK_NOTHROW(ReconstructionStudy(c.ctx, options, observer));
   REQUIRE(observer.warnings.size() == 1);
-  CHECK(observer.warnings[0].find("nothing says who trained") != std::string::npos);
+  CHECK(observer.warnings[0].find("the training subjects are unknown of") != std::string::npos);
 }

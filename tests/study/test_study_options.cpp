@@ -25,12 +25,13 @@ std::size_t given_back(const Options& changed) {
 
 TEST_CASE("options of studies survive JSON") {
   study::ControllabilityOptions c;
-  c.model = "dit", c.cohort.data = "volumes.csv", c.contrasts = {"sex"}, c.guidance = {1, 2}, c.readers = {"tokens"};
+  c.model = "dit", c.cohort.data = "volumes.csv", c.contrasts = {"sex"}, c.guidance = {1, 2},
+  c.probe_kinds = {"tokens"};
   c.n = 7, c.seed = 3, c.half = "first";
   CHECK(given_back(c) == 8);
   study::FidelityOptions f;
   f.tokenizer = "tok", f.cohort.split = "split.csv", f.conditions = {"sex"}, f.samples = 5, f.frechet = 11;
-  f.sampling.guidance.scale = 1.5;
+  f.sampling.guidance.scale = 2.5;
   CHECK(given_back(f) == 6);
   study::MemorisationOptions m;
   m.latents = "z", m.samples = "folder", m.plant = 4, m.plant_noise = 0.5, m.sampling.steps = 9;

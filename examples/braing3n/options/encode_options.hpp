@@ -1,4 +1,4 @@
-// What the options of `encode` say.
+// The options of `encode`.
 #pragma once
 
 #include <string>
@@ -19,7 +19,7 @@ struct EncodeSettings {
 };
 
 inline void add_encode_options(CLI::App& app, EncodeSettings& o) {
-  app.add_option("--model", o.model, "a tokenizer, masked autoencoder or encoder: a file, or the folder of a training")
+  app.add_option("--model", o.model, "a tokenizer, masked autoencoder or encoder: a file, or the folder of a run")
       ->required();
   o.scans.add_to(app);
   app.add_option("--out", o.out, "features, one row per scan: the mean over tokens (.safetensors, .csv, .tsv, .npy)");
@@ -63,7 +63,7 @@ inline std::vector<EncodeScan> encode_scans(const std::vector<NamedScan>& scans)
   return out;
 }
 
-/// Does what f does; an error about a file that is there already also says which option would help.
+/// Calls f; an error about an existing file also names the option that helps.
 template <class F>
 auto with_force_advice(F&& f) {
   try {

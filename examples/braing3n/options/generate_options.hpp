@@ -44,17 +44,16 @@ struct GenerateOptions {
   bool no_pictures = false;
 
   void add_to(CLI::App& app) {
-    app.add_option("--model", model, "a diffusion transformer: its file, or the folder of its training");
-    app.add_option("--tokenizer", tokenizer, "the tokenizer whose latents it learnt");
-    app.add_option("--condition", condition, "name=value,...: what is known; the rest is left open");
-    app.add_option("--sweep", sweep, "name=value,value,...: one condition varied, the noise held");
+    app.add_option("--model", model, "a diffusion transformer: its file, or the folder of its run");
+    app.add_option("--tokenizer", tokenizer, "the tokenizer of its latents");
+    app.add_option("--condition", condition, "name=value,...: conditions; the others are null");
+    app.add_option("--sweep", sweep, "name=value,value,...: one condition varied, the same noise");
     app.add_option("--n", n, "samples (of each value of a sweep)")->check(CLI::Range(1, 1000000));
     app.add_option("--first", first, "number of the first sample");
     sampler.add_to(app);
-    app.add_option("--cfg", cfg,
-                   "guidance: one scale for all conditions (1: none), or name=scale,... for each its own");
+    app.add_option("--cfg", cfg, "guidance: one scale for all conditions (1: none), or name=scale,... per condition");
     app.add_option("--cfg-interval", interval, "LOW,HIGH: guide only for t between the two, 1 being noise");
-    app.add_option("--batch", batch, "samples made together, 0: chosen; changes nothing but the time")
+    app.add_option("--batch", batch, "samples made together, 0: chosen; results do not depend on it")
         ->check(at_least(0));
     app.add_option("--redo", redo, "a sidecar: make that volume again");
     app.add_flag("--no-pictures", no_pictures, "no montage.png");
@@ -75,7 +74,7 @@ struct GenerateOptions {
     for (const char* fixed : {"--condition", "--sweep", "--n", "--first", "--steps", "--sampler", "--cfg",
                               "--cfg-interval", "--seed", "--precision"})
       if (app.get_option(fixed)->count() > 0)
-        fail(ErrorKind::argument, "generate.redo", fixed, " cannot be given with --redo: the sidecar says it");
+        fail(ErrorKind::argument, "generate.redo", fixed, " cannot be given with --redo: the sidecar has it");
     if (!model.empty()) record.model.file = model_path(model).string();
     if (!tokenizer.empty()) record.tokenizer.file = model_path(tokenizer).string();
     require_weights(record.model, "model");
@@ -111,7 +110,7 @@ struct GenerateOptions {
     return plan;
   }
 
-  /// No result replaces an input or, without --force, anything that is there.
+  /// No result replaces an input or, without --force, an existing file.
   void guard(const std::vector<PlannedSample>& samples, const CommonOptions& common) const {
     const std::filesystem::path folder = out;
     OutputGuard guard;
@@ -134,7 +133,7 @@ struct GenerateOptions {
       weights.require(what);
     } catch (const Error& e) {
       if (e.id() != "sidecar.gone") throw;
-      throw Error(e.kind(), e.id(), concat(e.text(), "; --", what, " says where it is now"), e.path());
+      throw Error(e.kind(), e.id(), concat(e.text(), "; --", what, " names its new path"), e.path());
     }
   }
 };

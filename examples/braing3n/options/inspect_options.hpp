@@ -1,4 +1,4 @@
-// What the options of `inspect` say.
+// The options of `inspect`.
 #pragma once
 
 #include <string>
@@ -28,8 +28,7 @@ inline void add_inspect_options(CLI::App& app, InspectSettings& s) {
   app.add_option("--config", s.config, "paper, or a JSON file with any of mae, decoder, dit: print parameter counts");
   app.add_option("FILE,--in", s.files,
                  "scans (.nii, .nii.gz, .hdr), manifests and tables (.csv, .tsv), safetensors, npy, npz");
-  app.add_option("--model", s.model,
-                 "check scans against the contract of this model: a file, or the folder of a training");
+  app.add_option("--model", s.model, "check scans against the contract of this model: a file, or the folder of a run");
   app.add_flag("--strict", s.strict, "warnings count as refusals (exit code 2)");
   app.add_option("--index", s.report.volume.index, "which volume of a scan file with several, from 0")
       ->check(at_least(0));
@@ -74,8 +73,9 @@ inline void complete_inspect_settings(InspectSettings& s, const Program& program
   for (const std::string& path : {volume.png, volume.npy, program.common.json_log}) guard.output(path);
   s.report.verify = !s.fast;
   s.report.reading.read_scans = !s.no_scans;
-  s.report.people_note =
-      "a table of people without paths to scans; --pattern \"sub-{participant_id}_T1w.nii.gz\" or the like makes it a "
+  s.report.subjects_note =
+      "a table of subjects without paths to scans; --pattern \"sub-{participant_id}_T1w.nii.gz\" or the like makes it "
+      "a "
       "manifest";
   volume.force = program.common.force;
 }

@@ -26,7 +26,7 @@ struct PhantomOptions {
         ->delimiter(',')
         ->expected(3);
     app.add_option("--modalities", modalities, "of every visit: T1,T2,FLAIR,T1c")->delimiter(',');
-    app.add_flag("--confound", confound, "the site follows the disease, to test what notices it");
+    app.add_flag("--confound", confound, "the site depends on the disease, to test the search for confounds");
     app.add_option("--montage", montage, "a picture of the first volumes (PNG)");
     app.add_option("--gallery", gallery, "the pictures of docs/phantom.md (PNG)");
     app.add_option("--surfaces", surfaces, "four brains of --shape from outside (PNG)");

@@ -28,7 +28,7 @@ struct PreprocessOptions {
     app.add_option("--data", data, "a manifest instead of single scans");
     app.add_option("--pattern", manifest.pattern,
                    "paths for a manifest without them, for example sub-{participant_id}_T1w.nii.gz");
-    app.add_option("--model", model, "use the contract of this model: a file, or the folder of a training");
+    app.add_option("--model", model, "use the contract of this model: a file, or the folder of a run");
     app.add_option("--out", out, "folder for one NIfTI file per scan");
     app.add_option("--cache", cache, "one packed file for the whole cohort");
     app.add_option("--index", index, index_help)->check(at_least(0));
@@ -78,7 +78,7 @@ struct PreprocessOptions {
     return options;
   }
 
-  /// Before anything is written: no two scans may share an output, and no scan may be replaced by its own result.
+  /// Checked before anything is written: no two scans share an output, and no scan is replaced by its own result.
   void require_own_outputs(const std::vector<NamedScan>& list, const CommonOptions& common) const {
     OutputGuard guard;
     guard.input(contract.file());

@@ -10,7 +10,7 @@
 
 namespace braing3n::examples {
 
-/// How much is made and learnt.
+/// Numbers of subjects, steps and samples.
 struct QuickstartSize {
   const char *subjects, *mae_steps, *mae_batch, *mae_validate, *tokenizer_steps, *tokenizer_validate, *dit_steps,
       *dit_batch, *dit_validate, *sampling_steps;
@@ -27,8 +27,8 @@ struct QuickstartArguments {
   void add_to(CLI::App& app) {
     app.add_option("--out", out, "folder for everything that is made");
     CLI::Option* const shortest =
-        app.add_flag("--smoke", smoke, "a run of seconds that only shows that everything works");
-    app.add_flag("--long", longer, "twice the people and more steps: better pictures")->excludes(shortest);
+        app.add_flag("--smoke", smoke, "a run of seconds that only checks that everything works");
+    app.add_flag("--long", longer, "twice the subjects and more steps: better pictures")->excludes(shortest);
   }
 
   const QuickstartSize& size() const { return smoke ? smoke_size : longer ? long_size : short_size; }
@@ -42,7 +42,7 @@ struct QuickstartArguments {
   }
 
   Step cohort_step() const {
-    return {"Make people who do not exist",
+    return {"Phantom cohort",
             {"phantom_cohort", "--out", at("cohort"), "--subjects", size().subjects, "--shape", "40,48,40", "--montage",
              at("cohort.png")}};
   }
@@ -54,33 +54,34 @@ struct QuickstartArguments {
                                    sampling = {"generate", "--model",        at("dit"), "--tokenizer", at("tokenizer"),
                                                "--steps",  s.sampling_steps, "--cfg",   "1.5"};
     return {
-        {"Phase 1: learn what heads look like",
+        {"Phase 1: masked autoencoder",
          with_words({"mae_pretrain"}, {data,
                                        {"--out", at("mae"), "--config", at("mae.json"), "--steps", s.mae_steps,
                                         "--batch", s.mae_batch, "--validate-every", s.mae_validate}})},
-        {"Phase 2: learn to give them back",
+        {"Phase 2: projection and decoder",
          with_words({"tokenizer_train", "--model", at("mae")},
                     {data,
                      {"--out", at("tokenizer"), "--config", at("tokenizer.json"), "--steps", s.tokenizer_steps,
                       "--validate-every", s.tokenizer_validate}})},
-        {"Encode everyone",
+        {"Features and latents of all scans",
          {"encode", "--model", at("tokenizer"), "--data", table(), "--out", at("features.safetensors"), "--latents",
           at("latents.safetensors")}},
-        {"Reconstruct people it has never seen",
+        {"Reconstructions of unseen subjects",
          {"reconstruct", "--model", at("tokenizer"), "--data", at("unseen.csv"), "--out", at("reconstructions"),
           "--pictures"}},
-        {"Probes: what do the features know?",
+        {"Probes of age and sex",
          {"probe", "--features", at("features.safetensors"), "--labels", table(), "--tasks", "sex,age", "--confounds",
           "none", "--permutations", "0", "--out", at("probes")}},
-        {"Learn what latents look like, under conditions",
+        {"Phase 3: diffusion transformer on latents",
          with_words({"dit_train", "--latents", at("latents.safetensors")},
                     {data,
                      {"--tokenizer", at("tokenizer"), "--out", at("dit"), "--config", at("dit.json"), "--steps",
                       s.dit_steps, "--batch", s.dit_batch, "--validate-every", s.dit_validate}})},
-        {"Make people who look like that",
+        {"Samples",
          with_words(sampling, {{"--condition", "sex=F,disease=HC,age=35", "--n", "4", "--out", at("samples")}})},
-        {"The same people at other ages", with_words(sampling, {{"--condition", "sex=F,disease=HC", "--sweep",
-                                                                 "age=30,55,80", "--n", "2", "--out", at("sweep")}})},
+        {"Samples at three ages from the same noise",
+         with_words(sampling, {{"--condition", "sex=F,disease=HC", "--sweep", "age=30,55,80", "--n", "2", "--out",
+                                at("sweep")}})},
     };
   }
 };

@@ -21,14 +21,14 @@ struct ReconstructOptions {
   ContractOptions contract;
 
   void add_to(CLI::App& app) {
-    app.add_option("--model", model, "a tokenizer: its file, or the folder of its training")->required();
+    app.add_option("--model", model, "a tokenizer: its file, or the folder of its run")->required();
     scans.add_to(app);
     app.add_option("--out", out, "the reconstruction (.nii.gz); with --data a folder")->required();
     app.add_option("--png", png, "picture of input, reconstruction and difference, for --in");
     app.add_flag("--pictures", pictures, "a picture beside each reconstruction, for --data");
     contract.add_to(app);
     app.add_option("--max-memory", max_memory,
-                   "MB that the whole program may take, 0: what it likes; the decoder then works in slabs, slower, "
+                   "MB that the whole program may take, 0: no limit; the decoder then works in slabs, slower, "
                    "with the same result")
         ->check(at_least(0));
   }
@@ -49,7 +49,7 @@ struct ReconstructOptions {
     return max_memory > 0 ? std::optional(static_cast<std::size_t>(max_memory) * 1'000'000) : std::nullopt;
   }
 
-  /// The scans, once it is certain that no result replaces an input. Throws Error (argument).
+  /// The scans, after a check that no result replaces an input. Throws Error (argument).
   std::vector<NamedScan> checked_scans(const CommonOptions& common) const {
     if (single() && scans.data.empty()) require_ending(out, {".nii.gz", ".nii"});
     if (!png.empty()) require_ending(png, {".png"});
@@ -70,7 +70,7 @@ struct ReconstructOptions {
     return list;
   }
 
-  /// Locks the result of one scan, or the table of a cohort. Throws Error (file): another process writes it, or it is there.
+  /// Locks the result of one scan, or the table of a cohort. Throws Error (file): another process writes it, or it exists.
   FileLock lock(const CommonOptions& common) const {
     const std::filesystem::path result = single() ? std::filesystem::path(out) : table();
     FileLock held = lock_file(result);

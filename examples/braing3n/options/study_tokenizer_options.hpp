@@ -15,17 +15,17 @@ namespace braing3n::examples {
 struct StudyTokenizerOptions {
   std::string data, pattern, split, mae = "small", tokenizer = "small";
   std::filesystem::path out;
-  Index phantoms = 0, readers = 1000, held_out = 6, validation = 2, mae_steps = 0, tokenizer_steps = 0;
+  Index phantoms = 0, probe_subjects = 1000, held_out = 6, validation = 2, mae_steps = 0, tokenizer_steps = 0;
 
   void add_to(CLI::App& app) {
     app.add_option("--data", data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern");
     app.add_option("--pattern", pattern, "paths for a table without them, for example {participant_id}_T1w.nii.gz");
-    app.add_option("--phantoms", phantoms, "make so many synthetic people instead")->check(more_than_zero());
-    app.add_option("--readers", readers, "with --phantoms: further people on whom probes read scans and round trips")
+    app.add_option("--phantoms", phantoms, "make this many synthetic subjects instead")->check(more_than_zero());
+    app.add_option("--probe-subjects", probe_subjects,
+                   "with --phantoms: further subjects for probes on scans and on round trips")
         ->check(CLI::Range(50, 100000));
-    app.add_option("--held-out", held_out, "people that are measured and nothing else")->check(more_than_zero());
-    app.add_option("--validation", validation, "people of the others on whom the training is watched")
-        ->check(more_than_zero());
+    app.add_option("--held-out", held_out, "test subjects")->check(more_than_zero());
+    app.add_option("--validation", validation, "validation subjects")->check(more_than_zero());
     app.add_option("--split", split,
                    "table subject_id,split with the sets train, validation and test (default: drawn from the seed)");
     app.add_option("--mae-config", mae, "of mae_pretrain");
@@ -56,12 +56,12 @@ struct StudyTokenizerOptions {
   }
 
   Step cohort_step() const {
-    return {"Make people who do not exist",
+    return {"Phantom cohort",
             {"phantom_cohort", "--out", at("cohort"), "--subjects", std::to_string(phantoms), "--shape", "80,96,80",
              "--modalities", "T1"}};
   }
 
-  /// Both phases, the control and the evaluation.
+  /// Both phases, the untrained encoder as a control, and the evaluation.
   std::vector<Step> steps() const {
     using Words = std::vector<std::string>;
     const Words scans = with_words(
@@ -74,32 +74,32 @@ struct StudyTokenizerOptions {
                      {scans, {"--config", config}, steps > 0 ? Words{"--steps", std::to_string(steps)} : Words{}})};
     };
     return {
-        training("Phase 1: learn what heads look like", {"mae_pretrain", "--out", at("mae")}, mae, mae_steps),
-        training("Phase 2: learn to give them back",
-                 {"tokenizer_train", "--model", at("mae"), "--out", at("tokenizer")}, tokenizer, tokenizer_steps),
-        training("The control: phase 2 on an encoder that has learned nothing",
+        training("Phase 1: masked autoencoder", {"mae_pretrain", "--out", at("mae")}, mae, mae_steps),
+        training("Phase 2: projection and decoder", {"tokenizer_train", "--model", at("mae"), "--out", at("tokenizer")},
+                 tokenizer, tokenizer_steps),
+        training("Control: phase 2 on an untrained encoder",
                  {"tokenizer_train", "--untrained-encoder", "--model", at("mae"), "--out", at("untrained")}, tokenizer,
                  tokenizer_steps),
-        {"Measure both on the people held out",
+        {"Evaluation on unseen subjects",
          with_words({"evaluate", "reconstruction", "--model", at("tokenizer"), "--beside",
                      "untrained encoder=" + at("untrained"), "--out", at("evaluation")},
                     {phantoms > 0 ? Words{"--truth", at("cohort") + "/truth.csv"} : Words{}, scans})},
     };
   }
 
-  /// Features of people whom nothing was trained on, from their scans and from what the tokenizer gives back, and the same probes on both.
-  /// The table of the reconstructions is due after the third step.
+  /// Features of further unseen subjects, from their scans and from the reconstructions, and the same probes on both.
+  /// The caller writes the table of the reconstructions after the third step.
   std::vector<Step> probe_steps(std::uint64_t seed) const {
     const std::string scans = at("readers") + "/volumes.csv";
     return {
-        {"Make other people, for probes",
-         {"phantom_cohort", "--out", at("readers"), "--subjects", std::to_string(readers), "--shape", "80,96,80",
+        {"Further phantoms, for probes",
+         {"phantom_cohort", "--out", at("readers"), "--subjects", std::to_string(probe_subjects), "--shape", "80,96,80",
           "--modalities", "T1", "--seed", std::to_string(seed + 1)}},
         {"Features of their scans",
          {"encode", "--model", at("tokenizer"), "--data", scans, "--out", at("scans.safetensors"), "--force"}},
-        {"Their scans through the tokenizer and back",
+        {"Reconstructions of their scans",
          {"reconstruct", "--model", at("tokenizer"), "--data", scans, "--out", at("round_trips")}},
-        {"Features of the round trips",
+        {"Features of the reconstructions",
          {"encode", "--model", at("tokenizer"), "--data", at("round_trips") + "/volumes.csv", "--out",
           at("round_trips.safetensors"), "--force"}},
         {"The same probes on both",

@@ -1,4 +1,4 @@
-// A trained diffusion transformer with its tokenizer: volumes of brains that do not exist, and that say so.
+// A trained diffusion transformer with its tokenizer: synthetic volumes, marked as such.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 struct SampleRequest {
-  std::string conditions{};   // "age=70,sex=F"; what is not named is left open
+  std::string conditions{};   // "age=70,sex=F"; conditions without a value are null
   Index n = 1;                // samples
   double guidance = 1;        // one scale for all conditions; 1: none
   int steps = 50;             // from noise to data
@@ -26,7 +26,7 @@ struct SampleRequest {
   double shift = 1;  // of the steps: above 1 they are shorter near the noise
 };
 
-/// A sample of a model, in the model's intensities on a grid around the origin. It is written with its mark, in no other way.
+/// A sample of a model, in the model's intensities on a grid around the origin. Files always carry the mark.
 class SyntheticVolume {
  public:
   SyntheticVolume(std::shared_ptr<Context<Cpu>> context, Volume volume, SampleRecord record)
@@ -34,10 +34,10 @@ class SyntheticVolume {
 
   const Volume& volume() const { return volume_; }
   const SampleRecord& record() const { return record_; }
-  /// "SYNTHETIC braing3n ...", as the file's header says it.
+  /// "SYNTHETIC braing3n ...", the description in the file's header.
   std::string description() const { return synthetic_description(record_); }
 
-  /// Writes folder/SYNTHETIC_0000.nii.gz (by the sample's number) and its sidecar .json, which says how it was made. Makes the folder.
+  /// Writes folder/SYNTHETIC_0000.nii.gz (by the sample's number) and its sidecar .json, which records how it was made. Makes the folder.
   /// Returns the path of the volume. Throws Error (file), also when one of the two exists and may not be overwritten.
   std::filesystem::path write(const std::filesystem::path& folder, const WriteOptions& write = {}) const {
     make_folder(folder);
@@ -54,7 +54,7 @@ class SyntheticVolume {
 /// Made by Session::generator(). Copies share the weights.
 class BrainGenerator {
  public:
-  /// path: a transformer's file or the folder of its training. Throws Error: file, format, config (not the tokenizer whose latents the
+  /// path: a transformer's file or the folder of its run. Throws Error: file, format, config (not the tokenizer whose latents the
   /// transformer learnt).
   BrainGenerator(std::shared_ptr<Context<Cpu>> context, const std::filesystem::path& path,
                  const ScanTokenizer& tokenizer)
@@ -82,9 +82,9 @@ class BrainGenerator {
     return all;
   }
 
-  /// What may stand in SampleRequest::conditions.
+  /// The conditions that SampleRequest::conditions may name.
   const std::vector<ConditionField>& conditions() const { return dit_->model.config.conditions; }
-  /// Everything that was loaded, for what is not here.
+  /// Everything that was loaded, for use with the layers below.
   const LoadedDit<Cpu, F32>& loaded() const { return *dit_; }
 
  private:

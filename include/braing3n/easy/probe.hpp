@@ -13,14 +13,14 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// What one task of a probe says about one scan.
+/// The prediction of one task of a probe for one scan.
 struct ProbeResult {
   std::string task;
   double value = 0;                            // regression: the prediction; classification: the probability of `label`
   std::string label;                           // classification: the likeliest class
   std::vector<std::string> classes;            // classification
   std::vector<double> probabilities;           // (classes)
-  RangeVerdict range = RangeVerdict::unknown;  // whether features and prediction lie where the probe was fitted
+  RangeVerdict range = RangeVerdict::unknown;  // whether features and prediction are in the range of the fit
 };
 
 /// Made by Session::probe().
@@ -37,7 +37,7 @@ class ScanProbe {
     set_size(table.values, 1, static_cast<Index>(features.values.size()));
     std::copy_n(features.values.data(), features.values.size(), table.values.data());
     table.column_names = probe_.feature_names;
-    // A probe that was fitted on a table without a contract can be held against the number of features only.
+    // A probe that was fitted on a table without a contract can be checked against the number of features only.
     const bool contract_unknown = feature_fingerprint(table) == probe_.fingerprint;
     if (!contract_unknown && !features.contract.empty()) table.set_contract(features.contract);
     require_same_features(probe_, table);

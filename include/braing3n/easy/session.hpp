@@ -6,7 +6,7 @@
 //   tokenizer.features(scan), tokenizer.latents(scan), tokenizer.reconstruct(scan)
 //   s.generator("DIT", tokenizer).sample({.conditions = "age=70,sex=F", .n = 4, .guidance = 2})
 //   s.probe("probe.safetensors").apply(tokenizer.features(scan))
-// What a session makes shares its context and may outlive it. Everything here calls the public layers below, in fp32; they do the rest.
+// What a session makes shares its context and may outlive it. Everything here is a call of the public layers below, in fp32.
 #pragma once
 
 #include <filesystem>
@@ -33,18 +33,18 @@ class Session {
     return {std::move(nifti.volume), path.string(), std::move(nifti.info.findings)};
   }
 
-  /// A tokenizer's file or the folder of its training. contract: for weights that carry none.
+  /// A tokenizer's file or the folder of its run. contract: for weights that carry none.
   ScanTokenizer tokenizer(const std::filesystem::path& path,
                           const std::optional<PreprocessingContract>& contract = {}) const {
     return {context_, path, contract};
   }
 
-  /// A diffusion transformer's file or the folder of its training, with the tokenizer whose latents it learnt.
+  /// A diffusion transformer's file or the folder of its run, with the tokenizer whose latents it learnt.
   BrainGenerator generator(const std::filesystem::path& path, const ScanTokenizer& tokenizer) const {
     return {context_, path, tokenizer};
   }
 
-  /// A probe that was saved with its table of features.
+  /// A saved probe.
   ScanProbe probe(const std::filesystem::path& path) const { return ScanProbe(path); }
 
   Context<Cpu>& context() const { return *context_; }

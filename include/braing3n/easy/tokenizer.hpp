@@ -19,7 +19,7 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// One number per channel of the encoder, and what they mean.
+/// One value per channel of the encoder, and the contract of the features.
 struct ScanFeatures {
   xt::xtensor<float, 1> values;
   std::string contract;  // JSON: preprocessing, model and its hash, pooling; a saved probe compares it with its own
@@ -44,7 +44,7 @@ struct ScanReconstruction {
 /// Made by Session::tokenizer(). Copies share the weights.
 class ScanTokenizer {
  public:
-  /// path: a tokenizer's file or the folder of its training. contract: for weights that carry none.
+  /// path: a tokenizer's file or the folder of its run. contract: for weights that carry none.
   /// Throws Error: file, config (another kind of model, no contract or another one), format (damaged).
   ScanTokenizer(std::shared_ptr<Context<Cpu>> context, const std::filesystem::path& path,
                 const std::optional<PreprocessingContract>& contract = {})
@@ -72,16 +72,16 @@ class ScanTokenizer {
     return values;
   }
 
-  /// There and back. Voxels that are background in the scan are background in the result.
+  /// Encodes and decodes the scan. Voxels that are background in the scan are background in the result.
   /// Throws Error (format) for a scan that cannot be used.
   ScanReconstruction reconstruct(const Scan& scan) const {
     const Preprocessed p = preprocess_scan(*context_, scan, loaded_->contract);
     const ModelReconstruction r =
-        braing3n::reconstruct(*context_, *loaded_, p.data, plan_decode(loaded_->model.decoder));
+        braing3n::reconstruct(*context_, *loaded_, p.data, choose_tiling(loaded_->model.decoder));
     return {restore(*context_, r.output, p.record, &p.data), r.score, loaded_->hash, context_};
   }
 
-  /// Everything that was loaded, for what is not here.
+  /// Everything that was loaded, for use with the layers below.
   const LoadedTokenizer<Cpu, F32>& loaded() const { return *loaded_; }
   const std::filesystem::path& path() const { return path_; }
 

@@ -1,9 +1,9 @@
-// Are samples what was asked for? The scores of what readers (grouped_probe.hpp) read from them.
+// Do samples have the requested labels? Scores of the predictions of probes (grouped_probe.hpp).
 //
 //   classes  recall of each class with Wilson's interval (Wilson 1927); balanced accuracy, the mean of the recalls, with the interval that
 //            joins theirs: limits at distance sqrt(sum (p_i - l_i)^2) / K (Zou and Donner 2008)
-//   numbers  r, slope (of the reading on what was asked: 1 is neither shrunk nor stretched), bias, MAE; mean and deviation of the readings
-// Samples without conditions are held against the training people: the share of each class among them, in the same mix of groups.
+//   numbers  r, slope (of the prediction on the requested value), bias, MAE; mean and standard deviation of the predictions
+// Samples without conditions are compared with the training subjects: the share of each class among them, in the same mix of groups.
 #pragma once
 
 #include <array>
@@ -35,7 +35,7 @@ struct Rate {
 struct ClassScore {
   std::vector<Rate> recall;  // per class
 
-  /// NaN when a class has nothing to be read.
+  /// NaN when a class has no rows.
   double balanced_accuracy() const {
     double sum = 0;
     for (const Rate& r : recall) sum += r.share() / static_cast<double>(recall.size());
@@ -53,12 +53,12 @@ struct ClassScore {
   }
 };
 
-/// asked, read (n): classes from 0; -1 on either side leaves the row out. Throws Error (shape): lengths that differ.
+/// asked (requested), read (predicted), (n): classes from 0; -1 on either side leaves the row out. Throws Error (shape): lengths that differ.
 inline ClassScore score_classes(std::span<const std::int32_t> asked, std::span<const std::int32_t> read,
                                 Index classes) {
   if (asked.size() != read.size())
-    fail(ErrorKind::shape, "controllability.length", "class score: ", asked.size(), " classes asked, ", read.size(),
-         " read");
+    fail(ErrorKind::shape, "controllability.length", "class score: ", asked.size(), " classes requested, ", read.size(),
+         " predicted");
   ClassScore s{std::vector<Rate>(static_cast<std::size_t>(classes))};
   for (std::size_t i = 0; i < asked.size(); ++i) {
     if (asked[i] < 0 || read[i] < 0) continue;
@@ -69,7 +69,7 @@ inline ClassScore score_classes(std::span<const std::int32_t> asked, std::span<c
   return s;
 }
 
-/// How often each class is read, whatever was asked.
+/// How often each class is predicted, whatever was requested.
 inline std::vector<Rate> class_shares(std::span<const std::int32_t> read, Index classes) {
   std::vector<Rate> shares(static_cast<std::size_t>(classes));
   for (const std::int32_t k : read)
@@ -83,8 +83,9 @@ inline std::vector<Rate> class_shares(std::span<const std::int32_t> read, Index 
 
 struct NumberScore {
   Index n = 0;
-  double r = not_a_number, slope = not_a_number, bias = not_a_number, mae = not_a_number;  // against what was asked
-  double mean = not_a_number, sd = not_a_number;                                           // of the readings
+  double r = not_a_number, slope = not_a_number, bias = not_a_number,
+         mae = not_a_number;                      // against the requested values
+  double mean = not_a_number, sd = not_a_number;  // of the predictions
 
   static void visit(auto& self, auto&& v) {
     v("n", self.n);
@@ -97,11 +98,11 @@ struct NumberScore {
   }
 };
 
-/// read (n); asked (n), or empty when nothing was asked. Rows whose reading is NaN are left out. Throws Error (shape): lengths that differ.
+/// read (n): predictions; asked (n): requested values, or empty. Rows whose prediction is NaN are left out. Throws Error (shape): lengths that differ.
 inline NumberScore score_numbers(std::span<const double> asked, std::span<const double> read) {
   if (!asked.empty() && asked.size() != read.size())
-    fail(ErrorKind::shape, "controllability.length", "number score: ", asked.size(), " numbers asked, ", read.size(),
-         " read");
+    fail(ErrorKind::shape, "controllability.length", "number score: ", asked.size(), " numbers requested, ",
+         read.size(), " predicted");
   std::vector<double> t, p;
   for (std::size_t i = 0; i < read.size(); ++i) {
     if (std::isnan(read[i]) || (!asked.empty() && std::isnan(asked[i]))) continue;
@@ -149,7 +150,7 @@ inline std::vector<double> prior_shares(std::span<const std::int32_t> label, con
   return share;
 }
 
-/// Mean and deviation of weighted numbers; NaN does not count.
+/// Mean and standard deviation of weighted numbers; NaN does not count.
 inline std::array<double, 2> prior_numbers(std::span<const double> number, const std::vector<double>& weight) {
   Moments m;
   for (std::size_t i = 0; i < number.size(); ++i)

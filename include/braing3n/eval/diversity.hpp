@@ -1,5 +1,5 @@
-// How far samples made under the same conditions lie apart, for comparison with real scans under these conditions: a model that makes the
-// same brain again and again has a small distance, whatever that brain looks like.
+// Diversity: the mean distance between samples under the same conditions, for comparison with real scans under these conditions. A model
+// that generates the same brain every time has a small distance.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@ struct PairwiseDistance {
   double mean = std::numeric_limits<double>::quiet_NaN();  // NaN without a pair
 };
 
-/// Mean Euclidean distance over all pairs of different rows of x (n, d). Pairs within a group (scans of one person) do not count; without
+/// Mean Euclidean distance over all pairs of different rows of x (n, d). Pairs within a group (scans of one subject) do not count; without
 /// groups all pairs do. In double, the same for any number of threads. Throws Error (shape).
 template <class T>
 PairwiseDistance mean_pairwise_distance(const Tensor<T, Cpu>& x, const std::vector<std::string>& groups = {}) {

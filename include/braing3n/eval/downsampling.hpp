@@ -1,6 +1,6 @@
-// What a volume keeps when it is only made smaller and larger again: the yardstick of every learned code of the same size.
+// Down-sampling a volume and interpolating it back: the floor for every learned code of the same size.
 //
-// Both ways act along one axis after the other. Voxel i of n lies at (i + 1/2) / n of the extent (half-pixel centres).
+// Both methods act along one axis after the other. Voxel i of n lies at (i + 1/2) / n of the extent (half-pixel centres).
 //   point   down: linear interpolation at the centres of the coarse voxels, no smoothing
 //   area    down: mean over the part of the volume that a coarse voxel covers
 //   up      linear interpolation between coarse centres, constant beyond the outermost
@@ -101,8 +101,8 @@ inline Tensor<float, Cpu> through_coarse_grid(const Tensor<float, Cpu>& volume, 
 }
 
 /// How much more neighbouring voxels differ across the borders of patches than in the four pairs on either side of a border: 1 in a
-/// volume that knows nothing of patches, more where they can be seen. Pairs further away are left out, because borders lie where the
-/// brain is and the rest of the grid is empty. volume: X Y Z voxels. A constant volume gives 1.
+/// volume without block artefacts, more where they are visible. Pairs further away are left out: the borders cross the brain, the
+/// rest of the grid is empty. volume: X Y Z voxels. A constant volume gives 1.
 inline double border_jump(const Tensor<float, Cpu>& volume, const Extent3& n, const Extent3& patch) {
   if (volume.size() != voxel_count(n))
     fail(ErrorKind::shape, "border.shape", "border jump: ", volume.shape(), " voxels, expected ", describe(n));

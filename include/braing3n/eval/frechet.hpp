@@ -1,8 +1,8 @@
 // Frechet distance between two sets of features, each seen as a Gaussian (Heusel et al. 2017):
 //
 //   d^2 = |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^1/2)
-// S1 S2 has the eigenvalues of F S2 F^T with F^T F = S1, besides zeros: symmetric, so that nothing becomes complex, and as small as the
-// rank of S1, which may be far below the number of features. With n rows of d features and n not far above d the estimate is too large by
+// S1 S2 has the eigenvalues of F S2 F^T with F^T F = S1, and zeros. That product is symmetric, so its eigenvalues are real, and its size is
+// the rank of S1, which may be far below the number of features. With n rows of d features and n not far above d the estimate is too large by
 // an amount that depends on n, so distances compare at equal n only, and beside that of two disjoint halves of the real data. Features of
 // another recipe (encoder, preprocessing, pooling) have no common scale and are refused.
 #pragma once
@@ -24,7 +24,7 @@ struct FeatureMoments {
   Index rows = 0, width = 0;
   std::vector<double> mean;        // (d)
   std::vector<double> covariance;  // (d, d), divided by n - 1
-  std::string recipe;              // what the numbers mean: for example the contract hash of a feature file
+  std::string recipe;  // identifies how the features were made: for example the contract hash of a feature file
 };
 
 /// features (n, d), n >= 2. Throws Error: shape, numeric (a value that is not finite).
@@ -57,7 +57,7 @@ FeatureMoments feature_moments(const Tensor<T, Cpu>& features, std::string recip
 
 /// F (r, n) with F^T F = a for a symmetric positive semi-definite matrix (n, n) of rank r, by Cholesky's factorisation with the largest
 /// remaining diagonal next (Golub and Van Loan, section 4.2.8). What is left below n eps of the largest diagonal is rounding.
-/// Written out: it ends after the rank, and Eigen's LDLT takes all n columns and does not tell the rank.
+/// Written here because Eigen's LDLT factorises all n columns and does not return the rank.
 inline Tensor<double, Cpu> semidefinite_factor(Context<Cpu>& ctx, std::vector<double> a, Index n) {
   const auto at = [&](Index i, Index j) -> double& { return a[static_cast<std::size_t>(i * n + j)]; };
   double first = 0;
@@ -115,7 +115,7 @@ inline double frechet_distance(Context<Cpu>& ctx, const FeatureMoments& a, const
   return std::max(0.0, distance);
 }
 
-/// Two disjoint sets of equal size drawn from the groups 0 .. groups - 1 (people): what the distance of equals looks like.
+/// Two disjoint sets of equal size drawn from the groups 0 .. groups - 1 (subjects): the distance between them is the floor.
 inline std::pair<std::vector<Index>, std::vector<Index>> disjoint_halves(Index groups, std::uint64_t seed) {
   if (groups < 2)
     fail(ErrorKind::argument, "frechet.halves", "two halves of ", groups, groups == 1 ? " group" : " groups");

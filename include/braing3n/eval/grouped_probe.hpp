@@ -1,8 +1,8 @@
-// A reader of features: one linear probe per group of volumes (the modality).
+// One linear probe per group of volumes (the modality).
 //
-// Intensities mean other things in other modalities, and one probe for all has to find what they share. A reader is fitted on people that
-// trained the generator, its penalty chosen by folds of whole people within them, and applied to three things: unseen scans, their round
-// trips through the tokenizer (the ceiling of any sample), and samples.
+// Intensities have another meaning in every modality, and one probe for all can use only what the modalities share. The probes are fitted on
+// the subjects that trained the generator, the penalty is chosen by folds over these subjects, and the probes are applied to unseen scans,
+// to their round trips through the tokenizer (the ceiling of any sample), and to samples.
 #pragma once
 
 #include <algorithm>
@@ -28,26 +28,27 @@ struct GroupedProbeOptions {
   Index fewest = 3;  // rows of each class (of numbers: in all) without which a group has no probe
 };
 
-/// Rows of features with what a fit must know about them. group < 0: the row takes no part.
+/// Rows of features with their groups and subjects. group < 0: the row is not used.
 struct ProbeRows {
-  FeatureView<float> x;                // (n, d)
-  std::vector<std::int32_t> group{};   // (n)
-  std::vector<std::int32_t> person{};  // (n), as codes
+  FeatureView<float> x;                 // (n, d)
+  std::vector<std::int32_t> group{};    // (n)
+  std::vector<std::int32_t> subject{};  // (n), as codes
 };
 
 class GroupedProbe {
  public:
-  /// label (n): classes from 0, -1: the row takes no part. Throws Error: shape (lengths), argument (no group has rows enough).
+  /// label (n): classes from 0, -1: the row is not used. Throws Error: shape (lengths), argument (no group has enough rows).
   GroupedProbe(Context<Cpu>& ctx, const ProbeRows& rows, std::span<const std::int32_t> label, Index classes,
                const GroupedProbeOptions& options = {})
       : classes_(classes) {
-    if (classes < 2) fail(ErrorKind::argument, "reader.classes", "reader: ", classes, " classes, expected at least 2");
+    if (classes < 2)
+      fail(ErrorKind::argument, "grouped_probe.classes", "grouped probe: ", classes, " classes, expected at least 2");
     check(rows, label.size());
     fit(
         ctx, rows, options, [&](std::size_t i) { return label[i] >= 0; },
         [&](std::size_t i, std::vector<std::int32_t>& y, std::vector<double>&) { y.push_back(label[i]); });
   }
-  /// target (n): NaN: the row takes no part.
+  /// target (n): NaN: the row is not used.
   GroupedProbe(Context<Cpu>& ctx, const ProbeRows& rows, std::span<const double> target,
                const GroupedProbeOptions& options = {}) {
     check(rows, target.size());
@@ -65,7 +66,7 @@ class GroupedProbe {
     return std::all_of(fits_.begin(), fits_.end(), [](const auto& f) { return !f || f->converged; });
   }
 
-  /// The class of each row, -1 where the group is not read.
+  /// The predicted class of each row, -1 where the group has no probe.
   std::vector<std::int32_t> classes(FeatureView<float> x, std::span<const std::int32_t> group) const {
     std::vector<std::int32_t> read;
     each(x, group, [&](const double* value, Index outputs) {
@@ -75,14 +76,14 @@ class GroupedProbe {
     });
     return read;
   }
-  /// The number of each row, NaN where the group is not read.
+  /// The predicted number of each row, NaN where the group has no probe.
   std::vector<double> numbers(FeatureView<float> x, std::span<const std::int32_t> group) const {
     std::vector<double> read;
     each(x, group, [&](const double* value, Index) { read.push_back(value != nullptr ? value[0] : not_a_number); });
     return read;
   }
 
-  /// 64 digits: the same reader has the same.
+  /// 64 digits, equal for equal coefficients.
   std::string hash() const {
     std::string text;
     for (const auto& f : fits_) {
@@ -98,9 +99,9 @@ class GroupedProbe {
  private:
   static void check(const ProbeRows& rows, std::size_t labels) {
     const auto n = static_cast<std::size_t>(rows.x.rows);
-    if (labels != n || rows.group.size() != n || rows.person.size() != n)
-      fail(ErrorKind::shape, "reader.rows", "reader: ", n, " rows of features, ", labels, " labels, ",
-           rows.group.size(), " groups, ", rows.person.size(), " people");
+    if (labels != n || rows.group.size() != n || rows.subject.size() != n)
+      fail(ErrorKind::shape, "grouped_probe.rows", "grouped probe: ", n, " rows of features, ", labels, " labels, ",
+           rows.group.size(), " groups, ", rows.subject.size(), " subjects");
   }
 
   template <class Has, class Add>
@@ -113,19 +114,19 @@ class GroupedProbe {
       std::vector<Index> selected;
       std::vector<std::int32_t> label;
       std::vector<double> target;
-      std::vector<std::int64_t> person;
+      std::vector<std::int64_t> subject;
       for (std::size_t i = 0; i < rows.group.size(); ++i)
         if (rows.group[i] == g && has(i)) {
           selected.push_back(static_cast<Index>(i));
-          person.push_back(rows.person[i]);
+          subject.push_back(rows.subject[i]);
           add(i, label, target);
         }
       if (static_cast<Index>(selected.size()) < options.fewest || !enough(label, options.fewest)) continue;
-      fits_[static_cast<std::size_t>(g)] = fit_group(ctx, rows.x, selected, label, target, person, options);
+      fits_[static_cast<std::size_t>(g)] = fit_group(ctx, rows.x, selected, label, target, subject, options);
       any = true;
     }
     if (!any)
-      fail(ErrorKind::argument, "reader.few", "reader: no group has ", options.fewest, " rows of ",
+      fail(ErrorKind::argument, "grouped_probe.few", "grouped probe: no group has ", options.fewest, " rows of ",
            classes_ > 0 ? "each class" : "known numbers");
   }
 
@@ -137,7 +138,7 @@ class GroupedProbe {
 
   LinearFit fit_group(Context<Cpu>& ctx, FeatureView<float> x, const std::vector<Index>& selected,
                       const std::vector<std::int32_t>& label, const std::vector<double>& target,
-                      const std::vector<std::int64_t>& person, const GroupedProbeOptions& options) const {
+                      const std::vector<std::int64_t>& subject, const GroupedProbeOptions& options) const {
     FitProblem whole;
     whole.loss = classes_ == 0 ? Loss::squared : classes_ == 2 ? Loss::logistic : Loss::softmax;
     whole.outputs = classes_ > 2 ? classes_ : 1;
@@ -147,20 +148,21 @@ class GroupedProbe {
       whole.class_weight = balanced_weights(label, classes_);
     const Design<float, Cpu> design(ctx, x, selected);
     NewtonSolver<float, Cpu> solver(design);
-    whole.penalty = 1 / choose(solver, whole, person, options);
+    whole.penalty = 1 / choose(solver, whole, subject, options);
     return solver.solve({&whole, 1})[0];
   }
 
-  /// The C of the grid with the least loss on people held out; 1 when there are too few people for folds.
-  double choose(NewtonSolver<float, Cpu>& solver, const FitProblem& whole, const std::vector<std::int64_t>& person,
+  /// The C of the grid with the least loss on held-out subjects; 1 when there are too few subjects for folds.
+  double choose(NewtonSolver<float, Cpu>& solver, const FitProblem& whole, const std::vector<std::int64_t>& subject,
                 const GroupedProbeOptions& options) const {
     if (options.grid.size() == 1) return options.grid[0];
-    const auto n = person.size(), outputs = static_cast<std::size_t>(whole.outputs);
-    if (std::set<std::int64_t>(person.begin(), person.end()).size() < static_cast<std::size_t>(options.folds)) return 1;
+    const auto n = subject.size(), outputs = static_cast<std::size_t>(whole.outputs);
+    if (std::set<std::int64_t>(subject.begin(), subject.end()).size() < static_cast<std::size_t>(options.folds))
+      return 1;
     const FoldOptions folds{.folds = options.folds};
     const std::vector<std::int32_t> fold =
-        (classes_ > 0 ? stratified_group_kfold(std::vector<std::int64_t>(whole.label, whole.label + n), person, folds)
-                      : group_kfold(person, folds))
+        (classes_ > 0 ? stratified_group_kfold(std::vector<std::int64_t>(whole.label, whole.label + n), subject, folds)
+                      : group_kfold(subject, folds))
             .fold;
     for (std::int32_t f = 0; f < options.folds; ++f)
       for (std::int32_t c = 0; c < static_cast<std::int32_t>(classes_); ++c) {
@@ -201,7 +203,8 @@ class GroupedProbe {
   template <class F>
   void each(FeatureView<float> x, std::span<const std::int32_t> group, F&& f) const {
     if (static_cast<Index>(group.size()) != x.rows)
-      fail(ErrorKind::shape, "reader.rows", "reader: ", x.rows, " rows of features, ", group.size(), " groups");
+      fail(ErrorKind::shape, "grouped_probe.rows", "grouped probe: ", x.rows, " rows of features, ", group.size(),
+           " groups");
     std::vector<double> value(static_cast<std::size_t>(std::max<Index>(classes_, 1)));
     for (Index i = 0; i < x.rows; ++i) {
       const std::int32_t g = group[static_cast<std::size_t>(i)];
@@ -210,7 +213,8 @@ class GroupedProbe {
         continue;
       }
       if (x.features != probe(g).features)
-        fail(ErrorKind::shape, "reader.width", "reader: fitted on ", probe(g).features, " features, got ", x.features);
+        fail(ErrorKind::shape, "grouped_probe.width", "grouped probe: fitted on ", probe(g).features, " features, got ",
+             x.features);
       probe(g).evaluate(x.data + i * x.features, value.data());
       f(value.data(), probe(g).outputs);
     }

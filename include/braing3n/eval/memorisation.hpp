@@ -1,9 +1,9 @@
-// Has a generative model learnt its training scans by heart? Distances from samples to their nearest training scan, beside those
+// Has a generative model memorised its training scans? Distances from samples to their nearest training scan, beside those
 // between the training scans themselves.
 //
 // Source: the audit of BrainG3N (arXiv 2606.19651): Euclidean distances of flattened latents; a sample nearer to a training scan than the
-// 5th percentile of the real-to-real distances counts as a copy. Real scans of one person are nearer to each other than people are, so
-// the percentile is given with such pairs (the paper's way, the lower bar) and without them (the bar that a copied person cannot pass).
+// 5th percentile of the real-to-real distances counts as a copy. Real scans of one subject are nearer to each other than those of different
+// subjects, so the percentile is given with such pairs (the paper's threshold, the lower one) and without them (a copied subject is below it).
 #pragma once
 
 #include <algorithm>
@@ -118,34 +118,34 @@ struct DistanceSummary {
 };
 
 struct MemorisationAudit {
-  DistanceSummary real, real_other_people,
-      samples;                     // nearest training scan: but the scan itself; but the person's own; of each sample
+  DistanceSummary real, real_other_subjects,
+      samples;                     // nearest other training scan; nearest of another subject; nearest to each sample
   std::vector<Neighbour> nearest;  // per sample
   std::vector<Index> copies,
-      copies_of_people;  // samples below the 5th percentile of `real`, and of `real_other_people`
-  double ratio = 0;      // mean distance of samples over that of real scans: below 1 is suspicious
+      copies_of_subjects;  // samples below the 5th percentile of `real`, and of `real_other_subjects`
+  double ratio = 0;        // mean distance of samples over that of real scans: below 1 is suspicious
 };
 
-/// samples (m, d), training (n, d), one person per training row. Throws Error (shape): counts that differ, fewer than two people.
+/// samples (m, d), training (n, d), one subject per training row. Throws Error (shape): counts that differ, fewer than two subjects.
 template <class T>
 MemorisationAudit audit_memorisation(const Tensor<T, Cpu>& samples, const Tensor<T, Cpu>& training,
-                                     const std::vector<std::string>& people) {
-  if (training.rank() != 2 || static_cast<Index>(people.size()) != training.dim(0))
-    fail(ErrorKind::shape, "memorisation.people", "memorisation: ", people.size(),
-         " people for training latents of shape ", training.shape());
-  if (std::adjacent_find(people.begin(), people.end(), std::not_equal_to<>()) == people.end())
-    fail(ErrorKind::shape, "memorisation.people",
-         "memorisation: the training scans are of a single person, there is nobody to compare with");
-  const auto person = [&](Index i) -> const std::string& { return people[static_cast<std::size_t>(i)]; };
+                                     const std::vector<std::string>& subjects) {
+  if (training.rank() != 2 || static_cast<Index>(subjects.size()) != training.dim(0))
+    fail(ErrorKind::shape, "memorisation.subjects", "memorisation: ", subjects.size(),
+         " subjects for training latents of shape ", training.shape());
+  if (std::adjacent_find(subjects.begin(), subjects.end(), std::not_equal_to<>()) == subjects.end())
+    fail(ErrorKind::shape, "memorisation.subjects",
+         "memorisation: the training scans are of a single subject, expected at least two subjects");
+  const auto subject = [&](Index i) -> const std::string& { return subjects[static_cast<std::size_t>(i)]; };
   MemorisationAudit a;
   a.real = DistanceSummary::of(nearest_neighbours(training, training, [](Index i, Index j) { return i == j; }));
-  a.real_other_people = DistanceSummary::of(
-      nearest_neighbours(training, training, [&](Index i, Index j) { return person(i) == person(j); }));
+  a.real_other_subjects = DistanceSummary::of(
+      nearest_neighbours(training, training, [&](Index i, Index j) { return subject(i) == subject(j); }));
   a.nearest = nearest_neighbours(samples, training, [](Index, Index) { return false; });
   a.samples = DistanceSummary::of(a.nearest);
   for (std::size_t i = 0; i < a.nearest.size(); ++i) {
     if (a.nearest[i].distance < a.real.fifth) a.copies.push_back(static_cast<Index>(i));
-    if (a.nearest[i].distance < a.real_other_people.fifth) a.copies_of_people.push_back(static_cast<Index>(i));
+    if (a.nearest[i].distance < a.real_other_subjects.fifth) a.copies_of_subjects.push_back(static_cast<Index>(i));
   }
   a.ratio = a.samples.mean / a.real.mean;
   return a;

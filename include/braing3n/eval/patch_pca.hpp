@@ -1,7 +1,7 @@
-// Principal components of patches: the best linear code of a patch that knows nothing but the patch.
+// Principal components of patches: the best linear code of a patch on its own.
 //
-// A patch p (P voxels) becomes d numbers z = V (p - m) and comes back as m + V^T z; V holds the leading eigenvectors of the
-// covariance of the training patches, m their mean. With d' components it keeps as many numbers as a tokenizer's latents.
+// A patch p (P voxels) becomes d values z = V (p - m) and is reconstructed as m + V^T z; V holds the leading eigenvectors of the
+// covariance of the training patches, m their mean. With d' components it has as many values as a tokenizer's latents.
 #pragma once
 
 #include <concepts>
@@ -57,7 +57,7 @@ class PatchPca {
   }
   const LeadingEigen& components() const { return eigen_; }
 
-  /// volume (1, X, Y, Z, 1) through d numbers per patch and back.
+  /// volume (1, X, Y, Z, 1) through d values per patch and back.
   Tensor<float, Cpu> reconstruct(const Tensor<float, Cpu>& volume) const {
     if (eigen_.values.empty()) fail(ErrorKind::state, "pca.fit", "patch pca: not fitted yet");
     const Tensor<float, Cpu> patches = patchify_forward(volume, patch_);

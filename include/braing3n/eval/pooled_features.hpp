@@ -1,6 +1,6 @@
-// A volume in a few numbers: mean and standard deviation of every channel over the tokens.
+// Pooled features of a volume: mean and standard deviation of every channel over the tokens.
 //
-// The mean alone loses what stands in a few tokens only (a lesion of one token in hundreds); the deviation keeps a trace of it.
+// The mean alone loses what is in a few tokens only (a lesion of one token in hundreds); the standard deviation keeps some of it.
 #pragma once
 
 #include <algorithm>
@@ -46,7 +46,7 @@ class PooledFeatures {
 
   Index rows() const { return row_count(values_); }
   Index width() const { return width_; }                     // channels of a token
-  const RowStore<float>& values() const { return values_; }  // (rows, 2 width): means, then deviations
+  const RowStore<float>& values() const { return values_; }  // (rows, 2 width): means, then standard deviations
   FeatureView<float> view() const { return view_of(values_); }
 
   /// The means alone: (rows, width).

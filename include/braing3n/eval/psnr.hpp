@@ -1,9 +1,9 @@
 // Errors of a reconstruction, voxel by voxel: mean absolute error, mean squared error, peak signal-to-noise ratio.
 //
 //   PSNR = 20 log10(range) - 10 log10(MSE)
-// What the range is moves the number by several dB and papers differ, so both usual ones are named and reported:
+// The choice of the range changes the PSNR by several dB and papers differ, so both usual ranges are named and reported:
 //   extremes     largest minus smallest value of the reference
-//   percentile   its 99.5th percentile minus its smallest value, which a few bright voxels do not move
+//   percentile   its 99.5th percentile minus its smallest value, not affected by a few bright voxels
 // Both belong to the region that is scored and do not change when a constant is added to both volumes. Sums are in double, in
 // a fixed order.
 #pragma once

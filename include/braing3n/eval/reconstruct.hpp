@@ -19,14 +19,14 @@ struct ModelReconstruction {
   double encode_seconds = 0, decode_seconds = 0;
 };
 
-/// input (X, Y, Z) on the model's grid. With a tight plan every phase gives its memory back. Throws Error: shape, environment.
+/// input (X, Y, Z) on the model's grid. With a tight tiling every phase frees its memory. Throws Error: shape, environment.
 template <Precision P>
 ModelReconstruction reconstruct(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, P>& tokenizer,
-                                const Tensor<float, Cpu>& input, const DecodePlan& plan) {
+                                const Tensor<float, Cpu>& input, const DecodeTiling& tiling) {
   using T = typename P::Compute;
   using Clock = std::chrono::steady_clock;
   const auto end_phase = [&] {
-    if (plan.tight) ctx.memory().trim();
+    if (tiling.tight) ctx.memory().trim();
   };
   const auto seconds = [](Clock::time_point from, Clock::time_point to) {
     return std::chrono::duration<double>(to - from).count();
@@ -39,7 +39,7 @@ ModelReconstruction reconstruct(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, P>
   Tensor<T, Cpu> z = tokenizer.model.encode(pass, cast<T>(input.reshape({1, s[0], s[1], s[2], 1}))).value();
   end_phase();
   const auto encoded = Clock::now();
-  r.output = cast<float>(decode(pass, tokenizer.model.decoder, std::move(z), plan)).reshape(s);
+  r.output = cast<float>(decode(pass, tokenizer.model.decoder, std::move(z), tiling)).reshape(s);
   end_phase();
   r.encode_seconds = seconds(begin, encoded);
   r.decode_seconds = seconds(encoded, Clock::now());

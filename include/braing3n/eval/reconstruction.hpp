@@ -59,7 +59,7 @@ inline ReconstructionScore score_reconstruction(Context<Cpu>& ctx, const Tensor<
   return {region({}, ssim.whole), region(mask, ssim.masked)};
 }
 
-/// The mean over people, field by field.
+/// The mean over scans, field by field.
 inline ReconstructionScore mean_score(const std::vector<ReconstructionScore>& scores) {
   if (scores.empty()) fail(ErrorKind::argument, "score.none", "mean score: there are no scores");
   ReconstructionScore mean;

@@ -1,10 +1,10 @@
-// Millilitres of brain, grey matter, white matter and ventricles, read linearly from maps of tissue.
+// Volumes in ml of brain, grey matter, white matter and ventricles, by linear regression on tissue maps.
 //
-// Thresholds alone (tissue_volumes) cannot tell the fluid of a ventricle from that of a sulcus beside it; where it lies can. Every voxel
+// Thresholds alone (tissue_volumes) do not separate the fluid of a ventricle from that of a sulcus beside it; position does. Every voxel
 // is taken as a mixture of two neighbouring classes, whose means are those between the thresholds of this volume: shares of fluid
 // against grey matter, of white against grey matter and of fluid against white matter. Their sums over blocks of 16 mm, counted from the
-// head's centre, are the features; the square roots of the sizes are fitted to them by ridge regression (in its dual form, people x
-// people), one penalty for each region, chosen by five folds of the people it learns from.
+// head's centre, are the features; the square roots of the sizes are fitted to them by ridge regression (in its dual form, subjects
+// x subjects), one penalty for each region, chosen by five folds over the subjects of the fit.
 #pragma once
 
 #include <algorithm>
@@ -67,14 +67,14 @@ inline std::vector<double> tissue_blocks(const Tensor<float, Cpu>& volume, Voxel
   return out;
 }
 
-/// Learns sizes from volumes whose truth is known. Read with it what is like those it learnt from: a reader of scans reads
-/// reconstructions, which are smoother, with a bias.
+/// Fitted on volumes whose truth is known. It is valid for volumes of the same kind: fitted on scans, it is biased on reconstructions,
+/// which are smoother.
 class RegionRegressor {
  public:
   /// blocks: of tissue_blocks, of one contract throughout. Throws Error (shape).
   void add(std::vector<double> blocks, const TissueVolumes& truth) {
     if (!rows_.empty() && blocks.size() != rows_[0].size())
-      fail(ErrorKind::shape, "regions.blocks", "region reader: ", blocks.size(), " numbers, the volumes before had ",
+      fail(ErrorKind::shape, "regions.blocks", "region regressor: ", blocks.size(), " values, the volumes before had ",
            rows_[0].size());
     rows_.push_back(std::move(blocks));
     truth_.push_back(truth);
@@ -86,7 +86,7 @@ class RegionRegressor {
   void fit(Context<B>& ctx) {
     const Index n = size();
     if (n < 10)
-      fail(ErrorKind::state, "regions.few", "region reader: ", n, " volumes with known sizes, expected at least 10");
+      fail(ErrorKind::state, "regions.few", "region regressor: ", n, " volumes with known sizes, expected at least 10");
     mean_.assign(rows_[0].size(), 0.0);
     for (const std::vector<double>& row : rows_)
       for (std::size_t i = 0; i < row.size(); ++i) mean_[i] += row[i] / static_cast<double>(n);
@@ -104,10 +104,10 @@ class RegionRegressor {
     });
     double trace = 0;
     for (Index i = 0; i < n; ++i) trace += kernel_[static_cast<std::size_t>(i * n + i)];
-    if (!(trace > 0)) fail(ErrorKind::argument, "regions.equal", "region reader: all volumes have the same tissue");
+    if (!(trace > 0)) fail(ErrorKind::argument, "regions.equal", "region regressor: all volumes have the same tissue");
 
-    std::vector<Index> everybody(rows_.size());
-    std::iota(everybody.begin(), everybody.end(), Index{0});
+    std::vector<Index> all(rows_.size());
+    std::iota(all.begin(), all.end(), Index{0});
     std::array<double, regions> best{}, penalty{};
     best.fill(std::numeric_limits<double>::infinity());
     held_out_.assign(rows_.size(), {});
@@ -135,7 +135,7 @@ class RegionRegressor {
       }
     }
     for (std::size_t r = 0; r < regions; ++r) {
-      const Weights w = solve(ctx, everybody, penalty[r]);
+      const Weights w = solve(ctx, all, penalty[r]);
       intercept_[r] = w.intercept[r];
       coefficients_[r].assign(mean_.size(), 0.0);
       for (std::size_t i = 0; i < rows_.size(); ++i)
@@ -146,9 +146,9 @@ class RegionRegressor {
 
   /// Sizes in ml, in the order of tissue_names. Throws Error: state (not fitted), shape.
   TissueVolumes operator()(const std::vector<double>& blocks) const {
-    if (coefficients_[0].empty()) fail(ErrorKind::state, "regions.fitted", "region reader: fit() comes first");
+    if (coefficients_[0].empty()) fail(ErrorKind::state, "regions.fitted", "region regressor: fit() comes first");
     if (blocks.size() != mean_.size())
-      fail(ErrorKind::shape, "regions.blocks", "region reader: ", blocks.size(), " numbers, it learnt from ",
+      fail(ErrorKind::shape, "regions.blocks", "region regressor: ", blocks.size(), " values, it was fitted on ",
            mean_.size());
     TissueVolumes out{};
     for (std::size_t r = 0; r < regions; ++r) {
@@ -159,8 +159,7 @@ class RegionRegressor {
     return out;
   }
 
-  /// What the folds that had not learnt from them read of the volumes, in the order of add(): how readings of other volumes compare with the
-  /// truth.
+  /// Out-of-fold predictions for the volumes, in the order of add(): they show the error on other volumes.
   const std::vector<TissueVolumes>& held_out() const { return held_out_; }
   const std::vector<TissueVolumes>& truth() const { return truth_; }
 
@@ -170,25 +169,25 @@ class RegionRegressor {
   static constexpr std::size_t regions = std::tuple_size_v<TissueVolumes>;
   struct Weights {
     std::array<double, regions> intercept{};
-    std::vector<double> coefficients;  // (regions, people)
+    std::vector<double> coefficients;  // (regions, subjects)
   };
 
   template <std::same_as<Cpu> B>
-  Weights solve(Context<B>& ctx, const std::vector<Index>& people, double penalty) const {
-    const Index m = static_cast<Index>(people.size()), n = size();
+  Weights solve(Context<B>& ctx, const std::vector<Index>& subjects, double penalty) const {
+    const Index m = static_cast<Index>(subjects.size()), n = size();
     Weights w;
-    w.coefficients.resize(regions * people.size());
-    std::vector<double> part(people.size() * people.size());
+    w.coefficients.resize(regions * subjects.size());
+    std::vector<double> part(subjects.size() * subjects.size());
     for (Index i = 0; i < m; ++i)
       for (Index j = 0; j <= i; ++j)
         part[static_cast<std::size_t>(i * m + j)] = kernel_[static_cast<std::size_t>(
-            people[static_cast<std::size_t>(i)] * n + people[static_cast<std::size_t>(j)])];
+            subjects[static_cast<std::size_t>(i)] * n + subjects[static_cast<std::size_t>(j)])];
     for (std::size_t r = 0; r < regions; ++r) {
-      for (const Index i : people)
+      for (const Index i : subjects)
         w.intercept[r] += std::sqrt(truth_[static_cast<std::size_t>(i)][r]) / static_cast<double>(m);
       for (Index i = 0; i < m; ++i)
-        w.coefficients[r * people.size() + static_cast<std::size_t>(i)] =
-            std::sqrt(truth_[static_cast<std::size_t>(people[static_cast<std::size_t>(i)])][r]) - w.intercept[r];
+        w.coefficients[r * subjects.size() + static_cast<std::size_t>(i)] =
+            std::sqrt(truth_[static_cast<std::size_t>(subjects[static_cast<std::size_t>(i)])][r]) - w.intercept[r];
     }
     llt_solve<double>(llt<double>(ctx, part, m, {.shift = penalty}), w.coefficients);
     return w;

@@ -1,7 +1,7 @@
-// Millilitres of tissue in a T1-weighted volume, by thresholds: a simple reader for asking whether a reconstruction keeps sizes.
+// Millilitres of tissue in a T1-weighted volume, by thresholds: a simple measure of whether a reconstruction preserves sizes.
 //
 // Two thresholds split the brain into fluid, grey and white matter so that the variance between the classes is largest (Otsu 1979,
-// with three classes). They are taken from the scan and used on its reconstruction too, so both are read in the same way. Partial
+// with three classes). They are taken from the scan and used on its reconstruction too, so both are measured in the same way. Partial
 // volume biases such counts, always in about the same way: VolumeCalibration fits truth = a + b count on scans whose truth is known.
 #pragma once
 
@@ -121,13 +121,13 @@ class VolumeCalibration {
       xx_[r] += counted[r] * counted[r], xy_[r] += counted[r] * truth[r], yy_[r] += truth[r] * truth[r];
     }
   }
-  /// The best guess for one volume. Guesses spread less than the truth does. Throws Error (state) with fewer than 3 scans.
+  /// The best estimate for one volume. Estimates vary less than the truth does. Throws Error (state) with fewer than 3 scans.
   TissueVolumes operator()(const TissueVolumes& counted) const {
     return apply(counted,
                  [&](std::size_t r, double n, double spread) { return (xy_[r] - x_[r] * y_[r] / n) / spread; });
   }
-  /// For groups: the slope is the ratio of the deviations (reduced major axis), so that the scans of the fit have the mean and the
-  /// deviation of the truth. Throws Error (state) with fewer than 3 scans.
+  /// For groups: the slope is the ratio of the standard deviations (reduced major axis), so that the scans of the fit have the mean and
+  /// the standard deviation of the truth. Throws Error (state) with fewer than 3 scans.
   TissueVolumes keeping_spread(const TissueVolumes& counted) const {
     return apply(counted, [&](std::size_t r, double n, double spread) {
       const double slope = std::sqrt(std::max(0.0, yy_[r] - y_[r] * y_[r] / n) / spread);

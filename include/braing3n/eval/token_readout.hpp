@@ -1,9 +1,9 @@
-// The best d' numbers that a linear map can take from a token to give its own patch back linearly, in closed form.
+// The best d' values of a linear map of a token for a linear reconstruction of its patch, in closed form.
 //
 // Reduced-rank regression (Izenman 1975): with tokens t and patches p, covariances S = Cov(t) + ridge, C = Cov(t, p), S = L L^T,
 //   U = the d' leading eigenvectors of (L^-1 C) (L^-1 C)^T,   z = U^T L^-1 (t - mean t),   p ~ mean p + (U^T L^-1 C)^T z.
-// The z are uncorrelated with variance 1. It starts the projection of a tokenizer, and it is a yardstick: what the tokens hold
-// without any decoder.
+// The z are uncorrelated with variance 1. It initialises the projection of a tokenizer, and it is a floor:
+// the reconstruction without a decoder.
 #pragma once
 
 #include <cmath>
@@ -37,7 +37,7 @@ class TokenReadout {
     count_ += length;
   }
 
-  /// ridge: of the mean variance of a token's channel. Throws Error (state) without people.
+  /// ridge: of the mean variance of a token's channel. Throws Error (state) without tokens.
   template <std::same_as<Cpu> B>
   void solve(Context<B>& ctx, Index rank, double ridge = 1e-3) {
     if (count_ == 0) fail(ErrorKind::state, "readout.none", "token readout: there are no tokens");
@@ -65,7 +65,7 @@ class TokenReadout {
     for (Index i = 0; i < readout_.size(); ++i) readout_.data()[i] /= unit;
   }
 
-  /// tokens (1, L, C) -> patches (1, L, P) through `rank` numbers each.
+  /// tokens (1, L, C) -> patches (1, L, P) through `rank` values each.
   Tensor<float, Cpu> patches(const Tensor<float, Cpu>& tokens) const {
     const Index length = tokens.dim(1), width = tokens.dim(2), voxels = readout_.dim(1);
     Tensor<double, Cpu> t = cast<double>(tokens).reshape({length, width});
@@ -125,7 +125,7 @@ class TokenReadout {
     return t;
   }
 
-  Index count_ = 0, rank_ = 0;                                           // tokens; numbers per token
+  Index count_ = 0, rank_ = 0;                                           // tokens; values per token
   Tensor<double, Cpu> gram_, cross_;                                     // (C, C), (C, P)
   std::vector<double> token_sum_, patch_sum_, token_mean_, patch_mean_;  // (C), (P)
   Tensor<double, Cpu> projection_, readout_;                             // (rank, C), (rank, P)

@@ -1,8 +1,8 @@
 // Who trained a model, and who may therefore not be scored as unseen.
 //
-// A model knows the people of its own training and of every model under it: a transformer those of its tokenizer, a tokenizer those of
-// its encoder. Two sources say who they are:
-//   the model file   metadata "people": a JSON list of subject keys (probe/subject_key.hpp), its own people and those of models under it
+// The training subjects of a model are those of its own run and of every model under it: a transformer's include those of its tokenizer,
+// a tokenizer's those of its encoder. Two sources name them:
+//   the model file   metadata "people": a JSON list of subject keys (probe/subject_key.hpp), its own subjects and those of models under it
 //   split.csv        in the same folder: the set "train"; files written before there were keys have only this
 #pragma once
 
@@ -20,8 +20,8 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 struct TrainedSubjects {
-  std::set<std::string> keys;  // of people, see subject_key()
-  bool known = false;          // a source says who they are
+  std::set<std::string> keys;  // see subject_key()
+  bool known = false;          // a source names them
 
   bool contains(const std::string& subject) const { return keys.contains(subject_key(subject)); }
   /// Under another spelling of the identifier.
@@ -35,81 +35,82 @@ struct TrainedSubjects {
   }
 };
 
-/// The people of the set "train".
+/// The subjects of the set "train".
 inline TrainedSubjects trained_subjects(const Split& split) {
-  TrainedSubjects people;
+  TrainedSubjects trained;
   for (const auto& [subject, part] : split)
-    if (part == "train") people.keys.insert(subject_key(subject));
-  people.known = !people.keys.empty();
-  return people;
+    if (part == "train") trained.keys.insert(subject_key(subject));
+  trained.known = !trained.keys.empty();
+  return trained;
 }
 
-/// model: a model file, or the folder of a training. Throws Error (file, format): no such model, a damaged list, a split.csv of a
-/// training that cannot be read (one beside a single file may be anything).
+/// model: a model file, or the folder of a run. Throws Error (file, format): no such model, a damaged list, a split.csv of a run that
+/// cannot be read (one beside a single file may be anything).
 inline TrainedSubjects trained_subjects(const std::filesystem::path& model) {
-  TrainedSubjects people;
+  TrainedSubjects trained;
   const ModelFile file(model_path(model), false);
   if (const auto found = file.info().extra.find("people"); found != file.info().extra.end()) {
     std::vector<std::string> keys;
     json_into(parse_json(found->second, file.path()), keys, file.path() + ": people");
-    people.keys.insert(keys.begin(), keys.end());
-    people.known = true;
+    trained.keys.insert(keys.begin(), keys.end());
+    trained.known = true;
   }
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(model, ignored);
   const std::filesystem::path split = model_path(model).parent_path() / "split.csv";
-  if (!std::filesystem::exists(split, ignored)) return people;
+  if (!std::filesystem::exists(split, ignored)) return trained;
   try {
-    people.add(trained_subjects(read_split(split)));
+    trained.add(trained_subjects(read_split(split)));
   } catch (const Error&) {
     if (folder) throw;
   }
-  return people;
+  return trained;
 }
 
 /// For the metadata "people" of a model file.
-inline std::string people_text(const TrainedSubjects& people) {
-  return Json(std::vector<std::string>(people.keys.begin(), people.keys.end())).dump();
+inline std::string subject_keys_text(const TrainedSubjects& trained) {
+  return Json(std::vector<std::string>(trained.keys.begin(), trained.keys.end())).dump();
 }
 
-/// One of the models behind a result. role: "model", "tokenizer": how sentences call it.
+/// One of the models behind a result. role: "model", "tokenizer": its name in messages.
 struct ModelBehind {
   std::string role;
   std::filesystem::path path;
 };
 
-/// Nobody who trained one of the models counts as unseen. Returns sentences about what cannot be known. Throws Error (argument) that
-/// names the people, and what trained_subjects() throws.
+/// Subjects that trained one of the models are not unseen. Returns sentences about what cannot be checked. Throws Error (argument) that
+/// names the subjects, and what trained_subjects() throws.
 inline std::vector<std::string> require_unseen(std::span<const ModelBehind> models,
                                                const std::set<std::string>& subjects) {
   std::string silent;
   std::vector<std::string> sentences;
   for (const ModelBehind& m : models) {
-    const TrainedSubjects people = trained_subjects(m.path);
-    if (!people.known) {
+    const TrainedSubjects trained = trained_subjects(m.path);
+    if (!trained.known) {
       silent += (silent.empty() ? "" : ", ") + m.path.string();
       continue;
     }
     std::vector<std::string> seen, alike;
     for (const std::string& s : subjects) {
-      if (people.contains(s)) seen.push_back(s);
-      else if (people.contains_alike(s)) alike.push_back(s);
+      if (trained.contains(s)) seen.push_back(s);
+      else if (trained.contains_alike(s)) alike.push_back(s);
     }
     if (!seen.empty())
-      throw Error(
-          ErrorKind::argument, "evaluate.unseen",
-          concat(seen.size(), " of the people that should be unseen trained the ", m.role, ": ", detail::some_of(seen)),
-          m.path.string());
+      throw Error(ErrorKind::argument, "evaluate.unseen",
+                  concat(seen.size(), " of the subjects that should be unseen trained the ", m.role, ": ",
+                         detail::some_of(seen)),
+                  m.path.string());
     if (!alike.empty())
       sentences.push_back(
-          concat(m.path.string(), ": ", alike.size(), " of the people that should be unseen trained the ", m.role,
+          concat(m.path.string(), ": ", alike.size(), " of the subjects that should be unseen trained the ", m.role,
                  " if subjects with and without \"sub-\", capitals, leading zeros or an ending after _ are "
                  "the same: ",
                  detail::some_of(alike)));
   }
   if (!silent.empty())
-    sentences.push_back(concat("nothing says who trained ", silent,
-                               " (no list in the file, no split.csv beside it): are these people really unseen?"));
+    sentences.push_back(
+        concat("the training subjects are unknown of ", silent,
+               " (no list in the file, no split.csv beside it): whether these subjects are unseen is not checked"));
   return sentences;
 }
 
@@ -121,14 +122,14 @@ inline std::vector<std::string> require_unseen(std::span<const ModelBehind> mode
   return require_unseen(models, subjects);
 }
 
-/// The people that should have trained a model, and did not by what it says of itself; empty where nothing is known.
-inline std::vector<std::string> people_not_trained(const std::filesystem::path& model,
-                                                   const std::set<std::string>& subjects) {
-  const TrainedSubjects people = trained_subjects(model);
+/// The subjects that should have trained a model, and are not among its training subjects; empty where these are unknown.
+inline std::vector<std::string> subjects_not_trained(const std::filesystem::path& model,
+                                                     const std::set<std::string>& subjects) {
+  const TrainedSubjects trained = trained_subjects(model);
   std::vector<std::string> strangers;
-  if (people.known)
+  if (trained.known)
     for (const std::string& s : subjects)
-      if (!people.contains(s)) strangers.push_back(s);
+      if (!trained.contains(s)) strangers.push_back(s);
   return strangers;
 }
 

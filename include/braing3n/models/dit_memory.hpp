@@ -30,7 +30,7 @@ auto token_blocks(const Dit3dConfig& c, Index rows) {
 /// Bytes that one evaluation without a recording holds at one time, of `rows` samples together (a guided one has two rows), with the
 /// sampler's own.
 template <Precision P>
-std::size_t plan_evaluation(const Dit3dConfig& c, Index rows) {
+std::size_t evaluation_bytes(const Dit3dConfig& c, Index rows) {
   const auto block = detail::token_blocks<P>(c, rows);
   const std::size_t attention = 4 * block(c.width) + block(3 * c.width) + 2 * block(c.width, sizeof(float)),
                     mlp = 4 * block(c.width) + block(c.mlp);
@@ -40,7 +40,7 @@ std::size_t plan_evaluation(const Dit3dConfig& c, Index rows) {
 /// Bytes that a training step holds at one time for a batch: latents and noise, what is recorded, and the backward pass. Parameters,
 /// their gradients, moments and averages are not among them.
 template <Precision P>
-std::size_t plan_training_pass(const Dit3dConfig& c, Index batch, bool recompute_blocks) {
+std::size_t training_pass_bytes(const Dit3dConfig& c, Index batch, bool recompute_blocks) {
   const auto block = detail::token_blocks<P>(c, batch);
   const std::size_t layer = 9 * block(c.width) + block(3 * c.width) + 2 * block(c.mlp) + block(c.heads) + 4 * block(1);
   const auto depth = static_cast<std::size_t>(c.depth);

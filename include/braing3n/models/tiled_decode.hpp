@@ -1,4 +1,4 @@
-// A CNN decoder in less memory, with the same result.
+// A CNN decoder in less memory, with the same result: its tiling, and the memory estimate of that.
 //
 // The coarse layers run on the whole volume (they are small, and attention needs all of it); from some layer on, the fine ones run in
 // slabs along the first axis. What a slab needs of the layers before follows from the layers' reach, so no value at a seam differs;
@@ -6,9 +6,9 @@
 // layer behind n norms is computed n + 1 times. The result is that of the plain decoder but for the order in which the sums (in
 // double) are added.
 //
-//   plan_decode(decoder)          what the plain decoder takes
-//   plan_decode(decoder, room)    as few slabs, as late, as fit into so many bytes
-//   decode(pass, decoder, z, plan)
+//   choose_tiling(decoder)          what the plain decoder takes
+//   choose_tiling(decoder, room)    as few slabs, as late, as fit into so many bytes
+//   decode(pass, decoder, z, tiling)
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 /// Layers [0, first) on whole volumes, the others in `slabs` parts.
-struct DecodePlan {
+struct DecodeTiling {
   std::size_t first = 0;
   Index slabs = 1;
   std::size_t bytes = 0;   // of activations at one time, latents and result included
@@ -66,7 +66,7 @@ std::size_t layer_bytes(const CnnDecoder3d<Cpu, P>& decoder, const std::vector<L
 /// What decode() will hold, for one volume. Without `room`: the plain decoder. With it: the plain decoder if it fits, otherwise the
 /// latest first layer and the fewest slabs that do. Throws Error (argument) when nothing fits, with the least that would.
 template <Precision P>
-DecodePlan plan_decode(const CnnDecoder3d<Cpu, P>& decoder, const std::optional<std::size_t>& room = {}) {
+DecodeTiling choose_tiling(const CnnDecoder3d<Cpu, P>& decoder, const std::optional<std::size_t>& room = {}) {
   const std::vector<detail::LayerInput> inputs = detail::layer_inputs(decoder.config);
   const std::size_t layers = decoder.layers.size(), element = sizeof(typename P::Compute);
   const auto bytes_before = [&](std::size_t i) {
@@ -78,7 +78,7 @@ DecodePlan plan_decode(const CnnDecoder3d<Cpu, P>& decoder, const std::optional<
     whole.push_back(std::max(whole.back(), bytes_before(i) + detail::layer_bytes(decoder, inputs, i)));
     if (decoder.config.layers[i].kind == DecoderLayerKind::attention) free_from = i + 1;
   }
-  DecodePlan least{layers, 1, whole.back(), 0, room.has_value()};
+  DecodeTiling least{layers, 1, whole.back(), 0, room.has_value()};
   std::map<Index, Index> most;  // blocks of one size that are in use together; the input of a layer is one
   for (std::size_t i = 0; i < layers; ++i) {
     std::map<Index, Index> here = {{inputs[i].channels * inputs[i].voxels(), 1}};
@@ -92,9 +92,9 @@ DecodePlan plan_decode(const CnnDecoder3d<Cpu, P>& decoder, const std::optional<
     const auto steps = detail::slab_steps(decoder, first);
     for (Index slabs = 2; slabs <= std::max<Index>(2, inputs[layers].grid[0] / 2); slabs *= 2) {
       const std::size_t working = static_cast<std::size_t>(detail::slab_elements(steps, slabs)) * element;
-      const DecodePlan plan{first, slabs, std::max(whole[first], bytes_before(first) + result + working), 0, true};
-      if (plan.bytes <= *room) return plan;
-      if (plan.bytes < least.bytes) least = plan;
+      const DecodeTiling tiling{first, slabs, std::max(whole[first], bytes_before(first) + result + working), 0, true};
+      if (tiling.bytes <= *room) return tiling;
+      if (tiling.bytes < least.bytes) least = tiling;
       if (working < bytes_before(first) / 8) break;  // thinner slabs would save next to nothing
     }
   }
@@ -105,7 +105,8 @@ DecodePlan plan_decode(const CnnDecoder3d<Cpu, P>& decoder, const std::optional<
 /// z (N, X, Y, Z, latent channels) or (N, L, latent channels) -> (N, X', Y', Z', out), without a tape. Samples go one by one when in
 /// slabs.
 template <Precision P, class T = typename P::Compute>
-Tensor<T, Cpu> decode(Pass<Cpu>& pass, const CnnDecoder3d<Cpu, P>& decoder, Tensor<T, Cpu> z, const DecodePlan& plan) {
+Tensor<T, Cpu> decode(Pass<Cpu>& pass, const CnnDecoder3d<Cpu, P>& decoder, Tensor<T, Cpu> z,
+                      const DecodeTiling& tiling) {
   if (pass.tape() != nullptr)
     fail(ErrorKind::state, "decode.tape", "decode: nothing can be recorded; call the decoder itself");
   const std::vector<detail::LayerInput> inputs = detail::layer_inputs(decoder.config);
@@ -117,9 +118,9 @@ Tensor<T, Cpu> decode(Pass<Cpu>& pass, const CnnDecoder3d<Cpu, P>& decoder, Tens
   CachingHostMemory& memory = pass.context().memory();
   const std::size_t others = memory.stats().live - z.bytes();
   const auto make_room = [&](std::size_t bytes) {
-    if (plan.tight && memory.stats().reserved + bytes > others + plan.bytes) memory.trim();
+    if (tiling.tight && memory.stats().reserved + bytes > others + tiling.bytes) memory.trim();
   };
-  for (std::size_t i = 0; i < plan.first; ++i) {
+  for (std::size_t i = 0; i < tiling.first; ++i) {
     make_room(detail::layer_bytes(decoder, inputs, i));
     z = std::visit(
         [&](const auto& l) -> Tensor<T, Cpu> {
@@ -130,10 +131,10 @@ Tensor<T, Cpu> decode(Pass<Cpu>& pass, const CnnDecoder3d<Cpu, P>& decoder, Tens
         },
         decoder.layers[i]);
   }
-  if (plan.first >= decoder.layers.size()) return z;
+  if (tiling.first >= decoder.layers.size()) return z;
 
-  const auto steps = detail::slab_steps(decoder, plan.first);
-  if (plan.tight) memory.trim();
+  const auto steps = detail::slab_steps(decoder, tiling.first);
+  if (tiling.tight) memory.trim();
   const Extent3& image = inputs.back().grid;
   Tensor<T, Cpu> result(pass.context(), {z.dim(0), image[0], image[1], image[2], inputs.back().channels});
   for (Index n = 0; n < z.dim(0); ++n) {
@@ -144,7 +145,7 @@ Tensor<T, Cpu> decode(Pass<Cpu>& pass, const CnnDecoder3d<Cpu, P>& decoder, Tens
       const bool last = k == steps.size();
       if (!last && steps[k].norm == nullptr) continue;
       const Index rows = last ? to.dim(1) : steps[k].grid[0],
-                  slabs = std::min(plan.slabs, std::max<Index>(1, rows / 2));
+                  slabs = std::min(tiling.slabs, std::max<Index>(1, rows / 2));
       for (Index i = 0; i < slabs; ++i) {
         const detail::SlabRange wanted = detail::slab_of(rows, slabs, i);
         const Tensor<T, Cpu> part = detail::run_slab(pass, steps, k, source, sums, wanted, make_room);

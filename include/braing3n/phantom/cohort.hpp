@@ -1,4 +1,4 @@
-// What the tables of a phantom cohort hold: identifiers and labels.
+// Identifiers and labels in the tables of a phantom cohort.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,4 @@
-// A phantom cohort as files: volumes, the table of their labels, the table of their true volumes, and what made them.
+// A phantom cohort as files: volumes, the table of their labels, the table of their true volumes, and the options that made them.
 //
 //   FOLDER/volumes/SYNTHETIC_sub-0001_ses-1_T1.nii.gz, FOLDER/volumes.csv, FOLDER/truth.csv, FOLDER/cohort.json
 #pragma once
@@ -119,11 +119,11 @@ struct RenderedScan {
   const Volume& image;
 };
 
-/// What a program does while a cohort is made. Empty ones are left out.
+/// Callbacks of a program while a cohort is made. Empty ones are not called.
 struct CohortHooks {
   std::function<void(const RenderedScan&)> on_render{};  // before the file of a scan is written
   std::function<void(const Scan&)> on_written{};         // after it
-  std::function<bool()> stop{};                          // asked before every scan
+  std::function<bool()> stop{};                          // called before every scan; true stops
 };
 
 /// Renders and writes the cohort into `folder`. A stopped cohort has tables of the volumes that were written. Returns the number of

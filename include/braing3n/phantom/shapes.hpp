@@ -1,4 +1,4 @@
-// What the phantom is made of: soft edges, tubes, smooth random fields and the folds of the cortex.
+// Building blocks of the phantom: soft edges, tubes, smooth random fields and the folds of the cortex.
 //
 // Depths are in mm, positive inside. An edge is a smooth step as wide as a voxel, odd around the boundary, so a shape keeps its
 // volume at every resolution, and a sheet thinner than a voxel keeps its share of it.
@@ -138,7 +138,7 @@ class SmoothField {
   std::array<std::vector<double>, 3> weights_;
 };
 
-/// Where the sulci run: the zero sheets of a sum of plane waves of about one wavelength, tabulated with its gradient. The waves of
+/// The positions of sulci: the zero sheets of a sum of plane waves of about one wavelength, tabulated with its gradient. The waves of
 /// the template are the same for all subjects and mirrored between the hemispheres; every subject adds weaker ones of its own.
 class FoldTable {
  public:

@@ -71,7 +71,7 @@ struct Tumour {
   double oedema = 0;               // mm beyond the radius
 };
 
-/// What does not change over visits. Effects on anatomy are those of the table above.
+/// The properties of a subject that do not change over visits. Effects on anatomy are those of the table above.
 struct Subject {
   std::uint64_t seed = 0;
   std::uint32_t index = 0;  // in the cohort
@@ -104,7 +104,7 @@ inline Tumour draw_tumour(Draws& draw, Idh1 idh1) {
         std::sqrt(std::pow(t.centre[0] / 52, 2) + std::pow(t.centre[1] / 66, 2) + std::pow(t.centre[2] / 52, 2));
     if (r > 0.35 && r < 0.80 && std::abs(t.centre[0]) > 20) break;
   }
-  // One in seven wild types looks like a mutant, and one in six mutants like a wild type.
+  // One in seven wild types has the appearance of a mutant, and one in six mutants that of a wild type.
   const bool wild = idh1 == Idh1::wildtype, ring = wild ? !draw.chance(0.14) : draw.chance(0.16);
   t.radius = std::clamp((wild ? 17.5 : 20.0) + draw.normal(3.0), 11.0, 29.0);
   t.enhancement = std::clamp((ring ? 0.80 : 0.12) + draw.normal(ring ? 0.18 : 0.09), 0.0, 1.2);
@@ -188,7 +188,7 @@ inline Morphometry morphometry_at(const Subject& s, double age) {
   return m;
 }
 
-/// When a visit takes place.
+/// The time of a visit.
 struct Visit {
   double age = 0;  // years
   Index days = 0;  // since the first visit

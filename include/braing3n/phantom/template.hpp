@@ -1,4 +1,4 @@
-// The template head of the phantom: where its parts lie and what shape they have, in mm; x to the left, y to the back, z up,
+// The template head of the phantom: positions and shapes of its parts, in mm; x to the left, y to the back, z up,
 // origin in the middle of the head. One hemisphere stands for both: m.x >= 0.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Brains as people look at them: three planes and the surface from two sides, one row per volume, all at the same scale.
+// Pictures of brains: three planes and the surface from two sides, one row per volume, all at the same scale.
 #pragma once
 
 #include <algorithm>

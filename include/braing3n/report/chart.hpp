@@ -64,7 +64,7 @@ inline std::vector<double> logarithmic_ticks(double low, double high) {
   return ticks.size() < 3 ? axis_ticks(low, high) : ticks;
 }
 
-/// Colours that stay apart for colour-blind readers (Okabe and Ito).
+/// Colours that colour-blind viewers can distinguish (Okabe and Ito).
 inline const char* series_colour(std::size_t i) {
   static constexpr std::array colours{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"};
   return colours[i % colours.size()];
@@ -92,7 +92,7 @@ class Chart {
   }
   void dot(const Point& p, const std::string& colour, double radius) { dots({p}, colour, radius, 0.9); }
   void legend(const std::string& text, const std::string& colour) { legend_.emplace_back(text, colour); }
-  /// Where the legend stands: at the bottom right (curves that rise early), at the top left or at the top right (curves that fall).
+  /// Where the legend is: at the bottom right (curves that rise early), at the top left or at the top right (curves that fall).
   void legend_at_top() { top_ = true; }
   void legend_at_right_top() { right_top_ = true; }
   /// The vertical axis is logarithmic; its range must be positive.

@@ -1,4 +1,4 @@
-// The sizes of the models that a configuration describes; nothing is allocated for that.
+// The sizes of the models that a configuration describes, without allocating them.
 #pragma once
 
 #include <ostream>

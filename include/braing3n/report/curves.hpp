@@ -19,7 +19,7 @@ struct Curve {
 
 namespace detail {
 
-/// The points of a curve at most `most` steps apart: neighbours are averaged (geometric mean), so that years of steps stay a small file.
+/// The points of a curve at most `most` steps apart: neighbours are averaged (geometric mean), so that long runs stay a small file.
 inline std::vector<Chart::Point> thinned_curve(const std::vector<Chart::Point>& points, double last, std::size_t most) {
   std::vector<Chart::Point> kept;
   for (const Chart::Point& p : points)
@@ -41,7 +41,7 @@ inline std::vector<Chart::Point> thinned_curve(const std::vector<Chart::Point>& 
 
 }  // namespace detail
 
-/// A chart of all curves from step 0 to the last. Without a value to draw it says so.
+/// A chart of all curves from step 0 to the last, with a note when there is no value to draw.
 inline Chart curve_chart(const std::string& title, const std::vector<Curve>& curves,
                          const std::string& y_label = "loss") {
   double last = 1, low = std::numeric_limits<double>::infinity(), high = 0;
@@ -51,7 +51,7 @@ inline Chart curve_chart(const std::string& title, const std::vector<Curve>& cur
       last = std::max(last, p[0]), low = std::min(low, p[1]), high = std::max(high, p[1]);
     }
   const bool some = low <= high;
-  // A tenth of the height stays free on top for the legend.
+  // A tenth of the height is left free on top for the legend.
   if (some) low *= 0.95, high *= 1.05 * std::pow(high / low, 0.15);
   Chart chart(title, "step", y_label, {0, last}, some ? Chart::Point{low, high} : Chart::Point{0.1, 1});
   chart.logarithmic();

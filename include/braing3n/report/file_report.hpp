@@ -78,7 +78,7 @@ inline Json inspect_npz(const std::string& path) {
   return report;
 }
 
-/// note: said of a table of subjects without paths to scans.
+/// note: reported for a table of subjects without paths to scans.
 inline Json inspect_table(const CsvTable& table, const std::string& note) {
   Json report = {{"file", table.path()}, {"type", "table"}, {"rows", table.rows()}, {"columns", Json::array()}};
   for (std::size_t c = 0; c < table.columns(); ++c) {
@@ -103,14 +103,14 @@ inline Json inspect_table(const CsvTable& table, const std::string& note) {
     }
     report["columns"].push_back(column);
   }
-  for (const char* person : {"subject_id", "participant_id"})
-    if (detail::find_column_ignoring_case(table, person)) report["note"] = note;
+  for (const char* column : {"subject_id", "participant_id"})
+    if (detail::find_column_ignoring_case(table, column)) report["note"] = note;
   return report;
 }
 
 struct FileReportOptions {
-  bool verify = true;         // read whole files for their checksum
-  std::string people_note{};  // said of a table of subjects without paths to scans
+  bool verify = true;           // read whole files for their checksum
+  std::string subjects_note{};  // a note for tables of subjects without paths to scans
   VolumeInspection volume{};
   ManifestOptions manifest{};
   ManifestReportOptions reading{};
@@ -126,12 +126,12 @@ inline Json inspect_file(Context<Cpu>& context, const std::string& path, const F
   if (name == ".csv" || name == ".tsv") {
     const CsvTable table(path);
     return is_manifest(table, options.manifest.pattern) ? inspect_manifest(table, options.manifest, options.reading)
-                                                        : inspect_table(table, options.people_note);
+                                                        : inspect_table(table, options.subjects_note);
   }
   return inspect_safetensors(model_path(path).string(), options.verify);
 }
 
-/// An input that must not be used: it is reported, and the exit code says so.
+/// Whether the input must not be used (a finding of severity error, a file that is damaged); programs exit with 2 then.
 inline bool must_not_be_used(const Json& report, bool strict) {
   if (!report.contains("findings")) return false;
   for (const Json& f : report["findings"])

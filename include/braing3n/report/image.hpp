@@ -1,4 +1,4 @@
-// 8-bit pictures, for people to look at: pixels, text, putting several together.
+// 8-bit pictures: pixels, text, montages.
 #pragma once
 
 #include <algorithm>
@@ -33,7 +33,7 @@ struct Image {
   void set(Index x, Index y, Colour c) {
     if (x >= 0 && y >= 0 && x < width && y < height) std::copy(c.begin(), c.end(), at(x, y));
   }
-  /// Copies `other` to (x, y); what does not fit is cut off.
+  /// Copies `other` to (x, y); what does not fit is cropped.
   void place(const Image& other, Index x, Index y) {
     for (Index j = 0; j < other.height; ++j)
       for (Index i = 0; i < other.width; ++i) {
@@ -49,7 +49,7 @@ inline Index text_width(std::string_view text, Index size = 1) {
 }
 inline constexpr Index text_height(Index size = 1) { return size * glyph_height; }
 
-/// Writes text with its upper left corner at (x, y); a dot of a letter is size x size pixels. What does not fit is cut off.
+/// Writes text with its upper left corner at (x, y); a dot of a letter is size x size pixels. What does not fit is cropped.
 inline void draw_text(Image& image, Index x, Index y, std::string_view text, Colour colour = {255, 255, 255},
                       Index size = 1) {
   for (const char c : plain_letters(text)) {

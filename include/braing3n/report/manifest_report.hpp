@@ -1,4 +1,4 @@
-// A report about a manifest: who and what is in it, how much of it is labelled, copies and contradictions.
+// A report about a manifest: subjects, volumes and labels, missing labels, copies and contradictions.
 #pragma once
 
 #include <algorithm>
@@ -87,7 +87,7 @@ inline void add_labels(Json& report, const Manifest& m) {
   }
 }
 
-/// Reads every scan for copies and damage, `threads` at a time.
+/// Reads every scan to find copies and damage, `threads` at a time.
 inline void add_copies(Json& report, Manifest& m, int threads,
                        const std::function<void(Index done, Index total)>& progress) {
   std::vector<std::string> hashes(m.scans.size());
@@ -116,12 +116,12 @@ inline void add_copies(Json& report, Manifest& m, int threads,
   Index across = 0;
   for (const std::vector<Index>& group : equal_hashes(hashes)) {
     Json ids = Json::array();
-    std::set<std::string> people;
+    std::set<std::string> subjects;
     for (const Index i : group) {
       ids.push_back(m.scans[static_cast<std::size_t>(i)].volume_id);
-      people.insert(m.scans[static_cast<std::size_t>(i)].subject_id);
+      subjects.insert(m.scans[static_cast<std::size_t>(i)].subject_id);
     }
-    across += people.size() > 1;
+    across += subjects.size() > 1;
     report["duplicates"].push_back(ids);
   }
   if (!report["duplicates"].empty())
@@ -133,7 +133,7 @@ inline void add_copies(Json& report, Manifest& m, int threads,
 }  // namespace detail
 
 struct ManifestReportOptions {
-  bool read_scans = true;  // for copies and damage
+  bool read_scans = true;  // to find copies and damage
   int threads = 1;         // that read
   std::function<void(Index done, Index total)> progress = [](Index, Index) {};
 };

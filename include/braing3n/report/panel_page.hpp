@@ -137,14 +137,14 @@ inline void add_panel_leaks(HtmlPage& page, const PanelReport& report) {
   if (report.leaks.empty()) return;
   page.heading("Leaks and conflicts");
   const std::vector<std::array<const char*, 3>> kinds{
-      {"same_subject", "People in two folds", "Their scans are on both sides of a split; the task was not done."},
+      {"same_subject", "Subjects in two folds", "Their scans are on both sides of a split; the task was not done."},
       {"copied_volume", "Copied scans",
-       "One scan under two names: on both sides of a split it is recognised, not predicted. Copies within one person "
+       "One scan under two names: on both sides of a split the prediction is a recognition. Copies within one subject "
        "stay in one fold, "
        "but count twice."},
-      {"near_duplicate", "Nearly equal scans of different people",
-       "Probably one person in two cohorts, or one scan prepared twice."},
-      {"label_conflict", "People with two labels", "A person whose state changed, or a mistake in the table."}};
+      {"near_duplicate", "Nearly equal scans of different subjects",
+       "Probably one subject in two cohorts, or one scan preprocessed twice."},
+      {"label_conflict", "Subjects with two labels", "A subject whose state changed, or an error in the table."}};
   for (const auto& [kind, title, meaning] : kinds) {
     std::vector<std::string> items;
     for (const Leak& leak : report.leaks)
@@ -181,7 +181,7 @@ inline void add_panel_charts(HtmlPage& page, const PanelReport& report, bool sev
 
 }  // namespace detail
 
-/// A page that stands alone.
+/// A self-contained page.
 inline std::string panel_html(const PanelReport& report) {
   const PanelOptions& o = report.options;
   const std::string sources = joined(report.runs, "; ", [](const PanelRun& run) {

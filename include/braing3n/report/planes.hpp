@@ -1,8 +1,8 @@
 // Three planes of a scan as a picture: axial, coronal, sagittal.
 //
 // Radiological display: the patient's right is on the left of the axial and coronal pictures, the nose points to the left
-// in the sagittal one. The planes are those of the world, so an oblique scan looks oblique, and a pixel is the same number
-// of mm in both directions whatever the voxels are.
+// in the sagittal one. The planes are those of the world, so an oblique scan looks oblique, and pixels are square in mm
+// whatever the voxels are.
 #pragma once
 
 #include <algorithm>
@@ -61,7 +61,7 @@ inline GreyRange grey_range(Context<Cpu>& ctx, const Volume& volume, const Plane
   const VolumeStatistics s = statistics(ctx, volume.data(), volume.size());
   const float black = options.diverging             ? -white
                       : 10 * s.negative > s.nonzero ? s.min
-                                                    : 0.0f;  // a few negatives are rounding, not tissue
+                                                    : 0.0f;  // a few negatives are rounding errors
   return {black, black < white ? white : black + 1};
 }
 
@@ -76,7 +76,7 @@ inline Grid plane_grid(const Plane& p, const WorldBox& box, const Vec3& centre, 
   Grid grid{{h, w, 1}, Affine{{{{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}}}}};
   grid.affine(p.down, 0) = -mm;
   grid.affine(p.across, 1) = p.across_sign * mm;
-  grid.affine(p.through, 2) = 1e-3;  // a thin cut: never averaged over neighbouring slices
+  grid.affine(p.through, 2) = 1e-3;  // a thin section, not averaged over neighbouring slices
   grid.affine(p.down, 3) = 0.5 * (box.low[down] + box.high[down]) + 0.5 * mm * static_cast<double>(h - 1);
   grid.affine(p.across, 3) =
       0.5 * (box.low[across] + box.high[across]) - p.across_sign * 0.5 * mm * static_cast<double>(w - 1);

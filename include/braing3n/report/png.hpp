@@ -1,7 +1,7 @@
 // Pictures as PNG files: 8-bit RGB, or grey when every pixel is.
 //
 // Source: the PNG specification (W3C, third edition): signature, IHDR, IDAT (zlib, filter "up" on every row), IEND. Written
-// with zlib, which is here anyway: a header-only library cannot carry the function definitions of an image library without
+// with zlib, a dependency already: a header-only library cannot carry the function definitions of an image library without
 // breaking the one-definition rule, and zlib compresses better.
 #pragma once
 

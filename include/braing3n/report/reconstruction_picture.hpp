@@ -7,7 +7,7 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// Three rows of planes through the middle, in the scan's own world. output (X, Y, Z): what the model made of p.data.
+/// Three rows of planes through the middle, in the scan's own world. output (X, Y, Z): the model's reconstruction of p.data.
 inline Image reconstruction_picture(Context<Cpu>& ctx, const Preprocessed& p, const Tensor<float, Cpu>& output) {
   const Volume before = as_volume(p.data, p.record), after = as_volume(output, p.record);
   Volume difference = after;

@@ -1,4 +1,4 @@
-// Pictures of samples: one row of planes each, or one column per value of a condition with the differences that it makes.
+// Pictures of samples: one row of planes each, or one column per value of a condition with the differences to the first value.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace braing3n::inline BRAING3N_ABI {
 
 namespace detail {
 
-/// Each volume less the first of its group of `variants`, drawn in blue (below 0) and red on one scale. `full`: where the colours end.
+/// Each volume less the first of its group of `variants`, drawn in blue (below 0) and red on one scale. `full`: the difference of full colour.
 inline std::vector<Image> difference_planes(Context<Cpu>& ctx, const PreprocessingContract& contract,
                                             const std::vector<Tensor<float, Cpu>>& volumes, std::size_t variants,
                                             double& full) {
@@ -45,8 +45,8 @@ inline std::vector<Image> difference_planes(Context<Cpu>& ctx, const Preprocessi
 
 }  // namespace detail
 
-/// volumes (X, Y, Z) on the contract's grid, all in the grey scale of the first, with a caption each. With several variants, which stand
-/// together, one column per variant, and under them the differences to the first variant.
+/// volumes (X, Y, Z) on the contract's grid, all in the grey scale of the first, with a caption each. With several variants, which are
+/// consecutive, one column per variant, and under them the differences to the first variant.
 inline Image sample_montage(Context<Cpu>& ctx, const PreprocessingContract& contract,
                             const std::vector<Tensor<float, Cpu>>& volumes, const std::vector<std::string>& captions,
                             std::size_t variants) {

@@ -1,7 +1,7 @@
-// What a picture of a surface is drawn from: the values of a volume, ready to be sampled along rays, and how large the body is.
+// The data behind a picture of a surface: the values of a volume, prepared for sampling along rays, and the extent of the body.
 //
 // The values get a border of one voxel, so that a body that touches the edge of its volume is closed there, and are smoothed by
-// less than a voxel: the noise of a scan would make every normal point elsewhere.
+// less than a voxel: the noise of a scan would make the normals random.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// Where the tissue of a skull-stripped T1 begins: the share of the 99 % quantile of the non-zero voxels, counted from 0, or from the
+/// The threshold of tissue in a skull-stripped T1: the share of the 99 % quantile of the non-zero voxels, counted from 0, or from the
 /// smallest value where more than a tenth of the non-zero values are negative. Between fluid and cortex, so that sulci are open.
 inline constexpr double surface_share = 0.45;
 
@@ -128,8 +128,8 @@ class Surface {
   }
 
   /// (w, 1 - 2w, w) along an axis has the variance 2w.
-  void smooth(Context<Cpu>& ctx, std::size_t axis, double deviation) {
-    const float w = static_cast<float>(std::clamp(0.5 * deviation * deviation, 0.0, 0.25));
+  void smooth(Context<Cpu>& ctx, std::size_t axis, double sd) {
+    const float w = static_cast<float>(std::clamp(0.5 * sd * sd, 0.0, 0.25));
     if (!(w > 0.01f)) return;
     const Index plane = n_[1] * n_[2], apart = axis == 0 ? plane : axis == 1 ? n_[2] : 1;
     std::vector<float> out(values_);

@@ -1,8 +1,8 @@
 // A shaded picture of a brain from outside, by ray casting.
 //
-// Parallel rays through the world, in mm: the anatomical left is where it belongs and a voxel is as long as it is. A ray walks half
-// a voxel at a time through blocks that hold tissue and finds the crossing by bisection. Light comes from above the viewer (Lambert, a
-// little gloss); what the tissue around a point hides of the sky is dark, which is what makes sulci visible.
+// Parallel rays through the world, in mm, so orientation and voxel size are those of the scan. A ray advances by half
+// a voxel through blocks that hold tissue and finds the crossing by bisection. Light comes from above the viewer (Lambert, and a
+// weak specular term). Ambient occlusion darkens points whose hemisphere is partly covered by tissue, which makes sulci visible.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// Where the viewer stands. Seen from the left the nose points to the left, from the front the patient's left is on the right, from above
+/// The position of the viewer. Seen from the left the nose points to the left, from the front the patient's left is on the right, from above
 /// the nose points up and the patient's left is on the left, from below it is on the right. Oblique: from the left, in front, above.
 enum class SurfaceSide { left, right, anterior, posterior, superior, inferior, oblique };
 inline constexpr std::array<std::string_view, 7> surface_side_names = {"left",     "right",    "anterior", "posterior",
@@ -134,7 +134,7 @@ class SurfaceTracer {
     return n[0] != 0 || n[1] != 0 || n[2] != 0 ? unit(n) : camera_.back;
   }
 
-  /// How bright (0 to 1) and how glossy a point with this normal is under an open sky.
+  /// Diffuse (0 to 1) and specular brightness of a point with this normal, without occlusion.
   std::array<float, 2> light(const Vec3& n) const {
     const Vec3f m = single(n);
     const Vec3f seen = {dot(m, single(camera_.right)), dot(m, single(camera_.up)), dot(m, single(camera_.back))};
@@ -142,7 +142,7 @@ class SurfaceTracer {
             0.12f * std::pow(std::max(0.0f, dot(seen, half_)), 24.0f)};
   }
 
-  /// The share of the sky over a point that tissue within some mm leaves free, weighed by the cosine; what is near hides more.
+  /// Ambient light: the share of the hemisphere over a point that tissue within some mm leaves free, weighted by the cosine and by nearness.
   float openness(const Vec3f& p, const Vec3f& n) const {
     constexpr std::array<float, 4> reach = {1.5f, 3.0f, 5.5f, 9.0f}, strength = {1.0f, 0.9f, 0.7f, 0.45f};
     float free = 0, all = 0;
@@ -222,7 +222,7 @@ inline Colour surface_pixel(const SurfaceTracer& tracer, const SurfaceOptions& o
     if (rays > 0) edge = edge || hit.has_value() != last.has_value() || (hit && apart(*hit, *last));
     if (hit) {
       const Vec3 normal = tracer.normal(*hit);
-      // The sky is looked at anew only where the ray ends elsewhere: it costs most.
+      // Ambient light is computed again only where the ray ends elsewhere: it is the most expensive part.
       if (!last || apart(*hit, *last)) open = tracer.openness(*hit, single(normal));
       light = tracer.light(normal);
       last = hit;

@@ -1,4 +1,4 @@
-// A report about a scan: how it is stored, where it lies, what its values are, and what is unusual about it.
+// A report about a scan: storage, geometry, values, findings.
 #pragma once
 
 #include <cmath>
@@ -21,7 +21,7 @@ namespace braing3n::inline BRAING3N_ABI {
 
 struct VolumeInspection {
   Index index = -1;                                 // which volume of several
-  std::optional<PreprocessingContract> contract{};  // does the scan fit it?
+  std::optional<PreprocessingContract> contract{};  // the contract that the scan is checked against
   std::string png{}, npy{};                         // pictures, values
   bool force = false;
 };
@@ -85,7 +85,7 @@ inline Json values_json(Context<Cpu>& ctx, const NiftiVolume& scan, const Volume
            number_json(static_cast<double>(s.nonzero) * std::abs(scan.info.affine.determinant()) * 1e-6)}};
 }
 
-/// Does the scan fit the contract? Adds what preprocessing finds.
+/// Checks the scan against the contract: adds the findings of preprocessing.
 inline Json fit_json(Context<Cpu>& ctx, Volume volume, const PreprocessingContract& contract, Findings& findings) {
   Json fit = {{"contract", describe(contract)}};
   try {

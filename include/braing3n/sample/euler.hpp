@@ -8,8 +8,8 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// Where the steps begin and end: t = s u / (1 + (s - 1) u) for even u from 1 to 0 (the shift of Esser et al. 2024, arXiv 2403.03206).
-/// An s above 1 makes steps near the noise shorter, where the directions that differ most between samples are decided; 1 leaves the grid even.
+/// Times of the steps: t = s u / (1 + (s - 1) u) for even u from 1 to 0 (the shift of Esser et al. 2024, arXiv 2403.03206).
+/// An s above 1 makes steps near the noise shorter, where the directions of largest variance between samples are determined; 1 is an even grid.
 class TimeGrid {
  public:
   /// Throws Error (argument): steps below 1, a shift that is not a positive number.

@@ -1,4 +1,4 @@
-// The velocity of some samples under their conditions, guided, for the integrators of euler.hpp.
+// The guided velocity of samples under their conditions, for the integrators of euler.hpp.
 //
 // Joint guidance with one scale s (Ho and Salimans 2022): v = v_null + s (v_cond - v_null), the null having the required conditions
 // only; two evaluations in one batch. Composed guidance (Liu et al. 2022) with a scale per condition: v = v_base + sum_i s_i (v_i - v_base);
@@ -41,7 +41,7 @@ struct Guidance {
   Index most_copies() const { return composed.empty() ? (scale != 1 ? 2 : 1) : std::ssize(composed) + 1; }
 
   /// Throws Error (argument): scales that are not finite, an interval outside [0, 1], conditions that the model does not have, that
-  /// are required (nothing stands without them) or named twice.
+  /// are required (they are part of the base) or named twice.
   void validate(const std::vector<ConditionField>& fields) const {
     require_guidance(scale);
     if (!(low >= 0 && low <= high && high <= 1))

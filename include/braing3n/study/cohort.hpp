@@ -1,4 +1,4 @@
-// The people of a study: a table of scans, and who of them belongs to which set.
+// The subjects of a study: a table of scans, and the set to which each subject belongs.
 #pragma once
 
 #include <span>
@@ -46,12 +46,12 @@ inline Manifest read_cohort(const CohortOptions& options, Observer& observer) {
   return manifest;
 }
 
-/// Nobody may learn from the set that is scored. Throws Error (argument) when `fitted` is that set; `why` ends its sentence.
+/// Nothing may be fitted on the set that is scored. Throws Error (argument) when `fitted` is that set; `why` ends its sentence.
 inline void require_other_set(const std::string& fitted, const std::string& scored, const char* why) {
   if (fitted == scored) fail(ErrorKind::argument, "evaluate.sets", "the set ", in_quotes(scored), ' ', why);
 }
 
-/// Warns where nothing says who trained a model. Throws what braing3n::require_unseen() throws.
+/// Warns where the subjects that trained a model are unknown. Throws what braing3n::require_unseen() throws.
 inline void require_unseen(const std::vector<ModelBehind>& models, const std::vector<Index>& rows,
                            const Manifest& manifest, Observer& observer) {
   for (const std::string& sentence : braing3n::require_unseen(std::span<const ModelBehind>(models), rows, manifest))

@@ -1,9 +1,9 @@
-// Are the samples of a diffusion transformer what was asked for?
+// Do the samples of a diffusion transformer have the requested labels?
 //
-// Readers are fitted on the people that trained the generator and applied to unseen scans, to their round trips through the tokenizer (the
-// ceiling) and to samples, decoded and encoded again:
-//   round-trip  one probe per modality on mean and deviation of the tokens, fitted on round trips: what a sample can be compared with
-//   real        one probe for all modalities on the mean of the tokens, fitted on scans: the published way
+// Probes are fitted on the subjects that trained the generator and applied to unseen scans, to their round trips through the tokenizer
+// (the ceiling) and to samples, decoded and encoded again:
+//   round-trip  one probe per modality on mean and sd of the tokens, fitted on round trips: samples are comparable with these
+//   real        one probe for all modalities on the mean of the tokens, fitted on scans: the published method
 //   latents     one probe per modality on the latents themselves, fitted on those of scans: the generator without the tokenizer's decoder
 //   tokens      the same on the latents of every token
 //   probe       saved probes
@@ -25,69 +25,73 @@
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
-/// Hashes of the readers in a report of this study. Throws Error (file, format).
+/// Hashes of the probes in a report of this study, older ones under the key "readers". Throws Error (file, format).
 inline std::set<std::string> probes_of_report(const std::filesystem::path& path) {
   const Json json = read_json(path);
   std::set<std::string> hashes;
   if (!json.is_object() || json.value("kind", std::string()) != ControllabilityResult().kind)
-    throw Error(ErrorKind::format, "evaluate.report", "this is not a controllability.json", path.string());
-  for (const auto& [reader, contrasts] : json.at("readers").items())
+    throw Error(ErrorKind::format, "evaluate.report", "expected a controllability.json, got another JSON file",
+                path.string());
+  for (const auto& [probe, contrasts] : json.at(json.contains("probes") ? "probes" : "readers").items())
     for (const auto& [contrast, scores] : contrasts.items()) hashes.insert(scores.value("hash", std::string()));
   return hashes;
 }
 
-/// Who was used to fit or to choose must not score. Throws Error (argument, format).
+/// Subjects on whom saved probes were fitted must not be scored. Throws Error (argument, format).
 inline void require_fair_probe(const SavedProbe& probe, const std::string& path, const std::vector<Index>& test,
                                const Manifest& manifest) {
   if (probe.people.empty())
     throw Error(ErrorKind::argument, "probe.people",
-                "expected probes that say on whom they were fitted, got none: nobody knows whether these people are "
-                "unseen; fit them again",
+                "expected probes with the list of subjects they were fitted on, got none: whether the scored subjects "
+                "are unseen "
+                "is unknown; fit the probes again",
                 path);
-  const std::set<std::string> people(probe.people.begin(), probe.people.end());
+  const std::set<std::string> fitted(probe.people.begin(), probe.people.end());
   std::vector<std::string> seen;
   for (const Index i : test) {
     const std::string& subject = manifest.scans[static_cast<std::size_t>(i)].subject_id;
-    if (people.contains(subject_key(canonical_value("subject_id", subject))) &&
+    if (fitted.contains(subject_key(canonical_value("subject_id", subject))) &&
         std::find(seen.begin(), seen.end(), subject) == seen.end())
       seen.push_back(subject);
   }
   if (!seen.empty())
     throw Error(ErrorKind::argument, "probe.people",
                 concat("the probes were fitted on ", seen.size(),
-                       " of the people that should be unseen: ", braing3n::detail::some_of(seen)),
+                       " of the subjects that should be unseen: ", braing3n::detail::some_of(seen)),
                 path);
 }
 
-/// The readers that are asked for, without saved probes.
-inline std::vector<ProbeKind> reader_kinds(const std::set<std::string>& wanted) {
+/// The requested kinds of probes, without saved ones.
+inline std::vector<ProbeKind> requested_probe_kinds(const std::set<std::string>& wanted) {
   const bool both = wanted.contains("both");
   std::vector<ProbeKind> kinds;
   if (both || wanted.contains("round-trip"))
-    kinds.push_back(
-        {.name = "round-trip",
-         .text = "a probe per modality on mean and deviation of the tokens, fitted on round trips of training scans",
-         .round_trips = true});
+    kinds.push_back({.name = "round-trip",
+                     .text = "a probe per modality on mean and standard deviation of the tokens, fitted on round trips "
+                             "of training scans",
+                     .round_trips = true});
   if (both || wanted.contains("real"))
     kinds.push_back({.name = "real",
                      .text = "one probe for all modalities on the mean of the tokens, fitted on training scans",
                      .means_only = true,
                      .grouped = false});
   if (wanted.contains("latents"))
-    kinds.push_back({.name = "latents",
-                     .text = "a probe per modality on mean and deviation of the latents, before any decoding, fitted "
-                             "on those of training scans",
-                     .latents = true});
+    kinds.push_back(
+        {.name = "latents",
+         .text = "a probe per modality on mean and standard deviation of the latents, before any decoding, fitted "
+                 "on those of training scans",
+         .latents = true});
   if (wanted.contains("tokens"))
     kinds.push_back({.name = "tokens",
-                     .text = "a probe per modality on the latents of every token, which knows places, before any "
-                             "decoding, fitted on those of training scans",
+                     .text =
+                         "a probe per modality on the latents of every token, which depend on the position, before any "
+                         "decoding, fitted on those of training scans",
                      .latents = true,
                      .whole = true});
   return kinds;
 }
 
-/// Throws Error (argument) unless there are samples, and guidance scales that are finite and differ.
+/// Throws Error (argument) unless samples are requested, and guidance scales that are finite and differ.
 inline void require_valid(const ControllabilityOptions& options) {
   if (options.n < 2 || options.n > 100000)
     fail(ErrorKind::argument, "evaluate.n", "samples of a class: expected 2 to 100000, got ", options.n);
@@ -100,35 +104,35 @@ inline void require_valid(const ControllabilityOptions& options) {
   }
 }
 
-/// One run: readers are fitted and held against unseen people, then samples are made and read.
+/// One study: probes are fitted and scored on unseen subjects, then samples are made and scored.
 class ControllabilityStudy {
  public:
-  /// Throws what reading models, tables and probes throws, and Error (argument) where nothing can be asked or nobody is unseen.
+  /// Throws what reading models, tables and probes throws, and Error (argument) where no contrast can be tested or no subject is unseen.
   ControllabilityStudy(Context<Cpu>& ctx, const ControllabilityOptions& options, Observer& observer)
-      : ctx_(&ctx), options_(validated(options)), observer_(&observer), spent_(spent_readers()),
+      : ctx_(&ctx), options_(validated(options)), observer_(&observer), spent_(spent_probes()),
         models_(ctx, options.model, options.tokenizer), manifest_(read_cohort(options.cohort, observer)),
         own_(parse_scales("guidance", options.own_scales, models_.conditions())),
         plan_(models_.conditions(), manifest_, read_split(options.cohort.split), options_),
-        wanted_(options.readers.begin(), options.readers.end()), kinds_(reader_kinds(wanted_)) {
+        wanted_(options.probe_kinds.begin(), options.probe_kinds.end()), kinds_(requested_probe_kinds(wanted_)) {
     require_unseen({{"model", options.model}, {"tokenizer", options.tokenizer}}, plan_.test, manifest_, observer);
     if (!options.probe.empty()) read_probe();
     fit_rows_ = probe_fit_rows(plan_, options_);
     if (fit_rows_.empty())
-      fail(ErrorKind::argument, "evaluate.reader", "at most ", options.reader_scans,
-           " scans to fit readers on: not even one person fits");
+      fail(ErrorKind::argument, "evaluate.probe_scans", "probes are fitted on at most ", options.probe_scans,
+           " scans: expected at least the scans of one subject");
   }
   ControllabilityStudy(const ControllabilityStudy&) = delete;
   ControllabilityStudy& operator=(const ControllabilityStudy&) = delete;
 
-  /// Once. Throws Error (argument) when a reader may not score, what reading scans and sampling throw, and what the observer throws.
+  /// Once. Throws Error (argument) when a probe may not score, what reading scans and sampling throw, and what the observer throws.
   ControllabilityResult run() {
     read_scans();
     ControllabilityScores scorer(*ctx_, plan_, train_, test_);
-    fit_readers(scorer);
+    fit_probes(scorer);
     for (std::size_t r = 0; r < kinds_.size(); ++r) scorer.score_scans(kinds_[r], probe(), scores_[r]);
     score_samples(scorer);
     describe_run();
-    add_readers();
+    add_probes();
     show();
     return std::move(result_);
   }
@@ -138,7 +142,7 @@ class ControllabilityStudy {
     require_valid(options);
     return options;
   }
-  std::set<std::string> spent_readers() const {
+  std::set<std::string> spent_probes() const {
     std::set<std::string> spent;
     for (const std::string& path : options_.chosen_with) spent.merge(probes_of_report(path));
     return spent;
@@ -168,8 +172,8 @@ class ControllabilityStudy {
     tell_findings(*findings, *observer_);
   }
 
-  /// If one of the readers may not score, nothing is sampled.
-  void fit_readers(ControllabilityScores& scorer) {
+  /// Nothing is sampled when one of the probes may not score.
+  void fit_probes(ControllabilityScores& scorer) {
     for (const ProbeKind& kind : kinds_) scores_.push_back(scorer.fit(kind));
     if (saved_) {
       kinds_.push_back({.name = "probe",
@@ -182,15 +186,15 @@ class ControllabilityStudy {
     }
     for (std::size_t r = 0; r < kinds_.size(); ++r)
       for (std::size_t k = 0; k < plan_.contrasts.size(); ++k) {
-        const std::string name = concat("reader ", kinds_[r].name, ", ", plan_.contrasts[k].name);
+        const std::string name = concat("probe ", kinds_[r].name, ", ", plan_.contrasts[k].name);
         if (spent_.contains(scores_[r][k].hash))
           fail(ErrorKind::argument, "evaluate.spent", name, ": it chose the guidance and may not score; expected ",
-               kinds_[r].saved ? "other probes" : "readers that are fitted on the other half of the people");
+               kinds_[r].saved ? "other probes" : "probes that are fitted on the other half of the subjects");
         if (!scores_[r][k].converged) observer_->warning(concat(name, ": the fit did not converge"));
       }
   }
 
-  /// The arms, once per scale; those on which guidance has nothing to act once in all.
+  /// Samples of the arms, once per guidance scale; arms on which guidance has no effect once in all.
   void score_samples(ControllabilityScores& scorer) {
     const Index scales = std::ssize(options_.guidance);
     Index total = 0;
@@ -234,21 +238,21 @@ class ControllabilityStudy {
     result_.model = {options_.model, models_.dit().hash};
     result_.tokenizer = {options_.tokenizer, models_.tokenizer().hash};
     result_.options = options_;
-    result_.reader_scans = std::ssize(train_.rows);
+    result_.probe_scans = std::ssize(train_.rows);
     result_.unseen_scans = std::ssize(test_.rows);
     result_.features = models_.recipe();
     result_.contrasts_left_out = plan_.left_out;
     result_.left_out = left_out(failures_, manifest_);
   }
 
-  void add_readers() {
+  void add_probes() {
     for (std::size_t r = 0; r < kinds_.size(); ++r) {
       const ProbeKind& kind = kinds_[r];
-      result_.readers.push_back({kind.name, kind.text, !kind.latents, {}});
+      result_.probes.push_back({kind.name, kind.text, !kind.latents, {}});
       for (std::size_t k = 0; k < plan_.contrasts.size(); ++k) {
         const Contrast& c = plan_.contrasts[k];
         if (kind.saved && saved_task(*saved_, c, plan_) == nullptr) continue;
-        result_.readers.back().contrasts.push_back(contrast_result(plan_, c, scores_[r][k], options_.guidance));
+        result_.probes.back().contrasts.push_back(contrast_result(plan_, c, scores_[r][k], options_.guidance));
       }
     }
   }
@@ -266,7 +270,7 @@ class ControllabilityStudy {
   Context<Cpu>* ctx_;
   ControllabilityOptions options_;
   Observer* observer_;
-  std::set<std::string> spent_;  // readers that chose the guidance
+  std::set<std::string> spent_;  // hashes of the probes that chose the guidance
   SampleArms models_;
   Manifest manifest_;
   std::vector<ConditionScale> own_;
@@ -278,7 +282,7 @@ class ControllabilityStudy {
   std::vector<Index> fit_rows_;
   ScanFailures failures_;
   ScanFeatures train_, test_;
-  std::vector<std::vector<ContrastScores>> scores_;     // per reader and contrast
+  std::vector<std::vector<ContrastScores>> scores_;     // per probe and contrast
   std::vector<std::vector<Tensor<float, Cpu>>> shown_;  // per arm
   ControllabilityResult result_;
 };

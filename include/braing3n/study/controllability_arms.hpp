@@ -1,4 +1,4 @@
-// The arms of the study of controllability: samples that ask for something, the modalities taking turns.
+// The arms of the study of controllability: samples under requested conditions, the modalities in turn.
 #pragma once
 
 #include <cstdint>
@@ -13,25 +13,25 @@
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
-/// Samples to make, the modalities taking turns.
+/// Samples to make, the modalities in turn.
 struct PlannedArm {
   std::string name;
   std::vector<ConditionRow> rows;   // (n)
   std::vector<std::int32_t> group;  // (n): the modality of each
   std::uint32_t first = 0;          // number of the first sample
-  bool guided = false;              // something is asked that guidance can act on
+  bool guided = false;              // a condition besides the modality is requested, so guidance has an effect
 };
 
-/// One thing that samples can be asked for, with the labels of every scan and the arms that ask.
+/// A label that samples can be requested with: its values on every scan, and the arms that request it.
 struct Contrast {
   std::string name, field;
   std::size_t condition = 0;                 // of a number: its place among the model's conditions
   std::vector<std::string> classes;          // empty: a number
   bool balanced = false, of_groups = false;  // of_groups: the classes are the modalities
-  std::set<std::int32_t> groups;             // modalities in which it is asked
+  std::set<std::int32_t> groups;             // modalities in which it is tested
   std::vector<std::int32_t> label;           // per scan
   std::vector<double> number;
-  std::vector<std::pair<std::size_t, std::int32_t>> arms;  // and the class that each asks for
+  std::vector<std::pair<std::size_t, std::int32_t>> arms;  // and the requested class of each
 };
 
 /// Arms of n samples under a model's conditions. The same arm is made once.
@@ -56,7 +56,7 @@ class ArmPlan {
     return std::nullopt;
   }
 
-  /// Nothing is known but what the model will not go without; the modality is filled in by the arm.
+  /// Conditions are null except those that the model requires; the arm fills in the modality.
   ConditionRow base() const {
     ConditionRow row(fields_.size());
     for (std::size_t f = 0; f < fields_.size(); ++f) {
@@ -67,7 +67,7 @@ class ArmPlan {
     return row;
   }
 
-  /// Returns the place of the arm that asks for the alternatives in turn.
+  /// Returns the index of the arm that requests the alternatives in turn.
   std::size_t arm(const std::string& name, const std::vector<ConditionRow>& alternatives,
                   const std::vector<std::int32_t>& groups) {
     std::string full = name;
@@ -90,7 +90,7 @@ class ArmPlan {
     return arms.size() - 1;
   }
 
-  /// An arm that asks for any of some classes of one condition.
+  /// An arm that requests any of some classes of one condition.
   std::size_t value_arm(std::size_t f, const std::vector<std::int32_t>& values, const std::set<std::int32_t>& groups) {
     std::vector<ConditionRow> rows;
     std::string name = fields_[f].name + "=";
@@ -102,7 +102,7 @@ class ArmPlan {
     return arm(name, rows, {groups.begin(), groups.end()});
   }
 
-  /// An arm that asks for numbers from low to high, evenly.
+  /// An arm that requests numbers from low to high, evenly spaced.
   std::size_t range_arm(std::size_t f, double low, double high, const std::set<std::int32_t>& groups) {
     std::vector<ConditionRow> rows;
     for (Index i = 0; i < n_; ++i) {

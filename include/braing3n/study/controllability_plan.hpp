@@ -1,4 +1,4 @@
-// What the study of controllability asks for: contrasts, the arms of samples that ask, and the people on both sides.
+// What the study of controllability tests: contrasts, the arms of samples, the scans of the training and of the unseen subjects.
 #pragma once
 
 #include <algorithm>
@@ -24,25 +24,25 @@ namespace braing3n::inline BRAING3N_ABI::study {
 /// Tumour classes of the disease condition.
 inline bool is_tumour(const std::string& disease) { return disease == "GBM" || disease == "glioma"; }
 
-/// Everything that does not change from reader to reader.
+/// Everything that is the same for all probes.
 class ControllabilityPlan : public ArmPlan {
  public:
   std::vector<Contrast> contrasts;
-  std::vector<std::size_t> null_arms;       // one per modality
-  std::vector<ContrastLeftOut> left_out;    // what cannot be asked
-  std::vector<std::int32_t> group, person;  // per scan; group -1: a modality that the model does not know
-  std::vector<Index> train, test;           // scans
+  std::vector<std::size_t> null_arms;        // one per modality
+  std::vector<ContrastLeftOut> left_out;     // what cannot be tested
+  std::vector<std::int32_t> group, subject;  // per scan; group -1: a modality that the model does not know
+  std::vector<Index> train, test;            // scans
 
-  /// Throws Error (argument): a contrast that does not exist, none that can be asked; (format): no people in a set, no modality column.
+  /// Throws Error (argument): a contrast that does not exist, none that can be tested; (format): a set without subjects, no modality column.
   ControllabilityPlan(const std::vector<ConditionField>& fields, const Manifest& manifest, const Split& split,
                       const ControllabilityOptions& options)
       : ArmPlan(fields, options.n), manifest_(manifest) {
     train = rows_of(manifest, split, options.train);
     test = rows_of(manifest, split, options.test);
-    require_other_set(options.train, options.test, "is scored: no reader may be fitted on it");
+    require_other_set(options.train, options.test, "is scored: no probe may be fitted on it");
     std::map<std::string, std::int32_t> codes;
     for (const std::string& s : manifest.subjects()) codes.emplace(s, static_cast<std::int32_t>(codes.size()));
-    for (const ScanRow& s : manifest.scans) person.push_back(codes.at(s.subject_id));
+    for (const ScanRow& s : manifest.scans) subject.push_back(codes.at(s.subject_id));
     find_groups();
     for (std::int32_t g = 0; g < std::ssize(group_names); ++g)
       if (exists(g))
@@ -51,13 +51,13 @@ class ControllabilityPlan : public ArmPlan {
     for (const std::string& name : options.contrasts) add(name);
     if (contrasts.empty())
       fail(ErrorKind::argument, "evaluate.contrasts",
-           "nothing can be asked: ", joined(left_out, "; ", [](const ContrastLeftOut& item) {
+           "no contrast can be tested: ", joined(left_out, "; ", [](const ContrastLeftOut& item) {
              return concat(item.contrast, ": ", item.reason);
            }));
     number_samples();
   }
 
-  /// Weights of the training scans for a prior in the mix of modalities in which the contrast is asked.
+  /// Weights of the training scans for a prior: each modality in which the contrast is tested counts the same.
   std::vector<double> prior_weights(const Contrast& c) const {
     std::vector<bool> labelled(manifest_.scans.size(), false);
     for (const Index i : train)
@@ -132,7 +132,7 @@ class ControllabilityPlan : public ArmPlan {
     c.field = "disease";
     c.classes = tumour ? std::vector<std::string>{"absent", "present"}
                        : std::vector<std::string>{name.substr(0, dash), name.substr(dash + 1)};
-    if (!tumour) {  // a name that nobody knows is a mistake; one that this model lacks is left out
+    if (!tumour) {  // an unknown name is an error; a disease that this model lacks is left out
       const LabelSchema schema = LabelSchema::standard();
       for (const std::string& v : c.classes)
         if (!is_known(*schema.find("disease"), v) && (!disease || value_of(fields()[*disease].values, v) < 0))
@@ -162,7 +162,7 @@ class ControllabilityPlan : public ArmPlan {
         if (disease.values[static_cast<std::size_t>(v)] == pair[k]) values[k].push_back(v);
     return values;
   }
-  /// People without a tumour: healthy ones where the model knows them.
+  /// Subjects without a tumour: the healthy ones where the model knows that class.
   static ValuePair tumour_values(const ConditionField& disease) {
     ValuePair values;
     for (std::int32_t v = 0; v < disease.classes(); ++v) {
@@ -182,7 +182,7 @@ class ControllabilityPlan : public ArmPlan {
     contrasts.push_back(std::move(c));
   }
 
-  /// Labels of a condition's classes. Classes that nobody in the sets has cannot be read; the others keep their order and are returned.
+  /// Labels of a condition's classes. Classes without a subject in the sets are left out; the others keep their order and are returned.
   std::vector<std::int32_t> keep_classes(Contrast& c, std::size_t f) {
     const std::vector<std::string>& values = fields()[f].values;
     for (Index i = 0; i < manifest_.size(); ++i) c.label.push_back(value_of(values, manifest_.text(i, c.field)));
@@ -209,7 +209,7 @@ class ControllabilityPlan : public ArmPlan {
       c.arms.emplace_back(value_arm(f, {kept[k]}, c.groups), static_cast<std::int32_t>(k));
   }
 
-  /// Modalities differ in what they show of it: each has arms of its own, and a table line, besides all together.
+  /// Modalities differ in what they show of it: each has its own arms and its own line of the table, besides all together.
   void add_by_modality(const Contrast& c, std::size_t f, const std::vector<std::int32_t>& kept) {
     Contrast all = c;
     all.groups.clear();
@@ -226,7 +226,7 @@ class ControllabilityPlan : public ArmPlan {
     if (all.groups.size() > 1) add_both(all);
   }
 
-  /// Classes that are not as common as each other: beside the plain reader one that counts every class the same.
+  /// For classes of unequal frequency: besides the plain probe one that gives every class the same weight.
   void add_both(const Contrast& c) {
     contrasts.push_back(c);
     contrasts.push_back(c);
@@ -246,7 +246,7 @@ class ControllabilityPlan : public ArmPlan {
              c.groups.contains(group[static_cast<std::size_t>(i)]);
     };
     if (!(low < high) || !some(test, known))
-      return leave_out(c.name, "no two values among the training people, or none among the others");
+      return leave_out(c.name, "expected two different values in the training set and one in the test set");
     c.condition = f;
     c.arms.emplace_back(range_arm(f, low, high, c.groups), 0);
     contrasts.push_back(std::move(c));
@@ -266,7 +266,7 @@ class ControllabilityPlan : public ArmPlan {
     contrasts.push_back(std::move(c));
   }
 
-  /// Leaves out modalities without enough people of each class for a reader. Returns whether one is left.
+  /// Leaves out modalities with too few subjects of a class to fit a probe. Returns whether one is left.
   bool enough(Contrast& c) {
     const auto classes = static_cast<std::int32_t>(c.classes.size());
     const GroupedProbeOptions fewest;
@@ -280,7 +280,7 @@ class ControllabilityPlan : public ArmPlan {
         if (learns >= fewest.fewest && unseen > 0) continue;
         c.groups.erase(g);
         leave_out(c.name, concat(learns, " scans of ", c.classes[static_cast<std::size_t>(k)],
-                                 group_name(g).empty() ? "" : concat(" in ", group_name(g)), " to fit a reader on and ",
+                                 group_name(g).empty() ? "" : concat(" in ", group_name(g)), " to fit a probe on and ",
                                  unseen, " to test it, expected ", fewest.fewest, " and 1"));
         break;
       }

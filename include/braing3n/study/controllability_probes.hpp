@@ -1,4 +1,4 @@
-// The readers of the study of controllability: fitted for every contrast, applied to scans, round trips and samples.
+// The probes of the study of controllability: fitted for every contrast, applied to scans, round trips and samples.
 #pragma once
 
 #include <algorithm>
@@ -17,26 +17,26 @@
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
-/// Whole people, drawn by the seed, until there are scans enough.
+/// Scans of subjects in a fixed random order, all scans of a subject or none, as many as fit.
 inline std::vector<Index> probe_fit_rows(const ControllabilityPlan& plan, const ControllabilityOptions& options) {
-  std::map<std::pair<std::uint32_t, std::int32_t>, std::vector<Index>> people;
+  std::map<std::pair<std::uint32_t, std::int32_t>, std::vector<Index>> subjects;
   for (const Index i : plan.train) {
-    const std::int32_t p = plan.person[static_cast<std::size_t>(i)];
-    people[{Philox(2025, Purpose::split, 2, static_cast<std::uint32_t>(p)).integer(0), p}].push_back(i);
+    const std::int32_t p = plan.subject[static_cast<std::size_t>(i)];
+    subjects[{Philox(2025, Purpose::split, 2, static_cast<std::uint32_t>(p)).integer(0), p}].push_back(i);
   }
   std::vector<Index> rows;
   Index turn = 0;
-  for (const auto& [key, scans] : people) {
+  for (const auto& [key, scans] : subjects) {
     const bool first = turn++ % 2 == 0;
     if ((options.half == "first" && !first) || (options.half == "second" && first)) continue;
-    if (static_cast<Index>(rows.size() + scans.size()) > options.reader_scans) break;
+    if (static_cast<Index>(rows.size() + scans.size()) > options.probe_scans) break;
     rows.insert(rows.end(), scans.begin(), scans.end());
   }
   std::sort(rows.begin(), rows.end());
   return rows;
 }
 
-/// Features of some volumes in the form one reader wants; what they are taken of must outlive them.
+/// Features of some volumes in the form that one kind of probe takes; a view of what they were made from, which must outlive it.
 class ProbeFeatures {
  public:
   ProbeFeatures(const PooledFeatures& p, bool means_only) {
@@ -52,10 +52,10 @@ class ProbeFeatures {
 };
 
 struct ContrastScores {
-  std::string hash;  // of the reader
+  std::string hash;  // of the probe
   bool converged = true;
   ClassScore real, ceiling;
-  std::vector<Rate> everybody, null;
+  std::vector<Rate> all_unseen, null;
   std::vector<double> prior;
   std::vector<ClassScore> asked;  // per guidance scale
   NumberScore real_number, ceiling_number, null_number;
@@ -69,7 +69,7 @@ struct ProbeKind {
        saved = false;  // whole: every token's latents
 };
 
-/// The task of saved probes that reads a contrast, if there is one.
+/// The task of saved probes that predicts a contrast, if there is one.
 inline const SavedTask* saved_task(const SavedProbe& probe, const Contrast& c, const ControllabilityPlan& plan) {
   for (const SavedTask& t : probe.tasks) {
     if (t.column != c.field || t.classification == c.classes.empty() || c.balanced ||
@@ -87,14 +87,14 @@ inline const SavedTask* saved_task(const SavedProbe& probe, const Contrast& c, c
   return nullptr;
 }
 
-/// Features of the training people, of the others and of the samples, and the scores of one reader after the other.
+/// Fits probes on the features of training scans and scores them on unseen scans, round trips and samples.
 class ControllabilityScores {
  public:
   ControllabilityScores(Context<Cpu>& ctx, const ControllabilityPlan& plan, const ScanFeatures& train,
                         const ScanFeatures& test)
       : ctx_(ctx), plan_(plan), train_(train), test_(test) {}
 
-  /// Fits the reader of every contrast.
+  /// Fits the probe of every contrast.
   std::vector<ContrastScores> fit(const ProbeKind& kind) {
     std::vector<ContrastScores> all;
     const ProbeFeatures x = kind.round_trips ? round_trips(kind, train_) : scans(kind, train_);
@@ -105,25 +105,25 @@ class ControllabilityScores {
       for (const Index i : train_.rows) {
         const auto at = static_cast<std::size_t>(i);
         rows.group.push_back(group(kind, c, plan_.group[at]));
-        rows.person.push_back(plan_.person[at]);
+        rows.subject.push_back(plan_.subject[at]);
         if (c.classes.empty()) number.push_back(c.number[at]);
         else label.push_back(c.label[at]);
       }
       GroupedProbeOptions options;
       if (c.balanced) options.class_weight = ClassWeight::balanced;
       try {
-        readers_.insert_or_assign({kind.name, c.name},
-                                  c.classes.empty() ? GroupedProbe(ctx_, rows, std::span<const double>(number), options)
-                                                    : GroupedProbe(ctx_, rows, std::span<const std::int32_t>(label),
-                                                                   std::ssize(c.classes), options));
+        probes_.insert_or_assign({kind.name, c.name},
+                                 c.classes.empty() ? GroupedProbe(ctx_, rows, std::span<const double>(number), options)
+                                                   : GroupedProbe(ctx_, rows, std::span<const std::int32_t>(label),
+                                                                  std::ssize(c.classes), options));
       } catch (const Error& e) {
         throw Error(e.kind(), e.id(),
-                    concat("reader ", kind.name, ", ", c.name, ": ", e.text(), " among the ", train_.rows.size(),
-                           " scans that readers are fitted on"));
+                    concat("probe ", kind.name, ", ", c.name, ": ", e.text(), " among the ", train_.rows.size(),
+                           " scans that probes are fitted on"));
       }
       all.emplace_back();
-      all.back().hash = readers_.at({kind.name, c.name}).hash();
-      all.back().converged = readers_.at({kind.name, c.name}).converged();
+      all.back().hash = probes_.at({kind.name, c.name}).hash();
+      all.back().converged = probes_.at({kind.name, c.name}).converged();
     }
     return all;
   }
@@ -149,12 +149,12 @@ class ControllabilityScores {
       const auto read = classes(kind, saved, c, trips.view(), groups);
       s.real = score_classes(truth, classes(kind, saved, c, unseen.view(), groups), std::ssize(c.classes));
       s.ceiling = score_classes(truth, read, std::ssize(c.classes));
-      s.everybody = class_shares(read, std::ssize(c.classes));
+      s.all_unseen = class_shares(read, std::ssize(c.classes));
       s.prior = prior_shares(c.label, weights, std::ssize(c.classes));
     }
   }
 
-  /// samples: of each arm under one guidance scale. Adds the scores of what was asked; those of the null arms when `null` is set.
+  /// samples: of each arm under one guidance scale. Adds the scores against the requested labels; those of the null arms when `null` is set.
   void score_samples(const ProbeKind& kind, const SavedProbe* saved, const std::vector<const ArmSamples*>& samples,
                      bool null, std::vector<ContrastScores>& all) const {
     for (std::size_t k = 0; k < all.size(); ++k) {
@@ -199,7 +199,7 @@ class ControllabilityScores {
     return {kind.latents ? s.generated : s.features, kind.means_only};
   }
 
-  /// -1: the contrast is not asked in that modality.
+  /// -1: the contrast is not tested in that modality.
   static std::int32_t group(const ProbeKind& kind, const Contrast& c, std::int32_t g) {
     return !c.groups.contains(g) ? -1 : kind.grouped && !c.of_groups ? g : 0;
   }
@@ -213,7 +213,7 @@ class ControllabilityScores {
   std::vector<std::int32_t> classes(const ProbeKind& kind, const SavedProbe* saved, const Contrast& c,
                                     FeatureView<float> x, const std::vector<std::int32_t>& g) const {
     const auto groups = groups_of(kind, c, g);
-    if (!kind.saved) return readers_.at({kind.name, c.name}).classes(x, groups);
+    if (!kind.saved) return probes_.at({kind.name, c.name}).classes(x, groups);
     const SavedTask* task = saved_task(*saved, c, plan_);
     std::vector<std::int32_t> read(groups.size(), -1);
     for (std::size_t i = 0; task != nullptr && i < read.size(); ++i) {
@@ -228,7 +228,7 @@ class ControllabilityScores {
   std::vector<double> numbers(const ProbeKind& kind, const SavedProbe* saved, const Contrast& c, FeatureView<float> x,
                               const std::vector<std::int32_t>& g) const {
     const auto groups = groups_of(kind, c, g);
-    if (!kind.saved) return readers_.at({kind.name, c.name}).numbers(x, groups);
+    if (!kind.saved) return probes_.at({kind.name, c.name}).numbers(x, groups);
     const SavedTask* task = saved_task(*saved, c, plan_);
     std::vector<double> read(groups.size(), not_a_number);
     for (std::size_t i = 0; task != nullptr && i < read.size(); ++i)
@@ -239,10 +239,10 @@ class ControllabilityScores {
   Context<Cpu>& ctx_;
   const ControllabilityPlan& plan_;
   const ScanFeatures &train_, &test_;
-  std::map<std::pair<std::string, std::string>, GroupedProbe> readers_;
+  std::map<std::pair<std::string, std::string>, GroupedProbe> probes_;
 };
 
-/// What a reader says about a contrast, as it is reported. guidance: the scales, in the order of s.asked.
+/// Scores of a probe on a contrast, as they are reported. guidance: the scales, in the order of s.asked.
 inline ContrastResult contrast_result(const ControllabilityPlan& plan, const Contrast& c, const ContrastScores& s,
                                       const std::vector<double>& guidance) {
   ContrastResult r;
@@ -267,7 +267,7 @@ inline ContrastResult contrast_result(const ControllabilityPlan& plan, const Con
   k.real = ClassResult(s.real, c.classes);
   k.round_trip = ClassResult(s.ceiling, c.classes);
   for (std::size_t i = 0; i < c.classes.size(); ++i) k.prior.emplace_back(c.classes[i], s.prior[i]);
-  k.everybody = shares_of(s.everybody, c.classes);
+  k.all_unseen = shares_of(s.all_unseen, c.classes);
   k.null = shares_of(s.null, c.classes);
   return r;
 }

@@ -18,15 +18,15 @@
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
-/// The rows of controllability.csv: reader, contrast, of (scans, samples, ...), guidance, measure, class, n, value, interval.
+/// The rows of controllability.csv: probe, contrast, of (scans, samples, ...), guidance, measure, class, n, value, interval.
 class ControllabilityCsv {
  public:
   /// Throws Error (file).
   ControllabilityCsv(const std::filesystem::path& path, const WriteOptions& write)
-      : csv_(path, {"reader", "contrast", "of", "cfg", "measure", "class", "n", "value", "low", "high"}, write) {}
+      : csv_(path, {"probe", "contrast", "of", "cfg", "measure", "class", "n", "value", "low", "high"}, write) {}
 
-  void contrast(const std::string& reader, const ContrastResult& c, const std::vector<double>& guidance) {
-    place_ = {reader, c.name, {}, {}};
+  void contrast(const std::string& probe, const ContrastResult& c, const std::vector<double>& guidance) {
+    place_ = {probe, c.name, {}, {}};
     if (c.is_number()) numbers(c.of_numbers, guidance);
     else classes(c.of_classes, guidance);
   }
@@ -35,7 +35,7 @@ class ControllabilityCsv {
  private:
   /// What all rows of one measurement share.
   struct Place {
-    std::string reader, contrast, of;
+    std::string probe, contrast, of;
     std::optional<double> guidance;
   };
 
@@ -43,7 +43,7 @@ class ControllabilityCsv {
     of("real"), score(c.real);
     of("round_trip"), score(c.round_trip);
     of("null"), shares("share", c.null);
-    of("everybody"), shares("share", c.everybody);
+    of("all_unseen"), shares("share", c.all_unseen);
     of("prior");
     for (const auto& [name, share] : c.prior) put("share", name, {}, share);
     for (std::size_t g = 0; g < guidance.size(); ++g) of("cond", guidance[g]), score(c.cond[g].second);
@@ -78,7 +78,7 @@ class ControllabilityCsv {
   void put(const char* measure, const std::string& name, Index n, double value, double low = not_a_number,
            double high = not_a_number) {
     const auto known = [](double v) { return std::isfinite(v) ? std::optional<double>(v) : std::nullopt; };
-    csv_.row(place_.reader, place_.contrast, place_.of, place_.guidance, measure, name,
+    csv_.row(place_.probe, place_.contrast, place_.of, place_.guidance, measure, name,
              n > 0 ? std::optional<Index>(n) : std::nullopt, known(value), known(low), known(high));
   }
 
@@ -105,7 +105,7 @@ inline std::string shares_text(const Named<double>& shares) {
   return shares.size() == 2 ? text(shares[1]) : joined(shares, ", ", text);
 }
 
-/// Adds a line for a contrast of classes, unless nothing was read.
+/// Adds a line for a contrast of classes, unless no sample was scored.
 inline void add_row(Table& table, const ContrastResult& c, std::size_t scale, bool decoded) {
   const ClassContrast& k = c.of_classes;
   const ClassResult& asked = k.cond[scale].second;
@@ -116,7 +116,7 @@ inline void add_row(Table& table, const ContrastResult& c, std::size_t scale, bo
   table.row(c.name, decimals(k.real.balanced_accuracy), decoded ? decimals(ceiling) : "",
             decimals(asked.balanced_accuracy), interval_text(asked.low, asked.high),
             decimals(asked.balanced_accuracy / ceiling, 2), each, c.of_modalities ? "-" : shares_text(k.null),
-            shares_text(k.prior), c.of_modalities ? "-" : shares_text(k.everybody));
+            shares_text(k.prior), c.of_modalities ? "-" : shares_text(k.all_unseen));
 }
 /// The same of a number.
 inline void add_row(Table& table, const std::string& name, const NumberContrast& c, std::size_t scale, bool decoded) {
@@ -129,14 +129,14 @@ inline void add_row(Table& table, const std::string& name, const NumberContrast&
             concat(decimals(c.prior.mean, 1), " +- ", decimals(c.prior.sd, 1)));
 }
 
-/// What one reader says under one guidance scale.
-inline void print_scores(std::ostream& out, const ReaderResult& reader, std::size_t scale) {
-  const bool decoded = reader.decoded;
+/// Scores of one probe under one guidance scale.
+inline void print_scores(std::ostream& out, const ProbeScores& probe, std::size_t scale) {
+  const bool decoded = probe.decoded;
   const char* trip = decoded ? "round trip" : "";
-  Table classes({"", "Real", trip, "Cond", "95 %", "of ceiling", "each class", "Null", "Prior", "everybody"});
+  Table classes({"", "Real", trip, "Cond", "95 %", "of ceiling", "each class", "Null", "Prior", "all unseen"});
   Table numbers(
       {"", "r: real", trip, "Cond", "slope: real", trip, "Cond", "bias: real", trip, "Cond", "MAE", "Null", "Prior"});
-  for (const ContrastResult& c : reader.contrasts) {
+  for (const ContrastResult& c : probe.contrasts) {
     if (c.is_number()) add_row(numbers, c.name, c.of_numbers, scale, decoded);
     else add_row(classes, c, scale, decoded);
   }
@@ -148,27 +148,29 @@ inline void print_scores(std::ostream& out, const ReaderResult& reader, std::siz
 inline void print_run(std::ostream& out, const ControllabilityResult& r) {
   const ControllabilityOptions& o = r.options;
   out << o.n << " SYNTHETIC samples per class, " << o.sampling.steps << " steps (" << enum_name(o.sampling.sampler)
-      << "), seed " << o.seed << "; readers fitted on " << r.reader_scans << " scans of the set " << in_quotes(o.train)
+      << "), seed " << o.seed << "; probes fitted on " << r.probe_scans << " scans of the set " << in_quotes(o.train)
       << ", " << r.unseen_scans << " unseen scans of the set " << in_quotes(o.test) << '\n';
   if (r.samples_without_brain > 0) out << r.samples_without_brain << " samples have no brain\n";
   for (const ContrastLeftOut& c : r.contrasts_left_out) out << "left out: " << c.contrast << ": " << c.reason << '\n';
   out << "\nReal, round trip: balanced accuracy on unseen scans and on their round trips, the ceiling of samples. "
-         "Cond: on samples of which the class was asked. Null: how often\n"
-         "samples without conditions (but the modality) are read as the class named; Prior: its share among the "
-         "training people with one of the classes; everybody:\n"
-         "how often round trips of all unseen people are read so, whatever they have: what Null should be where most "
-         "people have neither class.\n";
+         "Cond: on samples of the requested class. Null: share of\n"
+         "samples without conditions (but the modality) that are predicted as the class named; Prior: its share among "
+         "the "
+         "training subjects with one of the classes; all unseen:\n"
+         "share of round trips of all unseen subjects that are predicted so, whatever their label: what Null should be "
+         "where "
+         "most subjects have neither class.\n";
 }
 
-/// All tables, as a terminal shows them: reader by reader, scale by scale.
+/// All tables, as a terminal shows them: probe by probe, scale by scale.
 inline std::string tables(const ControllabilityResult& r) {
   std::ostringstream out;
   print_run(out, r);
-  for (const ReaderResult& reader : r.readers)
+  for (const ProbeScores& probe : r.probes)
     for (std::size_t s = 0; s < r.options.guidance.size(); ++s) {
-      out << "\nReader " << reader.name << " (" << reader.text << "), guidance " << r.options.guidance[s]
+      out << "\nProbe " << probe.name << " (" << probe.text << "), guidance " << r.options.guidance[s]
           << (r.options.own_scales.empty() ? "" : ", " + r.options.own_scales) << "\n\n";
-      print_scores(out, reader, s);
+      print_scores(out, probe, s);
     }
   return out.str();
 }
@@ -178,8 +180,8 @@ inline void write_results(const std::filesystem::path& folder, const Controllabi
                           const WriteOptions& write) {
   make_folder(folder);
   ControllabilityCsv csv(folder / "controllability.csv", write);
-  for (const ReaderResult& reader : r.readers)
-    for (const ContrastResult& c : reader.contrasts) csv.contrast(reader.name, c, r.options.guidance);
+  for (const ProbeScores& probe : r.probes)
+    for (const ContrastResult& c : probe.contrasts) csv.contrast(probe.name, c, r.options.guidance);
   csv.finish();
   write_text(folder / "controllability.json", result_json(r).dump(2) + "\n", write);
   write_text(folder / "tables.txt", tables(r), write);

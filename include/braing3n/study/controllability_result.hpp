@@ -13,17 +13,18 @@
 namespace braing3n::inline BRAING3N_ABI::study {
 
 struct ControllabilityOptions {
-  std::string model{}, tokenizer{};  // files, or the folders of their trainings
+  std::string model{}, tokenizer{};  // files, or the folders of their runs
   CohortOptions cohort{};
   std::string train = "train",
-              test = "test";  // the sets on which readers are fitted (they trained the model) and of unseen people
-  /// A-B (two values of disease), tumour, or a condition's name; NAME@MODALITY asks in that one only.
+              test = "test";  // the set on which probes are fitted (it trained the model), the set of unseen subjects
+  /// A-B (two values of disease), tumour, or a condition's name; NAME@MODALITY restricts it to one modality.
   std::vector<std::string> contrasts{"HC-AD", "MCI-AD", "HC-MCI", "HC-PD", "sex", "modality", "tumour", "idh1", "age"};
-  std::vector<std::string> readers{"round-trip", "real", "latents"};  // these, tokens, or both: the first two
-  Index reader_scans = 1600;               // on which readers are fitted, at most (whole people)
-  std::string half = "all";                // of the people, on whom readers are fitted: all, first, second
-  std::string probe{};                     // a file of saved probes that read besides, or empty
-  std::vector<std::string> chosen_with{};  // reports of runs that chose the guidance: their readers may not score
+  std::vector<std::string> probe_kinds{"round-trip", "real", "latents"};  // these, tokens, or both: the first two
+  Index probe_scans = 1600;  // on which probes are fitted, at most (all scans of a subject or none)
+  std::string half = "all";  // of the subjects on whom probes are fitted: all, first, second
+  std::string probe{};       // a file of saved probes that are scored too, or empty
+  std::vector<std::string>
+      chosen_with{};  // reports of earlier studies that chose the guidance: their probes may not score
   SamplingOptions sampling{.steps = 25};
   std::vector<double> guidance{1, 1.5, 2, 3};  // scales, each with a table
   std::string own_scales{};                    // NAME=SCALE,...: conditions with a scale of their own in every table
@@ -37,8 +38,8 @@ struct ControllabilityOptions {
     v("train", self.train);
     v("test", self.test);
     v("contrasts", self.contrasts);
-    v("readers", self.readers);
-    v("reader_scans", self.reader_scans);
+    v("probe_kinds", self.probe_kinds);
+    v("probe_scans", self.probe_scans);
     v("half", self.half);
     v("probe", self.probe);
     v("chosen_with", self.chosen_with);
@@ -99,25 +100,25 @@ struct MeanSd {
   }
 };
 
-/// What one reader says about classes. cond: samples that were asked for a class, by guidance.
+/// Scores of one probe on classes. cond: samples of a requested class, by guidance scale.
 struct ClassContrast {
   Named<ClassResult> cond;
   ClassResult real, round_trip;
-  Named<double> prior;  // share of the training people
-  Shares everybody;     // round trips of all unseen people
+  Named<double> prior;  // share of the training subjects
+  Shares all_unseen;    // shares predicted on round trips of all unseen subjects
   Shares null;          // samples without conditions; none where the classes are the modalities
 };
 
-/// What one reader says about a number.
+/// Scores of one probe on a number.
 struct NumberContrast {
   Named<NumberScore> cond;
   NumberScore real, round_trip, null;
   MeanSd prior;
 };
 
-/// What one reader says about one contrast.
+/// Scores of one probe on one contrast.
 struct ContrastResult {
-  std::string name, hash;  // hash: of the reader
+  std::string name, hash;  // hash: of the probe
   bool converged = true, of_modalities = false;
   std::vector<std::string> modalities, classes;  // classes: none of a number
   ClassContrast of_classes;                      // one of the two
@@ -142,18 +143,18 @@ struct ContrastResult {
     v("real", self.of_classes.real);
     v("round_trip", self.of_classes.round_trip);
     v("prior", self.of_classes.prior);
-    v("everybody", self.of_classes.everybody);
+    v("all_unseen", self.of_classes.all_unseen);
     if (!self.of_classes.null.empty()) v("null", self.of_classes.null);
   }
 };
 
-struct ReaderResult {
+struct ProbeScores {
   std::string name, text;  // text: what it is fitted on
-  bool decoded = true;     // it reads volumes, so that round trips are a ceiling
+  bool decoded = true;     // applied to volumes, so that round trips are a ceiling
   std::vector<ContrastResult> contrasts;
 };
 
-/// A contrast that could not be asked, and why.
+/// A contrast that could not be tested, and why.
 struct ContrastLeftOut {
   std::string contrast, reason;
 
@@ -176,11 +177,11 @@ struct ControllabilityResult {
   std::string kind = "braing3n controllability", version = BRAING3N_VERSION_STRING;
   ModelRecord model, tokenizer;
   ControllabilityOptions options;
-  Index reader_scans = 0, unseen_scans = 0;  // that were read
-  std::string features;                      // what they mean
+  Index probe_scans = 0, unseen_scans = 0;  // that were read
+  std::string features;                     // what they mean
   Index samples_without_brain = 0;
   std::vector<ContrastLeftOut> contrasts_left_out;
-  std::vector<ReaderResult> readers;
+  std::vector<ProbeScores> probes;
 
   std::vector<Image> pictures;
   Index picture_columns = 1;
@@ -199,18 +200,18 @@ struct ControllabilityResult {
     v("seed", self.options.seed);
     v("cfg", self.options.guidance);
     v("cfg_of", self.options.own_scales);
-    v("reader_scans", self.reader_scans);
+    v("probe_scans", self.probe_scans);
     v("unseen_scans", self.unseen_scans);
-    v("reader_half", self.options.half);
+    v("probe_half", self.options.half);
     v("features", self.features);
     v("samples_without_brain", self.samples_without_brain);
     v("left_out", self.contrasts_left_out);
-    Named<Named<ContrastResult>> readers;
-    for (const ReaderResult& r : self.readers) {
-      readers.emplace_back(r.name, Named<ContrastResult>());
-      for (const ContrastResult& c : r.contrasts) readers.back().second.emplace_back(c.name, c);
+    Named<Named<ContrastResult>> probes;
+    for (const ProbeScores& p : self.probes) {
+      probes.emplace_back(p.name, Named<ContrastResult>());
+      for (const ContrastResult& c : p.contrasts) probes.back().second.emplace_back(c.name, c);
     }
-    v("readers", readers);
+    v("probes", probes);
   }
 };
 

@@ -1,8 +1,8 @@
-// Do samples spread as real scans do, are their parts as large, and are their features distributed as those of scans?
+// Are samples as diverse as real scans, are their regions as large, and do their features have the same distribution?
 //
 //   diversity  mean distance of the latents of samples under the same conditions, beside that of real scans under these conditions
 //   regions    millilitres of brain, grey and white matter and ventricles in T1-weighted samples, beside the truth of phantoms
-//   Frechet    samples under the conditions of half of the unseen people against the other half: scans and their round trips, at equal n
+//   Frechet    samples under the conditions of half of the unseen subjects against the other half: scans and their round trips, at equal n
 #pragma once
 
 #include <algorithm>
@@ -41,15 +41,15 @@ inline double frechet_between(Context<Cpu>& ctx, const std::array<FeatureMoments
   return 0.5 * (frechet_distance(ctx, x[0], y[1]) + frechet_distance(ctx, x[1], y[0]));
 }
 
-/// Throws Error (argument): a set that would be scored and was learnt, a reference without Frechet distances.
+/// Throws Error (argument): the scored set is the training set, a reference without Frechet distances.
 inline void require_valid(const FidelityOptions& options) {
-  require_other_set(options.train, options.test, "is what the model learnt, nothing in it is unseen");
+  require_other_set(options.train, options.test, "trained the model, no scan in it is unseen");
   if (!options.reference.empty() && options.frechet == 0)
     fail(ErrorKind::argument, "fidelity.reference",
-         "a reference is for Frechet distances: expected scans for these, got 0");
+         "a reference needs Frechet distances: expected at least 1 scan for them, got 0");
 }
 
-/// One run: people and arms are found first, then scans are read and samples made.
+/// One study: subjects and arms are found first, then scans are read and samples made.
 class FidelityStudy {
  public:
   /// Throws what reading models, tables and truth throws, and Error (argument) where nothing can be compared.
@@ -57,11 +57,12 @@ class FidelityStudy {
       : ctx_(&ctx), options_(validated(options)), observer_(&observer), models_(ctx, options.model, options.tokenizer),
         fields_(models_.conditions()), manifest_(prepared()),
         source_(scan_source(manifest_, models_.contract(), {.findings = findings_})), recipe_(models_.recipe()) {
+    const Split split = read_split(options.cohort.split);
     require_unseen({{"model", options.model}, {"tokenizer", options.tokenizer}},
-                   rows_of(manifest_, read_split(options.cohort.split), options.test), manifest_, observer);
+                   rows_of(manifest_, split, options.test), manifest_, observer);
     if (!options.truth.empty()) truth_.emplace(options.truth);
     load_reference();
-    plan_.emplace(fields_, manifest_, options_, truth_ ? &*truth_ : nullptr);
+    plan_.emplace(fields_, manifest_, split, options_, truth_ ? &*truth_ : nullptr);
   }
   FidelityStudy(const FidelityStudy&) = delete;
   FidelityStudy& operator=(const FidelityStudy&) = delete;
@@ -100,8 +101,7 @@ class FidelityStudy {
         recipe = said.value("recipe", recipe);
     if (recipe != recipe_)
       throw Error(ErrorKind::argument, "frechet.recipe",
-                  concat("features of recipe ", recipe, " and of ", recipe_, " cannot be compared"),
-                  options_.reference);
+                  concat("expected features of recipe ", recipe_, ", got ", recipe), options_.reference);
   }
 
   void describe_run() {
@@ -117,16 +117,15 @@ class FidelityStudy {
     result_.arms_left_out = plan_->left_out;
     result_.has_truth = truth_.has_value();
   }
-
   std::optional<std::vector<double>> blocks(const Tensor<float, Cpu>& imposed) const {
     const std::vector<std::uint8_t> mask = nonzero_mask(imposed);
     if (std::find(mask.begin(), mask.end(), std::uint8_t{1}) == mask.end()) return std::nullopt;
     return tissue_blocks(imposed, mask, models_.contract());
   }
-  /// What is read of people that a reader has not seen spreads less than they do; groups are compared with the spread restored.
-  TissueVolumes regions_of(const std::vector<double>& b) const { return spread_.keeping_spread(reader_(b)); }
+  /// Predictions for unseen subjects vary less than the truth (shrinkage); groups are compared with the variation restored.
+  TissueVolumes regions_of(const std::vector<double>& b) const { return spread_.keeping_spread(regressor_(b)); }
 
-  /// The unseen with their round trips, and of the training those of the arms and of the calibration.
+  /// The unseen scans with their round trips, and the training scans of the arms and of the calibration.
   void read_scans() {
     const auto collect = [&](std::map<Index, std::vector<double>>& to) -> VolumeVisitor {
       if (!truth_) return {};
@@ -142,11 +141,12 @@ class FidelityStudy {
     (void)models_.scans(source_, plan_->calibration, true, failures_, *observer_, collect(calibration));
     if (calibration.size() < 10)
       fail(ErrorKind::argument, "fidelity.calibration", "region volumes: ", calibration.size(),
-           " T1-weighted training scans, expected at least 10");
-    for (const auto& [row, b] : calibration) reader_.add(b, (*truth_)(plan_->id_of(row)));
-    reader_.fit(*ctx_);
-    for (std::size_t i = 0; i < reader_.truth().size(); ++i) spread_.add(reader_.held_out()[i], reader_.truth()[i]);
-    result_.calibration = reader_.size();
+           " T1-weighted training scans with a brain, expected at least 10");
+    for (const auto& [row, b] : calibration) regressor_.add(b, (*truth_)(plan_->id_of(row)));
+    regressor_.fit(*ctx_);
+    for (std::size_t i = 0; i < regressor_.truth().size(); ++i)
+      spread_.add(regressor_.held_out()[i], regressor_.truth()[i]);
+    result_.calibration = regressor_.size();
   }
 
   PairwiseDistance distance_of(const ScanFeatures& from, const std::vector<Index>& scans) const {
@@ -155,7 +155,7 @@ class FidelityStudy {
     for (const Index i : scans)
       if (const auto found = std::find(from.rows.begin(), from.rows.end(), i); found != from.rows.end()) {
         rows.push_back(found - from.rows.begin());
-        groups.push_back(plan_->person_of(i));
+        groups.push_back(plan_->subject_of(i));
       }
     return rows.empty() ? PairwiseDistance{}
                         : mean_pairwise_distance(rows_tensor(*ctx_, view_of(from.latents), rows), groups);
@@ -189,11 +189,11 @@ class FidelityStudy {
   }
 
   void compare_regions(const FidelityArm& arm, const std::vector<TissueVolumes>& samples) {
-    std::vector<Index> everybody = plan_->labels().matching(plan_->train, arm.row);
-    everybody.insert(everybody.end(), arm.unseen.begin(), arm.unseen.end());
+    std::vector<Index> scans = plan_->labels().matching(plan_->train, arm.row);
+    scans.insert(scans.end(), arm.unseen.begin(), arm.unseen.end());
     for (std::size_t r = 0; r < tissue_names.size(); ++r) {
       std::vector<double> truth, back, made;
-      for (const Index i : everybody) truth.push_back((*truth_)(plan_->id_of(i))[r]);
+      for (const Index i : scans) truth.push_back((*truth_)(plan_->id_of(i))[r]);
       for (const Index i : arm.unseen)
         if (const auto found = unseen_blocks_.find(i); found != unseen_blocks_.end())
           back.push_back(regions_of(found->second)[r]);
@@ -285,7 +285,7 @@ class FidelityStudy {
   ScanFailures failures_;
   ScanFeatures unseen_, learnt_;
   std::map<Index, std::vector<double>> unseen_blocks_;  // round trips of T1-weighted scans
-  RegionRegressor reader_;
+  RegionRegressor regressor_;
   VolumeCalibration spread_;
   std::uint32_t next_ = 0;  // number of the next sample
   RowStore<float> kept_;    // features of the unseen scans, half by half

@@ -1,4 +1,4 @@
-// What the study of fidelity compares: arms of samples with the scans that have their labels, and two halves of the unseen people.
+// What the study of fidelity compares: arms of samples with the scans that have their labels, and two halves of the unseen subjects.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
-/// The labels of scans as the model's conditions. A value that the model does not know is left open.
+/// The labels of scans as the model's conditions. A value that the model does not know is null.
 class ScanConditions {
  public:
   ScanConditions(const std::vector<ConditionField>& fields, const Manifest& manifest) {
@@ -37,7 +37,7 @@ class ScanConditions {
   }
   const ConditionRow& operator[](Index scan) const { return rows_[static_cast<std::size_t>(scan)]; }
 
-  /// Those of the scans that have every class that `row` asks for.
+  /// Those of the scans that have every class of `row`.
   std::vector<Index> matching(const std::vector<Index>& scans, const ConditionRow& row) const {
     std::vector<Index> out;
     for (const Index i : scans) {
@@ -61,7 +61,7 @@ struct FidelityArm {
   std::vector<Index> unseen, train;  // scans
 };
 
-/// Everything that is known before a scan is read.
+/// Everything that is determined before a scan is read.
 class FidelityPlan {
  public:
   std::vector<Index> test, train;  // scans
@@ -71,15 +71,14 @@ class FidelityPlan {
   std::array<std::vector<Index>, 2> halves;
   std::set<Index> learnt;  // training scans of the arms
 
-  /// truth: may be null. Throws Error: argument (conditions that the model does not have, no arm, too few people), format (a scan without truth).
-  FidelityPlan(const std::vector<ConditionField>& fields, const Manifest& manifest, const FidelityOptions& options,
-               const RegionTruth* truth)
+  /// truth: may be null. Throws Error: argument (conditions that the model does not have, no arm, too few subjects), format (a scan without truth).
+  FidelityPlan(const std::vector<ConditionField>& fields, const Manifest& manifest, const Split& split,
+               const FidelityOptions& options, const RegionTruth* truth)
       : fields_(fields), manifest_(manifest), options_(options), labels_(fields, manifest) {
-    const Split split = read_split(options.cohort.split);
     test = rows_of(manifest, split, options.test);
     train = rows_of(manifest, split, options.train);
     plan_arms();
-    if (truth != nullptr) {  // a scan without a row is found now and not after all the samples
+    if (truth != nullptr) {  // a scan without truth is an error now and not after sampling
       for (const std::vector<Index>* scans : {&train, &test})
         for (const Index i : *scans)
           if (is_t1(i)) (void)(*truth)(id_of(i));
@@ -96,9 +95,9 @@ class FidelityPlan {
 
   const ScanConditions& labels() const { return labels_; }
   const std::string& id_of(Index scan) const { return manifest_.scans[static_cast<std::size_t>(scan)].volume_id; }
-  const std::string& person_of(Index scan) const { return manifest_.scans[static_cast<std::size_t>(scan)].subject_id; }
+  const std::string& subject_of(Index scan) const { return manifest_.scans[static_cast<std::size_t>(scan)].subject_id; }
 
-  /// Region volumes are read in T1-weighted scans; a model without modalities is taken for one of these.
+  /// Region volumes are measured in T1-weighted scans; the scans of a model without modalities count as T1-weighted.
   bool is_t1(Index scan) const { return is_t1(labels_[scan]); }
   bool is_t1(const ConditionRow& row) const {
     const ConditionField* m = modality();
@@ -127,7 +126,8 @@ class FidelityPlan {
     const std::vector<std::string>& wanted = options_.conditions;
     for (const std::string& name : wanted)
       if (fields_[find_condition(fields_, name)].kind != ConditionKind::categorical)
-        fail(ErrorKind::argument, "fidelity.condition", "condition ", name, " has no classes");
+        fail(ErrorKind::argument, "fidelity.condition", "condition ", name,
+             ": expected a condition with classes, got a number");
     for (std::size_t f = 0; f < fields_.size(); ++f) {
       if (fields_[f].kind != ConditionKind::categorical ||
           (!wanted.empty() && std::find(wanted.begin(), wanted.end(), fields_[f].name) == wanted.end()))
@@ -146,26 +146,26 @@ class FidelityPlan {
     }
   }
 
-  /// Two halves of the unseen people, equally many scans of each.
+  /// Two halves of the unseen subjects, equally many scans of each.
   void plan_halves() {
-    std::vector<std::string> people;
-    for (const Index i : test) people.push_back(person_of(i));
-    std::sort(people.begin(), people.end());
-    people.erase(std::unique(people.begin(), people.end()), people.end());
-    const auto [first, second] = disjoint_halves(std::ssize(people), options_.seed);
+    std::vector<std::string> subjects;
+    for (const Index i : test) subjects.push_back(subject_of(i));
+    std::sort(subjects.begin(), subjects.end());
+    subjects.erase(std::unique(subjects.begin(), subjects.end()), subjects.end());
+    const auto [first, second] = disjoint_halves(std::ssize(subjects), options_.seed);
     for (const Index i : test) {
-      const auto person = std::lower_bound(people.begin(), people.end(), person_of(i)) - people.begin();
+      const auto place = std::lower_bound(subjects.begin(), subjects.end(), subject_of(i)) - subjects.begin();
       bool complete = true;
       for (std::size_t f = 0; f < fields_.size(); ++f)
         complete = complete && !(fields_[f].required && labels_[i][f].missing());
       if (!complete) continue;
-      if (std::binary_search(first.begin(), first.end(), person)) halves[0].push_back(i);
-      else if (std::binary_search(second.begin(), second.end(), person)) halves[1].push_back(i);
+      if (std::binary_search(first.begin(), first.end(), place)) halves[0].push_back(i);
+      else if (std::binary_search(second.begin(), second.end(), place)) halves[1].push_back(i);
     }
     const Index each = std::min({std::ssize(halves[0]), std::ssize(halves[1]), options_.frechet / 2});
     if (each < 2)
       fail(ErrorKind::argument, "fidelity.few", "Frechet distances: ", halves[0].size(), " and ", halves[1].size(),
-           " unseen scans in two halves of the people, expected 2 in each");
+           " unseen scans in two halves of the subjects, expected at least 2 in each");
     for (auto& half : halves) half = some_rows(half, each);
   }
 

@@ -24,7 +24,7 @@ inline void print_run(std::ostream& out, const FidelityResult& r) {
 }
 
 inline void print_diversity(std::ostream& out, const FidelityResult& r) {
-  out << "\n\nMean distance of latents (" << r.latent_size << " numbers) within an arm, between different people\n\n";
+  out << "\n\nMean distance of latents (" << r.latent_size << " values) within an arm, between different subjects\n\n";
   Table table({"arm", "samples", "unseen scans", "", "of unseen", "training scans", "", "of training"});
   for (const ArmDiversity& a : r.arms)
     table.row(a.arm, decimals(a.distance, 2), a.unseen_scans, decimals(a.unseen_distance, 2), decimals(a.ratio, 2),
@@ -37,11 +37,11 @@ inline std::string spread_text(const Spread& s) {
 }
 
 inline void print_regions(std::ostream& out, const FidelityResult& r) {
-  out << "\nRegion volumes of T1-weighted arms in ml, mean +- deviation: the truth of everybody with these labels, "
-         "unseen scans through the\ntokenizer, samples; read from maps of tissue by what "
-      << r.calibration << " round trips of training scans taught\n\n";
-  Table table({"arm", "region", "people", "truth", "unseen", "round trips", "mean off by", "sd off by", "samples",
-               "mean off by", "sd off by"});
+  out << "\nRegion volumes of T1-weighted arms in ml, mean +- sd: the truth of all subjects with these labels, "
+         "round trips of unseen\nscans, samples; estimated from tissue maps by a regression fitted on "
+      << r.calibration << " round trips of training scans\n\n";
+  Table table({"arm", "region", "subjects", "truth", "unseen", "round trips", "mean error", "sd error", "samples",
+               "mean error", "sd error"});
   const auto percent = [](double v) {
     return std::isfinite(v) ? concat(v >= 0 ? "+" : "", decimals(v, 1), " %") : std::string("-");
   };
@@ -55,10 +55,10 @@ inline void print_regions(std::ostream& out, const FidelityResult& r) {
 }
 
 inline void print_frechet(std::ostream& out, const FrechetDistances& d) {
-  out << "\nFrechet distances of features (mean and deviation of the encoder's tokens, " << d.features << " numbers), "
-      << d.n[0] << " against " << d.n[1] << " of other people\nrecipe " << d.recipe << "\n\n";
+  out << "\nFrechet distances of features (mean and sd of the encoder's tokens, " << d.features << " values), "
+      << d.n[0] << " against " << d.n[1] << " of other subjects\nrecipe " << d.recipe << "\n\n";
   if (d.n[0] <= d.features)
-    out << "fewer scans than features: every distance here is too large, and they compare with one another only\n\n";
+    out << "fewer scans than features: every distance here is biased upwards; compare them with one another only\n\n";
   Table table({"", "distance", "of two halves"});
   const auto row = [&](const std::string& name, double distance, double halves) {
     table.row(name, decimals(distance, 3), decimals(ratio_of(distance, halves), 2));
@@ -89,7 +89,7 @@ inline void write_results(const std::filesystem::path& folder, const FidelityRes
   if (r.frechet) write_feature_file(folder / "features.safetensors", r.features, write);
   write_text(folder / "fidelity.json", result_json(r).dump(2) + "\n", write);
   write_text(folder / "tables.txt", tables(r), write);
-  if (!r.pictures.empty()) write_png(folder / "montage.png", montage(r.pictures, 2, r.captions), {.overwrite = true});
+  if (!r.pictures.empty()) write_png(folder / "montage.png", montage(r.pictures, 2, r.captions), write);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI::study

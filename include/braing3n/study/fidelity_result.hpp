@@ -17,17 +17,17 @@
 namespace braing3n::inline BRAING3N_ABI::study {
 
 struct FidelityOptions {
-  std::string model{}, tokenizer{};  // files, or the folders of their trainings
+  std::string model{}, tokenizer{};  // files, or the folders of their runs
   CohortOptions cohort{};
-  std::string train = "train", test = "test";  // the sets that the model learnt and of unseen people
+  std::string train = "train", test = "test";  // the set that trained the model, the set of unseen subjects
   std::string truth{};                         // truth.csv of phantoms, or empty
   std::string reference{};                     // features of another run for Frechet distances, or empty
   std::vector<std::string> conditions{};       // whose classes become arms; none: all that have classes
-  std::string within{};  // what else every arm asks for; empty: modality=T1 where the model knows it
+  std::string within{};  // further conditions of every arm; empty: modality=T1 where the model knows it
   SamplingOptions sampling{.guidance = {.scale = 1.5}};
   std::string own_scales{};   // NAME=SCALE,...: conditions with a scale of their own
   Index samples = 64;         // of each arm
-  Index calibration = 200;    // training scans from which the reading of region volumes is learnt, at most
+  Index calibration = 200;    // training scans on which the regression of region volumes is fitted, at most
   Index frechet = 400;        // unseen scans for Frechet distances, at most; 0: none of these
   Index pictures = 12;        // arms in the picture
   std::uint64_t seed = 2025;  // of the samples and of the halves
@@ -52,7 +52,7 @@ struct FidelityOptions {
   }
 };
 
-/// Mean and standard deviation over people or samples; NaN where there are too few.
+/// Mean and standard deviation over subjects or samples; NaN where there are too few.
 struct Spread {
   Index n = 0;
   double mean = std::numeric_limits<double>::quiet_NaN(), sd = mean;
@@ -76,7 +76,7 @@ struct Spread {
 /// x / y; NaN unless y is positive.
 inline double ratio_of(double x, double y) { return y > 0 ? x / y : std::numeric_limits<double>::quiet_NaN(); }
 
-/// Mean distances of latents within one arm, between different people.
+/// Mean distances of latents within one arm, between different subjects.
 struct ArmDiversity {
   std::string arm;
   Json conditions;
@@ -121,9 +121,9 @@ struct RegionFidelity {
   }
 };
 
-/// Distances of features between groups of different people; real: scans, recons: their round trips, gen: samples under their conditions.
+/// Distances of features between groups of different subjects; real: scans, recons: their round trips, gen: samples under their conditions.
 struct FrechetDistances {
-  std::string recipe;  // what the features mean
+  std::string recipe;  // identifies model, preprocessing and pooling of the features
   Index features = 0;
   std::array<Index, 2> n{};  // scans in each half
   double gen_real = 0, gen_recons = 0, recons_real = 0, real_halves = 0, recons_halves = 0, gen_recons_ratio = 0;
@@ -155,7 +155,7 @@ struct FidelityResult {
   Index empty = 0;  // samples of the arms without a brain
   std::vector<ArmDiversity> arms;
   std::vector<RegionFidelity> regions;      // with a truth
-  std::optional<FrechetDistances> frechet;  // unless none were asked for
+  std::optional<FrechetDistances> frechet;  // unless options.frechet is 0
 
   Index samples = 0, latent_size = 0, calibration = 0;
   FeatureTable features;                   // of the unseen scans of `frechet`

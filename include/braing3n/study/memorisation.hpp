@@ -1,5 +1,5 @@
-// Has a transformer learnt its training scans by heart? Distances of latents from samples to their nearest training scan, beside those
-// between the training scans, and copies planted among the samples to see that the search finds them.
+// Has a transformer memorised its training scans? Distances of latents from samples to their nearest training scan, beside those
+// between the training scans; copies planted among the samples show whether the search finds copies.
 #pragma once
 
 #include <algorithm>
@@ -22,21 +22,22 @@
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
-inline constexpr std::uint32_t planted_step = 0xffffff00u;  // of the noise on planted copies: no training gets there
+inline constexpr std::uint32_t planted_step =
+    0xffffff00u;  // step number of the noise on planted copies, larger than that of any run
 
-/// Copies can only be found among the people that trained the transformer. Warns where some of them did not; throws Error (argument) where
-/// nobody did.
-inline void require_trained(const std::string& model, const std::set<std::string>& people, const std::string& set,
+/// Copies can only be found among the subjects that trained the transformer. Warns where some subjects of the set did not; throws Error
+/// (argument) where none did.
+inline void require_trained(const std::string& model, const std::set<std::string>& subjects, const std::string& set,
                             Observer& observer) {
-  const std::vector<std::string> strangers = people_not_trained(model, people);
+  const std::vector<std::string> strangers = subjects_not_trained(model, subjects);
   if (strangers.empty()) return;
-  const std::string text = concat(strangers.size(), " of the ", people.size(), " people of the set ", in_quotes(set),
-                                  " did not train the model: ", braing3n::detail::some_of(strangers));
-  if (strangers.size() == people.size()) throw Error(ErrorKind::argument, "memorisation.people", text, model);
+  const std::string text = concat(strangers.size(), " of the ", subjects.size(), " subjects of the set ",
+                                  in_quotes(set), " did not train the model: ", braing3n::detail::some_of(strangers));
+  if (strangers.size() == subjects.size()) throw Error(ErrorKind::argument, "memorisation.subjects", text, model);
   observer.warning(text);
 }
 
-/// The sidecars of synthetic volumes in a folder, by name. Throws Error (file, config): none, of other models.
+/// The sidecars of synthetic volumes in a folder, by name. Throws Error: file (none), config (of other models).
 inline std::vector<SampleRecord> read_sample_records(const std::filesystem::path& folder, const std::string& model_hash,
                                                      const std::string& tokenizer_hash) {
   std::vector<std::filesystem::path> paths;
@@ -59,11 +60,11 @@ inline std::vector<SampleRecord> read_sample_records(const std::filesystem::path
   return records;
 }
 
-/// One run: training scans are read, samples made, copies planted, and the nearest training scan of each is found.
+/// One study: training scans are read, samples made, copies planted, and the nearest training scan of each is found.
 class MemorisationStudy {
  public:
   /// Throws what reading models, latents and tables throws, and Error: config (latents of another tokenizer), format (no training scan among
-  /// them), argument (nobody of the set trained the model).
+  /// them), argument (no subject of the set trained the model).
   MemorisationStudy(Context<Cpu>& ctx, const MemorisationOptions& options, Observer& observer)
       : ctx_(&ctx), options_(validated(options)), observer_(&observer), models_(ctx, options.model, options.tokenizer),
         fields_(models_.conditions()), file_(options.latents),
@@ -75,7 +76,7 @@ class MemorisationStudy {
           concat("the latents were made by tokenizer ", file_.model_hash(), ", this one is ", models_.tokenizer().hash),
           file_.path());
     read_training();
-    require_trained(options.model, {people_.begin(), people_.end()}, options.train, observer);
+    require_trained(options.model, {subjects_.begin(), subjects_.end()}, options.train, observer);
   }
   MemorisationStudy(const MemorisationStudy&) = delete;
   MemorisationStudy& operator=(const MemorisationStudy&) = delete;
@@ -89,8 +90,8 @@ class MemorisationStudy {
     const Index made = std::ssize(suspects_);
     plant_copies();
     const auto samples = Tensor<float, Cpu>::from_host(*ctx_, {std::ssize(suspects_), file_.row_size()}, latents_);
-    observer_->note(concat("searching ", trained(), " training scans of ", file_.row_size(), " numbers"));
-    const MemorisationAudit audit = audit_memorisation(samples, training, people_);
+    observer_->note(concat("searching ", trained(), " training scans of ", file_.row_size(), " values"));
+    const MemorisationAudit audit = audit_memorisation(samples, training, subjects_);
     observer_->check_interrupt();
     summarise(audit, made);
     const std::vector<Index> order = nearest_first(audit);
@@ -104,7 +105,7 @@ class MemorisationStudy {
     require_guidance(options.sampling.guidance.scale);
     return options;
   }
-  /// A sample to be looked for.
+  /// A sample, or a planted copy, whose nearest training scan is searched.
   struct Suspect {
     std::string name, conditions;
     Index planted = -1;  // the training row that it is a copy of
@@ -120,7 +121,7 @@ class MemorisationStudy {
       if (!row) continue;
       scans_.push_back(i);
       ids_.push_back(s.volume_id);
-      people_.push_back(s.subject_id);
+      subjects_.push_back(s.subject_id);
       values_.resize(values_.size() + size);
       file_.read(*row, std::span<float>(values_.data() + values_.size() - size, size));
     }
@@ -137,7 +138,7 @@ class MemorisationStudy {
     }
   }
 
-  /// Under conditions of training scans, under which a copy is likeliest.
+  /// Samples under the conditions of training scans, where a copy is most likely.
   void plan_samples() {
     const Index n = options_.n;
     std::vector<Index> chosen;
@@ -156,7 +157,7 @@ class MemorisationStudy {
                         options_.seed};
   }
 
-  /// As many together as were made in the same way.
+  /// Consecutive samples with the same seed and options share a batch.
   void make_samples() {
     const auto way = [&](std::size_t i) { return concat(records_[i].seed, ' ', json_text(records_[i].sampling)); };
     const Stage stage(*observer_, "sampling", std::ssize(records_));
@@ -176,7 +177,7 @@ class MemorisationStudy {
   }
 
   void plant_copies() {
-    const std::vector<double>& deviation = models_.dit().latents.sd;
+    const std::vector<double>& sd = models_.dit().latents.sd;
     const Index size = file_.row_size();
     for (Index k = 0; k < options_.plant; ++k) {
       const Philox rng(options_.seed, Purpose::noise, planted_step, static_cast<std::uint32_t>(k));
@@ -186,14 +187,14 @@ class MemorisationStudy {
       for (Index i = 0; i < size; ++i)
         latents_.push_back(
             values_[static_cast<std::size_t>(row * size + i)] +
-            static_cast<float>(options_.plant_noise * deviation[static_cast<std::size_t>(i % file_.channels())] *
+            static_cast<float>(options_.plant_noise * sd[static_cast<std::size_t>(i % file_.channels())] *
                                static_cast<double>(rng.normal(4 + static_cast<std::uint64_t>(i)))));
     }
   }
 
   static bool is_in(const std::vector<Index>& list, Index i) { return std::binary_search(list.begin(), list.end(), i); }
 
-  /// Counts and distances of what the model made; planted copies, from `made` on, stand apart.
+  /// Counts and distances of the samples; planted copies, from index `made` on, are counted separately.
   void summarise(const MemorisationAudit& audit, Index made) {
     const auto split_at = audit.nearest.begin() + made;
     const auto below = [made](const std::vector<Index>& list) {
@@ -204,11 +205,11 @@ class MemorisationStudy {
     result_.training_scans = trained();
     result_.samples = made;
     result_.real = audit.real;
-    result_.real_other_people = audit.real_other_people;
+    result_.real_other_subjects = audit.real_other_subjects;
     result_.generated = DistanceSummary::of({audit.nearest.begin(), split_at});
     result_.planted_distances = DistanceSummary::of({split_at, audit.nearest.end()});
     result_.copies = below(audit.copies);
-    result_.near_people = below(audit.copies_of_people);
+    result_.near_subjects = below(audit.copies_of_subjects);
     result_.ratio = result_.generated.mean / audit.real.mean;
     result_.planted = options_.plant;
     for (Index i = made; i < std::ssize(suspects_); ++i)
@@ -234,14 +235,14 @@ class MemorisationStudy {
                   .nearest = ids_[static_cast<std::size_t>(near.row)],
                   .distance = near.distance,
                   .copy = is_in(audit.copies, i),
-                  .near_person = is_in(audit.copies_of_people, i),
+                  .near_subject = is_in(audit.copies_of_subjects, i),
                   .planted = {},
                   .conditions = s.conditions};
     if (s.planted >= 0) p.planted = ids_[static_cast<std::size_t>(s.planted)];
     return p;
   }
 
-  /// The nearest pairs, both through the decoder.
+  /// Pictures of the nearest pairs, both decoded from latents.
   void show(const MemorisationAudit& audit, const std::vector<Index>& order, const Tensor<float, Cpu>& samples,
             const Tensor<float, Cpu>& training) {
     const Extent3 g = file_.grid();
@@ -273,9 +274,9 @@ class MemorisationStudy {
   Manifest manifest_;
   // The training scans among the latents.
   std::vector<Index> scans_;
-  std::vector<std::string> ids_, people_;
+  std::vector<std::string> ids_, subjects_;
   std::vector<float> values_;
-  // The samples, then what is planted.
+  // The samples, then the planted copies.
   std::vector<SampleRecord> records_;
   std::vector<ConditionRow> rows_;
   std::vector<Suspect> suspects_;

@@ -15,7 +15,7 @@
 namespace braing3n::inline BRAING3N_ABI::study {
 
 inline void print_distances(std::ostream& out, const MemorisationResult& r) {
-  out << "Distance to the nearest training scan, of " << r.training_scans << " with " << r.values << " numbers each ("
+  out << "Distance to the nearest training scan, of " << r.training_scans << " with " << r.values << " values each ("
       << r.latents << ")\n\n";
   Table table({"", "count", "mean", "median", "5th percentile", "least", "largest"});
   const auto row = [&](const char* name, const DistanceSummary& s) {
@@ -23,7 +23,7 @@ inline void print_distances(std::ostream& out, const MemorisationResult& r) {
               decimals(s.maximum, 2));
   };
   row("training scan to any other", r.real);
-  row("training scan to another person's", r.real_other_people);
+  row("training scan to another subject's", r.real_other_subjects);
   row("sample", r.generated);
   if (r.planted > 0) row("planted copy", r.planted_distances);
   table.print(out);
@@ -35,9 +35,9 @@ inline void print_copies(std::ostream& out, const MemorisationResult& r) {
                   decimals(100.0 * static_cast<double>(count) / static_cast<double>(r.samples), 1), " %)");
   };
   out << "\nCopies, nearer than the 5th percentile of any other scan, " << decimals(r.real.fifth, 2) << ": "
-      << share(r.copies) << "\nNearer than the 5th percentile of another person's scan, "
-      << decimals(r.real_other_people.fifth, 2) << ": " << share(r.near_people)
-      << "; about 5 % of scans of people who were never seen are\nMean distance of samples over that of training "
+      << share(r.copies) << "\nNearer than the 5th percentile of another subject's scan, "
+      << decimals(r.real_other_subjects.fifth, 2) << ": " << share(r.near_subjects)
+      << "; expected of scans of unseen subjects: about 5 %\nMean distance of samples over that of training "
          "scans: "
       << decimals(r.ratio, 3) << '\n';
   if (r.planted > 0) out << "Planted copies found: " << r.planted_found << " of " << r.planted << '\n';
@@ -48,9 +48,9 @@ inline void print_nearest(std::ostream& out, const MemorisationResult& r, std::s
   for (std::size_t k = 0; k < std::min(most, r.nearest.size()); ++k) {
     const NearestScan& p = r.nearest[k];
     table.row(p.sample, decimals(p.distance, 2), p.nearest,
-              p.copy          ? "COPY"
-              : p.near_person ? "near"
-                              : "",
+              p.copy           ? "COPY"
+              : p.near_subject ? "near"
+                               : "",
               p.conditions);
   }
   table.print(out);
@@ -71,7 +71,7 @@ inline void write_results(const std::filesystem::path& folder, const Memorisatio
   make_folder(folder);
   write_text(folder / "memorisation.json", result_json(r).dump(2) + "\n", write);
   write_text(folder / "tables.txt", tables(r), write);
-  if (!r.pictures.empty()) write_png(folder / "montage.png", montage(r.pictures, 2, r.captions), {.overwrite = true});
+  if (!r.pictures.empty()) write_png(folder / "montage.png", montage(r.pictures, 2, r.captions), write);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI::study

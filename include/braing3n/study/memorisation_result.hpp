@@ -13,17 +13,17 @@
 namespace braing3n::inline BRAING3N_ABI::study {
 
 struct MemorisationOptions {
-  std::string model{}, tokenizer{};  // files, or the folders of their trainings
-  std::string latents{};             // those that the model learnt
+  std::string model{}, tokenizer{};  // files, or the folders of their runs
+  std::string latents{};             // those that trained the model
   std::string data{}, split{};       // a table of scans and conditions; a table subject_id,split
-  std::string train = "train";       // the set that the model learnt
+  std::string train = "train";       // the set that trained the model
   std::string samples{};       // a folder of synthetic volumes with sidecars that is searched; empty: samples are made
   Index n = 256;               // samples to make, under the conditions of training scans
   SamplingOptions sampling{};  // of these
   Index plant = 0;             // training scans, slightly changed, among the samples
-  double plant_noise = 0.05;   // how much they are changed, in standard deviations of the latents' channels
+  double plant_noise = 0.05;   // standard deviation of the noise on them, relative to that of the latents' channels
   Index pictures = 6;          // pairs in the picture
-  std::uint64_t seed = 2025;   // of the samples and of what is planted
+  std::uint64_t seed = 2025;   // of the samples and of the planted copies
 
   static void visit(auto& self, auto&& v) {
     v("model", self.model);
@@ -47,7 +47,7 @@ struct NearestScan {
   std::string sample, nearest;
   double distance = 0;
   bool copy = false;                   // nearer than the 5th percentile of scans to any other scan
-  bool near_person = false;            // nearer than that of scans to another person's
+  bool near_subject = false;           // nearer than that of scans to another subject's
   std::optional<std::string> planted;  // the training scan that it is a copy of
   std::string conditions;              // of the sample, as text
 
@@ -56,12 +56,12 @@ struct NearestScan {
     v("nearest", self.nearest);
     v("distance", self.distance);
     v("copy", self.copy);
-    v("near_person", self.near_person);
+    v("near_subject", self.near_subject);
     if (self.planted) v("planted", *self.planted);
   }
 };
 
-/// How samples were made.
+/// The options with which samples were made.
 struct MadeSamples {
   double guidance = 1;
   Index steps = 0;
@@ -80,13 +80,13 @@ struct MemorisationResult {
   std::string kind = "braing3n memorisation audit";
   std::string model, tokenizer;  // hashes
   Index training_scans = 0, samples = 0;
-  DistanceSummary real, real_other_people,
-      generated;                      // to the nearest other scan, to the nearest of others, of samples
-  Index copies = 0, near_people = 0;  // samples, without what was planted
-  double ratio = 0;                   // mean distance of samples over that of scans
+  DistanceSummary real, real_other_subjects,
+      generated;                        // to the nearest other scan, to the nearest of others, of samples
+  Index copies = 0, near_subjects = 0;  // samples, without the planted copies
+  double ratio = 0;                     // mean distance of samples over that of scans
   Index planted = 0, planted_found = 0;
-  std::vector<NearestScan> nearest;     // of samples and what was planted, the nearest pair first
-  std::optional<MadeSamples> sampling;  // unless they came from sidecars
+  std::vector<NearestScan> nearest;     // of samples and planted copies, the nearest pair first
+  std::optional<MadeSamples> sampling;  // unless the samples were made from sidecars
 
   DistanceSummary planted_distances;
   Index values = 0;             // of a scan's latents
@@ -102,10 +102,10 @@ struct MemorisationResult {
     v("training_scans", self.training_scans);
     v("samples", self.samples);
     v("real", self.real);
-    v("real_other_people", self.real_other_people);
+    v("real_other_subjects", self.real_other_subjects);
     v("generated", self.generated);
     v("copies", self.copies);
-    v("near_people", self.near_people);
+    v("near_subjects", self.near_subjects);
     v("ratio", self.ratio);
     v("planted", self.planted);
     v("planted_found", self.planted_found);

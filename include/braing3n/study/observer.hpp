@@ -1,4 +1,4 @@
-// What a study tells while it runs: progress, sentences and events. The caller decides what is shown, written or stopped.
+// What a study reports while it runs: progress, sentences and events. The caller decides what is shown, written or stopped.
 #pragma once
 
 #include <string>
@@ -32,7 +32,7 @@ class Observer {
   virtual void advance([[maybe_unused]] Index units, [[maybe_unused]] const std::string& note) {}
   /// The part that began last has ended.
   virtual void end() {}
-  /// Asked between two units and before each evaluation of a model. What it throws ends the study.
+  /// Called between two units and before each evaluation of a model. What it throws ends the study.
   virtual void check_interrupt() {}
 
   /// A sentence about the run.
@@ -41,11 +41,11 @@ class Observer {
   virtual void warning([[maybe_unused]] const std::string& sentence) {}
   /// For a log that machines read; fields are JSON values.
   virtual void event([[maybe_unused]] const std::string& name, [[maybe_unused]] const Json& fields) {}
-  /// What was found in scans, once per kind. The default makes it an event "finding".
+  /// A kind of finding in the scans, once per kind. The default makes it an event "finding".
   virtual void finding(const FindingKind& kind) { event("finding", event_fields(kind)); }
 };
 
-/// The kinds of findings that were not told before.
+/// Reports the kinds of findings that were not reported before.
 inline void tell_findings(FindingLog& findings, Observer& observer) {
   for (const FindingKind& kind : findings.news()) observer.finding(kind);
 }

@@ -16,12 +16,12 @@ namespace braing3n::inline BRAING3N_ABI::study {
 
 inline constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
 
-/// One figure. Numbers are NaN where nothing was measured.
+/// One figure. Values are NaN where nothing was measured.
 struct Figure {
-  std::string figure, target;  // without a target the value is only shown
+  std::string figure, target;  // empty: the value is only reported
   double value = not_measured;
-  double ceiling = not_measured;           // the same of scans that went through the tokenizer
-  double published_reader = not_measured;  // the same by probes that were fitted on scans, as is published
+  double ceiling = not_measured;          // the same figure on round trips of scans
+  double published_probe = not_measured;  // the same figure from probes fitted on scans, the published method
   bool pass = false;
   int places = 2;  // decimals in tables
 
@@ -31,7 +31,7 @@ struct Figure {
     v("target", self.target);
     v("value", self.value);
     v("ceiling", self.ceiling);
-    v("published_reader", self.published_reader);
+    v("published_probe", self.published_probe);
     v("pass", self.pass);
   }
 };
@@ -56,7 +56,7 @@ inline double number_at(const Json& json, const std::vector<std::string>& path) 
   return at->is_number() ? at->get<double>() : not_measured;
 }
 
-/// met(value) is asked of a value that is there.
+/// met(value): whether a finite value reaches the target.
 inline void add_figure(std::vector<Figure>& all, Figure figure, const Met& met = {}) {
   figure.pass = figure.judged() && met(figure.value);
   all.push_back(std::move(figure));
@@ -84,14 +84,20 @@ class ControlFigures {
   }
 
  private:
-  double read(const std::string& reader, const std::string& contrast, const std::vector<std::string>& rest) const {
-    std::vector<std::string> path = {"readers", reader, contrast};
+  double read(const std::string& probe, const std::string& contrast, const std::vector<std::string>& rest) const {
+    // Older reports have the key "readers".
+    std::vector<std::string> path = {control_->contains("probes") ? "probes" : "readers", probe, contrast};
     path.insert(path.end(), rest.begin(), rest.end());
     return number_at(*control_, path);
   }
-  // Where classes are not as common as each other the probe counts them the same.
-  double asked(const char* reader, const std::string& contrast) const {
-    return read(reader, contrast, {"cond", scale_, "balanced_accuracy"});
+  /// Share of a class among all unseen scans; older reports have the key "everybody".
+  double all_unseen(const std::string& contrast, const std::string& name) const {
+    const double share = read("round-trip", contrast, {"all_unseen", name, "share"});
+    return std::isfinite(share) ? share : read("round-trip", contrast, {"everybody", name, "share"});
+  }
+  // Contrasts of unequal classes take the probe that gives every class the same weight.
+  double requested(const char* probe, const std::string& contrast) const {
+    return read(probe, contrast, {"cond", scale_, "balanced_accuracy"});
   }
   double ceiling(const std::string& contrast) const {
     return read("round-trip", contrast, {"round_trip", "balanced_accuracy"});
@@ -107,19 +113,19 @@ class ControlFigures {
   }
   void add_classes(std::vector<Figure>& all, const std::string& what, const std::string& contrast, double least) const {
     add_figure(all,
-               {what, concat(">= ", decimals(least, 2)), asked("round-trip", contrast), ceiling(contrast),
-                asked("real", contrast)},
+               {what, concat(">= ", decimals(least, 2)), requested("round-trip", contrast), ceiling(contrast),
+                requested("real", contrast)},
                at_least(least));
   }
   void add_idh1(std::vector<Figure>& all) const {
     const std::string idh1 = "idh1@T1c, balanced";
-    // A share of nothing is nothing: a probe that guesses on unseen people has no ceiling.
-    const double share = ceiling(idh1) >= 0.6 ? asked("round-trip", idh1) / ceiling(idh1) : not_measured;
+    // Without a ceiling above chance there is no share of it.
+    const double share = ceiling(idh1) >= 0.6 ? requested("round-trip", idh1) / ceiling(idh1) : not_measured;
     add_figure(all, {"IDH1 on T1c, share of its ceiling", ">= 0.80", share}, at_least(0.80));
     for (const char* modality : {"T1c", "FLAIR"}) {
       const std::string contrast = concat("idh1@", modality, ", balanced");
-      add_figure(all, {concat("IDH1 on ", modality), "", asked("round-trip", contrast), ceiling(contrast),
-                       asked("real", contrast)});
+      add_figure(all, {concat("IDH1 on ", modality), "", requested("round-trip", contrast), ceiling(contrast),
+                       requested("real", contrast)});
     }
   }
   /// Samples without conditions against the data.
@@ -129,21 +135,20 @@ class ControlFigures {
           std::pair{"MCI-AD", "MCI"}, std::pair{"tumour", "present"}}) {
       const double prior = read("round-trip", contrast, {"prior", first});
       add_figure(all,
-                 {concat("null samples read as ", first, " (", contrast, "), less the prior"), "-0.10 to 0.10",
-                  read("round-trip", contrast, {"null", first, "share"}) - prior,
-                  read("round-trip", contrast, {"everybody", first, "share"}) - prior,
+                 {concat("null samples predicted as ", first, " (", contrast, "), minus the prior"), "-0.10 to 0.10",
+                  read("round-trip", contrast, {"null", first, "share"}) - prior, all_unseen(contrast, first) - prior,
                   read("real", contrast, {"null", first, "share"}) - read("real", contrast, {"prior", first})},
                  within(-0.10, 0.10));
     }
     const double mean = read("round-trip", "age", {"prior", "mean"}), sd = read("round-trip", "age", {"prior", "sd"});
     add_figure(
         all,
-        {"null ages: mean, less the data's, years", "-5 to 5", read("round-trip", "age", {"null", "mean"}) - mean,
+        {"null ages: mean, minus the data's, years", "-5 to 5", read("round-trip", "age", {"null", "mean"}) - mean,
          read("round-trip", "age", {"round_trip", "mean"}) - mean, read("real", "age", {"null", "mean"}) - mean, false,
          1},
         within(-5, 5));
     add_figure(all,
-               {"null ages: deviation, of the data's", ">= 0.80", read("round-trip", "age", {"null", "sd"}) / sd,
+               {"null ages: sd, relative to the data's", ">= 0.80", read("round-trip", "age", {"null", "sd"}) / sd,
                 read("round-trip", "age", {"round_trip", "sd"}) / sd, read("real", "age", {"null", "sd"}) / sd},
                at_least(0.80));
   }
@@ -160,8 +165,8 @@ inline void add_fidelity_figures(std::vector<Figure>& all, const Json& fidelity,
     if (number_at(arm, {"unseen_scans"}) < static_cast<double>(least_scans) || !std::isfinite(ratio)) continue;
     least = std::fmin(least, ratio), largest = std::fmax(largest, ratio);
   }
-  add_figure(all, {"distance within an arm, of unseen scans': least arm", ">= 0.8", least}, at_least(0.8));
-  add_figure(all, {"distance within an arm, of unseen scans': largest arm", "<= 1.2", largest},
+  add_figure(all, {"distance within an arm, relative to unseen scans: least arm", ">= 0.8", least}, at_least(0.8));
+  add_figure(all, {"distance within an arm, relative to unseen scans: largest arm", "<= 1.2", largest},
              [](double v) { return v <= 1.2; });
   Index right = 0, regions = 0;
   for (const Json& r : fidelity["regions"]) {
@@ -169,11 +174,11 @@ inline void add_fidelity_figures(std::vector<Figure>& all, const Json& fidelity,
     if (r["arm"] == Json("modality=T1")) {
       const std::string region = r["region"].get<std::string>();
       add_figure(all,
-                 {concat(region, " of T1 samples: mean off by, %"), "-10 to 10", mean,
+                 {concat(region, " of T1 samples: error of the mean, %"), "-10 to 10", mean,
                   100 * number_at(r, {"round_trip_mean_error"}), not_measured, false, 1},
                  within(-10, 10));
       add_figure(all,
-                 {concat(region, " of T1 samples: deviation off by, %"), "-25 to 25", sd,
+                 {concat(region, " of T1 samples: error of the sd, %"), "-25 to 25", sd,
                   100 * number_at(r, {"round_trip_sd_ratio"}) - 100, not_measured, false, 1},
                  within(-25, 25));
     } else if (std::isfinite(mean) && std::isfinite(sd) && number_at(r, {"truth", "n"}) >= 10) {
@@ -184,7 +189,7 @@ inline void add_fidelity_figures(std::vector<Figure>& all, const Json& fidelity,
   const double share = regions > 0 ? static_cast<double>(right) / static_cast<double>(regions) : not_measured;
   add_figure(all, {concat("regions of the other arms within both, of ", regions), "1", share}, at_least(1.0));
   add_figure(all,
-             {"Frechet distance to round trips, of their two halves'", "<= 1.5",
+             {"Frechet distance to round trips, relative to their two halves", "<= 1.5",
               number_at(fidelity, {"frechet", "gen_recons_ratio"})},
              [](double v) { return v <= 1.5; });
 }

@@ -1,4 +1,4 @@
-// Generation from end to end on phantoms, judged: the figures of its evaluations beside their targets.
+// Generation from end to end on phantoms: the figures of its evaluations beside their targets.
 //
 // The steps (a cohort, the three phases, samples, the evaluations) are run by the caller, who decides how; their reports lie in one folder:
 //   controllability/controllability.json, fidelity/fidelity.json, memorisation/memorisation.json
@@ -18,9 +18,9 @@ namespace braing3n::inline BRAING3N_ABI::study {
 
 struct PhantomStudyOptions {
   std::filesystem::path folder;  // of the reports
-  bool smoke = false;            // a run far too short to learn anything: small arms count
+  bool smoke = false;            // a run too short to learn anything: small arms count
   std::uint64_t seed = 2025;
-  std::string cfg = "1.4";                                  // guidance of the samples that are judged
+  std::string cfg = "1.4";                                  // guidance of the samples that are evaluated
   std::string cfg_of = "age=2.5,disease=3.5,sex=2,idh1=4";  // conditions with a scale of their own
   Index n = 64, sampling_steps = 25;                        // samples per class, steps from noise to data
   double most_minutes = 40;                                 // target of all steps together
@@ -49,15 +49,24 @@ struct PhantomStudyResult {
   }
 };
 
-/// Who of the cohort learns and who is judged: 14 % of the subjects are judged and 4 % validate (30 % and 10 % in a smoke run), every
-/// disease in the same shares. Throws Error (argument).
+/// The sets of the study: 14 % of the subjects are test and 4 % validation subjects (30 % and 10 % in a smoke run), stratified by
+/// disease. Throws Error (argument).
 inline Split phantom_study_split(const Manifest& cohort, bool smoke, std::uint64_t seed) {
   const double test = smoke ? 0.3 : 0.14, validation = smoke ? 0.1 : 0.04;
   return split_subjects(cohort, {{"train", 1 - test - validation}, {"validation", validation}, {"test", test}}, seed,
                         "disease");
 }
 
-/// Reads the reports in the folder and judges them. Throws Error (file, format) for a report that is not there.
+/// The times of an earlier study without its evaluation steps (`generate`, `evaluate`), which are run again.
+inline StepTimes training_times(const StepTimes& earlier) {
+  StepTimes kept;
+  for (const auto& [title, step] : earlier.all())
+    if (!step.command.starts_with("braing3n generate ") && !step.command.starts_with("braing3n evaluate "))
+      kept.add(title, step);
+  return kept;
+}
+
+/// Reads the reports in the folder and compares them with the targets. Throws Error (file, format) for a report that is not there.
 inline PhantomStudyResult run(const PhantomStudyOptions& options, const StepTimes& steps, Observer& observer) {
   PhantomStudyResult r;
   r.smoke = options.smoke;
@@ -85,12 +94,12 @@ inline PhantomStudyResult run(const PhantomStudyOptions& options, const StepTime
 
 /// The figures as a table, then how many reach their target.
 inline void print_figures(std::ostream& out, const std::vector<Figure>& figures) {
-  Table table({"figure", "target", "here", "ceiling", "read as published", ""});
+  Table table({"figure", "target", "here", "ceiling", "published probe", ""});
   Index passed = 0, judged = 0;
   for (const Figure& f : figures) {
     const auto text = [&](double v) { return std::isfinite(v) ? decimals(v, f.places) : std::string(); };
     table.row(f.figure, f.target, std::isfinite(f.value) ? text(f.value) : "not measured", text(f.ceiling),
-              text(f.published_reader),
+              text(f.published_probe),
               !f.judged() ? ""
               : f.pass    ? "pass"
                           : "MISS");
@@ -101,13 +110,13 @@ inline void print_figures(std::ostream& out, const std::vector<Figure>& figures)
   out << passed << " of " << judged << " figures reach their target\n";
 }
 
-/// The result as a text for people.
+/// The result as text.
 inline void print(std::ostream& out, const PhantomStudyResult& r) {
   out << "Guidance " << r.cfg << (r.cfg_of.empty() ? "" : " (" + r.cfg_of + ")") << ", " << r.n
       << " samples per class, " << r.sampling_steps
-      << " steps of Heun; readers fitted on round trips of train people, their ceiling: round trips of\n"
-      << "unseen people; the published reader is fitted on scans"
-      << (r.smoke ? ". A smoke run, far too short to learn anything" : "") << "\n\n";
+      << " steps of Heun; probes fitted on round trips of training subjects, ceiling: round trips of\n"
+      << "unseen subjects; the published probe is fitted on scans"
+      << (r.smoke ? ". A smoke run, too short to learn anything" : "") << "\n\n";
   print_figures(out, r.figures);
 }
 

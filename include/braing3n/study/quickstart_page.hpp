@@ -1,7 +1,7 @@
-// The page of the quickstart: what every step of a small pipeline on phantoms made, with the commands that made it.
+// The page of the quickstart: the results of every step of a small pipeline on phantoms, with the commands.
 //
 // Read from the folder of the pipeline: cohort.png, reconstructions/, probes/panel.csv, samples/, sweep/, and the logs and pictures of
-// the trainings mae/, tokenizer/ and dit/.
+// the runs mae/, tokenizer/ and dit/.
 #pragma once
 
 #include <filesystem>
@@ -24,7 +24,7 @@ struct QuickstartOptions {
   std::filesystem::path folder;
   Index scans = 0, unseen = 0;  // of the cohort; kept out of every training
   std::uint64_t seed = 2025;
-  bool smoke = false;                              // far too short to learn anything
+  bool smoke = false;                              // too short to learn anything
   std::function<std::string(double)> clock_text =  // seconds as the steps' times are shown
       [](double seconds) { return concat(decimals(seconds, 0), " s"); };
 };
@@ -41,7 +41,7 @@ struct QuickstartResult {
   }
 };
 
-/// The losses of a training folder's log.
+/// The losses in the log of a run's folder.
 inline Chart training_curves(const std::filesystem::path& folder, const std::string& title) {
   Curve training{"training", series_colour(5), {}}, validation{"validation", series_colour(1), {}};
   std::istringstream lines(read_text(folder / "log.jsonl"));
@@ -60,15 +60,15 @@ class QuickstartPage {
   explicit QuickstartPage(const QuickstartOptions& options)
       : options_(&options),
         page_("braing3n quickstart", concat(options.scans, " synthetic heads of 40 x 48 x 40 voxels of 4 mm; ",
-                                            options.unseen, " of them kept unseen; seed ", options.seed,
-                                            options.smoke ? "; a smoke run, far too short to learn anything" : "")) {
+                                            options.unseen, " of them unseen; seed ", options.seed,
+                                            options.smoke ? "; a smoke run, too short to learn anything" : "")) {
     page_.note("Every head on this page is synthetic. Research use only: not a medical device.");
     picture("cohort.png", "The first heads of the synthetic cohort");
   }
 
   /// Takes the mean scores into the result.
   void add_reconstructions(QuickstartResult& result) {
-    page_.heading("Reconstructions of unseen people");
+    page_.heading("Reconstructions of unseen subjects");
     const CsvTable scores(options_->folder / "reconstructions" / "scores.csv");
     std::vector<std::vector<std::string>> rows;
     std::vector<double> sums(8, 0.0);
@@ -86,9 +86,9 @@ class QuickstartPage {
     for (std::size_t r = 0; r < std::min<std::size_t>(3, scores.rows()); ++r) {
       const std::string id(scores.cell(r, 0));
       picture("reconstructions/" + id + "_RECONSTRUCTION.png",
-              id + ": input, reconstruction from 150 x 32 numbers, difference");
+              id + ": input, reconstruction from 150 x 32 values, difference");
     }
-    page_.table({"person", "PSNR (max-min), dB", "PSNR (99.5%), dB", "SSIM", "MAE", "brain: PSNR (max-min), dB",
+    page_.table({"volume", "PSNR (max-min), dB", "PSNR (99.5%), dB", "SSIM", "MAE", "brain: PSNR (max-min), dB",
                  "PSNR (99.5%), dB", "SSIM", "MAE"},
                 rows);
     page_.note("Scores are taken on the model's grid in z-scored intensities; docs/encode-my-scans.md defines them.");
@@ -97,42 +97,42 @@ class QuickstartPage {
   }
 
   void add_probes() {
-    page_.heading("What the features know");
+    page_.heading("Probes on the features");
     const auto number = [](const std::optional<double>& v) { return v ? decimals(*v, 3) : std::string(); };
     std::vector<std::vector<std::string>> rows;
     for (const PanelRow& p : read_panel_rows(options_->folder / "probes" / "panel.csv"))
       rows.push_back(
           {p.task, p.subjects, number(p.auc), number(p.balanced_accuracy), number(p.pearson), number(p.mae)});
-    page_.table({"task", "people", "AUC", "balanced accuracy", "r", "MAE"}, rows);
+    page_.table({"task", "subjects", "AUC", "balanced accuracy", "r", "MAE"}, rows);
     page_.note(
-        "Linear probes under cross-validation that keeps people together; probes/report.html has intervals, curves and "
+        "Linear probes, cross-validated with all scans of a subject in one fold; probes/report.html has intervals, "
+        "curves and "
         "checks.");
   }
 
   void add_samples() {
-    page_.heading("People who do not exist");
+    page_.heading("Synthetic samples");
     picture("samples/montage.png", "Four samples: healthy women of 35");
-    picture("sweep/montage.png",
-            "Two of them at 30, 55 and 80: the noise is held, the age is not; below, what changes");
+    picture("sweep/montage.png", "Two of them at 30, 55 and 80 from the same noise; below, the differences to 30");
   }
 
   void add_trainings() {
     page_.heading("Training");
     const std::filesystem::path& folder = options_->folder;
-    page_.charts({training_curves(folder / "mae", "Phase 1: error of removed patches"),
+    page_.charts({training_curves(folder / "mae", "Phase 1: error of masked patches"),
                   training_curves(folder / "tokenizer", "Phase 2: mean absolute error"),
                   training_curves(folder / "dit", "Transformer: error of the velocity")});
     picture("mae/preview.png",
-            "Phase 1: a validation head, what the encoder saw of it, and the prediction in the removed patches");
+            "Phase 1: a validation head, its visible patches, and the prediction of the masked patches");
   }
 
   void add_steps(const StepTimes& steps) {
-    page_.heading("What was run");
+    page_.heading("Commands");
     for (const auto& [title, step] : steps.all()) {
       page_.subheading(title + ", " + options_->clock_text(step.seconds));
       page_.command(step.command);
     }
-    page_.paragraph("Together " + options_->clock_text(steps.seconds()) + ".");
+    page_.paragraph("Total " + options_->clock_text(steps.seconds()) + ".");
   }
 
   std::string finish() { return page_.finish(concat("braing3n ", version(), " quickstart")); }
@@ -146,7 +146,7 @@ class QuickstartPage {
   HtmlPage page_;
 };
 
-/// Collects what the steps made. Throws Error (file, format) for a result that is not there.
+/// Collects the results of the steps. Throws Error (file, format) for a result that is not there.
 inline QuickstartResult run(const QuickstartOptions& options, const StepTimes& steps, Observer& observer) {
   observer.check_interrupt();
   QuickstartResult r;

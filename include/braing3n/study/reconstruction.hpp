@@ -1,11 +1,11 @@
-// What a tokenizer's latents keep of people it has never seen, next to simpler codes of the same size:
+// How well a tokenizer reconstructs scans of unseen subjects, next to simpler codes of the same size:
 //
 //   trilinear                   down-sampling to about as many voxels as the tokenizer has values, in two ways, and back
 //   components of patches       principal components of patches, as many as the tokenizer has channels
 //   linear readout of tokens    patches from as many linear functions of the encoder's own tokens
-//   mean of the training scans  what is known without a scan
-// Every method gives the same scans back, and scores are compared scan by scan. With a truth, the volumes of regions are read in scans and
-// in reconstructions, each by a regression that learnt from its like: what is asked is whether sizes are still there.
+//   mean of the training scans  the floor: a prediction without the scan
+// Every method reconstructs the same scans, and scores are compared scan by scan. With a truth, the volumes of regions are estimated in
+// scans and in reconstructions, each by a regression fitted on volumes of its own kind: are sizes preserved?
 #pragma once
 
 #include <array>
@@ -28,10 +28,10 @@
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
-/// One run: simpler codes are fitted on the other people, then every method gives the scored scans back.
+/// One study: simpler codes are fitted on the other subjects, then every method reconstructs the scored scans.
 class ReconstructionStudy {
  public:
-  /// Throws what reading models and tables throws, and Error: argument (people that are not unseen, sets that overlap), config (tokenizers of
+  /// Throws what reading models and tables throws, and Error: argument (subjects that are not unseen, sets that overlap), config (tokenizers of
   /// different contracts).
   ReconstructionStudy(Context<Cpu>& ctx, const ReconstructionOptions& options, Observer& observer)
       : ctx_(&ctx), options_(options), observer_(&observer), tokenizer_(load_tokenizer<F32>(ctx, options.tokenizer)),
@@ -112,7 +112,7 @@ class ReconstructionStudy {
     const Extent3& n = tokenizer_.contract.shape;
     std::vector<double> sum(static_cast<std::size_t>(voxel_count(n)), 0.0);
     Index fitted = 0;
-    const Stage stage(*observer_, "fitting baselines", std::ssize(fit_));
+    const Stage stage(*observer_, "fitting simpler codes", std::ssize(fit_));
     for_each_volume(*ctx_, source_, fit_, failures_, [&](Index row, const Voxels& v) {
       observer_->check_interrupt();
       pca_.add(v);
@@ -122,14 +122,14 @@ class ReconstructionStudy {
       if (truth_) {
         const std::vector<std::uint8_t> mask = nonzero_mask(v.reshape(shape()));
         const TissueVolumes& truth = (*truth_)(id_of(row));
-        scan_reader_.add(blocks(v, mask), truth);
-        reconstruction_reader_.add(blocks(through(tokenizer_, v), mask), truth);
+        scan_regressor_.add(blocks(v, mask), truth);
+        reconstruction_regressor_.add(blocks(through(tokenizer_, v), mask), truth);
       }
       observer_->advance(1, id_of(row));
     });
     pca_.fit(*ctx_, tokenizer_.model.config.bottleneck);
     readout_.solve(*ctx_, tokenizer_.model.config.bottleneck);
-    if (truth_) scan_reader_.fit(*ctx_), reconstruction_reader_.fit(*ctx_);
+    if (truth_) scan_regressor_.fit(*ctx_), reconstruction_regressor_.fit(*ctx_);
     mean_volume_ = Voxels(*ctx_, {1, n[0], n[1], n[2], 1});
     for (std::size_t i = 0; i < sum.size(); ++i)
       mean_volume_.data()[i] = static_cast<float>(sum[i] / static_cast<double>(fitted));
@@ -164,34 +164,34 @@ class ReconstructionStudy {
     for_each_volume(*ctx_, source_, test_, failures_, [&](Index row, const Voxels& v) {
       observer_->check_interrupt();
       score_scan(row, v);
-      observer_->advance(1, result_.people.back());
+      observer_->advance(1, result_.scans.back());
     });
   }
 
   void score_scan(Index row, const Voxels& v) {
     const Voxels reference = v.reshape(shape());
     const std::vector<std::uint8_t> mask = nonzero_mask(reference);
-    if (truth_) add_errors(row, blocks(reference, mask), scan_reader_, scan_error_);
+    if (truth_) add_errors(row, blocks(reference, mask), scan_regressor_, scan_error_);
     std::vector<Voxels> columns = {v};
     for (std::size_t m = 0; m < methods_.size(); ++m) {
       const Voxels output = methods_[m](v).reshape(shape());
       result_.scores[m].scores.push_back(score_reconstruction(*ctx_, reference, output, mask));
       result_.scores[m].border_jump.push_back(border_jump(output, tokenizer_.contract.shape, encoder_.patch));
-      if (truth_ && m == 0) add_errors(row, blocks(output, mask), reconstruction_reader_, tokenizer_error_);
+      if (truth_ && m == 0) add_errors(row, blocks(output, mask), reconstruction_regressor_, tokenizer_error_);
       if (shown_[m]) columns.push_back(output);
     }
     scan_border_.push_back(border_jump(reference, tokenizer_.contract.shape, encoder_.patch));
-    result_.people.push_back(id_of(row));
-    if (std::ssize(result_.people) > options_.pictures) return;
+    result_.scans.push_back(id_of(row));
+    if (std::ssize(result_.scans) > options_.pictures) return;
     for (Image& image : preview_rows(*ctx_, tokenizer_.contract, v, columns))
       result_.pictures.push_back(std::move(image));
     for (const char* column : {"scan", "tokenizer", "trilinear", "components of patches"})
       result_.captions.push_back(concat(id_of(row), " ", column));
   }
 
-  void add_errors(Index row, const std::vector<double>& blocks, const RegionRegressor& reader,
+  void add_errors(Index row, const std::vector<double>& blocks, const RegionRegressor& regressor,
                   RegionErrors& errors) const {
-    const TissueVolumes found = reader(blocks);
+    const TissueVolumes found = regressor(blocks);
     const TissueVolumes& truth = (*truth_)(id_of(row));
     for (std::size_t r = 0; r < found.size(); ++r) {
       const double error = (found[r] - truth[r]) / truth[r];
@@ -200,7 +200,7 @@ class ReconstructionStudy {
   }
 
   void add_region_errors() {
-    const auto n = static_cast<double>(result_.people.size());
+    const auto n = static_cast<double>(result_.scans.size());
     const auto mean = [n](const std::array<double, 2>& sums) { return VolumeError{sums[0] / n, sums[1] / n}; };
     result_.regions.emplace();
     for (std::size_t r = 0; r < tissue_names.size(); ++r)
@@ -224,7 +224,7 @@ class ReconstructionStudy {
   PatchPca pca_;
   TokenReadout readout_;
   Voxels mean_volume_;
-  RegionRegressor scan_reader_, reconstruction_reader_;
+  RegionRegressor scan_regressor_, reconstruction_regressor_;
   RegionErrors scan_error_{}, tokenizer_error_{};
   std::vector<Reconstruct> methods_;
   std::vector<bool> shown_;  // in the picture

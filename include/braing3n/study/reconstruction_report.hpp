@@ -17,8 +17,8 @@
 namespace braing3n::inline BRAING3N_ABI::study {
 
 inline void print_means(std::ostream& out, const ReconstructionResult& r) {
-  out << r.people.size() << " people of the set " << in_quotes(r.set) << ", " << r.tokens << " x " << r.channels
-      << " = " << r.values << " numbers each (trilinear: " << r.coarse_values << "); means over people\n\n";
+  out << r.scans.size() << " scans of the set " << in_quotes(r.set) << ", " << r.tokens << " x " << r.channels << " = "
+      << r.values << " values each (trilinear: " << r.coarse_values << "); means over scans\n\n";
   Table table({"", "PSNR (max-min)", "PSNR (99.5%)", "SSIM", "MAE", "brain: PSNR (max-min)", "PSNR (99.5%)", "SSIM",
                "MAE", "border jump"});
   for (const auto& [name, s] : r.methods)
@@ -30,9 +30,10 @@ inline void print_means(std::ostream& out, const ReconstructionResult& r) {
 }
 
 inline void print_differences(std::ostream& out, const ReconstructionResult& r) {
-  out << "\nDifference to the better of both trilinear ways: mean over people +- two standard errors (people better, "
+  out << "\nDifference to the better of the two trilinear methods: mean over scans +- two standard errors (scans "
+         "better, "
          "of "
-      << r.people.size() << ")\n\n";
+      << r.scans.size() << ")\n\n";
   Table table({"", "PSNR (max-min)", "SSIM", "brain: PSNR (max-min)", "SSIM"});
   const auto text = [](const PairedDifference& d, int digits) {
     return concat(d.mean >= 0 ? "+" : "", decimals(d.mean, digits), " +- ", decimals(d.two_standard_errors, digits),
@@ -43,13 +44,13 @@ inline void print_differences(std::ostream& out, const ReconstructionResult& r) 
   table.print(out);
 }
 
-inline void print_people(std::ostream& out, const ReconstructionResult& r) {
-  out << "\nEach person: PSNR (max-min) / SSIM\n\n";
+inline void print_scans(std::ostream& out, const ReconstructionResult& r) {
+  out << "\nEach scan: PSNR (max-min) / SSIM\n\n";
   std::vector<std::string> header = {""};
   for (const MethodScores& m : r.scores) header.push_back(m.name);
   Table table(header);
-  for (std::size_t i = 0; i < r.people.size(); ++i) {
-    std::vector<std::string> cells = {r.people[i]};
+  for (std::size_t i = 0; i < r.scans.size(); ++i) {
+    std::vector<std::string> cells = {r.scans[i]};
     for (const MethodScores& m : r.scores)
       cells.push_back(concat(decimals(m.scores[i].whole.psnr_extremes, 2), " / ", decimals(m.scores[i].whole.ssim, 4)));
     table.add(std::move(cells));
@@ -58,8 +59,8 @@ inline void print_people(std::ostream& out, const ReconstructionResult& r) {
 }
 
 inline void print_regions(std::ostream& out, const Named<RegionVolumeErrors>& regions) {
-  out << "\nRegion volumes against the truth, by readers that learnt from the other people (from scans, from "
-         "reconstructions): mean error, mean size of the error\n\n";
+  out << "\nRegion volumes against the truth, by regressions fitted on the other subjects (on scans, on "
+         "reconstructions): mean error, mean absolute error\n\n";
   Table table({"", "scans", "", "tokenizer", ""});
   const auto percent = [](double share) { return concat(decimals(100 * share, 1), " %"); };
   for (const auto& [name, e] : regions)
@@ -73,7 +74,7 @@ inline std::string tables(const ReconstructionResult& r) {
   std::ostringstream out;
   print_means(out, r);
   print_differences(out, r);
-  print_people(out, r);
+  print_scans(out, r);
   if (r.regions) print_regions(out, *r.regions);
   return out.str();
 }
@@ -85,8 +86,8 @@ inline void write_scores(const std::filesystem::path& path, const Reconstruction
   header.emplace_back("border_jump");
   CsvWriter csv(path, header, write);
   for (const MethodScores& m : r.scores)
-    for (std::size_t i = 0; i < r.people.size(); ++i) {
-      std::vector<std::string> cells{r.people[i], m.name};
+    for (std::size_t i = 0; i < r.scans.size(); ++i) {
+      std::vector<std::string> cells{r.scans[i], m.name};
       for (const double v : score_values(m.scores[i])) cells.push_back(concat(v));
       cells.push_back(concat(m.border_jump[i]));
       csv.cells(cells);

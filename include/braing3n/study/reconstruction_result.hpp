@@ -26,7 +26,7 @@ struct NamedModel {
 };
 
 struct ReconstructionOptions {
-  std::string tokenizer{};           // its file, or the folder of its training
+  std::string tokenizer{};           // its file, or the folder of its run
   std::vector<NamedModel> beside{};  // other tokenizers for the same scans
   CohortOptions cohort{};
   std::string test = "test";                                         // the set that is scored
@@ -45,7 +45,7 @@ struct ReconstructionOptions {
   }
 };
 
-/// The mean over scans, with what a score does not see: how much larger steps are at the borders of patches than inside.
+/// The mean over scans, and the border jump: how much larger differences between voxels are at the borders of patches than inside.
 struct MeanReconstructionScore : ReconstructionScore {
   double border_jump = 0;
 
@@ -75,7 +75,7 @@ struct PairedDifference {
   }
 };
 
-/// To the better of both trilinear ways, score by score; mask: inside the brain.
+/// Differences to the better of the two trilinear methods, score by score; mask: inside the brain.
 struct ScoreDifferences {
   PairedDifference psnr, ssim, mask_psnr, mask_ssim;
 
@@ -87,7 +87,7 @@ struct ScoreDifferences {
   }
 };
 
-/// Of a region's volume, relative to the truth: mean, and mean of the absolute values.
+/// Error of a region's volume, relative to the truth: mean, and mean of the absolute values.
 struct VolumeError {
   double mean = 0, mean_size = 0;
 
@@ -106,14 +106,14 @@ struct RegionVolumeErrors {
 };
 
 struct ReconstructionResult {
-  std::vector<std::string> people;                   // volume_id of each scan that was scored
+  std::vector<std::string> scans;                    // volume_id of each scan that was scored
   Named<ScoreDifferences> difference_to_trilinear;   // of every other method
   Named<MeanReconstructionScore> methods;            // means over scans
   std::optional<Named<RegionVolumeErrors>> regions;  // with a truth
 
   std::vector<MethodScores> scores;                               // scan by scan, methods in the order of `methods`
   std::string set;                                                // that was scored
-  Index tokens = 0, channels = 0, values = 0, coarse_values = 0;  // of a scan's code; of its trilinear one
+  Index tokens = 0, channels = 0, values = 0, coarse_values = 0;  // of a scan's code; of its trilinear code
   double scan_border_jump = 0;                                    // of the scans themselves
   std::vector<Image> pictures;                                    // four columns
   std::vector<std::string> captions;
@@ -121,7 +121,7 @@ struct ReconstructionResult {
 
   /// What summary.json holds.
   static void visit(auto& self, auto&& v) {
-    v("people", self.people);
+    v("scans", self.scans);
     v("difference_to_trilinear", self.difference_to_trilinear);
     v("methods", self.methods);
     if (self.regions) v("region_volume_errors", *self.regions);
@@ -146,7 +146,7 @@ inline PairedDifference paired_difference(const MethodScores& a, const MethodSco
 
 inline MeanReconstructionScore MethodScores::mean() const { return {mean_score(scores), moments(border_jump).mean}; }
 
-/// The differences of every method but the two trilinear ones, which stand at `first_trilinear` and after it.
+/// The differences of every method but the two trilinear ones, which are at `first_trilinear` and after it.
 inline Named<ScoreDifferences> differences_to_trilinear(const std::vector<MethodScores>& methods,
                                                         std::size_t first_trilinear) {
   const MethodScores &point = methods[first_trilinear], &area = methods[first_trilinear + 1];

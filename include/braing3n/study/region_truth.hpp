@@ -13,7 +13,7 @@ namespace braing3n::inline BRAING3N_ABI::study {
 /// Millilitres of brain, grey matter, white matter and ventricles, by volume_id.
 class RegionTruth {
  public:
-  /// Throws Error (file, format): a column that is missing, a number that is none.
+  /// Throws Error (file, format): a column that is missing, a cell that is not a number.
   explicit RegionTruth(const std::filesystem::path& path) : path_(path.string()) {
     const CsvTable table(path);
     constexpr std::array<const char*, 4> names = {"brain_ml", "grey_matter_ml", "white_matter_ml", "ventricles_ml"};

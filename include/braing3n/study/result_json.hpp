@@ -1,4 +1,4 @@
-// Results of studies as JSON. As json_from(), with two differences: a number that is not finite becomes null (nothing could be measured),
+// Results of studies as JSON. As json_from(), with two differences: a number that is not finite (nothing could be measured) becomes null,
 // and a list of named values becomes an object that keeps its order.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
-/// Values by name, in the order in which they are told.
+/// Values by name, in the order of insertion.
 template <class T>
 using Named = std::vector<std::pair<std::string, T>>;
 

@@ -1,16 +1,16 @@
-// Samples under conditions, scans, and round trips of scans through a tokenizer, all read by one encoder in one way.
+// Samples under conditions, scans, and round trips of scans through a tokenizer, all encoded by one encoder in one way.
 //
 //   scan       preprocessing -> encode
 //   round trip preprocessing -> encode -> decode -> contract again -> encode
 //   sample     transformer -> decode -> contract again -> encode
-// Whoever compares samples with scans asks two things at once: is the generator right, and what does the tokenizer lose? A round trip has
-// the tokenizer's losses alone, so samples compare with round trips, and round trips with scans.
+// Samples differ from scans by the errors of the generator and of the tokenizer. A round trip has the errors of the tokenizer alone, so
+// samples are compared with round trips, and round trips with scans.
 //
-// Why the contract again: an encoder has only ever seen a background of exactly 0 and a brain with mean 0 and deviation 1. A decoded volume
-// has neither: its background is a little off 0, and what blurs takes deviation away. Measured on phantoms at 4 mm (132 unseen scans, a
+// Why the contract again: the encoder was trained on a background of exactly 0 and a brain with mean 0 and standard deviation 1. A decoded
+// volume has neither: its background is not exactly 0, and blur lowers the standard deviation. Measured on phantoms at 4 mm (132 unseen scans, a
 // tokenizer trained for a minute) with probes fitted on scans and used on round trips, with the contract imposed again and without: age
-// bias -1 and -25 years, age r 0.55 and 0.36, sex 0.77 and 0.49, but modality 0.64 and 0.80. Probes fitted on round trips do as well either
-// way (age r 0.79 and 0.80, sex 0.80 and 0.79). A sample that somebody writes and reads again passes the same normalisation.
+// bias -1 and -25 years, age r 0.55 and 0.36, sex 0.77 and 0.49, but modality 0.64 and 0.80. Probes fitted on round trips score the same
+// (age r 0.79 and 0.80, sex 0.80 and 0.79). A sample that is written and read again passes the same normalisation.
 #pragma once
 
 #include <functional>
@@ -32,7 +32,7 @@
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
-/// What the encoder says about some volumes: its own tokens, and the same projected to the latents' channels, both pooled.
+/// Features of volumes: the encoder's tokens, and the same tokens projected to the latents' channels, both pooled.
 struct VolumeFeatures {
   PooledFeatures encoder, projected;
 };
@@ -61,7 +61,7 @@ struct ScanFeatures {
   PooledFeatures round_trips;  // of the encoder
 };
 
-/// Called with each volume (X, Y, Z) that was made: the sample's place or the manifest's row, as decoded, and with the contract imposed
+/// Called with each decoded volume (X, Y, Z): the index of the sample or the row of the manifest, as decoded, and with the contract imposed
 /// again.
 using VolumeVisitor =
     std::function<void(Index which, const Tensor<float, Cpu>& decoded, const Tensor<float, Cpu>& imposed)>;
@@ -80,10 +80,10 @@ class SampleArms {
   const std::vector<ConditionField>& conditions() const { return dit_.model.config.conditions; }
   Index latent_size() const { return volume_of(dit_.model.config.grid) * dit_.model.config.channels; }
 
-  /// Volumes that go through the models together: about 1,200 tokens. It changes no number.
+  /// Volumes that go through the models together: about 1,200 tokens. Results do not depend on it.
   Index batch() const { return std::max<Index>(1, 1200 / volume_of(dit_.model.config.grid)); }
 
-  /// What the features mean: 64 digits that differ for another tokenizer, contract or way of pooling.
+  /// Identifies what the features were made with: 64 digits that differ for another tokenizer, contract or pooling.
   std::string recipe() const {
     return sha256_hex(
         concat(tokenizer_.hash, '\n', json_text(tokenizer_.contract),

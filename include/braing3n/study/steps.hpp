@@ -12,7 +12,7 @@
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
-/// What a step ran, as a person would repeat it, and its time.
+/// The command of a step, as it would be typed, and its time.
 struct StepTime {
   double seconds = 0;
   std::string command;

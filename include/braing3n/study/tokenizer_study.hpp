@@ -1,4 +1,4 @@
-// Is a tokenizer worth its latents? The split of its study, and what the study found.
+// The study of a tokenizer against simpler codes and an untrained encoder: its split and its result.
 //
 // The steps (both phases, the control on an untrained encoder, the evaluation, with phantoms the probes) are run by the caller, who
 // decides how; their reports lie in one folder: evaluation/tables.txt, probes/panel.csv.
@@ -20,7 +20,7 @@ namespace braing3n::inline BRAING3N_ABI::study {
 
 struct TokenizerStudyOptions {
   std::filesystem::path folder;  // of the reports
-  Index probe_subjects = 0;      // further subjects on whom probes were scored; 0: no probes
+  Index probe_subjects = 0;      // further subjects on whom probes are scored; 0: no probes
 };
 
 struct TokenizerStudyResult {
@@ -37,19 +37,19 @@ struct TokenizerStudyResult {
   }
 };
 
-/// `held_out` subjects are measured, `validation` others watch the training, the rest learns. Throws Error (argument) when nobody would be
-/// left to learn.
+/// `held_out` subjects are test subjects, `validation` others validation subjects, the rest trains. Throws Error (argument) when no
+/// subject would be left for training.
 inline Split tokenizer_study_split(const Manifest& cohort, Index held_out, Index validation, std::uint64_t seed) {
   const auto subjects = cohort.subjects().size();
   const double n = static_cast<double>(subjects), test = static_cast<double>(held_out) / n,
-               watching = static_cast<double>(validation) / n;
-  if (!(test + watching < 1))
-    fail(ErrorKind::argument, "study.few", subjects, " people cannot give ", held_out, " to be held out and ",
+               validating = static_cast<double>(validation) / n;
+  if (!(test + validating < 1))
+    fail(ErrorKind::argument, "study.few", subjects, " subjects: expected more than ", held_out, " held out and ",
          validation, " for validation");
-  return split_subjects(cohort, {{"train", 1 - test - watching}, {"validation", watching}, {"test", test}}, seed);
+  return split_subjects(cohort, {{"train", 1 - test - validating}, {"validation", validating}, {"test", test}}, seed);
 }
 
-/// Writes a table of the reconstructions of a cohort's scans, which lie beside it as ID_RECONSTRUCTION.nii.gz. Throws Error (file, format).
+/// Writes a table of the reconstructions of a cohort's scans, ID_RECONSTRUCTION.nii.gz in the table's folder. Throws Error (file, format).
 inline void write_reconstruction_table(const std::filesystem::path& scans, const std::filesystem::path& table_path) {
   CsvWriter table(table_path, {"volume_id", "subject_id", "path"}, {.overwrite = true});
   const std::filesystem::path folder = table_path.parent_path();
@@ -70,13 +70,13 @@ inline TokenizerStudyResult run(const TokenizerStudyOptions& options, const Step
   return r;
 }
 
-/// The result as a text for people.
+/// The result as text.
 inline void print(std::ostream& out, const TokenizerStudyResult& r) {
   out << r.tables << '\n';
   if (r.probe_subjects == 0) return;
   out << "Linear probes on " << r.probe_subjects
-      << " other people, from their scans and from what the tokenizer makes of these\n\n";
-  Table table({"features", "task", "people", "AUC", "balanced accuracy", "r", "R2"});
+      << " other subjects, on features of their scans and of reconstructions of these\n\n";
+  Table table({"features", "task", "subjects", "AUC", "balanced accuracy", "r", "R2"});
   const auto number = [](const std::optional<double>& v) { return v ? decimals(*v, 3) : std::string(); };
   for (const PanelRow& p : r.probes)
     table.row(p.features, p.task, p.subjects, number(p.auc), number(p.balanced_accuracy), number(p.pearson),

@@ -1,4 +1,4 @@
-// What the options of `probe` say, and its two tasks.
+// The options of `probe`, and its two tasks.
 #pragma once
 
 #include <initializer_list>
@@ -46,7 +46,7 @@ inline PanelTables tables_of(const ProbeSettings& s) {
   return out;
 }
 
-/// Does what f does; an error about tables that do not meet also says which option would help.
+/// Calls f; an error about tables that do not match also names the option that helps.
 template <class F>
 auto with_advice(F&& f) {
   try {

@@ -1,5 +1,5 @@
-// What a run through a tokenizer will take of the machine's memory: the largest of its phases, on top of what the process holds once the
-// model is loaded. What is planned is printed, and compared with what the system saw.
+// The memory that a run through a tokenizer will take: the largest of its phases, on top of what the process holds once the model is
+// loaded. The estimate is printed, and compared with the memory that the system measured.
 #pragma once
 
 #include <algorithm>
@@ -14,13 +14,13 @@
 
 namespace braing3n::examples {
 
-struct MemoryPlan {
+struct MemoryEstimate {
   std::size_t before = 0;                                            // held already: the program and the model
   std::size_t packed = 0;                                            // copies of weights that the first run makes
   std::size_t reading = 0, encoding = 0, decoding = 0, scoring = 0;  // phases, one after the other
-  DecodePlan decoder;
+  DecodeTiling decoder;
 
-  /// When memory is tight every phase gives its own back; otherwise blocks of the model stay, so that the next scan finds them.
+  /// When memory is tight every phase frees its blocks; otherwise blocks of the model are kept for the next scan.
   std::size_t peak() const {
     if (decoder.tight) return before + std::max(reading, packed + std::max({encoding, decoding, scoring}));
     return before + packed + decoding + std::max(reading, scoring);
@@ -43,14 +43,15 @@ struct MemoryPlan {
 /// After the model was loaded, for scans of at most `scan_voxels`. most: bytes of the whole process. Throws Error (argument) when that is too
 /// little even in slabs.
 template <Precision P>
-MemoryPlan plan_memory(const Tokenizer<Cpu, P>& model, Index scan_voxels, const std::optional<std::size_t>& most) {
+MemoryEstimate estimate_memory(const Tokenizer<Cpu, P>& model, Index scan_voxels,
+                               const std::optional<std::size_t>& most) {
   const auto bytes = [](Index elements, std::size_t size = sizeof(float)) {
     return static_cast<std::size_t>(elements) * size;
   };
   constexpr std::size_t element = sizeof(typename P::Compute), small_things = std::size_t{12} << 20;
   const Vit3dConfig& e = model.config.encoder;
   const Index voxels = voxel_count(e.image), tokens = e.tokens() + 1;
-  MemoryPlan m;
+  MemoryEstimate m;
   m.before = resident_bytes();
   if (std::is_same_v<P, BF16>) m.packed = bytes(count_parameters(model.encoder).learned, element);
   const std::size_t volume = bytes(voxels), scan = bytes(scan_voxels);
@@ -68,7 +69,7 @@ MemoryPlan plan_memory(const Tokenizer<Cpu, P>& model, Index scan_voxels, const 
            ": the model and the scan alone need ", std::max(others, fixed) / 1'000'000 + 1, " MB");
     room = *most - fixed;
   }
-  m.decoder = plan_decode(model.decoder, room);
+  m.decoder = choose_tiling(model.decoder, room);
   m.decoding = m.decoder.bytes + beside;
   if (!most) {
     const std::size_t live = model.encoder.norm.weight.context().memory().stats().live + m.packed;
@@ -82,15 +83,15 @@ MemoryPlan plan_memory(const Tokenizer<Cpu, P>& model, Index scan_voxels, const 
 /// first run makes, and the larger of the two phases, whose blocks stay for the next sample as long as that is not much more than one
 /// phase needs.
 template <Precision P>
-std::size_t plan_generation(Context<Cpu>& ctx, const Dit3d<Cpu, P>& model, const CnnDecoder3d<Cpu, F32>& decoder,
-                            Index rows) {
+std::size_t estimate_generation(Context<Cpu>& ctx, const Dit3d<Cpu, P>& model, const CnnDecoder3d<Cpu, F32>& decoder,
+                                Index rows) {
   ctx.memory().trim();
   const std::size_t before = resident_bytes(),
                     packed = std::is_same_v<P, BF16> ? static_cast<std::size_t>(count_parameters(model).learned) *
                                                            sizeof(typename P::Compute)
                                                      : 0,
-                    sampling = plan_evaluation<P>(model.config, rows);
-  const DecodePlan decoding = plan_decode(decoder);
+                    sampling = evaluation_bytes<P>(model.config, rows);
+  const DecodeTiling decoding = choose_tiling(decoder);
   const std::size_t live = ctx.memory().stats().live + packed,
                     most = CachingHostMemory::most_reserved(live + std::max(sampling, decoding.bytes)) - live;
   return before + packed + std::min(sampling + decoding.blocks, most);

@@ -26,7 +26,7 @@ inline PanelObserver probe_observer(JsonLog& log, bool quiet) {
   return o;
 }
 
-/// Prints what failed and what is doubtful; returns the exit code.
+/// Prints failures and warnings; returns the exit code.
 inline int tell_results(const PanelAnalysis& a) {
   std::size_t done = 0, lost = 0;
   bool complaint = a.rows_lost;

@@ -1,5 +1,5 @@
 // The options of `probe`: tables, tasks and results.
-#include "examples/braing3n/probe_settings.hpp"
+#include "examples/braing3n/options/probe_settings.hpp"
 
 namespace braing3n::examples {
 
@@ -30,7 +30,7 @@ void add_tables(CLI::App& app, ProbeSettings& s) {
                "features that identifiers do not pair: row i of the features is row i of the labels")
       ->group("Tables");
   app.add_option("--subject-column", s.subject_column,
-                 "column that names the person (default: subject_id, participant_id, ...)")
+                 "column that names the subject (default: subject_id, participant_id, ...)")
       ->group("Tables");
 }
 
@@ -40,15 +40,14 @@ void add_tasks_and_results(CLI::App& app, ProbeSettings& s) {
       ->group("Tasks");
   app.add_option("--tasks-file", s.tasks_file, "the same from a file: one task per line, # starts a comment")
       ->group("Tasks");
-  app.add_option(
-         "--confounds", s.confounds,
-         "columns to hold against every task: names, \"auto\" (site, scanner, vendor, modality, ...) or \"none\"")
+  app.add_option("--confounds", s.confounds,
+                 "confounds to test for every task: names, \"auto\" (site, scanner, vendor, modality, ...) or \"none\"")
       ->group("Tasks");
   app.add_option("--out", s.out,
                  "folder for report.html, panel.csv, panel.json, predictions.csv; with --apply a CSV file")
       ->required()
       ->group("Results");
-  app.add_option("--bootstrap", p.uncertainty.replicates, "replicates of the bootstrap over persons, 0: no intervals")
+  app.add_option("--bootstrap", p.uncertainty.replicates, "replicates of the bootstrap over subjects, 0: no intervals")
       ->check(CLI::Range(0, 1000000))
       ->group("Results");
   app.add_option("--permutations", p.uncertainty.permutations, "permutations of the labels, 0: no p-values")
