@@ -30,7 +30,8 @@ TEST_CASE_TEMPLATE("softmax agrees with the CPU", T, double, float, bfloat16) {
     const auto y = softmax_forward(x);
     const auto gpu_y = softmax_forward(upload(b, x));
     CHECK(apart(b, gpu_y, y) <= test::tolerance<T>(width));
-    CHECK(apart(b, softmax_backward(upload(b, y), upload(b, dy)), softmax_backward(y, dy)) <= test::tolerance<T>(width));
+    CHECK(apart(b, softmax_backward(upload(b, y), upload(b, dy)), softmax_backward(y, dy)) <=
+          test::tolerance<T>(width));
   }
 }
 

@@ -39,9 +39,8 @@ __global__ void attention_score_gradients_kernel(AttentionCall<T> c, AttentionGr
   for_warp_rows(c.heads * c.queries, [=](Index r, int lane) {
     const Index head = r / c.queries, query = r % c.queries;
     const Index at = ((sample * c.queries + query) * c.heads + head) * c.width;
-    const A own = row_total<A>(c.width, lane, [=](Index d) {
-      return static_cast<A>(g.dy[at + d]) * static_cast<A>(g.y[at + d]);
-    });
+    const A own = row_total<A>(c.width, lane,
+                               [=](Index d) { return static_cast<A>(g.dy[at + d]) * static_cast<A>(g.y[at + d]); });
     const A log_sum = g.log_sum[sample * c.heads * c.queries + r];
     for (Index j = lane; j < c.keys; j += 32) {
       const Index i = r * c.keys + j;
@@ -149,8 +148,7 @@ struct AttentionKernel<Cuda> {
 
  private:
   template <class T>
-  static void scores_of(const detail::HeadProducts<T>& products, const AttentionCall<T>& c, Index n,
-                        accum_t<T>* to) {
+  static void scores_of(const detail::HeadProducts<T>& products, const AttentionCall<T>& c, Index n, accum_t<T>* to) {
     products.sums(c.queries, c.keys, c.width, {c.q + n * c.q_sample, c.q_row, 1, c.width},
                   {c.k + n * c.k_sample, 1, c.k_row, c.width}, to);
   }

@@ -38,8 +38,7 @@ __device__ A warp_sum(A value) {
 }
 template <class A>
 __device__ A warp_max(A value) {
-  for (int step = 16; step > 0; step /= 2)
-    value = larger_or_nan(value, __shfl_xor_sync(0xffffffffu, value, step));
+  for (int step = 16; step > 0; step /= 2) value = larger_or_nan(value, __shfl_xor_sync(0xffffffffu, value, step));
   return value;
 }
 

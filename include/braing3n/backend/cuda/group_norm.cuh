@@ -15,9 +15,7 @@ struct GroupNormPlace {
   BRAING3N_HD BRAING3N_INLINE Index element(Index n, Index v, Index k) const {
     return (n * c.voxels + v) * c.channels + k;
   }
-  BRAING3N_HD BRAING3N_INLINE Index group(Index n, Index k) const {
-    return n * c.groups + k / (c.channels / c.groups);
-  }
+  BRAING3N_HD BRAING3N_INLINE Index group(Index n, Index k) const { return n * c.groups + k / (c.channels / c.groups); }
   BRAING3N_HD BRAING3N_INLINE A normalised(Index n, Index v, Index k) const {
     const Index g = group(n, k);
     return (static_cast<A>(c.x[element(n, v, k)]) - c.mean[g]) * c.rstd[g];

@@ -43,7 +43,8 @@ __global__ void softmax_kernel(Index rows, Index cols, const T* x, T* y) {
     A top = -std::numeric_limits<A>::infinity();
     for (Index j = lane; j < cols; j += 32) top = larger_or_nan(top, static_cast<A>(from[j]));
     top = warp_max(top);
-    const A inverse = A{1} / row_total<A>(cols, lane, [=](Index j) { return math::exp(static_cast<A>(from[j]) - top); });
+    const A inverse =
+        A{1} / row_total<A>(cols, lane, [=](Index j) { return math::exp(static_cast<A>(from[j]) - top); });
     for (Index j = lane; j < cols; j += 32)
       y[r * cols + j] = static_cast<T>(inverse * math::exp(static_cast<A>(from[j]) - top));
   });
@@ -54,8 +55,7 @@ __global__ void softmax_backward_kernel(Index rows, Index cols, const T* y, cons
   using A = accum_t<T>;
   for_warp_rows(rows, [=](Index r, int lane) {
     const T *weight = y + r * cols, *up = dy + r * cols;
-    const A mean =
-        row_total<A>(cols, lane, [=](Index j) { return static_cast<A>(weight[j]) * static_cast<A>(up[j]); });
+    const A mean = row_total<A>(cols, lane, [=](Index j) { return static_cast<A>(weight[j]) * static_cast<A>(up[j]); });
     for (Index j = lane; j < cols; j += 32)
       dx[r * cols + j] = static_cast<T>(static_cast<A>(weight[j]) * (static_cast<A>(up[j]) - mean));
   });
@@ -172,8 +172,7 @@ struct NormKernel<Cuda> {
  private:
   template <class Kernel, class... Arguments>
   static void launch_rows(Context<Cuda>& ctx, const char* name, Kernel kernel, Index rows, const Arguments&... args) {
-    if (rows > 0)
-      detail::launch(ctx, name, kernel, {detail::cuda_grid(ctx, rows, detail::warps_per_block)}, args...);
+    if (rows > 0) detail::launch(ctx, name, kernel, {detail::cuda_grid(ctx, rows, detail::warps_per_block)}, args...);
   }
 };
 
