@@ -1,4 +1,6 @@
 // Barriers: missing, divergent, never reached; each beside a kernel that is right.
+#include <atomic>
+
 #include "support.hpp"
 
 using namespace emulation;
@@ -59,6 +61,9 @@ void waits_for_each_other(float* y) {
   y[threadIdx.x] = v;
 }
 
+std::atomic<int> turn{0};
+void takes_turns(int* y) { y[blockIdx.x * blockDim.x + threadIdx.x] = turn++; }
+
 void same_place(float* y) { y[0] = static_cast<float>(threadIdx.x + blockIdx.x); }
 void own_place(float* y) { y[blockIdx.x * blockDim.x + threadIdx.x] = 1; }
 
@@ -86,6 +91,18 @@ TEST_CASE("a block exchanges values through shared memory in every order of thre
       }
     }
   CHECK(take_races() == 0);
+}
+
+TEST_CASE("threads and blocks run in order, or the last one first") {
+  for (const bool reversed : {false, true}) {
+    const With with({.threads = 1, .reversed = reversed});
+    Device d;
+    int* const y = d.allocate<int>(100);
+    turn = 0;
+    CHECK(faults_of(d, takes_turns, 2, 50, y) == "");
+    const auto order = d.download(y, 100);
+    for (int i = 0; i < 100; ++i) CHECK(order[static_cast<std::size_t>(i)] == (reversed ? 99 - i : i));
+  }
 }
 
 TEST_CASE("a missing barrier shows as NaN in one order, and as a race under the thread sanitizer") {

@@ -36,6 +36,14 @@ void halves(double* y) {
   y[threadIdx.x] = v;
 }
 
+/// The lower half goes on to an exchange of its own before the upper half has read the first.
+void goes_ahead(int* y) {
+  const int l = static_cast<int>(threadIdx.x);
+  int v = __shfl_xor_sync(all, l, 16);
+  if (l < 16) v += __shfl_xor_sync(0xffffu, 100, 1);
+  y[l] = v;
+}
+
 constexpr int self_line = __LINE__ + 1;
 void leaves_out_itself(int* y) { y[threadIdx.x] = __shfl_sync(0x7fffffffu, 1, 0); }
 constexpr int gone_line = __LINE__ + 3;
@@ -85,6 +93,17 @@ TEST_CASE("halves of a warp exchange on their own") {
     const auto v = d.download(y, 64);
     CHECK(v[0] == 16 * 120 + 376);  // the lower half has added itself sixteen times over
     CHECK(v[31] == 16 * 120 + 376);
+  }
+}
+
+TEST_CASE("what lanes have handed in stays until all have read") {
+  for (const bool reversed : {false, true}) {
+    const With with({.reversed = reversed});
+    Device d;
+    int* const y = d.allocate<int>(32);
+    CHECK(faults_of(d, goes_ahead, 1, 32, y) == "");
+    const auto v = d.download(y, 32);
+    for (int l = 0; l < 32; ++l) CHECK(v[static_cast<std::size_t>(l)] == (l < 16 ? l + 116 : l - 16));
   }
 }
 

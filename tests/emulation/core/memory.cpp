@@ -1,4 +1,6 @@
 // Device memory of the emulated CUDA runtime: NaN when fresh and when freed, guarded on both sides, known to copies.
+// The guards hold a huge number, another one from allocation to allocation: no arithmetic leaves it as it is, and a copy from behind one
+// array to behind another shows as well.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -23,6 +25,7 @@ constexpr int poison = 0xff;  // all bits set: a NaN in every floating-point typ
 struct Allocation {
   std::size_t bytes = 0, room = 0;  // asked for; with the rest of the last 256 bytes
   int device = 0;
+  unsigned char guard = 0;
 };
 
 std::mutex memory_mutex;
@@ -46,11 +49,13 @@ void* allocate(std::size_t bytes, int device) {
   const std::lock_guard lock(memory_mutex);
   Allocation a;
   a.bytes = bytes, a.room = (bytes + 255) / 256 * 256, a.device = device;
+  a.guard = static_cast<unsigned char>(0x70 + counted().allocations % 11);
   if (used[device] + a.room > options().memory) return nullptr;
   auto* const whole = static_cast<char*>(std::aligned_alloc(256, a.room + 2 * guard_bytes));
   if (whole == nullptr) return nullptr;
-  std::memset(whole, poison, a.room + 2 * guard_bytes);
+  std::memset(whole, a.guard, a.room + 2 * guard_bytes);
   char* const p = whole + guard_bytes;
+  std::memset(p, poison, bytes);
   forbid(whole, guard_bytes);
   forbid(p + bytes, a.room - bytes + guard_bytes);
   used[device] += a.room;
@@ -62,7 +67,7 @@ void* allocate(std::size_t bytes, int device) {
 }
 
 void check_guard(const char* from, const char* to, const Allocation& a, const char* p) {
-  const char* const wrong = std::find_if(from, to, [](char c) { return c != static_cast<char>(poison); });
+  const char* const wrong = std::find_if(from, to, [&](char c) { return c != static_cast<char>(a.guard); });
   if (wrong != to)
     add_fault("a kernel wrote outside its memory: byte " + std::to_string(wrong - p) + " of an allocation of " +
               std::to_string(a.bytes) + " bytes");
