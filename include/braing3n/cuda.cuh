@@ -1,9 +1,7 @@
 // The CUDA side in one include, for .cu files compiled by nvcc. Host code needs only braing3n/braing3n.hpp: there, Cuda types can
 // be named and passed, and launching is one readable error.
 //
-// On the GPU so far: element-wise, broadcasting, index, reduction, loss and optimiser ops, linear layers and batched products
-// (cuBLAS). Attention, norms and convolutions run on the CPU only; calling them with Cuda is a compile-time error. Nothing has run
-// on a GPU yet (docs/cuda.md).
+// Every op has a form for the GPU; products, attention and convolutions go through cuBLAS. Nothing has run on a GPU yet (docs/cuda.md).
 #pragma once
 
 #if !defined(__CUDACC__) && !defined(BRAING3N_EMULATE_CUDA)
@@ -11,6 +9,7 @@
 #endif
 
 #include "braing3n/backend/cuda/attention.cuh"
+#include "braing3n/backend/cuda/conv.cuh"
 #include "braing3n/backend/cuda/device.cuh"
 #include "braing3n/backend/cuda/group_norm.cuh"
 #include "braing3n/backend/cuda/map.cuh"

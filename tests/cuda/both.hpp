@@ -13,6 +13,7 @@ namespace braing3n::test {
 inline CudaOptions cuda_options() {
   CudaOptions options;
   if (const char* blocks = std::getenv("BRAING3N_TEST_MAX_BLOCKS")) options.max_blocks = std::atoi(blocks);
+  options.workspace = 4096;  // so that small convolutions have several chunks
   return options;
 }
 

@@ -49,6 +49,28 @@ Steps train_mae(Context<B>& context, Context<Cpu>& host, int steps) {
   return result;
 }
 
+/// A tokenizer over a frozen encoder, without the start of its projection.
+template <Precision P, Backend B>
+Steps train_tokenizer(Context<B>& context, Context<Cpu>& host, int steps) {
+  const TrainingData data = test::people();
+  const TokenizerTrainingConfig config = test::tiny_tokenizer();
+  Tokenizer<B, P> model(context, config.model(test::tiny_mae().model.encoder));
+  initialize(model, 5);
+  const TrainingOptions options = config.training.resolved(7);
+  for_each_parameter(model.encoder, [](const std::string&, auto& p) { p.set_trainable(false); });
+  Trainer<Tokenizer<B, P>, B> trainer(context, model, options, 5);
+  TokenizerTask<B, P> task(context, host, model, data, config, 5, 0);
+  Steps result;
+  for (int i = 0; i < steps; ++i) {
+    const StepReport report = trainer.step(task);
+    result.losses.push_back(report.loss);
+    result.norms.push_back(report.gradient_norm);
+  }
+  ScanFailures failures;
+  result.losses.push_back(task.validate(failures));
+  return result;
+}
+
 double apart(const std::vector<double>& a, const std::vector<double>& b) {
   REQUIRE(a.size() == b.size());
   double most = 0;
@@ -57,6 +79,16 @@ double apart(const std::vector<double>& a, const std::vector<double>& b) {
 }
 
 }  // namespace
+
+TEST_CASE("a tokenizer takes the steps that it takes on the CPU") {
+  test::Both b;
+  const Steps cpu = train_tokenizer<F32>(b.cpu, b.cpu, 4);
+  const Steps gpu = train_tokenizer<F32>(b.cuda, b.cpu, 4);
+  CHECK(apart(gpu.losses, cpu.losses) < 1e-6);
+  CHECK(apart(gpu.norms, cpu.norms) < 1e-4);
+  const Steps low = train_tokenizer<BF16>(b.cuda, b.cpu, 4);
+  CHECK(apart(low.losses, cpu.losses) < 1e-2);
+}
 
 TEST_CASE("a masked autoencoder takes the steps that it takes on the CPU") {
   test::Both b;

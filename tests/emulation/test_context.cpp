@@ -54,6 +54,8 @@ TEST_CASE("max_blocks caps the grid, and every launcher gives the same result") 
   CHECK(results[0] == results[2]);
   braing3n::test::check_error("cuda.max_blocks", {"expected at least 1, got 0"},
                               [] { Context<Cuda> ctx{{.max_blocks = 0}}; });
+  braing3n::test::check_error("cuda.workspace", {"expected at least 1 byte, got 0"},
+                              [] { Context<Cuda> ctx{{.workspace = 0}}; });
 }
 
 TEST_CASE("a launch names its kernel and CUDA's reason") {

@@ -261,7 +261,7 @@ if {r["age:range"] for r in applied} != {"inside"} or {r["sex:range"] for r in a
 wild = [list(row) for row in features]
 wild[7][4] = 1e4
 write_safetensors("wild.safetensors", wild, {"volume_ids": json.dumps(ids), "braing3n.contract": '{"encoder": "a"}'})
-run(0, "1 of 160 rows lie far outside", "--apply", "p.safetensors", "--features", "wild.safetensors", "--out", "wild.csv")
+run(0, "1 of 160 rows are far outside", "--apply", "p.safetensors", "--features", "wild.safetensors", "--out", "wild.csv")
 if [r["sex:range"] for r in rows_of("wild.csv")].index("features") != 7:
     fail("the row that is outside is not marked")
 # A CSV with more columns, in another order, serves as well; one that lacks a column does not.

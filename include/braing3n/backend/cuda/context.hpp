@@ -53,6 +53,7 @@ struct CudaHandles {
 struct CudaOptions {
   int device = 0;
   Index max_blocks = Index{1} << 16;  // of one launch; kernels loop over what is left. Tests make it small
+  Index workspace = Index{64} << 20;  // bytes that a convolution gathers at a time
 };
 
 template <>
@@ -63,6 +64,8 @@ class Context<Cuda> {
       : options_(options), handles_(options.device), memory_(handles_.stream, options.device) {
     if (options.max_blocks < 1)
       fail(ErrorKind::argument, "cuda.max_blocks", "cuda: max_blocks: expected at least 1, got ", options.max_blocks);
+    if (options.workspace < 1)
+      fail(ErrorKind::argument, "cuda.workspace", "cuda: workspace: expected at least 1 byte, got ", options.workspace);
   }
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;

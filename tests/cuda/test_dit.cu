@@ -1,0 +1,93 @@
+// The diffusion transformer on both backends, with the weights of the fixture: loss, gradients, guided samples.
+#include "tests/cuda/both.hpp"
+
+#include "braing3n/cuda.cuh"
+#include "braing3n/data/condition_labels.hpp"
+#include "braing3n/models/dit3d.hpp"
+#include "braing3n/nn/flatten.hpp"
+#include "braing3n/objective/flow_matching.hpp"
+#include "braing3n/ops/transfer.hpp"
+#include "braing3n/optim/clip.hpp"
+#include "braing3n/sample/generate.hpp"
+#include "tests/support/fixture.hpp"
+
+using namespace braing3n;
+
+namespace {
+
+Dit3dConfig fixture_config() {
+  Dit3dConfig c;
+  c.channels = 6, c.grid = {2, 3, 2}, c.width = 48, c.depth = 2, c.heads = 4, c.mlp = 192;
+  return c;
+}
+
+/// Required fields and some of the others; one value is unknown.
+std::vector<ConditionRow> rows(const Dit3dConfig& config) {
+  std::vector<ConditionRow> all(2, ConditionRow(config.conditions.size()));
+  for (std::size_t i = 0; i < all.size(); ++i)
+    for (std::size_t f = 0; f < config.conditions.size(); ++f) {
+      if (config.conditions[f].kind == ConditionKind::categorical) all[i][f].label = static_cast<std::int32_t>(i);
+      else if (i == 0) all[i][f].number = 61.0;
+    }
+  return all;
+}
+
+struct Answer {
+  double loss = 0, norm = 0;
+  std::vector<float> samples;
+};
+
+template <Precision P, Backend B>
+Answer answer(Context<B>& context, Context<Cpu>& host) {
+  using T = typename P::Compute;
+  const Dit3dConfig config = fixture_config();
+  Dit3d<B, P> dit(context, config);
+  const LoadReport report = load_state(dit, test::fixture("dit", "weights.safetensors"));
+  REQUIRE_MESSAGE(report.complete(), report.str());
+  const auto data = test::random<float>(host, {2, 12, 6}, 1), noise = test::random<float>(host, {2, 12, 6}, 2);
+  const std::vector<double> t = {0.3, 0.8};
+  const auto flow = flow_interpolate(to_backend<T>(context, data), to_backend<T>(context, noise), t);
+  const auto conditions = rows(config);
+  Tape<B> tape;
+  Pass<B> pass(context, tape);
+  const auto loss =
+      mse_loss(dit(pass, Var<T, B>(flow.x_t), t, condition_batch(config.conditions, conditions)), flow.velocity);
+  tape.backward(loss);
+  using Param = typename P::Param;
+  const ParameterViews<Param, B> views = parameter_views<Dit3d<B, P>, B, Param>(dit);
+  Answer a;
+  a.loss = item(loss);
+  a.norm = gradient_norm(std::span<const ParameterView<Param, B>>(views));
+  const std::vector<std::uint32_t> ids = {3, 9};
+  const auto z = sample_latents(context, dit, std::span<const std::uint32_t>(ids), conditions, 5,
+                                {.steps = 6, .guidance = {.scale = 2}});
+  const auto values = to_host<float>(host, z).to_host();
+  a.samples.assign(values.begin(), values.end());
+  return a;
+}
+
+double spread(const std::vector<float>& v) {
+  double most = 0;
+  for (const float x : v) most = std::max(most, std::abs(static_cast<double>(x)));
+  return most;
+}
+double apart(const std::vector<float>& a, const std::vector<float>& b) {
+  REQUIRE(a.size() == b.size());
+  double most = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    most = std::max(most, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+  return most / spread(b);
+}
+
+}  // namespace
+
+TEST_CASE("a conditional transformer agrees with the CPU: loss, gradients, guided samples") {
+  test::Both b;
+  const Answer cpu = answer<F32>(b.cpu, b.cpu), gpu = answer<F32>(b.cuda, b.cpu), low = answer<BF16>(b.cuda, b.cpu);
+  CHECK(gpu.loss == doctest::Approx(cpu.loss).epsilon(1e-6));
+  CHECK(gpu.norm == doctest::Approx(cpu.norm).epsilon(1e-5));
+  CHECK(apart(gpu.samples, cpu.samples) < 1e-4);
+  CHECK(low.loss == doctest::Approx(cpu.loss).epsilon(2e-2));
+  CHECK(low.norm == doctest::Approx(cpu.norm).epsilon(5e-2));
+  CHECK(apart(low.samples, cpu.samples) < 0.1);
+}
