@@ -399,7 +399,7 @@ if os.path.exists("no"):
 write_table("alias_f.csv", ["id", "f"], [[f"s{i}", i % 2 + i % 5 / 10] for i in range(40)])
 write_table("alias_l.csv", ["id", "subject_id", "sex"], [[f"s{i}", f"p{i}", "FM"[i % 2]] for i in range(40)])
 for name, table, labels in [("long", "--features", "--labels"), ("short", "--in", "--data")]:
-    run(1, "alias_f", table, "alias_f.csv", labels, "alias_l.csv", "--tasks", "sex", "--out", f"alias_{name}", "--save", f"{name}.probe", *QUICK)
+    run(0, "alias_f", table, "alias_f.csv", labels, "alias_l.csv", "--tasks", "sex", "--out", f"alias_{name}", "--save", f"{name}.probe", *QUICK)
 for name, model, table in [("long", "--apply", "--features"), ("short", "--model", "--in")]:
     run(0, "40 rows", model, f"{name}.probe", table, "alias_f.csv", "--out", f"alias_{name}.csv")
 for name in ["alias_%s/panel.csv", "alias_%s.csv"]:
