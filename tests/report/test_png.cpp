@@ -111,6 +111,24 @@ TEST_CASE("planes show the patient's right on the left, the front and the top up
   CHECK(blue.at(9, 11)[0] == 0);
 }
 
+TEST_CASE("the letters have one size on all planes") {
+  Context<Cpu> ctx({.threads = 2});
+  for (const Index slices : {31, 20}) {  // 155 or 100 mm high, 200 mm in the other directions
+    Volume scan(Grid{{40, 40, slices}, scaling({5, 5, 5})});
+    std::fill(scan.data(), scan.data() + scan.size(), 50.0f);
+    const Image row = draw_planes(ctx, scan);
+    const auto letter = [&](Index x0, Index x1) {
+      Index pixels = 0;
+      for (Index y = 0; y < row.height; ++y)
+        for (Index x = x0; x < x1; ++x) pixels += row.at(x, y)[0] == 255 && row.at(x, y)[2] == 0;
+      return pixels;
+    };
+    const Index axial = letter(0, 100), coronal = letter(202, 302);  // the R of both
+    CHECK(axial > 0);
+    CHECK(axial == coronal);
+  }
+}
+
 TEST_CASE("montage and captions") {
   const std::vector<Image> tiles(3, Image(50, 30, {10, 20, 30}));
   const Image m = montage(tiles, 2, {"age 25", "age 55", "AD"});

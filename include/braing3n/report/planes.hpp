@@ -119,18 +119,20 @@ inline Image draw_planes(Context<Cpu>& ctx, const Volume& volume, const PlaneOpt
 
   constexpr detail::Plane planes[3] = {{0, -1, 1, 2, "R", "L"}, {0, -1, 2, 1, "R", "L"}, {1, -1, 2, 0, "A", "P"}};
   std::vector<Image> tiles;
-  Index height = 0, width = 0;
+  Index height = 0, width = 0, smallest = std::numeric_limits<Index>::max();
   for (const detail::Plane& p : planes) {
-    Image tile =
-        detail::shaded(resample(ctx, volume, detail::plane_grid(p, box, centre, mm)), range, options.diverging);
-    if (options.labels) {
-      const Index size = std::min(tile.width, tile.height) >= 200 ? 2 : 1;
-      draw_text(tile, 2, tile.height / 2, p.left, {255, 200, 0}, size);
-      draw_text(tile, tile.width - 2 - text_width(p.right, size), tile.height / 2, p.right, {255, 200, 0}, size);
-    }
-    height = std::max(height, tile.height);
-    width += tile.width + 2;
-    tiles.push_back(std::move(tile));
+    tiles.push_back(
+        detail::shaded(resample(ctx, volume, detail::plane_grid(p, box, centre, mm)), range, options.diverging));
+    height = std::max(height, tiles.back().height);
+    width += tiles.back().width + 2;
+    smallest = std::min({smallest, tiles.back().width, tiles.back().height});
+  }
+  const Index size = smallest >= 150 ? 2 : 1;  // of the letters, the same on all planes
+  for (std::size_t i = 0; options.labels && i < tiles.size(); ++i) {
+    Image& tile = tiles[i];
+    const detail::Plane& p = planes[i];
+    draw_text(tile, 2, tile.height / 2, p.left, {255, 200, 0}, size);
+    draw_text(tile, tile.width - 2 - text_width(p.right, size), tile.height / 2, p.right, {255, 200, 0}, size);
   }
   Image row(width - 2, height);
   Index x = 0;
