@@ -56,8 +56,9 @@ int main(int argc, char** argv) {
   std::printf("%d threads, %s, %ld million floats, triad %.1f GB/s\n", ctx.threads(), to_string(ctx.isa()),
               static_cast<long>(n / 1'000'000), report.triad);
 
-  report.line("adamw", n, 28, [&] { adamw_update(a, b, c, d, AdamWStep{}); });
-  report.line("ema", n, 12, [&] { ema_update(a, b, 0.999); });
+  const auto factor = scalar(ctx, 1.0);
+  report.line("adamw", n, 28, [&] { adamw_update(a, b, c, d, factor, AdamWStep{}); });
+  report.line("ema", n, 12, [&] { ema_update(a, b, factor, 0.999); });
   report.line("squared norm", n, 4, [&] { static_cast<void>(squared_norm(a)); });
   report.line("all finite", n, 4, [&] { static_cast<void>(all_finite(a)); });
   {
