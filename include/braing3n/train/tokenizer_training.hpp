@@ -113,11 +113,13 @@ LatentStatistics latents_of(const Linear<B, P>& projection, const TokenStatistic
   const Index width = tokens.width();
   if (projection.in != width)
     fail(ErrorKind::shape, "tokens.width", "projection: expected tokens of ", projection.in, " channels, got ", width);
-  const auto weight = projection.weight.value().to_host(),
-             bias = projection.bias.exists() ? projection.bias.value().to_host() : decltype(weight)();
+  using Value = typename P::Param;
+  const std::vector<Value> weight = projection.weight.value().to_host();
+  std::vector<Value> bias;
+  if (projection.bias.exists()) bias = projection.bias.value().to_host();
   LatentStatistics s;
   for (Index r = 0; r < projection.out; ++r) {
-    const auto* w = weight.data() + r * width;
+    const Value* w = weight.data() + r * width;
     double m = bias.empty() ? 0.0 : static_cast<double>(bias[static_cast<std::size_t>(r)]), variance = 0;
     for (Index i = 0; i < width; ++i) {
       m += static_cast<double>(w[i]) * mean[static_cast<std::size_t>(i)];
