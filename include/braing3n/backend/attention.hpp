@@ -37,16 +37,16 @@ template <Backend B>
 struct AttentionKernel {
   template <class T>
   static void forward(Context<B>&, const AttentionCall<T>&) {
-    BRAING3N_REQUIRE_CPU_KERNEL(B, T, "attention");
+    BRAING3N_REQUIRE_LAUNCH(B, T);
   }
   template <class T>
   static void backward(Context<B>&, const AttentionCall<T>&, const AttentionGradients<T>&) {
-    BRAING3N_REQUIRE_CPU_KERNEL(B, T, "attention");
+    BRAING3N_REQUIRE_LAUNCH(B, T);
   }
   /// weights (batch, heads, queries, keys) = softmax(scale q k^T); v is not read.
   template <class T>
   static void weights(Context<B>&, const AttentionCall<T>&, accum_t<T>*) {
-    BRAING3N_REQUIRE_CPU_KERNEL(B, T, "attention");
+    BRAING3N_REQUIRE_LAUNCH(B, T);
   }
 };
 

@@ -26,15 +26,15 @@ template <Backend B>
 struct ConvolutionKernel {
   template <class T>
   static void forward(Context<B>&, const ConvGeometry&, const T*, const T*, const T*, const T*, T*) {
-    BRAING3N_REQUIRE_CPU_KERNEL(B, T, "convolution");
+    BRAING3N_REQUIRE_LAUNCH(B, T);
   }
   template <class T>
   static void backward_input(Context<B>&, const ConvGeometry&, const T*, const T*, const T*, T*) {
-    BRAING3N_REQUIRE_CPU_KERNEL(B, T, "convolution");
+    BRAING3N_REQUIRE_LAUNCH(B, T);
   }
   template <class T>
   static void backward_weight(Context<B>&, const ConvGeometry&, const T*, const T*, accum_t<T>*) {
-    BRAING3N_REQUIRE_CPU_KERNEL(B, T, "convolution");
+    BRAING3N_REQUIRE_LAUNCH(B, T);
   }
 };
 

@@ -34,13 +34,6 @@ BRAING3N_HD BRAING3N_INLINE F prepared(const F& f) {
                 "include braing3n/backend/cpu.hpp to launch on the CPU, braing3n/cuda.cuh from a .cu file to launch " \
                 "on a GPU (target braing3n::cuda)")
 
-// For call structs that have no kernel on a GPU yet: a Cuda call says so, whatever was included.
-#define BRAING3N_REQUIRE_CPU_KERNEL(B, T, WHAT)                                                \
-  static_assert(::braing3n::detail::launches_here<B, T> || !std::same_as<B, ::braing3n::Cuda>, \
-                WHAT " is not implemented for Cuda");                                          \
-  static_assert(::braing3n::detail::launches_here<B, T> || !std::same_as<B, ::braing3n::Cpu>,  \
-                "include braing3n/backend/cpu.hpp for " WHAT " on the CPU")
-
 /// One run of `pieces` copies of `width` elements; steps are in elements. A null source means zeros.
 template <class T>
 struct RowCopy {

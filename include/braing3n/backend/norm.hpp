@@ -96,7 +96,7 @@ struct NormKernel {
  private:
   template <class T>
   static void missing() {
-    BRAING3N_REQUIRE_CPU_KERNEL(B, T, "normalisation");
+    BRAING3N_REQUIRE_LAUNCH(B, T);
   }
 };
 
