@@ -111,7 +111,7 @@ inline std::string encoder_people_sentence(const FeatureTable& t, const std::vec
   });
   return concat(t.path, ": ", trained == 0 ? std::string("none") : concat(trained), " of the ", subjects.size(),
                 " subjects trained the encoder that made these features",
-                trained == 0 ? "" : "; scores of people whom an encoder has not seen may be lower");
+                trained == 0 ? "" : "; scores of unseen subjects may be lower");
 }
 
 /// Who is behind the rows of a panel.
