@@ -6,7 +6,8 @@ option(BRAING3N_UNITY "Compile the sources of a test program, and those of the p
 # braing3n_unity(RESULT PROGRAM SOURCES... [BATCH N] [ENTRY SUFFIX])
 # Sets RESULT to the sources to compile. Without BRAING3N_UNITY these are SOURCES. A source with a named namespace is compiled alone.
 # With ENTRY, a source NAME.cpp defines the function NAME_SUFFIX(int, char**) for the rest of the program; those with a named namespace
-# share units of their own, in which they keep it: the names in their unnamed namespaces must differ.
+# share units of their own, in which they keep it: the names in their unnamed namespaces must differ. One that does not define the function
+# is compiled alone.
 function(braing3n_unity result program)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "BATCH;ENTRY" "SOURCES")
   if(NOT BRAING3N_UNITY)
@@ -32,10 +33,7 @@ function(braing3n_unity result program)
   endforeach()
   foreach(source IN LISTS share_names)
     string(APPEND bodies "#include \"${source}\"\n")
-    math(EXPR count "${count} + 1")
-    if(count EQUAL arg_BATCH)
-      braing3n_unity_file(units)
-    endif()
+    braing3n_unity_counted()
   endforeach()
   if(count GREATER 0)
     braing3n_unity_file(units)
@@ -58,16 +56,21 @@ function(braing3n_unity result program)
     if(arg_ENTRY)
       string(APPEND bodies "int ${name}_${arg_ENTRY}(int argc, char** argv) { return unit_${name}::${name}_${arg_ENTRY}(argc, argv); }\n")
     endif()
-    math(EXPR count "${count} + 1")
-    if(count EQUAL arg_BATCH)
-      braing3n_unity_file(units)
-    endif()
+    braing3n_unity_counted()
   endforeach()
   if(count GREATER 0)
     braing3n_unity_file(units)
   endif()
   set(${result} ${units} PARENT_SCOPE)
 endfunction()
+
+# One source more; a full unit is written.
+macro(braing3n_unity_counted)
+  math(EXPR count "${count} + 1")
+  if(count EQUAL arg_BATCH)
+    braing3n_unity_file(units)
+  endif()
+endmacro()
 
 # Writes what braing3n_unity() has gathered, and starts anew.
 macro(braing3n_unity_file units)

@@ -42,7 +42,7 @@ int convert(const ConvertOptions& o, const CommonOptions& common, const PeerConf
                      {"wrong_shape", plan.wrong_shape.size()}});
   if (!plan.complete()) {
     std::cerr << "convert: " << plan.missing.size() << " tensors are missing, " << plan.wrong_shape.size()
-              << "have another shape and " << plan.unused()
+              << " have another shape and " << plan.unused()
               << " of the model's own parts are unused; nothing was written\n";
     return exit_some_failed;
   }

@@ -45,7 +45,7 @@ int apply_probes(const ProbeSettings& s, const CommonOptions& common) {
   for (std::size_t k = 0; k < applied.outside.size(); ++k)
     if (applied.outside[k] > 0)
       std::cerr << "probe: warning: " << probe.tasks[k].name << ": " << applied.outside[k] << " of " << rows
-                << " rows are far outside the data of the fit, the first:  " << applied.first_outside[k] << '\n';
+                << " rows are far outside the data of the fit, the first: " << applied.first_outside[k] << '\n';
   if (!common.quiet)
     std::cerr << "probe: " << rows - applied.unreadable << " rows, " << probe.tasks.size() << " tasks -> " << s.out
               << '\n';

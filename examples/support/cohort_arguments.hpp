@@ -12,6 +12,7 @@
 #include "braing3n/study/cohort.hpp"
 #include "examples/support/new_files.hpp"
 #include "examples/support/program.hpp"
+#include "examples/support/scan_list.hpp"
 
 namespace braing3n::examples {
 
@@ -29,9 +30,7 @@ inline std::vector<std::filesystem::path> cohort_files(const study::CohortOption
   const ManifestOptions names{
       .pattern = cohort.pattern, .check_files = false, .need_paths = false, .missing = cohort.missing};
   std::vector<std::filesystem::path> files{cohort.data, cohort.split};
-  for (const ScanRow& s : read_manifest(std::filesystem::path(cohort.data), names).scans)
-    if (!s.path.empty())
-      for (const auto& file : braing3n::detail::files_of_scan(s.path)) files.push_back(file);
+  for (const auto& file : scan_files(read_manifest(std::filesystem::path(cohort.data), names))) files.push_back(file);
   return files;
 }
 

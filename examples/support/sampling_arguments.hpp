@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "braing3n/data/guidance_scales.hpp"
 #include "braing3n/sample/generate.hpp"

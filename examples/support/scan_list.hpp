@@ -66,6 +66,15 @@ inline std::vector<NamedScan> with_index(std::vector<NamedScan> scans, Index ind
   return scans;
 }
 
+/// The files of all scans of a manifest, both of a pair.
+inline std::vector<std::filesystem::path> scan_files(const Manifest& m) {
+  std::vector<std::filesystem::path> files;
+  for (const ScanRow& s : m.scans)
+    if (!s.path.empty())
+      for (const auto& file : braing3n::detail::files_of_scan(s.path)) files.push_back(file);
+  return files;
+}
+
 /// No result may replace a scan, nor the other file of its pair.
 inline void guard_scans(OutputGuard& guard, const std::vector<NamedScan>& scans) {
   for (const NamedScan& s : scans)

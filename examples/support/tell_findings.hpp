@@ -3,7 +3,6 @@
 
 #include <iostream>
 #include <string>
-#include <vector>
 
 #include "braing3n/study/observer.hpp"
 #include "braing3n/volume/finding_log.hpp"

@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "braing3n/data/file_stamp.hpp"
 #include "braing3n/data/split.hpp"
@@ -18,6 +17,7 @@
 #include "examples/support/program.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/resident_memory.hpp"
+#include "examples/support/scan_list.hpp"
 #include "examples/support/tell_findings.hpp"
 
 namespace braing3n::examples {
@@ -98,8 +98,7 @@ inline void guard_training(OutputGuard& guard, const TrainingArguments& a, const
   ManifestOptions names_only = a.data.read;
   names_only.check_files = false;  // the run reads the table again and looks for them then
   if (!a.data.manifest.empty())    // not where the run reads latents
-    for (const ScanRow& s : read_manifest(a.data.manifest, names_only).scans)
-      for (const auto& file : braing3n::detail::files_of_scan(s.path)) guard.input(file);
+    for (const auto& file : scan_files(read_manifest(a.data.manifest, names_only))) guard.input(file);
   if (a.config != "small" && a.config != "paper") guard.input(a.config);
   const TrainingFolder folder{a.out};
   for (const auto& path :

@@ -6,6 +6,7 @@
 #include "tests/support/check.hpp"
 
 #include "braing3n/backend/cuda/context.hpp"
+#include "braing3n/ops/elementwise.hpp"
 
 namespace braing3n::test {
 
@@ -31,6 +32,12 @@ template <class T>
 Tensor<T, Cpu> download(Both& b, const Tensor<T, Cuda>& x) {
   const auto host = x.to_host();
   return Tensor<T, Cpu>::from_host(b.cpu, x.shape(), host);
+}
+
+/// The largest difference between a tensor of the GPU and one of the CPU.
+template <class T>
+double apart(Both& b, const Tensor<T, Cuda>& gpu, const Tensor<T, Cpu>& cpu) {
+  return max_difference(cast<double>(download(b, gpu)), cast<double>(cpu));
 }
 
 }  // namespace braing3n::test

@@ -7,16 +7,12 @@
 #include "braing3n/ops/upsample.hpp"
 
 using namespace braing3n;
+using test::apart;
 using test::Both;
 using test::download;
 using test::upload;
 
 namespace {
-
-template <class T>
-double apart(Both& b, const Tensor<T, Cuda>& gpu, const Tensor<T, Cpu>& cpu) {
-  return test::max_difference(cast<double>(download(b, gpu)), cast<double>(cpu));
-}
 
 struct Case {
   Shape x;

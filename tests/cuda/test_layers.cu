@@ -3,25 +3,15 @@
 
 #include "braing3n/cuda.cuh"
 #include "braing3n/ops/attention.hpp"
-#include "braing3n/ops/elementwise.hpp"
 #include "braing3n/ops/group_norm.hpp"
 #include "braing3n/ops/layer_norm.hpp"
 #include "braing3n/ops/softmax.hpp"
 
 using namespace braing3n;
+using test::apart;
 using test::Both;
 using test::download;
 using test::upload;
-
-namespace {
-
-/// The largest difference between a tensor of the GPU and one of the CPU.
-template <class T>
-double apart(Both& b, const Tensor<T, Cuda>& gpu, const Tensor<T, Cpu>& cpu) {
-  return test::max_difference(cast<double>(download(b, gpu)), cast<double>(cpu));
-}
-
-}  // namespace
 
 TEST_CASE_TEMPLATE("softmax agrees with the CPU", T, double, float, bfloat16) {
   Both b;

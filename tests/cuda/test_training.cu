@@ -16,7 +16,6 @@ namespace {
 
 struct Steps {
   std::vector<double> losses, norms;
-  std::vector<float> weights;  // of the prediction
 };
 
 template <Precision P, Backend B>
@@ -43,8 +42,6 @@ Steps train_mae(Context<B>& context, Context<Cpu>& host, int steps) {
     if constexpr (std::same_as<B, Cuda>) CHECK(emulation::counters().copies_to_host == 1);
 #endif
   }
-  const auto weights = model.decoder_pred.weight.value().to_host();
-  result.weights.assign(weights.begin(), weights.end());
   result.losses.push_back(task.validate(failures));
   return result;
 }
@@ -74,7 +71,10 @@ Steps train_tokenizer(Context<B>& context, Context<Cpu>& host, int steps) {
 double apart(const std::vector<double>& a, const std::vector<double>& b) {
   REQUIRE(a.size() == b.size());
   double most = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) most = std::max(most, std::abs(a[i] - b[i]) / std::abs(b[i]));
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double d = std::abs(a[i] - b[i]) / std::abs(b[i]);
+    if (d > most || d != d) most = d;  // a NaN stays the worst
+  }
   return most;
 }
 

@@ -11,9 +11,6 @@
 #define __global__
 #define __device__
 #define __host__
-#define __forceinline__ inline __attribute__((always_inline))
-#define __launch_bounds__(...)
-#define __grid_constant__
 
 struct uint3 {
   unsigned x, y, z;
@@ -57,8 +54,6 @@ class Exchange {
   Exchange& operator=(const Exchange&) = delete;
   /// Word i of a lane. A lane that takes no part is a fault.
   std::uint64_t word(int of_lane, int i = 0) const;
-  /// Lanes that took part.
-  unsigned mask() const { return mask_; }
 
  private:
   unsigned mask_;
@@ -127,8 +122,4 @@ inline int __any_sync(unsigned mask, int yes, const emulation::Where& at = emula
 }
 inline int __all_sync(unsigned mask, int yes, const emulation::Where& at = emulation::Where::current()) {
   return emulation::ballot(mask, yes == 0, "__all_sync", at) == 0 ? 1 : 0;
-}
-template <class T>
-T __ldg(const T* p) {
-  return *p;
 }

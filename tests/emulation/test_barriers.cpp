@@ -155,7 +155,7 @@ TEST_CASE("a deadlock is reported with the places where threads wait") {
   CHECK(contains(fault, "__shfl_xor_sync at " + line(__FILE__, dead_line + 1)));
 }
 
-TEST_CASE("threads that write one place are a race, within a block and between blocks") {
+TEST_CASE("threads of a block that write one place are a race") {
   const With with({.threads = 1});
   Device d;
   float* const y = d.allocate<float>(256);

@@ -31,7 +31,7 @@ Tensor<double, Cuda> numbers(Context<Cuda>& ctx, Index n) {
 
 }  // namespace
 
-TEST_CASE("max_blocks caps the grid, and every launcher gives the same result") {
+TEST_CASE("max_blocks caps the grid, and map, sum and max give the same result") {
   const With with;
   const Index n = 3 * 16384 + 5;
   std::vector<std::vector<double>> results;

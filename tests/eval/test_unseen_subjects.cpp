@@ -80,7 +80,7 @@ TEST_CASE("a model file lists its training subjects and those of the model under
   const std::vector<ModelBehind> models{{"model", folder / "a.safetensors"}, {"tokenizer", folder / "b.safetensors"}};
   const auto sentences = require_unseen(std::span<const ModelBehind>(models), {"sub-1"});
   REQUIRE(sentences.size() == 1);
-  CHECK(sentences[0].find("the training subjects are unknown of") != std::string::npos);
+  CHECK(sentences[0].find("are unknown (no list in the file") != std::string::npos);
   CHECK(subjects_not_trained(folder / "a.safetensors", {"sub-1"}).empty());
 }
 

@@ -274,7 +274,7 @@ TEST_CASE("npz: a directory of another size than it states, a comment that looks
   Zip zip;
   zip.add("a.npy", a, false);
   const std::string whole = zip.file();
-  const auto changed = [&](int more) {  // bytes between the directory and the end record, counted or not
+  const auto changed = [&](int more) {  // bytes between the directory and the end record
     std::string text = whole.substr(0, whole.size() - 22) + std::string(static_cast<std::size_t>(more), 'z') +
                        whole.substr(whole.size() - 22);
     text[text.size() - 10] = static_cast<char>(text[text.size() - 10] + more);  // of the size of the directory

@@ -1,9 +1,6 @@
 // A panel from files to results, and a saved probe on another table.
 #include <doctest/doctest.h>
 
-#include <filesystem>
-#include <fstream>
-
 #include "braing3n/probe/apply_table.hpp"
 #include "braing3n/probe/run_panel.hpp"
 #include "braing3n/table/embedding_file.hpp"

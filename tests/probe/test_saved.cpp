@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 
 #include "braing3n/backend/cpu/providers/providers.hpp"
 #include "braing3n/probe/fold_file.hpp"

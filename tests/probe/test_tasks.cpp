@@ -3,7 +3,6 @@
 
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 
 #include "braing3n/probe/task.hpp"
 #include "braing3n/table/row_pairing.hpp"

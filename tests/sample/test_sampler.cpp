@@ -144,7 +144,7 @@ TEST_CASE("a shifted grid has its short steps near the noise, and keeps the devi
   for (int i = 0; i <= 7; ++i) CHECK(TimeGrid(7).at(i) == 1.0 - i * (1.0 / 7));
   // Normal data with 450 times the variance of the noise: the exact flow multiplies by its deviation.
   const double variance = 450;
-  const auto kept = [&](Sampler sampler, double shift) {
+  const auto kept = [&](Sampler sampler, double shift, int steps = 25) {
     const auto velocity = [&](const Tensor<double, Cpu>& x, double t) {
       Tensor<double, Cpu> v = x.clone();
       const double u = 1 - t, rate = (t - u * variance) / (t * t + u * u * variance);
@@ -152,11 +152,12 @@ TEST_CASE("a shifted grid has its short steps near the noise, and keeps the devi
       return v;
     };
     const double one = 1;
-    return integrate(sampler, Tensor<double, Cpu>::from_host(ctx, {1}, {&one, 1}), TimeGrid(25, shift), velocity)
+    return integrate(sampler, Tensor<double, Cpu>::from_host(ctx, {1}, {&one, 1}), TimeGrid(steps, shift), velocity)
                .data()[0] /
            std::sqrt(variance);
   };
   CHECK(kept(Sampler::euler, 1) == doctest::Approx(0.689).epsilon(0.002));
+  CHECK(kept(Sampler::euler, 1, 50) == doctest::Approx(0.836).epsilon(0.002));
   CHECK(kept(Sampler::euler, 3) == doctest::Approx(0.874).epsilon(0.002));
   CHECK(kept(Sampler::heun, 1) == doctest::Approx(0.896).epsilon(0.002));
   CHECK(kept(Sampler::heun, 3) == doctest::Approx(0.985).epsilon(0.002));

@@ -180,7 +180,8 @@ TEST_CASE("tokenizer study: who is held out, and what was found") {
   CHECK(rows_of(cohort, split, "validation").size() == 4);
   CHECK(rows_of(cohort, split, "train").size() == 10);
   CHECK_THROWS_WITH_AS((void)study::tokenizer_study_split(cohort, 8, 2, 1),
-                       doctest::Contains("10 subjects: expected more than 8 held out and 2 for validation"), Error);
+                       doctest::Contains("8 held out and 2 for validation: expected more than 10 subjects, got 10"),
+                       Error);
 
   for (int i = 0; i < 20; ++i) write(out / concat("v", i, ".nii"), "");
   write(out / "round_trips/old", "");

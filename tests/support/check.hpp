@@ -82,7 +82,7 @@ double max_difference(const Tensor<A, Cpu>& a, const Tensor<Bt, Cpu>& b) {
   double worst = 0;
   for (Index i = 0; i < a.size(); ++i) {
     const double d = std::abs(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i]));
-    if (!(d <= worst)) worst = d;  // a NaN counts as the worst
+    if (d > worst || d != d) worst = d;  // a NaN stays the worst
   }
   return worst;
 }

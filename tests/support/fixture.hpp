@@ -41,7 +41,7 @@ void check_close(const std::string& what, const Tensor<A, Cpu>& a, const Tensor<
   for (Index i = 0; i < a.size(); ++i) {
     const double x = static_cast<double>(a.data()[i]), y = static_cast<double>(b.data()[i]);
     const double excess = std::abs(x - y) / (atol + rtol * std::abs(y));
-    if (!(excess <= worst)) worst = excess;
+    if (excess > worst || excess != excess) worst = excess;  // a NaN stays the worst
   }
   CHECK_MESSAGE(worst <= 1.0, what, ": the error is ", worst, " times the tolerance");
 }

@@ -1,18 +1,11 @@
 #include "tests/support/check.hpp"
-
-#include <filesystem>
+#include "tests/support/scratch_folder.hpp"
 
 #include "braing3n/table/embedding_file.hpp"
 
 using namespace braing3n;
 
 namespace {
-
-std::filesystem::path scratch_file(const char* name) {
-  std::string folder = (std::filesystem::temp_directory_path() / "braing3n-XXXXXX").string();
-  REQUIRE(::mkdtemp(folder.data()) != nullptr);
-  return std::filesystem::path(folder) / name;
-}
 
 EmbeddingFile example() {
   EmbeddingFile e;
@@ -31,7 +24,8 @@ EmbeddingFile example() {
 }  // namespace
 
 TEST_CASE("embeddings come back with ids, sources, contract and further keys") {
-  const auto path = scratch_file("latents.safetensors");
+  const test::ScratchFolder folder;
+  const auto path = folder / "latents.safetensors";
   write_embeddings(path, example());
   const EmbeddingFile e = read_embeddings(path, "latents");
   CHECK(e.shape == std::vector<Index>{2, 1, 2, 3});
@@ -49,7 +43,8 @@ TEST_CASE("embeddings come back with ids, sources, contract and further keys") {
 }
 
 TEST_CASE("embeddings that do not fit are refused") {
-  const auto path = scratch_file("features.safetensors");
+  const test::ScratchFolder folder;
+  const auto path = folder / "features.safetensors";
   EmbeddingFile e = example();
   const std::vector<float> few(5);
   test::check_error("embedding.row", {"5", "(2, 1, 2, 3)"}, [&] { e.add("x", "y", few); });

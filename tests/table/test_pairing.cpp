@@ -1,7 +1,5 @@
 // Rows find each other by identifiers of any name; what cannot be told is refused with a pointer to what would match; columns that are no
 // features are left out by name; values far from 0 keep their differences.
-#include <filesystem>
-#include <fstream>
 
 #include "braing3n/probe/saved_probe.hpp"
 #include "braing3n/table/finite_rows.hpp"

@@ -93,7 +93,7 @@ echo "consumers: missing libraries are named"
 
 if command -v nvcc >/dev/null; then
   consume cuda -DCONSUMER=cuda
-  echo "consumer .cpp + .cu: linked"
+  "$scratch/cuda/consumer_cuda"
 else
   echo "consumer .cpp + .cu: skipped, no nvcc"
 fi

@@ -7,7 +7,8 @@ jobs=${JOBS:-2}
 if [[ $# -eq 0 ]]; then set -- thread address,undefined; fi
 for sanitizers in "$@"; do
   build=build-emulation-${sanitizers//,/-}
-  # The address sanitizer's own preset is at -O1 as well. The tests are header-only here: braing3n::compiled would take minutes.
+  # The emulation is compiled with -O1, its tests with -O0 (tests/CMakeLists.txt). They are header-only here: braing3n::compiled would take
+  # minutes.
   cmake -S . -B "$build" -G Ninja -DCMAKE_CXX_COMPILER=clang++-19 -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE=-O1 \
     -DBRAING3N_SANITIZE="$sanitizers" -DBRAING3N_WERROR=ON -DBRAING3N_BUILD_COMPILED=OFF -DBRAING3N_BUILD_EXAMPLES=OFF \
     -DBRAING3N_CUDA=OFF >"$build.log" || { cat "$build.log" >&2; exit 1; }

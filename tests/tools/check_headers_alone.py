@@ -28,10 +28,9 @@ FLAGS = ["-std=c++20", "-DBRAING3N_COMPILED", "-Wall", "-Wextra", "-Wpedantic", 
 NEEDS_CUDA = re.compile(r"braing3n/backend/cuda/")
 # Roughly the tenths of a second that reading a header of others takes; 1 for those that are not listed. They decide how long the check
 # takes, not what it finds.
-COST = {"Eigen/Core": 12, "Eigen/Cholesky": 14, "Eigen/Eigenvalues": 18, "Spectra/SymEigsSolver.h": 20, "algorithm": 3, "benchmark/benchmark.h": 5,
+COST = {"Eigen/Core": 12, "Eigen/Cholesky": 14, "Eigen/Eigenvalues": 18, "Spectra/SymEigsSolver.h": 20, "algorithm": 3,
         "chrono": 3, "filesystem": 4, "functional": 3, "immintrin.h": 4, "memory": 2, "nlohmann/json.hpp": 13, "oneapi/dnnl/dnnl.hpp": 6,
         "random": 3, "ranges": 3, "xtensor/xadapt.hpp": 12, "xtensor/xtensor.hpp": 12}
-OWN_COST = 1
 START_COST = 1  # of a compiler that loads a precompiled header
 WRITE_COST = 0.4  # of writing the precompiled form of a header, as a part of reading it
 
@@ -80,7 +79,7 @@ def read_tree(sources):
     for node in nodes.values():
         node.closure = {node.name} | reached(node.name, lambda name: nodes[name].includes if name in nodes else (), set())
         node.reach = reached(node.name, lambda name: nodes[name].may_include if name in nodes else (), set())
-        node.cost = sum(COST.get(name, OWN_COST if name.startswith("braing3n/") else 1) for name in node.closure)
+        node.cost = sum(COST.get(name, 1) for name in node.closure)
     return list(nodes.values())
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles every .cuh header alone with nvcc, for the two architectures of the CUDA backend. Says "skipped" without nvcc.
+# Compiles every .cuh header and every header of backend/cuda alone with nvcc, for the two architectures of the CUDA backend. Says "skipped" without nvcc.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 if ! command -v nvcc >/dev/null; then
@@ -18,6 +18,6 @@ check() {  # HEADER: the host's side is read once for both architectures
 }
 export -f check
 export scratch
-mapfile -t headers < <(find include -name '*.cuh' | sort)
+mapfile -t headers < <({ find include -name '*.cuh'; find include/braing3n/backend/cuda -name '*.hpp'; } | sort)
 printf '%s\0' "${headers[@]}" | xargs -0 -n 1 -P "${JOBS:-2}" bash -c 'check "$1"' _
 echo "CUDA headers: ${#headers[@]} compiled alone"

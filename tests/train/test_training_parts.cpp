@@ -184,6 +184,7 @@ TEST_CASE("the other side of a mask") {
   const auto other = visible_selected(mask);
   for (Index i = 0; i < 16; ++i) CHECK(mask.masked.weights.data()[i] + other.masked.weights.data()[i] == 1.0f);
   CHECK(test::same_bits(mask.restore.values(), other.restore.values()));
+  CHECK(other.masked.count == 2 * mask.kept());
 }
 
 TEST_CASE("augmentation moves, mirrors and scales whole volumes, by the sample alone") {

@@ -1,7 +1,6 @@
 // The options of `braing3n convert`, and how its plan is printed.
 #pragma once
 
-#include <filesystem>
 #include <iostream>
 #include <map>
 #include <string>

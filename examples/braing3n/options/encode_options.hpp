@@ -1,6 +1,7 @@
 // The options of `encode`.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -55,8 +56,11 @@ inline void guard_encode_files(const EncodeSettings& o, const std::vector<NamedS
 
 inline std::vector<EncodeScan> encode_scans(const std::vector<NamedScan>& scans) {
   std::vector<EncodeScan> out;
+  std::map<std::filesystem::path, std::string> hashes;  // a file of several volumes has several rows
   for (const NamedScan& s : scans) {
-    std::string content = file_hash(s.path);
+    const auto [hash, fresh] = hashes.try_emplace(s.path);
+    if (fresh) hash->second = file_hash(s.path);
+    std::string content = hash->second;
     if (s.volume >= 0 && !content.empty()) content += concat("@", s.volume);  // another volume is another scan
     out.push_back({s.id, s.path, std::move(content), s.volume});
   }

@@ -46,9 +46,7 @@ inline void guard_listed_scans(OutputGuard& guard, const std::string& path, Mani
   if (ending != ".csv" && ending != ".tsv") return;
   options.check_files = options.need_paths = false;
   try {
-    for (const ScanRow& s : read_manifest(std::filesystem::path(path), options).scans)
-      if (!s.path.empty())
-        for (const auto& file : braing3n::detail::files_of_scan(s.path)) guard.input(file);
+    for (const auto& file : scan_files(read_manifest(std::filesystem::path(path), options))) guard.input(file);
   } catch (const Error&) {
   }
 }
@@ -62,7 +60,6 @@ inline void complete_inspect_settings(InspectSettings& s, const Program& program
     fail(ErrorKind::argument, "inspect.input", "--png and --npy take one scan");
   OutputGuard guard;
   for (const std::string& path : s.files) {
-    guard.input(path);
     for (const auto& file : braing3n::detail::files_of_scan(path)) guard.input(file);  // both halves of a pair
     if (!program.common.json_log.empty()) guard_listed_scans(guard, path, s.report.manifest);
   }
@@ -74,9 +71,8 @@ inline void complete_inspect_settings(InspectSettings& s, const Program& program
   s.report.verify = !s.fast;
   s.report.reading.read_scans = !s.no_scans;
   s.report.subjects_note =
-      "a table of subjects without paths to scans; --pattern \"sub-{participant_id}_T1w.nii.gz\" or the like makes it "
-      "a "
-      "manifest";
+      "a table of subjects without paths to scans; "
+      "--pattern \"sub-{participant_id}_T1w.nii.gz\" or the like makes it a manifest";
   volume.force = program.common.force;
 }
 

@@ -45,7 +45,7 @@ struct StudyTokenizerOptions {
       fail(ErrorKind::argument, "study.data", "expected --data TABLE or --phantoms N");
     OutputGuard guard;
     if (!data.empty())
-      for (const auto& file : cohort_files({.data = data, .split = split, .pattern = pattern})) guard.input(file);
+      for (const auto& file : cohort_files({.data = data, .pattern = pattern})) guard.input(file);
     guard.input(split);
     for (const std::string& config : {mae, tokenizer})
       if (config != "small" && config != "paper") guard.input(config);

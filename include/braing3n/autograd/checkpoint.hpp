@@ -22,20 +22,27 @@ class SealedTape {
   std::shared_ptr<TapeState> tape_;
 };
 
+/// What a slot has collected, unrounded, to another slot of the same value.
+template <class T, Backend B>
+void move_gradient(const Slot<T, B>& from, const Slot<T, B>& to) {
+  to->gradient = std::exchange(from->gradient, {});
+  to->sums = std::exchange(from->sums, {});
+}
+
 /// A leaf of the inner tape that goes on collecting where the outer slot stands, so that every sum is formed in the order of
 /// the plain call and no bit differs.
 template <class T, Backend B>
 Var<T, B> leaf_for(Tape<B>& tape, const Tensor<T, B>& value, const Slot<T, B>& outer) {
   if (outer == nullptr) return Var<T, B>(value);
   Var<T, B> leaf = tape.leaf(value);
-  leaf.slot()->gradient = take_gradient(outer);
+  move_gradient(outer, leaf.slot());
   leaf.slot()->parameter = outer->parameter;
   return leaf;
 }
 
 template <class T, Backend B>
 void return_gradient(const Slot<T, B>& outer, const Var<T, B>& leaf) {
-  if (outer != nullptr) outer->gradient = take_gradient(leaf.slot());
+  if (outer != nullptr) move_gradient(leaf.slot(), outer);
 }
 
 }  // namespace detail

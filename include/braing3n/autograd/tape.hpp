@@ -57,6 +57,26 @@ void accumulate(const Slot<T, B>& slot, const Tensor<T, B>& dy) {
   }
 }
 
+namespace detail {
+
+/// Moves the gradient out, so that the slot holds no memory while the backward runs.
+template <class T, Backend B>
+Tensor<T, B> take_gradient(const Slot<T, B>& slot) {
+  Tensor<T, B> dy = std::move(slot->gradient);
+  slot->gradient = {};
+  if constexpr (!std::is_same_v<T, accum_t<T>>) {
+    if (!slot->sums.empty()) {  // rounded once, after everything has been added
+      Tensor<accum_t<T>, B> sums = std::move(slot->sums);
+      slot->sums = {};
+      if (!dy.empty()) add_to(sums, dy);
+      dy = cast<T>(sums);
+    }
+  }
+  return dy;
+}
+
+}  // namespace detail
+
 template <Backend B>
 class Tape {
  public:

@@ -30,6 +30,7 @@ class Var {
   /// The gradient after backward(); empty when none arrived.
   const Tensor<T, B>& gradient() const {
     if (!slot_) fail(ErrorKind::state, "var.constant", "var: a constant has no gradient");
+    if (!slot_->sums.empty()) slot_->gradient = detail::take_gradient(slot_);
     return slot_->gradient;
   }
   /// The same value without its history.
@@ -81,22 +82,6 @@ Slot<T, B> new_slot(const std::shared_ptr<TapeState>& tape) {
   auto slot = std::make_shared<GradientSlot<T, B>>();
   slot->tape = tape;
   return slot;
-}
-
-/// Moves the gradient out, so that the slot holds no memory while the backward runs.
-template <class T, Backend B>
-Tensor<T, B> take_gradient(const Slot<T, B>& slot) {
-  Tensor<T, B> dy = std::move(slot->gradient);
-  slot->gradient = {};
-  if constexpr (!std::is_same_v<T, accum_t<T>>) {
-    if (!slot->sums.empty()) {  // rounded once, after everything has been added
-      Tensor<accum_t<T>, B> sums = std::move(slot->sums);
-      slot->sums = {};
-      if (!dy.empty()) add_to(sums, dy);
-      dy = cast<T>(sums);
-    }
-  }
-  return dy;
 }
 
 [[noreturn]] inline void fail_inference_only() {

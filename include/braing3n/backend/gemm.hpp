@@ -21,8 +21,9 @@ struct GemmCall {
   Index a_row = 0, a_col = 1;
   const T* b = nullptr;  // (k, n)
   Index b_row = 0, b_col = 1;
-  T* c = nullptr;              // (m, n)
-  accum_t<T>* sums = nullptr;  // (m, n), rows c_row apart; then c is null and nothing follows the product
+  T* c = nullptr;  // (m, n)
+  accum_t<T>* sums =
+      nullptr;  // (m, n), rows c_row apart; c is null then and nothing follows the product. On the CPU for bf16 only
   Index c_row = 0;
   bool accumulate = false;
   const T* bias = nullptr;     // (n)

@@ -5,9 +5,7 @@
 #pragma once
 
 #include <concepts>
-#include <cstring>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include "braing3n/backend/cpu.hpp"

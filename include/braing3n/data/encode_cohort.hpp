@@ -27,7 +27,7 @@ struct EncodeScan {
   std::string id;
   std::filesystem::path path;
   std::string content{};  // tells this content from another's; empty: unknown, the scan is encoded again
-  Index volume = -1;      // of a file with several; -1: as the options say
+  Index volume = -1;      // of a file with several; -1: it must have one
 };
 
 /// Which files are made. An empty path: none of that kind.
@@ -104,7 +104,6 @@ struct EncodeObserver {
 
 struct EncodeOptions {
   bool strict = false;  // refuse scans whose values or places are not what the contract expects
-  Index volume = -1;    // of files with several
   int readers = 1;      // threads that read and preprocess scans
   std::shared_ptr<FindingLog> findings{};
 };
@@ -195,8 +194,8 @@ EncodeResult encode_cohort(Context<Cpu>& ctx, const VolumeEncoder<Cpu, P>& encod
       for (const EmbeddingOutput& output : outputs) output.write();
     saved = std::chrono::steady_clock::now();
   };
-  const VolumeSource source = scan_source(
-      files, encoder.contract, {.strict = options.strict, .volume = options.volume, .findings = options.findings});
+  const VolumeSource source =
+      scan_source(files, encoder.contract, {.strict = options.strict, .findings = options.findings});
   struct Stop {};
   try {
     if (!wanted.empty())

@@ -76,13 +76,17 @@ inline VolumeSource scan_source(const std::vector<std::filesystem::path>& paths,
 inline VolumeSource scan_source(const Manifest& manifest, const PreprocessingContract& contract,
                                 ScanSourceOptions options = {}) {
   std::vector<ScanFile> scans;
-  for (const ScanRow& scan : manifest.scans)
-    scans.push_back({scan.path, scan.volume_index >= 0 ? scan.volume_index : options.volume});
-  return [source = scan_source(scans, contract, std::move(options)), scans](Context<Cpu>& ctx, Index row) {
+  std::vector<bool> named;  // whether the volume was
+  for (const ScanRow& scan : manifest.scans) {
+    scans.push_back({scan.path, scan.volume_index});
+    named.push_back(scan.volume_index >= 0 || options.volume >= 0);
+  }
+  return [source = scan_source(std::move(scans), contract, std::move(options)), named = std::move(named)](
+             Context<Cpu>& ctx, Index row) {
     try {
       return source(ctx, row);
     } catch (const Error& e) {
-      if (e.id() != "nifti.volumes" || scans.at(static_cast<std::size_t>(row)).volume >= 0) throw;
+      if (e.id() != "nifti.volumes" || named.at(static_cast<std::size_t>(row))) throw;
       throw Error(e.kind(), e.id(), e.text() + "; a column volume_index of the table can name one for each scan",
                   e.path());
     }

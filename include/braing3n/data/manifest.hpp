@@ -2,12 +2,13 @@
 //
 // Columns: volume_id, subject_id, session_id, path, volume_index, modality, age, sex, disease, site, idh1, cohort, cdr, days and any further
 // label columns, in any case and under their usual names (column_names.hpp: PTID, Age at scan, gender, SITE_ID). Needed are subject_id
-// and path (or a pattern); a missing volume_id is made from subject, session and modality. cell.hpp has what is missing. Paths are
+// and path (or a pattern); a missing volume_id is made from subject, session, modality and volume_index. cell.hpp has what is missing. Paths are
 // relative to the table. volume_index says which volume of a file with several is meant, from 0; a column "index" says nothing of the kind,
 // since pandas counts rows in one. Doubled ids and ids that would leave the folder are errors with their line. A label that cannot be used (an age
 // of "89+", a sex of "O", a CDR of 7) is missing, and a finding names it with its line; Label::fault has the sentence.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -59,16 +60,18 @@ inline void check_conflicts(Manifest& m) {
 
 /// Rows that name one file although no column tells its volumes apart, in a table whose column "index" may have been meant to.
 inline void check_repeated_files(Manifest& m) {
+  const auto index = std::find_if(m.fields.begin(), m.fields.end(),
+                                  [](const LabelField& f) { return plain_column_name(f.name) == "index"; });
+  if (index == m.fields.end()) return;
   std::set<std::pair<std::string, Index>> files;
   std::vector<std::string> again;
   for (const ScanRow& s : m.scans)
     if (!s.path.empty() && !files.emplace(s.path.string(), s.volume_index).second) again.push_back(s.volume_id);
-  for (const LabelField& f : m.fields)
-    if (!again.empty() && plain_column_name(f.name) == "index")
-      m.findings.add(Severity::warning, "manifest.volume_index", again.size(),
-                     again.size() == 1 ? " row names a file" : " rows name a file",
-                     " that another row names too: ", some_of(again), "; the column ", in_quotes(f.name),
-                     " is a label, the volumes of a file are told apart by a column \"volume_index\"");
+  if (again.empty()) return;
+  m.findings.add(Severity::warning, "manifest.volume_index", again.size(),
+                 again.size() == 1 ? " row names a file" : " rows name a file",
+                 " that another row names too: ", some_of(again), "; the column ", in_quotes(index->name),
+                 " is a label, the volumes of a file are told apart by a column \"volume_index\"");
 }
 
 /// Where the parts of a manifest stand in its table.

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <concepts>
-#include <cstring>
 
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/eval/reconstruction.hpp"

@@ -1,7 +1,6 @@
 // How well a reconstruction matches its reference, in the whole volume and inside a mask.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "braing3n/core/tensor.hpp"

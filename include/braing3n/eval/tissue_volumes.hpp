@@ -8,7 +8,6 @@
 #include <array>
 #include <cmath>
 #include <utility>
-#include <vector>
 
 #include "braing3n/core/tensor.hpp"
 #include "braing3n/eval/psnr.hpp"

@@ -109,8 +109,9 @@ inline std::vector<std::string> require_unseen(std::span<const ModelBehind> mode
   }
   if (!silent.empty())
     sentences.push_back(
-        concat("the training subjects are unknown of ", silent,
-               " (no list in the file, no split.csv beside it): whether these subjects are unseen is not checked"));
+        concat("the training subjects of ", silent,
+               " are unknown (no list in the file, no split.csv beside it): whether these subjects are unseen is not "
+               "checked"));
   return sentences;
 }
 

@@ -26,7 +26,7 @@ double item(const Tensor<double, B>& value) {
 
 /// The numbers in several tensors of one element, in one read. Waits for the backend once. Throws Error (shape).
 template <Backend B>
-std::vector<double> items(std::span<const Tensor<double, B>> values) {
+std::vector<double> items(const std::vector<Tensor<double, B>>& values) {
   if (values.empty()) return {};
   std::vector<Tensor<double, B>> rows;
   for (const Tensor<double, B>& v : values) {
@@ -34,10 +34,6 @@ std::vector<double> items(std::span<const Tensor<double, B>> values) {
     rows.push_back(v.reshape(Shape{1}));
   }
   return concat_forward(std::span<const Tensor<double, B>>(rows), 0).to_host();
-}
-template <Backend B>
-std::vector<double> items(const std::vector<Tensor<double, B>>& values) {
-  return items(std::span<const Tensor<double, B>>(values));
 }
 
 namespace detail {

@@ -18,7 +18,7 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-/// Which tokens of a batch a loss counts. There is at least one.
+/// Which tokens of a batch a loss counts.
 template <Backend B>
 struct TokenSelection {
   Tensor<float, B> weights;  // (N, L) 1 for the tokens that count, else 0

@@ -13,7 +13,7 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 /// One step of AdamW (Loshchilov and Hutter, arXiv 1711.05101) as torch.optim.AdamW computes it:
-///   g <- gradient_scale g;  p <- p (1 - lr decay);  m <- m + (1 - beta1) (g - m);  v <- beta2 v + (1 - beta2) g^2
+///   g <- factor g;  p <- p (1 - lr decay);  m <- m + (1 - beta1) (g - m);  v <- beta2 v + (1 - beta2) g^2
 ///   p <- p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 struct AdamWStep {
   double lr = 1e-3;

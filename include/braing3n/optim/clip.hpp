@@ -20,7 +20,7 @@ struct ClipFactor {
   double max_norm;
   BRAING3N_HD BRAING3N_INLINE void operator()(Index) const {
     const double square = *squared_norm, by = max_norm > 0 ? max_norm / (sqrt(square) + 1e-6) : 1.0;
-    *factor = square - square == 0 ? (by < 1.0 ? by : 1.0) : square - square;
+    *factor = is_finite_factor(square) ? (by < 1.0 ? by : 1.0) : square - square;
   }
 };
 

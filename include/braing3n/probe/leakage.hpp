@@ -14,7 +14,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
+#include <compare>
 #include <iterator>
 #include <map>
 #include <mutex>
@@ -86,7 +86,7 @@ double pairs_equal_by_chance(At&& at, std::size_t rows, double enough) {
   std::vector<typename std::decay_t<decltype(at(0))>::value_type> column(rows);
   for (std::size_t j = 0; j < columns && expected >= enough; ++j) {
     for (std::size_t i = 0; i < rows; ++i) column[i] = at(i)[j];
-    std::sort(column.begin(), column.end());
+    std::sort(column.begin(), column.end(), [](auto a, auto b) { return std::strong_order(a, b) < 0; });  // NaN too
     double equal = 0;
     for (std::size_t i = 1, run = 0; i < rows; ++i) {
       run = column[i] == column[i - 1] ? run + 1 : 0;
@@ -247,7 +247,7 @@ std::vector<Leak> find_near_duplicates(Context<Cpu>& ctx, FeatureView<T> x, std:
     design.load(j, 1, second.data());
     double exact = 0;
     for (std::size_t k = 0; k < first.size(); ++k) exact += (first[k] - second[k]) * (first[k] - second[k]);
-    if (exact == 0) continue;  // equal rows are for find_copies() to judge
+    if (exact == 0) continue;  // equal values: find_copies() judges rows that are equal bit for bit
     const double ratio = std::sqrt(exact / usual);
     if (ratio >= most_ratio || static_cast<Index>(out.size()) >= options.most) continue;
     out.push_back(

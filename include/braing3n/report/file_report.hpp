@@ -131,7 +131,7 @@ inline Json inspect_file(Context<Cpu>& context, const std::string& path, const F
   return inspect_safetensors(model_path(path).string(), options.verify);
 }
 
-/// Whether the input must not be used (a finding of severity error, a file that is damaged); programs exit with 2 then.
+/// Whether a finding forbids the use of the input: one of severity error, with strict also a warning.
 inline bool must_not_be_used(const Json& report, bool strict) {
   if (!report.contains("findings")) return false;
   for (const Json& f : report["findings"])

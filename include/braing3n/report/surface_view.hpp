@@ -10,7 +10,6 @@
 #include <cmath>
 #include <optional>
 #include <string_view>
-#include <vector>
 
 #include "braing3n/report/image.hpp"
 #include "braing3n/report/surface.hpp"

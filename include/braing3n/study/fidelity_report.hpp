@@ -37,10 +37,10 @@ inline std::string spread_text(const Spread& s) {
 }
 
 inline void print_regions(std::ostream& out, const FidelityResult& r) {
-  out << "\nRegion volumes of T1-weighted arms in ml, mean +- sd: the truth of all subjects with these labels, "
+  out << "\nRegion volumes of T1-weighted arms in ml, mean +- sd: the truth of all scans with these labels, "
          "round trips of unseen\nscans, samples; estimated from tissue maps by a regression fitted on "
       << r.calibration << " round trips of training scans\n\n";
-  Table table({"arm", "region", "subjects", "truth", "unseen", "round trips", "mean error", "sd error", "samples",
+  Table table({"arm", "region", "scans", "truth", "unseen", "round trips", "mean error", "sd error", "samples",
                "mean error", "sd error"});
   const auto percent = [](double v) {
     return std::isfinite(v) ? concat(v >= 0 ? "+" : "", decimals(v, 1), " %") : std::string("-");

@@ -52,7 +52,7 @@ struct FidelityOptions {
   }
 };
 
-/// Mean and standard deviation over subjects or samples; NaN where there are too few.
+/// Mean and standard deviation over scans or samples; NaN where there are too few.
 struct Spread {
   Index n = 0;
   double mean = std::numeric_limits<double>::quiet_NaN(), sd = mean;

@@ -87,10 +87,8 @@ inline void write_scores(const std::filesystem::path& path, const Reconstruction
   CsvWriter csv(path, header, write);
   for (const MethodScores& m : r.scores)
     for (std::size_t i = 0; i < r.scans.size(); ++i) {
-      std::vector<std::string> cells{r.scans[i], m.name};
-      for (const double v : score_values(m.scores[i])) cells.push_back(concat(v));
-      cells.push_back(concat(m.border_jump[i]));
-      csv.cells(cells);
+      const auto v = score_values(m.scores[i]);
+      csv.row(r.scans[i], m.name, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], m.border_jump[i]);
     }
   csv.finish();
 }

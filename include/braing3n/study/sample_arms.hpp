@@ -16,7 +16,6 @@
 #include <functional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "braing3n/checkpoint/saved_dit.hpp"

@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "braing3n/format/mapped_file.hpp"
 #include "braing3n/study/observer.hpp"

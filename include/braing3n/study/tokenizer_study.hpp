@@ -44,8 +44,8 @@ inline Split tokenizer_study_split(const Manifest& cohort, Index held_out, Index
   const double n = static_cast<double>(subjects), test = static_cast<double>(held_out) / n,
                validating = static_cast<double>(validation) / n;
   if (!(test + validating < 1))
-    fail(ErrorKind::argument, "study.few", subjects, " subjects: expected more than ", held_out, " held out and ",
-         validation, " for validation");
+    fail(ErrorKind::argument, "study.few", held_out, " held out and ", validation,
+         " for validation: expected more than ", held_out + validation, " subjects, got ", subjects);
   return split_subjects(cohort, {{"train", 1 - test - validating}, {"validation", validating}, {"test", test}}, seed);
 }
 

@@ -197,9 +197,8 @@ class MaeTask {
       for (Index i = 0; i < size; ++i) to[i] = from[i] * sd + mean;
       std::fill_n(removed.data() + l * size, size, lowest);
     }
-    const Extent3& p = model_->config.encoder.patch;
     const auto picture = [&](const Tensor<float, Cpu>& patches) {
-      return unpatchify_forward(patches, volume.shape(), PatchExtents{p[0], p[1], p[2]});
+      return unpatchify_forward(patches, volume.shape(), model_->config.encoder.patch);
     };
     return preview_rows(*host_, data_->contract, volume, {volume, picture(removed), picture(filled)});
   }

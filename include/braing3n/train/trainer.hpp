@@ -12,6 +12,7 @@
 
 #include <cmath>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -46,7 +47,8 @@ class Trainer {
   Trainer& operator=(const Trainer&) = delete;
 
   /// Throws Error (numeric) that names where a NaN began; the parameters are then as before the step. Losses, norm and factor stay on the
-  /// backend; the host waits once, after it has asked for the whole step.
+  /// backend; the host waits once, after it has asked for the whole step. Until then a GPU's step keeps its `accumulate` batches, to name the
+  /// place of a NaN; on the CPU, where reading costs nothing, there is one at a time.
   template <class Task>
   StepReport step(Task& task) {
     optimizer_.zero_gradients();
@@ -61,6 +63,10 @@ class Trainer {
       pass.recompute_blocks = options_.recompute_blocks;
       const Var<double, B> loss = task.loss(pass, batches.back());
       numbers.push_back(loss.value());
+      if constexpr (std::is_same_v<B, Cpu>) {
+        require_finite_loss(loss, *context_, *model_, [&](Pass<B>& again) { task.loss(again, batches.back()); });
+        batches.clear();
+      }
       tape.backward(loss, upstream);
     }
     const std::span<const ParameterView<T, B>> views(views_);
@@ -68,20 +74,22 @@ class Trainer {
     for (const Tensor<double, B>& loss : numbers)  // + 0, or NaN where a loss is not finite although its gradient is
       squares = add_forward(squares, sub_forward(loss, loss));
     numbers.push_back(squares);
-    const Tensor<double, B> factor = clip_factor(numbers.back(), options_.clip.value_or(0));
+    const Tensor<double, B> factor = clip_factor(squares, options_.clip.value_or(0));
     StepReport report;
     report.lr = schedule_.at(progress_.step);
     optimizer_.step(report.lr, factor);
+    if (average_) average_->update(factor);
     const std::vector<double> read = items(numbers);
-    if (!std::isfinite(read.back())) optimizer_.set_steps(progress_.step);  // it did nothing
-    for (std::size_t i = 0; i < batches.size(); ++i) {
-      require_finite_loss(read[i], *context_, *model_, [&](Pass<B>& again) { task.loss(again, batches[i]); });
-      report.loss += read[i];
+    if (!std::isfinite(read.back())) {  // both did nothing
+      optimizer_.set_steps(progress_.step);
+      if (average_) average_->set_updates(average_->updates() - 1);
     }
+    for (std::size_t i = 0; i < batches.size(); ++i)
+      require_finite_loss(read[i], *context_, *model_, [&](Pass<B>& again) { task.loss(again, batches[i]); });
+    for (Index i = 0; i < options_.accumulate; ++i) report.loss += read[static_cast<std::size_t>(i)];
     require_finite_gradients(views, read.back());
     report.loss *= share;
     report.gradient_norm = std::sqrt(read.back());
-    if (average_) average_->update(factor);
     report.step = ++progress_.step;
     progress_.samples = task.position();
     progress_.epoch = progress_.samples / task.scans();

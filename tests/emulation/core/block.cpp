@@ -1,6 +1,5 @@
 #include "core/block.hpp"
 
-#include <bit>
 #include <cstring>
 #include <exception>
 

@@ -2,7 +2,6 @@
 #include "cublas_v2.h"
 
 #include <algorithm>
-#include <type_traits>
 #include <vector>
 
 #include "core/state.hpp"

@@ -13,22 +13,6 @@
 namespace braing3n::inline BRAING3N_ABI {
 namespace detail {
 
-/// weights = softmax(scale scores) per row of `keys`, and the row's log-sum-exp. weights may be the scores' own memory.
-template <class A, class W>
-__global__ void attention_weights_kernel(Index rows, Index keys, A scale, const A* scores, W* weights, A* log_sum) {
-  for_warp_rows(rows, [=](Index r, int lane) {
-    const A* row = scores + r * keys;
-    A top = -std::numeric_limits<A>::infinity();
-    for (Index j = lane; j < keys; j += 32) top = larger_or_nan(top, row[j]);
-    top = warp_max(top);
-    const A total = row_total<A>(keys, lane, [=](Index j) { return math::exp(scale * (row[j] - top)); });
-    const A inverse = A{1} / total;
-    for (Index j = lane; j < keys; j += 32)
-      weights[r * keys + j] = static_cast<W>(math::exp(scale * (row[j] - top)) * inverse);
-    if (lane == 0 && log_sum != nullptr) log_sum[r] = scale * top + std::log(total);
-  });
-}
-
 /// From scores and log-sum-exp: the weights; from the weights' gradients and dy . y: those of the scores.
 template <class T>
 __global__ void attention_score_gradients_kernel(AttentionCall<T> c, AttentionGradients<T> g, Index sample,
@@ -65,13 +49,9 @@ class HeadProducts {
   void sums(Index m, Index n, Index k, const Side& a, const Side& b, accum_t<T>* to) const {
     GemmCall<T> call = sides(m, n, k, a, b);
     call.c_row = n;
-    if constexpr (std::is_same_v<T, accum_t<T>>) {
-      ProductKernel<Cuda>::run_batch(*ctx_, call, heads_, a.data, a.head, b.data, b.head, to, m * n);
-    } else {
-      call.sums = to;
-      ProductKernel<Cuda>::run_batch(*ctx_, call, heads_, a.data, a.head, b.data, b.head, static_cast<T*>(nullptr),
-                                     m * n);
-    }
+    call.sums = to;
+    ProductKernel<Cuda>::run_batch(*ctx_, call, heads_, a.data, a.head, b.data, b.head, static_cast<T*>(nullptr),
+                                   m * n);
   }
   /// The same, rounded, rows `row` and heads `head` elements apart.
   void rounded(Index m, Index n, Index k, const Side& a, const Side& b, T* to, Index row, Index head) const {
@@ -155,7 +135,7 @@ struct AttentionKernel<Cuda> {
   template <class T, class A, class W>
   static void softmax(Context<Cuda>& ctx, const AttentionCall<T>& c, Index rows, const A* scores, W* weights,
                       A* log_sum) {
-    detail::launch(ctx, "attention_weights", detail::attention_weights_kernel<A, W>,
+    detail::launch(ctx, "attention_weights", detail::softmax_kernel<A, W>,
                    {detail::cuda_grid(ctx, rows, detail::warps_per_block)}, rows, c.keys, static_cast<A>(c.scale),
                    scores, weights, log_sum);
   }

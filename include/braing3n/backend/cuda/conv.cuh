@@ -9,7 +9,6 @@
 #endif
 
 #include <algorithm>
-#include <type_traits>
 
 #include "braing3n/backend/conv.hpp"
 #include "braing3n/backend/cuda/map.cuh"
@@ -31,6 +30,12 @@ struct GatherPass {
   BRAING3N_HD Index taps() const { return axis[0].taps * axis[1].taps * axis[2].taps; }
   BRAING3N_HD Index voxels() const { return axis[0].results * axis[1].results * axis[2].results; }
   Index rows() const { return batch * voxels(); }
+  /// A single tap that reads the voxel itself: the source is its own gathered form.
+  bool in_place() const {
+    for (const GatherAxis& a : axis)
+      if (a.taps != 1 || a.scale != 1 || a.offset != 0 || a.results != a.sources) return false;
+    return true;
+  }
 };
 
 /// Row r is tap r % taps of result voxel first + r / taps; columns are channels.
@@ -135,7 +140,8 @@ struct ConvolutionKernel<Cuda> {
   static void forward(Context<Cuda>& ctx, const ConvGeometry& g, const T* x, const T* w, const T* bias,
                       const T* residual, T* y) {
     const detail::GatherPass pass = detail::forward_pass(g);
-    const Tensor<T, Cuda> packed = g.weight_swapped ? packed_taps(ctx, g, pass, g.channels_out, true, w) : none<T>();
+    const Tensor<T, Cuda> packed =
+        g.weight_swapped ? packed_taps(ctx, g, pass, g.channels_out, true, w) : Tensor<T, Cuda>();
     const T* const weights = packed.empty() ? w : packed.data();
     const Index columns = g.channels_out;
     for_chunks<T>(ctx, pass, x, [&](const T* rows, Index first, Index count) {
@@ -167,24 +173,21 @@ struct ConvolutionKernel<Cuda> {
         call.m = taps * in, call.n = out, call.c_row = out;
         call.a = rows, call.a_row = 1, call.a_col = taps * in;
         call.b = dy + first * out, call.b_row = out;
-        return add_product(ctx, call, dw);
+        call.sums = dw;
+        return ProductKernel<Cuda>::run(ctx, call);
       }
       call.m = out, call.n = in, call.c_row = in;
       call.a = dy + first * out, call.a_row = 1, call.a_col = out;
       call.b_row = taps * in;
       for (Index tap = 0; tap < taps; ++tap) {
         call.b = rows + tap * in;
-        add_product(ctx, call, dw + tap * in * out);
+        call.sums = dw + tap * in * out;
+        ProductKernel<Cuda>::run(ctx, call);
       }
     });
   }
 
  private:
-  template <class T>
-  static Tensor<T, Cuda> none() {
-    return {};
-  }
-
   /// C (rows, columns) = gathered (rows, taps channels) weights (taps channels, columns)
   template <class T>
   static GemmCall<T> product(const detail::GatherPass& pass, Index rows, Index columns, const T* gathered,
@@ -195,13 +198,6 @@ struct ConvolutionKernel<Cuda> {
     call.b = weights, call.b_row = columns;
     call.c = to, call.c_row = columns;
     return call;
-  }
-
-  template <class T>
-  static void add_product(Context<Cuda>& ctx, GemmCall<T> call, accum_t<T>* to) {
-    if constexpr (std::is_same_v<T, accum_t<T>>) call.c = to;
-    else call.sums = to;
-    ProductKernel<Cuda>::run(ctx, call);
   }
 
   template <class T>
@@ -216,6 +212,7 @@ struct ConvolutionKernel<Cuda> {
   /// f(gathered rows, first result voxel, how many), chunk after chunk.
   template <class T, class F>
   static void for_chunks(Context<Cuda>& ctx, const detail::GatherPass& pass, const T* source, const F& f) {
+    if (pass.in_place()) return f(source, Index{0}, pass.rows());
     const Index width = pass.taps() * pass.channels, all = pass.rows();
     const Index most = std::max<Index>(1, ctx.options().workspace / (width * static_cast<Index>(sizeof(T))));
     Tensor<T, Cuda> gathered(ctx, Shape{std::min(all, most), width});

@@ -1,6 +1,11 @@
 // Group norm on a GPU, from the launchers: sums per sample and channel in double, then per group in the order of the channels.
 #pragma once
 
+#if !defined(__CUDACC__) && !defined(BRAING3N_EMULATE_CUDA)
+#error "braing3n/backend/cuda/group_norm.cuh needs nvcc: include it from a .cu file and link braing3n::cuda"
+#endif
+
+#include "braing3n/backend/cuda/map.cuh"
 #include "braing3n/backend/cuda/norm.cuh"
 #include "braing3n/base/functors.hpp"
 

@@ -8,7 +8,6 @@
 #include <cmath>
 #include <limits>
 
-#include "braing3n/backend/cuda/map.cuh"
 #include "braing3n/backend/cuda/reduce.cuh"
 #include "braing3n/backend/norm.hpp"
 #include "braing3n/base/math.hpp"
@@ -35,18 +34,19 @@ __device__ A row_total(Index cols, int lane, const F& f) {
   return warp_sum(sum);
 }
 
-template <class T>
-__global__ void softmax_kernel(Index rows, Index cols, const T* x, T* y) {
-  using A = accum_t<T>;
+/// y = softmax(scale x) per row, and the row's log-sum-exp unless that is null. y may be x.
+template <class S, class W>
+__global__ void softmax_kernel(Index rows, Index cols, accum_t<S> scale, const S* x, W* y, accum_t<S>* log_sum) {
+  using A = accum_t<S>;
   for_warp_rows(rows, [=](Index r, int lane) {
-    const T* from = x + r * cols;
+    const S* row = x + r * cols;
     A top = -std::numeric_limits<A>::infinity();
-    for (Index j = lane; j < cols; j += 32) top = larger_or_nan(top, static_cast<A>(from[j]));
+    for (Index j = lane; j < cols; j += 32) top = larger_or_nan(top, static_cast<A>(row[j]));
     top = warp_max(top);
-    const A inverse =
-        A{1} / row_total<A>(cols, lane, [=](Index j) { return math::exp(static_cast<A>(from[j]) - top); });
-    for (Index j = lane; j < cols; j += 32)
-      y[r * cols + j] = static_cast<T>(inverse * math::exp(static_cast<A>(from[j]) - top));
+    const auto term = [=](Index j) { return math::exp(scale * (static_cast<A>(row[j]) - top)); };
+    const A total = row_total<A>(cols, lane, term), inverse = A{1} / total;
+    for (Index j = lane; j < cols; j += 32) y[r * cols + j] = static_cast<W>(term(j) * inverse);
+    if (lane == 0 && log_sum != nullptr) log_sum[r] = scale * top + std::log(total);
   });
 }
 
@@ -136,7 +136,8 @@ template <>
 struct NormKernel<Cuda> {
   template <class T>
   static void softmax(Context<Cuda>& ctx, Index rows, Index cols, const T* x, T* y) {
-    launch_rows(ctx, "softmax", detail::softmax_kernel<T>, rows, rows, cols, x, y);
+    launch_rows(ctx, "softmax", detail::softmax_kernel<T, T>, rows, rows, cols, accum_t<T>{1}, x, y,
+                static_cast<accum_t<T>*>(nullptr));
   }
   template <class T>
   static void softmax_backward(Context<Cuda>& ctx, Index rows, Index cols, const T* y, const T* dy, T* dx) {

@@ -23,7 +23,7 @@ struct SumOf {
 };
 struct MaxOf {
   static constexpr double identity = -std::numeric_limits<double>::infinity();
-  BRAING3N_HD double operator()(double a, double b) const { return b > a || b != b ? b : a; }  // NaN wins
+  BRAING3N_HD double operator()(double a, double b) const { return larger_or_nan(a, b); }
 };
 
 template <class Op, class F, class S>
