@@ -66,3 +66,29 @@ TEST_CASE("the memory of a training step and of a sample is planned within 10 %"
     CHECK(std::abs(planned / took - 1) < 0.1);
   }
 }
+
+TEST_CASE("a context and a second output are planned for") {
+  Context<Cpu> ctx({.threads = 2});
+  Dit3dConfig c = config(96, 1, 192);
+  c.context_channels = 48, c.outputs = 2;
+  Dit3d<Cpu, F32> model(ctx, c);
+  initialize(model, 1);
+  std::vector<ConditionRow> rows(4, ConditionRow(c.conditions.size()));
+  for (ConditionRow& row : rows) row[2].label = 0, row[4].number = 60;
+  const ConditionBatch conditions = condition_batch(c.conditions, rows);
+  for_each_parameter(model, [](const std::string&, auto& p) { p.zero_gradient(); });
+  const std::vector<double> t(4, 0.5);
+  const auto step = [&] {
+    const auto x = test::random<float>(ctx, {4, 512, 16}, 3), context = test::random<float>(ctx, {4, 512, 48}, 4),
+               data = test::random<float>(ctx, {4, 512, 16}, 5), noise = test::random<float>(ctx, {4, 512, 16}, 6),
+               target = test::random<float>(ctx, {4, 512, 32}, 7);
+    Tape<Cpu> tape;
+    Pass<Cpu> pass(ctx, tape);
+    tape.backward(mse_loss(model(pass, Var<float, Cpu>(x), t, conditions, Var<float, Cpu>(context)), target));
+  };
+  step();  // gradients come into being
+  const double took = taken(ctx, step), planned = static_cast<double>(training_pass_bytes<F32>(c, 4, false));
+  CAPTURE(took);
+  CAPTURE(planned);
+  CHECK(std::abs(planned / took - 1) < 0.1);
+}

@@ -80,6 +80,8 @@ TEST_CASE("constructed parameters are the visited ones") {
   dit.depth = 2;
   dit.mlp = 48;
   check_constructed_is_visited([&] { return Dit3d<Cpu, F64>(ctx, dit); });
+  dit.context_channels = 3, dit.outputs = 2;
+  check_constructed_is_visited([&] { return Dit3d<Cpu, F64>(ctx, dit); });
 }
 
 TEST_CASE("published parameter counts, without allocating") {
@@ -96,6 +98,24 @@ TEST_CASE("published parameter counts, without allocating") {
   const Dit3d<Cpu, F32> dit(ctx, Dit3dConfig{});
   CHECK(count_parameters(dit).learned == 292'887'968);
   CHECK(count_parameters(dit).fixed == 1'382'400);
+  CHECK(ctx.memory().stats().live == 0);
+}
+
+TEST_CASE("parameter counts of the longitudinal model, without allocating") {
+  Context<Cpu> ctx({.threads = 1});
+  const auto learned = [&](const Dit3dConfig& config) {
+    return count_parameters(Dit3d<Cpu, F32>(ctx, config)).learned;
+  };
+  Dit3dConfig config = Dit3dConfig::paper_longitudinal();
+  CHECK(learned(config) == 296'099'744);
+  // The published count, 296,100,896, has a null for the years, which are always given.
+  config.conditions[1].required = false;
+  CHECK(learned(config) == 296'100'896);
+  // A context adds a linear layer, a second output the rows of another.
+  config.context_channels = 32;
+  CHECK(learned(config) == 296'100'896 + 32 * 1152 + 1152);
+  config.outputs = 2;
+  CHECK(learned(config) == 296'100'896 + 32 * 1152 + 1152 + 32 * 1152 + 32);
   CHECK(ctx.memory().stats().live == 0);
 }
 

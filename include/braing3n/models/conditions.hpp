@@ -6,6 +6,7 @@
 // data/condition_labels.hpp makes conditions from tables and from what a user types.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -58,6 +59,17 @@ inline std::vector<ConditionField> paper_conditions() {
           {"site", K::categorical, sites},
           {"age", K::continuous, {}, 0.1, false, 0.0, 120.0},
           {"idh1", K::categorical, enum_names<Idh1>()}};
+}
+
+/// The paper's five conditions of a follow-up: the diagnosis and the years from the baseline to it must be given; sex, age at the
+/// baseline and the clinical dementia rating (0, 0.5, 1, 2, 3) may be unknown.
+inline std::vector<ConditionField> longitudinal_conditions() {
+  using K = ConditionKind;
+  return {{"disease", K::categorical, names_of(std::array{Disease::HC, Disease::MCI, Disease::AD}), 0.0, true},
+          {"years", K::continuous, {}, 0.0, true, 0.0, 20.0},
+          {"sex", K::categorical, enum_names<Sex>()},
+          {"age", K::continuous, {}, 0.1, false, 0.0, 120.0},
+          {"cdr", K::continuous, {}, 0.1, false, 0.0, 3.0}};
 }
 
 /// Throws Error (config): names that are empty, repeat or cannot be part of a parameter's name; values that are empty or repeat; a

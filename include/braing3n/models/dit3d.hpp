@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -28,6 +29,9 @@ struct Dit3dConfig {
   double time_scale = 1000.0;  // the time in [0, 1] is multiplied by this before its sinusoidal embedding
   // Above 0: the network adds to the velocity of a normal distribution with so many directions (gaussian_velocity.hpp).
   Index gaussian_rank = 0;
+  // Above 0: a second input of so many channels, a baseline for instance, whose embedding starts at zero and is added to that of x.
+  Index context_channels = 0;
+  Index outputs = 1;  // velocities that are predicted, in channels one after the other
   std::vector<ConditionField> conditions = paper_conditions();
 
   static void visit(auto& self, auto&& v) {
@@ -40,6 +44,10 @@ struct Dit3dConfig {
     v("layer_norm_eps", self.layer_norm_eps);
     v("time_scale", self.time_scale);
     v("gaussian_rank", self.gaussian_rank);
+    // Written where they are used, so that files of models without them keep their bytes.
+    constexpr bool writing = std::is_const_v<std::remove_reference_t<decltype(self)>>;
+    if (!writing || self.context_channels != 0) v("context_channels", self.context_channels);
+    if (!writing || self.outputs != 1) v("outputs", self.outputs);
     v("conditions", self.conditions);
   }
 
@@ -58,7 +66,22 @@ struct Dit3dConfig {
     if (gaussian_rank < 0 || gaussian_rank > channels * volume_of(grid))
       fail(ErrorKind::config, "dit3d.gaussian_rank", "dit3d: expected 0 to ", channels * volume_of(grid),
            " directions of the normal distribution, as many as a sample has values, got ", gaussian_rank);
+    if (context_channels < 0)
+      fail(ErrorKind::config, "dit3d.context_channels", "dit3d: expected 0 (no context) or more context channels, got ",
+           context_channels);
+    if (outputs < 1 || outputs > 2 || (outputs > 1 && gaussian_rank > 0))
+      fail(ErrorKind::config, "dit3d.outputs", "dit3d: expected ",
+           gaussian_rank > 0 ? "1 output, which the velocity of a normal distribution is added to" : "1 or 2 outputs",
+           ", got ", outputs);
     validate_conditions(conditions);
+  }
+
+  /// The paper's model of a follow-up, which goes along the bridge of objective/bridge.hpp and sees the baseline as its start only:
+  /// 296,099,744 parameters.
+  static Dit3dConfig paper_longitudinal() {
+    Dit3dConfig c;
+    c.conditions = longitudinal_conditions();
+    return c;
   }
 };
 
@@ -77,7 +100,7 @@ struct Dit3d {
   using WideAct = Var<typename W::Compute, B>;
 
   Dit3dConfig config;
-  Linear<B, P> x_embedder;
+  Linear<B, P> x_embedder, context_embedder;  // the latter is absent without context channels
   Parameter<B, P> positions;
   ScalarEmbedding<B, P> t_embedder;
   std::vector<std::variant<LabelEmbedding<B, P>, ContinuousCondition<B, P>>> conditions;
@@ -92,6 +115,8 @@ struct Dit3d {
   Dit3d(Context<B>& context, const Dit3dConfig& c) : config(c) {
     c.validate();
     x_embedder = Linear<B, P>(context, c.channels, c.width);
+    if (c.context_channels > 0)
+      context_embedder = Linear<B, P>(context, c.context_channels, c.width, {.weight_init = zeros()});
     positions = Parameter<B, P>(context, {.shape = {1, volume_of(c.grid), c.width},
                                           .init = sincos3d_table(c.grid, c.width, false),
                                           .decay = false,
@@ -110,21 +135,23 @@ struct Dit3d {
     for (Index i = 0; i < c.depth; ++i) blocks.emplace_back(context, options);
     norm_final = LayerNorm<B, P>(context, c.width, c.layer_norm_eps, false);
     final_modulation = Linear<B, P>(context, c.width, 2 * c.width, {.weight_init = zeros()});
-    final_linear = Linear<B, P>(context, c.width, c.channels, {.weight_init = zeros()});
+    final_linear = Linear<B, P>(context, c.width, c.outputs * c.channels, {.weight_init = zeros()});
     if (c.gaussian_rank > 0)
       gaussian = GaussianVelocity<B, P>(context, required_classes(c.conditions), volume_of(c.grid) * c.channels,
                                         c.gaussian_rank, feature_count(c.conditions));
   }
 
-  /// x (N, L, C) at times t (N) in [0, 1] (1 = noise, 0 = data) under the conditions -> velocity (N, L, C).
-  Act operator()(Pass<B>& pass, const Act& x, const std::vector<double>& t, const ConditionBatch& condition) const {
+  /// x (N, L, C) at times t (N) in [0, 1] (1 = noise, 0 = data) under the conditions, beside the context (N, L, context channels) that a
+  /// model with context channels must be given -> velocity (N, L, outputs C).
+  Act operator()(Pass<B>& pass, const Act& x, const std::vector<double>& t, const ConditionBatch& condition,
+                 const Act& context = Act()) const {
     return pass.at(path, [&] {
       const Shape expected = {static_cast<Index>(t.size()), volume_of(config.grid), config.channels};
       if (!(x.shape() == expected))
         fail(ErrorKind::shape, "dit3d.input", "dit3d: input has shape ", x.shape(), ", expected ", expected, " for ",
              t.size(), " times");
       const Act c = silu(to_compute(condition_vector(pass, t, condition)));
-      Act h = add_broadcast(x_embedder(pass, x), reshape(positions.var(pass), {positions.shape()[1], config.width}));
+      Act h = tokens(pass, x, context);
       for (const auto& block : blocks)
         h = pass.recompute_blocks
                 ? checkpoint(
@@ -159,6 +186,7 @@ struct Dit3d {
 
   static void visit(auto& self, auto&& v) {
     v("x_embedder", self.x_embedder);
+    if (self.context_embedder.weight.exists()) v("context_embedder", self.context_embedder);
     v("pos_embed", self.positions);
     v("t_embedder", self.t_embedder);
     for (std::size_t i = 0; i < self.conditions.size(); ++i) {
@@ -181,6 +209,18 @@ struct Dit3d {
   }
 
  private:
+  /// x and its context as the first block takes them.
+  Act tokens(Pass<B>& pass, const Act& x, const Act& context) const {
+    const Shape expected = {x.dim(0), volume_of(config.grid), config.context_channels};
+    const bool given = !context.value().empty(), wanted = config.context_channels > 0;
+    if (given != wanted || (given && !(context.shape() == expected)))
+      fail(ErrorKind::shape, "dit3d.context", "dit3d: expected ",
+           wanted ? concat("a context of shape ", expected) : "no context, as the model has no context channels",
+           ", got ", given ? concat("one of shape ", context.shape()) : "none");
+    Act h = add_broadcast(x_embedder(pass, x), reshape(positions.var(pass), {positions.shape()[1], config.width}));
+    return wanted ? context_embedder.add_to(pass, h, context) : h;
+  }
+
   static Act to_compute(const WideAct& c) {
     if constexpr (std::is_same_v<Act, WideAct>) return c;
     else return cast<T>(c);

@@ -34,7 +34,8 @@ std::size_t evaluation_bytes(const Dit3dConfig& c, Index rows) {
   const auto block = detail::token_blocks<P>(c, rows);
   const std::size_t attention = 4 * block(c.width) + block(3 * c.width) + 2 * block(c.width, sizeof(float)),
                     mlp = 4 * block(c.width) + block(c.mlp);
-  return std::max(attention, mlp) + 5 * block(c.channels);
+  return std::max(attention, mlp) + 4 * block(c.channels) + block(c.outputs * c.channels) +
+         (c.context_channels > 0 ? block(c.context_channels) : 0);
 }
 
 /// Bytes that a training step holds at one time for a batch: latents and noise, what is recorded, and the backward pass. Parameters,
@@ -45,7 +46,8 @@ std::size_t training_pass_bytes(const Dit3dConfig& c, Index batch, bool recomput
   const std::size_t layer = 9 * block(c.width) + block(3 * c.width) + 2 * block(c.mlp) + block(c.heads) + 4 * block(1);
   const auto depth = static_cast<std::size_t>(c.depth);
   const std::size_t recorded = recompute_blocks ? depth * block(c.width) + layer : depth * layer;
-  return recorded + block(c.mlp) + 4 * block(c.width) + 6 * block(c.channels);
+  return recorded + block(c.mlp) + 4 * block(c.width) + 3 * block(c.channels) + 3 * block(c.outputs * c.channels) +
+         (c.context_channels > 0 ? block(c.context_channels) : 0);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI
