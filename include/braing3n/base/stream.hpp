@@ -16,5 +16,7 @@ struct StreamCounter {
 
 /// Steps that no stream reaches: the draws of validations and of generated samples share no number with training.
 inline constexpr std::uint32_t validation_step = 0xfffffffeu, generation_step = 0xffffffffu;
+/// Step number i of a sampler that adds noise draws with this one + i.
+inline constexpr std::uint32_t sampler_step = 0x80000000u;
 
 }  // namespace braing3n::inline BRAING3N_ABI
