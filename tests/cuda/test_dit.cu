@@ -5,9 +5,12 @@
 #include "braing3n/data/condition_labels.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/nn/flatten.hpp"
+#include "braing3n/nn/initialize.hpp"
+#include "braing3n/objective/bridge.hpp"
 #include "braing3n/objective/flow_matching.hpp"
 #include "braing3n/ops/transfer.hpp"
 #include "braing3n/optim/clip.hpp"
+#include "braing3n/sample/bridge.hpp"
 #include "braing3n/sample/generate.hpp"
 #include "tests/support/fixture.hpp"
 
@@ -66,6 +69,46 @@ Answer answer(Context<B>& context, Context<Cpu>& host) {
   return a;
 }
 
+/// A model with a context and two outputs, which learns a bridge and makes follow-ups with noise.
+template <Precision P, Backend B>
+Answer bridge_answer(Context<B>& context, Context<Cpu>& host) {
+  using T = typename P::Compute;
+  Dit3dConfig config = fixture_config();
+  config.conditions = longitudinal_conditions();
+  config.context_channels = 6, config.outputs = 2;
+  Dit3d<B, P> dit(context, config);
+  initialize(dit, 1);
+  for_each_parameter(dit, [&](const std::string& path, auto& p) {
+    if (p.spec().fixed) return;
+    using Value = typename std::remove_cvref_t<decltype(p)>::Value;
+    p.adopt(to_backend<Value>(context, test::random<float>(host, p.shape(), detail::name_hash(path), 0.05)));
+  });
+  const auto baseline = to_backend<T>(context, test::random<float>(host, {2, 12, 6}, 1)),
+             followup = to_backend<T>(context, test::random<float>(host, {2, 12, 6}, 2)),
+             noise = to_backend<T>(context, test::random<float>(host, {2, 12, 6}, 3));
+  const std::vector<ConditionRow> conditions = {{{.label = 2}, {.number = 5}, {.label = 0}, {.number = 71}, {}},
+                                                {{.label = 0}, {.number = 1}, {}, {}, {.number = 0.5}}};
+  const BridgeOptions bridge = {.target = BridgeTarget::two_heads};
+  const auto sample = bridge_interpolate(bridge, baseline, followup, noise, {0.3, 0.8});
+  Tape<B> tape;
+  Pass<B> pass(context, tape);
+  const auto loss = mse_loss(
+      dit(pass, Var<T, B>(sample.x_t), sample.t, condition_batch(config.conditions, conditions), Var<T, B>(baseline)),
+      sample.target);
+  tape.backward(loss);
+  using Param = typename P::Param;
+  const ParameterViews<Param, B> views = parameter_views<Dit3d<B, P>, B, Param>(dit);
+  Answer a;
+  a.loss = item(loss);
+  a.norm = gradient_norm(std::span<const ParameterView<Param, B>>(views));
+  const std::vector<std::uint32_t> ids = {3, 9};
+  const auto z = sample_bridge(context, dit, baseline, conditions, std::span<const std::uint32_t>(ids), 5,
+                               {.bridge = bridge, .sampler = BridgeSampler::stochastic, .steps = 6});
+  const auto values = to_host<float>(host, z).to_host();
+  a.samples.assign(values.begin(), values.end());
+  return a;
+}
+
 double spread(const std::vector<float>& v) {
   double most = 0;
   for (const float x : v) most = std::max(most, std::abs(static_cast<double>(x)));
@@ -86,6 +129,18 @@ double apart(const std::vector<float>& a, const std::vector<float>& b) {
 TEST_CASE("a conditional transformer agrees with the CPU: loss, gradients, guided samples") {
   test::Both b;
   const Answer cpu = answer<F32>(b.cpu, b.cpu), gpu = answer<F32>(b.cuda, b.cpu), low = answer<BF16>(b.cuda, b.cpu);
+  CHECK(gpu.loss == doctest::Approx(cpu.loss).epsilon(1e-6));
+  CHECK(gpu.norm == doctest::Approx(cpu.norm).epsilon(1e-5));
+  CHECK(apart(gpu.samples, cpu.samples) < 1e-4);
+  CHECK(low.loss == doctest::Approx(cpu.loss).epsilon(2e-2));
+  CHECK(low.norm == doctest::Approx(cpu.norm).epsilon(5e-2));
+  CHECK(apart(low.samples, cpu.samples) < 0.1);
+}
+
+TEST_CASE("a transformer with a context and two outputs agrees with the CPU along a bridge") {
+  test::Both b;
+  const Answer cpu = bridge_answer<F32>(b.cpu, b.cpu), gpu = bridge_answer<F32>(b.cuda, b.cpu),
+               low = bridge_answer<BF16>(b.cuda, b.cpu);
   CHECK(gpu.loss == doctest::Approx(cpu.loss).epsilon(1e-6));
   CHECK(gpu.norm == doctest::Approx(cpu.norm).epsilon(1e-5));
   CHECK(apart(gpu.samples, cpu.samples) < 1e-4);
