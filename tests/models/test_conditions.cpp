@@ -121,3 +121,23 @@ TEST_CASE("fields that make no sense are refused") {
     condition_batch(paper_conditions(), rows);
   });
 }
+
+TEST_CASE("of a follow-up, diagnosis and years are never hidden; sex, age and dementia rating are") {
+  const auto fields = longitudinal_conditions();
+  validate_conditions(fields);
+  CHECK(fields[0].values == std::vector<std::string>{"HC", "MCI", "AD"});
+  std::vector<std::string> required, others;
+  for (const ConditionField& f : fields) (f.required ? required : others).push_back(f.name);
+  CHECK(required == std::vector<std::string>{"disease", "years"});
+  CHECK(others == std::vector<std::string>{"sex", "age", "cdr"});
+  const ConditionRow row = {{.label = 2}, {.number = 5}, {.label = 1}, {.number = 70}, {.number = 0.5}};
+  std::vector<Index> hidden(5, 0);
+  for (Index i = 0; i < 2000; ++i) {
+    const ConditionRow seen = drop_conditions(fields, row, {}, 7, i);
+    for (std::size_t f = 0; f < 5; ++f) hidden[f] += seen[f].missing() ? 1 : 0;
+  }
+  CHECK(hidden[0] == 0);
+  CHECK(hidden[1] == 0);
+  for (const std::size_t f : {std::size_t{2}, std::size_t{3}, std::size_t{4}})
+    CHECK(std::abs(static_cast<double>(hidden[f]) - 200) <= 4 * std::sqrt(2000 * 0.09));
+}

@@ -263,7 +263,7 @@ TEST_CASE("a follow-up does not depend on its batch and the threads; the baselin
     CHECK(test::same_bits(followups(ctx, config, 3, 4, options), all.slice(3, 4)));
     CHECK(!test::same_bits(all.slice(2, 3), all.slice(3, 4)));
   }
-  // By hand: one step of Euler from the baseline, which the model is also given.
+  // By hand: two steps of Euler from the baseline, which the model is given in both.
   Context<Cpu> ctx({.threads = 1});
   Dit3d<Cpu, F32> model(ctx, small(4, 1));
   initialize(model, 1);
@@ -274,13 +274,17 @@ TEST_CASE("a follow-up does not depend on its batch and the threads; the baselin
   const std::vector<ConditionRow> rows = {{{.label = 1}, {.number = 5}, {}, {}, {}}};
   const std::vector<std::uint32_t> ids = {0};
   Pass<Cpu> pass(ctx);
-  const auto v =
-      model(pass, Var<float, Cpu>(b), {1.0}, condition_batch(model.config.conditions, rows), Var<float, Cpu>(b));
+  Tensor<float, Cpu> wanted = b;
+  for (const double t : {1.0, 0.5}) {
+    const auto v =
+        model(pass, Var<float, Cpu>(wanted), {t}, condition_batch(model.config.conditions, rows), Var<float, Cpu>(b));
+    wanted = add_scaled_forward(wanted, v.value(), -0.5);
+  }
   int evaluations = 0;
   const auto end = sample_bridge(ctx, model, b, rows, std::span<const std::uint32_t>(ids), 5,
-                                 with(BridgeTarget::displacement, BridgeSampler::euler, 1), [&] { ++evaluations; });
-  CHECK(test::max_difference(end, sub_forward(b, v.value())) < test::tolerance<float>(1, 4.0));
-  CHECK(evaluations == 1);
+                                 with(BridgeTarget::displacement, BridgeSampler::euler, 2), [&] { ++evaluations; });
+  CHECK(test::max_difference(end, wanted) < test::tolerance<float>(1, 4.0));
+  CHECK(evaluations == 2);
   test::check_error("bridge.outputs", {"two_heads", "2 outputs", "got one with 1"}, [&] {
     sample_bridge(ctx, model, b, rows, std::span<const std::uint32_t>(ids), 5,
                   with(BridgeTarget::two_heads, BridgeSampler::euler));
@@ -300,9 +304,12 @@ TEST_CASE("the noise of a sampler is the generator's own, and shares nothing wit
   const std::vector<ConditionRow> rows = {{{.label = 1}, {.number = 5}, {}, {}, {}}};
   const std::vector<std::uint32_t> ids = {77};
   const auto end = sample_bridge(ctx, model, b, rows, std::span<const std::uint32_t>(ids), 9,
-                                 with(BridgeTarget::two_heads, BridgeSampler::stochastic, 2));
-  const Philox rng(9, Purpose::noise, sampler_step, 77);
-  for (Index i = 0; i < 48;
-       ++i)  // sigma sqrt(s (t - s) / t) with t = 1, s = 1 / 2; the second step ends at 0 and has none
-    CHECK(end.data()[i] == doctest::Approx(b.data()[i] + 0.25 * rng.normal(static_cast<std::uint64_t>(i))));
+                                 with(BridgeTarget::two_heads, BridgeSampler::stochastic, 3));
+  const Philox first(9, Purpose::noise, sampler_step, 77), second(9, Purpose::noise, sampler_step + 1, 77);
+  // sigma sqrt(s (t - s) / t) for steps from 1 to 2/3 and from there to 1/3; the third ends at 0 and has none.
+  const double one = 0.5 * std::sqrt(2.0 / 9), two = 0.5 * std::sqrt(1.0 / 6);
+  for (Index i = 0; i < 48; ++i) {
+    const auto at = static_cast<std::uint64_t>(i);
+    CHECK(end.data()[i] == doctest::Approx(b.data()[i] + one * first.normal(at) + two * second.normal(at)));
+  }
 }
