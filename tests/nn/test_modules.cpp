@@ -108,7 +108,7 @@ TEST_CASE("parameter counts of the longitudinal model, without allocating") {
   };
   Dit3dConfig config = Dit3dConfig::paper_longitudinal();
   CHECK(learned(config) == 296'099'744);
-  // The published count, 296,100,896, has a null for the years, which are always given.
+  // With a null for the years too, as every other continuous condition has one. Years are always given.
   config.conditions[1].required = false;
   CHECK(learned(config) == 296'100'896);
   // A context adds a linear layer, a second output the rows of another.
