@@ -32,6 +32,7 @@
 #include "braing3n/data/latents.hpp"
 #include "braing3n/data/manifest.hpp"
 #include "braing3n/data/manifest_cells.hpp"
+#include "braing3n/data/manifest_checks.hpp"
 #include "braing3n/data/manifest_types.hpp"
 #include "braing3n/data/prefetch.hpp"
 #include "braing3n/data/split.hpp"
