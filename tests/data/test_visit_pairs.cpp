@@ -38,13 +38,13 @@ std::string sentence_of(const Findings& findings, const std::string& id) {
 
 // As the table of OASIS-2 is: days as "MR Delay", whole ages.
 const std::string delays =
-    "Subject ID,MRI ID,Group,Visit,MR Delay,M/F,Hand,Age,CDR,eTIV\n"
-    "OAS2_0001,OAS2_0001_MR1,Nondemented,1,0,M,R,87,0,1987\n"
-    "OAS2_0001,OAS2_0001_MR2,Nondemented,2,457,M,R,88,0,2004\n"
-    "OAS2_0002,OAS2_0002_MR1,Demented,1,0,M,R,75,0.5,1678\n"
-    "OAS2_0002,OAS2_0002_MR2,Demented,2,560,M,R,76,0.5,1738\n"
-    "OAS2_0002,OAS2_0002_MR3,Demented,3,1895,M,R,80,0.5,1698\n"
-    "OAS2_0003,OAS2_0003_MR1,Converted,1,0,F,R,60,0,1500\n";
+    "Subject ID,MRI ID,Group,Visit,MR Delay,M/F,Hand,Age,SES,CDR,eTIV\n"
+    "OAS2_0001,OAS2_0001_MR1,Nondemented,1,0,M,R,87,2,0,1987\n"
+    "OAS2_0001,OAS2_0001_MR2,Nondemented,2,457,M,R,88,2,0,2004\n"
+    "OAS2_0002,OAS2_0002_MR1,Demented,1,0,M,R,75,,0.5,1678\n"
+    "OAS2_0002,OAS2_0002_MR2,Demented,2,560,M,R,76,,0.5,1738\n"
+    "OAS2_0002,OAS2_0002_MR3,Demented,3,1895,M,R,80,,0.5,1698\n"
+    "OAS2_0003,OAS2_0003_MR1,Converted,1,0,F,R,60,1,0,1500\n";
 
 // As image archives write it: a date with the month first, two modalities.
 const std::string archive =

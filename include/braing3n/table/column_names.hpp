@@ -150,10 +150,10 @@ inline std::optional<std::size_t> find_sex_column(const CsvTable& table) {
 inline std::optional<std::size_t> find_age_column(const CsvTable& table) {
   return detail::first_column(table, detail::age_names(), detail::speaks_of_age);
 }
-/// A column that tells one visit of a subject from another.
+/// A column that tells one visit of a subject from another. "ses" comes last: SES is the socioeconomic status in OASIS.
 inline std::optional<std::size_t> find_session_column(const CsvTable& table) {
-  static constexpr std::array<std::string_view, 7> names{"sessionid", "session", "ses",      "visit",
-                                                         "visitid",   "viscode", "timepoint"};
+  static constexpr std::array<std::string_view, 7> names{"sessionid", "session",   "visit", "visitid",
+                                                         "viscode",   "timepoint", "ses"};
   return detail::first_column(table, names, [](std::string_view) { return false; });
 }
 
