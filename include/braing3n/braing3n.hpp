@@ -80,6 +80,7 @@
 #include "braing3n/format/csv.hpp"
 #include "braing3n/format/csv_table.hpp"
 #include "braing3n/format/csv_writer.hpp"
+#include "braing3n/format/date.hpp"
 #include "braing3n/format/dtype.hpp"
 #include "braing3n/format/encoding.hpp"
 #include "braing3n/format/file_lock.hpp"

@@ -37,7 +37,7 @@ TEST_CASE("identifier columns are found under their common names, in any spellin
 }
 
 TEST_CASE("sex, age and site columns, and what must not be taken for them") {
-  for (const char* name : {"Sex", "gender", "SEX_ID (1=m, 2=f)", "PTGENDER", "sex_at_birth", "sexMF"})
+  for (const char* name : {"Sex", "gender", "SEX_ID (1=m, 2=f)", "PTGENDER", "sex_at_birth", "sexMF", "M/F"})
     CHECK_MESSAGE(find_sex_column(table(std::string("x,") + name)) == std::optional<std::size_t>(1), name);
   for (const char* name :
        {"Age", "AGE_AT_SCAN", "age (years)", "AgeAtVisit", "patient_age_at_first_study", "interview_age", "Age_yrs"})
@@ -52,7 +52,7 @@ TEST_CASE("sex, age and site columns, and what must not be taken for them") {
 
 TEST_CASE("labels are told from measurements by their names") {
   for (const char* name : {"Age", "AGE_AT_SCAN", "sitenum", "Dx", "Handedness", "scan_date", "DOB", "", "Unnamed: 0",
-                           "eid", "Subject", "FieldStrength", "MMSE", "SCANNER_ID"})
+                           "eid", "Subject", "FieldStrength", "MMSE", "SCANNER_ID", "MR Delay", "acq_time", "EXAMDATE"})
     CHECK_MESSAGE(is_label_column(name), name);
   for (const char* name : {"lh_bankssts_thickness", "eTIV", "ICV", "Left-Hippocampus", "f0",
                            "lh_G&S_subcentral_thickness", "LLatVent", "average_thickness", "image_quality"})

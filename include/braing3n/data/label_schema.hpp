@@ -28,6 +28,7 @@ struct LabelField {
   std::vector<std::string> values{};               // known values; empty: any
   std::map<std::string, std::string> spellings{};  // lower case -> standard form
   bool closed = false;                             // other values are errors
+  bool date = false;                               // a day, its text in the form 2011-03-05 (format/date.hpp)
   double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
 
   std::string known_values() const { return joined(values); }
@@ -69,6 +70,7 @@ struct LabelSchema {
         {.name = "cohort"},
         {.name = "cdr", .kind = LabelKind::continuous, .low = 0, .high = 3},
         {.name = "days", .kind = LabelKind::continuous, .low = -40000, .high = 40000},
+        {.name = "session_date", .date = true},
     };
     return s;
   }

@@ -1,7 +1,7 @@
 // The table of scans: volumes.csv, or a BIDS participants.tsv with a pattern for the paths.
 //
-// Columns: volume_id, subject_id, session_id, path, volume_index, modality, age, sex, disease, site, idh1, cohort, cdr, days and any further
-// label columns, in any case and under their usual names (column_names.hpp: PTID, Age at scan, gender, SITE_ID). Needed are subject_id
+// Columns: volume_id, subject_id, session_id, path, volume_index, modality, age, sex, disease, site, idh1, cohort, cdr, days, session_date and any
+// further label columns, in any case and under their usual names (column_names.hpp: PTID, Age at scan, gender, SITE_ID, acq_time). Needed are subject_id
 // and path (or a pattern); a missing volume_id is made from subject, session, modality and volume_index. cell.hpp has what is missing. Paths are
 // relative to the table. volume_index says which volume of a file with several is meant, from 0; a column "index" says nothing of the kind,
 // since pandas counts rows in one. Doubled ids and ids that would leave the folder are errors with their line. A label that cannot be used (an age
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "braing3n/data/manifest_cells.hpp"
+#include "braing3n/data/manifest_checks.hpp"
 #include "braing3n/data/manifest_types.hpp"
 #include "braing3n/table/stated_missing.hpp"
 
@@ -25,60 +26,12 @@ namespace braing3n::inline BRAING3N_ABI {
 
 namespace detail {
 
-inline void check_conflicts(Manifest& m) {
-  for (const char* name : {"sex", "idh1"}) {
-    const auto f = m.find_field(name);
-    if (!f) continue;
-    std::map<std::string, std::set<std::string>> seen;
-    for (const ScanRow& s : m.scans)
-      if (s.labels[*f].text) seen[s.subject_id].insert(*s.labels[*f].text);
-    std::vector<std::string> bad;
-    for (const auto& [subject, values] : seen)
-      if (values.size() > 1) bad.push_back(subject);
-    if (!bad.empty())
-      m.findings.add(Severity::warning, "manifest.conflict", bad.size(),
-                     bad.size() == 1 ? " subject has" : " subjects have", " more than one ", name, ": ", some_of(bad));
-  }
-  const auto age = m.find_field("age"), days = m.find_field("days");
-  if (!age || !days) return;
-  // Within a subject, age minus the elapsed time must stay the same, to a year of rounding.
-  std::map<std::string, std::pair<double, double>> born;
-  for (const ScanRow& s : m.scans) {
-    const Label &a = s.labels[*age], &d = s.labels[*days];
-    if (!a.number || !d.number) continue;
-    const double b = *a.number - *d.number / 365.25;
-    const auto [place, fresh] = born.emplace(s.subject_id, std::pair{b, b});
-    if (!fresh) place->second = {std::min(place->second.first, b), std::max(place->second.second, b)};
-  }
-  std::vector<std::string> bad;
-  for (const auto& [subject, range] : born)
-    if (range.second - range.first > 1.01) bad.push_back(subject);
-  if (!bad.empty())
-    m.findings.add(Severity::warning, "manifest.conflict", "age and days contradict each other in ", bad.size(),
-                   bad.size() == 1 ? " subject: " : " subjects: ", some_of(bad));
-}
-
-/// Rows that name one file although no column tells its volumes apart, in a table whose column "index" may have been meant to.
-inline void check_repeated_files(Manifest& m) {
-  const auto index = std::find_if(m.fields.begin(), m.fields.end(),
-                                  [](const LabelField& f) { return plain_column_name(f.name) == "index"; });
-  if (index == m.fields.end()) return;
-  std::set<std::pair<std::string, Index>> files;
-  std::vector<std::string> again;
-  for (const ScanRow& s : m.scans)
-    if (!s.path.empty() && !files.emplace(s.path.string(), s.volume_index).second) again.push_back(s.volume_id);
-  if (again.empty()) return;
-  m.findings.add(Severity::warning, "manifest.volume_index", again.size(),
-                 again.size() == 1 ? " row names a file" : " rows name a file",
-                 " that another row names too: ", some_of(again), "; the column ", in_quotes(index->name),
-                 " is a label, the volumes of a file are told apart by a column \"volume_index\"");
-}
-
 /// Where the parts of a manifest stand in its table.
 struct ManifestColumns {
   std::size_t subject = 0;
   std::optional<std::size_t> session, volume, path, volume_index;
   std::vector<std::size_t> labels;  // of the first fields of the manifest
+  std::vector<DateOrder> orders;    // (labels), of columns of dates
   bool add_modality = false;        // a last field that the table does not have
 };
 
@@ -114,7 +67,15 @@ inline ManifestColumns find_manifest_columns(const CsvTable& table, const Manife
     used.insert(*c);
     m.fields.push_back(f);
     out.labels.push_back(*c);
+    const DateOrder order = out.orders.emplace_back(f.date ? column_date_order(table, *c) : DateOrder::unknown);
+    if (order == DateOrder::day_first || order == DateOrder::month_first)
+      m.findings.add(Severity::note, "manifest.date_order", "the column ", in_quotes(table.header()[*c]), " has the ",
+                     order == DateOrder::day_first ? "day" : "month", " first, as its dates show");
   }
+  if (const auto age = find_age_column(table);
+      age && !m.find_field("age") && is_age_in_another_unit(table.header()[*age]))
+    m.findings.add(Severity::warning, "manifest.unit", "the column ", in_quotes(table.header()[*age]),
+                   " is not taken for the age, which is in years");
   for (std::size_t c = 0; c < table.columns(); ++c) {
     if (used.contains(c)) continue;
     LabelField f{.name = table.header()[c]};
@@ -127,18 +88,27 @@ inline ManifestColumns find_manifest_columns(const CsvTable& table, const Manife
     f.kind = numbers && any ? LabelKind::continuous : LabelKind::categorical;
     m.fields.push_back(std::move(f));
     out.labels.push_back(c);
+    out.orders.push_back(DateOrder::unknown);
   }
   out.add_modality = !options.modality.empty() && !m.find_field("modality");
   if (out.add_modality) m.fields.push_back(*options.schema.find("modality"));
   return out;
 }
 
-/// One cell as a label; what cannot be used is missing and goes to the notes.
+/// One cell as a label; what cannot be used is missing and goes to the notes. order: of day and month, in a column of dates.
 inline Label read_label(const CsvTable& table, std::size_t r, std::size_t column, const LabelField& field,
-                        ManifestNotes& notes) {
+                        DateOrder order, ManifestNotes& notes) {
   const std::string_view cell = trimmed(table.cell(r, column));
   Label label;
-  if (field.kind == LabelKind::continuous) {
+  if (field.date) {
+    if (!is_missing_number(cell)) {
+      const DateCell date = read_date(cell, order);
+      if (date.day) label.text = date_text(*date.day);
+      else
+        label.fault = concat("line ", table.line(r), ": column ", in_quotes(table.header()[column]),
+                             ": expected a date, got ", in_quotes(cell, 40), " (", date.reason, ")");
+    }
+  } else if (field.kind == LabelKind::continuous) {
     if (!is_missing_number(cell)) {
       label.number = cell_number(cell);
       if (!label.number) label.fault = table.number_sentence(r, column);
@@ -177,6 +147,7 @@ inline std::filesystem::path read_scan_path(const CsvTable& table, std::size_t r
 inline ScanRow read_scan_row(const CsvTable& table, std::size_t r, const ManifestColumns& columns,
                              const ManifestOptions& options, const Manifest& m, ManifestNotes& notes) {
   ScanRow s;
+  s.line = table.line(r);
   s.subject_id = trimmed(table.cell(r, columns.subject));
   if (is_missing(s.subject_id)) throw table.error_at(r, "manifest.id", "no subject_id");
   require_plain_id(table, r, "subject_id", s.subject_id);
@@ -185,7 +156,7 @@ inline ScanRow read_scan_row(const CsvTable& table, std::size_t r, const Manifes
     require_plain_id(table, r, "session_id", s.session_id);
   }
   for (std::size_t f = 0; f < columns.labels.size(); ++f)
-    s.labels.push_back(read_label(table, r, columns.labels[f], m.fields[f], notes));
+    s.labels.push_back(read_label(table, r, columns.labels[f], m.fields[f], columns.orders[f], notes));
   if (columns.add_modality)
     s.labels.push_back({.text = standard_spelling(m.fields.back(), options.modality), .number = std::nullopt});
   const std::filesystem::path file = read_scan_path(table, r, columns, options, s);

@@ -27,17 +27,30 @@ inline std::optional<std::size_t> find_column_ignoring_case(const CsvTable& tabl
   return found;
 }
 
+/// "age_months", "Age (weeks)": ages are in years.
+inline bool is_age_in_another_unit(std::string_view header) {
+  const std::string name = lower_case(header);
+  return name.find("month") != std::string::npos || name.find("week") != std::string::npos ||
+         name.find("days") != std::string::npos;
+}
+
 /// The column of a manifest under its own name in any case, else under a usual one.
 inline std::optional<std::size_t> manifest_column(const CsvTable& table, std::string_view name) {
   if (const auto c = find_column_ignoring_case(table, name)) return c;
   for (std::size_t i = 0, same = 0; i < table.columns(); ++i)
     if (equal_ignoring_case(table.header()[i], name) && ++same > 1)
       return std::nullopt;  // Age and AGE: neither is known to be meant
-  if (const auto c = find_named_column(table, name)) return c;
+  const auto named = find_named_column(table, name);
+  if (named && !(name == "age" && is_age_in_another_unit(table.header()[*named]))) return named;
   if (name == "session_id") return find_session_column(table);
   if (name == "sex") return find_sex_column(table);
-  if (name == "age") return find_age_column(table);
+  if (name == "age") {
+    const auto c = find_age_column(table);
+    return c && is_age_in_another_unit(table.header()[*c]) ? std::nullopt : c;
+  }
   if (name == "site") return find_site_column(table);
+  if (name == "days") return find_days_column(table);
+  if (name == "session_date") return find_session_date_column(table);
   return std::nullopt;
 }
 /// The column of subjects; in a table without one, a column of identifiers that is no volume_id.
@@ -93,6 +106,14 @@ inline Index read_volume_index(const CsvTable& table, std::size_t row, std::size
                          concat("column ", in_quotes(table.header()[column]),
                                 ": expected the number of a volume of the file, from 0, got ", in_quotes(cell, 40)));
   return static_cast<Index>(*number);
+}
+
+/// What the cells of a column say together about the order of day and month.
+inline DateOrder column_date_order(const CsvTable& table, std::size_t column) {
+  DateOrder order = DateOrder::unknown;
+  for (std::size_t r = 0; r < table.rows(); ++r)
+    if (!is_missing_number(table.cell(r, column))) order = joined_order(order, read_date(table.cell(r, column)).order);
+  return order;
 }
 
 inline std::optional<double> parse_label_number(std::string_view cell) { return cell_number(cell); }

@@ -27,6 +27,7 @@ struct ScanRow {
   std::filesystem::path path;
   Index volume_index = -1;    // which volume of a file with several, from 0; -1: the table names none
   std::vector<Label> labels;  // in the order of Manifest::fields
+  std::size_t line = 0;       // of the table, from 1; 0: unknown
 };
 
 struct ManifestOptions {

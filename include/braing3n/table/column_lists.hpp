@@ -61,8 +61,8 @@ inline NameList site_names() {
   return names;
 }
 inline NameList sex_names() {
-  static constexpr std::array<std::string_view, 14> names{
-      "sex",      "gender",   "sexid",      "sexcode",    "biologicalsex",  "sexatbirth", "geneticsex",
+  static constexpr std::array<std::string_view, 15> names{
+      "sex",      "gender",   "sexid",      "sexcode",    "biologicalsex",  "sexatbirth", "geneticsex", "m/f",
       "genderid", "ptgender", "patientsex", "subjectsex", "participantsex", "sexmf",      "gendermf"};
   return names;
 }
@@ -71,6 +71,59 @@ inline NameList age_names() {
       "age",        "ageatscan",  "scanage",        "agescan",      "ageatmri",     "ageyears",         "ageinyears",
       "ageyrs",     "ageyr",      "ageatvisit",     "ageatsession", "ageatimaging", "ageatacquisition", "interviewage",
       "subjectage", "patientage", "participantage", "agey",         "agemri",       "ageatbaseline"};
+  return names;
+}
+/// The day of a scan, the scan's own before the visit's; acq_time as in BIDS, examdate as in ADNI.
+inline NameList session_date_names() {
+  static constexpr std::array<std::string_view, 27> names{"sessiondate",
+                                                          "scandate",
+                                                          "dateofscan",
+                                                          "scanningdate",
+                                                          "acqdate",
+                                                          "acquisitiondate",
+                                                          "dateofacquisition",
+                                                          "acqtime",
+                                                          "mridate",
+                                                          "dateofmri",
+                                                          "mriscandate",
+                                                          "imagedate",
+                                                          "imagingdate",
+                                                          "dateofimaging",
+                                                          "studydate",
+                                                          "examdate",
+                                                          "dateofexam",
+                                                          "visitdate",
+                                                          "dateofvisit",
+                                                          "interviewdate",
+                                                          "datetime",
+                                                          "acqdatetime",
+                                                          "acquisitiondatetime",
+                                                          "scandatetime",
+                                                          "seriesdate",
+                                                          "contentdate",
+                                                          "date"};
+  return names;
+}
+/// Days from a subject's first visit, or another day that is the same for all visits; MR Delay as in OASIS-2.
+inline NameList days_names() {
+  static constexpr std::array<std::string_view, 18> names{"days",
+                                                          "mrdelay",
+                                                          "daysfrombaseline",
+                                                          "dayssincebaseline",
+                                                          "daysafterbaseline",
+                                                          "daysfrombl",
+                                                          "dayssincebl",
+                                                          "daysfromfirst",
+                                                          "daysfromentry",
+                                                          "dayssinceentry",
+                                                          "daystovisit",
+                                                          "daystoscan",
+                                                          "daystosession",
+                                                          "daysfromfirstvisit",
+                                                          "dayssincefirstvisit",
+                                                          "daysfromfirstscan",
+                                                          "dayssincefirstscan",
+                                                          "daysfromenrollment"};
   return names;
 }
 /// Further columns that say something about a subject or a scan and are no measurement of a brain.

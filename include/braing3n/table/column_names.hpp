@@ -1,4 +1,4 @@
-// Which column of a table names the row, the subject, the site, the sex or the age, whatever its header is called.
+// Which column of a table names the row, the subject, the site, the sex, the age or the day of a scan, whatever its header is called.
 //
 // Names are compared in plain form: lower case, without blanks, underscores, hyphens, dots and notes in brackets, so "SUB_ID",
 // "Sub-ID " and "sub id (anonymised)" are one name. column_lists.hpp has the names.
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "braing3n/format/csv.hpp"
+#include "braing3n/format/date.hpp"
 #include "braing3n/table/column_lists.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -149,11 +150,24 @@ inline std::optional<std::size_t> find_sex_column(const CsvTable& table) {
 inline std::optional<std::size_t> find_age_column(const CsvTable& table) {
   return detail::first_column(table, detail::age_names(), detail::speaks_of_age);
 }
-/// A column that tells one visit of a subject from another.
+/// A column that tells one visit of a subject from another. "ses" comes last: SES is the socioeconomic status in OASIS.
 inline std::optional<std::size_t> find_session_column(const CsvTable& table) {
-  static constexpr std::array<std::string_view, 7> names{"sessionid", "session", "ses",      "visit",
-                                                         "visitid",   "viscode", "timepoint"};
+  static constexpr std::array<std::string_view, 7> names{"sessionid", "session",   "visit", "visitid",
+                                                         "viscode",   "timepoint", "ses"};
   return detail::first_column(table, names, [](std::string_view) { return false; });
+}
+
+/// The day of the scan: the first usual name with a cell that is a date in some order (acq_time may hold times of the day only).
+inline std::optional<std::size_t> find_session_date_column(const CsvTable& table) {
+  for (const std::size_t c : detail::columns_in(table, detail::session_date_names()))
+    for (std::size_t r = 0; r < table.rows(); ++r)
+      if (read_date(table.cell(r, c), DateOrder::day_first).day || detail::is_date(detail::trimmed(table.cell(r, c))))
+        return c;
+  return std::nullopt;
+}
+/// Days since the first visit.
+inline std::optional<std::size_t> find_days_column(const CsvTable& table) {
+  return detail::first_column(table, detail::days_names(), [](std::string_view) { return false; });
 }
 
 /// A column named by its header: exactly, else in plain form where only one column has it. Nothing when there is none.
@@ -172,8 +186,9 @@ inline std::optional<std::size_t> find_named_column(const CsvTable& table, std::
 /// The column names a row or subject, or says something about them (age, sex, site, diagnosis, session, date): never a feature.
 inline bool is_label_column(std::string_view name) {
   const std::string plain = plain_column_name(name);
-  for (const detail::NameList names : {detail::scan_names(), detail::subject_names(), detail::site_names(),
-                                       detail::sex_names(), detail::age_names(), detail::other_label_names()})
+  for (const detail::NameList names :
+       {detail::scan_names(), detail::subject_names(), detail::site_names(), detail::sex_names(), detail::age_names(),
+        detail::session_date_names(), detail::days_names(), detail::other_label_names()})
     if (detail::in_list(names, plain)) return true;
   return is_nameless_column(name) || detail::has_word(name, {"age", "sex", "gender", "date", "datetime"});
 }
