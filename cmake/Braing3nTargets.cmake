@@ -7,6 +7,7 @@ file(GLOB_RECURSE all_headers RELATIVE "${include_dir}" CONFIGURE_DEPENDS "${inc
 # The first pattern that matches decides.
 set(header_owners
   "nifti    braing3n/phantom/cohort_files"
+  "probe    braing3n/phantom/change_oracle"
   "cuda     braing3n/backend/cuda/"
   "cuda     [.]cuh$"
   "onednn   braing3n/backend/cpu/providers/onednn"

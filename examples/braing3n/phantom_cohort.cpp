@@ -2,6 +2,7 @@
 //
 //   braing3n phantom_cohort --out cohort/ --subjects 200
 //   braing3n phantom_cohort --out cohort/ --subjects 50 --visits 3 --modalities T1,T2,FLAIR,T1c --montage cohort.png
+//   braing3n phantom_cohort --out cohort/ --subjects 50 --distribution phantom-2 --visit-years 0,1,2,5,10
 //   braing3n phantom_cohort --surfaces surfaces.png --shape 160,192,160
 #include <iostream>
 
@@ -57,7 +58,7 @@ int make_cohort(Context<Cpu>& ctx, const PhantomOptions& o, const CommonOptions&
 
 /// The pictures that need no cohort.
 void draw(Context<Cpu>& ctx, const PhantomOptions& o, const CommonOptions& common) {
-  const phantom::CohortOptions cohort{common.seed, false};
+  const phantom::CohortOptions cohort{common.seed, false, o.cohort(common.seed).distribution};
   const auto save = [&](const std::filesystem::path& path, const auto& drawing) {
     if (path.empty()) return;
     write_png(path, drawing(ctx, cohort, o.extent(), stop_if_interrupted), {.overwrite = common.force});

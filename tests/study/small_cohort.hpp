@@ -61,6 +61,11 @@ struct SmallCohort {
     save_transformer(load_tokenizer<F32>(ctx, tokenizer).hash);
   }
 
+  /// Puts the record of a phantom cohort beside the tables.
+  void call_phantoms() const {
+    write_text(folder / "cohort.json", R"({"kind": "SYNTHETIC braing3n phantom cohort", "distribution": "phantom-2"})");
+  }
+
  private:
   /// Returns the volumes of brain, grey matter, white matter and ventricles in ml.
   std::vector<double> write_head(const std::filesystem::path& path, int p) {

@@ -29,6 +29,7 @@ ControllabilityOptions options_of(const test::SmallCohort& c) {
 TEST_CASE("samples are scored by probes fitted on scans, and the files follow from the result") {
   test::SmallCohort c;
   test::RecordingObserver observer;
+  c.call_phantoms();
   const ControllabilityResult r = run(c.ctx, options_of(c), observer);
   CHECK(r.probe_scans == 12);
   CHECK(r.unseen_scans == 8);
@@ -62,6 +63,8 @@ TEST_CASE("samples are scored by probes fitted on scans, and the files follow fr
   write_results(c.folder / "out", r, {});
   const Json json = read_json(c.folder / "out" / "controllability.json");
   CHECK(json["kind"] == "braing3n controllability");
+  CHECK(json["phantom_distribution"] == "phantom-2");
+  CHECK(tables(r).starts_with("Phantoms of the distribution phantom-2\n"));
   CHECK(json["left_out"][0]["contrast"] == "HC-AD");
   std::vector<std::string> keys;
   for (const auto& [key, value] : json["probes"]["latents"]["sex"].items()) keys.push_back(key);

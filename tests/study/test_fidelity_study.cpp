@@ -84,6 +84,7 @@ TEST_CASE("samples of a small transformer are compared with scans, and everythin
   test::RecordingObserver observer;
   FidelityOptions o = options_of(c);
   o.truth = c.truth;
+  c.call_phantoms();
   const FidelityResult r = run(c.ctx, o, observer);
   REQUIRE(r.arms.size() == 2);
   CHECK(r.arms[0].arm == "sex=F");
@@ -114,6 +115,8 @@ TEST_CASE("samples of a small transformer are compared with scans, and everythin
   const Json json = read_json(c.folder / "out" / "fidelity.json");
   CHECK(json["kind"] == "braing3n fidelity");
   CHECK(json["cfg"] == 1.5);
+  CHECK(json["phantom_distribution"] == "phantom-2");
+  CHECK(tables(r).starts_with("Phantoms of the distribution phantom-2\n"));
   CHECK(json["arms"][1]["distance"].get<double>() == r.arms[1].distance);
   CHECK(json["frechet"]["gen_real"].get<double>() == r.frechet->gen_real);
   CHECK_FALSE(json["frechet"].contains("gen_reference"));

@@ -50,6 +50,7 @@ TEST_CASE("exact copies that are planted are found, at the distance 0") {
   MemorisationOptions o = options_of(c);
   o.plant = 3;
   o.plant_noise = 0;
+  c.call_phantoms();
   const MemorisationResult r = run(c.ctx, o, observer);
   CHECK(r.training_scans == 12);
   CHECK(r.samples == 5);
@@ -83,6 +84,8 @@ TEST_CASE("exact copies that are planted are found, at the distance 0") {
   write_results(c.folder / "out", r, {});
   const Json json = read_json(c.folder / "out" / "memorisation.json");
   CHECK(json["planted_found"] == 3);
+  CHECK(json["phantom_distribution"] == "phantom-2");
+  CHECK(tables(r).starts_with("Phantoms of the distribution phantom-2\n"));
   CHECK(json["nearest"][0]["planted"] == r.nearest[0].nearest);
   CHECK_FALSE(json["nearest"][7].contains("planted"));
   CHECK(json["sampling"]["steps"] == 2);

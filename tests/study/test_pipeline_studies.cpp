@@ -148,6 +148,7 @@ TEST_CASE("phantom study: figures beside their targets") {
   // As JSON: what is not a number is null; the steps come back from it.
   const Json json = study::result_json(r);
   CHECK(json["kind"] == "braing3n phantom study");
+  CHECK_FALSE(json.contains("phantom_distribution"));
   CHECK(json["figures"][0]["value"] == 45.0);
   CHECK(json["figures"][0]["ceiling"].is_null());
   CHECK_FALSE(json["figures"][0].contains("places"));
@@ -163,6 +164,14 @@ TEST_CASE("phantom study: figures beside their targets") {
   steps.add("scores", {20, "braing3n evaluate fidelity"});
   CHECK(study::training_times(steps).seconds() == 2700);
   CHECK(study::training_times(steps).all().size() == 2);
+
+  // The distribution of the cohort stands in the result.
+  write(out / "cohort/cohort.json", R"({"kind": "SYNTHETIC braing3n phantom cohort", "distribution": "phantom-2"})");
+  const study::PhantomStudyResult second = study::run(study::PhantomStudyOptions{.folder = out}, steps, observer);
+  CHECK(study::result_json(second)["phantom_distribution"] == "phantom-2");
+  std::ostringstream named;
+  study::print(named, second);
+  CHECK(named.str().starts_with("Phantoms of the distribution phantom-2\nGuidance 1.4 "));
 
   std::filesystem::remove(out / "fidelity/fidelity.json");
   CHECK_THROWS_AS((void)study::run(study::PhantomStudyOptions{.folder = out}, steps, observer), Error);
@@ -207,7 +216,14 @@ TEST_CASE("tokenizer study: who is held out, and what was found") {
   CHECK(r.probes[1].pearson == 0.75);
   CHECK(r.probes[1].r2 == 0.5);
   CHECK(r.probes[1].mae == 9.0);
+  CHECK(r.distribution.empty());
   study::print(with, r);
   CHECK(with.str().find("Linear probes on 50 other subjects") != std::string::npos);
   CHECK(with.str().find("0.912") != std::string::npos);
+  write(out / "cohort/cohort.json", R"({"kind": "SYNTHETIC braing3n phantom cohort", "distribution": "phantom-1"})");
+  const study::TokenizerStudyResult phantoms = study::run(study::TokenizerStudyOptions{out, 0}, {}, observer);
+  CHECK(study::result_json(phantoms)["phantom_distribution"] == "phantom-1");
+  std::ostringstream named;
+  study::print(named, phantoms);
+  CHECK(named.str() == "Phantoms of the distribution phantom-1\n\nthe tables\n\n");
 }

@@ -117,6 +117,7 @@ TEST_CASE("a study in four statements") {
   const std::string tokenizer = c.tokenizer.string(), table = c.cohort.data, split = c.cohort.split;
   const std::filesystem::path folder = c.folder / "out";
   std::ostringstream out;
+  c.call_phantoms();
   // [study]
   const study::ReconstructionOptions options{.tokenizer = tokenizer, .cohort = {.data = table, .split = split}};
   study::Observer silent;  // derive from it to show progress and warnings, or to stop the run
@@ -125,6 +126,8 @@ TEST_CASE("a study in four statements") {
   study::write_results(folder, result, {});
   // [study]
   CHECK(out.str().find("components of patches") != std::string::npos);
+  CHECK(out.str().starts_with("Phantoms of the distribution phantom-2\n"));
+  CHECK(read_json(folder / "summary.json")["phantom_distribution"] == "phantom-2");
   CHECK(std::filesystem::exists(folder / "montage.png"));
 }
 

@@ -115,6 +115,7 @@ TEST_CASE("quickstart page: scores, probes, pictures, curves and commands of the
           "{\"event\":\"start\"}\n{\"event\":\"step\",\"step\":1,\"loss\":0.5}\n{\"event\":\"validation\",\"step\":1,"
           "\"loss\":0.4}\n");
   write("mae/preview.png", "p");
+  write("cohort/cohort.json", R"({"kind": "SYNTHETIC braing3n phantom cohort"})");
   write(
       "probes/panel.csv",
       "features,task,subjects,auc,balanced_accuracy,pearson,r2,mae\nf,sex,50,0.875,0.75,,,\nf,age,50,,,0.625,0.5,9\n");
@@ -127,9 +128,10 @@ TEST_CASE("quickstart page: scores, probes, pictures, curves and commands of the
   const QuickstartResult r = run(QuickstartOptions{.folder = scratch.path, .scans = 60, .unseen = 2}, steps, observer);
   CHECK(r.psnr == 25);
   CHECK(r.ssim == 0.625);
-  for (const char* part :
-       {"60 synthetic heads", "2 of them unseen", "25.00", "0.625", "0.875", "0.750", "v2: input, reconstruction",
-        "Phase 2: mean absolute error", "<svg", "braing3n probe --tasks sex,age", "Total 90 s."})
+  CHECK(r.distribution == "phantom-1");
+  for (const char* part : {"60 synthetic heads (phantom-1) of 40 x 48 x 40 voxels", "2 of them unseen", "25.00",
+                           "0.625", "0.875", "0.750", "v2: input, reconstruction", "Phase 2: mean absolute error",
+                           "<svg", "braing3n probe --tasks sex,age", "Total 90 s."})
     CHECK_MESSAGE(r.page.find(part) != std::string::npos, part);
   std::filesystem::remove(scratch.path / "sweep/montage.png");
   CHECK_THROWS_AS(run(QuickstartOptions{.folder = scratch.path}, steps, observer), Error);

@@ -11,6 +11,7 @@
 #include "braing3n/report/file_report.hpp"
 #include "examples/support/contract_options.hpp"
 #include "examples/support/program.hpp"
+#include "examples/support/scan_list.hpp"
 
 namespace braing3n::examples {
 

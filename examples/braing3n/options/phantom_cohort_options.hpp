@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "braing3n/phantom/cohort_files.hpp"
+#include "examples/braing3n/options/distribution_option.hpp"
 #include "examples/support/program.hpp"
 
 namespace braing3n::examples {
@@ -15,13 +16,20 @@ struct PhantomOptions {
   std::filesystem::path out, montage, gallery, surfaces;
   Index subjects = 0, visits = 1;
   std::vector<Index> shape{80, 96, 80};
+  std::vector<double> visit_years;
   std::vector<std::string> modalities{"T1"};
+  std::string distribution = "phantom-1";
   bool confound = false;
 
   void add_to(CLI::App& app) {
     app.add_option("--out", out, "folder for the volumes and tables");
     app.add_option("--subjects", subjects, "number of subjects")->check(CLI::Range(1, 1000000));
-    app.add_option("--visits", visits, "visits of each, 0.8 to 2.2 years apart")->check(CLI::Range(1, 20));
+    CLI::Option* const drawn =
+        app.add_option("--visits", visits, "visits of each, 0.8 to 2.2 years apart")->check(CLI::Range(1, 20));
+    app.add_option("--visit-years", visit_years, "instead: times of the visits in years after the first: 0,1,2,5,10")
+        ->delimiter(',')
+        ->excludes(drawn);
+    add_distribution(app, distribution);
     app.add_option("--shape", shape, "voxels, covering 160 x 192 x 160 mm: 40,48,40 to 160,192,160")
         ->delimiter(',')
         ->expected(3);
@@ -32,6 +40,9 @@ struct PhantomOptions {
     app.add_option("--surfaces", surfaces, "four brains of --shape from outside (PNG)");
   }
 
+  phantom::CohortOptions cohort(std::uint64_t seed) const {
+    return {seed, confound, parse_enum<phantom::PhantomDistribution>("phantom: distribution", distribution)};
+  }
   Extent3 extent() const { return {shape[0], shape[1], shape[2]}; }
 
   /// Throws Error (argument).
@@ -40,6 +51,7 @@ struct PhantomOptions {
       fail(ErrorKind::argument, "phantom.output", "expected --out or --gallery or --surfaces");
     if (!out.empty() && subjects < 1) fail(ErrorKind::argument, "phantom.subjects", "--out needs --subjects");
     (void)phantom::head_grid(extent());
+    phantom::require_visit_years(visit_years);
     std::vector<Modality> sorted = plan(0).modalities;
     std::sort(sorted.begin(), sorted.end());
     if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
@@ -47,7 +59,7 @@ struct PhantomOptions {
   }
 
   phantom::CohortPlan plan(std::uint64_t seed) const {
-    phantom::CohortPlan p{{seed, confound}, subjects, visits, extent(), {}};
+    phantom::CohortPlan p{cohort(seed), subjects, visits, extent(), {}, visit_years};
     for (const std::string& m : modalities) p.modalities.push_back(parse_enum<Modality>("phantom: modality", m));
     return p;
   }

@@ -7,6 +7,7 @@
 
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/study/phantom_study.hpp"
+#include "examples/braing3n/options/distribution_option.hpp"
 #include "examples/support/pipeline.hpp"
 
 namespace braing3n::examples {
@@ -15,13 +16,14 @@ struct StudyPhantomOptions {
   study::PhantomStudyOptions study;
   bool evaluate = false;
   Index subjects = 1800, mae_steps = 2600, tokenizer_steps = 1000, dit_steps = 5500;
-  std::string mae, tokenizer, dit;
+  std::string mae, tokenizer, dit, distribution = "phantom-1";
 
   void add_to(CLI::App& app) {
     app.add_option("--out", study.folder, "folder for everything that is made")->required();
     app.add_flag("--smoke", study.smoke, "a short run that only checks that everything works");
     app.add_flag("--evaluate", evaluate, "evaluate the models in the folder again");
     app.add_option("--subjects", subjects, "subjects, with four scans each")->check(CLI::Range(24, 100000));
+    add_distribution(app, distribution);
     app.add_option("--mae-steps", mae_steps, "of 64 scans")->check(more_than_zero());
     app.add_option("--tokenizer-steps", tokenizer_steps, "of 8 scans")->check(more_than_zero());
     app.add_option("--dit-steps", dit_steps, "of 32 latents")->check(more_than_zero());
@@ -69,8 +71,9 @@ struct StudyPhantomOptions {
   /// The first step; the split follows from its table.
   Step cohort_step() const {
     return {"Phantom cohort",
-            {"phantom_cohort", "--out", at("cohort"), "--subjects", std::to_string(subjects), "--shape", "40,48,40",
-             "--modalities", "T1,T2,FLAIR,T1c"}};
+            with_words({"phantom_cohort", "--out", at("cohort"), "--subjects", std::to_string(subjects), "--shape",
+                        "40,48,40", "--modalities", "T1,T2,FLAIR,T1c"},
+                       {distribution_words(distribution)})};
   }
 
   std::vector<Step> training_steps() const {

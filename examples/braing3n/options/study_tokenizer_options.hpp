@@ -7,13 +7,14 @@
 
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/study/tokenizer_study.hpp"
+#include "examples/braing3n/options/distribution_option.hpp"
 #include "examples/support/cohort_arguments.hpp"
 #include "examples/support/pipeline.hpp"
 
 namespace braing3n::examples {
 
 struct StudyTokenizerOptions {
-  std::string data, pattern, split, mae = "small", tokenizer = "small";
+  std::string data, pattern, split, mae = "small", tokenizer = "small", distribution = "phantom-1";
   std::filesystem::path out;
   Index phantoms = 0, probe_subjects = 1000, held_out = 6, validation = 2, mae_steps = 0, tokenizer_steps = 0;
 
@@ -21,6 +22,7 @@ struct StudyTokenizerOptions {
     app.add_option("--data", data, "table of scans: volumes.csv, or a BIDS participants.tsv with --pattern");
     app.add_option("--pattern", pattern, "paths for a table without them, for example {participant_id}_T1w.nii.gz");
     app.add_option("--phantoms", phantoms, "make this many synthetic subjects instead")->check(more_than_zero());
+    add_distribution(app, distribution)->needs("--phantoms");
     app.add_option("--probe-subjects", probe_subjects,
                    "with --phantoms: further subjects for probes on scans and on round trips")
         ->check(CLI::Range(50, 100000));
@@ -56,9 +58,9 @@ struct StudyTokenizerOptions {
   }
 
   Step cohort_step() const {
-    return {"Phantom cohort",
-            {"phantom_cohort", "--out", at("cohort"), "--subjects", std::to_string(phantoms), "--shape", "80,96,80",
-             "--modalities", "T1"}};
+    return {"Phantom cohort", with_words({"phantom_cohort", "--out", at("cohort"), "--subjects",
+                                          std::to_string(phantoms), "--shape", "80,96,80", "--modalities", "T1"},
+                                         {distribution_words(distribution)})};
   }
 
   /// Both phases, the untrained encoder as a control, and the evaluation.
@@ -93,8 +95,9 @@ struct StudyTokenizerOptions {
     const std::string scans = at("readers") + "/volumes.csv";
     return {
         {"Further phantoms, for probes",
-         {"phantom_cohort", "--out", at("readers"), "--subjects", std::to_string(probe_subjects), "--shape", "80,96,80",
-          "--modalities", "T1", "--seed", std::to_string(seed + 1)}},
+         with_words({"phantom_cohort", "--out", at("readers"), "--subjects", std::to_string(probe_subjects), "--shape",
+                     "80,96,80", "--modalities", "T1", "--seed", std::to_string(seed + 1)},
+                    {distribution_words(distribution)})},
         {"Features of their scans",
          {"encode", "--model", at("tokenizer"), "--data", scans, "--out", at("scans.safetensors"), "--force"}},
         {"Reconstructions of their scans",

@@ -13,6 +13,7 @@
 #include "braing3n/format/csv_writer.hpp"
 #include "braing3n/format/json.hpp"
 #include "braing3n/phantom/cohort.hpp"
+#include "braing3n/phantom/cohort_record.hpp"
 #include "braing3n/phantom/tissue_maps.hpp"
 #include "braing3n/volume/nifti/write.hpp"
 
@@ -24,7 +25,35 @@ struct CohortPlan {
   Index subjects = 0, visits = 1;
   Extent3 shape{80, 96, 80};
   std::vector<Modality> modalities{Modality::T1};
+  std::vector<double>
+      visit_years{};  // times of the visits in years after the first, for every subject; none: `visits`, drawn
 };
+
+inline Index visit_count(const CohortPlan& plan) {
+  return plan.visit_years.empty() ? plan.visits : std::ssize(plan.visit_years);
+}
+
+/// The time of a subject's visit in the cohort.
+inline Visit visit_of(const CohortPlan& plan, const Subject& subject, std::uint32_t visit) {
+  return plan.visit_years.empty() ? draw_visit(subject, visit) : visit_after(subject, plan.visit_years.at(visit));
+}
+
+/// The times of the visits begin with 0 and grow by a day at least, up to the age that renderers and conditions end at. Throws Error
+/// (argument).
+inline void require_visit_years(const std::vector<double>& years) {
+  constexpr double day = 1 / 365.25, most = most_age - oldest_first_age;
+  for (std::size_t v = 0; v < years.size(); ++v) {
+    const auto refuse = [&](const auto&... expected) {
+      fail(ErrorKind::argument, "phantom.visit_years", "phantom: time of visit ", v + 1, ": expected ", expected...,
+           ", got ", years[v]);
+    };
+    if (v == 0 && years[v] != 0) refuse("0, the first visit");
+    if (v > 0 && !(years[v] >= years[v - 1] + day)) refuse("more than ", years[v - 1], " years, by a day at least");
+    if (!(years[v] <= most))
+      refuse("at most ", most, " years, since subjects may be ", oldest_first_age,
+             " at the first visit and ages end at ", most_age);
+  }
+}
 
 /// One scan of a cohort.
 struct Scan {
@@ -41,7 +70,7 @@ struct Scan {
 inline std::vector<Scan> scans_of(const CohortPlan& plan) {
   std::vector<Scan> scans;
   for (Index s = 0; s < plan.subjects; ++s)
-    for (Index v = 0; v < plan.visits; ++v)
+    for (Index v = 0; v < visit_count(plan); ++v)
       for (const Modality m : plan.modalities)
         scans.push_back({static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(v), m});
   return scans;
@@ -86,7 +115,7 @@ inline void write_tables(const std::filesystem::path& folder, const CohortPlan& 
   for (std::size_t i = 0; i < truths.size(); ++i) {
     const Scan& s = scans[i];
     const Subject subject = draw_subject(plan.cohort, s.subject);
-    const Visit visit = draw_visit(subject, s.visit);
+    const Visit visit = visit_of(plan, subject, s.visit);
     const Labels labels = labels_at(subject, visit.age);
     volumes.row(s.volume_id(), subject_id(s.subject), session_id(s.visit), s.path().generic_string(),
                 enum_name(s.modality), std::round(visit.age * 100) / 100, labels.sex, labels.disease, labels.site,
@@ -99,15 +128,12 @@ inline void write_tables(const std::filesystem::path& folder, const CohortPlan& 
   truth.finish();
   Json modalities = Json::array();
   for (const Modality m : plan.modalities) modalities.push_back(enum_name(m));
-  const Json sidecar = {{"kind", "SYNTHETIC braing3n phantom cohort"},
-                        {"version", version()},
-                        {"seed", plan.cohort.seed},
-                        {"subjects", plan.subjects},
-                        {"visits", plan.visits},
-                        {"shape", plan.shape},
-                        {"modalities", modalities},
-                        {"confound", plan.cohort.confound},
-                        {"volumes", scans.size()}};
+  Json sidecar = {
+      {"kind", cohort_kind},      {"version", version()},      {"distribution", enum_name(plan.cohort.distribution)},
+      {"seed", plan.cohort.seed}, {"subjects", plan.subjects}, {"visits", visit_count(plan)},
+      {"shape", plan.shape},      {"modalities", modalities},  {"confound", plan.cohort.confound},
+      {"volumes", scans.size()}};
+  if (!plan.visit_years.empty()) sidecar["visit_years"] = plan.visit_years;
   write_text(folder / "cohort.json", sidecar.dump(2) + "\n", write);
 }
 
@@ -127,10 +153,11 @@ struct CohortHooks {
 };
 
 /// Renders and writes the cohort into `folder`. A stopped cohort has tables of the volumes that were written. Returns the number of
-/// volumes written; without any there are no tables. Throws Error: argument (shape), file (a file exists and may not be overwritten),
+/// volumes written; without any there are no tables. Throws Error: argument (shape, times of visits), file (a file exists and may not be overwritten),
 /// environment (disk full).
 inline Index write_cohort(Context<Cpu>& ctx, const std::filesystem::path& folder, const CohortPlan& plan,
                           const WriteOptions& write = {}, const CohortHooks& hooks = {}) {
+  require_visit_years(plan.visit_years);
   std::error_code ignored;
   if (!write.overwrite)
     for (const auto& path : cohort_files(folder, plan))
@@ -145,7 +172,7 @@ inline Index write_cohort(Context<Cpu>& ctx, const std::filesystem::path& folder
     const Scan& s = scans[i];
     if (i == 0 || s.subject != scans[i - 1].subject || s.visit != scans[i - 1].visit) {
       subject = draw_subject(plan.cohort, s.subject);
-      tissues = render_tissues(ctx, subject, draw_visit(subject, s.visit).age, s.visit, plan.shape);
+      tissues = render_tissues(ctx, subject, visit_of(plan, subject, s.visit).age, s.visit, plan.shape);
     }
     Volume image = render_image(ctx, subject, tissues, {.modality = s.modality, .visit = s.visit});
     if (hooks.on_render) hooks.on_render({s, subject, tissues, image});

@@ -20,6 +20,10 @@
 //   GBM, glioma     a tumour in the white matter, 85 % and 30 % IDH1 wild type. Radius mm 17.5 (wild type) or 20.0 (mutant) + N(0, 3.0);
 //                   oedema mm 7.0 or 4.0 + N(0, 2.6); 86 % of wild types and 16 % of mutants take up contrast 0.80 + N(0, 0.18) in a ring
 //                   around a core of 0.52 + N(0, 0.09) of the radius, the others 0.12 + N(0, 0.09) without a core
+//   phantom-2       the second distribution (rates.hpp) replaces 0.15 of the ventricles by 0.39 and 0.04 mm of the cortex by 0.08 mm, and
+//                   gives every subject a pace exp(0.43 z - 0.092), z = 0.15 v - 0.35 c + 0.925 N(0, 1) within [-2, 2], v and c the
+//                   subject's ventricles and cortex in those sd: after the first visit the anatomical age grows by pace years a year,
+//                   y of AD too, of MCI by 0.6 pace. Ventricles of V ml have V / (1 + (V / 200)^4)^(1/4)
 //   site (six)      bias field, gain, noise, blur; independent of every other label unless `confound` asks
 //
 // Random numbers: Philox with the index of the subject, so a subject does not depend on the cohort's size and order.
@@ -34,10 +38,12 @@
 #include "braing3n/base/error.hpp"
 #include "braing3n/base/philox.hpp"
 #include "braing3n/base/vocabulary.hpp"
+#include "braing3n/phantom/rates.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::phantom {
 
 inline constexpr int site_count = 6;
+inline constexpr double oldest_first_age = 90, most_age = 120;  // years: at the first visit, that can be rendered
 
 /// Streams of a subject's random numbers.
 enum class Stream : std::uint32_t {
@@ -45,6 +51,8 @@ enum class Stream : std::uint32_t {
   anatomy = 1,
   labels = 2,
   visits = 3,
+  rates = 4,
+  folding = 5,  // of draw_folding(); heads have fields of their own
   session = 16  // session + visit
 };
 
@@ -84,6 +92,8 @@ struct Subject {
   std::array<double, 3> aspect{1, 1, 1};
   double age_offset = 0, ventricles = 0, asymmetry = 0, ventricle_rate = 0, hippocampi = 0, cortex = 0, gap = 0,
          duration = 0;
+  double pace = 1;             // years of change per year after the first visit
+  double most_ventricles = 0;  // ml at which they saturate; 0: never
   Tumour tumour;
 
   bool has_tumour() const { return braing3n::has_tumour(disease); }
@@ -92,6 +102,7 @@ struct Subject {
 struct CohortOptions {
   std::uint64_t seed = 1;
   bool confound = false;  // site follows the disease, for tests of confound probes
+  PhantomDistribution distribution = PhantomDistribution::phantom_1;
 };
 
 namespace detail {
@@ -134,19 +145,23 @@ inline Subject draw_subject(const CohortOptions& options, std::uint32_t index) {
   s.site = std::min(static_cast<int>(labels.uniform(0, site_count)), site_count - 1);
   if (options.confound) s.site = static_cast<int>(d) % site_count;
 
+  const Variation variation = variation_of(options.distribution);
   Draws draw(options.seed, index, static_cast<std::uint32_t>(Stream::subject));
   s.size =
       (s.sex == Sex::male ? 1.017 : 0.953) * std::exp(draw.normal(0.021)) * (s.disease == Disease::ASD ? 1.01 : 1.0);
   for (double& a : s.aspect) a = std::exp(draw.normal(0.02));
   s.age_offset = draw.normal(2.5);
-  s.ventricles = draw.normal(0.15);
+  s.ventricles = draw.normal(variation.ventricles);
   s.asymmetry = draw.normal(0.06);
   s.ventricle_rate = draw.normal(0.002);
   s.hippocampi = draw.normal(0.09);
-  s.cortex = draw.normal(0.04);
+  s.cortex = draw.normal(variation.cortex);
   s.gap = draw.normal(0.08);
   s.duration = draw.uniform(1, 7);
   if (s.has_tumour()) s.tumour = detail::draw_tumour(draw, *s.idh1);
+  Draws rates(options.seed, index, static_cast<std::uint32_t>(Stream::rates));
+  s.pace = pace_of(variation, s.ventricles / variation.ventricles, s.cortex / variation.cortex, rates.normal());
+  s.most_ventricles = variation.most_ventricles;
   return s;
 }
 
@@ -165,17 +180,19 @@ struct Morphometry {
 /// age: years, at least first_age for later visits.
 inline Morphometry morphometry_at(const Subject& s, double age) {
   Morphometry m;
-  m.age = age + s.age_offset;
+  m.age = age + s.age_offset + (s.pace - 1) * (age - s.first_age);
   const double a = std::max(m.age - 20, 0.0), old = std::max(a - 30, 0.0), scale = s.size * s.size * s.size;
   const double stage = s.disease == Disease::AD ? 1.0 : s.disease == Disease::MCI ? 0.45 : 0.0;
   const double speed = s.disease == Disease::MCI ? 0.6 : 1.0;
-  const double years = stage > 0 ? s.duration + speed * (age - s.first_age) : 0.0;
+  const double years = stage > 0 ? s.duration + speed * s.pace * (age - s.first_age) : 0.0;
   double ventricles = stage * (0.12 + 0.035 * years), hippocampi = -stage * (0.18 + 0.030 * years),
          cortex = -stage * (0.06 + 0.010 * years);
   if (s.disease == Disease::PD) ventricles += 0.08;
   if (s.disease == Disease::SCZ) ventricles += 0.14, hippocampi -= 0.06;
   if (s.disease == Disease::ASD) cortex += 0.08;
-  m.ventricles_ml = 13.0 * std::exp(s.ventricles + (0.013 + s.ventricle_rate) * a + 6e-5 * a * a + ventricles) * scale;
+  m.ventricles_ml = saturated_ventricles(
+      13.0 * std::exp(s.ventricles + (0.013 + s.ventricle_rate) * a + 6e-5 * a * a + ventricles) * scale,
+      s.most_ventricles);
   m.hippocampi_ml = 7.6 * std::exp(s.hippocampi - 0.0022 * a - 4e-5 * old * old + hippocampi) * scale;
   m.cortex_mm = 2.85 + s.cortex - 0.0085 * a + cortex;
   m.gap_mm = std::max(0.1, 0.3 + s.gap + 0.028 * a + stage * (0.1 + 0.04 * years));
@@ -198,6 +215,14 @@ inline Visit draw_visit(const Subject& s, std::uint32_t visit) {
   Draws draw(s.seed, s.index, static_cast<std::uint32_t>(Stream::visits));
   Visit v;
   for (std::uint32_t i = 0; i < visit; ++i) v.days += static_cast<Index>(draw.uniform(0.8, 2.2) * 365.25);
+  v.age = s.first_age + static_cast<double>(v.days) / 365.25;
+  return v;
+}
+
+/// A visit at a requested time: whole days after the first.
+inline Visit visit_after(const Subject& s, double years) {
+  Visit v;
+  v.days = static_cast<Index>(std::llround(years * 365.25));
   v.age = s.first_age + static_cast<double>(v.days) / 365.25;
   return v;
 }

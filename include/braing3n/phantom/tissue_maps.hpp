@@ -61,8 +61,8 @@ inline Grid head_grid(const Extent3& shape) {
 /// Throws Error (argument).
 inline TissueMaps render_tissues(Context<Cpu>& ctx, const Subject& subject, double age, std::uint32_t visit,
                                  const Extent3& shape) {
-  if (!(age >= 0 && age <= 120))
-    fail(ErrorKind::argument, "phantom.age", "phantom: expected an age of 0 to 120 years, got ", age);
+  if (!(age >= 0 && age <= most_age))
+    fail(ErrorKind::argument, "phantom.age", "phantom: expected an age of 0 to ", most_age, " years, got ", age);
   TissueMaps result;
   result.grid = head_grid(shape);
   result.age = age;

@@ -20,6 +20,7 @@
 #include "braing3n/base/text.hpp"
 #include "braing3n/data/feature_contract.hpp"
 #include "braing3n/data/guidance_scales.hpp"
+#include "braing3n/phantom/cohort_record.hpp"
 #include "braing3n/report/previews.hpp"
 #include "braing3n/study/controllability_probes.hpp"
 
@@ -237,6 +238,7 @@ class ControllabilityStudy {
   void describe_run() {
     result_.model = {options_.model, models_.dit().hash};
     result_.tokenizer = {options_.tokenizer, models_.tokenizer().hash};
+    result_.distribution = phantom::distribution_name_beside(options_.cohort.data);
     result_.options = options_;
     result_.probe_scans = std::ssize(train_.rows);
     result_.unseen_scans = std::ssize(test_.rows);

@@ -147,6 +147,7 @@ inline void print_scores(std::ostream& out, const ProbeScores& probe, std::size_
 
 inline void print_run(std::ostream& out, const ControllabilityResult& r) {
   const ControllabilityOptions& o = r.options;
+  if (!r.distribution.empty()) out << "Phantoms of the distribution " << r.distribution << '\n';
   out << o.n << " SYNTHETIC samples per class, " << o.sampling.steps << " steps (" << enum_name(o.sampling.sampler)
       << "), seed " << o.seed << "; probes fitted on " << r.probe_scans << " scans of the set " << in_quotes(o.train)
       << ", " << r.unseen_scans << " unseen scans of the set " << in_quotes(o.test) << '\n';

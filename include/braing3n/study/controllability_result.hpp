@@ -176,6 +176,7 @@ struct ModelRecord {
 struct ControllabilityResult {
   std::string kind = "braing3n controllability", version = BRAING3N_VERSION_STRING;
   ModelRecord model, tokenizer;
+  std::string distribution;  // of phantoms; empty for other scans
   ControllabilityOptions options;
   Index probe_scans = 0, unseen_scans = 0;  // that were read
   std::string features;                     // what they mean
@@ -194,6 +195,7 @@ struct ControllabilityResult {
     v("version", self.version);
     v("model", self.model);
     v("tokenizer", self.tokenizer);
+    if (!self.distribution.empty()) v("phantom_distribution", self.distribution);
     v("n", self.options.n);
     v("steps", self.options.sampling.steps);
     v("sampler", self.options.sampling.sampler);

@@ -19,6 +19,7 @@
 #include "braing3n/eval/frechet.hpp"
 #include "braing3n/eval/reconstruction.hpp"
 #include "braing3n/eval/region_regressor.hpp"
+#include "braing3n/phantom/cohort_record.hpp"
 #include "braing3n/report/previews.hpp"
 #include "braing3n/study/fidelity_plan.hpp"
 #include "braing3n/study/sample_arms.hpp"
@@ -105,12 +106,11 @@ class FidelityStudy {
   }
 
   void describe_run() {
-    result_.model = models_.dit().hash;
-    result_.tokenizer = models_.tokenizer().hash;
+    result_.model = models_.dit().hash, result_.tokenizer = models_.tokenizer().hash;
+    result_.distribution = phantom::distribution_name_beside(options_.cohort.data);
     result_.guidance = options_.sampling.guidance.scale;
     result_.own_scales = options_.own_scales;
-    result_.steps = options_.sampling.steps;
-    result_.sampler = options_.sampling.sampler;
+    result_.steps = options_.sampling.steps, result_.sampler = options_.sampling.sampler;
     result_.seed = options_.seed;
     result_.samples = options_.samples;
     result_.latent_size = models_.latent_size();

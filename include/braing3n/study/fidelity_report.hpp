@@ -17,6 +17,7 @@
 namespace braing3n::inline BRAING3N_ABI::study {
 
 inline void print_run(std::ostream& out, const FidelityResult& r) {
+  if (!r.distribution.empty()) out << "Phantoms of the distribution " << r.distribution << '\n';
   out << "Guidance " << decimals(r.guidance, 2) << (r.own_scales.empty() ? "" : " (" + r.own_scales + ")") << ", "
       << r.steps << " steps (" << enum_name(r.sampler) << "), " << r.samples << " samples of each arm, seed " << r.seed;
   if (r.empty > 0) out << "; in " << r.empty << " samples there is no brain";

@@ -147,6 +147,7 @@ struct FrechetDistances {
 struct FidelityResult {
   std::string kind = "braing3n fidelity";
   std::string model, tokenizer;  // hashes
+  std::string distribution{};    // of phantoms; empty for other scans
   double guidance = 0;
   std::string own_scales;
   Index steps = 0;
@@ -170,6 +171,7 @@ struct FidelityResult {
     v("kind", self.kind);
     v("model", self.model);
     v("tokenizer", self.tokenizer);
+    if (!self.distribution.empty()) v("phantom_distribution", self.distribution);
     v("cfg", self.guidance);
     v("cfg_of", self.own_scales);
     v("steps", self.steps);

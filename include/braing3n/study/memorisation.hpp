@@ -16,6 +16,7 @@
 #include "braing3n/data/sample_record.hpp"
 #include "braing3n/data/split.hpp"
 #include "braing3n/eval/unseen_subjects.hpp"
+#include "braing3n/phantom/cohort_record.hpp"
 #include "braing3n/report/previews.hpp"
 #include "braing3n/study/memorisation_result.hpp"
 #include "braing3n/study/sample_arms.hpp"
@@ -202,6 +203,7 @@ class MemorisationStudy {
     };
     result_.model = models_.dit().hash;
     result_.tokenizer = models_.tokenizer().hash;
+    result_.distribution = phantom::distribution_name_beside(options_.data);
     result_.training_scans = trained();
     result_.samples = made;
     result_.real = audit.real;

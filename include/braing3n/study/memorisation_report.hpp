@@ -15,6 +15,7 @@
 namespace braing3n::inline BRAING3N_ABI::study {
 
 inline void print_distances(std::ostream& out, const MemorisationResult& r) {
+  if (!r.distribution.empty()) out << "Phantoms of the distribution " << r.distribution << '\n';
   out << "Distance to the nearest training scan, of " << r.training_scans << " with " << r.values << " values each ("
       << r.latents << ")\n\n";
   Table table({"", "count", "mean", "median", "5th percentile", "least", "largest"});

@@ -79,6 +79,7 @@ struct MadeSamples {
 struct MemorisationResult {
   std::string kind = "braing3n memorisation audit";
   std::string model, tokenizer;  // hashes
+  std::string distribution;      // of phantoms; empty for other scans
   Index training_scans = 0, samples = 0;
   DistanceSummary real, real_other_subjects,
       generated;                        // to the nearest other scan, to the nearest of others, of samples
@@ -99,6 +100,7 @@ struct MemorisationResult {
     v("kind", self.kind);
     v("model", self.model);
     v("tokenizer", self.tokenizer);
+    if (!self.distribution.empty()) v("phantom_distribution", self.distribution);
     v("training_scans", self.training_scans);
     v("samples", self.samples);
     v("real", self.real);

@@ -1,7 +1,7 @@
 // Generation from end to end on phantoms: the figures of its evaluations beside their targets.
 //
 // The steps (a cohort, the three phases, samples, the evaluations) are run by the caller, who decides how; their reports lie in one folder:
-//   controllability/controllability.json, fidelity/fidelity.json, memorisation/memorisation.json
+//   controllability/controllability.json, fidelity/fidelity.json, memorisation/memorisation.json; cohort/cohort.json
 #pragma once
 
 #include <filesystem>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "braing3n/data/split.hpp"
+#include "braing3n/phantom/cohort_record.hpp"
 #include "braing3n/report/table.hpp"
 #include "braing3n/study/phantom_figures.hpp"
 #include "braing3n/study/steps.hpp"
@@ -28,6 +29,7 @@ struct PhantomStudyOptions {
 
 struct PhantomStudyResult {
   std::string kind = "braing3n phantom study", version = BRAING3N_VERSION_STRING;
+  std::string distribution;  // of the phantoms; empty where their cohort is not in the folder
   bool smoke = false;
   std::uint64_t seed = 0;
   std::string cfg, cfg_of;
@@ -38,6 +40,7 @@ struct PhantomStudyResult {
   static void visit(auto& self, auto&& v) {
     v("kind", self.kind);
     v("version", self.version);
+    if (!self.distribution.empty()) v("phantom_distribution", self.distribution);
     v("smoke", self.smoke);
     v("seed", self.seed);
     v("cfg", self.cfg);
@@ -69,6 +72,7 @@ inline StepTimes training_times(const StepTimes& earlier) {
 /// Reads the reports in the folder and compares them with the targets. Throws Error (file, format) for a report that is not there.
 inline PhantomStudyResult run(const PhantomStudyOptions& options, const StepTimes& steps, Observer& observer) {
   PhantomStudyResult r;
+  r.distribution = phantom::distribution_name_beside(options.folder / "cohort" / "volumes.csv");
   r.smoke = options.smoke;
   r.seed = options.seed;
   r.cfg = options.cfg;
@@ -112,6 +116,7 @@ inline void print_figures(std::ostream& out, const std::vector<Figure>& figures)
 
 /// The result as text.
 inline void print(std::ostream& out, const PhantomStudyResult& r) {
+  if (!r.distribution.empty()) out << "Phantoms of the distribution " << r.distribution << "\n";
   out << "Guidance " << r.cfg << (r.cfg_of.empty() ? "" : " (" + r.cfg_of + ")") << ", " << r.n
       << " samples per class, " << r.sampling_steps
       << " steps of Heun; probes fitted on round trips of training subjects, ceiling: round trips of\n"

@@ -1,6 +1,6 @@
 // The page of the quickstart: the results of every step of a small pipeline on phantoms, with the commands.
 //
-// Read from the folder of the pipeline: cohort.png, reconstructions/, probes/panel.csv, samples/, sweep/, and the logs and pictures of
+// Read from the folder of the pipeline: cohort/cohort.json, cohort.png, reconstructions/, probes/panel.csv, samples/, sweep/, and the logs and pictures of
 // the runs mae/, tokenizer/ and dit/.
 #pragma once
 
@@ -13,6 +13,7 @@
 
 #include "braing3n/base/text.hpp"
 #include "braing3n/format/csv.hpp"
+#include "braing3n/phantom/cohort_record.hpp"
 #include "braing3n/report/curves.hpp"
 #include "braing3n/report/html_page.hpp"
 #include "braing3n/study/panel_rows.hpp"
@@ -31,10 +32,12 @@ struct QuickstartOptions {
 
 struct QuickstartResult {
   std::string page;           // HTML
+  std::string distribution;   // of the phantoms; empty where their cohort is not in the folder
   double psnr = 0, ssim = 0;  // dB; means over the unseen subjects, whole volumes
   Named<StepTime> steps;
 
   static void visit(auto& self, auto&& v) {
+    if (!self.distribution.empty()) v("phantom_distribution", self.distribution);
     v("psnr", self.psnr);
     v("ssim", self.ssim);
     v("steps", self.steps);
@@ -57,11 +60,12 @@ inline Chart training_curves(const std::filesystem::path& folder, const std::str
 /// Writes the page part by part.
 class QuickstartPage {
  public:
-  explicit QuickstartPage(const QuickstartOptions& options)
+  QuickstartPage(const QuickstartOptions& options, const std::string& distribution)
       : options_(&options),
-        page_("braing3n quickstart", concat(options.scans, " synthetic heads of 40 x 48 x 40 voxels of 4 mm; ",
-                                            options.unseen, " of them unseen; seed ", options.seed,
-                                            options.smoke ? "; a smoke run, too short to learn anything" : "")) {
+        page_("braing3n quickstart",
+              concat(options.scans, " synthetic heads", distribution.empty() ? "" : " (" + distribution + ")",
+                     " of 40 x 48 x 40 voxels of 4 mm; ", options.unseen, " of them unseen; seed ", options.seed,
+                     options.smoke ? "; a smoke run, too short to learn anything" : "")) {
     page_.note("Every head on this page is synthetic. Research use only: not a medical device.");
     picture("cohort.png", "The first heads of the synthetic cohort");
   }
@@ -151,7 +155,8 @@ inline QuickstartResult run(const QuickstartOptions& options, const StepTimes& s
   observer.check_interrupt();
   QuickstartResult r;
   r.steps = steps.all();
-  QuickstartPage page(options);
+  r.distribution = phantom::distribution_name_beside(options.folder / "cohort" / "volumes.csv");
+  QuickstartPage page(options, r.distribution);
   page.add_reconstructions(r);
   page.add_probes();
   page.add_samples();

@@ -22,6 +22,7 @@
 #include "braing3n/eval/patch_pca.hpp"
 #include "braing3n/eval/region_regressor.hpp"
 #include "braing3n/eval/token_readout.hpp"
+#include "braing3n/phantom/cohort_record.hpp"
 #include "braing3n/report/previews.hpp"
 #include "braing3n/study/reconstruction_result.hpp"
 #include "braing3n/study/region_truth.hpp"
@@ -60,6 +61,7 @@ class ReconstructionStudy {
     add_methods();
     score();
     result_.set = options_.test;
+    result_.distribution = phantom::distribution_name_beside(options_.cohort.data);
     result_.tokens = encoder_.tokens();
     result_.channels = tokenizer_.model.config.bottleneck;
     result_.values = values();

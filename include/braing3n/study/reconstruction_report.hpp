@@ -17,6 +17,7 @@
 namespace braing3n::inline BRAING3N_ABI::study {
 
 inline void print_means(std::ostream& out, const ReconstructionResult& r) {
+  if (!r.distribution.empty()) out << "Phantoms of the distribution " << r.distribution << '\n';
   out << r.scans.size() << " scans of the set " << in_quotes(r.set) << ", " << r.tokens << " x " << r.channels << " = "
       << r.values << " values each (trilinear: " << r.coarse_values << "); means over scans\n\n";
   Table table({"", "PSNR (max-min)", "PSNR (99.5%)", "SSIM", "MAE", "brain: PSNR (max-min)", "PSNR (99.5%)", "SSIM",

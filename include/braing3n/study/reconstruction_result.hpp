@@ -105,6 +105,7 @@ struct RegionVolumeErrors {
 };
 
 struct ReconstructionResult {
+  std::string distribution{};                        // of phantoms; empty for other scans
   std::vector<std::string> scans;                    // volume_id of each scan that was scored
   Named<ScoreDifferences> difference_to_trilinear;   // of every other method
   Named<MeanReconstructionScore> methods;            // means over scans
@@ -120,6 +121,7 @@ struct ReconstructionResult {
 
   /// What summary.json holds.
   static void visit(auto& self, auto&& v) {
+    if (!self.distribution.empty()) v("phantom_distribution", self.distribution);
     v("scans", self.scans);
     v("difference_to_trilinear", self.difference_to_trilinear);
     v("methods", self.methods);

@@ -1,7 +1,7 @@
 // The study of a tokenizer against simpler codes and an untrained encoder: its split and its result.
 //
 // The steps (both phases, the control on an untrained encoder, the evaluation, with phantoms the probes) are run by the caller, who
-// decides how; their reports lie in one folder: evaluation/tables.txt, probes/panel.csv.
+// decides how; their reports lie in one folder: evaluation/tables.txt, probes/panel.csv; with phantoms cohort/cohort.json.
 #pragma once
 
 #include <filesystem>
@@ -12,6 +12,7 @@
 #include "braing3n/data/manifest.hpp"
 #include "braing3n/data/split.hpp"
 #include "braing3n/format/csv_writer.hpp"
+#include "braing3n/phantom/cohort_record.hpp"
 #include "braing3n/report/table.hpp"
 #include "braing3n/study/panel_rows.hpp"
 #include "braing3n/study/steps.hpp"
@@ -24,13 +25,15 @@ struct TokenizerStudyOptions {
 };
 
 struct TokenizerStudyResult {
-  std::string tables;  // of the evaluation, as text
+  std::string tables;        // of the evaluation, as text
+  std::string distribution;  // of the phantoms; empty without them
   Index probe_subjects = 0;
   std::vector<PanelRow> probes;
   Named<StepTime> steps;
 
   static void visit(auto& self, auto&& v) {
     v("tables", self.tables);
+    if (!self.distribution.empty()) v("phantom_distribution", self.distribution);
     v("probe_subjects", self.probe_subjects);
     v("probes", self.probes);
     v("steps", self.steps);
@@ -64,6 +67,7 @@ inline TokenizerStudyResult run(const TokenizerStudyOptions& options, const Step
   TokenizerStudyResult r;
   observer.check_interrupt();
   r.tables = read_text(options.folder / "evaluation" / "tables.txt");
+  r.distribution = phantom::distribution_name_beside(options.folder / "cohort" / "volumes.csv");
   r.probe_subjects = options.probe_subjects;
   if (options.probe_subjects > 0) r.probes = read_panel_rows(options.folder / "probes" / "panel.csv");
   r.steps = steps.all();
@@ -72,6 +76,7 @@ inline TokenizerStudyResult run(const TokenizerStudyOptions& options, const Step
 
 /// The result as text.
 inline void print(std::ostream& out, const TokenizerStudyResult& r) {
+  if (!r.distribution.empty()) out << "Phantoms of the distribution " << r.distribution << "\n\n";
   out << r.tables << '\n';
   if (r.probe_subjects == 0) return;
   out << "Linear probes on " << r.probe_subjects
