@@ -145,7 +145,7 @@ TEST_CASE("scores of a forecast, computed by hand") {
 }
 
 TEST_CASE("the last value carried forward, and rates at one horizon, have no slope") {
-  World w(30, 1200.3);
+  World w(30, 1024);
   const auto locf = forecast_scores(w.pairs, {.value = w.pairs.baseline}).back();
   CHECK(locf.skill_locf.value == 0);
   CHECK(locf.relative_error.value == 1);
@@ -153,10 +153,10 @@ TEST_CASE("the last value carried forward, and rates at one horizon, have no slo
   CHECK(std::isnan(locf.r.value));
   CHECK(std::isnan(locf.slope_true_on_forecast.value));
   CHECK(locf.slope_on_years.value == doctest::Approx(0));
-  // Changes by the same amount, up to rounding of baselines of 1,200.
+  // Changes by the same amount, up to rounding, which is twice as coarse from 1,024 on.
   for (double& years : w.pairs.years) years = 2;
   std::vector<double> rate = w.pairs.baseline;
-  for (double& v : rate) v += 0.1 * 2;
+  for (double& v : rate) v += 0.05 * 2;
   const auto mean = forecast_scores(w.pairs, {.value = rate}).back();
   CHECK(std::isnan(mean.r.value));
   CHECK(std::isnan(mean.slope_true_on_forecast.value));
