@@ -27,6 +27,8 @@
 #include "braing3n/study/fidelity_plan.hpp"
 #include "braing3n/study/fidelity_report.hpp"
 #include "braing3n/study/fidelity_result.hpp"
+#include "braing3n/study/forecasting_report.hpp"
+#include "braing3n/study/forecasting_result.hpp"
 #include "braing3n/study/memorisation.hpp"
 #include "braing3n/study/reconstruction.hpp"
 #include "braing3n/study/reconstruction_report.hpp"

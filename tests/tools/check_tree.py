@@ -52,7 +52,7 @@ UMBRELLAS = [
     ("study.hpp", r"study/|report/panel_", f"// Studies: models measured on subjects they have not seen, options in, a result out. {WRITTEN}\n"),
     ("probe.hpp", r"probe/|table/|linalg/(ldlt|llt|symmetric)", f"// Everything about probes on tables of features. {WRITTEN}\n"),
     ("report.hpp", r"report/(?!panel_)", f"// Pictures of volumes, charts, tables and pages. {WRITTEN}\n"),
-    ("generate.hpp", r"sample/|objective/|checkpoint/saved_dit|eval/(controllability|diversity|frechet|grouped_probe|memorisation)",
+    ("generate.hpp", r"sample/|objective/|checkpoint/saved_dit|eval/(controllability|diversity|frechet|grouped_probe|memorisation|forecast_|error_growth|growth_ratio|interval_scale|subject_bootstrap|band_means)",
      f"// Flow matching, samplers and guidance, diffusion transformers in files, measures of samples. {WRITTEN}\n"),
     ("train.hpp", r"linalg/|train/|data/|phantom/|optim/|checkpoint/(training_state|convert|peer_config)|eval/(downsampling|patch_pca|region_regressor|tissue_volumes|token_readout|unseen_subjects)",
      f"// Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. {WRITTEN}\n"),
