@@ -12,3 +12,4 @@
 #include "braing3n/sample/generate.hpp"
 #include "braing3n/sample/guidance.hpp"
 #include "braing3n/sample/guided_velocity.hpp"
+#include "braing3n/sample/prepared_network.hpp"

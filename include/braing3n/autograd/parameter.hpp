@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "braing3n/autograd/pass.hpp"
 
@@ -136,10 +137,22 @@ class Parameter {
     return derived_;
   }
 
+  /// The compute copy as numbers of the host, read once and kept until the values change: for small tables that the host computes with.
+  const std::vector<double>& host_values() const {
+    if (host_.empty()) {
+      const std::vector<Compute> values = compute().to_host();
+      host_.assign(values.begin(), values.end());
+    }
+    return host_;
+  }
+
   std::string path;  // "blocks.3.mlp.fc1.weight", written by bind_names()
 
  private:
-  void changed() { derived_ = {}; }
+  void changed() {
+    derived_ = {};
+    host_.clear();
+  }
 
   Context<B>* context_ = nullptr;
   ParameterSpec spec_;
@@ -147,6 +160,7 @@ class Parameter {
   Tensor<Compute, B> compute_;
   mutable Tensor<Value, B> gradient_;        // made when the first gradient is about to arrive
   mutable Tensor<std::uint8_t, B> derived_;  // a cache
+  mutable std::vector<double> host_;         // another one
   bool trainable_ = true;
 };
 

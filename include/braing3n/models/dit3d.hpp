@@ -5,6 +5,7 @@
 // Conditions are data: a list of categorical and continuous fields, each with its own null. Default: 292,887,968 parameters.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "braing3n/autograd/checkpoint.hpp"
 #include "braing3n/autograd/compiled.hpp"
 #include "braing3n/models/conditions.hpp"
+#include "braing3n/models/dit3d_prepared.hpp"
 #include "braing3n/models/gaussian_velocity.hpp"
 #include "braing3n/nn/embedding.hpp"
 #include "braing3n/nn/transformer.hpp"
@@ -61,6 +63,14 @@ struct Dit3dConfig {
     validate_conditions(conditions);
   }
 };
+
+/// Bytes of the prepared conditions of `samples` samples at one time, with values of `element` bytes.
+inline Index condition_bytes(const Dit3dConfig& c, Index samples, std::size_t element) {
+  const Index closed_form =
+      c.gaussian_rank > 0 ? gaussian_numbers(c.gaussian_rank, feature_count(c.conditions)) : Index{0};
+  return samples *
+         (c.width * (6 * c.depth + 2) * static_cast<Index>(element) + closed_form * static_cast<Index>(sizeof(double)));
+}
 
 /// One continuous condition: an embedding of the value and a learned vector for "unknown".
 template <Backend B, Precision P>
@@ -119,27 +129,52 @@ struct Dit3d {
   /// x (N, L, C) at times t (N) in [0, 1] (1 = noise, 0 = data) under the conditions -> velocity (N, L, C).
   Act operator()(Pass<B>& pass, const Act& x, const std::vector<double>& t, const ConditionBatch& condition) const {
     return pass.at(path, [&] {
-      const Shape expected = {static_cast<Index>(t.size()), volume_of(config.grid), config.channels};
-      if (!(x.shape() == expected))
-        fail(ErrorKind::shape, "dit3d.input", "dit3d: input has shape ", x.shape(), ", expected ", expected, " for ",
-             t.size(), " times");
-      const Act c = silu(to_compute(condition_vector(pass, t, condition)));
-      Act h = add_broadcast(x_embedder(pass, x), reshape(positions.var(pass), {positions.shape()[1], config.width}));
-      for (const auto& block : blocks)
-        h = pass.recompute_blocks
-                ? checkpoint(
-                      pass, [&block](Pass<B>& p, const Act& a, const Act& b) { return block(p, a, b); }, h, c)
-                : block(pass, std::move(h), c);
-      const auto [shift, scale] = chunk<2>(final_modulation(pass, c));
-      h = modulate(norm_final(pass, h), shift, scale);
-      if (!gaussian.exists()) return final_linear(pass, h);
-      return final_linear.add_to(pass,
-                                 gaussian(pass, x, t, required_class(config.conditions, condition, t.size()),
-                                          condition_features(config.conditions, condition, t.size())),
-                                 h);
+      check_input(x, static_cast<Index>(t.size()));
+      const Act c = silu_condition(pass, t, condition);
+      return network(
+          pass, x,
+          [&](const auto& block, std::size_t, Act h) {
+            return pass.recompute_blocks
+                       ? checkpoint(
+                             pass, [&block](Pass<B>& p, const Act& a, const Act& b) { return block(p, a, b); }, h, c)
+                       : block(pass, std::move(h), c);
+          },
+          [&] { return chunk<2>(final_modulation(pass, c)); },
+          [&] {
+            return gaussian(pass, x, t, required_class(config.conditions, condition, t.size()),
+                            condition_features(config.conditions, condition, t.size()));
+          });
     });
   }
 
+  /// What evaluations of `samples` samples at `times` under one batch of conditions need beside x. Not recorded.
+  DitSteps<T, B> prepare(const Pass<B>& pass, const std::vector<double>& times, Index samples,
+                         const ConditionBatch& condition) const {
+    return prepare_steps(*this, pass, times, samples, condition);
+  }
+  /// As many of them as are prepared together (prepared_bytes), at least one.
+  Index steps_at_once(Index samples) const {
+    return std::max<Index>(1, prepared_bytes / condition_bytes(config, samples, sizeof(T)));
+  }
+  /// The same velocity for one prepared step: no work on the host, nothing uploaded. x (N, L, C).
+  Act operator()(Pass<B>& pass, const Act& x, const DitConditions<T, B>& at) const {
+    return pass.at(path, [&] {
+      check_input(x, at.rows());
+      return network(
+          pass, x,
+          [&](const auto& block, std::size_t i, Act h) {
+            return block(pass, std::move(h), detail::constants_of(at.blocks[i]));
+          },
+          [&] { return detail::constants_of(at.last); }, [&] { return gaussian(pass, x, at.gaussian); });
+    });
+  }
+
+  /// SiLU of the condition vector, what every block reads: (N, width).
+  Act silu_condition(Pass<B>& pass, const std::vector<double>& t, const ConditionBatch& condition) const {
+    const WideAct c = condition_vector(pass, t, condition);
+    if constexpr (std::is_same_v<Act, WideAct>) return silu(c);
+    else return silu(cast<T>(c));
+  }
   /// Time embedding plus the embeddings of all conditions: (N, width), in fp32 or better.
   WideAct condition_vector(Pass<B>& pass, const std::vector<double>& t, const ConditionBatch& condition) const {
     if (condition.fields.size() != conditions.size())
@@ -181,9 +216,21 @@ struct Dit3d {
   }
 
  private:
-  static Act to_compute(const WideAct& c) {
-    if constexpr (std::is_same_v<Act, WideAct>) return c;
-    else return cast<T>(c);
+  void check_input(const Act& x, Index times) const {
+    const Shape expected = {times, volume_of(config.grid), config.channels};
+    if (!(x.shape() == expected))
+      fail(ErrorKind::shape, "dit3d.input", "dit3d: input has shape ", x.shape(), ", expected ", expected, " for ",
+           times, " times");
+  }
+  /// block(b, i, h) runs block i, last() gives shift and scale of the last layer, closed_form() the velocity that the network adds to.
+  template <class Block, class Last, class ClosedForm>
+  Act network(Pass<B>& pass, const Act& x, Block&& block, Last&& last, ClosedForm&& closed_form) const {
+    Act h = add_broadcast(x_embedder(pass, x), reshape(positions.var(pass), {positions.shape()[1], config.width}));
+    for (std::size_t i = 0; i < blocks.size(); ++i) h = block(blocks[i], i, std::move(h));
+    const auto [shift, scale] = last();
+    h = modulate(norm_final(pass, h), shift, scale);
+    if (!gaussian.exists()) return final_linear(pass, h);
+    return final_linear.add_to(pass, closed_form(), h);
   }
 
   static void check_count(const ConditionField& field, std::size_t came, std::size_t wanted) {
