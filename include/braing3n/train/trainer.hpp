@@ -193,8 +193,7 @@ class Trainer {
     step.updates_before = average_ ? average_->updates() : 0;
     step.report.lr = schedule_.at(progress_.step);
     const Tensor<double, B> factor = clip_factor(step.squares, options_.clip.value_or(0));
-    optimizer_.step(step.report.lr, factor);
-    if (average_) average_->update(factor);
+    optimizer_.step(step.report.lr, factor, average_ ? &*average_ : nullptr);
     step.numbers = PendingItems<B>(numbers);
     step.explain = [this, &task, batches, upstream](const std::vector<double>& read) {
       for (std::size_t i = 0; i < batches->size(); ++i)
