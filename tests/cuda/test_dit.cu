@@ -13,6 +13,7 @@
 #include "braing3n/ops/transfer.hpp"
 #include "braing3n/optim/clip.hpp"
 #include "braing3n/sample/generate.hpp"
+#include "braing3n/train/trainer.hpp"
 #include "tests/support/fixture.hpp"
 
 using namespace braing3n;
@@ -172,5 +173,62 @@ TEST_CASE(
   CHECK(prepared == 1);
   // Memory that is used again has not changed the numbers.
   CHECK(samples == guided_samples<F32>(b.cuda, b.cpu, 8, [] {}));
+}
+#endif
+
+#ifdef BRAING3N_EMULATE_CUDA
+namespace {
+
+/// The flow's loss at times of its own in every batch.
+struct FlowTask {
+  struct Batch {
+    FlowSample<float, Cuda> flow;
+    std::vector<double> t;
+  };
+  Context<Cuda>& context;
+  Context<Cpu>& host;
+  const Dit3d<Cuda, F32>& dit;
+  Index taken = 0;
+
+  Batch next() {
+    const auto id = static_cast<std::uint32_t>(++taken);
+    const std::vector<double> t = {0.1 * static_cast<double>(taken % 9), 0.8};
+    return {flow_interpolate(to_backend<float>(context, test::random<float>(host, {2, 12, 6}, 2 * id)),
+                             to_backend<float>(context, test::random<float>(host, {2, 12, 6}, 2 * id + 1)), t),
+            t};
+  }
+  Var<double, Cuda> loss(Pass<Cuda>& pass, const Batch& b) const {
+    return mse_loss(
+        dit(pass, Var<float, Cuda>(b.flow.x_t), b.t, condition_batch(dit.config.conditions, rows(dit.config))),
+        b.flow.velocity);
+  }
+  Index position() const { return taken; }
+  Index scans() const { return 4; }
+};
+
+}  // namespace
+
+TEST_CASE("a training step of a transformer with the closed form reads once and allocates nothing") {
+  Context<Cpu> host{{.threads = 1}};
+  CudaOptions given = test::cuda_options();
+  given.keep_memory = true;
+  Context<Cuda> context(given);
+  auto dit = filled_dit<F32>(context, host);
+  TrainingOptions options;
+  options.steps = 9, options.validate_every = 9;
+  Trainer<Dit3d<Cuda, F32>, Cuda> trainer(context, dit, options, 1);
+  FlowTask task{context, host, dit};
+  for (int i = 0; i < 3; ++i) trainer.advance(task);
+  emulation::reset_counters();
+  CHECK(trainer.advance(task)->step == 3);
+  const emulation::Counters c = emulation::counters();
+  CHECK(c.copies_to_host == 1);
+  CHECK(c.event_waits == 1);
+  CHECK(c.synchronisations == 0);
+  CHECK(c.allocations == 0);
+  CHECK(c.host_allocations == 0);
+  CHECK(c.copies_to_device <=
+        15);  // of one batch: data, noise, times, labels and known values by field, the closed form
+  trainer.finish();
 }
 #endif

@@ -230,15 +230,18 @@ void block_update_at_once(Context<B>& context, const BlockStep<T, B>& s, const T
 template <class T, Backend B>
 void block_update(Context<B>& context, const BlockStep<T, B>& s, const Tensor<double, B>& factor) {
   require_shape("adamw", "factor", factor, Shape{});
-  if constexpr (one_launch_v<B>) return block_update_at_once(context, s, factor);
-  for (const BlockSegment& p : s.segments) {
-    map(context, p.size,
-        detail::adamw_element(s.block.values + p.begin, s.m + p.begin, s.v + p.begin, s.block.gradients + p.begin,
-                              factor.data(), s.groups[p.group]));
-    if (s.average != nullptr)
+  if constexpr (one_launch_v<B>) {
+    block_update_at_once(context, s, factor);
+  } else {
+    for (const BlockSegment& p : s.segments) {
       map(context, p.size,
-          detail::Ema<T>{s.average + p.begin, s.block.values + p.begin, factor.data(),
-                         static_cast<T>(1.0 - s.average_decay)});
+          detail::adamw_element(s.block.values + p.begin, s.m + p.begin, s.v + p.begin, s.block.gradients + p.begin,
+                                factor.data(), s.groups[p.group]));
+      if (s.average != nullptr)
+        map(context, p.size,
+            detail::Ema<T>{s.average + p.begin, s.block.values + p.begin, factor.data(),
+                           static_cast<T>(1.0 - s.average_decay)});
+    }
   }
 }
 
