@@ -40,7 +40,8 @@ int generate(const Program& program, const GenerateOptions& o, const std::option
   const Index count = std::ssize(plan.samples), batch = sampling_batch(dit.model.config, count, o.batch);
   options.batch = batch;
   const std::size_t planned =
-      estimate_generation(*ctx, dit.model, decoder.model, batch * sampling.guidance.most_copies());
+      estimate_generation(*ctx, dit.model, decoder.model, batch * sampling.guidance.most_copies(),
+                          evaluations(sampling.sampler, sampling.steps));
   if (!common.quiet) std::cerr << "memory: " << planned / 1'000'000 << " MB planned\n";
   Progress progress("generate", ((count + batch - 1) / batch) * evaluations(sampling.sampler, sampling.steps),
                     common.quiet);

@@ -79,18 +79,19 @@ MemoryEstimate estimate_memory(const Tokenizer<Cpu, P>& model, Index scan_voxels
   return m;
 }
 
-/// Bytes of the process once transformer and decoder are loaded and at work on `rows` samples: models, copies of their weights that the
+/// Bytes of the process once transformer and decoder are loaded and at work on `rows` samples, with so many evaluations for each: models, copies of their weights that the
 /// first run makes, and the larger of the two phases, whose blocks stay for the next sample as long as that is not much more than one
 /// phase needs.
 template <Precision P>
 std::size_t estimate_generation(Context<Cpu>& ctx, const Dit3d<Cpu, P>& model, const CnnDecoder3d<Cpu, F32>& decoder,
-                                Index rows) {
+                                Index rows, Index evaluations) {
   ctx.memory().trim();
   const std::size_t before = resident_bytes(),
                     packed = std::is_same_v<P, BF16> ? static_cast<std::size_t>(count_parameters(model).learned) *
                                                            sizeof(typename P::Compute)
                                                      : 0,
-                    sampling = evaluation_bytes<P>(model.config, rows);
+                    sampling = evaluation_bytes<P>(model.config, rows) +
+                               prepared_condition_bytes<P>(model.config, rows, evaluations);
   const DecodeTiling decoding = choose_tiling(decoder);
   const std::size_t live = ctx.memory().stats().live + packed,
                     most = CachingHostMemory::most_reserved(live + std::max(sampling, decoding.bytes)) - live;

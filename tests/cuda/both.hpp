@@ -14,7 +14,8 @@ namespace braing3n::test {
 inline CudaOptions cuda_options() {
   CudaOptions options;
   if (const char* blocks = std::getenv("BRAING3N_TEST_MAX_BLOCKS")) options.max_blocks = std::atoi(blocks);
-  options.workspace = 4096;  // so that small convolutions have several chunks
+  options.workspace = 4096;     // so that small convolutions have several chunks
+  options.keep_memory = false;  // fresh memory is NaN in the emulation, a block that is used again is not
   return options;
 }
 

@@ -1,6 +1,10 @@
 // The diffusion transformer on both backends, with the weights of the fixture: loss, gradients, guided samples.
 #include "tests/cuda/both.hpp"
 
+#ifdef BRAING3N_EMULATE_CUDA
+#include "emulation.hpp"
+#endif
+
 #include "braing3n/cuda.cuh"
 #include "braing3n/data/condition_labels.hpp"
 #include "braing3n/models/dit3d.hpp"
@@ -12,6 +16,7 @@
 #include "braing3n/optim/clip.hpp"
 #include "braing3n/sample/bridge.hpp"
 #include "braing3n/sample/generate.hpp"
+#include "braing3n/train/trainer.hpp"
 #include "tests/support/fixture.hpp"
 
 using namespace braing3n;
@@ -136,6 +141,140 @@ TEST_CASE("a conditional transformer agrees with the CPU: loss, gradients, guide
   CHECK(low.norm == doctest::Approx(cpu.norm).epsilon(5e-2));
   CHECK(apart(low.samples, cpu.samples) < 0.1);
 }
+
+namespace {
+
+/// A model with a closed form, all of it filled.
+template <Precision P, Backend B>
+Dit3d<B, P> filled_dit(Context<B>& context, Context<Cpu>& host) {
+  Dit3dConfig config = fixture_config();
+  config.gaussian_rank = 3;
+  Dit3d<B, P> dit(context, config);
+  initialize(dit, 1);
+  std::uint32_t id = 0;
+  for_each_parameter(dit, [&](const std::string& name, auto& p) {
+    using Value = typename std::remove_cvref_t<decltype(p)>::Value;
+    if (name == "gaussian.feature_covariance" || name == "gaussian.variances" || name == "pos_embed") return;
+    p.adopt(to_backend<Value>(context, test::random<Value>(host, p.shape(), ++id, 0.1)));
+  });
+  auto& covariance = dit.gaussian.feature_covariance;
+  const Index q = dit.gaussian.features();
+  auto values = Tensor<float, Cpu>::zeros(host, covariance.shape());
+  for (Index f = 0; f < q; ++f) values.data()[f * q + f] = 0.5f;
+  covariance.adopt(to_backend<float>(context, values));
+  return dit;
+}
+
+template <Precision P, Backend B, class Before>
+std::vector<float> guided_samples(Context<B>& context, Context<Cpu>& host, int steps, Before&& before) {
+  const auto dit = filled_dit<P>(context, host);
+  const std::vector<std::uint32_t> ids = {3, 9};
+  const auto z =
+      sample_latents(context, dit, std::span<const std::uint32_t>(ids), rows(dit.config), 5,
+                     {.sampler = Sampler::heun, .steps = steps, .guidance = {.scale = 2, .low = 0.2}}, before);
+  return to_host<float>(host, z).to_host();
+}
+
+}  // namespace
+
+TEST_CASE("a transformer with the closed form samples as on the CPU") {
+  test::Both b;
+  const auto cpu = guided_samples<F32>(b.cpu, b.cpu, 4, [] {});
+  CHECK(apart(guided_samples<F32>(b.cuda, b.cpu, 4, [] {}), cpu) < 1e-4);
+  CHECK(apart(guided_samples<BF16>(b.cuda, b.cpu, 4, [] {}), cpu) < 0.1);
+}
+
+#ifdef BRAING3N_EMULATE_CUDA
+TEST_CASE(
+    "an evaluation of prepared conditions uploads nothing, reads nothing, waits for nothing and allocates nothing") {
+  test::Both b;
+  CudaOptions options = test::cuda_options();
+  options.keep_memory = true;
+  Context<Cuda> context(options);
+  std::vector<emulation::Counters> seen;
+  const auto samples = guided_samples<F32>(context, b.cpu, 8, [&] { seen.push_back(emulation::counters()); });
+  REQUIRE(seen.size() == 16);
+  // The first step of two evaluations makes the blocks that the others use again. Below t = 0.2 nothing is guided: batches of another size,
+  // prepared and warm once more.
+  Index prepared = 0;
+  for (std::size_t i = 3; i < seen.size(); ++i) {
+    const emulation::Counters &now = seen[i], &before = seen[i - 1];
+    // A stream that does nothing before somebody waits has run nothing so far.
+    CHECK((now.launches > before.launches) != emulation::options().deferred);
+    if (now.copies_to_device > before.copies_to_device) {
+      ++prepared;
+      i += 2;
+      continue;
+    }
+    CAPTURE(i);
+    CHECK(now.copies_to_host == before.copies_to_host);
+    CHECK(now.synchronisations == before.synchronisations);
+    CHECK(now.event_waits == before.event_waits);
+    CHECK(now.allocations == before.allocations);
+    CHECK(now.host_allocations == before.host_allocations);
+  }
+  CHECK(prepared == 1);
+  // Memory that is used again has not changed the numbers.
+  CHECK(samples == guided_samples<F32>(b.cuda, b.cpu, 8, [] {}));
+}
+#endif
+
+#ifdef BRAING3N_EMULATE_CUDA
+namespace {
+
+/// The flow's loss at times of its own in every batch.
+struct FlowTask {
+  struct Batch {
+    FlowSample<float, Cuda> flow;
+    std::vector<double> t;
+  };
+  Context<Cuda>& context;
+  Context<Cpu>& host;
+  const Dit3d<Cuda, F32>& dit;
+  Index taken = 0;
+
+  Batch next() {
+    const auto id = static_cast<std::uint32_t>(++taken);
+    const std::vector<double> t = {0.1 * static_cast<double>(taken % 9), 0.8};
+    return {flow_interpolate(to_backend<float>(context, test::random<float>(host, {2, 12, 6}, 2 * id)),
+                             to_backend<float>(context, test::random<float>(host, {2, 12, 6}, 2 * id + 1)), t),
+            t};
+  }
+  Var<double, Cuda> loss(Pass<Cuda>& pass, const Batch& b) const {
+    return mse_loss(
+        dit(pass, Var<float, Cuda>(b.flow.x_t), b.t, condition_batch(dit.config.conditions, rows(dit.config))),
+        b.flow.velocity);
+  }
+  Index position() const { return taken; }
+  Index scans() const { return 4; }
+};
+
+}  // namespace
+
+TEST_CASE("a training step of a transformer with the closed form reads once and allocates nothing") {
+  Context<Cpu> host{{.threads = 1}};
+  CudaOptions given = test::cuda_options();
+  given.keep_memory = true;
+  Context<Cuda> context(given);
+  auto dit = filled_dit<F32>(context, host);
+  TrainingOptions options;
+  options.steps = 9, options.validate_every = 9;
+  Trainer<Dit3d<Cuda, F32>, Cuda> trainer(context, dit, options, 1);
+  FlowTask task{context, host, dit};
+  for (int i = 0; i < 3; ++i) trainer.advance(task);
+  emulation::reset_counters();
+  CHECK(trainer.advance(task)->step == 3);
+  const emulation::Counters c = emulation::counters();
+  CHECK(c.copies_to_host == 1);
+  CHECK(c.event_waits == 1);
+  CHECK(c.synchronisations == 0);
+  CHECK(c.allocations == 0);
+  CHECK(c.host_allocations == 0);
+  CHECK(c.copies_to_device <=
+        15);  // of one batch: data, noise, times, labels and known values by field, the closed form
+  trainer.finish();
+}
+#endif
 
 TEST_CASE("a transformer with a context and two outputs agrees with the CPU along a bridge") {
   test::Both b;

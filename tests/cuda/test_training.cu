@@ -38,8 +38,12 @@ Steps train_mae(Context<B>& context, Context<Cpu>& host, int steps) {
     result.losses.push_back(report.loss);
     result.norms.push_back(report.gradient_norm);
 #ifdef BRAING3N_EMULATE_CUDA
-    // The host reads the numbers of a step once, after it has asked for all of it.
-    if constexpr (std::same_as<B, Cuda>) CHECK(emulation::counters().copies_to_host == 1);
+    // The host reads the numbers of a step once, after it has asked for all of it, and waits for nothing else.
+    if constexpr (std::same_as<B, Cuda>) {
+      CHECK(emulation::counters().copies_to_host == 1);
+      CHECK(emulation::counters().synchronisations == 0);
+      CHECK(emulation::counters().event_waits == 1);
+    }
 #endif
   }
   result.losses.push_back(task.validate(failures));

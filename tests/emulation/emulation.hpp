@@ -27,8 +27,10 @@ Options& options();
 struct Counters {
   std::uint64_t launches = 0, blocks = 0, threads = 0;
   std::uint64_t synchronisations = 0;  // a host thread waited for a stream
+  std::uint64_t event_waits = 0;       // a host thread waited for a point in a stream
   std::uint64_t allocations = 0, allocated_bytes = 0;
   std::uint64_t live_allocations = 0, live_bytes = 0;
+  std::uint64_t host_allocations = 0;  // of pinned memory
   std::uint64_t copies_to_device = 0, copies_to_host = 0, copies_on_device = 0, fills = 0;
   std::uint64_t products = 0;
 };

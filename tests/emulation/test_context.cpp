@@ -1,7 +1,9 @@
 // The library's own CUDA context and its one launch function, on emulated devices.
+#include <algorithm>
 #include <thread>
 
 #include "braing3n/cuda.cuh"
+#include "braing3n/ops/scalar.hpp"
 #include "support.hpp"
 #include "tests/support/check.hpp"
 
@@ -119,7 +121,7 @@ TEST_CASE("device memory is freed with its tensor, and its end is an error that 
   const With with({.memory = 1 << 20});
   const Counters before = counters();
   {
-    Context<Cuda> ctx;
+    Context<Cuda> ctx{{.keep_memory = false}};
     auto x = numbers(ctx, 100);
     CHECK(counters().live_bytes == before.live_bytes + 800);
     x = {};
@@ -129,6 +131,112 @@ TEST_CASE("device memory is freed with its tensor, and its end is an error that 
     CHECK(numbers(ctx, 3).to_host() == std::vector<double>{0, 1, 2});
   }
   CHECK(counters().live_allocations == before.live_allocations);
+}
+
+TEST_CASE("freed memory is kept for the next tensor of its size, until other sizes want it") {
+  const With with({.memory = 1 << 20});
+  const Counters before = counters();
+  {
+    Context<Cuda> ctx;
+    const auto loop = [&] {
+      const auto x = numbers(ctx, 100), y = numbers(ctx, 3000);
+      return x.clone().to_host();
+    };
+    const auto first = loop();
+    reset_counters();
+    CHECK(loop() == first);
+    CHECK(loop() == first);
+    CHECK(counters().allocations == 0);
+    CHECK(counters().host_allocations == 0);
+    // 60 % of the device, freed, are in the way of another 60 %.
+    {
+      Tensor<double, Cuda> large(ctx, {80000});
+    }
+    Tensor<double, Cuda> larger(ctx, {90000});
+    CHECK(larger.size() == 90000);
+    ctx.memory().trim();
+    CHECK(counters().live_allocations == before.live_allocations + 1);
+  }
+  CHECK(counters().live_allocations == before.live_allocations);
+}
+
+TEST_CASE("an upload is not waited for, and its source may change") {
+  const With with({.deferred = true});
+  Context<Cuda> ctx;
+  std::vector<double> values(1000, 1.0);
+  reset_counters();
+  const auto x = Tensor<double, Cuda>::from_host(ctx, {1000}, values);
+  std::fill(values.begin(), values.end(), 2.0);
+  const auto y = Tensor<double, Cuda>::from_host(ctx, {1000}, values);
+  values.clear();
+  CHECK(counters().copies_to_device == 2);
+  CHECK(counters().synchronisations == 0);
+  CHECK(counters().event_waits == 0);
+  CHECK(counters().host_allocations == 2);  // the first is still under way
+  CHECK(x.to_host() == std::vector<double>(1000, 1.0));
+  CHECK(y.to_host() == std::vector<double>(1000, 2.0));
+  const auto z = Tensor<double, Cuda>::from_host(ctx, {3}, std::vector<double>{1, 2, 3});
+  CHECK(counters().host_allocations == 3);  // a smaller one
+  CHECK(z.to_host() == std::vector<double>{1, 2, 3});
+  const auto again = Tensor<double, Cuda>::from_host(ctx, {3}, std::vector<double>{4, 5, 6});
+  CHECK(counters().host_allocations == 3);
+  CHECK(again.to_host() == std::vector<double>{4, 5, 6});
+}
+
+TEST_CASE("pinned memory has an end: then the host waits for the oldest copy, or for its own") {
+  const With with({.deferred = true});
+  const std::vector<double> values(1000, 3.0);
+  {
+    Context<Cuda> ctx{{.pinned = 16384}};
+    reset_counters();
+    std::vector<Tensor<double, Cuda>> all;
+    for (int i = 0; i < 5; ++i) all.push_back(Tensor<double, Cuda>::from_host(ctx, {1000}, values));
+    CHECK(counters().host_allocations == 2);
+    CHECK(counters().event_waits == 3);
+    CHECK(counters().synchronisations == 0);
+    for (int i = 0; i < 2; ++i) all.push_back(Tensor<double, Cuda>::from_host(ctx, {1}, std::vector<double>{7}));
+    all.push_back(Tensor<double, Cuda>::from_host(ctx, {5000}, std::vector<double>(5000, 8.0)));  // more than there is
+    CHECK(counters().synchronisations == 1);
+    for (int i = 0; i < 5; ++i) CHECK(all[static_cast<std::size_t>(i)].to_host() == values);
+    CHECK(all[6].to_host() == std::vector<double>{7});
+    CHECK(all[7].to_host()[4999] == 8);
+  }
+  Context<Cuda> ctx{{.pinned = 0}};
+  reset_counters();
+  CHECK(Tensor<double, Cuda>::from_host(ctx, {1000}, values).to_host() == values);
+  CHECK(counters().synchronisations == 2);
+  CHECK(counters().host_allocations == 0);
+  CHECK(items(std::vector{scalar(ctx, 4.0)}) == std::vector<double>{4});
+  braing3n::test::check_error("cuda.pinned", {"got -1"}, [] { Context<Cuda> wrong{{.pinned = -1}}; });
+}
+
+TEST_CASE("a large upload goes in pieces") {
+  const With with;
+  Context<Cuda> ctx;
+  reset_counters();
+  const Index n = 5 << 19;  // 20 MiB
+  const auto x = numbers(ctx, n);
+  CHECK(counters().copies_to_device == 3);
+  const auto host = x.to_host();
+  CHECK(host.front() == 0);
+  CHECK(host[1 << 20] == 1 << 20);
+  CHECK(host.back() == static_cast<double>(n - 1));
+}
+
+TEST_CASE("numbers that are asked for now are those of now, and are waited for later") {
+  const With with({.deferred = true});
+  Context<Cuda> ctx;
+  auto x = scalar(ctx, 4.0);
+  reset_counters();
+  const PendingItems<Cuda> pending(std::vector{x, x});
+  map(ctx, 1, Twice{x.data()});
+  CHECK(counters().launches == 0);
+  CHECK(pending.wait() == std::vector<double>{4, 4});
+  CHECK(counters().launches == 3);  // the one before the counters, and two copies into one
+  CHECK(counters().event_waits == 1);
+  CHECK(counters().synchronisations == 0);
+  CHECK(item(x) == 8);
+  CHECK(PendingItems<Cuda>().wait().empty());
 }
 
 TEST_CASE("without a device there is none, and a context says so") {

@@ -1,4 +1,5 @@
 // Streams that do nothing before somebody waits, errors that stay, devices, counters.
+#include <algorithm>
 #include <thread>
 
 #include "support.hpp"
@@ -34,6 +35,47 @@ TEST_CASE("a stream that is not deferred is done when the call returns") {
   CHECK(d.launch(add, 1, 4, 0, x, 2.0f) == cudaSuccess);
   CHECK(cudaMemcpyAsync(host.data(), x, 16, cudaMemcpyDeviceToHost, d.stream) == cudaSuccess);
   CHECK(host == std::vector<float>(4, 3.0f));
+}
+
+TEST_CASE("an event is a place in a stream: whoever waits for it waits for no more") {
+  for (const bool deferred : {false, true}) {
+    const With with({.deferred = deferred});
+    Device d;
+    float* const x = d.upload(std::vector<float>(4, 1.0f));
+    cudaEvent_t event = nullptr;
+    REQUIRE(cudaEventCreateWithFlags(&event, cudaEventDisableTiming) == cudaSuccess);
+    CHECK(cudaEventQuery(event) == cudaSuccess);  // nothing was recorded
+    reset_counters();
+    CHECK(d.launch(add, 1, 4, 0, x, 2.0f) == cudaSuccess);
+    CHECK(cudaEventRecord(event, d.stream) == cudaSuccess);
+    CHECK(d.launch(add, 1, 4, 0, x, 3.0f) == cudaSuccess);
+    CHECK(cudaEventQuery(event) == (deferred ? cudaErrorNotReady : cudaSuccess));
+    CHECK(counters().launches == (deferred ? 0 : 2));
+    CHECK(cudaEventSynchronize(event) == cudaSuccess);
+    CHECK(cudaEventQuery(event) == cudaSuccess);
+    CHECK(counters().launches == (deferred ? 1 : 2));
+    CHECK(counters().event_waits == 1);
+    CHECK(counters().synchronisations == 0);
+    CHECK(cudaEventDestroy(event) == cudaSuccess);
+    CHECK(d.download(x, 4) == std::vector<float>(4, 6.0f));
+  }
+}
+
+TEST_CASE("pinned memory is host memory, counted, and freed once") {
+  const With with({.deferred = true});
+  Device d;
+  reset_counters();
+  void* host = nullptr;
+  REQUIRE(cudaHostAlloc(&host, 16, cudaHostAllocDefault) == cudaSuccess);
+  CHECK(counters().host_allocations == 1);
+  CHECK(counters().allocations == 0);
+  std::fill_n(static_cast<float*>(host), 4, 5.0f);
+  float* const x = d.allocate<float>(4);
+  CHECK(cudaMemcpyAsync(x, host, 16, cudaMemcpyHostToDevice, d.stream) == cudaSuccess);
+  std::fill_n(static_cast<float*>(host), 4, 6.0f);  // too early: the copy has not been made
+  CHECK(d.download(x, 4) == std::vector<float>(4, 6.0f));
+  CHECK(cudaFreeHost(host) == cudaSuccess);
+  CHECK(cudaFreeHost(host) == cudaErrorInvalidValue);
 }
 
 TEST_CASE("after a fault every call fails until it is taken") {

@@ -4,7 +4,7 @@
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/objective/flow_matching.hpp"
 #include "braing3n/sample/euler.hpp"
-#include "braing3n/sample/guided_velocity.hpp"
+#include "braing3n/sample/generate.hpp"
 
 using namespace braing3n;
 
@@ -216,6 +216,103 @@ TEST_CASE("guided sampling takes nothing from the system after its first step") 
   REQUIRE(calls.size() == 12);
   CHECK(calls[2] > 0);
   CHECK(calls[11] == calls[2]);
+}
+
+namespace {
+
+/// The same model without a way to prepare.
+template <Precision P>
+struct Unprepared {
+  using T = typename P::Compute;
+  const Dit3d<Cpu, P>& dit;
+  const Dit3dConfig& config;
+  Var<T, Cpu> operator()(Pass<Cpu>& pass, const Var<T, Cpu>& x, const std::vector<double>& t,
+                         const ConditionBatch& c) const {
+    return dit(pass, x, t, c);
+  }
+};
+
+/// All weights and tables filled, or nothing would be seen.
+template <Precision P>
+Dit3d<Cpu, P> filled_dit(Context<Cpu>& ctx, const Dit3dConfig& config) {
+  Dit3d<Cpu, P> dit(ctx, config);
+  initialize(dit, 1);
+  std::uint32_t id = 0;
+  using Param = typename P::Param;
+  for_each_parameter(dit, [&](const std::string& name, auto& p) {
+    using Value = typename std::remove_cvref_t<decltype(p)>::Value;
+    if (name == "gaussian.feature_covariance" || name == "gaussian.variances" || name == "pos_embed") return;
+    p.adopt(test::random<Value>(ctx, p.shape(), ++id, 0.1));
+  });
+  static_assert(std::is_same_v<Param, double> || std::is_same_v<Param, float>);
+  if (dit.gaussian.exists()) {
+    auto& covariance = dit.gaussian.feature_covariance;
+    using Value = typename std::remove_cvref_t<decltype(covariance)>::Value;
+    std::vector<Value> values(static_cast<std::size_t>(covariance.shape().size()), Value{0});
+    const auto q = static_cast<std::size_t>(dit.gaussian.features());
+    for (std::size_t f = 0; f < q; ++f) values[f * q + f] = static_cast<Value>(0.5 + 0.01 * static_cast<double>(f));
+    covariance.adopt(Tensor<Value, Cpu>::from_host(ctx, covariance.shape(), values));
+  }
+  return dit;
+}
+
+std::vector<ConditionRow> three_rows() {
+  return {{{.label = 1}, {}, {.label = 0}, {}, {.number = 60}, {}},
+          {{}, {.label = 1}, {.label = 2}, {.label = 4}, {}, {}},
+          {{.label = 3}, {}, {.label = 1}, {}, {.number = 20}, {.label = 1}}};
+}
+
+template <Precision P>
+void compare_prepared() {
+  for (const Index rank : {Index{0}, Index{3}}) {
+    Context<Cpu> ctx({.threads = 2});
+    Dit3dConfig config = fixture_config();
+    config.gaussian_rank = rank;
+    const auto dit = filled_dit<P>(ctx, config);
+    const std::vector<std::uint32_t> ids = {4, 7, 2};
+    const std::vector<SamplingOptions> all = {
+        {.steps = 4},
+        {.sampler = Sampler::heun, .steps = 3, .shift = 2, .guidance = {.scale = 2, .low = 0.3, .high = 0.9}},
+        {.steps = 3, .guidance = {.composed = {{"age", 2}, {"disease", 1.5}}}}};
+    for (const SamplingOptions& options : all) {
+      const auto prepared = sample_latents(ctx, dit, std::span<const std::uint32_t>(ids), three_rows(), 3, options);
+      const auto plain = sample_latents(ctx, Unprepared<P>{dit, dit.config}, std::span<const std::uint32_t>(ids),
+                                        three_rows(), 3, options);
+      CHECK(test::same_bits(prepared, plain));
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("samples of a model that prepares its conditions have the bits of one that does not") {
+  static_assert(PreparesSteps<Dit3d<Cpu, F32>, Cpu> && !PreparesSteps<Unprepared<F32>, Cpu>);
+  compare_prepared<F32>();
+  compare_prepared<F64>();
+  compare_prepared<BF16>();
+}
+
+TEST_CASE("prepared steps: slices of one batch, as many at once as fit into 64 MiB, errors with their path") {
+  Context<Cpu> ctx({.threads = 2});
+  Dit3dConfig config = fixture_config();
+  config.gaussian_rank = 2;
+  const auto dit = filled_dit<F64>(ctx, config);
+  Pass<Cpu> pass(ctx);
+  const ConditionBatch conditions = condition_batch(config.conditions, three_rows());
+  const auto x = test::random<double>(ctx, {3, 12, 6}, 1);
+  const std::vector<double> times = {1, 0.4, 0};
+  const auto steps = dit.prepare(pass, times, 3, conditions);
+  for (std::size_t i = 0; i < 3; ++i)
+    CHECK(test::same_bits(dit(pass, Var<double, Cpu>(x), steps.step(static_cast<Index>(i))).value(),
+                          dit(pass, Var<double, Cpu>(x), std::vector<double>(3, times[i]), conditions).value()));
+  CHECK(steps.step(1).blocks[1][4].shares_storage_with(steps.all.blocks[1][4]));
+  test::check_error("dit3d.input", {"expected (3, 12, 6)"},
+                    [&] { dit(pass, Var<double, Cpu>(x.slice(0, 2)), steps.step(0)); });
+  test::check_error("dit3d.condition_count", {"expected 4", "got 3"}, [&] { dit.prepare(pass, {1.0}, 4, conditions); });
+  // 14 vectors of 48 numbers, and 3 + (2 + features) 2 numbers of the closed form.
+  const Index each = 8 * (14 * 48 + 3 + (2 + dit.gaussian.features()) * 2);
+  CHECK(dit.steps_at_once(3) == (Index{64} << 20) / (3 * each));
+  CHECK(dit.steps_at_once(Index{1} << 20) == 1);
 }
 
 TEST_CASE("a fresh model predicts exactly zero") {

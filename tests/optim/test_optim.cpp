@@ -209,6 +209,122 @@ TEST_CASE("a factor that is not finite leaves values, moments and averages as th
   check_error("clip.empty", {"got none"}, [&] { squared_gradient_norm(std::span<const ParameterView<float, Cpu>>()); });
 }
 
+namespace {
+
+/// Parameters one after the other in one block of values and one of gradients, with gaps of padding; or the same, each on its own.
+template <class T>
+Views<T> parameters(Context<Cpu>& ctx, bool block) {
+  const std::vector<Index> sizes = {33, 16, 1, 70, 5};
+  Index total = 0;
+  for (const Index n : sizes) total += padded_elements<T>(n);
+  const auto values = Tensor<T, Cpu>::zeros(ctx, {total}), gradients = Tensor<T, Cpu>::zeros(ctx, {total});
+  Views<T> views;
+  Index begin = 0;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    const auto id = static_cast<std::uint32_t>(i);
+    const auto value = random<T>(ctx, {sizes[i]}, 50 + id), gradient = random<T>(ctx, {sizes[i]}, 60 + id);
+    Tensor<T, Cpu> v = value, g = gradient;
+    if (block) {
+      v = values.slice(begin, begin + sizes[i]), g = gradients.slice(begin, begin + sizes[i]);
+      std::copy_n(value.data(), sizes[i], v.data());
+      std::copy_n(gradient.data(), sizes[i], g.data());
+    }
+    views.push_back({concat("p", i), v, g, i % 2 == 0, {}});
+    begin += padded_elements<T>(sizes[i]);
+  }
+  return views;
+}
+
+template <class T>
+std::vector<std::vector<T>> trained(Context<Cpu>& ctx, Views<T> views, int average) {
+  AdamW<T, Cpu> optimizer(views, {.weight_decay = 0.1});
+  Ema<T, Cpu> ema(average == 2 ? Views<T>(views.begin() + 1, views.end()) : views, {.decay = 0.9, .warmup = true});
+  for (int i = 0; i < 3; ++i) optimizer.step(0.01, scalar(ctx, 0.7), average > 0 ? &ema : nullptr);
+  CHECK(ema.updates() == (average > 0 ? 3 : 0));
+  std::vector<std::vector<T>> all;
+  for (const auto& p : views) all.push_back(p.value.to_host());
+  const auto keep = [&](const std::string&, const Tensor<T, Cpu>& t) { all.push_back(t.to_host()); };
+  optimizer.visit_state(keep);
+  ema.visit_state(keep);
+  optimizer.zero_gradients();
+  for (const auto& p : views)
+    for (const T g : p.gradient.to_host()) CHECK(g == 0);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("parameters in one block take the steps of parameters on their own, bit for bit") {
+  Context<Cpu> ctx({.threads = 2});
+  for (const int average : {0, 1, 2}) {  // without, of all parameters, of some
+    CAPTURE(average);
+    CHECK(trained(ctx, parameters<float>(ctx, true), average) == trained(ctx, parameters<float>(ctx, false), average));
+    CHECK(trained(ctx, parameters<double>(ctx, true), average) ==
+          trained(ctx, parameters<double>(ctx, false), average));
+  }
+}
+
+TEST_CASE("a block is what has nothing but padding in between") {
+  Context<Cpu> ctx({.threads = 1});
+  const Views<float> views = parameters<float>(ctx, true), apart = parameters<float>(ctx, false);
+  const auto block_of = [](const Views<float>& some) {
+    std::vector<const ParameterView<float, Cpu>*> pointers;
+    for (const auto& p : some) pointers.push_back(&p);
+    return parameter_block<float, Cpu>(pointers);
+  };
+  REQUIRE(block_of(views).has_value());
+  CHECK(block_of(views)->values == views[0].value.data());
+  CHECK(block_of(views)->gradients == views[0].gradient.data());
+  CHECK(block_of(views)->size == 48 + 16 + 16 + 80 + 5);
+  CHECK_FALSE(block_of(apart).has_value());
+  CHECK_FALSE(block_of({}).has_value());
+  CHECK_FALSE(block_of({views[0], views[2]}).has_value());  // p1 is not to be touched
+  CHECK_FALSE(block_of({views[1], views[0]}).has_value());
+  CHECK(block_of({views[1], views[2]}).has_value());
+  Views<float> wrong = views;
+  wrong[1].gradient = apart[1].gradient;
+  CHECK_FALSE(block_of(wrong).has_value());
+}
+
+TEST_CASE("one launch over a block gives what one launch per parameter gives") {
+  Context<Cpu> ctx({.threads = 2});
+  const Views<float> one = parameters<float>(ctx, true), other = parameters<float>(ctx, true);
+  const Index total = 48 + 16 + 16 + 80 + 5;
+  const std::vector<AdamWStep> groups = {{.lr = 0.01, .decay = 0.3, .t = 2}, {.lr = 0.02, .decay = 0, .t = 2}};
+  const std::vector<BlockSegment> segments = {{0, 33, 0}, {48, 16, 1}, {64, 1, 0}, {80, 70, 1}, {160, 5, 0}};
+  const std::vector<std::uint8_t> lines = {0, 0, 0, 1, 0, 1, 1, 1, 1, 1, 0};
+  std::vector<std::vector<Tensor<float, Cpu>>> states;
+  for (const Views<float>* views : {&one, &other}) {
+    auto& state = states.emplace_back();
+    for (std::uint32_t i = 0; i < 3; ++i) {
+      auto t = random<float>(ctx, {total}, 70 + i);
+      if (i == 1)
+        for (Index k = 0; k < total; ++k) t.data()[k] *= t.data()[k];
+      state.push_back(t);
+    }
+    auto copy = Tensor<bfloat16, Cpu>::zeros(ctx, {total});
+    const ParameterBlock<float, Cpu> block{const_cast<float*>((*views)[0].value.data()),
+                                           const_cast<float*>((*views)[0].gradient.data()), copy.data(), total};
+    const BlockStep<float, Cpu> step{block, state[0].data(), state[1].data(), state[2].data(),
+                                     0.9,   lines.data(),    groups,          segments};
+    if (views == &one) block_update_at_once(ctx, step, scalar(ctx, 0.5));
+    else block_update(ctx, step, scalar(ctx, 0.5));
+    if (views != &one) continue;
+    for (const auto& p : *views)
+      for (Index i = 0; i < p.value.size(); ++i)
+        CHECK(static_cast<float>(copy.data()[p.value.data() - block.values + i]) ==
+              static_cast<float>(bfloat16(p.value.data()[i])));
+    const auto before = state[0].to_host();
+    block_update_at_once(ctx, step, scalar(ctx, std::numeric_limits<double>::infinity()));
+    CHECK(state[0].to_host() == before);
+  }
+  for (std::size_t i = 0; i < one.size(); ++i) CHECK(max_difference(one[i].value, other[i].value) < tolerance<float>());
+  for (const BlockSegment& s : segments)
+    for (std::size_t i = 0; i < 3; ++i)
+      CHECK(max_difference(states[0][i].slice(s.begin, s.begin + s.size),
+                           states[1][i].slice(s.begin, s.begin + s.size)) < tolerance<float>());
+}
+
 TEST_CASE("schedules") {
   const Schedule s({.lr = 2.0, .min_lr = 0.5, .warmup_steps = 4, .steps = 14});
   CHECK(s.at(0) == 0.5);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "braing3n/autograd/pass.hpp"
 
@@ -91,6 +92,14 @@ class Parameter {
   /// Gives the parameter storage (a view of a larger block, or its own).
   void adopt(Tensor<Value, B> value) {
     value_ = std::move(value);
+    copy_in_place_ = false;
+    refresh();
+  }
+  /// The same for the compute copy, which is then renewed where it is.
+  void adopt(Tensor<Value, B> value, Tensor<Compute, B> copy) {
+    value_ = std::move(value);
+    compute_ = std::move(copy);
+    copy_in_place_ = true;
     refresh();
   }
   void adopt_gradient(Tensor<Value, B> gradient) { gradient_ = std::move(gradient); }
@@ -99,15 +108,24 @@ class Parameter {
     value_ = {};
     gradient_ = {};
     compute_ = std::move(compute);
+    copy_in_place_ = false;
     changed();
   }
 
   /// To be called after value() changed: renews the compute copy and forgets what was derived from it.
   void refresh() {
-    if constexpr (std::is_same_v<Value, Compute>) compute_ = value_;
-    else compute_ = cast<Compute>(value_);
+    if constexpr (std::is_same_v<Value, Compute>) {
+      compute_ = value_;
+    } else if (copy_in_place_) {
+      map(*context_, value_.size(), detail::Cast<Compute, Value>{value_.data(), compute_.data()});
+    } else {
+      compute_ = cast<Compute>(value_);
+    }
     changed();
   }
+  /// To be called instead when the compute copy was renewed as well.
+  void renewed() { changed(); }
+  bool copy_in_place() const { return copy_in_place_; }
 
   bool trainable() const { return trainable_; }
   void set_trainable(bool trainable) {
@@ -136,10 +154,22 @@ class Parameter {
     return derived_;
   }
 
+  /// The compute copy as numbers of the host, read once and kept until the values change: for small tables that the host computes with.
+  const std::vector<double>& host_values() const {
+    if (host_.empty()) {
+      const std::vector<Compute> values = compute().to_host();
+      host_.assign(values.begin(), values.end());
+    }
+    return host_;
+  }
+
   std::string path;  // "blocks.3.mlp.fc1.weight", written by bind_names()
 
  private:
-  void changed() { derived_ = {}; }
+  void changed() {
+    derived_ = {};
+    host_.clear();
+  }
 
   Context<B>* context_ = nullptr;
   ParameterSpec spec_;
@@ -147,7 +177,9 @@ class Parameter {
   Tensor<Compute, B> compute_;
   mutable Tensor<Value, B> gradient_;        // made when the first gradient is about to arrive
   mutable Tensor<std::uint8_t, B> derived_;  // a cache
+  mutable std::vector<double> host_;         // another one
   bool trainable_ = true;
+  bool copy_in_place_ = false;  // the compute copy is a view of a larger block
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -2,11 +2,25 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "braing3n/base/config.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
+
+/// Bytes on their way to the host.
+class HostRead {
+ public:
+  virtual ~HostRead() = default;
+  HostRead() = default;
+  HostRead(const HostRead&) = delete;
+  HostRead& operator=(const HostRead&) = delete;
+
+  /// Waits until they are there. They stay as long as this lives.
+  virtual const void* wait() = 0;
+};
 
 class MemoryResource {
  public:
@@ -19,10 +33,33 @@ class MemoryResource {
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void deallocate(void* p, std::size_t bytes) noexcept = 0;
   virtual void zero(void* p, std::size_t bytes) = 0;
-  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;  // both in this memory
-  virtual void copy_from_host(void* to, const void* host, std::size_t bytes) = 0;
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;            // both in this memory
+  virtual void copy_from_host(void* to, const void* host, std::size_t bytes) = 0;  // `host` may change afterwards
   virtual void copy_to_host(void* host, const void* from, std::size_t bytes) = 0;
+  /// Asks for a copy of what is there when all that was asked for before is done. Memory of the host copies at once. The result must
+  /// not outlive this.
+  virtual std::unique_ptr<HostRead> start_read(const void* from, std::size_t bytes);
 };
+
+namespace detail {
+
+class FinishedRead final : public HostRead {
+ public:
+  explicit FinishedRead(std::size_t units) : bytes_(units) {}
+  const void* wait() override { return bytes_.data(); }
+  void* data() { return bytes_.data(); }
+
+ private:
+  std::vector<std::max_align_t> bytes_;
+};
+
+}  // namespace detail
+
+inline std::unique_ptr<HostRead> MemoryResource::start_read(const void* from, std::size_t bytes) {
+  auto read = std::make_unique<detail::FinishedRead>((bytes + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t));
+  copy_to_host(read->data(), from, bytes);
+  return read;
+}
 
 /// One allocation, freed with its last owner; or memory of somebody else, which is not freed.
 class Storage {

@@ -5,6 +5,7 @@
 // Conditions are data: a list of categorical and continuous fields, each with its own null. Default: 292,887,968 parameters.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <type_traits>
@@ -15,75 +16,13 @@
 #include "braing3n/autograd/checkpoint.hpp"
 #include "braing3n/autograd/compiled.hpp"
 #include "braing3n/models/conditions.hpp"
+#include "braing3n/models/dit3d_config.hpp"
+#include "braing3n/models/dit3d_prepared.hpp"
 #include "braing3n/models/gaussian_velocity.hpp"
 #include "braing3n/nn/embedding.hpp"
 #include "braing3n/nn/transformer.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-struct Dit3dConfig {
-  Index channels = 32;
-  Extent3 grid = {10, 12, 10};
-  Index width = 1152, depth = 12, heads = 18, mlp = 4608;
-  double layer_norm_eps = 1e-6;
-  double time_scale = 1000.0;  // the time in [0, 1] is multiplied by this before its sinusoidal embedding
-  // Above 0: the network adds to the velocity of a normal distribution with so many directions (gaussian_velocity.hpp).
-  Index gaussian_rank = 0;
-  // Above 0: a second input of so many channels, a baseline for instance, whose embedding starts at zero and is added to that of x.
-  Index context_channels = 0;
-  Index outputs = 1;  // velocities that are predicted, in channels one after the other
-  std::vector<ConditionField> conditions = paper_conditions();
-
-  static void visit(auto& self, auto&& v) {
-    v("channels", self.channels);
-    v("grid", self.grid);
-    v("width", self.width);
-    v("depth", self.depth);
-    v("heads", self.heads);
-    v("mlp", self.mlp);
-    v("layer_norm_eps", self.layer_norm_eps);
-    v("time_scale", self.time_scale);
-    v("gaussian_rank", self.gaussian_rank);
-    // Written where they are used, so that files of models without them keep their bytes.
-    constexpr bool writing = std::is_const_v<std::remove_reference_t<decltype(self)>>;
-    if (!writing || self.context_channels != 0) v("context_channels", self.context_channels);
-    if (!writing || self.outputs != 1) v("outputs", self.outputs);
-    v("conditions", self.conditions);
-  }
-
-  void validate() const {
-    if (width % 6 != 0)
-      fail(ErrorKind::config, "dit3d.width",
-           "dit3d: expected a width divisible by 6, for sine-cosine positions in 3D, got ", width);
-    if (heads < 1 || width % heads != 0)
-      fail(ErrorKind::config, "dit3d.heads", "dit3d: expected a width that ", heads, " heads divide, got ", width);
-    if (channels < 1 || volume_of(grid) < 1 || depth < 0 || mlp < 1)
-      fail(ErrorKind::config, "dit3d.sizes", "dit3d: ", channels, " channels on ", volume_of(grid), " tokens, depth ",
-           depth, ", mlp ", mlp);
-    if (!(time_scale > 0))
-      fail(ErrorKind::config, "dit3d.time_scale", "dit3d: a time scale of ", time_scale,
-           ", expected a positive number");
-    if (gaussian_rank < 0 || gaussian_rank > channels * volume_of(grid))
-      fail(ErrorKind::config, "dit3d.gaussian_rank", "dit3d: expected 0 to ", channels * volume_of(grid),
-           " directions of the normal distribution, as many as a sample has values, got ", gaussian_rank);
-    if (context_channels < 0)
-      fail(ErrorKind::config, "dit3d.context_channels", "dit3d: expected 0 (no context) or more context channels, got ",
-           context_channels);
-    if (outputs < 1 || outputs > 2 || (outputs > 1 && gaussian_rank > 0))
-      fail(ErrorKind::config, "dit3d.outputs", "dit3d: expected ",
-           gaussian_rank > 0 ? "1 output, which the velocity of a normal distribution is added to" : "1 or 2 outputs",
-           ", got ", outputs);
-    validate_conditions(conditions);
-  }
-
-  /// The paper's model of a follow-up, which goes along the bridge of objective/bridge.hpp and sees the baseline as its start only:
-  /// 296,099,744 parameters.
-  static Dit3dConfig paper_longitudinal() {
-    Dit3dConfig c;
-    c.conditions = longitudinal_conditions();
-    return c;
-  }
-};
 
 /// One continuous condition: an embedding of the value and a learned vector for "unknown".
 template <Backend B, Precision P>
@@ -146,27 +85,52 @@ struct Dit3d {
   Act operator()(Pass<B>& pass, const Act& x, const std::vector<double>& t, const ConditionBatch& condition,
                  const Act& context = Act()) const {
     return pass.at(path, [&] {
-      const Shape expected = {static_cast<Index>(t.size()), volume_of(config.grid), config.channels};
-      if (!(x.shape() == expected))
-        fail(ErrorKind::shape, "dit3d.input", "dit3d: input has shape ", x.shape(), ", expected ", expected, " for ",
-             t.size(), " times");
-      const Act c = silu(to_compute(condition_vector(pass, t, condition)));
-      Act h = tokens(pass, x, context);
-      for (const auto& block : blocks)
-        h = pass.recompute_blocks
-                ? checkpoint(
-                      pass, [&block](Pass<B>& p, const Act& a, const Act& b) { return block(p, a, b); }, h, c)
-                : block(pass, std::move(h), c);
-      const auto [shift, scale] = chunk<2>(final_modulation(pass, c));
-      h = modulate(norm_final(pass, h), shift, scale);
-      if (!gaussian.exists()) return final_linear(pass, h);
-      return final_linear.add_to(pass,
-                                 gaussian(pass, x, t, required_class(config.conditions, condition, t.size()),
-                                          condition_features(config.conditions, condition, t.size())),
-                                 h);
+      check_input(x, static_cast<Index>(t.size()));
+      const Act c = silu_condition(pass, t, condition);
+      return network(
+          pass, tokens(pass, x, context),
+          [&](const auto& block, std::size_t, Act h) {
+            return pass.recompute_blocks
+                       ? checkpoint(
+                             pass, [&block](Pass<B>& p, const Act& a, const Act& b) { return block(p, a, b); }, h, c)
+                       : block(pass, std::move(h), c);
+          },
+          [&] { return chunk<2>(final_modulation(pass, c)); },
+          [&] {
+            return gaussian(pass, x, t, required_class(config.conditions, condition, t.size()),
+                            condition_features(config.conditions, condition, t.size()));
+          });
     });
   }
 
+  /// What evaluations of `samples` samples at `times` under one batch of conditions need beside x. Not recorded.
+  DitSteps<T, B> prepare(const Pass<B>& pass, const std::vector<double>& times, Index samples,
+                         const ConditionBatch& condition) const {
+    return prepare_steps(*this, pass, times, samples, condition);
+  }
+  /// As many of them as are prepared together (prepared_bytes), at least one.
+  Index steps_at_once(Index samples) const {
+    return std::max<Index>(1, prepared_bytes / condition_bytes(config, samples, sizeof(T)));
+  }
+  /// The same velocity for one prepared step: no work on the host, nothing uploaded. x (N, L, C).
+  Act operator()(Pass<B>& pass, const Act& x, const DitConditions<T, B>& at, const Act& context = Act()) const {
+    return pass.at(path, [&] {
+      check_input(x, at.rows());
+      return network(
+          pass, tokens(pass, x, context),
+          [&](const auto& block, std::size_t i, Act h) {
+            return block(pass, std::move(h), detail::constants_of(at.blocks[i]));
+          },
+          [&] { return detail::constants_of(at.last); }, [&] { return gaussian(pass, x, at.gaussian); });
+    });
+  }
+
+  /// SiLU of the condition vector, what every block reads: (N, width).
+  Act silu_condition(Pass<B>& pass, const std::vector<double>& t, const ConditionBatch& condition) const {
+    const WideAct c = condition_vector(pass, t, condition);
+    if constexpr (std::is_same_v<Act, WideAct>) return silu(c);
+    else return silu(cast<T>(c));
+  }
   /// Time embedding plus the embeddings of all conditions: (N, width), in fp32 or better.
   WideAct condition_vector(Pass<B>& pass, const std::vector<double>& t, const ConditionBatch& condition) const {
     if (condition.fields.size() != conditions.size())
@@ -209,6 +173,21 @@ struct Dit3d {
   }
 
  private:
+  void check_input(const Act& x, Index times) const {
+    const Shape expected = {times, volume_of(config.grid), config.channels};
+    if (!(x.shape() == expected))
+      fail(ErrorKind::shape, "dit3d.input", "dit3d: input has shape ", x.shape(), ", expected ", expected, " for ",
+           times, " times");
+  }
+  /// block(b, i, h) runs block i, last() gives shift and scale of the last layer, closed_form() the velocity that the network adds to.
+  template <class Block, class Last, class ClosedForm>
+  Act network(Pass<B>& pass, Act h, Block&& block, Last&& last, ClosedForm&& closed_form) const {
+    for (std::size_t i = 0; i < blocks.size(); ++i) h = block(blocks[i], i, std::move(h));
+    const auto [shift, scale] = last();
+    h = modulate(norm_final(pass, h), shift, scale);
+    if (!gaussian.exists()) return final_linear(pass, h);
+    return final_linear.add_to(pass, closed_form(), h);
+  }
   /// x and its context as the first block takes them.
   Act tokens(Pass<B>& pass, const Act& x, const Act& context) const {
     const Shape expected = {x.dim(0), volume_of(config.grid), config.context_channels};
@@ -219,11 +198,6 @@ struct Dit3d {
            ", got ", given ? concat("one of shape ", context.shape()) : "none");
     Act h = add_broadcast(x_embedder(pass, x), reshape(positions.var(pass), {positions.shape()[1], config.width}));
     return wanted ? context_embedder.add_to(pass, h, context) : h;
-  }
-
-  static Act to_compute(const WideAct& c) {
-    if constexpr (std::is_same_v<Act, WideAct>) return c;
-    else return cast<T>(c);
   }
 
   static void check_count(const ConditionField& field, std::size_t came, std::size_t wanted) {

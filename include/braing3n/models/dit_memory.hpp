@@ -38,6 +38,14 @@ std::size_t evaluation_bytes(const Dit3dConfig& c, Index rows) {
          (c.context_channels > 0 ? block(c.context_channels) : 0);
 }
 
+/// Bytes of the conditions that a sampler prepares at a time (dit3d_prepared.hpp), for so many evaluations of `rows` samples together; held
+/// beside those of an evaluation.
+template <Precision P>
+std::size_t prepared_condition_bytes(const Dit3dConfig& c, Index rows, Index evaluations) {
+  const Index step = condition_bytes(c, rows, sizeof(typename P::Compute));
+  return static_cast<std::size_t>(step * std::clamp<Index>(prepared_bytes / step, 1, std::max<Index>(evaluations, 1)));
+}
+
 /// Bytes that a training step holds at one time for a batch: latents and noise, what is recorded, and the backward pass. Parameters,
 /// their gradients, moments and averages are not among them.
 template <Precision P>

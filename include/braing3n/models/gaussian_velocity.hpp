@@ -9,6 +9,7 @@
 // With D = a^2 W + t^2 and C C^T = B^T Cov B, Woodbury's identity gives H from a matrix as small as f.
 // A network that adds to this velocity need not learn the covariance between tokens, which transformers learn slowly. (Karras et al. 2022,
 // arXiv 2206.00364, precondition a network in the same way.) train/latent_gaussian.hpp estimates the distribution.
+// What depends on times and conditions alone is computed on the host (place); the rest runs where x is.
 #pragma once
 
 #include <cmath>
@@ -20,54 +21,11 @@
 #include "braing3n/autograd/ops.hpp"
 #include "braing3n/autograd/parameter.hpp"
 #include "braing3n/models/conditional_gaussian.hpp"
+#include "braing3n/models/gaussian_place.hpp"
 #include "braing3n/ops/linear.hpp"
 #include "braing3n/ops/matmul.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-/// The eigenvalue of H in a direction of variance w, for any t in [0, 1] and w > 0.
-template <class A>
-BRAING3N_HD BRAING3N_INLINE A gaussian_gain(A w, A t) {
-  const A a = A{1} - t;
-  return (t - a * w) / (a * a * w + t * t);
-}
-
-namespace detail {
-
-/// x - (1 - t) mean of the sample's class.
-template <class T>
-struct GaussianOffset {
-  const T* x;
-  const T* mean;
-  const std::int32_t* classes;
-  const accum_t<T>* t;
-  T* y;
-  Index width;
-  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
-    const Index n = i / width;
-    const accum_t<T> m = static_cast<accum_t<T>>(mean[classes[n] * width + i % width]);
-    y[i] = convert<T>(static_cast<accum_t<T>>(x[i]) - (accum_t<T>{1} - t[n]) * m);
-  }
-};
-
-/// y + gain outside the directions * offset - mean; the mean is left out where there is none.
-template <class T>
-struct GaussianSum {
-  const T* offset;
-  const T* mean;
-  const std::int32_t* classes;
-  const accum_t<T>* gain;  // per sample
-  T* y;
-  Index width;
-  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
-    const Index n = i / width;
-    accum_t<T> v = static_cast<accum_t<T>>(y[i]) + gain[n] * static_cast<accum_t<T>>(offset[i]);
-    if (mean != nullptr) v -= static_cast<accum_t<T>>(mean[classes[n] * width + i % width]);
-    y[i] = convert<T>(v);
-  }
-};
-
-}  // namespace detail
 
 template <Backend B, Precision P>
 struct GaussianVelocity {
@@ -110,31 +68,51 @@ struct GaussianVelocity {
   Act operator()(Pass<B>& pass, const Act& x, const std::vector<double>& t, const std::vector<std::int32_t>& classes,
                  const std::vector<double>& given) const {
     return pass.at(path, [&] {
-      const Index n = static_cast<Index>(t.size()), width = mean.shape()[1], known = mean.shape()[0];
+      const Index n = static_cast<Index>(t.size()), width = mean.shape()[1];
       if (x.value().size() != n * width || std::ssize(classes) != n || std::ssize(given) != n * features())
         fail(ErrorKind::shape, "gaussian.input", "gaussian velocity: input ", x.shape(), ", ", classes.size(),
              " classes and ", given.size(), " features for ", n, " times, ", width, " values and ", features(),
              " features a sample");
-      for (const std::int32_t c : classes)
-        if (c < 0 || c >= known)
-          fail(ErrorKind::argument, "gaussian.class", "gaussian velocity: expected a class from 0 to ", known - 1,
-               ", got ", c);
-      Context<B>& context = pass.context();
-      const At at = place(context, t, classes, given);
-      const Tensor<A, B> times = Tensor<A, B>::from_host(context, {n}, std::vector<A>(t.begin(), t.end()));
-      Tensor<T, B> offset(context, {n, width});
-      map(context, offset.size(),
-          detail::GaussianOffset<T>{x.value().data(), mean.compute().data(), at.classes.data(), times.data(),
-                                    offset.data(), width});
-      Tensor<T, B> v = spread(offset, at, true).reshape(x.shape());
-      return record(
-          std::move(v),
-          [this, sx = x.slot(), at, n, width](const auto& dy) {
-            // H is symmetric, so it is its own backward.
-            if (sx) accumulate(sx, spread(dy.reshape({n, width}), at, false).reshape(dy.shape()));
-          },
-          x);
+      return velocity(x, place(t, classes, given));
     });
+  }
+  /// The same for a batch whose place is known.
+  Act operator()(Pass<B>& pass, const Act& x, const GaussianPlace<B>& at) const {
+    return pass.at(path, [&] { return velocity(x, at); });
+  }
+
+  /// What depends on times, classes and features alone.
+  GaussianPlace<B> place(const std::vector<double>& t, const std::vector<std::int32_t>& classes,
+                         const std::vector<double>& given) const {
+    const Index n = static_cast<Index>(t.size()), known = mean.shape()[0];
+    const auto k = static_cast<std::size_t>(basis.shape()[0]), q = static_cast<std::size_t>(features()),
+               row = static_cast<std::size_t>(gaussian_numbers(basis.shape()[0], features()));
+    for (const std::int32_t c : classes)
+      if (c < 0 || c >= known)
+        fail(ErrorKind::argument, "gaussian.class", "gaussian velocity: expected a class from 0 to ", known - 1,
+             ", got ", c);
+    const std::vector<double> none;
+    const std::vector<double>&w = variances.host_values(), &b = q > 0 ? effects.host_values() : none,
+          &f_mean = q > 0 ? feature_mean.host_values() : none,
+          &f_covariance = q > 0 ? feature_covariance.host_values() : none;
+    std::vector<double> numbers(t.size() * row, 0.0);
+    mean.context().host_parallel_range(n, 1, [&](Index first, Index last) {
+      for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) {
+        const auto c = static_cast<std::size_t>(classes[i]);
+        const double *wi = w.data() + c * (k + 1), a = 1 - t[i], rest = gaussian_gain(wi[k], t[i]);
+        double* const at = numbers.data() + i * row;
+        at[detail::gaussian_time] = t[i];
+        at[detail::gaussian_factor] = t[i] * a;
+        at[detail::gaussian_outside] = rest;
+        double* const vectors = at + detail::gaussian_vectors;
+        for (std::size_t j = 0; j < k; ++j) vectors[j] = gaussian_gain(wi[j], t[i]) - rest;
+        if (q > 0)
+          place_features(vectors + k, t[i], wi, b.data() + c * q * k, ConditionalGaussian(f_mean, f_covariance),
+                         given.data() + i * q, f_mean);
+      }
+    });
+    return {Tensor<std::int32_t, B>::from_host(mean.context(), {n}, classes),
+            Tensor<double, B>::from_host(mean.context(), {n, static_cast<Index>(row)}, numbers)};
   }
 
   static void visit(auto& self, auto&& v) {
@@ -148,52 +126,27 @@ struct GaussianVelocity {
   }
 
  private:
-  using A = accum_t<T>;
-  /// The distribution at the times of a batch: for coordinates y along the directions, H y = gain y - R (t a R^T y), with R = D^-1 C G^-T, G G^T = 1 + a^2 C^T D^-1 C.
-  struct At {
-    Tensor<std::int32_t, B> classes;
-    Tensor<A, B> outside;         // (N) gain outside the directions
-    std::vector<double> factor;   // (N) t a
-    std::vector<double> gain;     // (N, k) less that outside
-    std::vector<double> reduced;  // (N, q, k) R^T
-    std::vector<double> shift;    // (N, k) from the conditional mean
-  };
-
-  At place(Context<B>& context, const std::vector<double>& t, const std::vector<std::int32_t>& classes,
-           const std::vector<double>& given) const {
-    const auto n = t.size(), k = static_cast<std::size_t>(basis.shape()[0]), q = static_cast<std::size_t>(features());
-    const auto host = [](const auto& parameter) {
-      const auto values = parameter.compute().to_host();
-      return std::vector<double>(values.begin(), values.end());
-    };
-    const std::vector<double> w = host(variances);
-    const std::vector<double> b = q > 0 ? host(effects) : std::vector<double>(),
-                              f_mean = q > 0 ? host(feature_mean) : b,
-                              f_covariance = q > 0 ? host(feature_covariance) : b;
-    At at{Tensor<std::int32_t, B>::from_host(context, {static_cast<Index>(n)}, classes),
-          {},
-          std::vector<double>(n),
-          std::vector<double>(n * k),
-          std::vector<double>(n * q * k),
-          std::vector<double>(n * k, 0.0)};
-    std::vector<A> outside(n);
-    context.host_parallel_range(static_cast<Index>(n), 1, [&](Index first, Index last) {
-      for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) {
-        const auto c = static_cast<std::size_t>(classes[i]);
-        const double *wi = w.data() + c * (k + 1), a = 1 - t[i], rest = gaussian_gain(wi[k], t[i]);
-        outside[i] = static_cast<A>(rest);
-        at.factor[i] = t[i] * a;
-        for (std::size_t j = 0; j < k; ++j) at.gain[i * k + j] = gaussian_gain(wi[j], t[i]) - rest;
-        if (q > 0)
-          place_features(at, i, t[i], wi, b.data() + c * q * k, ConditionalGaussian(f_mean, f_covariance),
-                         given.data() + i * q, f_mean);
-      }
-    });
-    at.outside = Tensor<A, B>::from_host(context, {static_cast<Index>(n)}, outside);
-    return at;
+  Act velocity(const Act& x, const GaussianPlace<B>& at) const {
+    const Index n = at.numbers.dim(0), width = mean.shape()[1];
+    if (x.value().size() != n * width)
+      fail(ErrorKind::shape, "gaussian.input", "gaussian velocity: input ", x.shape(), " for ", n, " samples of ",
+           width, " values");
+    Tensor<T, B> offset(x.value().context(), {n, width});
+    map(offset.context(), offset.size(),
+        detail::GaussianOffset<T>{x.value().data(), mean.compute().data(), at.classes.data(), at.numbers.data(),
+                                  offset.data(), width, at.numbers.dim(1)});
+    Tensor<T, B> v = spread(offset, at, true).reshape(x.shape());
+    return record(
+        std::move(v),
+        [this, sx = x.slot(), at, n, width](const auto& dy) {
+          // H is symmetric, so it is its own backward.
+          if (sx) accumulate(sx, spread(dy.reshape({n, width}), at, false).reshape(dy.shape()));
+        },
+        x);
   }
 
-  void place_features(At& at, std::size_t i, double t, const double* w, const double* b, ConditionalGaussian features,
+  /// Writes the shift (k) and R^T (q, k) behind it.
+  void place_features(double* shift, double t, const double* w, const double* b, ConditionalGaussian features,
                       const double* given, const std::vector<double>& f_mean) const {
     const std::size_t k = static_cast<std::size_t>(basis.shape()[0]), q = f_mean.size();
     for (std::size_t f = 0; f < q; ++f)
@@ -212,7 +165,7 @@ struct GaussianVelocity {
       for (std::size_t f = open[r]; f < q; ++f)
         for (std::size_t j = 0; j < k; ++j) c[r * k + j] += root[f * q + open[r]] * b[f * k + j];
     // R^T = G^-1 C^T D^-1 by the rows of G, whose own are found on the way
-    double* reduced = at.reduced.data() + i * q * k;
+    double* reduced = shift + k;
     std::vector<double> g(p * p, 0.0);
     for (std::size_t r = 0; r < p; ++r) {
       double* row = reduced + r * k;
@@ -234,7 +187,6 @@ struct GaussianVelocity {
       const double off = features.mean()[f] - f_mean[f];
       for (std::size_t j = 0; j < k; ++j) d[j] += off * b[f * k + j];
     }
-    double* shift = at.shift.data() + i * k;
     for (std::size_t j = 0; j < k; ++j) shift[j] = -t * inverse[j] * d[j];
     for (std::size_t r = 0; r < p; ++r) {
       double dot = 0;
@@ -244,30 +196,23 @@ struct GaussianVelocity {
   }
 
   /// H offset; with_mean: plus the shift of the conditional mean, less the mean of the class.
-  Tensor<T, B> spread(const Tensor<T, B>& offset, const At& at, bool with_mean) const {
+  Tensor<T, B> spread(const Tensor<T, B>& offset, const GaussianPlace<B>& at, bool with_mean) const {
+    Context<B>& context = offset.context();
     const Tensor<T, B>& u = basis.compute();
-    const Index rank = u.dim(0), width = u.dim(1), n = offset.dim(0);
-    const auto k = static_cast<std::size_t>(rank), q = static_cast<std::size_t>(features());
-    std::vector<T> y = linear_forward(offset, u, Tensor<T, B>(), LinearOptions<T, B>{}).y.to_host();
-    offset.context().host_parallel_range(n, 1, [&](Index first, Index last) {
-      std::vector<double> out(k);
-      for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) {
-        T* row = y.data() + i * k;
-        for (std::size_t j = 0; j < k; ++j)
-          out[j] = at.gain[i * k + j] * static_cast<double>(row[j]) + (with_mean ? at.shift[i * k + j] : 0.0);
-        for (std::size_t f = 0; f < q; ++f) {
-          const double* reduced = at.reduced.data() + (i * q + f) * k;
-          double dot = 0;
-          for (std::size_t j = 0; j < k; ++j) dot += reduced[j] * static_cast<double>(row[j]);
-          for (std::size_t j = 0; j < k; ++j) out[j] -= at.factor[i] * dot * reduced[j];
-        }
-        for (std::size_t j = 0; j < k; ++j) row[j] = static_cast<T>(static_cast<A>(out[j]));
-      }
-    });
-    Tensor<T, B> v = matmul_forward(Tensor<T, B>::from_host(offset.context(), {n, rank}, y), u);
-    map(offset.context(), v.size(),
+    const Index k = u.dim(0), width = u.dim(1), n = offset.dim(0), q = features(), row = at.numbers.dim(1);
+    const Tensor<T, B> y = linear_forward(offset, u, Tensor<T, B>(), LinearOptions<T, B>{}).y;
+    Tensor<T, B> along(context, {n, k});
+    Tensor<double, B> dots;
+    if (q > 0) {
+      dots = Tensor<double, B>(context, {n, q});
+      map(context, n * q, detail::GaussianFeatures<T>{y.data(), at.numbers.data(), dots.data(), k, q, row});
+    }
+    map(context, n * k,
+        detail::GaussianDirections<T>{y.data(), at.numbers.data(), dots.data(), along.data(), k, q, row, with_mean});
+    Tensor<T, B> v = matmul_forward(along, u);
+    map(context, v.size(),
         detail::GaussianSum<T>{offset.data(), with_mean ? mean.compute().data() : nullptr, at.classes.data(),
-                               at.outside.data(), v.data(), width});
+                               at.numbers.data(), v.data(), width, row});
     return v;
   }
 };

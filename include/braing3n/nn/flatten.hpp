@@ -30,32 +30,42 @@ ParameterViews<T, B> parameter_views(Model& model) {
     view.gradient = p.gradient();
     view.decay = p.spec().decay;
     view.changed = [&p] { p.refresh(); };
+    if constexpr (std::is_same_v<typename std::remove_cvref_t<decltype(p)>::Compute, bfloat16>) {
+      if (p.copy_in_place()) {
+        view.copy = p.compute();
+        view.renewed = [&p] { p.renewed(); };
+      }
+    }
     views.push_back(std::move(view));
   });
   return views;
 }
 
-/// Moves the trainable parameters of a model into one block of values and one of gradients, so that an optimiser step, an
-/// average or a norm streams through memory once. Values stay as they are; gradients become zero.
+/// Moves the trainable parameters of a model into one block of values and one of gradients, and copies in low precision into a third, so that
+/// an optimiser step, an average or a norm streams through memory once. Values stay as they are; gradients become zero.
 template <class Model, Backend B, class T = float>
 void flatten(Model& model, Context<B>& context) {
-  constexpr Index align = 64 / static_cast<Index>(sizeof(T));
   Index total = 0;
-  const auto padded = [](Index n) { return (n + align - 1) / align * align; };
+  bool copies = false;
   for_each_parameter(model, [&](const std::string&, auto& p) {
-    if (p.trainable()) total += padded(p.shape().size());
+    if (!p.trainable()) return;
+    total += padded_elements<T>(p.shape().size());
+    copies = copies || std::is_same_v<typename std::remove_cvref_t<decltype(p)>::Compute, bfloat16>;
   });
   if (total == 0) return;
   const Tensor<T, B> values = Tensor<T, B>::zeros(context, {total}), gradients = Tensor<T, B>::zeros(context, {total});
+  const Tensor<bfloat16, B> low = copies ? Tensor<bfloat16, B>::zeros(context, {total}) : Tensor<bfloat16, B>();
   Index offset = 0;
   for_each_parameter(model, [&](const std::string&, auto& p) {
     if (!p.trainable()) return;
     const Index n = p.shape().size();
     Tensor<T, B> value = values.slice(offset, offset + n).reshape(p.shape());
     context.memory().copy(value.data(), p.value().data(), value.bytes());
-    p.adopt(std::move(value));
+    if constexpr (std::is_same_v<typename std::remove_cvref_t<decltype(p)>::Compute, bfloat16>)
+      p.adopt(std::move(value), low.slice(offset, offset + n).reshape(p.shape()));
+    else p.adopt(std::move(value));
     p.adopt_gradient(gradients.slice(offset, offset + n).reshape(p.shape()));
-    offset += padded(n);
+    offset += padded_elements<T>(n);
   });
 }
 

@@ -1,6 +1,9 @@
 // Transformer blocks: pre-norm (ViT) and adaLN-Zero (DiT).
 #pragma once
 
+#include <array>
+#include <utility>
+
 #include "braing3n/autograd/compiled.hpp"
 #include "braing3n/nn/attention.hpp"
 #include "braing3n/nn/mlp.hpp"
@@ -58,9 +61,18 @@ struct DitBlock {
         attn(context, o.width, o.heads, o.qkv_bias), mlp(context, o.width, o.mlp, Activation::gelu_tanh),
         modulation(context, o.width, 6 * o.width, {.weight_init = zeros()}) {}
 
-  /// x (N, L, width), silu_cond (N, width): SiLU of the condition, the same for all blocks.
+  /// Shift, scale and gate of both halves, each (N, width).
+  using Modulations = std::array<Act, 6>;
+
+  /// silu_cond (N, width): SiLU of the condition, the same for all blocks.
+  Modulations modulations(Pass<B>& pass, const Act& silu_cond) const { return chunk<6>(modulation(pass, silu_cond)); }
+
+  /// x (N, L, width) under the conditions silu_cond (N, width).
   Act operator()(Pass<B>& pass, Act x, const Act& silu_cond) const {
-    const auto [shift1, scale1, gate1, shift2, scale2, gate2] = chunk<6>(modulation(pass, silu_cond));
+    return (*this)(pass, std::move(x), modulations(pass, silu_cond));
+  }
+  Act operator()(Pass<B>& pass, Act x, const Modulations& modulations) const {
+    const auto& [shift1, scale1, gate1, shift2, scale2, gate2] = modulations;
     x = gated_add(x, gate1, attn(pass, modulate(norm1(pass, x), shift1, scale1)));
     return gated_add(x, gate2, mlp(pass, modulate(norm2(pass, x), shift2, scale2)));
   }

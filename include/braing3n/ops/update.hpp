@@ -6,8 +6,10 @@
 
 #include <cmath>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
+#include "braing3n/core/parameter_view.hpp"
 #include "braing3n/ops/scalar.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -74,6 +76,24 @@ struct AdamWElement {
 };
 
 template <class T>
+AdamWElement<T> adamw_element(T* p, T* m, T* v, const T* g, const double* factor, const AdamWStep& step) {
+  const double t = static_cast<double>(step.t);
+  const double correction1 = 1.0 - std::pow(step.beta1, t), correction2 = 1.0 - std::pow(step.beta2, t);
+  return {p,
+          m,
+          v,
+          g,
+          factor,
+          static_cast<T>(1.0 - step.lr * step.decay),
+          static_cast<T>(1.0 - step.beta1),
+          static_cast<T>(step.beta2),
+          static_cast<T>(1.0 - step.beta2),
+          static_cast<T>(step.lr / correction1),
+          static_cast<T>(1.0 / std::sqrt(correction2)),
+          static_cast<T>(step.eps)};
+}
+
+template <class T>
 struct Ema {
   T* average;
   const T* value;
@@ -118,14 +138,8 @@ void adamw_update(Tensor<T, B>& value, const Tensor<T, B>& gradient, Tensor<T, B
   require_same_shape("adamw", value, v);
   require_same_context("adamw", value, gradient);
   require_shape("adamw", "factor", factor, Shape{});
-  const double t = static_cast<double>(step.t);
-  const double correction1 = 1.0 - std::pow(step.beta1, t), correction2 = 1.0 - std::pow(step.beta2, t);
   map(value.context(), value.size(),
-      detail::AdamWElement<T>{value.data(), m.data(), v.data(), gradient.data(), factor.data(),
-                              static_cast<T>(1.0 - step.lr * step.decay), static_cast<T>(1.0 - step.beta1),
-                              static_cast<T>(step.beta2), static_cast<T>(1.0 - step.beta2),
-                              static_cast<T>(step.lr / correction1), static_cast<T>(1.0 / std::sqrt(correction2)),
-                              static_cast<T>(step.eps)});
+      detail::adamw_element(value.data(), m.data(), v.data(), gradient.data(), factor.data(), step));
 }
 
 /// average <- decay average + (1 - decay) value, unless `factor`, a number on the backend, is not finite (the step was then skipped).
@@ -137,6 +151,98 @@ void ema_update(Tensor<T, B>& average, const Tensor<T, B>& value, const Tensor<d
   require_shape("ema", "factor", factor, Shape{});
   map(average.context(), average.size(),
       detail::Ema<T>{average.data(), value.data(), factor.data(), static_cast<T>(1.0 - decay)});
+}
+
+/// Whether one launch over all parameters is to be had: on a GPU, where a launch costs as much as a million elements. On the CPU it costs
+/// nothing, and a loop over one parameter has constants alone.
+template <Backend B>
+inline constexpr bool one_launch_v = !std::is_same_v<B, Cpu>;
+
+/// A parameter in a block of several.
+struct BlockSegment {
+  Index begin = 0, size = 0;
+  std::uint8_t group = 0;  // its rate and its decay
+};
+
+namespace detail {
+
+/// AdamWElement, Ema and the copy in low precision for every element of a block.
+template <class T>
+struct BlockUpdate {
+  static constexpr int most_groups = 8;
+  static constexpr Index line = padded_elements<T>(1);  // elements that share a group
+  AdamWElement<T> adamw;                                // of group 0
+  const std::uint8_t* group_of_line;
+  T* average;      // or null
+  bfloat16* copy;  // or null
+  T rate;          // 1 - decay of the average
+  T keep[most_groups];
+  T step_size[most_groups];
+  BRAING3N_HD BRAING3N_INLINE BlockUpdate prepared() const {
+    BlockUpdate b = *this;
+    b.adamw = adamw.prepared();
+    return b;
+  }
+  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
+    if (adamw.skipped) return;
+    AdamWElement<T> own = adamw;
+    const int group = group_of_line[i / line];
+    own.keep = keep[group];
+    own.step_size = step_size[group];
+    own(i);
+    const T value = adamw.p[i];
+    if (average != nullptr) average[i] = average[i] + rate * (value - average[i]);
+    if (copy != nullptr) copy[i] = convert<bfloat16>(value);
+  }
+};
+
+}  // namespace detail
+
+/// adamw_update, ema_update and the copy in low precision for a whole block of parameters.
+template <class T, Backend B>
+struct BlockStep {
+  ParameterBlock<T, B> block;  // `copies` null: none are renewed
+  T* m = nullptr;
+  T* v = nullptr;
+  T* average = nullptr;  // or none
+  double average_decay = 0;
+  const std::uint8_t* group_of_line = nullptr;  // where one_launch_v
+  std::span<const AdamWStep> groups{};          // at most 8
+  std::span<const BlockSegment> segments{};
+};
+
+/// The same step as one launch.
+template <class T, Backend B>
+void block_update_at_once(Context<B>& context, const BlockStep<T, B>& s, const Tensor<double, B>& factor) {
+  const auto of = [&](std::size_t group) {
+    return detail::adamw_element(s.block.values, s.m, s.v, s.block.gradients, factor.data(), s.groups[group]);
+  };
+  detail::BlockUpdate<T> update{
+      of(0), s.group_of_line, s.average, s.block.copies, static_cast<T>(1.0 - s.average_decay), {}, {}};
+  for (std::size_t g = 0; g < s.groups.size(); ++g) {
+    update.keep[g] = of(g).keep;
+    update.step_size[g] = of(g).step_size;
+  }
+  map(context, s.block.size, update);
+}
+
+/// One parameter after the other where a launch costs nothing.
+template <class T, Backend B>
+void block_update(Context<B>& context, const BlockStep<T, B>& s, const Tensor<double, B>& factor) {
+  require_shape("adamw", "factor", factor, Shape{});
+  if constexpr (one_launch_v<B>) {
+    block_update_at_once(context, s, factor);
+  } else {
+    for (const BlockSegment& p : s.segments) {
+      map(context, p.size,
+          detail::adamw_element(s.block.values + p.begin, s.m + p.begin, s.v + p.begin, s.block.gradients + p.begin,
+                                factor.data(), s.groups[p.group]));
+      if (s.average != nullptr)
+        map(context, p.size,
+            detail::Ema<T>{s.average + p.begin, s.block.values + p.begin, factor.data(),
+                           static_cast<T>(1.0 - s.average_decay)});
+    }
+  }
 }
 
 /// Exchanges the elements of two tensors.

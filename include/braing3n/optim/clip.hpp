@@ -1,11 +1,13 @@
 // Clipping by the global norm of all gradients (Pascanu et al., arXiv 1211.5063), as torch.nn.utils.clip_grad_norm_:
 //   coefficient = min(1, max_norm / (norm + 1e-6))
-// The norm is a sum of squares in double, tensor by tensor in the order of the views, so it does not depend on threads.
+// The norm is a sum of squares in double, tensor by tensor in the order of the views, so it does not depend on threads. On a GPU parameters
+// that stand in one block are summed in one go.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <vector>
 
 #include "braing3n/core/parameter_view.hpp"
 #include "braing3n/ops/update.hpp"
@@ -31,6 +33,14 @@ template <class T, Backend B>
 Tensor<double, B> squared_gradient_norm(std::span<const ParameterView<T, B>> parameters) {
   if (parameters.empty()) fail(ErrorKind::argument, "clip.empty", "gradient norm: expected parameters, got none");
   Tensor<double, B> total = scalar(parameters.front().gradient.context(), 0.0);
+  if constexpr (one_launch_v<B>) {  // padding adds zeros
+    std::vector<const ParameterView<T, B>*> views;
+    for (const ParameterView<T, B>& p : parameters) views.push_back(&p);
+    if (const auto block = parameter_block<T, B>(views)) {
+      sum_to(total.context(), block->size, detail::SquareAt<T>{block->gradients}, detail::AddScalar{total.data()});
+      return total;
+    }
+  }
   for (const ParameterView<T, B>& p : parameters)
     sum_to(total.context(), p.gradient.size(), detail::SquareAt<T>{p.gradient.data()}, detail::AddScalar{total.data()});
   return total;

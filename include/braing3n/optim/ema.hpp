@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,7 +34,19 @@ class Ema {
       : options_(options), parameters_(std::move(parameters)) {
     if (!(options.decay >= 0 && options.decay < 1))
       fail(ErrorKind::config, "ema.decay", "ema: decay ", options.decay, ", expected a number in [0, 1)");
-    for (const ParameterView<T, B>& p : parameters_) averages_.push_back(p.value.clone());
+    std::vector<const ParameterView<T, B>*> views;
+    for (const ParameterView<T, B>& p : parameters_) views.push_back(&p);
+    block_ = parameter_block<T, B>(views);
+    if (block_) {  // averages in a block like that of the parameters
+      Context<B>& context = parameters_.front().value.context();
+      all_ = Tensor<T, B>::zeros(context, {block_->size});
+      context.memory().copy(all_.data(), block_->values, all_.bytes());
+    }
+    for (const ParameterView<T, B>& p : parameters_) {
+      const Index begin = block_ ? p.value.data() - block_->values : 0;
+      averages_.push_back(block_ ? all_.slice(begin, begin + p.value.size()).reshape(p.value.shape())
+                                 : p.value.clone());
+    }
   }
 
   /// Takes the current values in.
@@ -45,6 +58,12 @@ class Ema {
     const double d = decay();
     for (std::size_t i = 0; i < parameters_.size(); ++i) ema_update(averages_[i], parameters_[i].value, factor, d);
     ++updates_;
+  }
+
+  /// The averages of a block of parameters, at the places of the values; null where this is the average of others. Whoever changes them
+  /// counts the update.
+  T* block_of(const ParameterBlock<T, B>& block) {
+    return block_ && block_->values == block.values && block_->size == block.size ? all_.data() : nullptr;
   }
 
   /// Exchanges values and averages: once before an evaluation with the averaged weights, and once after it.
@@ -76,6 +95,8 @@ class Ema {
   EmaOptions options_;
   ParameterViews<T, B> parameters_;
   std::vector<Tensor<T, B>> averages_;
+  std::optional<ParameterBlock<T, B>> block_;
+  Tensor<T, B> all_;  // the averages of a block
   std::int64_t updates_ = 0;
 };
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "braing3n/ops/elementwise.hpp"
 
@@ -59,6 +60,16 @@ enum class Sampler { euler, heun };
 
 /// Evaluations of the velocity for so many steps.
 constexpr int evaluations(Sampler sampler, int steps) { return sampler == Sampler::heun ? 2 * steps : steps; }
+
+/// The times of the evaluations, in their order.
+inline std::vector<double> evaluation_times(Sampler sampler, const TimeGrid& grid) {
+  std::vector<double> times;
+  for (int i = 0; i < grid.steps(); ++i) {
+    times.push_back(grid.at(i));
+    if (sampler == Sampler::heun) times.push_back(grid.at(i + 1));
+  }
+  return times;
+}
 
 template <class T, Backend B, class Velocity>
 Tensor<T, B> integrate(Sampler sampler, Tensor<T, B> x, const TimeGrid& grid, Velocity&& velocity) {

@@ -12,6 +12,7 @@
 #include "braing3n/objective/flow_matching.hpp"
 #include "braing3n/sample/euler.hpp"
 #include "braing3n/sample/guided_velocity.hpp"
+#include "braing3n/sample/prepared_network.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -31,7 +32,7 @@ struct SamplingOptions {
 
 /// ids (N): the samples' numbers; rows (N): their conditions -> standardised latents (N, L, C). before_evaluation() runs before each
 /// evaluation of the model and may throw to stop. Model: config.conditions, config.grid, config.channels, and
-/// model(pass, x (M, L, C), t (M), ConditionBatch) -> Var (M, L, C).
+/// model(pass, x (M, L, C), t (M), ConditionBatch) -> Var (M, L, C). A model that can prepare (prepared_network.hpp) does so.
 template <class Model, Backend B, class Before>
 Tensor<typename Model::T, B> sample_latents(Context<B>& context, const Model& model, std::span<const std::uint32_t> ids,
                                             const std::vector<ConditionRow>& rows, std::uint64_t seed,
@@ -41,14 +42,16 @@ Tensor<typename Model::T, B> sample_latents(Context<B>& context, const Model& mo
     fail(ErrorKind::argument, "sample.count", "sampling: expected one row of conditions per sample, got ", rows.size(),
          " rows for ", ids.size(), " samples");
   Pass<B> pass(context);
+  PreparedNetwork<Model, B> prepared(pass, model);
   const auto network = [&](const Tensor<T, B>& x, const std::vector<double>& t, const ConditionBatch& conditions) {
     before_evaluation();
-    return model(pass, Var<T, B>(x), t, conditions).value();
+    return prepared(x, t, conditions);
   };
   const GuidedVelocity velocity(network, model.config.conditions, rows, options.guidance);
+  const TimeGrid grid(options.steps, options.shift);
+  for (const double t : evaluation_times(options.sampler, grid)) prepared.expect(t, velocity.conditions_at(t));
   const Shape shape = {volume_of(model.config.grid), model.config.channels};
-  return integrate(options.sampler, draw_noise<T>(context, seed, generation_step, ids, shape),
-                   TimeGrid(options.steps, options.shift), velocity);
+  return integrate(options.sampler, draw_noise<T>(context, seed, generation_step, ids, shape), grid, velocity);
 }
 
 template <class Model, Backend B>

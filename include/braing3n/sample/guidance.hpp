@@ -1,6 +1,7 @@
 // Classifier-free guidance (Ho and Salimans 2022) over any conditional velocity.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <vector>
@@ -50,17 +51,20 @@ Tensor<T, B> repeat_batch(const Tensor<T, B>& x, Index copies) {
 
 namespace detail {
 
+/// A few scales go with the launch; more of them lie on the backend.
 template <class T>
 struct CombineVelocities {
+  static constexpr Index inside = 16;
   const T* stacked;
   T* out;
-  const accum_t<T>* scales;
   Index terms, per_copy;
+  const accum_t<T>* more = nullptr;
+  accum_t<T> scales[inside] = {};
   BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
     const accum_t<T> base = static_cast<accum_t<T>>(stacked[i]);
+    const accum_t<T>* scale = more != nullptr ? more : scales;
     accum_t<T> v = base;
-    for (Index k = 0; k < terms; ++k)
-      v += scales[k] * (static_cast<accum_t<T>>(stacked[(k + 1) * per_copy + i]) - base);
+    for (Index k = 0; k < terms; ++k) v += scale[k] * (static_cast<accum_t<T>>(stacked[(k + 1) * per_copy + i]) - base);
     out[i] = convert<T>(v);
   }
 };
@@ -81,11 +85,15 @@ Tensor<T, B> combine_velocities(const Tensor<T, B>& stacked, std::span<const dou
   using A = accum_t<T>;
   const std::vector<A> values(scales.begin(), scales.end());
   Tensor<T, B> out(stacked.context(), shape);
-  const Tensor<A, B> on_device =
-      terms > 0 ? Tensor<A, B>::from_host(stacked.context(), {terms}, values) : Tensor<A, B>();
-  map(stacked.context(), out.size(),
-      detail::CombineVelocities<T>{stacked.data(), out.data(), terms > 0 ? on_device.data() : nullptr, terms,
-                                   out.size()});
+  detail::CombineVelocities<T> combine{stacked.data(), out.data(), terms, out.size()};
+  Tensor<A, B> more;
+  if (terms > combine.inside) {
+    more = Tensor<A, B>::from_host(stacked.context(), {terms}, values);
+    combine.more = more.data();
+  } else {
+    std::copy(values.begin(), values.end(), combine.scales);
+  }
+  map(stacked.context(), out.size(), combine);
   return out;
 }
 

@@ -108,14 +108,17 @@ class GuidedVelocity {
            " samples, as the conditions have, got shape ", x.shape());
     const Index copies = copies_at(t);
     const std::vector<double> times(static_cast<std::size_t>(copies) * samples_, t);
-    if (copies == 1) return network_(x, times, plain_);
-    return combine_velocities(network_(repeat_batch(x, copies), times, guided_), std::span<const double>(scales_));
+    if (copies == 1) return network_(x, times, conditions_at(t));
+    return combine_velocities(network_(repeat_batch(x, copies), times, conditions_at(t)),
+                              std::span<const double>(scales_));
   }
 
   /// Evaluations per sample at time t.
   Index copies_at(double t) const {
     return scales_.empty() || t < low_ || t > high_ ? 1 : static_cast<Index>(scales_.size()) + 1;
   }
+  /// The conditions under which the network is evaluated at time t, of `copies_at(t)` rows per sample.
+  const ConditionBatch& conditions_at(double t) const { return copies_at(t) == 1 ? plain_ : guided_; }
 
  private:
   static bool some_condition(const std::vector<ConditionField>& fields, const std::vector<ConditionRow>& rows) {

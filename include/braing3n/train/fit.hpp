@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -60,7 +61,7 @@ FileLock open_training_folder(const TrainingFolder& folder, Trainer<Model, B, T>
 enum class FitEnd { complete, out_of_patience, interrupted };
 
 struct FitHooks {
-  std::function<void(const StepReport&)> on_step;                         // after every step
+  std::function<void(const StepReport&)> on_step;                         // of every step, in their order
   std::function<double()> validate;                                       // loss of the model as it stands
   std::function<void(const std::filesystem::path&)> save_model;           // writes the model as it stands
   std::function<void(Index step, double loss, bool best)> on_validation;  // pictures, messages
@@ -70,7 +71,8 @@ struct FitHooks {
   std::string title = "loss";
 };
 
-/// Steps until the options' last one. The model holds the last parameters afterwards.
+/// Steps until the options' last one. The model holds the last parameters afterwards. On a GPU the report of a step comes while the next
+/// one runs; before the model is validated or saved, every step has been read.
 template <class Model, Backend B, class T, class Task>
 FitEnd fit(Trainer<Model, B, T>& trainer, Task& task, const TrainingFolder& folder, const TrainingInfo& identity,
            const FitHooks& hooks) {
@@ -82,28 +84,35 @@ FitEnd fit(Trainer<Model, B, T>& trainer, Task& task, const TrainingFolder& fold
     trainer.save(folder.state(), identity);
     saved = Clock::now();
   };
+  const auto note = [&](const std::optional<StepReport>& report) {
+    if (!report) return;
+    log.step(*report);
+    if (hooks.on_step) hooks.on_step(*report);
+  };
   FitEnd end = FitEnd::complete;
   if (trainer.out_of_patience()) end = FitEnd::out_of_patience;
   while (end == FitEnd::complete && trainer.progress().step < o.steps) {
-    const StepReport report = trainer.step(task);
-    log.step(report);
-    if (hooks.on_step) hooks.on_step(report);
-    const bool validate = report.step % o.validate_every == 0 || report.step == o.steps;
+    note(trainer.advance(task));
+    const Index step = trainer.progress().step;
+    const bool validate = step % o.validate_every == 0 || step == o.steps;
     if (validate) {
+      note(trainer.finish());
       trainer.with_average([&] {
         const double loss = hooks.validate();
         const bool best = trainer.note_validation(loss);
         if (best) hooks.save_model(folder.model());
-        log.validation(report.step, loss, best);
-        if (hooks.on_validation) hooks.on_validation(report.step, loss, best);
+        log.validation(step, loss, best);
+        if (hooks.on_validation) hooks.on_validation(step, loss, best);
       });
       log.draw(folder.curves(), hooks.title);
     }
-    const bool stop = (hooks.interrupted && hooks.interrupted()) || report.step == hooks.stop_at;
-    if (validate || stop || std::chrono::duration<double>(Clock::now() - saved).count() > 60.0 * hooks.save_minutes)
+    const bool stop = (hooks.interrupted && hooks.interrupted()) || step == hooks.stop_at;
+    if (validate || stop || std::chrono::duration<double>(Clock::now() - saved).count() > 60.0 * hooks.save_minutes) {
+      note(trainer.finish());
       save();
+    }
     if (trainer.out_of_patience()) end = FitEnd::out_of_patience;
-    else if (stop && report.step < o.steps) end = FitEnd::interrupted;
+    else if (stop && step < o.steps) end = FitEnd::interrupted;
   }
   if (end != FitEnd::interrupted) trainer.with_average([&] { hooks.save_model(folder.last()); });
   return end;

@@ -11,6 +11,9 @@
 #pragma once
 
 #include <cmath>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -46,60 +49,35 @@ class Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  /// Throws Error (numeric) that names where a NaN began; the parameters are then as before the step. Losses, norm and factor stay on the
-  /// backend; the host waits once, after it has asked for the whole step. Until then a GPU's step keeps its `accumulate` batches, to name the
-  /// place of a NaN; on the CPU, where reading costs nothing, there is one at a time.
+  /// One step, and its report. Throws Error (numeric) that names where a NaN began; parameters, moments and average are then as before the
+  /// step.
   template <class Task>
   StepReport step(Task& task) {
-    optimizer_.zero_gradients();
-    const double share = 1.0 / static_cast<double>(options_.accumulate);
-    const Tensor<double, B> upstream = scalar(*context_, share);
-    std::vector<decltype(task.next())> batches;
-    std::vector<Tensor<double, B>> numbers;  // the losses, then the squared norm
-    for (Index i = 0; i < options_.accumulate; ++i) {
-      batches.push_back(task.next());
-      Tape<B> tape;
-      Pass<B> pass(*context_, tape);
-      pass.recompute_blocks = options_.recompute_blocks;
-      const Var<double, B> loss = task.loss(pass, batches.back());
-      numbers.push_back(loss.value());
-      if constexpr (std::is_same_v<B, Cpu>) {
-        require_finite_loss(loss, *context_, *model_, [&](Pass<B>& again) { task.loss(again, batches.back()); });
-        batches.clear();
-      }
-      tape.backward(loss, upstream);
-    }
-    const std::span<const ParameterView<T, B>> views(views_);
-    Tensor<double, B> squares = squared_gradient_norm(views);
-    for (const Tensor<double, B>& loss : numbers)  // + 0, or NaN where a loss is not finite although its gradient is
-      squares = add_forward(squares, sub_forward(loss, loss));
-    numbers.push_back(squares);
-    const Tensor<double, B> factor = clip_factor(squares, options_.clip.value_or(0));
-    StepReport report;
-    report.lr = schedule_.at(progress_.step);
-    optimizer_.step(report.lr, factor);
-    if (average_) average_->update(factor);
-    const std::vector<double> read = items(numbers);
-    if (!std::isfinite(read.back())) {  // both did nothing
-      optimizer_.set_steps(progress_.step);
-      if (average_) average_->set_updates(average_->updates() - 1);
-    }
-    for (std::size_t i = 0; i < batches.size(); ++i)
-      require_finite_loss(read[i], *context_, *model_, [&](Pass<B>& again) { task.loss(again, batches[i]); });
-    for (Index i = 0; i < options_.accumulate; ++i) report.loss += read[static_cast<std::size_t>(i)];
-    require_finite_gradients(views, read.back());
-    report.loss *= share;
-    report.gradient_norm = std::sqrt(read.back());
-    report.step = ++progress_.step;
-    progress_.samples = task.position();
-    progress_.epoch = progress_.samples / task.scans();
-    progress_.data_position = progress_.samples % task.scans();
-    return report;
+    const std::optional<StepReport> known = advance(task);
+    return pending_ ? *finish() : *known;
+  }
+
+  /// Asks for one step and returns the newest report that is there without waiting for the step: on the CPU its own, on a GPU that of the
+  /// step before (none after the first), so that the device has work while the host reads. finish() gives the last one. Until a step is
+  /// read, its batches stay in memory, to name the place of a NaN, and `task` must stay where it is. A step that is not finite changes
+  /// nothing, and neither do the steps after it until it was read: its error, thrown by whoever reads it, leaves everything as before it.
+  template <class Task>
+  std::optional<StepReport> advance(Task& task) {
+    PendingStep next = launch(task);
+    std::optional<PendingStep> last = std::exchange(pending_, std::move(next));
+    if constexpr (reads_at_once) return finish();
+    else return last ? std::optional(read(*last)) : std::nullopt;
+  }
+  /// Waits for the step that is under way. Nothing when there is none.
+  std::optional<StepReport> finish() {
+    std::optional<PendingStep> last = std::exchange(pending_, std::nullopt);
+    return last ? std::optional(read(*last)) : std::nullopt;
   }
 
   /// f() with the averaged parameters in the model, where there is an average.
   template <class F>
   auto with_average(F&& f) {
+    require_finished();
     struct Swap {
       std::optional<Ema<T, B>>& average;
       explicit Swap(std::optional<Ema<T, B>>& a) : average(a) { turn(); }
@@ -126,6 +104,7 @@ class Trainer {
 
   /// Writes everything that the next step depends on. `identity` says which run this is (kind, config, manifest hash).
   void save(const std::filesystem::path& path, TrainingInfo identity) {
+    require_finished();
     identity.progress = progress_;
     identity.extra["counters"] = json_text(Counters{stale_, average_ ? average_->updates() : 0});
     std::vector<NamedTensor> tensors;
@@ -142,6 +121,7 @@ class Trainer {
 
   /// Takes a saved state in. Throws Error: config (another run), format (a tensor that does not fit).
   void restore(const TrainingStateFile& state, TrainingInfo identity) {
+    require_finished();
     identity.progress.seed = progress_.seed;
     require_same_run(state, identity);
     const auto found = state.info().extra.find("counters");
@@ -177,6 +157,91 @@ class Trainer {
     }
   };
 
+  static constexpr bool reads_at_once = std::is_same_v<B, Cpu>;  // where reading costs nothing
+
+  /// A step whose numbers the host has not read.
+  struct PendingStep {
+    StepReport report;
+    TrainingProgress before;
+    std::int64_t updates_before = 0;  // of the average
+    Tensor<double, B> squares;        // of the gradient's norm; not finite where a loss is not, or the step before
+    PendingItems<B> numbers;          // the losses, then the squares
+    std::function<void(const std::vector<double>&)> explain;  // throws the error of a step that is not finite
+  };
+
+  /// Asks the backend for a step. Losses, norm and factor stay there. On the CPU, where reading costs nothing, there is one batch at a time.
+  template <class Task>
+  PendingStep launch(Task& task) {
+    optimizer_.zero_gradients();
+    const double share = 1.0 / static_cast<double>(options_.accumulate);
+    const Tensor<double, B> upstream = scalar(*context_, share);
+    auto batches = std::make_shared<std::vector<decltype(task.next())>>();
+    std::vector<Tensor<double, B>> numbers;
+    for (Index i = 0; i < options_.accumulate; ++i) {
+      batches->push_back(task.next());
+      numbers.push_back(add_gradients(task, batches->back(), upstream));
+      if constexpr (reads_at_once) batches->clear();
+    }
+    PendingStep step;
+    step.squares = squared_gradient_norm(std::span<const ParameterView<T, B>>(views_));
+    if (pending_) numbers.push_back(pending_->squares);
+    for (const Tensor<double, B>& n : numbers)  // + 0, or NaN where one is not finite although the gradient is
+      step.squares = add_forward(step.squares, sub_forward(n, n));
+    if (pending_) numbers.pop_back();
+    numbers.push_back(step.squares);
+    step.before = progress_;
+    step.updates_before = average_ ? average_->updates() : 0;
+    step.report.lr = schedule_.at(progress_.step);
+    const Tensor<double, B> factor = clip_factor(step.squares, options_.clip.value_or(0));
+    optimizer_.step(step.report.lr, factor, average_ ? &*average_ : nullptr);
+    step.numbers = PendingItems<B>(numbers);
+    step.explain = [this, &task, batches, upstream](const std::vector<double>& read) {
+      for (std::size_t i = 0; i < batches->size(); ++i)
+        require_finite_loss(read[i], *context_, *model_, [&](Pass<B>& again) { task.loss(again, (*batches)[i]); });
+      if (!batches->empty()) optimizer_.zero_gradients();  // they may be those of a later step
+      for (const auto& batch : *batches) add_gradients(task, batch, upstream);
+      require_finite_gradients(std::span<const ParameterView<T, B>>(views_), read.back());
+    };
+    step.report.step = ++progress_.step;
+    progress_.samples = task.position();
+    progress_.epoch = progress_.samples / task.scans();
+    progress_.data_position = progress_.samples % task.scans();
+    return step;
+  }
+
+  /// Adds the gradients of one batch; returns its loss.
+  template <class Task, class Batch>
+  Tensor<double, B> add_gradients(Task& task, const Batch& batch, const Tensor<double, B>& upstream) {
+    Tape<B> tape;
+    Pass<B> pass(*context_, tape);
+    pass.recompute_blocks = options_.recompute_blocks;
+    const Var<double, B> loss = task.loss(pass, batch);
+    if constexpr (reads_at_once)
+      require_finite_loss(loss, *context_, *model_, [&](Pass<B>& again) { task.loss(again, batch); });
+    tape.backward(loss, upstream);
+    return loss.value();
+  }
+
+  /// Waits for the numbers of a step.
+  StepReport read(PendingStep& step) {
+    const std::vector<double> numbers = step.numbers.wait();
+    if (!std::isfinite(numbers.back())) {
+      pending_.reset();  // it did nothing either
+      progress_ = step.before;
+      optimizer_.set_steps(progress_.step);
+      if (average_) average_->set_updates(step.updates_before);
+      step.explain(numbers);
+    }
+    for (Index i = 0; i < options_.accumulate; ++i) step.report.loss += numbers[static_cast<std::size_t>(i)];
+    step.report.loss *= 1.0 / static_cast<double>(options_.accumulate);
+    step.report.gradient_norm = std::sqrt(numbers.back());
+    return step.report;
+  }
+  void require_finished() const {
+    if (pending_)
+      fail(ErrorKind::state, "trainer.pending", "trainer: expected a finished step, got one whose report was not read");
+  }
+
   static ParameterViews<T, B> flattened(Model& model, Context<B>& context) {
     flatten<Model, B, T>(model, context);
     return parameter_views<Model, B, T>(model);
@@ -201,6 +266,7 @@ class Trainer {
   std::optional<Ema<T, B>> average_;
   TrainingProgress progress_;
   Index stale_ = 0;  // validations since the best one
+  std::optional<PendingStep> pending_;
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -31,6 +31,7 @@ struct Allocation {
 std::mutex memory_mutex;
 std::map<char*, Allocation> allocations;
 std::map<int, std::size_t> used;  // bytes by device
+std::map<void*, std::size_t> pinned;
 
 }  // namespace
 
@@ -144,5 +145,26 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   // Whoever reads the host's copy before the stream was waited for reads NaN.
   if (!to_device && emulation::options().deferred && stream != nullptr) std::memset(to, poison, bytes);
   submit(stream, [=] { std::memcpy(to, from, bytes); });
+  return standing_error();
+}
+
+// Host memory as any other: whoever frees it while a copy is on its way lets the copy read what is not there any more.
+cudaError_t cudaHostAlloc(void** p, std::size_t bytes, unsigned) {
+  if (const cudaError_t error = standing_error(); error != cudaSuccess) return error;
+  *p = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  if (*p == nullptr) return cudaErrorMemoryAllocation;
+  std::memset(*p, poison, bytes);
+  ++counted().host_allocations;
+  const std::lock_guard lock(memory_mutex);
+  pinned[*p] = bytes;
+  return cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* p) {
+  const std::lock_guard lock(memory_mutex);
+  const auto found = pinned.find(p);
+  if (found == pinned.end()) return cudaErrorInvalidValue;
+  std::memset(p, poison, found->second);
+  std::free(p);
+  pinned.erase(found);
   return standing_error();
 }

@@ -41,8 +41,8 @@ void submit(cudaStream_t stream, std::function<void()> work) {
   else work();
 }
 
-void drain(cudaStream_t stream) {
-  while (stream != nullptr && !stream->queue.empty()) {
+void drain(cudaStream_t stream, const bool* done) {
+  while (stream != nullptr && !stream->queue.empty() && (done == nullptr || !*done)) {
     const auto work = std::move(stream->queue.front());
     stream->queue.pop_front();
     work();
@@ -97,6 +97,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid device ordinal";
     case cudaErrorInvalidResourceHandle:
       return "invalid resource handle";
+    case cudaErrorNotReady:
+      return "device not ready";
     case cudaErrorLaunchFailure:
       return first_fault();
   }
@@ -138,4 +140,30 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   drain(stream);
   delete stream;
   return standing_error();
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new CUevent_st{device_here, nullptr, nullptr};
+  return standing_error();
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (stream != nullptr && stream->device != event->device) return last_error = cudaErrorInvalidResourceHandle;
+  event->stream = stream;
+  event->done = std::make_shared<bool>(false);
+  submit(stream, [done = event->done] { *done = true; });
+  return standing_error();
+}
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (event->done != nullptr && !*event->done) return cudaErrorNotReady;
+  return standing_error();
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  ++counted().event_waits;
+  const std::shared_ptr<bool> done = event->done;
+  if (done != nullptr) drain(event->stream, done.get());
+  return standing_error();
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
 }

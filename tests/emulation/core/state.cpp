@@ -68,7 +68,8 @@ Counters counters() {
   const core::AtomicCounters& c = core::counted();
   Counters r;
   r.launches = c.launches, r.blocks = c.blocks, r.threads = c.threads;
-  r.synchronisations = c.synchronisations;
+  r.synchronisations = c.synchronisations, r.event_waits = c.event_waits;
+  r.host_allocations = c.host_allocations;
   r.allocations = c.allocations, r.allocated_bytes = c.allocated_bytes;
   r.live_allocations = c.live_allocations, r.live_bytes = c.live_bytes;
   r.copies_to_device = c.copies_to_device, r.copies_to_host = c.copies_to_host;
@@ -79,8 +80,8 @@ Counters counters() {
 void reset_counters() {
   core::AtomicCounters& c = core::counted();
   for (std::atomic<std::uint64_t>* one :
-       {&c.launches, &c.blocks, &c.threads, &c.synchronisations, &c.allocations, &c.allocated_bytes,
-        &c.copies_to_device, &c.copies_to_host, &c.copies_on_device, &c.fills, &c.products})
+       {&c.launches, &c.blocks, &c.threads, &c.synchronisations, &c.event_waits, &c.allocations, &c.allocated_bytes,
+        &c.host_allocations, &c.copies_to_device, &c.copies_to_host, &c.copies_on_device, &c.fills, &c.products})
     *one = 0;
 }
 

@@ -25,8 +25,8 @@ bool has_faults();
 const char* first_fault();
 
 struct AtomicCounters {
-  std::atomic<std::uint64_t> launches{0}, blocks{0}, threads{0}, synchronisations{0}, allocations{0},
-      allocated_bytes{0};
+  std::atomic<std::uint64_t> launches{0}, blocks{0}, threads{0}, synchronisations{0}, event_waits{0}, allocations{0},
+      allocated_bytes{0}, host_allocations{0};
   std::atomic<std::uint64_t> live_allocations{0}, live_bytes{0};
   std::atomic<std::uint64_t> copies_to_device{0}, copies_to_host{0}, copies_on_device{0}, fills{0}, products{0};
 };

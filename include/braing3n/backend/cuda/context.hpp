@@ -54,6 +54,9 @@ struct CudaOptions {
   int device = 0;
   Index max_blocks = Index{1} << 16;  // of one launch; kernels loop over what is left. Tests make it small
   Index workspace = Index{64} << 20;  // bytes that a convolution gathers at a time
+  Index pinned =
+      Index{256} << 20;  // bytes of pinned host memory for copies that the host does not wait for, at most; 0: it waits
+  bool keep_memory = true;  // freed blocks are kept for the next request of their size
 };
 
 template <>
@@ -61,11 +64,14 @@ class Context<Cuda> {
  public:
   /// Throws Error (environment) when there is no such device. A context works from any thread, by one thread at a time.
   explicit Context(const CudaOptions& options = {})
-      : options_(options), handles_(options.device), memory_(handles_.stream, options.device) {
+      : options_(options), handles_(options.device),
+        memory_(handles_.stream, {options.device, options.pinned, options.keep_memory}) {
     if (options.max_blocks < 1)
       fail(ErrorKind::argument, "cuda.max_blocks", "cuda: max_blocks: expected at least 1, got ", options.max_blocks);
     if (options.workspace < 1)
       fail(ErrorKind::argument, "cuda.workspace", "cuda: workspace: expected at least 1 byte, got ", options.workspace);
+    if (options.pinned < 0)
+      fail(ErrorKind::argument, "cuda.pinned", "cuda: pinned: expected at least 0 bytes, got ", options.pinned);
   }
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;

@@ -3,8 +3,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <new>
 
-#include "braing3n/backend/cuda/runtime.hpp"
+#include "braing3n/backend/cuda/pinned.hpp"
+#include "braing3n/base/shape.hpp"
 #include "braing3n/core/memory.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -37,15 +42,38 @@ class CudaPool {
 
 }  // namespace detail
 
-/// Memory of one device. Every call works from any thread, whatever device that thread has chosen.
+struct CudaMemoryOptions {
+  int device = 0;
+  Index pinned = 0;         // bytes of pinned host memory, at most
+  bool keep_freed = false;  // blocks for the next request of their size
+};
+
+/// Memory of one device. Every call works from any thread, whatever device that thread has chosen. Uploads go through pinned memory, so the
+/// host does not wait for them. Freed blocks are kept by size: in the order of one stream the next owner may have them at once, and a loop that
+/// repeats its sizes asks the driver for nothing.
 class CudaMemory final : public MemoryResource {
  public:
-  CudaMemory(cudaStream_t stream, int device) : stream_(stream), device_(device), pool_(device) {}
+  CudaMemory(cudaStream_t stream, const CudaMemoryOptions& options)
+      : stream_(stream), device_(options.device), keeps_(options.keep_freed), pool_(options.device),
+        pinned_(stream, options.device, static_cast<std::size_t>(options.pinned)) {}
+  ~CudaMemory() override { trim(); }
 
   void* allocate(std::size_t bytes) override {
+    const std::size_t size = rounded(bytes);
+    if (const auto found = kept_.find(size); found != kept_.end()) {
+      void* const p = found->second;
+      kept_.erase(found);
+      return p;
+    }
     const detail::CudaDeviceScope scope(device_);
     void* p = nullptr;
-    const cudaError_t status = cudaMallocFromPoolAsync(&p, std::max<std::size_t>(bytes, 1), pool_.get(), stream_);
+    cudaError_t status = cudaMallocFromPoolAsync(&p, size, pool_.get(), stream_);
+    if (status == cudaErrorMemoryAllocation && !kept_.empty()) {  // kept blocks of other sizes are in the way
+      cudaGetLastError();
+      trim();
+      cudaStreamSynchronize(stream_);
+      status = cudaMallocFromPoolAsync(&p, size, pool_.get(), stream_);
+    }
     if (status == cudaErrorMemoryAllocation) {
       cudaGetLastError();
       fail(ErrorKind::environment, "memory.exhausted", "memory: the device has no ", bytes, " bytes left");
@@ -53,9 +81,22 @@ class CudaMemory final : public MemoryResource {
     check_cuda(status, "cudaMallocFromPoolAsync");
     return p;
   }
-  void deallocate(void* p, std::size_t) noexcept override {
+  void deallocate(void* p, std::size_t bytes) noexcept override {
+    if (keeps_) {
+      try {
+        kept_.emplace(rounded(bytes), p);
+        return;
+      } catch (const std::bad_alloc&) {  // no room for the note: the driver has it back
+      }
+    }
     const detail::CudaDeviceScope scope(device_);
     cudaFreeAsync(p, stream_);
+  }
+  /// Gives kept blocks back to the context's pool.
+  void trim() noexcept {
+    const detail::CudaDeviceScope scope(device_);
+    for (const auto& [size, p] : kept_) cudaFreeAsync(p, stream_);
+    kept_.clear();
   }
   void zero(void* p, std::size_t bytes) override {
     const detail::CudaDeviceScope scope(device_);
@@ -65,13 +106,41 @@ class CudaMemory final : public MemoryResource {
     copy(to, from, bytes, cudaMemcpyDeviceToDevice, false);
   }
   void copy_from_host(void* to, const void* host, std::size_t bytes) override {
-    copy(to, host, bytes, cudaMemcpyHostToDevice, true);
+    constexpr std::size_t piece = std::size_t{8} << 20;
+    for (std::size_t at = 0; at < bytes; at += piece) {
+      const std::size_t n = std::min(piece, bytes - at);
+      const auto* const from = static_cast<const char*>(host) + at;
+      detail::PinnedBuffer* const buffer = pinned_.take(n);
+      if (buffer == nullptr) {
+        copy(static_cast<char*>(to) + at, from, n, cudaMemcpyHostToDevice, true);
+        continue;
+      }
+      std::memcpy(buffer->data, from, n);
+      try {
+        copy(static_cast<char*>(to) + at, buffer->data, n, cudaMemcpyHostToDevice, false);
+      } catch (const Error&) {
+        pinned_.give_back(*buffer);
+        throw;
+      }
+      pinned_.give_back(*buffer);
+    }
   }
   void copy_to_host(void* host, const void* from, std::size_t bytes) override {
     copy(host, from, bytes, cudaMemcpyDeviceToHost, true);
   }
+  std::unique_ptr<HostRead> start_read(const void* from, std::size_t bytes) override {
+    detail::PinnedBuffer* const buffer = pinned_.take(bytes);
+    if (buffer == nullptr) return MemoryResource::start_read(from, bytes);
+    auto read = std::make_unique<detail::PinnedRead>(pinned_, *buffer);
+    copy(buffer->data, from, bytes, cudaMemcpyDeviceToHost, false);
+    pinned_.mark(*buffer);
+    return read;
+  }
 
  private:
+  std::size_t rounded(std::size_t bytes) const {
+    return keeps_ ? (std::max<std::size_t>(bytes, 1) + 511) / 512 * 512 : std::max<std::size_t>(bytes, 1);
+  }
   void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, bool wait) {
     const detail::CudaDeviceScope scope(device_);
     check_cuda(cudaMemcpyAsync(to, from, bytes, kind, stream_), "cudaMemcpyAsync");
@@ -80,7 +149,10 @@ class CudaMemory final : public MemoryResource {
 
   cudaStream_t stream_;
   int device_;
+  bool keeps_;
   detail::CudaPool pool_;
+  detail::PinnedBuffers pinned_;
+  std::multimap<std::size_t, void*> kept_;
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI
