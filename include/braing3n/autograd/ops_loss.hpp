@@ -8,6 +8,7 @@
 #include "braing3n/autograd/ops_basic.hpp"
 #include "braing3n/ops/loss.hpp"
 #include "braing3n/ops/normalize_patches.hpp"
+#include "braing3n/ops/weighted_loss.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -40,6 +41,16 @@ Var<double, B> mse_loss(const Var<T, B>& prediction, const Tensor<T, B>& target)
       [p = prediction.value(), target](const Tensor<double, B>& up) { return mse_backward(p, target, up); });
 }
 
+/// The mean over samples of weight times mean squared error. prediction, target (N, ...), weights (N).
+template <class T, Backend B>
+Var<double, B> weighted_mse_loss(const Var<T, B>& prediction, const Tensor<T, B>& target,
+                                 const Tensor<float, B>& weights) {
+  return detail::record_loss(weighted_mse_forward(prediction.value(), target, weights), prediction,
+                             [p = prediction.value(), target, weights](const Tensor<double, B>& up) {
+                               return weighted_mse_backward(p, target, weights, up);
+                             });
+}
+
 /// Mean absolute error over all elements.
 template <class T, Backend B>
 Var<double, B> l1_loss(const Var<T, B>& prediction, const Tensor<T, B>& target) {
@@ -69,10 +80,11 @@ Var<double, B> masked_patch_loss(const Var<T, B>& prediction, const Tensor<T, B>
 }
 
 // What braing3n::compiled holds of this file.
-#define BRAING3N_LOSS_OPS(declare, T, B)                                          \
-  declare Var<double, B> mse_loss(const Var<T, B>&, const Tensor<T, B>&);         \
-  declare Var<double, B> l1_loss(const Var<T, B>&, const Tensor<T, B>&);          \
-  declare Var<double, B> cross_entropy_loss(const Var<T, B>&, const Indices<B>&); \
+#define BRAING3N_LOSS_OPS(declare, T, B)                                                                    \
+  declare Var<double, B> mse_loss(const Var<T, B>&, const Tensor<T, B>&);                                   \
+  declare Var<double, B> weighted_mse_loss(const Var<T, B>&, const Tensor<T, B>&, const Tensor<float, B>&); \
+  declare Var<double, B> l1_loss(const Var<T, B>&, const Tensor<T, B>&);                                    \
+  declare Var<double, B> cross_entropy_loss(const Var<T, B>&, const Indices<B>&);                           \
   declare Var<double, B> masked_patch_loss(const Var<T, B>&, const Tensor<T, B>&, const TokenMask<B>&, bool)
 BRAING3N_COMPILED_OPS(BRAING3N_LOSS_OPS)
 
