@@ -45,18 +45,24 @@ namespace detail {
 
 class FinishedRead final : public HostRead {
  public:
+  /// Storage for any type; nvcc 13 cannot take a vector of std::max_align_t, whose struct has no name.
+  struct alignas(std::max_align_t) Unit {
+    unsigned char bytes[sizeof(std::max_align_t)];
+  };
+
   explicit FinishedRead(std::size_t units) : bytes_(units) {}
   const void* wait() override { return bytes_.data(); }
   void* data() { return bytes_.data(); }
 
  private:
-  std::vector<std::max_align_t> bytes_;
+  std::vector<Unit> bytes_;
 };
 
 }  // namespace detail
 
 inline std::unique_ptr<HostRead> MemoryResource::start_read(const void* from, std::size_t bytes) {
-  auto read = std::make_unique<detail::FinishedRead>((bytes + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t));
+  auto read = std::make_unique<detail::FinishedRead>((bytes + sizeof(detail::FinishedRead::Unit) - 1) /
+                                                     sizeof(detail::FinishedRead::Unit));
   copy_to_host(read->data(), from, bytes);
   return read;
 }
