@@ -58,7 +58,8 @@ int make_cohort(Context<Cpu>& ctx, const PhantomOptions& o, const CommonOptions&
 
 /// The pictures that need no cohort.
 void draw(Context<Cpu>& ctx, const PhantomOptions& o, const CommonOptions& common) {
-  const phantom::CohortOptions cohort{common.seed, false, o.cohort(common.seed).distribution};
+  phantom::CohortOptions cohort = o.cohort(common.seed);
+  cohort.confound = false;
   const auto save = [&](const std::filesystem::path& path, const auto& drawing) {
     if (path.empty()) return;
     write_png(path, drawing(ctx, cohort, o.extent(), stop_if_interrupted), {.overwrite = common.force});

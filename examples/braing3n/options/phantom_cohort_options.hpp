@@ -17,7 +17,7 @@ struct PhantomOptions {
   Index subjects = 0, visits = 1;
   std::vector<Index> shape{80, 96, 80};
   std::vector<double> visit_years;
-  std::vector<std::string> modalities{"T1"};
+  std::vector<std::string> modalities{"T1"}, diseases;
   std::string distribution = "phantom-1";
   bool confound = false;
 
@@ -34,6 +34,8 @@ struct PhantomOptions {
         ->delimiter(',')
         ->expected(3);
     app.add_option("--modalities", modalities, "of every visit: T1,T2,FLAIR,T1c")->delimiter(',');
+    app.add_option("--diseases", diseases, "of the subjects, as often to each other as in a whole cohort: HC,MCI,AD")
+        ->delimiter(',');
     app.add_flag("--confound", confound, "the site depends on the disease, to test the search for confounds");
     app.add_option("--montage", montage, "a picture of the first volumes (PNG)");
     app.add_option("--gallery", gallery, "the pictures of docs/phantom.md (PNG)");
@@ -41,7 +43,10 @@ struct PhantomOptions {
   }
 
   phantom::CohortOptions cohort(std::uint64_t seed) const {
-    return {seed, confound, parse_enum<phantom::PhantomDistribution>("phantom: distribution", distribution)};
+    phantom::CohortOptions o{
+        seed, confound, parse_enum<phantom::PhantomDistribution>("phantom: distribution", distribution), {}};
+    for (const std::string& d : diseases) o.diseases.push_back(parse_enum<Disease>("phantom: disease", d));
+    return o;
   }
   Extent3 extent() const { return {shape[0], shape[1], shape[2]}; }
 

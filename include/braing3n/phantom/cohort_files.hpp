@@ -134,6 +134,7 @@ inline void write_tables(const std::filesystem::path& folder, const CohortPlan& 
       {"shape", plan.shape},      {"modalities", modalities},  {"confound", plan.cohort.confound},
       {"volumes", scans.size()}};
   if (!plan.visit_years.empty()) sidecar["visit_years"] = plan.visit_years;
+  if (!plan.cohort.diseases.empty()) sidecar["diseases"] = names_of(plan.cohort.diseases);
   write_text(folder / "cohort.json", sidecar.dump(2) + "\n", write);
 }
 

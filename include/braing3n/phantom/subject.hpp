@@ -34,6 +34,7 @@
 #include <cmath>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "braing3n/base/error.hpp"
 #include "braing3n/base/philox.hpp"
@@ -103,9 +104,26 @@ struct CohortOptions {
   std::uint64_t seed = 1;
   bool confound = false;  // site follows the disease, for tests of confound probes
   PhantomDistribution distribution = PhantomDistribution::phantom_1;
+  std::vector<Disease> diseases{};  // of its subjects, as often to each other as in a whole cohort; empty: all eight
 };
 
 namespace detail {
+
+/// Shares of the diseases that are wanted, which then sum to 1; none: as they are. Returns the last of them.
+inline std::size_t keep_diseases(std::array<double, 8>& share, const std::vector<Disease>& wanted) {
+  if (wanted.empty()) return share.size() - 1;
+  double sum = 0;
+  std::size_t last = 0;
+  for (std::size_t d = 0; d < share.size(); ++d) {
+    if (std::find(wanted.begin(), wanted.end(), paper_diseases[d]) == wanted.end()) share[d] = 0;
+    else last = d;
+    sum += share[d];
+  }
+  if (!(sum > 0))
+    fail(ErrorKind::argument, "phantom.diseases", "phantom: expected at least one of the eight diseases, got none");
+  for (double& s : share) s /= sum;
+  return last;
+}
 
 inline Tumour draw_tumour(Draws& draw, Idh1 idh1) {
   Tumour t;
@@ -134,11 +152,12 @@ inline Subject draw_subject(const CohortOptions& options, std::uint32_t index) {
   s.index = index;
   s.sex = labels.chance(0.5) ? Sex::male : Sex::female;
   //                                    HC   MCI  AD   PD   GBM  glioma SCZ  ASD
-  constexpr double share[] = {0.30, 0.10, 0.16, 0.08, 0.12, 0.12, 0.06, 0.06};
+  std::array<double, 8> share = {0.30, 0.10, 0.16, 0.08, 0.12, 0.12, 0.06, 0.06};
   constexpr double youngest[] = {20, 55, 55, 48, 30, 22, 20, 20}, oldest[] = {90, 90, 90, 86, 84, 74, 62, 45};
+  const std::size_t last = detail::keep_diseases(share, options.diseases);
   double u = labels.uniform(0, 1);
   std::size_t d = 0;
-  while (d < 7 && u >= share[d]) u -= share[d++];
+  while (d < last && u >= share[d]) u -= share[d++];
   s.disease = paper_diseases[d];
   s.first_age = labels.uniform(youngest[d], oldest[d]);
   if (s.has_tumour()) s.idh1 = labels.chance(s.disease == Disease::GBM ? 0.85 : 0.30) ? Idh1::wildtype : Idh1::mutant;
