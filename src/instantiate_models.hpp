@@ -5,6 +5,7 @@
 #include "braing3n/models/cnn_decoder3d.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/models/mae3d.hpp"
+#include "braing3n/models/rate_field.hpp"
 #include "braing3n/models/tokenizer.hpp"
 
 #define BRAING3N_INSTANTIATE_MODELS(P)       \
@@ -27,4 +28,6 @@
   template struct CnnDecoder3d<Cpu, P>;      \
   template struct GaussianVelocity<Cpu, P>;  \
   template struct Dit3d<Cpu, P>;             \
+  template struct LinearRate<Cpu, P>;        \
+  template struct RateField3d<Cpu, P>;       \
   template struct Tokenizer<Cpu, P>;
