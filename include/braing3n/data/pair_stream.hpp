@@ -114,6 +114,8 @@ class PairStream {
 
   Index position() const { return next_; }
   Index pairs() const { return std::ssize(pairs_); }  // of an epoch
+  const ScanFailures& failures() const { return failures_; }
+  double seconds_waited() const { return 0; }
 
  private:
   std::size_t drawn(std::uint32_t bits) const {
@@ -136,6 +138,7 @@ class PairStream {
   Index batch_, epoch_ = -1;
   std::uint64_t seed_;
   Index next_;
+  ScanFailures failures_;
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

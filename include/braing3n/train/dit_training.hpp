@@ -87,6 +87,10 @@ struct DitTrainingConfig {
     for (std::string& name : complete_conditions(model.conditions, data.labels, data.used()))
       removed.push_back(std::move(name));
     model.validate();
+    if (model.context_channels != 0 || model.outputs != 1)
+      fail(ErrorKind::config, "dit3d.second_input",
+           "dit3d: expected a model without context channels and with one output, got ", model.context_channels,
+           " and ", model.outputs);
     if (!(drop.all >= 0 && drop.all_but_one >= 0 && drop.all + drop.all_but_one <= 1))
       fail(ErrorKind::config, "dit3d.drop",
            "dit3d: expected probabilities of hiding all conditions and all but one in [0, 1] that add up to at most 1, "

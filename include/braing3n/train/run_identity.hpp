@@ -5,8 +5,10 @@
 #include <string>
 
 #include "braing3n/checkpoint/saved_dit.hpp"
+#include "braing3n/train/bridge_training.hpp"
 #include "braing3n/train/dit_training.hpp"
 #include "braing3n/train/mae_training.hpp"
+#include "braing3n/train/rate_field_training.hpp"
 #include "braing3n/train/tokenizer_training.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -39,6 +41,17 @@ struct TokenizerRun {
   }
 };
 
+/// The hash of the decoder's tokenizer. Throws Error (config) unless that tokenizer made the latents; expected: its hash where it is known, path: its
+/// file.
+inline std::string checked_tokenizer(const LoadedDecoder<Cpu>& decoder, const LatentFile& latents,
+                                     const std::string& expected, const std::string& path) {
+  if (decoder.config.bottleneck != latents.channels() || decoder.config.encoder.grid() != latents.grid() ||
+      (!expected.empty() && expected != decoder.hash))
+    throw Error(ErrorKind::config, "dit3d.tokenizer",
+                concat("the latents were made by tokenizer ", expected, ", this one is ", decoder.hash), path);
+  return decoder.hash;
+}
+
 /// A run of a transformer on latents.
 struct DitRun {
   DitTrainingConfig dit;
@@ -49,13 +62,21 @@ struct DitRun {
     v("tokenizer", self.tokenizer);
   }
 
-  /// Takes the hash of the decoder's tokenizer. Throws Error (config) unless that tokenizer made the latents; path: its file.
+  /// checked_tokenizer() of the decoder.
   void take_tokenizer(const LoadedDecoder<Cpu>& decoder, const LatentFile& latents, const std::string& path) {
-    if (decoder.config.bottleneck != latents.channels() || decoder.config.encoder.grid() != latents.grid() ||
-        (!tokenizer.empty() && tokenizer != decoder.hash))
-      throw Error(ErrorKind::config, "dit3d.tokenizer",
-                  concat("the latents were made by tokenizer ", tokenizer, ", this one is ", decoder.hash), path);
-    tokenizer = decoder.hash;
+    tokenizer = checked_tokenizer(decoder, latents, tokenizer, path);
+  }
+};
+
+/// A run of a forecaster: its settings (RateFieldTrainingConfig, BridgeTrainingConfig).
+template <class Config>
+struct ForecasterRun {
+  Config forecaster;
+  std::string tokenizer;  // hash of the tokenizer that made the latents
+
+  static void visit(auto& self, auto&& v) {
+    v("forecaster", self.forecaster);
+    v("tokenizer", self.tokenizer);
   }
 };
 

@@ -1,0 +1,287 @@
+// The linear part of a field of rates, by ridge regression on the training pairs (models/linear_rate.hpp).
+//
+// Every pair of visits gives two rows, one per visit: the latents and the age there, and the rate between the two visits. Scan noise makes the rate
+// too small at one of them and too large at the other, by equal amounts, so it cancels; at the first visit alone it would look like growth
+// towards the mean. Rows weigh what train/rate_weights.hpp says. The penalty is chosen on the validation pairs.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <limits>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "braing3n/backend/cpu.hpp"
+#include "braing3n/data/latent_data.hpp"
+#include "braing3n/data/visit_pairs.hpp"
+#include "braing3n/linalg/llt.hpp"
+#include "braing3n/linalg/subspace_iteration.hpp"
+#include "braing3n/models/rate_field.hpp"
+#include "braing3n/ops/matmul.hpp"
+#include "braing3n/train/rate_weights.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+namespace detail {
+
+/// Steps of fit_linear_rate().
+template <std::same_as<Cpu> B>
+class LinearRateFit {
+ public:
+  using Matrix = Tensor<double, Cpu>;
+
+  LinearRateFit(Context<B>& ctx, const LatentData& data, const RateFieldConfig& config, double full_weight_years)
+      : ctx_(&ctx), data_(&data), config_(config), full_(full_weight_years), width_(data.file->row_size()),
+        rank_(config.rank), q_(rate_feature_count(config.network.conditions)) {}
+
+  /// The mean of the training visits and their leading directions, each over its standard deviation.
+  void find_directions() {
+    mean_.assign(static_cast<std::size_t>(width_), 0.0);
+    const std::span<const Index> rows(data_->scans.train);
+    blocks(rows, [&](const Matrix& x) {
+      for (Index r = 0; r < x.dim(0); ++r)
+        for (Index i = 0; i < width_; ++i)
+          mean_[static_cast<std::size_t>(i)] += x.data()[r * width_ + i] / static_cast<double>(rows.size());
+    });
+    LeadingEigen leading = subspace_iteration(*ctx_, width_, rank_, 4, [&](const Matrix& q) {
+      Matrix sum = Matrix::zeros(*ctx_, q.shape());
+      blocks(rows, [&](Matrix x) {
+        centre(x);
+        sum = add_scaled_forward(sum, matmul_forward(matmul_forward(q, x, {.transpose_b = true}), x),
+                                 1.0 / static_cast<double>(rows.size()));
+      });
+      return sum;
+    });
+    directions_ = Matrix(*ctx_, {rank_, width_});
+    for (Index k = 0; k < rank_; ++k) {
+      const double sd = std::sqrt(std::max(leading.values[static_cast<std::size_t>(k)], 1e-12));
+      for (Index i = 0; i < width_; ++i)
+        directions_.data()[k * width_ + i] = leading.vectors.data()[k * width_ + i] / sd;
+    }
+  }
+
+  /// Rows of the pairs: design (2 n, k + q + 1), rates (2 n, D) in unit_years, weights (2 n).
+  template <class Visit>
+  void pair_blocks(std::span<const VisitPair> pairs, Visit&& visit) const {
+    constexpr std::size_t block = 256;
+    for (std::size_t begin = 0; begin < pairs.size(); begin += block) {
+      const std::span<const VisitPair> some = pairs.subspan(begin, std::min(block, pairs.size() - begin));
+      std::vector<Index> rows;
+      for (const VisitPair& p : some) rows.push_back(p.from);
+      for (const VisitPair& p : some) rows.push_back(p.to);
+      Matrix x = cast<double>(latent_batch(*ctx_, *data_, rows)).reshape({std::ssize(rows), width_});
+      const Index n = std::ssize(some);
+      Matrix rates(*ctx_, {2 * n, width_});
+      std::vector<double> weights(static_cast<std::size_t>(2 * n)), ages(weights.size());
+      for (Index p = 0; p < n; ++p) {
+        const VisitPair& pair = some[static_cast<std::size_t>(p)];
+        const double scale = config_.unit_years / pair.years;
+        for (Index i = 0; i < width_; ++i) {
+          const double rate = scale * (x.data()[(n + p) * width_ + i] - x.data()[p * width_ + i]);
+          rates.data()[p * width_ + i] = rates.data()[(n + p) * width_ + i] = rate;
+        }
+        const auto at = static_cast<std::size_t>(p), later = static_cast<std::size_t>(n + p);
+        weights[at] = weights[later] = rate_weight(pair.years, full_);
+        ages[at] = pair.age;
+        ages[later] = pair.age + pair.years;
+      }
+      centre(x);
+      visit(design(x, rows, ages), rates, weights);
+    }
+  }
+
+  /// Mean of every feature over the rows of the pairs that have it.
+  void centre_features(std::span<const VisitPair> pairs) {
+    f_mean_.assign(static_cast<std::size_t>(q_), 0.0);
+    std::vector<double> known(f_mean_.size(), 0.0);
+    for (const VisitPair& p : pairs)
+      for (const auto& [row, age] : {std::pair(p.from, p.age), std::pair(p.to, p.age + p.years)}) {
+        const std::vector<double> f = features(std::span(&row, 1), {age});
+        for (std::size_t j = 0; j < f.size(); ++j)
+          if (!std::isnan(f[j])) f_mean_[j] += f[j], ++known[j];
+      }
+    for (std::size_t j = 0; j < known.size(); ++j)
+      if (known[j] > 0) f_mean_[j] /= known[j];
+  }
+
+  /// X^T W X, X^T W Y and the sum of the weights.
+  struct Moments {
+    Matrix xx, xy;
+    double weight = 0;
+  };
+  Moments moments(std::span<const VisitPair> pairs) const {
+    const Index p = columns();
+    Moments m{Matrix::zeros(*ctx_, {p, p}), Matrix::zeros(*ctx_, {p, width_}), 0.0};
+    pair_blocks(pairs, [&](const Matrix& x, const Matrix& rates, const std::vector<double>& weights) {
+      Matrix wx = x.clone();
+      for (Index r = 0; r < x.dim(0); ++r)
+        for (Index c = 0; c < p; ++c) wx.data()[r * p + c] *= weights[static_cast<std::size_t>(r)];
+      m.xx = add_scaled_forward(m.xx, matmul_forward(wx, x, {.transpose_a = true}), 1.0);
+      m.xy = add_scaled_forward(m.xy, matmul_forward(wx, rates, {.transpose_a = true}), 1.0);
+      for (const double w : weights) m.weight += w;
+    });
+    return m;
+  }
+
+  /// The coefficients (p, D) for a penalty on the directions, as a share of the sum of the weights. The conditions have a small one of their own, the
+  /// intercept has none.
+  Matrix solve(const Moments& m, double penalty) const {
+    const Index p = columns();
+    std::vector<double> a = m.xx.to_host();
+    for (Index c = 0; c + 1 < p; ++c)
+      a[static_cast<std::size_t>(c * p + c)] += m.weight * (c < rank_ ? penalty : condition_penalty);
+    a.back() += 1e-12 * m.weight;
+    const Llt<double> factor = llt<double>(*ctx_, std::span<const double>(a), p);
+    std::vector<double> x = m.xy.to_host(), rows(x.size());
+    for (Index c = 0; c < p; ++c)
+      for (Index i = 0; i < width_; ++i)
+        rows[static_cast<std::size_t>(i * p + c)] = x[static_cast<std::size_t>(c * width_ + i)];
+    llt_solve(factor, std::span<double>(rows));
+    return Matrix::from_host(*ctx_, {width_, p}, rows);
+  }
+
+  /// Weighted mean squared error of the rates for coefficients (D, p).
+  double error(std::span<const VisitPair> pairs, const Matrix& coefficients) const {
+    double sum = 0, weight = 0;
+    pair_blocks(pairs, [&](const Matrix& x, const Matrix& rates, const std::vector<double>& weights) {
+      const Matrix predicted = matmul_forward(x, coefficients, {.transpose_b = true});
+      for (Index r = 0; r < x.dim(0); ++r) {
+        double squares = 0;
+        for (Index i = 0; i < width_; ++i) {
+          const double e = predicted.data()[r * width_ + i] - rates.data()[r * width_ + i];
+          squares += e * e;
+        }
+        sum += weights[static_cast<std::size_t>(r)] * squares / static_cast<double>(width_);
+        weight += weights[static_cast<std::size_t>(r)];
+      }
+    });
+    return sum / weight;
+  }
+
+  void store(LinearRate<Cpu, F32>& to, const Matrix& coefficients) const {
+    const Index p = columns();
+    const auto put = [&](auto& parameter, std::vector<float> values) {
+      parameter.adopt(Tensor<float, Cpu>::from_host(*ctx_, parameter.shape(), values));
+    };
+    const auto columns_of = [&](Index first, Index count) {
+      std::vector<float> values(static_cast<std::size_t>(width_ * count));
+      for (Index i = 0; i < width_; ++i)
+        for (Index c = 0; c < count; ++c)
+          values[static_cast<std::size_t>(i * count + c)] = static_cast<float>(coefficients.data()[i * p + first + c]);
+      return values;
+    };
+    std::vector<float> offset(static_cast<std::size_t>(rank_));
+    for (Index k = 0; k < rank_; ++k) {
+      double dot = 0;
+      for (Index i = 0; i < width_; ++i) dot += directions_.data()[k * width_ + i] * mean_[static_cast<std::size_t>(i)];
+      offset[static_cast<std::size_t>(k)] = static_cast<float>(-dot);
+    }
+    put(to.offset, offset);
+    put(to.weight, columns_of(0, rank_));
+    put(to.effects, columns_of(rank_, q_));
+    put(to.bias, columns_of(rank_ + q_, 1));
+    put(to.feature_mean, std::vector<float>(f_mean_.begin(), f_mean_.end()));
+    to.directions.adopt(cast<float>(directions_));
+  }
+
+ private:
+  static constexpr double condition_penalty = 1e-3;
+
+  Index columns() const { return rank_ + q_ + 1; }
+
+  std::vector<double> features(std::span<const Index> rows, const std::vector<double>& ages) const {
+    std::vector<ConditionRow> conditions;
+    for (const Index r : rows) conditions.push_back(data_->conditions.at(static_cast<std::size_t>(r)));
+    const std::vector<ConditionField>& fields = config_.network.conditions;
+    return rate_features(fields, condition_batch(fields, conditions), ages);
+  }
+
+  Matrix design(const Matrix& centred, std::span<const Index> rows, const std::vector<double>& ages) const {
+    const Matrix y = matmul_forward(centred, directions_, {.transpose_b = true});
+    const std::vector<double> f = features(rows, ages);
+    const Index n = y.dim(0), p = columns();
+    Matrix x(*ctx_, {n, p});
+    for (Index r = 0; r < n; ++r) {
+      double* to = x.data() + r * p;
+      to = std::copy_n(y.data() + r * rank_, rank_, to);
+      for (Index j = 0; j < q_; ++j) {
+        const double value = f[static_cast<std::size_t>(r * q_ + j)];
+        *to++ = std::isnan(value) ? 0.0 : value - f_mean_[static_cast<std::size_t>(j)];
+      }
+      *to = 1;
+    }
+    return x;
+  }
+
+  void centre(Matrix& x) const {
+    for (Index r = 0; r < x.dim(0); ++r)
+      for (Index i = 0; i < width_; ++i) x.data()[r * width_ + i] -= mean_[static_cast<std::size_t>(i)];
+  }
+
+  template <class Visit>
+  void blocks(std::span<const Index> rows, Visit&& visit) const {
+    constexpr std::size_t block = 512;
+    for (std::size_t begin = 0; begin < rows.size(); begin += block) {
+      const std::span<const Index> some = rows.subspan(begin, std::min(block, rows.size() - begin));
+      visit(cast<double>(latent_batch(*ctx_, *data_, some)).reshape({std::ssize(some), width_}));
+    }
+  }
+
+  Context<B>* ctx_;
+  const LatentData* data_;
+  RateFieldConfig config_;
+  double full_;  // years from which a rate counts fully
+  Index width_, rank_, q_;
+  std::vector<double> mean_, f_mean_;
+  Matrix directions_;
+};
+
+}  // namespace detail
+
+/// The penalty that was chosen, and the weighted squared error of the validation pairs' rates, per value, in the units of the field.
+struct LinearRateReport {
+  double penalty = 0, error = 0;
+  double no_change = 0;  // the error of a rate of 0
+};
+
+/// Fits the linear part of a field to the training pairs (dt of 0 left out) and puts it into the model, whose parameters must have values. Throws Error (config)
+/// for more directions than the training visits can show.
+template <std::same_as<Cpu> B>
+LinearRateReport fit_linear_rate(Context<B>& ctx, const LatentData& data, std::span<const VisitPair> train,
+                                 std::span<const VisitPair> validation, double full_weight_years,
+                                 RateField3d<Cpu, F32>& model) {
+  const Index rank = model.config.rank, visits = std::ssize(data.scans.train);
+  if (2 * rank > visits)
+    fail(ErrorKind::config, "rate_field.rank", "rate field: a linear rate with ", rank,
+         " directions: expected at least ", 2 * rank, " training visits, got ", visits);
+  std::vector<VisitPair> fitted, held;
+  for (const VisitPair& p : train)
+    if (p.years != 0) fitted.push_back(p);
+  for (const VisitPair& p : validation)
+    if (p.years != 0) held.push_back(p);
+  if (fitted.empty() || held.empty())
+    fail(ErrorKind::argument, "rate_field.pairs",
+         "rate field: expected training and validation pairs of visits some time apart, got ", fitted.size(), " and ",
+         held.size());
+  detail::LinearRateFit<B> fit(ctx, data, model.config, full_weight_years);
+  fit.find_directions();
+  fit.centre_features(fitted);
+  const auto moments = fit.moments(fitted);
+  LinearRateReport best{0, std::numeric_limits<double>::infinity(), 0};
+  Tensor<double, Cpu> chosen;
+  for (const double penalty : {1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0}) {
+    Tensor<double, Cpu> coefficients = fit.solve(moments, penalty);
+    const double error = fit.error(held, coefficients);
+    if (error >= best.error) continue;
+    best.penalty = penalty;
+    best.error = error;
+    chosen = std::move(coefficients);
+  }
+  best.no_change = fit.error(held, Tensor<double, Cpu>::zeros(ctx, chosen.shape()));
+  fit.store(model.linear, chosen);
+  return best;
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI

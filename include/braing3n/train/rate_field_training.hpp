@@ -1,0 +1,195 @@
+// A field of rates learns the changes between visits (models/rate_field.hpp, objective/rate_points.hpp).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/backend/cpu.hpp"
+#include "braing3n/data/latent_data.hpp"
+#include "braing3n/data/pair_stream.hpp"
+#include "braing3n/models/rate_field.hpp"
+#include "braing3n/objective/rate_points.hpp"
+#include "braing3n/ops/transfer.hpp"
+#include "braing3n/report/image.hpp"
+#include "braing3n/train/forecast_pairs.hpp"
+#include "braing3n/train/options.hpp"
+#include "braing3n/train/rate_base.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+struct RateFieldTrainingConfig {
+  RateFieldConfig
+      model{};  // channels and grid 0: those of the latents; a categorical condition without values: those of the labels
+  double sigma = 0.05;           // of the noise on points between visits
+  double full_weight_years = 0;  // apart from which a rate counts fully; 0: from the training pairs (rate_weights.hpp)
+  VisitPairOptions pairs{};
+  PairStreamOptions stream{.both_ways = true};
+  DropOptions drop{};
+  Index validation_pairs = 256;  // at most
+  TrainingOptions training{};
+
+  static void visit(auto& self, auto&& v) {
+    v("model", self.model);
+    v("sigma", self.sigma);
+    v("full_weight_years", self.full_weight_years);
+    v("pairs", self.pairs);
+    v("stream", self.stream);
+    v("drop", self.drop);
+    v("validation_pairs", self.validation_pairs);
+    v("training", self.training);
+  }
+
+  /// The transformer of the paper's size.
+  static RateFieldTrainingConfig paper() {
+    RateFieldTrainingConfig c;
+    c.model.rank = 256;
+    c.training = {.epochs = 1100,
+                  .batch = 28,
+                  .lr = 5e-5,
+                  .clip = 0.5,
+                  .ema = EmaOptions{.decay = 0.9999, .warmup = true},
+                  .recompute_blocks = true};
+    return c;
+  }
+  /// For latents of 80 to 200 tokens, in minutes.
+  static RateFieldTrainingConfig small() {
+    RateFieldTrainingConfig c;
+    Dit3dConfig& n = c.model.network;
+    n.width = 192, n.depth = 4, n.heads = 6, n.mlp = 768;
+    c.training = {.steps = 1500,
+                  .batch = 32,
+                  .lr = 5e-4,
+                  .adamw = {.weight_decay = 0.05},
+                  .clip = 1.0,
+                  .ema = EmaOptions{.decay = 0.999, .warmup = true},
+                  .validate_every = 100};
+    return c;
+  }
+
+  /// Fills what the data decides. Conditions of which no training scan has a value are refused or, where that is asked for, removed and
+  /// named in the result. Throws Error: shape (latents of another shape), config.
+  std::vector<std::string> complete(const LatentData& data, AbsentConditions absent = AbsentConditions::refuse) {
+    Dit3dConfig& n = model.network;
+    fit_to_latents(n, *data.file, "rate field");
+    if (n.context_channels == 0) n.context_channels = n.channels;
+    std::vector<std::string> removed = absent_conditions(n.conditions, data.labels, data.scans.train, absent);
+    for (std::string& name : complete_conditions(n.conditions, data.labels, data.used()))
+      removed.push_back(std::move(name));
+    model.rank = std::min(model.rank, std::ssize(data.scans.train) / 2);
+    model.validate();
+    if (!(sigma >= 0) || std::isinf(sigma))
+      fail(ErrorKind::config, "rate_field.sigma", "rate field: expected a standard deviation of at least 0, got ",
+           sigma);
+    if (!(full_weight_years >= 0) || std::isinf(full_weight_years))
+      fail(ErrorKind::config, "rate_field.weights", "rate field: expected at least 0 years, got ", full_weight_years);
+    require_latent_training(training, validation_pairs, "rate field");
+    return removed;
+  }
+
+  /// Fills what the pairs decide.
+  void take_pairs(Context<Cpu>& ctx, const LatentData& data, const ForecastTrainingPairs& found) {
+    if (full_weight_years == 0) full_weight_years = change_horizon(ctx, data, found.train);
+    training = training.resolved(std::ssize(found.train));
+  }
+
+  RatePointOptions points() const { return {.sigma = sigma, .unit_years = model.unit_years}; }
+};
+
+/// The task of train/trainer.hpp. Latents are read on `host`; the model runs on its own backend, in its own precision.
+template <Backend B, Precision P>
+class RateFieldTask {
+  using T = typename P::Compute;
+
+ public:
+  struct Batch {
+    RatePoints<T, B> points;   // (N, L, C)
+    Tensor<T, B> baseline;     // (N, L, C)
+    Tensor<float, B> weights;  // (N)
+    std::vector<double> ages;  // (N), at the points
+    ConditionBatch conditions;
+  };
+
+  RateFieldTask(Context<B>& context, Context<Cpu>& host, const RateField3d<B, P>& model, const LatentData& data,
+                const ForecastTrainingPairs& pairs, const RateFieldTrainingConfig& config, std::uint64_t seed,
+                Index start)
+      : context_(&context), host_(&host), model_(&model), data_(&data), pairs_(&pairs), config_(config), seed_(seed),
+        stream_(pairs.train, config.stream, config.training.batch, seed, start) {}
+
+  /// Noise, place between the visits and unobserved conditions are functions of the seed and of the sample's place in the stream.
+  Batch next() {
+    const PairStream::Draw draw = stream_.next();
+    const std::span<const Index> positions(draw.positions);
+    const std::vector<ConditionField>& fields = model_->config.network.conditions;
+    std::vector<ConditionRow> rows;
+    for (std::size_t i = 0; i < draw.pairs.size(); ++i)
+      rows.push_back(observe_conditions(fields, condition(draw.pairs[i]),
+                                        draw_observed(fields, config_.drop, seed_, draw.positions[i])));
+    return make(draw.pairs, draw_times(seed_, positions, TimeDistribution::uniform),
+                draw_noise<T>(*context_, seed_, positions, latent_shape()), rows);
+  }
+  Var<double, B> loss(Pass<B>& pass, const Batch& b) const {
+    return weighted_mse_loss(predicted(pass, b), b.points.target, b.weights);
+  }
+  Index position() const { return stream_.position(); }
+  Index scans() const { return stream_.pairs(); }
+  const PairStream& stream() const { return stream_; }
+
+  /// Mean loss of validation pairs, evenly chosen, at places between the visits and with noise that never change.
+  double validate(ScanFailures&) const {
+    return mean_of_pairs(*pairs_, config_.validation_pairs, config_.training.batch, [&](const ChosenPairs& chosen) {
+      std::vector<ConditionRow> rows;
+      for (const VisitPair& p : chosen.pairs) rows.push_back(condition(p));
+      const Batch b = make(
+          chosen.pairs, chosen.times(seed_),
+          draw_noise<T>(*context_, seed_, validation_step, std::span<const std::uint32_t>(chosen.ids), latent_shape()),
+          rows);
+      Pass<B> pass(*context_);
+      return item(loss(pass, b));
+    });
+  }
+
+  /// Makes the picture of a validation.
+  Image preview(ScanFailures&) const { return make_preview ? make_preview() : Image(1, 1); }
+  std::function<Image()> make_preview;
+
+ private:
+  const ConditionRow& condition(const VisitPair& pair) const {
+    return data_->conditions.at(static_cast<std::size_t>(pair.from));
+  }
+  Shape latent_shape() const { return {data_->file->tokens(), data_->file->channels()}; }
+  Var<T, B> predicted(Pass<B>& pass, const Batch& b) const {
+    return (*model_)(pass, Var<T, B>(b.points.z), b.ages, b.conditions, Var<T, B>(b.baseline));
+  }
+
+  Batch make(const std::vector<VisitPair>& pairs, const std::vector<double>& u, const Tensor<T, B>& noise,
+             const std::vector<ConditionRow>& rows) const {
+    std::vector<Index> from, to;
+    std::vector<double> years, ages;
+    std::vector<float> weights;
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+      from.push_back(pairs[i].from);
+      to.push_back(pairs[i].to);
+      years.push_back(pairs[i].years);
+      ages.push_back(pairs[i].age + u[i] * pairs[i].years);
+      weights.push_back(static_cast<float>(rate_weight(pairs[i].years, config_.full_weight_years)));
+    }
+    const Tensor<T, B> first = to_backend<T>(*context_, latent_batch(*host_, *data_, from)),
+                       second = to_backend<T>(*context_, latent_batch(*host_, *data_, to));
+    return {rate_points(first, second, noise, u, years, config_.points()), first,
+            Tensor<float, B>::from_host(*context_, {std::ssize(weights)}, weights), ages,
+            condition_batch(model_->config.network.conditions, rows)};
+  }
+
+  Context<B>* context_;
+  Context<Cpu>* host_;
+  const RateField3d<B, P>* model_;
+  const LatentData* data_;
+  const ForecastTrainingPairs* pairs_;
+  RateFieldTrainingConfig config_;
+  std::uint64_t seed_;
+  PairStream stream_;
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI
