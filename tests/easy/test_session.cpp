@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "braing3n/checkpoint/saved_forecaster.hpp"
 #include "braing3n/data/loader.hpp"
 #include "tests/support/check.hpp"
 #include "tests/support/nifti_bytes.hpp"
@@ -248,4 +249,50 @@ TEST_CASE("a probe reads the features it was fitted on, and no others") {
   others = features;
   others.values(2) = 1e9f;
   CHECK(s.probe(f.folder / "ranges.safetensors").apply(others)[1].range == RangeVerdict::features);
+}
+
+TEST_CASE("follow-ups lie on the scan's voxels; at 0 years they are the scan; all carry the mark") {
+  Files f;
+  RateFieldConfig c;
+  c.network.channels = c.network.context_channels = 5;
+  c.network.grid = {2, 3, 2};
+  c.network.width = 24, c.network.depth = 1, c.network.heads = 2, c.network.mlp = 32;
+  c.network.conditions = {{.name = "sex", .values = {"F", "M"}}};
+  c.rank = 0;
+  RateField3d<Cpu, F32> field(f.ctx, c);
+  initialize(field, 3);
+  for_each_parameter(field, [&](const std::string&, auto& p) {
+    for (Index i = 0; i < p.value().size(); ++i)
+      if (p.value().data()[i] == 0.0f) p.value().data()[i] = 0.05f * static_cast<float>(i % 7 - 3);
+    p.refresh();
+  });
+  const std::string hash = load_tokenizer<F32>(f.ctx, f.tokenizer).hash;
+  ForecasterOrigin origin{{std::vector<double>(5, 0.0), std::vector<double>(5, 1.0)}, hash, "", ""};
+  origin.ranges = json_text(
+      ForecastRanges{.pairs = 9, .subjects = 4, .ages = true, .youngest = 60, .oldest = 80, .longest_years = 6});
+  save_rate_field(f.folder / "field.safetensors", field, origin, {});
+  const Session s({.threads = 2});
+  const Scan scan = s.read(f.scan);
+  const ScanForecaster forecaster = s.forecaster(f.folder / "field.safetensors", s.tokenizer(f.tokenizer));
+  const auto after = forecaster.follow_ups(scan, {.age = 71, .conditions = "sex=F", .years = {0, 4}});
+  REQUIRE(after.size() == 2);
+  CHECK(after[1].years() == 4);
+  CHECK(after[1].volume().grid() == scan.volume.grid());
+  CHECK(std::equal(scan.volume.data(), scan.volume.data() + scan.volume.size(), after[0].volume().data()));
+  CHECK(!std::equal(scan.volume.data(), scan.volume.data() + scan.volume.size(), after[1].volume().data()));
+  for (Index i = 0; i < scan.volume.size(); ++i)
+    if (scan.volume.data()[i] == 0) CHECK(after[1].volume().data()[i] == 0);
+  const auto path = after[1].write(f.folder / "made");
+  CHECK(path.filename() == "SYNTHETIC_scan_4y.nii.gz");
+  CHECK(read_nifti_info(path).header.mark == "SYNTHETIC");
+  CHECK(read_forecast_record(f.folder / "made" / "SYNTHETIC_scan_4y.json").years == 4);
+  CHECK_THROWS_AS(after[1].write(f.folder / "made"), Error);
+  test::check_error("forecast.backwards", {"-1"}, [&] { forecaster.follow_ups(scan, {.age = 71, .years = {-1}}); });
+  test::check_error("forecast.age", {"60 to 80", "20"},
+                    [&] { forecaster.follow_ups(scan, {.age = 20, .years = {1}}); });
+  CHECK(forecaster.follow_ups(scan, {.age = 71, .years = {-1}, .backwards = true}).size() == 1);
+  origin.tokenizer = "ffffffff";
+  save_rate_field(f.folder / "other.safetensors", field, origin, {});
+  test::check_error("forecast.tokenizer", {"ffffffff", hash},
+                    [&] { s.forecaster(f.folder / "other.safetensors", s.tokenizer(f.tokenizer)); });
 }

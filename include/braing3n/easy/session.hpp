@@ -5,6 +5,7 @@
 //   const auto tokenizer = s.tokenizer("TOKENIZER");
 //   tokenizer.features(scan), tokenizer.latents(scan), tokenizer.reconstruct(scan)
 //   s.generator("DIT", tokenizer).sample({.conditions = "age=70,sex=F", .n = 4, .guidance = 2})
+//   s.forecaster("FORECASTER", tokenizer).follow_ups(scan, {.age = 71, .conditions = "sex=F,disease=MCI", .years = {1, 5}})
 //   s.probe("probe.safetensors").apply(tokenizer.features(scan))
 // What a session makes shares its context and may outlive it. Everything here is a call of the public layers below, in fp32.
 #pragma once
@@ -14,6 +15,7 @@
 #include <optional>
 #include <utility>
 
+#include "braing3n/easy/forecaster.hpp"
 #include "braing3n/easy/generator.hpp"
 #include "braing3n/easy/probe.hpp"
 #include "braing3n/easy/scan.hpp"
@@ -41,6 +43,11 @@ class Session {
 
   /// A diffusion transformer's file or the folder of its run, with the tokenizer whose latents it learnt.
   BrainGenerator generator(const std::filesystem::path& path, const ScanTokenizer& tokenizer) const {
+    return {context_, path, tokenizer};
+  }
+
+  /// A field of rates' file or the folder of its run, with the tokenizer whose latents it learnt.
+  ScanForecaster forecaster(const std::filesystem::path& path, const ScanTokenizer& tokenizer) const {
     return {context_, path, tokenizer};
   }
 

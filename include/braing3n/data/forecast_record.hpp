@@ -1,0 +1,99 @@
+// The sidecar of a forecast: the scan, the subject, the horizon and the weights, enough to make it again.
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include "braing3n/data/forecast_scan.hpp"
+#include "braing3n/data/sample_record.hpp"
+
+namespace braing3n::inline BRAING3N_ABI {
+
+struct ForecastRecord {
+  std::string kind = "SYNTHETIC braing3n forecast", version = BRAING3N_VERSION_STRING;
+  std::string file;              // name of the volume beside the sidecar
+  std::string scan, scan_crc32;  // the baseline
+  Index volume = -1;             // of a scan with several
+  double age = 0, years = 0;
+  Json conditions = Json::object();
+  bool decoded = false;  // the plain decode, without the scan's own detail
+  std::string provider;
+  WeightsRecord model, tokenizer;
+  std::string crc32;  // of the volume's file
+
+  static void visit(auto& self, auto&& v) {
+    v("kind", self.kind);
+    v("version", self.version);
+    v("file", self.file);
+    v("scan", self.scan);
+    v("scan_crc32", self.scan_crc32);
+    v("volume", self.volume);
+    v("age", self.age);
+    v("years", self.years);
+    v("conditions", self.conditions);
+    v("decoded", self.decoded);
+    v("provider", self.provider);
+    v("model", self.model);
+    v("tokenizer", self.tokenizer);
+    v("crc32", self.crc32);
+  }
+
+  std::filesystem::path sidecar() const {
+    return file.substr(0, file.size() - std::string(".nii.gz").size()) + ".json";
+  }
+
+  /// Throws Error (file, format) when the baseline is gone or is another one by now.
+  void require_scan() const {
+    std::error_code ignored;
+    if (!std::filesystem::exists(scan, ignored))
+      throw Error(ErrorKind::file, "sidecar.scan", "expected the scan that the forecast began with; it is gone", scan);
+    const std::string now = file_crc32(scan);
+    if (now != scan_crc32)
+      throw Error(ErrorKind::format, "sidecar.scan",
+                  concat("expected the scan that the forecast began with, checksum ", scan_crc32, ", got ", now), scan);
+  }
+};
+
+/// "SYNTHETIC_sub-01_T1w_5y" for sub-01_T1w in 5 years, "..._minus5y" for five years before.
+inline std::string forecast_name(const std::string& scan, double years) {
+  return concat("SYNTHETIC_", scan, years < 0 ? "_minus" : "_", number_text(std::abs(years)), "y");
+}
+
+/// Throws Error: file, format (no JSON), config (not such a sidecar).
+inline ForecastRecord read_forecast_record(const std::filesystem::path& path) {
+  const Json json = read_json(path);
+  ForecastRecord r;
+  if (!json.is_object() || !json.contains("kind") || json["kind"] != Json(r.kind))
+    throw Error(ErrorKind::config, "sidecar.kind", concat("expected the sidecar of a forecast, ", in_quotes(r.kind)),
+                path.string());
+  json_into(json, r, path.string());
+  const std::filesystem::path name = r.file;
+  if (!r.file.ends_with(".nii.gz") || name.filename() != name || !r.conditions.is_object())
+    throw Error(ErrorKind::config, "sidecar.file",
+                concat("expected the name of a .nii.gz file and conditions by name, got ", in_quotes(r.file)),
+                path.string());
+  return r;
+}
+
+/// Writes the volume, marked SYNTHETIC in its header, and the sidecar beside it. The folder must exist. Throws Error (file), also when
+/// one of the two files exists and may not be overwritten.
+inline ForecastRecord write_forecast(Context<Cpu>& ctx, const std::filesystem::path& folder, const Volume& volume,
+                                     ForecastRecord record, const WriteOptions& write = {}) {
+  const std::filesystem::path sidecar = folder / record.sidecar();
+  std::error_code ignored;
+  if (!write.overwrite && std::filesystem::exists(sidecar, ignored))
+    throw Error(ErrorKind::file, "file.exists", "exists already and may not be overwritten", sidecar.string());
+  NiftiWriteOptions options;
+  options.description = concat("SYNTHETIC braing3n forecast ", record.model.hash, ' ', record.tokenizer.hash, " in ",
+                               number_text(record.years), " years");
+  options.description.resize(std::min<std::size_t>(options.description.size(), 79));
+  options.file = write;
+  write_nifti(ctx, folder / record.file, volume, options);
+  record.crc32 = file_crc32(folder / record.file);
+  write_json(sidecar, record, write);
+  return record;
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI
