@@ -5,6 +5,8 @@ int convert_command(int argc, char** argv);
 int dit_train_command(int argc, char** argv);
 int encode_command(int argc, char** argv);
 int evaluate_command(int argc, char** argv);
+int forecast_command(int argc, char** argv);
+int forecast_train_command(int argc, char** argv);
 int generate_command(int argc, char** argv);
 int inspect_command(int argc, char** argv);
 int mae_pretrain_command(int argc, char** argv);
@@ -13,6 +15,7 @@ int preprocess_command(int argc, char** argv);
 int probe_command(int argc, char** argv);
 int quickstart_command(int argc, char** argv);
 int reconstruct_command(int argc, char** argv);
+int study_forecasting_command(int argc, char** argv);
 int study_phantom_command(int argc, char** argv);
 int study_tokenizer_command(int argc, char** argv);
 int tokenizer_train_command(int argc, char** argv);
@@ -36,11 +39,14 @@ inline constexpr Command commands[] = {
     {"mae_pretrain", "Models", "phase 1: train a masked autoencoder", mae_pretrain_command},
     {"tokenizer_train", "Models", "phase 2: train projection and decoder on its encoder", tokenizer_train_command},
     {"dit_train", "Models", "train a diffusion transformer on latents", dit_train_command},
+    {"forecast_train", "Models", "train a forecaster on subjects with several visits", forecast_train_command},
     {"encode", "Use", "scans to features, latents and tokens", encode_command},
     {"reconstruct", "Use", "reconstructions of scans by a tokenizer", reconstruct_command},
     {"generate", "Use", "synthetic brains under conditions", generate_command},
+    {"forecast", "Use", "follow-ups of a scan at requested horizons", forecast_command},
     {"probe", "Measure", "linear probes on features, with intervals and a report", probe_command},
     {"evaluate", "Measure", "models on unseen subjects, next to simpler methods", evaluate_command},
+    {"study forecasting", "Measure", "forecasting from end to end on synthetic subjects", study_forecasting_command},
     {"study phantom", "Measure", "generation from end to end on synthetic subjects", study_phantom_command},
     {"study tokenizer", "Measure", "a tokenizer trained and evaluated by one command", study_tokenizer_command},
 };

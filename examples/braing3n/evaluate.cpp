@@ -4,6 +4,8 @@
 //   braing3n evaluate controllability --model DIT --tokenizer TOKENIZER --data volumes.csv --split split.csv --out FOLDER
 //   braing3n evaluate fidelity --model DIT --tokenizer TOKENIZER --data volumes.csv --split split.csv --out FOLDER
 //   braing3n evaluate memorisation --model DIT --tokenizer TOKENIZER --latents latents.safetensors --data volumes.csv --split split.csv --out FOLDER
+//   braing3n evaluate forecasting --model FORECASTER --tokenizer TOKENIZER --latents latents.safetensors --data volumes.csv --split split.csv
+//       --out FOLDER
 #include "examples/braing3n/evaluate.hpp"
 
 #include <map>
@@ -36,6 +38,8 @@ int evaluate_command(int argc, char** argv) {
       evaluate_controllability);
   add("fidelity", "are samples as diverse as scans, with the same region volumes and features?", evaluate_fidelity);
   add("memorisation", "are samples copies of training scans? and are planted copies found?", evaluate_memorisation);
+  add("forecasting", "how well are follow-ups of unseen subjects forecast? next to simple rules and what can be known",
+      evaluate_forecasting);
   program.alias("--readers", "--probe-kinds");
   program.alias("--reader-scans", "--probe-scans");
   program.alias("--reader-half", "--probe-half");

@@ -16,6 +16,7 @@ Evaluation evaluate_reconstruction(CLI::App& app);
 Evaluation evaluate_controllability(CLI::App& app);
 Evaluation evaluate_fidelity(CLI::App& app);
 Evaluation evaluate_memorisation(CLI::App& app);
+Evaluation evaluate_forecasting(CLI::App& app);
 
 /// Prints the scans that a study could not read on standard error. Returns the exit code.
 int report_left_out(const std::vector<study::LeftOut>& scans);

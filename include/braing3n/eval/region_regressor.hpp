@@ -22,6 +22,15 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
+/// Blocks of 16 mm along each axis of the contract's grid.
+inline Extent3 tissue_block_grid(const PreprocessingContract& contract) {
+  Extent3 blocks{};
+  for (std::size_t a = 0; a < 3; ++a)
+    blocks[a] = std::max<Index>(
+        1, static_cast<Index>(static_cast<double>(contract.shape[a]) / (16.0 / contract.spacing[a]) + 0.5));
+  return blocks;
+}
+
 /// volume (X, Y, Z) on the contract's grid -> ml in each block, (3, X', Y', Z') in one row. Throws Error: shape, argument (nothing inside
 /// the mask, every voxel the same).
 inline std::vector<double> tissue_blocks(const Tensor<float, Cpu>& volume, VoxelMask mask,
@@ -43,11 +52,8 @@ inline std::vector<double> tissue_blocks(const Tensor<float, Cpu>& volume, Voxel
   const auto share = [](double v, double none, double all) { return std::clamp((v - none) / (all - none), 0.0, 1.0); };
 
   std::array<double, 3> block{};
-  std::array<Index, 3> blocks{};
-  for (std::size_t a = 0; a < 3; ++a) {
-    block[a] = 16.0 / contract.spacing[a];
-    blocks[a] = std::max<Index>(1, static_cast<Index>(static_cast<double>(n[a]) / block[a] + 0.5));
-  }
+  for (std::size_t a = 0; a < 3; ++a) block[a] = 16.0 / contract.spacing[a];
+  const Extent3 blocks = tissue_block_grid(contract);
   const double ml = contract.spacing[0] * contract.spacing[1] * contract.spacing[2] / 1000.0;
   const auto size = static_cast<std::size_t>(blocks[0] * blocks[1] * blocks[2]);
   std::vector<double> out(3 * size, 0.0);

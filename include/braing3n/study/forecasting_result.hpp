@@ -24,11 +24,15 @@ struct ForecastingOptions {
   std::string train = "train",            // the set that trained the models; rules and probes are fitted on it
       validation = "validation",          // on which intervals are scaled
       test = "test";                      // unseen subjects, who are scored
+  std::string latents{};                  // of all visits
   std::string truth{};                    // truth.csv of phantoms, or empty
   std::string over = "AD", under = "HC";  // the diagnoses whose growth is compared
   double coverage = 0.9;                  // of the intervals of forecasts
   ForecastScoreOptions scores{};
-  Index pictures = 4;  // subjects in the picture
+  Index probe_scans = 1000;      // round trips of training scans on which probes are fitted, at most
+  int bridge_steps = 100;        // of a bridge
+  Index oracle_draws = 100'000;  // subjects on which the oracle is fitted
+  Index pictures = 4;            // subjects in the picture
   std::uint64_t seed = 2025;
 
   static void visit(auto& self, auto&& v) {
@@ -39,11 +43,15 @@ struct ForecastingOptions {
     v("train", self.train);
     v("validation", self.validation);
     v("test", self.test);
+    v("latents", self.latents);
     v("truth", self.truth);
     v("over", self.over);
     v("under", self.under);
     v("coverage", self.coverage);
     v("scores", self.scores);
+    v("probe_scans", self.probe_scans);
+    v("bridge_steps", self.bridge_steps);
+    v("oracle_draws", self.oracle_draws);
     v("pictures", self.pictures);
     v("seed", self.seed);
   }

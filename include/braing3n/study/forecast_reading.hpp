@@ -1,0 +1,139 @@
+// Quantities read from decoded latents: age, and the volumes of the truth of phantoms.
+//
+// A volume goes through the decoder, gets the contract imposed again (study/sample_arms.hpp says why), and its tissue is summed over blocks of 16 mm
+// (eval/region_regressor.hpp). Ridge regressions of the quantities on these sums are fitted on round trips of training subjects, so
+// that a forecast, which is decoded, and a round trip are read by the same measure.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/backend/cpu.hpp"
+#include "braing3n/base/moments.hpp"
+#include "braing3n/checkpoint/volume_model.hpp"
+#include "braing3n/data/latent_data.hpp"
+#include "braing3n/eval/grouped_probe.hpp"
+#include "braing3n/eval/reconstruction.hpp"
+#include "braing3n/eval/region_regressor.hpp"
+#include "braing3n/format/csv.hpp"
+#include "braing3n/study/observer.hpp"
+#include "braing3n/volume/reimpose.hpp"
+
+namespace braing3n::inline BRAING3N_ABI::study {
+
+/// One quantity of every scan of a table; NaN where it is not known.
+struct MeasuredQuantity {
+  std::string name;             // "age", or a column of the truth
+  bool logarithm = false;       // regressed on the logarithm: sizes, whose errors are relative
+  std::vector<double> value{};  // per row of the table
+};
+
+/// Age from the table; with a truth.csv its columns brain_ml, grey_matter_ml, ventricles_ml, hippocampi_ml. Throws Error (file, format).
+inline std::vector<MeasuredQuantity> measured_quantities(const Manifest& table, const std::filesystem::path& truth) {
+  std::vector<MeasuredQuantity> all;
+  MeasuredQuantity age{.name = "age"};
+  for (Index i = 0; i < table.size(); ++i) age.value.push_back(table.number(i, "age").value_or(not_a_number));
+  all.push_back(std::move(age));
+  if (truth.empty()) return all;
+  const CsvTable csv(truth);
+  const std::size_t id = csv.column("volume_id");
+  std::map<std::string, std::size_t> line;
+  for (std::size_t r = 0; r < csv.rows(); ++r) line.emplace(std::string(csv.cell(r, id)), r);
+  for (const char* name : {"brain_ml", "grey_matter_ml", "ventricles_ml", "hippocampi_ml"}) {
+    const std::size_t column = csv.column(name);
+    MeasuredQuantity q{.name = name, .logarithm = true};
+    for (const ScanRow& scan : table.scans) {
+      const auto found = line.find(scan.volume_id);
+      q.value.push_back(found == line.end() ? not_a_number : csv.number(found->second, column).value_or(not_a_number));
+    }
+    all.push_back(std::move(q));
+  }
+  return all;
+}
+
+/// Latents to voxels and to sums of tissue.
+class ForecastDecoder {
+ public:
+  ForecastDecoder(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, F32>& tokenizer, const LatentStatistics& latents)
+      : ctx_(&ctx), tokenizer_(&tokenizer), latents_(latents) {}
+
+  struct Decoded {
+    std::vector<Tensor<float, Cpu>> voxels;  // (X, Y, Z) each, as decoded
+    RowStore<float> blocks;                  // (N, features)
+  };
+  /// Standardised latents (N, L, C) -> volumes and sums. A volume without a brain has sums of 0.
+  Decoded operator()(const Tensor<float, Cpu>& z) const {
+    const Extent3 g = tokenizer_->model.config.encoder.grid(), n = tokenizer_->contract.shape;
+    Pass<Cpu> pass(*ctx_);
+    const Tensor<float, Cpu> volumes =
+        tokenizer_->model
+            .decode(pass, Var<float, Cpu>(latents_.restore(z).reshape({z.dim(0), g[0], g[1], g[2], z.dim(2)})))
+            .value();
+    Decoded out;
+    for (Index i = 0; i < z.dim(0); ++i) {
+      out.voxels.push_back(volumes.slice(i, i + 1).reshape({n[0], n[1], n[2]}));
+      Tensor<float, Cpu> imposed = out.voxels.back().clone();
+      std::vector<double> sums;
+      if (reimpose_contract(*ctx_, imposed, tokenizer_->contract) > 0)
+        sums = tissue_blocks(imposed, nonzero_mask(imposed), tokenizer_->contract);
+      sums.resize(static_cast<std::size_t>(3 * voxel_count(tissue_block_grid(tokenizer_->contract))), 0.0);
+      const std::vector<float> row(sums.begin(), sums.end());
+      append_row<float>(out.blocks, row);
+    }
+    return out;
+  }
+
+ private:
+  Context<Cpu>* ctx_;
+  const LoadedTokenizer<Cpu, F32>* tokenizer_;
+  LatentStatistics latents_;
+};
+
+/// One ridge regression per quantity.
+class ForecastProbes {
+ public:
+  /// blocks (n, features) of rows of the table, which belong to subjects (n). Throws what GroupedProbe throws.
+  ForecastProbes(Context<Cpu>& ctx, const RowStore<float>& blocks, std::span<const Index> rows,
+                 const std::vector<std::int32_t>& subjects, const std::vector<MeasuredQuantity>& quantities)
+      : quantities_(&quantities) {
+    const ProbeRows x{view_of(blocks), std::vector<std::int32_t>(rows.size(), 0), subjects};
+    for (const MeasuredQuantity& q : quantities) {
+      std::vector<double> target;
+      for (const Index row : rows) {
+        const double v = q.value[static_cast<std::size_t>(row)];
+        target.push_back(q.logarithm ? std::log(v) : v);
+      }
+      probes_.emplace_back(ctx, x, std::span<const double>(target), options());
+    }
+  }
+
+  /// Quantity q of every row, (n); of a logarithm, too.
+  std::vector<double> operator()(std::size_t q, const RowStore<float>& blocks) const {
+    return probes_[q].numbers(view_of(blocks),
+                              std::vector<std::int32_t>(static_cast<std::size_t>(row_count(blocks)), 0));
+  }
+  /// The quantity after a change from `before` to `after`, as read, where it was `baseline`.
+  double moved(std::size_t q, double baseline, double before, double after) const {
+    return (*quantities_)[q].logarithm ? baseline * std::exp(after - before) : baseline + after - before;
+  }
+
+ private:
+  static GroupedProbeOptions options() {
+    GroupedProbeOptions o;
+    o.grid = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0};
+    o.folds = 5;
+    return o;
+  }
+
+  const std::vector<MeasuredQuantity>* quantities_;
+  std::vector<GroupedProbe> probes_;
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI::study

@@ -1,0 +1,247 @@
+// The forecasters of the study at work: latents of a cohort, round trips for the probes, follow-ups of pairs, decoded and read.
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/eval/psnr.hpp"
+#include "braing3n/report/sample_pictures.hpp"
+#include "braing3n/study/forecast_subjects.hpp"
+#include "braing3n/study/forecasters.hpp"
+#include "braing3n/study/forecasting_result.hpp"
+
+namespace braing3n::inline BRAING3N_ABI::study {
+
+/// Forecasts of some pairs by every model, as read.
+struct ReadForecasts {
+  std::vector<VisitPair> pairs;
+  RowStore<float> before, after;                // round trips of the first and of the second visits
+  std::vector<RowStore<float>> made;            // of every forecaster
+  std::vector<double> psnr_before;              // of the baseline's round trip against the second visit's
+  std::vector<std::vector<double>> psnr, ssim;  // of every forecaster
+  std::vector<double> ssim_before;
+};
+
+template <std::same_as<Cpu> B>
+class ForecastRuns {
+ public:
+  /// Throws what loading throws, and Error (config) unless tokenizer, latents and forecasters belong together.
+  ForecastRuns(Context<B>& ctx, const ForecastingOptions& options, Observer& observer)
+      : ctx_(&ctx), options_(options), observer_(&observer), tokenizer_(load_tokenizer<F32>(ctx, options.tokenizer)),
+        data_(open_latent_data(ctx,
+                               {.latents = options.latents,
+                                .labels = options.cohort.data,
+                                .split = options.cohort.split,
+                                .missing = options.cohort.missing},
+                               options.seed, [&](const std::string& text) { observer.warning(text); })) {
+    for (const std::string& path : {options.model, options.bridge})
+      if (!path.empty())
+        for (Forecaster& f : load_forecasters(ctx, path, options.seed, options.bridge_steps))
+          forecasters_.push_back(std::move(f));
+    if (forecasters_.empty())
+      fail(ErrorKind::argument, "forecasting.model", "forecasting: expected at least one forecaster, got none");
+    for (const Forecaster& f : forecasters_) check(f);
+    data_.statistics = forecasters_.front().origin.latents;
+  }
+
+  const LatentData& data() const { return data_; }
+  const Manifest& table() const { return data_.labels; }
+  const std::vector<Forecaster>& forecasters() const { return forecasters_; }
+  const std::string& tokenizer_hash() const { return tokenizer_.hash; }
+  const PreprocessingContract& contract() const { return tokenizer_.contract; }
+  std::vector<Index> rows(const std::string& set) const { return rows_of(data_.labels, data_.scans.split, set); }
+  ForecastDecoder decoder() const { return ForecastDecoder(*ctx_, tokenizer_, data_.statistics); }
+  Tensor<float, Cpu> latents(std::span<const Index> rows) const { return latent_batch(*ctx_, data_, rows); }
+
+  /// Probes of the quantities on round trips of training subjects.
+  ForecastProbes fit_probes(const std::vector<MeasuredQuantity>& quantities, const SubjectCodes& codes) const {
+    std::vector<Index> rows = this->rows(options_.train);
+    const Index all = std::ssize(rows), count = std::min(all, options_.probe_scans);
+    std::vector<Index> some;
+    std::vector<std::int32_t> subjects;
+    for (Index i = 0; i < count; ++i) {
+      some.push_back(rows[static_cast<std::size_t>(i * all / count)]);
+      subjects.push_back(codes.subject(some.back()));
+    }
+    const ForecastDecoder decoder(*ctx_, tokenizer_, data_.statistics);
+    RowStore<float> blocks;
+    Stage stage(*observer_, "round trips of training subjects", count);
+    for (Index begin = 0; begin < count; begin += batch) {
+      const std::span<const Index> part(some.data() + begin, static_cast<std::size_t>(std::min(batch, count - begin)));
+      const auto d = decoder(latent_batch(*ctx_, data_, part));
+      append_rows<float>(blocks, row_count(d.blocks), elements_of(d.blocks));
+      observer_->check_interrupt();
+      observer_->advance(std::ssize(part), "");
+    }
+    return ForecastProbes(*ctx_, blocks, some, subjects, quantities);
+  }
+
+  /// The baselines of some pairs, the first of which has this number; with a disease, under that instead of their own.
+  ForecastBatch batch_of(std::span<const VisitPair> pairs, Index first, const Forecaster& f,
+                         const Tensor<float, Cpu>& baseline, const std::string& disease = {}) const {
+    ForecastBatch b{baseline, {}, {}, {}, {}};
+    std::vector<Index> rows;
+    for (const VisitPair& p : pairs) {
+      b.ages.push_back(p.age);
+      b.years.push_back(p.years);
+      b.ids.push_back(static_cast<std::uint32_t>(first++));
+      rows.push_back(p.from);
+    }
+    b.conditions = condition_rows(f.fields, data_.labels, rows);
+    if (disease.empty()) return b;
+    const std::size_t field = find_condition(f.fields, "disease");
+    for (ConditionRow& row : b.conditions) row[field] = condition_value(f.fields[field], disease);
+    return b;
+  }
+
+  /// Every forecaster on every pair.
+  ReadForecasts forecast(const char* who, const std::vector<VisitPair>& pairs) {
+    ReadForecasts r;
+    r.pairs = pairs;
+    const std::size_t models = forecasters_.size();
+    r.made.resize(models), r.psnr.resize(models), r.ssim.resize(models);
+    const ForecastDecoder decoder(*ctx_, tokenizer_, data_.statistics);
+    const auto add = [](RowStore<float>& to, const ForecastDecoder::Decoded& d) {
+      append_rows<float>(to, row_count(d.blocks), elements_of(d.blocks));
+    };
+    Stage stage(*observer_, concat("forecasts of ", who), std::ssize(pairs));
+    for (Index begin = 0; begin < std::ssize(pairs); begin += batch) {
+      const std::span<const VisitPair> part = std::span(pairs).subspan(
+          static_cast<std::size_t>(begin), static_cast<std::size_t>(std::min(batch, std::ssize(pairs) - begin)));
+      std::vector<Index> from, to;
+      for (const VisitPair& p : part) from.push_back(p.from), to.push_back(p.to);
+      const Tensor<float, Cpu> baseline = latent_batch(*ctx_, data_, from);
+      const auto first = decoder(baseline), second = decoder(latent_batch(*ctx_, data_, to));
+      add(r.before, first), add(r.after, second);
+      compare(first, second, r.psnr_before, r.ssim_before);
+      for (std::size_t f = 0; f < models; ++f) {
+        observer_->check_interrupt();
+        const auto made = decoder(forecasters_[f].follow_up(batch_of(part, begin, forecasters_[f], baseline)));
+        add(r.made[f], made);
+        compare(made, second, r.psnr[f], r.ssim[f]);
+      }
+      observer_->advance(std::ssize(part), "");
+    }
+    return r;
+  }
+  /// What one forecaster makes of the pairs, as sums of tissue; with a disease, under that instead of their own.
+  RowStore<float> read_follow_ups(const Forecaster& f, const std::vector<VisitPair>& pairs,
+                                  const std::string& disease) const {
+    RowStore<float> out;
+    Stage stage(*observer_, concat(f.name, " under ", disease), std::ssize(pairs));
+    for_parts(pairs, [&](std::span<const VisitPair> part, Index first) {
+      std::vector<Index> from;
+      for (const VisitPair& p : part) from.push_back(p.from);
+      const auto made = decoder()(f.follow_up(batch_of(part, first, f, latents(from), disease)));
+      append_rows<float>(out, row_count(made.blocks), elements_of(made.blocks));
+    });
+    return out;
+  }
+
+  /// Baseline, follow-up and forecast of one pair, decoded, and under the last two their differences to the baseline.
+  Image picture(const Forecaster& f, const VisitPair& pair) const {
+    const Index from[] = {pair.from}, to[] = {pair.to};
+    const Tensor<float, Cpu> baseline = latents(from);
+    const std::vector<VisitPair> one{pair};
+    const std::vector<Tensor<float, Cpu>> volumes{decoder()(baseline).voxels[0], decoder()(latents(to)).voxels[0],
+                                                  decoder()(f.follow_up(batch_of(one, 0, f, baseline))).voxels[0]};
+    const std::string who = data_.labels.text(pair.from, "disease").value_or("subject");
+    return sample_montage(*ctx_, tokenizer_.contract, volumes,
+                          {concat(who, ", ", decimals(pair.age, 0), " years"),
+                           concat("after ", decimals(pair.years, 1), " years"), concat("forecast by ", f.name)},
+                          3);
+  }
+
+  /// On the first visits of some of the pairs.
+  ConsistencyChecks consistency(const Forecaster& f, const std::vector<VisitPair>& pairs) const {
+    std::vector<VisitPair> some;
+    for (std::size_t i = 0; i < pairs.size() && some.size() < 32; ++i)
+      if (some.empty() || pairs[i].from != some.back().from) some.push_back(pairs[i]);
+    std::vector<Index> from;
+    for (const VisitPair& p : some) from.push_back(p.from);
+    const Tensor<float, Cpu> baseline = latents(from);
+    ForecastBatch b = batch_of(some, 0, f, baseline);
+    const std::vector<double> ages = b.ages;
+    const auto moved = [&](const Tensor<float, Cpu>& z, double after, double years) {
+      ForecastBatch step = b;
+      step.baseline = z;
+      for (std::size_t i = 0; i < ages.size(); ++i) step.ages[i] = ages[i] + after, step.years[i] = years;
+      return f.follow_up(step);
+    };
+    const auto difference = [](const Tensor<float, Cpu>& x, const Tensor<float, Cpu>& y) {
+      double square = 0;
+      for (Index i = 0; i < x.size(); ++i)
+        square += std::pow(static_cast<double>(x.data()[i]) - static_cast<double>(y.data()[i]), 2);
+      return std::sqrt(square);
+    };
+    ConsistencyChecks c;
+    const Tensor<float, Cpu> five = moved(baseline, 0, 5);
+    const double change = difference(five, baseline);
+    c.identity = max_abs_difference(moved(baseline, 0, 0), baseline);
+    if (!(change > 0)) return c;
+    c.composed = difference(moved(moved(baseline, 0, 2), 2, 3), five) / change;
+    if (f.backwards) c.returned = difference(moved(five, 5, -5), baseline) / change;
+    return c;
+  }
+
+ private:
+  template <class Visit>
+  void for_parts(const std::vector<VisitPair>& pairs, Visit&& visit) const {
+    for (Index begin = 0; begin < std::ssize(pairs); begin += batch) {
+      const auto part = std::span(pairs).subspan(static_cast<std::size_t>(begin),
+                                                 static_cast<std::size_t>(std::min(batch, std::ssize(pairs) - begin)));
+      observer_->check_interrupt();
+      visit(part, begin);
+      observer_->advance(std::ssize(part), "");
+    }
+  }
+  static double max_abs_difference(const Tensor<float, Cpu>& x, const Tensor<float, Cpu>& y) {
+    double most = 0;
+    for (Index i = 0; i < x.size(); ++i)
+      most = std::max(most, std::abs(static_cast<double>(x.data()[i]) - static_cast<double>(y.data()[i])));
+    return most;
+  }
+  void compare(const ForecastDecoder::Decoded& made, const ForecastDecoder::Decoded& truth, std::vector<double>& psnrs,
+               std::vector<double>& ssims) const {
+    for (std::size_t i = 0; i < made.voxels.size(); ++i) {
+      const Tensor<float, Cpu>&a = truth.voxels[i], &b = made.voxels[i];
+      const std::span<const float> reference(a.data(), static_cast<std::size_t>(a.size())),
+          output(b.data(), static_cast<std::size_t>(b.size()));
+      psnrs.push_back(psnr(voxel_errors(*ctx_, reference, output).mse, reference_range(reference).percentile));
+      ssims.push_back(image_ssim(a, b));
+    }
+  }
+  double image_ssim(const Tensor<float, Cpu>& a, const Tensor<float, Cpu>& b) const {
+    return score_reconstruction(*ctx_, a, b, nonzero_mask(a)).whole.ssim;
+  }
+
+  void check(const Forecaster& f) const {
+    const Extent3 grid = tokenizer_.model.config.encoder.grid();
+    if (data_.file->channels() != static_cast<Index>(f.origin.latents.mean.size()) || data_.file->grid() != grid)
+      throw Error(ErrorKind::config, "forecast.latents",
+                  concat("expected latents of ", f.origin.latents.mean.size(), " channels on ",
+                         Shape(std::span<const Index>(grid)), ", got ", data_.file->channels(), " on ",
+                         Shape(std::span<const Index>(data_.file->grid()))),
+                  data_.file->path());
+    for (const auto& [what, hash] :
+         {std::pair("the latents", data_.file->model_hash()), std::pair(f.name.c_str(), f.origin.tokenizer)})
+      if (!hash.empty() && hash != tokenizer_.hash)
+        throw Error(ErrorKind::config, "forecast.tokenizer",
+                    concat("expected the tokenizer ", hash, " of ", what, ", got ", tokenizer_.hash),
+                    options_.tokenizer);
+  }
+
+  Context<B>* ctx_;
+  ForecastingOptions options_;
+  Observer* observer_;
+  LoadedTokenizer<Cpu, F32> tokenizer_;
+  LatentData data_;
+  std::vector<Forecaster> forecasters_;
+  static constexpr Index batch = 32;
+};
+
+}  // namespace braing3n::inline BRAING3N_ABI::study

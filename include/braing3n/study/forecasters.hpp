@@ -1,0 +1,104 @@
+// The forecasters of the study: from standardised latents at a baseline to those of the follow-up.
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "braing3n/backend/cpu.hpp"
+#include "braing3n/checkpoint/saved_forecaster.hpp"
+#include "braing3n/data/condition_labels.hpp"
+#include "braing3n/sample/bridge.hpp"
+#include "braing3n/sample/years.hpp"
+#include "braing3n/train/forecast_pairs.hpp"
+
+namespace braing3n::inline BRAING3N_ABI::study {
+
+/// Baselines of a batch of pairs.
+struct ForecastBatch {
+  Tensor<float, Cpu> baseline;  // (N, L, C), standardised
+  std::vector<double> ages, years;
+  std::vector<ConditionRow> conditions;  // of Forecaster::fields
+  std::vector<std::uint32_t> ids;        // numbers of the pairs, to which noise belongs
+};
+
+struct Forecaster {
+  std::string name, text;              // text: what it is
+  std::vector<ConditionField> fields;  // labels of the baseline that it takes
+  ForecasterOrigin origin;
+  std::string hash;
+  bool backwards = false;                                             // takes horizons before the baseline
+  std::function<Tensor<float, Cpu>(const ForecastBatch&)> follow_up;  // (N, L, C)
+
+  /// Whether it has the condition, and the class in it.
+  bool takes(const std::string& condition, const std::string& value) const {
+    return std::any_of(fields.begin(), fields.end(), [&](const ConditionField& f) {
+      return f.name == condition && std::find(f.values.begin(), f.values.end(), value) != f.values.end();
+    });
+  }
+};
+
+namespace detail {
+
+/// The linear part of a field as a field of its own.
+template <class Field>
+struct LinearPart {
+  using T = typename Field::T;
+  const RateFieldConfig& config;
+  const Field& field;
+
+  template <Backend B>
+  Var<T, B> operator()(Pass<B>& pass, const Var<T, B>& z, const std::vector<double>& ages,
+                       const ConditionBatch& conditions, const Var<T, B>&) const {
+    return field.linear(pass, z, rate_features(config.network.conditions, conditions, ages));
+  }
+};
+
+template <class Field>
+Tensor<float, Cpu> followed(Context<Cpu>& ctx, const Field& field, const ForecastBatch& b) {
+  return forecast_latents(ctx, field, b.baseline, b.ages, b.conditions, {b.years})[0];
+}
+
+}  // namespace detail
+
+/// The forecasters in a file: a field of rates and, before it, its linear part alone; or a bridge. Throws what loading throws, and Error
+/// (config) for a file of another kind.
+template <std::same_as<Cpu> B>
+std::vector<Forecaster> load_forecasters(Context<B>& ctx, const std::string& path, std::uint64_t seed,
+                                         int bridge_steps) {
+  const std::string kind = ModelFile(model_path(path)).info().kind;
+  std::vector<Forecaster> all;
+  if (kind == "bridge3d") {
+    const auto loaded = std::make_shared<LoadedBridge<Cpu, F32>>(load_bridge<F32>(ctx, path));
+    const std::vector<ConditionField>& fields = loaded->model.config.conditions;
+    const BridgeSamplingOptions options{.bridge = loaded->bridge, .steps = bridge_steps};
+    all.push_back({"bridge", "the published method: a bridge from the baseline to the follow-up",
+                   baseline_conditions(fields), loaded->origin, loaded->hash, false,
+                   [&ctx, loaded, options, seed, fields](const ForecastBatch& b) {
+                     std::vector<ConditionRow> rows;
+                     for (std::size_t i = 0; i < b.years.size(); ++i)
+                       rows.push_back(pair_conditions(fields, b.conditions[i], b.ages[i], b.years[i]));
+                     return sample_bridge(ctx, loaded->model, b.baseline, rows, std::span<const std::uint32_t>(b.ids),
+                                          seed, options);
+                   }});
+    return all;
+  }
+  const auto loaded = std::make_shared<LoadedRateField<Cpu, F32>>(load_rate_field<F32>(ctx, path));
+  const std::vector<ConditionField>& fields = loaded->model.config.network.conditions;
+  using Field = RateField3d<Cpu, F32>;
+  if (loaded->model.linear.exists())
+    all.push_back({"latent ridge", "the linear part of the field alone", fields, loaded->origin, loaded->hash, true,
+                   [&ctx, loaded](const ForecastBatch& b) {
+                     return detail::followed(ctx, detail::LinearPart<Field>{loaded->model.config, loaded->model}, b);
+                   }});
+  all.push_back({"field of rates", "rates of change in years, integrated from the baseline", fields, loaded->origin,
+                 loaded->hash, true,
+                 [&ctx, loaded](const ForecastBatch& b) { return detail::followed(ctx, loaded->model, b); }});
+  return all;
+}
+
+}  // namespace braing3n::inline BRAING3N_ABI::study
