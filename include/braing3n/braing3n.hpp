@@ -1,6 +1,6 @@
 // Tensors, models, volumes and files on the CPU: what it takes to use a model. Written by tests/tools/check_tree.py --write-umbrella.
-// On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), studies
-// (study.hpp), a session over trained models (easy.hpp), the Eigen and oneDNN providers, interop/, and the
+// On request: training (train.hpp), generation (generate.hpp), follow-ups (forecast.hpp), probes (probe.hpp), pictures and pages
+// (report.hpp), studies (study.hpp), a session over trained models (easy.hpp), the Eigen and oneDNN providers, interop/, and the
 // CUDA side (cuda.cuh).
 #pragma once
 
@@ -106,6 +106,7 @@
 #include "braing3n/models/conditions.hpp"
 #include "braing3n/models/decoder_slabs.hpp"
 #include "braing3n/models/dit3d.hpp"
+#include "braing3n/models/dit3d_config.hpp"
 #include "braing3n/models/dit3d_prepared.hpp"
 #include "braing3n/models/dit_memory.hpp"
 #include "braing3n/models/gaussian_place.hpp"
@@ -152,6 +153,7 @@
 #include "braing3n/ops/transfer.hpp"
 #include "braing3n/ops/update.hpp"
 #include "braing3n/ops/upsample.hpp"
+#include "braing3n/ops/weighted_loss.hpp"
 #include "braing3n/volume/affine.hpp"
 #include "braing3n/volume/background.hpp"
 #include "braing3n/volume/contract.hpp"

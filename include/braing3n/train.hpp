@@ -8,7 +8,6 @@
 #include "braing3n/optim/ema.hpp"
 #include "braing3n/optim/schedule.hpp"
 #include "braing3n/phantom/anatomy.hpp"
-#include "braing3n/phantom/change_oracle.hpp"
 #include "braing3n/phantom/cohort.hpp"
 #include "braing3n/phantom/cohort_record.hpp"
 #include "braing3n/phantom/rates.hpp"
@@ -44,7 +43,6 @@
 #if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
 #include "braing3n/data/encode_cohort.hpp"
 #include "braing3n/data/file_stamp.hpp"
-#include "braing3n/data/forecast_ranges.hpp"
 #include "braing3n/data/generate_volumes.hpp"
 #include "braing3n/data/latent_data.hpp"
 #include "braing3n/data/loader.hpp"

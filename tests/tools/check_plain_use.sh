@@ -61,6 +61,7 @@ cat >>"$scratch/macros.cpp" <<'CPP'
 #define GrayScale 1
 #include <braing3n/braing3n.hpp>
 #include <braing3n/generate.hpp>
+#include <braing3n/forecast.hpp>
 #include <braing3n/probe.hpp>
 #include <braing3n/train.hpp>
 CPP

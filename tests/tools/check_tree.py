@@ -48,17 +48,19 @@ ON_REQUEST = re.compile(r"braing3n/(backend/cpu/providers/(onednn|eigen)|backend
 # costs compile time and whoever uses a trained model needs neither training nor probes.
 WRITTEN = "Written by tests/tools/check_tree.py --write-umbrella."
 UMBRELLAS = [
-    ("easy.hpp", r"easy/", f"// One session that reads scans and uses trained models: features, reconstructions, samples, probes. {WRITTEN}\n"),
+    ("easy.hpp", r"easy/", f"// One session that reads scans and uses trained models: features, reconstructions, samples, follow-ups, probes. {WRITTEN}\n"),
     ("study.hpp", r"study/|report/panel_", f"// Studies: models measured on subjects they have not seen, options in, a result out. {WRITTEN}\n"),
+    ("forecast.hpp", r"train/(bridge_|forecast|rate_)|data/forecast_|sample/(bridge|years)|objective/(bridge|rate_points)|checkpoint/saved_forecaster|models/(linear_rate|rate_field)|phantom/change_oracle|report/forecast_|eval/(forecast_|error_growth|growth_ratio|interval_scale|subject_bootstrap|band_means)",
+     f"// Follow-ups: fields of rates and bridges, their training and files, forecasts of scans, what they are measured against. {WRITTEN}\n"),
     ("probe.hpp", r"probe/|table/|linalg/(ldlt|llt|symmetric)", f"// Everything about probes on tables of features. {WRITTEN}\n"),
     ("report.hpp", r"report/(?!panel_)", f"// Pictures of volumes, charts, tables and pages. {WRITTEN}\n"),
-    ("generate.hpp", r"sample/|objective/|checkpoint/saved_dit|eval/(controllability|diversity|frechet|grouped_probe|memorisation|forecast_|error_growth|growth_ratio|interval_scale|subject_bootstrap|band_means)",
+    ("generate.hpp", r"sample/|objective/|checkpoint/saved_dit|eval/(controllability|diversity|frechet|grouped_probe|memorisation)",
      f"// Flow matching, samplers and guidance, diffusion transformers in files, measures of samples. {WRITTEN}\n"),
     ("train.hpp", r"linalg/|train/|data/|phantom/|optim/|checkpoint/(training_state|convert|peer_config)|eval/(downsampling|patch_pca|region_regressor|tissue_volumes|token_readout|unseen_subjects)",
      f"// Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. {WRITTEN}\n"),
     ("braing3n.hpp", r"", f"""// Tensors, models, volumes and files on the CPU: what it takes to use a model. {WRITTEN}
-// On request: training (train.hpp), generation (generate.hpp), probes (probe.hpp), pictures and pages (report.hpp), studies
-// (study.hpp), a session over trained models (easy.hpp), the Eigen and oneDNN providers, interop/, and the
+// On request: training (train.hpp), generation (generate.hpp), follow-ups (forecast.hpp), probes (probe.hpp), pictures and pages
+// (report.hpp), studies (study.hpp), a session over trained models (easy.hpp), the Eigen and oneDNN providers, interop/, and the
 // CUDA side (cuda.cuh).
 """),
 ]
