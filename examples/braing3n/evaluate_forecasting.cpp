@@ -22,7 +22,8 @@ int run_forecasting(const Program& program, const ForecastingArguments& a) {
   const FileLock lock =
       open_results(a.out, program.common, {"forecasting.json", "forecasting.csv", "tables.txt", "montage.png"},
                    {models, {o.cohort.data, o.cohort.split}});
-  return report_left_out(run_study(program, o, a.out).left_out);
+  run_study(program, o, a.out);
+  return exit_done;
 }
 
 }  // namespace
@@ -30,11 +31,12 @@ int run_forecasting(const Program& program, const ForecastingArguments& a) {
 Evaluation evaluate_forecasting(CLI::App& app) {
   const auto a = std::make_shared<ForecastingArguments>();
   study::ForecastingOptions& o = a->options;
-  app.add_option("--model", o.model, "a forecaster: its file, or the folder of its run")->required();
-  app.add_option("--bridge", o.bridge, "a second forecaster beside it, the published bridge for instance");
+  app.add_option("--model", o.model, "a field of rates: its file, or the folder of its run")->required();
+  app.add_option("--bridge", o.bridge, "the published bridge beside it (forecast_train --bridge)");
   app.add_option("--tokenizer", o.tokenizer, "the tokenizer of their latents")->required();
   app.add_option("--latents", o.latents, "latents of all visits (encode --latents)")->required();
   add_cohort_options(app, o.cohort);
+  app.remove_option(app.get_option("--pattern"));  // no scan is read
   app.add_option("--train", o.train, "the set that trained the models; rules and probes are fitted on it");
   app.add_option("--validation", o.validation, "the set on which intervals are scaled");
   app.add_option("--test", o.test, "the set of unseen subjects");

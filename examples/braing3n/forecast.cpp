@@ -41,7 +41,7 @@ int forecast(const Program& program, const ForecastOptions& o, const std::option
   const FileLock lock = lock_file(folder / (o.name(o.years.front()) + ".nii.gz"));
 
   const NiftiVolume scan = read_nifti(*ctx, o.in, {.volume = o.index});
-  const Preprocessed p = read_preprocessed(*ctx, o.in, tokenizer.contract, {.strict = o.strict, .volume = o.index});
+  const Preprocessed p = preprocess_read(*ctx, scan, o.in, tokenizer.contract, {.strict = o.strict});
   FindingLog findings;
   findings.add(0, o.in, p.findings);
   findings.add(0, o.in, told);
@@ -53,7 +53,7 @@ int forecast(const Program& program, const ForecastOptions& o, const std::option
                                           progress.advance();
                                         });
   progress.close();
-  ForecastRecord record = o.record(plan, network.conditions);
+  ForecastRecord record = o.record(plan, network.conditions, again);
   record.provider = ctx->provider().name;
   record.model = {recorded_path(o.model), field.hash};
   record.tokenizer = {recorded_path(o.tokenizer), tokenizer.hash};
@@ -63,7 +63,7 @@ int forecast(const Program& program, const ForecastOptions& o, const std::option
   for (const ScanForecast& h : f.horizons) {
     record.years = h.years;
     record.file = o.name(h.years) + ".nii.gz";
-    const ForecastRecord written = write_forecast(*ctx, folder, h.volume, record, write);
+    const ForecastRecord written = write_sample(*ctx, folder, h.volume, record, write);
     if (again && written.crc32 != again->crc32) code = exit_some_failed;
     log.event("forecast", {{"file", written.file}, {"years", h.years}});
     shown.push_back(h.decoded);

@@ -69,6 +69,7 @@
 #include "braing3n/base/stream.hpp"
 #include "braing3n/base/text.hpp"
 #include "braing3n/base/vocabulary.hpp"
+#include "braing3n/base/years.hpp"
 #include "braing3n/core/memory.hpp"
 #include "braing3n/core/parameter_view.hpp"
 #include "braing3n/core/precision.hpp"

@@ -27,6 +27,7 @@
 #include "braing3n/train/bridge_training.hpp"
 #include "braing3n/train/forecast_pairs.hpp"
 #include "braing3n/train/forecast_preview.hpp"
+#include "braing3n/train/forecast_task.hpp"
 #include "braing3n/train/forecaster_kinds.hpp"
 #include "braing3n/train/rate_base.hpp"
 #include "braing3n/train/rate_field_training.hpp"

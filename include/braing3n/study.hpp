@@ -28,6 +28,7 @@
 #include "braing3n/study/fidelity_plan.hpp"
 #include "braing3n/study/fidelity_report.hpp"
 #include "braing3n/study/fidelity_result.hpp"
+#include "braing3n/study/forecast_oracle.hpp"
 #include "braing3n/study/forecast_reading.hpp"
 #include "braing3n/study/forecast_runs.hpp"
 #include "braing3n/study/forecast_subjects.hpp"

@@ -53,6 +53,7 @@
 #include "braing3n/data/volumes.hpp"
 #endif
 #include "braing3n/eval/downsampling.hpp"
+#include "braing3n/eval/dual_ridge.hpp"
 #include "braing3n/eval/patch_pca.hpp"
 #include "braing3n/eval/region_regressor.hpp"
 #include "braing3n/eval/tissue_volumes.hpp"

@@ -41,4 +41,13 @@ double apart(Both& b, const Tensor<T, Cuda>& gpu, const Tensor<T, Cpu>& cpu) {
   return max_difference(cast<double>(download(b, gpu)), cast<double>(cpu));
 }
 
+/// The largest difference between two lists; a NaN stays the worst.
+inline double apart(const std::vector<double>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double most = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (const double d = std::abs(a[i] - b[i]); d > most || d != d) most = d;
+  return most;
+}
+
 }  // namespace braing3n::test

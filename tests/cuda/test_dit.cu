@@ -1,4 +1,4 @@
-// The diffusion transformer on both backends, with the weights of the fixture: loss, gradients, guided samples.
+// The diffusion transformer on both backends, with the weights of the fixture: loss, norm of the gradients, guided samples.
 #include "tests/cuda/both.hpp"
 
 #ifdef BRAING3N_EMULATE_CUDA
@@ -131,7 +131,7 @@ double apart(const std::vector<float>& a, const std::vector<float>& b) {
 
 }  // namespace
 
-TEST_CASE("a conditional transformer agrees with the CPU: loss, gradients, guided samples") {
+TEST_CASE("a conditional transformer agrees with the CPU: loss, norm of the gradients, guided samples") {
   test::Both b;
   const Answer cpu = answer<F32>(b.cpu, b.cpu), gpu = answer<F32>(b.cuda, b.cpu), low = answer<BF16>(b.cuda, b.cpu);
   CHECK(gpu.loss == doctest::Approx(cpu.loss).epsilon(1e-6));
@@ -217,9 +217,7 @@ TEST_CASE(
   // Memory that is used again has not changed the numbers.
   CHECK(samples == guided_samples<F32>(b.cuda, b.cpu, 8, [] {}));
 }
-#endif
 
-#ifdef BRAING3N_EMULATE_CUDA
 namespace {
 
 /// The flow's loss at times of its own in every batch.

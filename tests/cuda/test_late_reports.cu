@@ -17,6 +17,7 @@
 #include "tests/support/scratch_folder.hpp"
 
 using namespace braing3n;
+using test::apart;
 
 namespace {
 
@@ -125,14 +126,6 @@ Run early(Context<B>& context, Context<Cpu>& host) {
   }
   run.weights = weights(model);
   return run;
-}
-
-double apart(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double most = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    if (const double d = std::abs(a[i] - b[i]); d > most || d != d) most = d;
-  return most;
 }
 
 }  // namespace

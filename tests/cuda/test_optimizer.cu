@@ -15,6 +15,7 @@
 #include "braing3n/optim/clip.hpp"
 
 using namespace braing3n;
+using test::apart;
 
 namespace {
 
@@ -68,14 +69,6 @@ std::vector<double> stepped(Context<B>& context, Context<Cpu>& host, int depth, 
   average.swap();
   for_each_parameter(model, [&](const std::string&, const auto& p) { add(p.compute()); });
   return all;
-}
-
-double apart(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double most = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    if (const double d = std::abs(a[i] - b[i]); d > most || d != d) most = d;
-  return most;
 }
 
 }  // namespace

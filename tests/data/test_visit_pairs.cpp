@@ -110,6 +110,8 @@ TEST_CASE("columns of dates and days in odd spellings") {
   CHECK_FALSE(months.find_field("age"));
   CHECK(months.findings.has("manifest.unit"));
   CHECK_FALSE(from("subject_id,Age (months)\ns,120\n").find_field("age"));
+  // Of two columns of ages the one in years is taken, wherever it stands.
+  CHECK(from("subject_id,age_months,age_years\ns,120,10\n").number(0, "age") == 10);
 }
 
 TEST_CASE("each subject has the first of date, days and age that orders its scans; scans without are left out") {

@@ -3,18 +3,11 @@
 
 #include "braing3n/format/json.hpp"
 #include "braing3n/models/dit3d.hpp"
+#include "tests/support/longitudinal_dit.hpp"
 
 using namespace braing3n;
 
 namespace {
-
-Dit3dConfig small(Index context_channels, Index outputs) {
-  Dit3dConfig c;
-  c.channels = 4, c.grid = {2, 2, 3}, c.width = 24, c.depth = 1, c.heads = 2, c.mlp = 48;
-  c.context_channels = context_channels, c.outputs = outputs;
-  c.conditions = longitudinal_conditions();
-  return c;
-}
 
 using Model = Dit3d<Cpu, F64>;
 using Value = Var<double, Cpu>;
@@ -26,14 +19,6 @@ ConditionBatch conditions(const Dit3dConfig& config) {
   return condition_batch(config.conditions, rows);
 }
 
-/// Values of every parameter by its name: gates and the last layer start at zero, and nothing would be seen.
-void fill(Context<Cpu>& ctx, Model& model) {
-  initialize(model, 3);
-  for_each_parameter(model, [&](const std::string& path, auto& p) {
-    if (!p.spec().fixed) p.adopt(test::random<double>(ctx, p.shape(), detail::name_hash(path), 0.2));
-  });
-}
-
 }  // namespace
 
 TEST_CASE("configs without a context and a second output are written and read as before they existed") {
@@ -43,17 +28,17 @@ TEST_CASE("configs without a context and a second output are written and read as
   const auto old = config_from_text<Dit3dConfig>(plain);
   CHECK(old.context_channels == 0);
   CHECK(old.outputs == 1);
-  const std::string text = json_text(small(3, 2));
+  const std::string text = json_text(test::small_longitudinal(3, 2));
   CHECK(text.find(R"("context_channels":3)") != std::string::npos);
   const auto back = config_from_text<Dit3dConfig>(text);
   CHECK(back.context_channels == 3);
   CHECK(back.outputs == 2);
   CHECK(json_text(back) == text);
-  test::check_error("dit3d.context_channels", {"got -1"}, [] { small(-1, 1).validate(); });
-  test::check_error("dit3d.outputs", {"1 or 2 outputs", "got 3"}, [] { small(0, 3).validate(); });
-  test::check_error("dit3d.outputs", {"1 or 2 outputs", "got 0"}, [] { small(0, 0).validate(); });
+  test::check_error("dit3d.context_channels", {"got -1"}, [] { test::small_longitudinal(-1, 1).validate(); });
+  test::check_error("dit3d.outputs", {"1 or 2 outputs", "got 3"}, [] { test::small_longitudinal(0, 3).validate(); });
+  test::check_error("dit3d.outputs", {"1 or 2 outputs", "got 0"}, [] { test::small_longitudinal(0, 0).validate(); });
   test::check_error("dit3d.outputs", {"expected 1 output", "normal distribution", "got 2"}, [] {
-    Dit3dConfig c = small(0, 2);
+    Dit3dConfig c = test::small_longitudinal(0, 2);
     c.gaussian_rank = 2;
     c.validate();
   });
@@ -61,9 +46,9 @@ TEST_CASE("configs without a context and a second output are written and read as
 
 TEST_CASE("a fresh context changes nothing; later the model sees it") {
   Context<Cpu> ctx({.threads = 2});
-  Model plain(ctx, small(0, 1)), model(ctx, small(3, 1));
-  fill(ctx, plain);
-  fill(ctx, model);
+  Model plain(ctx, test::small_longitudinal(0, 1)), model(ctx, test::small_longitudinal(3, 1));
+  test::fill_by_name(ctx, plain, 3);
+  test::fill_by_name(ctx, model, 3);
   std::vector<std::string> names;
   for_each_parameter(model, [&](const std::string& path, auto&) { names.push_back(path); });
   CHECK(names[2] == "context_embedder.weight");
@@ -75,21 +60,21 @@ TEST_CASE("a fresh context changes nothing; later the model sees it") {
   const auto without = plain(pass, x, times, given).value(), with = model(pass, x, times, given, context).value();
   CHECK(test::max_difference(without, with) > 1e-3);
   CHECK(test::max_difference(model(pass, x, times, given, other).value(), with) > 1e-3);
-  Model fresh(ctx, small(3, 1));
-  initialize(fresh, 3);  // weight and bias of the context are zero
-  for_each_parameter(fresh, [&](const std::string& path, auto& p) {
-    if (path.rfind("context_embedder", 0) == 0)
+  Model fresh(ctx, test::small_longitudinal(3, 1));
+  const auto of_context = [](const std::string& name) { return name.starts_with("context_embedder"); };
+  test::fill_by_name(ctx, fresh, 3, [&](const std::string& name) { return !of_context(name); });
+  for_each_parameter(fresh, [&](const std::string& name, auto& p) {
+    if (of_context(name))
       for (const double v : p.value().to_host()) CHECK(v == 0);
-    else if (!p.spec().fixed) p.adopt(test::random<double>(ctx, p.shape(), detail::name_hash(path), 0.2));
   });
   CHECK(test::same_bits(fresh(pass, x, times, given, context).value(), without));
 }
 
 TEST_CASE("a context that is missing, not wanted or of another shape is refused") {
   Context<Cpu> ctx({.threads = 1});
-  Model plain(ctx, small(0, 1)), model(ctx, small(3, 1));
-  fill(ctx, plain);
-  fill(ctx, model);
+  Model plain(ctx, test::small_longitudinal(0, 1)), model(ctx, test::small_longitudinal(3, 1));
+  test::fill_by_name(ctx, plain, 3);
+  test::fill_by_name(ctx, model, 3);
   const Value x(test::random<double>(ctx, {2, 12, 4}, 1));
   Pass<Cpu> pass(ctx);
   const ConditionBatch given = conditions(model.config);
@@ -105,9 +90,9 @@ TEST_CASE("a context that is missing, not wanted or of another shape is refused"
 
 TEST_CASE("two outputs are two models that share all but the last layer") {
   Context<Cpu> ctx({.threads = 1});
-  Model two(ctx, small(0, 2)), one(ctx, small(0, 1));
-  fill(ctx, two);
-  fill(ctx, one);
+  Model two(ctx, test::small_longitudinal(0, 2)), one(ctx, test::small_longitudinal(0, 1));
+  test::fill_by_name(ctx, two, 3);
+  test::fill_by_name(ctx, one, 3);
   const Value x(test::random<double>(ctx, {2, 12, 4}, 1));
   Pass<Cpu> pass(ctx);
   const auto both = two(pass, x, times, conditions(two.config)).value();
@@ -126,8 +111,8 @@ TEST_CASE("two outputs are two models that share all but the last layer") {
 
 TEST_CASE("gradients through the context and both outputs agree with finite differences") {
   Context<Cpu> ctx({.threads = 1});
-  Model model(ctx, small(3, 2));
-  fill(ctx, model);
+  Model model(ctx, test::small_longitudinal(3, 2));
+  test::fill_by_name(ctx, model, 3);
   const auto x = test::random<double>(ctx, {2, 12, 4}, 1), context = test::random<double>(ctx, {2, 12, 3}, 2),
              target = test::random<double>(ctx, {2, 12, 8}, 3);
   const ConditionBatch given = conditions(model.config);

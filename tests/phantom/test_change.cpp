@@ -43,11 +43,12 @@ struct Mean {
 std::vector<VolumeChanges> true_changes(const std::vector<Subject>& subjects, double years, TrueVolumes kind) {
   std::vector<VolumeChanges> all;
   for (const Subject& s : subjects)
-    all.push_back(changes_of(phantom::detail::true_volumes(s, 0, kind), phantom::detail::true_volumes(s, years, kind)));
+    all.push_back(
+        changes_of(phantom::detail::TrueVolumesOf(s, kind)(0), phantom::detail::TrueVolumesOf(s, kind)(years)));
   return all;
 }
 ExpectedChanges forecast(const ChangeOracle& oracle, const Subject& s, double years, TrueVolumes kind) {
-  return oracle.predict(s.disease, s.first_age, s.sex, phantom::detail::true_volumes(s, 0, kind), years);
+  return oracle.predict(s.disease, s.first_age, s.sex, phantom::detail::TrueVolumesOf(s, kind)(0), years);
 }
 
 /// Mean squared errors of four forecasts of one volume's change.
@@ -346,7 +347,7 @@ TEST_SUITE("slow") {
       const Truth first = at(0, 0);
       const VolumeChanges change = changes_of(first, at(5, 1));
       const ExpectedChanges e = oracle.predict(s.disease, s.first_age, s.sex, first, 5);
-      const Truth drawn = phantom::detail::true_volumes(s, 0, TrueVolumes::rendered);
+      const Truth drawn = phantom::detail::TrueVolumesOf(s, TrueVolumes::rendered)(0);
       levels[0].add(std::log(first.brain / drawn.brain));
       levels[1].add(std::log(first.ventricles / drawn.ventricles));
       levels[2].add(std::log(first.hippocampi / drawn.hippocampi));

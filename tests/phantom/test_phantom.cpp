@@ -148,6 +148,8 @@ TEST_CASE("subjects and visits follow their distributions") {
   }
   CHECK(draw_subject({.seed = 6}, 17).size != p.size);
   CHECK(draw_subject(cohort, 18).size != p.size);
+  CHECK_THROWS_WITH(draw_subject({.seed = 6, .diseases = {Disease::ADHD}}, 0),
+                    doctest::Contains("phantom: expected some of HC, "));
 }
 
 TEST_CASE("the site knows nothing about the labels, unless it is asked to") {

@@ -9,6 +9,7 @@
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/nn/initialize.hpp"
 #include "braing3n/sample/bridge.hpp"
+#include "tests/support/longitudinal_dit.hpp"
 
 using namespace braing3n;
 
@@ -102,8 +103,8 @@ TEST_CASE("the velocity, two heads and the stochastic sampler end with the exact
   for (const auto envelope : {BridgeEnvelope::brownian, BridgeEnvelope::parabolic})
     for (const auto& [target, sampler, order, at_100] : {Case{BridgeTarget::velocity, BridgeSampler::euler, 1, 0.01},
                                                          {BridgeTarget::velocity, BridgeSampler::heun, 2, 1e-4},
-                                                         {BridgeTarget::two_heads, BridgeSampler::euler, 1, 0.02},
-                                                         {BridgeTarget::two_heads, BridgeSampler::heun, 2, 1e-3},
+                                                         {BridgeTarget::two_heads, BridgeSampler::euler, 1, 0.0105},
+                                                         {BridgeTarget::two_heads, BridgeSampler::heun, 2, 1e-4},
                                                          {BridgeTarget::two_heads, BridgeSampler::stochastic, 1, 0.012},
                                                          {BridgeTarget::data, BridgeSampler::stochastic, 1, 0.012}}) {
       CAPTURE(enum_name(target));
@@ -123,7 +124,7 @@ TEST_CASE("the velocity, two heads and the stochastic sampler end with the exact
       }
     }
   // The clip of t, at its default, costs less than the steps.
-  CHECK(std::abs(variance_error(with(BridgeTarget::velocity, BridgeSampler::heun))) < 1e-3);
+  CHECK(std::abs(variance_error(with(BridgeTarget::velocity, BridgeSampler::heun))) < 1e-5);
 }
 
 TEST_CASE("without the noise of the path the mean is right and the variance is not") {
@@ -133,8 +134,13 @@ TEST_CASE("without the noise of the path the mean is right and the variance is n
   CHECK(after(with(BridgeTarget::displacement, BridgeSampler::heun, 400), 5).variance ==
         doctest::Approx(displacement).epsilon(1e-4));
   CHECK(after(with(BridgeTarget::data, BridgeSampler::heun, 400), 5).variance == doctest::Approx(data).epsilon(1e-4));
-  CHECK(std::abs(displacement / variance - 1) > 0.01);
-  CHECK(data / variance < 0.9);
+  MESSAGE("variance off by ", displacement / variance - 1, " with displacement, ", data / variance - 1, " with data; ",
+          variance_error(with(BridgeTarget::displacement, BridgeSampler::euler)),
+          " with displacement in 100 steps of Euler");
+  CHECK(displacement / variance - 1 < -0.01);
+  CHECK(displacement / variance - 1 > -0.012);
+  CHECK(data / variance - 1 < -0.19);
+  CHECK(data / variance - 1 > -0.20);
 }
 
 TEST_CASE("samples have the mean and the variance of follow-ups at 1, 5 and 10 years") {
@@ -183,7 +189,7 @@ TEST_CASE("evaluations: when, how many, and none at a time that training clips")
           return Expectation{options.bridge, 1}(at, t);
         },
         [&](int) { return x; });
-    CHECK(std::ssize(times) == options.evaluations());
+    CHECK(std::ssize(times) == options.evaluation_times().size());
   };
   count(with(BridgeTarget::displacement, BridgeSampler::euler, 4));
   CHECK(times == std::vector<double>{1.0, 0.75, 0.5, 0.25});
@@ -220,22 +226,11 @@ TEST_CASE("bridge samplers refuse what they cannot do") {
 
 namespace {
 
-Dit3dConfig small(Index context_channels, Index outputs) {
-  Dit3dConfig c;
-  c.channels = 4, c.grid = {2, 2, 3}, c.width = 24, c.depth = 1, c.heads = 2, c.mlp = 48;
-  c.context_channels = context_channels, c.outputs = outputs;
-  c.conditions = longitudinal_conditions();
-  return c;
-}
-
 /// Follow-ups of the baselines [begin, end) of a model with values everywhere.
 Tensor<float, Cpu> followups(Context<Cpu>& ctx, const Dit3dConfig& config, std::uint32_t begin, std::uint32_t end,
                              const BridgeSamplingOptions& options) {
   Dit3d<Cpu, F32> model(ctx, config);
-  initialize(model, 1);
-  for_each_parameter(model, [&](const std::string& path, auto& p) {
-    if (!p.spec().fixed) p.adopt(test::random<float>(ctx, p.shape(), detail::name_hash(path), 0.2));
-  });
+  test::fill_by_name(ctx, model, 1);
   std::vector<std::uint32_t> ids;
   std::vector<ConditionRow> rows;
   for (std::uint32_t i = begin; i < end; ++i) {
@@ -253,7 +248,7 @@ TEST_CASE("a follow-up does not depend on its batch and the threads; the baselin
   for (const double scale : {1.0, 2.0}) {
     auto options = with(BridgeTarget::two_heads, BridgeSampler::stochastic, 3);
     options.guidance.scale = scale;
-    const Dit3dConfig config = small(4, 2);
+    const Dit3dConfig config = test::small_longitudinal(4, 2);
     test::check_same_for_threads("follow-ups", [&](Context<Cpu>& ctx) {
       return std::vector<Tensor<float, Cpu>>{followups(ctx, config, 0, 5, options)};
     });
@@ -265,11 +260,8 @@ TEST_CASE("a follow-up does not depend on its batch and the threads; the baselin
   }
   // By hand: two steps of Euler from the baseline, which the model is given in both.
   Context<Cpu> ctx({.threads = 1});
-  Dit3d<Cpu, F32> model(ctx, small(4, 1));
-  initialize(model, 1);
-  for_each_parameter(model, [&](const std::string& path, auto& p) {
-    if (!p.spec().fixed) p.adopt(test::random<float>(ctx, p.shape(), detail::name_hash(path), 0.2));
-  });
+  Dit3d<Cpu, F32> model(ctx, test::small_longitudinal(4, 1));
+  test::fill_by_name(ctx, model, 1);
   const auto b = test::random<float>(ctx, {1, 12, 4}, 7);
   const std::vector<ConditionRow> rows = {{{.label = 1}, {.number = 5}, {}, {}, {}}};
   const std::vector<std::uint32_t> ids = {0};
@@ -298,7 +290,7 @@ TEST_CASE("a follow-up does not depend on its batch and the threads; the baselin
 TEST_CASE("the noise of a sampler is the generator's own, and shares nothing with that of other uses") {
   Context<Cpu> ctx({.threads = 1});
   // A network that predicts 0 of both heads leaves the baseline and the noise of the steps.
-  Dit3d<Cpu, F64> model(ctx, small(0, 2));
+  Dit3d<Cpu, F64> model(ctx, test::small_longitudinal(0, 2));
   initialize(model, 1);
   const auto b = test::random<double>(ctx, {1, 12, 4}, 7);
   const std::vector<ConditionRow> rows = {{{.label = 1}, {.number = 5}, {}, {}, {}}};

@@ -180,7 +180,7 @@ TEST_CASE("the readout of tokens finds the numbers that give patches back") {
 
 TEST_CASE("the other side of a mask") {
   Context<Cpu> ctx({.threads = 1});
-  const auto mask = draw_token_mask(ctx, 3, 0, std::vector<std::uint32_t>{1, 2}, 8, 0.5);
+  const auto mask = draw_token_mask(ctx, 3, 0, std::vector<std::uint32_t>{1, 2}, 8, 0.75);
   const auto other = visible_selected(mask);
   for (Index i = 0; i < 16; ++i) CHECK(mask.masked.weights.data()[i] + other.masked.weights.data()[i] == 1.0f);
   CHECK(test::same_bits(mask.restore.values(), other.restore.values()));

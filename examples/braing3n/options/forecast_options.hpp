@@ -1,7 +1,6 @@
 // The options of `braing3n forecast`, and the subject and horizons that they mean.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -25,7 +24,7 @@ struct ForecastOptions {
   bool decoded = false, backwards = false, no_pictures = false, strict = false;
 
   void add_to(CLI::App& app) {
-    app.add_option("--model", model, "a forecaster: its file, or the folder of its run");
+    app.add_option("--model", model, "a field of rates: its file, or the folder of its run");
     app.add_option("--tokenizer", tokenizer, "the tokenizer of its latents");
     app.add_option("--in", in, "the baseline scan (.nii, .nii.gz, .hdr)");
     app.add_option("--index", index, "which volume of a file with several, from 0")->check(at_least(0));
@@ -86,10 +85,11 @@ struct ForecastOptions {
   }
 
   /// What the forecasts of a run share: the scan and the subject.
-  ForecastRecord record(const ForecastPlan& plan, const std::vector<ConditionField>& fields) const {
+  ForecastRecord record(const ForecastPlan& plan, const std::vector<ConditionField>& fields,
+                        const std::optional<ForecastRecord>& again) const {
     ForecastRecord r;
-    r.scan = std::filesystem::absolute(in).lexically_normal().string();
-    r.scan_crc32 = file_crc32(in);
+    r.scan = recorded_path(in);
+    r.scan_crc32 = again ? again->scan_crc32 : file_crc32(in);
     r.volume = index, r.age = plan.age, r.decoded = decoded;
     r.conditions = conditions_json(fields, plan.conditions);
     return r;

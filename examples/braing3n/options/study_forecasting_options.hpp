@@ -7,6 +7,7 @@
 #include "braing3n/checkpoint/model_file.hpp"
 #include "braing3n/format/output_guard.hpp"
 #include "braing3n/study/forecasting_study.hpp"
+#include "examples/braing3n/options/distribution_option.hpp"
 #include "examples/support/pipeline.hpp"
 
 namespace braing3n::examples {
@@ -23,7 +24,7 @@ struct StudyForecastingOptions {
     app.add_flag("--evaluate", evaluate, "evaluate the models in the folder again");
     app.add_option("--subjects", subjects, "healthy, with MCI and with AD")->check(CLI::Range(60, 100000));
     app.add_option("--visit-years", visit_years, "times of the visits, the first at 0");
-    app.add_option("--distribution", distribution, "of the phantoms");
+    add_distribution(app, distribution);
     app.add_option("--tokenizer", tokenizer, "a tokenizer instead of one that is trained first");
     app.add_option("--mae-steps", mae_steps, "of 64 scans")->check(more_than_zero());
     app.add_option("--tokenizer-steps", tokenizer_steps, "of 8 scans")->check(more_than_zero());

@@ -45,24 +45,18 @@ namespace detail {
 
 class FinishedRead final : public HostRead {
  public:
-  /// Storage for any type; nvcc 13 cannot take a vector of std::max_align_t, whose struct has no name.
-  struct alignas(std::max_align_t) Unit {
-    unsigned char bytes[sizeof(std::max_align_t)];
-  };
-
-  explicit FinishedRead(std::size_t units) : bytes_(units) {}
+  explicit FinishedRead(std::size_t bytes) : bytes_(bytes) {}
   const void* wait() override { return bytes_.data(); }
   void* data() { return bytes_.data(); }
 
  private:
-  std::vector<Unit> bytes_;
+  std::vector<unsigned char> bytes_;  // from operator new, so aligned for any type
 };
 
 }  // namespace detail
 
 inline std::unique_ptr<HostRead> MemoryResource::start_read(const void* from, std::size_t bytes) {
-  auto read = std::make_unique<detail::FinishedRead>((bytes + sizeof(detail::FinishedRead::Unit) - 1) /
-                                                     sizeof(detail::FinishedRead::Unit));
+  auto read = std::make_unique<detail::FinishedRead>(bytes);
   copy_to_host(read->data(), from, bytes);
   return read;
 }

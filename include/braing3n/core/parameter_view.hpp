@@ -39,8 +39,9 @@ template <class T, Backend B>
 struct ParameterBlock {
   T* values = nullptr;
   T* gradients = nullptr;
-  bfloat16* copies =
-      nullptr;     // of all parameters that have one, at the places of the values; null where that is not so
+  // `size` elements, written at every place, also of parameters without a copy (nn/flatten.hpp makes them so); null where some copy stands
+  // elsewhere.
+  bfloat16* copies = nullptr;
   Index size = 0;  // elements with padding
 };
 
@@ -64,6 +65,13 @@ std::optional<ParameterBlock<T, B>> parameter_block(std::span<const ParameterVie
   }
   if (!copied) block.copies = nullptr;
   return block;
+}
+
+template <class T, Backend B>
+std::optional<ParameterBlock<T, B>> parameter_block(std::span<const ParameterView<T, B>> views) {
+  std::vector<const ParameterView<T, B>*> pointers;
+  for (const ParameterView<T, B>& view : views) pointers.push_back(&view);
+  return parameter_block<T, B>(std::span<const ParameterView<T, B>* const>(pointers));
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -43,19 +43,17 @@ struct ForecastRanges {
 };
 
 /// both_ways: the training turns pairs round. Throws Error (argument) for no pairs.
-inline ForecastRanges forecast_ranges(const Manifest& m, std::span<const VisitPair> pairs, bool both_ways = false,
-                                      const std::string& group_label = "disease") {
+inline ForecastRanges forecast_ranges(const Manifest& m, std::span<const VisitPair> pairs, bool both_ways = false) {
   if (pairs.empty())
     fail(ErrorKind::argument, "forecast.pairs", "forecast ranges: expected at least one pair, got none");
   ForecastRanges r;
   r.pairs = std::ssize(pairs);
   r.backwards = both_ways;
-  r.group_label = group_label;
   std::set<std::string> subjects, groups;
   for (const VisitPair& p : pairs) {
     subjects.insert(m.scans.at(static_cast<std::size_t>(p.from)).subject_id);
     for (const Index row : {p.from, p.to})
-      if (const auto group = m.text(row, group_label)) groups.insert(*group);
+      if (const auto group = m.text(row, r.group_label)) groups.insert(*group);
     r.longest_years = std::max(r.longest_years, std::abs(p.years));
     r.backwards = r.backwards || p.years < 0;
     if (std::isnan(p.age)) continue;
@@ -103,7 +101,7 @@ inline void check_horizons(const ForecastRanges& ranges, std::span<const double>
     if (y == 0 && r.change)
       fail(ErrorKind::argument, "forecast.change",
            "forecast: expected horizons other than 0 years for a change, got 0");
-    if (planned_years(y) > planned_years(ranges.longest_years)) beyond.push_back(significant(y));
+    if (std::abs(y) > ranges.longest_years + horizon_margin) beyond.push_back(significant(y));
     back = back || y < 0;
   }
   if (!beyond.empty())
@@ -136,7 +134,7 @@ inline Findings require_forecastable(const ForecastRanges& ranges, double age, s
   const auto [first, last] = std::minmax_element(years.begin(), years.end());
   const double reached_low = age + *first, reached_high = age + *last;
   for (const double reached : {reached_low, reached_high})
-    if (reached != age && (reached < ranges.youngest - 0.05 || reached > ranges.oldest + 0.05)) {
+    if (reached != age && (reached < ranges.youngest - horizon_margin || reached > ranges.oldest + horizon_margin)) {
       findings.add(Severity::warning, "forecast.reached_age", "the forecast reaches an age of ", significant(reached),
                    ", outside those of the training, ", seen);
       break;

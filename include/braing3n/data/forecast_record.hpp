@@ -1,10 +1,9 @@
 // The sidecar of a forecast: the scan, the subject, the horizon and the weights, enough to make it again.
 #pragma once
 
-#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <string>
-#include <utility>
 
 #include "braing3n/data/forecast_scan.hpp"
 #include "braing3n/data/sample_record.hpp"
@@ -40,9 +39,7 @@ struct ForecastRecord {
     v("crc32", self.crc32);
   }
 
-  std::filesystem::path sidecar() const {
-    return file.substr(0, file.size() - std::string(".nii.gz").size()) + ".json";
-  }
+  std::filesystem::path sidecar() const { return sidecar_of(file); }
 
   /// Throws Error (file, format) when the baseline is gone or is another one by now.
   void require_scan() const {
@@ -69,31 +66,18 @@ inline ForecastRecord read_forecast_record(const std::filesystem::path& path) {
     throw Error(ErrorKind::config, "sidecar.kind", concat("expected the sidecar of a forecast, ", in_quotes(r.kind)),
                 path.string());
   json_into(json, r, path.string());
-  const std::filesystem::path name = r.file;
-  if (!r.file.ends_with(".nii.gz") || name.filename() != name || !r.conditions.is_object())
+  if (!names_volume(r))
     throw Error(ErrorKind::config, "sidecar.file",
                 concat("expected the name of a .nii.gz file and conditions by name, got ", in_quotes(r.file)),
                 path.string());
   return r;
 }
 
-/// Writes the volume, marked SYNTHETIC in its header, and the sidecar beside it. The folder must exist. Throws Error (file), also when
-/// one of the two files exists and may not be overwritten.
-inline ForecastRecord write_forecast(Context<Cpu>& ctx, const std::filesystem::path& folder, const Volume& volume,
-                                     ForecastRecord record, const WriteOptions& write = {}) {
-  const std::filesystem::path sidecar = folder / record.sidecar();
-  std::error_code ignored;
-  if (!write.overwrite && std::filesystem::exists(sidecar, ignored))
-    throw Error(ErrorKind::file, "file.exists", "exists already and may not be overwritten", sidecar.string());
-  NiftiWriteOptions options;
-  options.description = concat("SYNTHETIC braing3n forecast ", record.model.hash, ' ', record.tokenizer.hash, " in ",
-                               number_text(record.years), " years");
-  options.description.resize(std::min<std::size_t>(options.description.size(), 79));
-  options.file = write;
-  write_nifti(ctx, folder / record.file, volume, options);
-  record.crc32 = file_crc32(folder / record.file);
-  write_json(sidecar, record, write);
-  return record;
+/// What a forecast says about itself in its header: the mark, the hashes of the weights, the horizon. write_sample() writes it.
+inline std::string synthetic_description(const ForecastRecord& record) {
+  return concat("SYNTHETIC braing3n forecast ", record.model.hash, ' ', record.tokenizer.hash, " in ",
+                number_text(record.years), " years")
+      .substr(0, 79);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -4,10 +4,8 @@
 // scan's own voxels. At a horizon of 0 the difference is exactly 0, and the follow-up is the scan.
 #pragma once
 
-#include <cmath>
 #include <concepts>
 #include <functional>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -41,15 +39,14 @@ struct ScanForecasts {
 enum class ForecastDetail { scan, decoded };  // the scan's own detail is given back, or the plain decode is returned
 
 /// scan + decoded forecast - decoded baseline, voxel by voxel. Voxels that are exactly 0 in the scan stay 0. Throws Error (shape).
-inline Volume with_change(const Volume& scan, const Volume& forecast, const Volume& baseline) {
+inline Volume with_change(const Volume& scan, Volume forecast, const Volume& baseline) {
   if (scan.size() != forecast.size() || scan.size() != baseline.size())
     fail(ErrorKind::shape, "forecast.voxels", "forecast: expected volumes on the scan's ", scan.size(), " voxels, got ",
          forecast.size(), " and ", baseline.size());
-  Volume out = forecast;
-  for (Index i = 0; i < out.size(); ++i)
-    out.data()[i] = scan.data()[i] == 0 ? 0.0f : scan.data()[i] + (forecast.data()[i] - baseline.data()[i]);
-  out.provenance = Provenance::synthetic;
-  return out;
+  for (Index i = 0; i < forecast.size(); ++i)
+    forecast.data()[i] = scan.data()[i] == 0 ? 0.0f : scan.data()[i] + (forecast.data()[i] - baseline.data()[i]);
+  forecast.provenance = Provenance::synthetic;
+  return forecast;
 }
 
 /// scan: as it was read; preprocessed: the same for the tokenizer. before_decode() runs before each decode and may throw to stop. Throws Error:
@@ -82,13 +79,14 @@ ScanForecasts forecast_scan(Context<B>& ctx, const LoadedTokenizer<Cpu, F32>& to
   };
   ScanForecasts out;
   out.baseline = decoded(start);
-  const Volume before = restore(ctx, out.baseline, preprocessed.record, &preprocessed.data);
+  const Volume before =
+      detail == ForecastDetail::scan ? restore(ctx, out.baseline, preprocessed.record, &preprocessed.data) : Volume{};
   for (std::size_t h = 0; h < reached.size(); ++h) {
     ScanForecast f;
     f.years = plan.years[h];
     f.decoded = decoded(reached[h]);
     Volume after = restore(ctx, f.decoded, preprocessed.record, &preprocessed.data);
-    f.volume = detail == ForecastDetail::scan ? with_change(scan, after, before) : std::move(after);
+    f.volume = detail == ForecastDetail::scan ? with_change(scan, std::move(after), before) : std::move(after);
     f.volume.provenance = Provenance::synthetic;
     out.horizons.push_back(std::move(f));
   }

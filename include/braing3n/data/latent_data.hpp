@@ -20,10 +20,12 @@ namespace braing3n::inline BRAING3N_ABI {
 struct LatentDataOptions {
   std::filesystem::path latents{}, labels{};
   std::filesystem::path
-      split{};  // subject_id,split with the sets train and validation (others are left out); empty: drawn from the seed
-  double validation = 0.1;             // share of the subjects
-  std::vector<std::string> missing{};  // values of labels that stand for missing ones
-  bool strict = false;                 // latents without labels and labels without latents are errors
+      split{};  // subject_id,split with the two sets below (others are left out); empty: drawn from the seed
+  std::string train = "train", validation_set = "validation";  // names of the sets
+  double validation = 0.1;                                     // share of the subjects
+  std::vector<std::string> missing{};                          // values of labels that stand for missing ones
+  bool strict = false;  // latents without labels and labels without latents are errors
+  bool measure = true;  // fill the statistics, which takes a pass over the training latents
 };
 
 struct LatentData {
@@ -88,12 +90,13 @@ inline LatentData open_latent_data(Context<Cpu>& ctx, const LatentDataOptions& o
 
   TrainingData& s = d.scans;
   s.split = o.split.empty()
-                ? split_subjects(d.labels, {{"train", 1 - o.validation}, {"validation", o.validation}}, seed)
+                ? split_subjects(d.labels, {{o.train, 1 - o.validation}, {o.validation_set, o.validation}}, seed)
                 : read_split(o.split);
-  s.train = rows_of(d.labels, s.split, "train");
-  s.validation = rows_of(d.labels, s.split, "validation");
+  s.train = rows_of(d.labels, s.split, o.train);
+  s.validation = rows_of(d.labels, s.split, o.validation_set);
   if (!d.file->preprocessing().empty())
     s.contract = config_from_text<PreprocessingContract>(d.file->preprocessing(), d.file->path());
+  if (!o.measure) return d;
   std::vector<Index> measured;
   for (const Index i : s.train) measured.push_back(d.file_row[static_cast<std::size_t>(i)]);
   std::sort(measured.begin(), measured.end());
@@ -136,6 +139,20 @@ inline Tensor<float, Cpu> latent_batch(Context<Cpu>& ctx, const LatentData& d, s
   });
   return batch;
 }
+
+namespace detail {
+
+/// visit(place of the first among `rows`, standardised latents (n, D) in double) for the rows in order, 512 at a time.
+template <class Visit>
+void latent_blocks(Context<Cpu>& ctx, const LatentData& d, std::span<const Index> rows, Visit&& visit) {
+  constexpr std::size_t block = 512;
+  for (std::size_t begin = 0; begin < rows.size(); begin += block) {
+    const std::span<const Index> some = rows.subspan(begin, std::min(block, rows.size() - begin));
+    visit(begin, cast<double>(latent_batch(ctx, d, some)).reshape({std::ssize(some), d.file->row_size()}));
+  }
+}
+
+}  // namespace detail
 
 /// How often each training scan is drawn, so that the classes of some conditions come equally often (strength 1), or between that and as
 /// they are (strength 0): weights proportional to count^-strength, multiplied over the conditions. The null counts as a class.

@@ -36,12 +36,11 @@ struct ScanSourceOptions {
   std::shared_ptr<FindingLog> findings{};  // takes what is found in each usable scan; may be empty
 };
 
-/// A scan on the model's grid, with the findings of its header, its geometry and its values. Throws Error: file, format (a scan that
-/// cannot be used; with options.strict also one with warnings), argument (several volumes, none chosen).
-inline Preprocessed read_preprocessed(Context<Cpu>& ctx, const std::filesystem::path& path,
-                                      const PreprocessingContract& contract, const ScanSourceOptions& options = {}) {
+/// A scan that was read on the model's grid, with the findings of its header, its geometry and its values. path: for messages. Throws Error (format): a
+/// scan that cannot be used; with options.strict also one with warnings.
+inline Preprocessed preprocess_read(Context<Cpu>& ctx, NiftiVolume scan, const std::filesystem::path& path,
+                                    const PreprocessingContract& contract, const ScanSourceOptions& options = {}) {
   try {
-    NiftiVolume scan = read_nifti(ctx, path, {.volume = options.volume});
     scan.info.findings.require_usable(options.strict, path.string());
     Preprocessed p = preprocess(ctx, std::move(scan.volume), contract, options.strict);
     Findings all = std::move(scan.info.findings);
@@ -51,6 +50,12 @@ inline Preprocessed read_preprocessed(Context<Cpu>& ctx, const std::filesystem::
   } catch (const Error& e) {
     throw e.at(path.string());
   }
+}
+
+/// The same from a file. Throws Error too: file, argument (several volumes, none chosen).
+inline Preprocessed read_preprocessed(Context<Cpu>& ctx, const std::filesystem::path& path,
+                                      const PreprocessingContract& contract, const ScanSourceOptions& options = {}) {
+  return preprocess_read(ctx, read_nifti(ctx, path, {.volume = options.volume}), path, contract, options);
 }
 
 /// Reads and preprocesses the scans.

@@ -8,7 +8,6 @@
 // of "89+", a sex of "O", a CDR of 7) is missing, and a finding names it with its line; Label::fault has the sentence.
 #pragma once
 
-#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <optional>

@@ -34,20 +34,28 @@ inline bool is_age_in_another_unit(std::string_view header) {
          name.find("days") != std::string::npos;
 }
 
+/// The first column of ages, by name, that is not in another unit.
+inline std::optional<std::size_t> age_in_years(const CsvTable& table) {
+  if (const auto named = find_named_column(table, "age"); named && !is_age_in_another_unit(table.header()[*named]))
+    return named;
+  std::vector<std::size_t> columns = columns_in(table, age_names());
+  for (std::size_t c = 0; c < table.columns(); ++c)
+    if (speaks_of_age(table.header()[c])) columns.push_back(c);
+  for (const std::size_t c : columns)
+    if (!is_age_in_another_unit(table.header()[c])) return c;
+  return std::nullopt;
+}
+
 /// The column of a manifest under its own name in any case, else under a usual one.
 inline std::optional<std::size_t> manifest_column(const CsvTable& table, std::string_view name) {
   if (const auto c = find_column_ignoring_case(table, name)) return c;
   for (std::size_t i = 0, same = 0; i < table.columns(); ++i)
     if (equal_ignoring_case(table.header()[i], name) && ++same > 1)
       return std::nullopt;  // Age and AGE: neither is known to be meant
-  const auto named = find_named_column(table, name);
-  if (named && !(name == "age" && is_age_in_another_unit(table.header()[*named]))) return named;
+  if (name == "age") return age_in_years(table);
+  if (const auto named = find_named_column(table, name)) return named;
   if (name == "session_id") return find_session_column(table);
   if (name == "sex") return find_sex_column(table);
-  if (name == "age") {
-    const auto c = find_age_column(table);
-    return c && is_age_in_another_unit(table.header()[*c]) ? std::nullopt : c;
-  }
   if (name == "site") return find_site_column(table);
   if (name == "days") return find_days_column(table);
   if (name == "session_date") return find_session_date_column(table);

@@ -9,12 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "braing3n/base/years.hpp"
 #include "braing3n/data/manifest_cells.hpp"
 #include "braing3n/data/manifest_types.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-inline constexpr double days_per_year = 365.25;
 
 /// Within a subject, age minus the elapsed time may vary by this many years: ages are whole years in many tables.
 inline constexpr double age_tolerance_years = 1.01;

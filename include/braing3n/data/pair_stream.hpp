@@ -19,14 +19,11 @@ namespace braing3n::inline BRAING3N_ABI {
 /// Upper edges of the bands of years between visits: 0-1, 1-3, 3-5, 5-10, and more than 10.
 inline constexpr std::array visit_band_edges{1.0, 3.0, 5.0, 10.0};
 
-/// Years, in either direction, to the nearest tenth, as visits are planned: 365 and 366 days are one year.
-inline double planned_years(double years) { return std::round(10 * std::abs(years)) / 10; }
-
-/// The band of a pair, 0 to 4. An upper edge belongs to its band: 5 years are in 3-5.
+/// The band of a pair, 0 to 4. An upper edge belongs to its band, and so do visits up to horizon_margin beyond it: 5 years are in 3-5.
 inline std::size_t visit_band(double years) {
-  const double planned = planned_years(years);
-  return static_cast<std::size_t>(std::lower_bound(visit_band_edges.begin(), visit_band_edges.end(), planned) -
-                                  visit_band_edges.begin());
+  return static_cast<std::size_t>(
+      std::lower_bound(visit_band_edges.begin(), visit_band_edges.end(), std::abs(years) - horizon_margin) -
+      visit_band_edges.begin());
 }
 
 struct VisitPairSets {

@@ -36,6 +36,18 @@ struct WeightsRecord {
   }
 };
 
+/// "a.json" of "a.nii.gz".
+inline std::filesystem::path sidecar_of(const std::string& volume) {
+  return volume.substr(0, volume.size() - std::string(".nii.gz").size()) + ".json";
+}
+
+/// Whether a record names a volume beside its sidecar, and conditions by name.
+template <class Record>
+bool names_volume(const Record& r) {
+  const std::filesystem::path name = r.file;
+  return r.file.ends_with(".nii.gz") && name.filename() == name && r.conditions.is_object();
+}
+
 struct SampleRecord {
   std::string kind = "SYNTHETIC braing3n sample", version = BRAING3N_VERSION_STRING;
   std::string file;  // name of the volume beside the sidecar
@@ -62,9 +74,7 @@ struct SampleRecord {
     v("crc32", self.crc32);
   }
 
-  std::filesystem::path sidecar() const {
-    return file.substr(0, file.size() - std::string(".nii.gz").size()) + ".json";
-  }
+  std::filesystem::path sidecar() const { return sidecar_of(file); }
 };
 
 /// Throws Error: file, format (no JSON), config (not such a sidecar, an option out of range).
@@ -76,8 +86,7 @@ inline SampleRecord read_sample_record(const std::filesystem::path& path) {
   SampleRecord r;
   if (!json.is_object() || !json.contains("kind") || json["kind"] != Json(r.kind)) refuse();
   json_into(json, r, path.string());
-  const std::filesystem::path name = r.file;
-  if (!r.file.ends_with(".nii.gz") || name.filename() != name || !r.conditions.is_object()) refuse();
+  if (!names_volume(r)) refuse();
   return r;
 }
 
@@ -90,10 +99,9 @@ inline std::string file_crc32(const std::filesystem::path& path) {
 
 /// What a synthetic volume says about itself in its header: the mark, the hashes of the weights, seed and number.
 inline std::string synthetic_description(const SampleRecord& record) {
-  std::string text = concat("SYNTHETIC braing3n ", record.model.hash, ' ', record.tokenizer.hash, " seed ", record.seed,
-                            " sample ", record.sample);
-  text.resize(std::min<std::size_t>(text.size(), 79));
-  return text;
+  return concat("SYNTHETIC braing3n ", record.model.hash, ' ', record.tokenizer.hash, " seed ", record.seed, " sample ",
+                record.sample)
+      .substr(0, 79);
 }
 
 /// "SYNTHETIC_0003" for sample 3.
@@ -102,10 +110,11 @@ inline std::string synthetic_name(std::uint32_t sample) {
   return "SYNTHETIC_" + std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0') + digits;
 }
 
-/// Writes folder/record.file, marked SYNTHETIC in its header, and returns the record with the checksum of that file. The caller writes
-/// the sidecar. Throws Error (file), also when the file exists and may not be overwritten.
-inline SampleRecord write_synthetic_volume(Context<Cpu>& ctx, const std::filesystem::path& folder, const Volume& volume,
-                                           SampleRecord record, const WriteOptions& write = {}) {
+/// Writes folder/record.file, marked SYNTHETIC in its header by the record's synthetic_description(), and returns the record with the checksum
+/// of that file. The caller writes the sidecar. Throws Error (file), also when the file exists and may not be overwritten.
+template <class Record>
+Record write_synthetic_volume(Context<Cpu>& ctx, const std::filesystem::path& folder, const Volume& volume,
+                              Record record, const WriteOptions& write = {}) {
   NiftiWriteOptions options;
   options.description = synthetic_description(record);
   options.file = write;
@@ -114,10 +123,11 @@ inline SampleRecord write_synthetic_volume(Context<Cpu>& ctx, const std::filesys
   return record;
 }
 
-/// write_synthetic_volume() and the sidecar beside it, which says how the sample was made. The folder must exist. Throws Error (file),
+/// write_synthetic_volume() and the sidecar beside it, which says how the volume was made. The folder must exist. Throws Error (file),
 /// also when one of the two files exists and may not be overwritten.
-inline SampleRecord write_sample(Context<Cpu>& ctx, const std::filesystem::path& folder, const Volume& volume,
-                                 SampleRecord record, const WriteOptions& write = {}) {
+template <class Record>
+Record write_sample(Context<Cpu>& ctx, const std::filesystem::path& folder, const Volume& volume, Record record,
+                    const WriteOptions& write = {}) {
   const std::filesystem::path sidecar = folder / record.sidecar();
   std::error_code ignored;
   if (!write.overwrite && std::filesystem::exists(sidecar, ignored))

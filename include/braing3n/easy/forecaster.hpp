@@ -1,6 +1,7 @@
 // Follow-ups of a scan from a trained field of rates.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -37,7 +38,7 @@ class SyntheticFollowUp {
   /// (file), also when one of the two exists and may not be overwritten.
   std::filesystem::path write(const std::filesystem::path& folder, const WriteOptions& write = {}) const {
     make_folder(folder);
-    write_forecast(*context_, folder, volume_, record_, write);
+    write_sample(*context_, folder, volume_, record_, write);
     return folder / record_.file;
   }
 
@@ -70,9 +71,10 @@ class ScanForecaster {
                                  plan.years, {.backwards = request.backwards});
     const Preprocessed p = preprocess_scan(*context_, scan, tokenizer_.loaded().contract);
     ScanForecasts made = forecast_scan(*context_, tokenizer_.loaded(), *field_, scan.volume, p, plan, request.detail);
+    const ForecastRecord common = common_record(scan, plan, request.detail);
     std::vector<SyntheticFollowUp> all;
     for (ScanForecast& f : made.horizons) {
-      ForecastRecord record = common_record(scan, plan, request.detail);
+      ForecastRecord record = common;
       record.years = f.years;
       record.file = forecast_name(name_of(scan), f.years) + ".nii.gz";
       all.emplace_back(context_, std::move(f.volume), std::move(record));
@@ -89,14 +91,18 @@ class ScanForecaster {
   /// "scan" for a volume made in memory.
   static std::string name_of(const Scan& scan) {
     std::string name = std::filesystem::path(scan.name).filename().string();
-    name.resize(std::min(name.find('.'), name.size()));
+    for (const std::string end : {".gz", ".nii", ".hdr", ".img"})
+      if (detail::ends_with_ignoring_case(name, end)) name.resize(name.size() - end.size());
     return name.empty() ? "scan" : name;
   }
   ForecastRecord common_record(const Scan& scan, const ForecastPlan& plan, ForecastDetail detail) const {
     ForecastRecord r;
-    r.scan = scan.name;
     std::error_code ignored;
-    if (std::filesystem::is_regular_file(scan.name, ignored)) r.scan_crc32 = file_crc32(scan.name);
+    if (std::filesystem::is_regular_file(scan.name, ignored)) {
+      r.scan = recorded_path(scan.name);
+      r.scan_crc32 = file_crc32(scan.name);
+      r.volume = scan.index;
+    }
     r.age = plan.age;
     r.conditions = conditions_json(conditions(), plan.conditions);
     r.decoded = detail == ForecastDetail::decoded;

@@ -15,6 +15,7 @@ struct Scan {
   Volume volume;
   std::string name;   // the file, for messages; empty for a volume made in memory
   Findings findings;  // of the file's header and geometry
+  Index index = -1;   // which volume of a file with several
 
   Scan() = default;
   Scan(Volume v, std::string n = {}, Findings f = {})  // NOLINT: a volume is a scan

@@ -32,7 +32,9 @@ class Session {
   Scan read(const std::filesystem::path& path, const NiftiReadOptions& options = {}) const {
     NiftiVolume nifti = read_nifti(*context_, path, options);
     nifti.info.findings.require_usable(false, path.string());
-    return {std::move(nifti.volume), path.string(), std::move(nifti.info.findings)};
+    Scan scan(std::move(nifti.volume), path.string(), std::move(nifti.info.findings));
+    scan.index = options.volume;
+    return scan;
   }
 
   /// A tokenizer's file or the folder of its run. contract: for weights that carry none.

@@ -21,11 +21,6 @@ struct ErrorGrowth {
 
   /// The standard deviation of the error after `years`.
   double operator()(double years) const { return std::hypot(noise, yearly * years); }
-
-  static void visit(auto& self, auto&& v) {
-    v("noise", self.noise);
-    v("yearly", self.yearly);
-  }
 };
 
 /// error (n): forecast - truth, after years (n). With a single horizon all of the error is noise: no part of it is known to grow.

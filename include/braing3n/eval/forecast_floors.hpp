@@ -102,8 +102,10 @@ inline LastValue fit_last_value(const ForecastPairs& pairs) {
   return detail::with_error(LastValue{}, pairs);
 }
 
-/// Throws Error: shape, argument (no pair of visits apart). A group with fewer than least_subjects has the rate of all.
-inline GroupRate fit_group_rate(const ForecastPairs& pairs, Index least_subjects = 5) {
+namespace detail {
+
+/// Without the sd of the errors.
+inline GroupRate group_rates(const ForecastPairs& pairs, Index least_subjects) {
   require_forecast_pairs(pairs);
   detail::RateSums all;
   std::map<std::int32_t, detail::RateSums> groups;
@@ -117,14 +119,19 @@ inline GroupRate fit_group_rate(const ForecastPairs& pairs, Index least_subjects
   GroupRate out{.mean = all.rate()};
   for (const auto& [group, sums] : groups)
     if (std::ssize(sums.subjects) >= least_subjects) out.rates[group] = sums.rate();
-  return detail::with_error(std::move(out), pairs);
+  return out;
+}
+
+}  // namespace detail
+
+/// Throws Error: shape, argument (no pair of visits apart). A group with fewer than least_subjects has the rate of all.
+inline GroupRate fit_group_rate(const ForecastPairs& pairs, Index least_subjects = 5) {
+  return detail::with_error(detail::group_rates(pairs, least_subjects), pairs);
 }
 
 /// Throws Error: shape, argument (no pair of visits apart).
 inline MeanRate fit_mean_rate(const ForecastPairs& pairs) {
-  ForecastPairs ungrouped = pairs;
-  ungrouped.group.clear();
-  return detail::with_error(MeanRate{.rate = fit_group_rate(ungrouped).mean}, pairs);
+  return detail::with_error(MeanRate{.rate = detail::group_rates(pairs, 0).mean}, pairs);
 }
 
 /// What the regression of the counterfactual sees of a visit.

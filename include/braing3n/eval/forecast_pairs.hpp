@@ -9,12 +9,9 @@
 #include <vector>
 
 #include "braing3n/base/error.hpp"
+#include "braing3n/base/years.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-/// Visits are dated in whole days and rarely on the day that was planned. Visits that are no further apart than this many years (18 days) are
-/// repeats, without a change, and a limit of a horizon holds up to it: a visit after 1.05 years is one after a year.
-inline constexpr double horizon_margin = 0.05;
 
 /// n pairs of visits. group, sex and age may be empty: unknown for all.
 struct ForecastPairs {

@@ -24,14 +24,6 @@ struct GrowthRatioOptions {
   bool logarithm = true;      // growth of log(quantity), about the share gained in a year; false: of the quantity
   Index least_subjects = 10;  // of each group
   BootstrapOptions bootstrap{};
-
-  static void visit(auto& self, auto&& v) {
-    v("over", self.over);
-    v("under", self.under);
-    v("logarithm", self.logarithm);
-    v("least_subjects", self.least_subjects);
-    v("bootstrap", self.bootstrap);
-  }
 };
 
 struct GroupGrowth {

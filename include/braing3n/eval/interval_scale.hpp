@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -32,6 +33,20 @@ struct IntervalScale {
     v("subjects", self.subjects);
   }
 };
+
+/// Subjects whose pairs a coverage needs: 9 for 90 %.
+inline Index subjects_for_coverage(double coverage) {
+  return static_cast<Index>(std::ceil(coverage / (1 - coverage) - 1e-9));
+}
+
+/// Subjects with a pair that counts below.
+inline Index interval_subjects(const ForecastPairs& validation, const Forecasts& forecasts) {
+  std::set<std::int32_t> subjects;
+  for (std::size_t i = 0; i < validation.size() && i < forecasts.value.size(); ++i)
+    if (validation.years[i] > horizon_margin && validation.measured(i) && std::isfinite(forecasts.value[i]))
+      subjects.insert(validation.subject[i]);
+  return std::ssize(subjects);
+}
 
 /// validation: pairs of subjects who trained nothing, with their forecasts and sd. Pairs without a measurement or a forecast, repeats and
 /// backward pairs do not count, as in forecast_scores(). Throws Error: shape, argument (coverage not in (0, 1); fewer subjects than the
@@ -60,10 +75,9 @@ inline IntervalScale fit_interval_scale(const ForecastPairs& validation, const F
   }
   const double mass = 1 / static_cast<double>(pairs_of.size() + 1);
   constexpr double rounding = 1e-9;
-  if (1 - mass < coverage - rounding)
+  if (std::ssize(pairs_of) < subjects_for_coverage(coverage))
     fail(ErrorKind::argument, "interval_scale.subjects", "interval scale: a coverage of ", coverage,
-         " needs the pairs of at least ", std::ceil(coverage / (1 - coverage) - rounding), " subjects, got ",
-         pairs_of.size());
+         " needs the pairs of at least ", subjects_for_coverage(coverage), " subjects, got ", pairs_of.size());
   std::sort(errors.begin(), errors.end());
   IntervalScale out{.coverage = coverage, .pairs = std::ssize(errors), .subjects = std::ssize(pairs_of)};
   double reached = 0;

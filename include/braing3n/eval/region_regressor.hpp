@@ -11,14 +11,12 @@
 #include <array>
 #include <cmath>
 #include <concepts>
-#include <limits>
-#include <numeric>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "braing3n/eval/dual_ridge.hpp"
 #include "braing3n/eval/tissue_volumes.hpp"
-#include "braing3n/linalg/llt.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -79,89 +77,36 @@ class RegionRegressor {
  public:
   /// blocks: of tissue_blocks, of one contract throughout. Throws Error (shape).
   void add(std::vector<double> blocks, const TissueVolumes& truth) {
-    if (!rows_.empty() && blocks.size() != rows_[0].size())
-      fail(ErrorKind::shape, "regions.blocks", "region regressor: ", blocks.size(), " values, the volumes before had ",
-           rows_[0].size());
-    rows_.push_back(std::move(blocks));
+    require_blocks(blocks.size(), ridge_.size() > 0, "the volumes before had ");
+    ridge_.add(std::move(blocks));
     truth_.push_back(truth);
   }
-  Index size() const { return static_cast<Index>(rows_.size()); }
+  Index size() const { return ridge_.size(); }
 
-  /// Throws Error (state) with fewer than 10 volumes.
+  /// Throws Error: state (fewer than 10 volumes), argument (volumes that are all the same).
   template <std::same_as<Cpu> B>
   void fit(Context<B>& ctx) {
-    const Index n = size();
-    if (n < 10)
-      fail(ErrorKind::state, "regions.few", "region regressor: ", n, " volumes with known sizes, expected at least 10");
-    mean_.assign(rows_[0].size(), 0.0);
-    for (const std::vector<double>& row : rows_)
-      for (std::size_t i = 0; i < row.size(); ++i) mean_[i] += row[i] / static_cast<double>(n);
-    for (std::vector<double>& row : rows_)
-      for (std::size_t i = 0; i < row.size(); ++i) row[i] -= mean_[i];
-    kernel_.resize(static_cast<std::size_t>(n * n));
-    ctx.parallel_range(n, 8, [&](Index begin, Index end) {
-      for (Index i = begin; i < end; ++i)
-        for (Index j = 0; j <= i; ++j) {
-          const std::vector<double>&a = rows_[static_cast<std::size_t>(i)], &b = rows_[static_cast<std::size_t>(j)];
-          double sum = 0;
-          for (std::size_t k = 0; k < a.size(); ++k) sum += a[k] * b[k];
-          kernel_[static_cast<std::size_t>(i * n + j)] = kernel_[static_cast<std::size_t>(j * n + i)] = sum;
-        }
-    });
-    double trace = 0;
-    for (Index i = 0; i < n; ++i) trace += kernel_[static_cast<std::size_t>(i * n + i)];
-    if (!(trace > 0)) fail(ErrorKind::argument, "regions.equal", "region regressor: all volumes have the same tissue");
-
-    std::vector<Index> all(rows_.size());
-    std::iota(all.begin(), all.end(), Index{0});
-    std::array<double, regions> best{}, penalty{};
-    best.fill(std::numeric_limits<double>::infinity());
-    held_out_.assign(rows_.size(), {});
-    std::vector<TissueVolumes> read(rows_.size());
-    for (int step = -12; step <= 2; ++step) {
-      const double candidate = trace / static_cast<double>(n) * std::pow(10.0, 0.5 * step);
-      std::array<double, regions> error{};
-      for (Index fold = 0; fold < 5; ++fold) {
-        std::vector<Index> learn, test;
-        for (Index i = 0; i < n; ++i) (i % 5 == fold ? test : learn).push_back(i);
-        const Weights w = solve(ctx, learn, candidate);
-        for (const Index t : test)
-          for (std::size_t r = 0; r < regions; ++r) {
-            double root = w.intercept[r];
-            for (std::size_t i = 0; i < learn.size(); ++i)
-              root += w.coefficients[r * learn.size() + i] * kernel_[static_cast<std::size_t>(t * n + learn[i])];
-            error[r] += std::pow(root - std::sqrt(truth_[static_cast<std::size_t>(t)][r]), 2);
-            read[static_cast<std::size_t>(t)][r] = squared(root);
-          }
-      }
-      for (std::size_t r = 0; r < regions; ++r) {
-        if (error[r] >= best[r]) continue;
-        best[r] = error[r], penalty[r] = candidate;
-        for (std::size_t i = 0; i < read.size(); ++i) held_out_[i][r] = read[i][r];
-      }
+    if (size() < 10)
+      fail(ErrorKind::state, "regions.few", "region regressor: ", size(),
+           " volumes with known sizes, expected at least 10");
+    std::vector<std::vector<double>> roots(regions);
+    std::vector<Index> fold;
+    for (std::size_t i = 0; i < truth_.size(); ++i) {
+      fold.push_back(static_cast<Index>(i % 5));
+      for (std::size_t r = 0; r < regions; ++r) roots[r].push_back(std::sqrt(truth_[i][r]));
     }
-    for (std::size_t r = 0; r < regions; ++r) {
-      const Weights w = solve(ctx, all, penalty[r]);
-      intercept_[r] = w.intercept[r];
-      coefficients_[r].assign(mean_.size(), 0.0);
-      for (std::size_t i = 0; i < rows_.size(); ++i)
-        for (std::size_t k = 0; k < mean_.size(); ++k)
-          coefficients_[r][k] += w.coefficients[r * rows_.size() + i] * rows_[i][k];
-    }
+    ridge_.fit(ctx, roots, fold);
+    held_out_.assign(truth_.size(), {});
+    for (std::size_t i = 0; i < truth_.size(); ++i)
+      for (std::size_t r = 0; r < regions; ++r) held_out_[i][r] = squared(ridge_.held_out(r)[i]);
   }
 
   /// Sizes in ml, in the order of tissue_names. Throws Error: state (not fitted), shape.
   TissueVolumes operator()(const std::vector<double>& blocks) const {
-    if (coefficients_[0].empty()) fail(ErrorKind::state, "regions.fitted", "region regressor: fit() comes first");
-    if (blocks.size() != mean_.size())
-      fail(ErrorKind::shape, "regions.blocks", "region regressor: ", blocks.size(), " values, it was fitted on ",
-           mean_.size());
+    if (!ridge_.fitted()) fail(ErrorKind::state, "regions.fitted", "region regressor: fit() comes first");
+    require_blocks(blocks.size(), true, "it was fitted on ");
     TissueVolumes out{};
-    for (std::size_t r = 0; r < regions; ++r) {
-      double root = intercept_[r];
-      for (std::size_t k = 0; k < blocks.size(); ++k) root += coefficients_[r][k] * (blocks[k] - mean_[k]);
-      out[r] = squared(root);
-    }
+    for (std::size_t r = 0; r < regions; ++r) out[r] = squared(ridge_(r, blocks));
     return out;
   }
 
@@ -170,40 +115,16 @@ class RegionRegressor {
   const std::vector<TissueVolumes>& truth() const { return truth_; }
 
  private:
+  static constexpr std::size_t regions = std::tuple_size_v<TissueVolumes>;
   static double squared(double root) { return std::max(0.0, root) * std::max(0.0, root); }
 
-  static constexpr std::size_t regions = std::tuple_size_v<TissueVolumes>;
-  struct Weights {
-    std::array<double, regions> intercept{};
-    std::vector<double> coefficients;  // (regions, subjects)
-  };
-
-  template <std::same_as<Cpu> B>
-  Weights solve(Context<B>& ctx, const std::vector<Index>& subjects, double penalty) const {
-    const Index m = static_cast<Index>(subjects.size()), n = size();
-    Weights w;
-    w.coefficients.resize(regions * subjects.size());
-    std::vector<double> part(subjects.size() * subjects.size());
-    for (Index i = 0; i < m; ++i)
-      for (Index j = 0; j <= i; ++j)
-        part[static_cast<std::size_t>(i * m + j)] = kernel_[static_cast<std::size_t>(
-            subjects[static_cast<std::size_t>(i)] * n + subjects[static_cast<std::size_t>(j)])];
-    for (std::size_t r = 0; r < regions; ++r) {
-      for (const Index i : subjects)
-        w.intercept[r] += std::sqrt(truth_[static_cast<std::size_t>(i)][r]) / static_cast<double>(m);
-      for (Index i = 0; i < m; ++i)
-        w.coefficients[r * subjects.size() + static_cast<std::size_t>(i)] =
-            std::sqrt(truth_[static_cast<std::size_t>(subjects[static_cast<std::size_t>(i)])][r]) - w.intercept[r];
-    }
-    llt_solve<double>(llt<double>(ctx, part, m, {.shift = penalty}), w.coefficients);
-    return w;
+  void require_blocks(std::size_t count, bool known, const char* where) const {
+    if (known && static_cast<Index>(count) != ridge_.features())
+      fail(ErrorKind::shape, "regions.blocks", "region regressor: ", count, " values, ", where, ridge_.features());
   }
 
-  std::vector<std::vector<double>> rows_;
+  DualRidge ridge_;  // of the square roots of the sizes
   std::vector<TissueVolumes> truth_, held_out_;
-  std::vector<double> mean_, kernel_;
-  TissueVolumes intercept_{};
-  std::array<std::vector<double>, regions> coefficients_;  // (regions, blocks)
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

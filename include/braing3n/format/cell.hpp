@@ -140,17 +140,25 @@ inline NumberFault unit_fault(std::string_view text) {
           unit == 'Y' ? concat("an age with its unit: write ", digits) : "an age with its unit: write it in years"};
 }
 
-inline bool is_date(std::string_view text) {
-  text = text.substr(0, text.find_first_of(" T"));
-  const std::size_t a = text.find_first_of("-./");
-  if (a == std::string_view::npos) return false;
+/// The three numbers of "2011-03-05"; nothing for another count of parts, or two separators.
+inline std::optional<std::array<std::string_view, 3>> date_parts(std::string_view text) {
+  const std::size_t a = text.find_first_of("-/.");
+  if (a == std::string_view::npos) return std::nullopt;
   const std::size_t b = text.find(text[a], a + 1);
-  if (b == std::string_view::npos) return false;
-  const std::string_view parts[3] = {text.substr(0, a), text.substr(a + 1, b - a - 1), text.substr(b + 1)};
+  if (b == std::string_view::npos) return std::nullopt;
+  const std::array parts{text.substr(0, a), text.substr(a + 1, b - a - 1), text.substr(b + 1)};
   for (const std::string_view p : parts)
-    if (!all_digits(p) || p.size() > 4 || p.size() == 3) return false;
-  return (parts[0].size() == 4 || parts[2].size() == 4 || parts[2].size() == 2) && parts[1].size() <= 2 &&
-         (parts[0].size() <= 2 || parts[2].size() <= 2);
+    if (!all_digits(p) || p.size() > 4) return std::nullopt;
+  return parts;
+}
+
+inline bool is_date(std::string_view text) {
+  const auto parts = date_parts(text.substr(0, text.find_first_of(" T")));
+  if (!parts) return false;
+  const auto& [first, second, third] = *parts;
+  if (first.size() == 3 || second.size() == 3 || third.size() == 3) return false;
+  return (first.size() == 4 || third.size() == 4 || third.size() == 2) && second.size() <= 2 &&
+         (first.size() <= 2 || third.size() <= 2);
 }
 
 }  // namespace detail

@@ -57,18 +57,6 @@ inline bool is_time_of_day(std::string_view text) {
          text.find_first_not_of("0123456789:.,+-ZzAPMapm ") == std::string_view::npos;
 }
 
-/// The three numbers of "2011-03-05"; nothing for another count of parts, or two separators.
-inline std::optional<std::array<std::string_view, 3>> date_parts(std::string_view text) {
-  const std::size_t a = text.find_first_of("-/.");
-  if (a == std::string_view::npos) return std::nullopt;
-  const std::size_t b = text.find(text[a], a + 1);
-  if (b == std::string_view::npos) return std::nullopt;
-  const std::array parts{text.substr(0, a), text.substr(a + 1, b - a - 1), text.substr(b + 1)};
-  for (const std::string_view p : parts)
-    if (!all_digits(p) || p.size() > 4) return std::nullopt;
-  return parts;
-}
-
 inline int whole_number(std::string_view digits) {
   int value = 0;
   std::from_chars(digits.data(), digits.data() + digits.size(), value);

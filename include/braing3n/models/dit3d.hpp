@@ -109,9 +109,7 @@ struct Dit3d {
     return prepare_steps(*this, pass, times, samples, condition);
   }
   /// As many of them as are prepared together (prepared_bytes), at least one.
-  Index steps_at_once(Index samples) const {
-    return std::max<Index>(1, prepared_bytes / condition_bytes(config, samples, sizeof(T)));
-  }
+  Index steps_at_once(Index samples) const { return prepared_steps(config, samples, sizeof(T)); }
   /// The same velocity for one prepared step: no work on the host, nothing uploaded. x (N, L, C).
   Act operator()(Pass<B>& pass, const Act& x, const DitConditions<T, B>& at, const Act& context = Act()) const {
     return pass.at(path, [&] {

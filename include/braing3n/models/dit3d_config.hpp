@@ -1,7 +1,6 @@
 // What a diffusion transformer over latent tokens is built from.
 #pragma once
 
-#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -81,6 +80,13 @@ inline Index condition_bytes(const Dit3dConfig& c, Index samples, std::size_t el
       c.gaussian_rank > 0 ? gaussian_numbers(c.gaussian_rank, feature_count(c.conditions)) : Index{0};
   return samples *
          (c.width * (6 * c.depth + 2) * static_cast<Index>(element) + closed_form * static_cast<Index>(sizeof(double)));
+}
+
+/// Prepared steps take at most so many bytes at a time, unless a single one takes more.
+inline constexpr Index prepared_bytes = Index{64} << 20;
+/// As many steps of so many samples as are prepared together, at least one.
+inline Index prepared_steps(const Dit3dConfig& c, Index samples, std::size_t element) {
+  return std::max<Index>(1, prepared_bytes / std::max<Index>(1, condition_bytes(c, samples, element)));
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

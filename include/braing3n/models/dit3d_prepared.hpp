@@ -2,7 +2,6 @@
 // the last layer, and the place in the closed-form velocity. All of it depends on times and conditions alone.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <vector>
@@ -13,9 +12,6 @@
 #include "braing3n/models/gaussian_velocity.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-/// Prepared steps take at most so many bytes at a time, unless a single one takes more.
-inline constexpr Index prepared_bytes = Index{64} << 20;
 
 /// The rows (N) of one evaluation, or of several, one after the other.
 template <class T, Backend B>

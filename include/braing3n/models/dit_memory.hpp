@@ -43,7 +43,8 @@ std::size_t evaluation_bytes(const Dit3dConfig& c, Index rows) {
 template <Precision P>
 std::size_t prepared_condition_bytes(const Dit3dConfig& c, Index rows, Index evaluations) {
   const Index step = condition_bytes(c, rows, sizeof(typename P::Compute));
-  return static_cast<std::size_t>(step * std::clamp<Index>(prepared_bytes / step, 1, std::max<Index>(evaluations, 1)));
+  return static_cast<std::size_t>(
+      step * std::min(prepared_steps(c, rows, sizeof(typename P::Compute)), std::max<Index>(evaluations, 1)));
 }
 
 /// Bytes that a training step holds at one time for a batch: latents and noise, what is recorded, and the backward pass. Parameters,

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "braing3n/autograd/compiled.hpp"
@@ -88,12 +90,11 @@ struct LinearRate {
     table(feature_mean, {features});
   }
   bool exists() const { return directions.exists(); }
-  Index features() const { return feature_mean.exists() ? feature_mean.shape()[0] : 0; }
 
   /// z (N, L, C) with L C = D, features (N q), NaN where unknown -> rate (N, L, C).
   Act operator()(Pass<B>& pass, const Act& z, const std::vector<double>& given) const {
     return pass.at(path, [&] {
-      const Index n = z.shape().rank() > 0 ? z.shape()[0] : 0, width = bias.shape()[0], q = features();
+      const Index n = z.shape().rank() > 0 ? z.shape()[0] : 0, width = bias.shape()[0], q = effects.shape()[1];
       if (z.value().size() != n * width || std::ssize(given) != n * q)
         fail(ErrorKind::shape, "rate.input", "linear rate: expected ", width, " values and ", q,
              " features a sample, got an input ", z.shape(), " and ", given.size(), " features");

@@ -9,6 +9,7 @@
 // Velocities in real time instead of a unit interval: delta-LFM (arXiv 2512.09185).
 #pragma once
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -28,13 +29,14 @@ struct RateFieldConfig {
     v("unit_years", self.unit_years);
   }
 
-  /// Without channels and grid (those of the latents), and with the conditions that do not change between visits.
+  /// Without channels and grid (those of the latents), and with diagnosis and sex.
   static Dit3dConfig free_network() {
     Dit3dConfig c;
     c.channels = 0;
     c.grid = {0, 0, 0};
-    ConditionField disease,
-        sex;  // member by member: nvcc 13 cannot read lists of designated ones in a default argument
+    // Member by member: nvcc 13 cannot read lists of designated ones in a default argument.
+    ConditionField disease;
+    ConditionField sex;
     disease.name = "disease";
     sex.name = "sex";
     sex.values = enum_names<Sex>();

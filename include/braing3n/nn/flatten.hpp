@@ -11,6 +11,14 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
+namespace detail {
+
+/// Parameters whose products read a copy in low precision.
+template <class P>
+inline constexpr bool has_low_copy_v = std::is_same_v<typename std::remove_cvref_t<P>::Compute, bfloat16>;
+
+}  // namespace detail
+
 /// Views of the trainable parameters, in the order of visit(). The model must be initialised, must not move while the views
 /// are in use, and gradients that do not exist yet are made (zero).
 template <class Model, Backend B, class T = float>
@@ -30,7 +38,7 @@ ParameterViews<T, B> parameter_views(Model& model) {
     view.gradient = p.gradient();
     view.decay = p.spec().decay;
     view.changed = [&p] { p.refresh(); };
-    if constexpr (std::is_same_v<typename std::remove_cvref_t<decltype(p)>::Compute, bfloat16>) {
+    if constexpr (detail::has_low_copy_v<decltype(p)>) {
       if (p.copy_in_place()) {
         view.copy = p.compute();
         view.renewed = [&p] { p.renewed(); };
@@ -50,7 +58,7 @@ void flatten(Model& model, Context<B>& context) {
   for_each_parameter(model, [&](const std::string&, auto& p) {
     if (!p.trainable()) return;
     total += padded_elements<T>(p.shape().size());
-    copies = copies || std::is_same_v<typename std::remove_cvref_t<decltype(p)>::Compute, bfloat16>;
+    copies = copies || detail::has_low_copy_v<decltype(p)>;
   });
   if (total == 0) return;
   const Tensor<T, B> values = Tensor<T, B>::zeros(context, {total}), gradients = Tensor<T, B>::zeros(context, {total});
@@ -61,7 +69,7 @@ void flatten(Model& model, Context<B>& context) {
     const Index n = p.shape().size();
     Tensor<T, B> value = values.slice(offset, offset + n).reshape(p.shape());
     context.memory().copy(value.data(), p.value().data(), value.bytes());
-    if constexpr (std::is_same_v<typename std::remove_cvref_t<decltype(p)>::Compute, bfloat16>)
+    if constexpr (detail::has_low_copy_v<decltype(p)>)
       p.adopt(std::move(value), low.slice(offset, offset + n).reshape(p.shape()));
     else p.adopt(std::move(value));
     p.adopt_gradient(gradients.slice(offset, offset + n).reshape(p.shape()));

@@ -103,7 +103,8 @@ struct BridgeSample {
   std::vector<double> t;  // (N), the times that it is to be given
 };
 
-/// baseline, followup, noise (N, ..., C), t (N) in [0, 1] -> the point on the bridge and the target. Throws Error: config, shape.
+/// baseline, followup, noise (N, ..., C), t (N) in [0, 1] -> the point on the bridge and the target. Throws Error: config, shape,
+/// argument (a time outside).
 template <class T, Backend B>
 BridgeSample<T, B> bridge_interpolate(const BridgeOptions& bridge, const Tensor<T, B>& baseline,
                                       const Tensor<T, B>& followup, const Tensor<T, B>& noise, std::vector<double> t) {

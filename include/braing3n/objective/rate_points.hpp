@@ -9,7 +9,8 @@
 #include <cmath>
 #include <vector>
 
-#include "braing3n/objective/flow_matching.hpp"
+#include "braing3n/backend/cpu/loops/map.hpp"
+#include "braing3n/ops/check.hpp"
 #include "braing3n/ops/elementwise_functors.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -42,11 +43,6 @@ struct RatePoint {
 struct RatePointOptions {
   double sigma = 0.05;    // standard deviation of the noise, in standardised latents
   double unit_years = 5;  // of the rate
-
-  static void visit(auto& self, auto&& v) {
-    v("sigma", self.sigma);
-    v("unit_years", self.unit_years);
-  }
 };
 
 template <class T, Backend B>

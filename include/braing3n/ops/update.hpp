@@ -201,7 +201,7 @@ struct BlockUpdate {
 /// adamw_update, ema_update and the copy in low precision for a whole block of parameters.
 template <class T, Backend B>
 struct BlockStep {
-  ParameterBlock<T, B> block;  // `copies` null: none are renewed
+  ParameterBlock<T, B> block;  // `copies` are renewed where one_launch_v, if not null
   T* m = nullptr;
   T* v = nullptr;
   T* average = nullptr;  // or none

@@ -34,9 +34,7 @@ Tensor<double, B> squared_gradient_norm(std::span<const ParameterView<T, B>> par
   if (parameters.empty()) fail(ErrorKind::argument, "clip.empty", "gradient norm: expected parameters, got none");
   Tensor<double, B> total = scalar(parameters.front().gradient.context(), 0.0);
   if constexpr (one_launch_v<B>) {  // padding adds zeros
-    std::vector<const ParameterView<T, B>*> views;
-    for (const ParameterView<T, B>& p : parameters) views.push_back(&p);
-    if (const auto block = parameter_block<T, B>(views)) {
+    if (const auto block = parameter_block(parameters)) {
       sum_to(total.context(), block->size, detail::SquareAt<T>{block->gradients}, detail::AddScalar{total.data()});
       return total;
     }

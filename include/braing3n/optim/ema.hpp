@@ -34,9 +34,7 @@ class Ema {
       : options_(options), parameters_(std::move(parameters)) {
     if (!(options.decay >= 0 && options.decay < 1))
       fail(ErrorKind::config, "ema.decay", "ema: decay ", options.decay, ", expected a number in [0, 1)");
-    std::vector<const ParameterView<T, B>*> views;
-    for (const ParameterView<T, B>& p : parameters_) views.push_back(&p);
-    block_ = parameter_block<T, B>(views);
+    block_ = parameter_block(std::span<const ParameterView<T, B>>(parameters_));
     if (block_) {  // averages in a block like that of the parameters
       Context<B>& context = parameters_.front().value.context();
       all_ = Tensor<T, B>::zeros(context, {block_->size});

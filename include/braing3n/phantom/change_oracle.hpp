@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/base/moments.hpp"
 #include "braing3n/linalg/ldlt.hpp"
 #include "braing3n/phantom/truth.hpp"
 
@@ -139,34 +140,43 @@ struct DiseaseFit {
   }
 };
 
-/// True volumes at the first visit (years 0) or later.
-inline Truth true_volumes(const Subject& s, double years, TrueVolumes kind) {
-  const Truth at = expected_truth(s, s.first_age + years);
-  if (kind == TrueVolumes::expected) return at;
-  return as_rendered(years == 0 ? at : expected_truth(s, s.first_age), at, draw_folding(s));
-}
+/// True volumes of a subject at the first visit (years 0) and later.
+class TrueVolumesOf {
+ public:
+  TrueVolumesOf(const Subject& s, TrueVolumes kind) : subject_(&s), start_(expected_truth(s, s.first_age)) {
+    if (kind == TrueVolumes::rendered) folding_ = draw_folding(s);
+  }
+  Truth operator()(double years) const {
+    const Truth at = years == 0 ? start_ : expected_truth(*subject_, subject_->first_age + years);
+    return folding_ ? as_rendered(start_, at, *folding_) : at;
+  }
+
+ private:
+  const Subject* subject_;
+  Truth start_;
+  std::optional<FoldingDeviation> folding_;
+};
 
 inline DiseaseFit fit_disease(const std::vector<Subject>& subjects, std::span<const double> years, TrueVolumes kind) {
   DiseaseFit fit;
+  std::vector<TrueVolumesOf> volumes;
   std::vector<Truth> first;
   std::vector<OracleInputs> inputs;
   for (const Subject& s : subjects) {
-    first.push_back(true_volumes(s, 0, kind));
+    first.push_back(volumes.emplace_back(s, kind)(0));
     inputs.push_back(oracle_inputs(s.first_age, s.sex, first.back()));
   }
-  const double n = static_cast<double>(subjects.size());
   for (std::size_t i = 0; i < oracle_input_count; ++i) {
-    double squares = 0;
-    for (const OracleInputs& x : inputs) fit.mean[i] += x[i] / n;
-    for (const OracleInputs& x : inputs) squares += (x[i] - fit.mean[i]) * (x[i] - fit.mean[i]) / n;
-    fit.sd[i] = squares > 0 ? std::sqrt(squares) : 1;
+    const Moments m = moments(inputs, [i](const OracleInputs& x) { return x[i]; });
+    fit.mean[i] = m.mean;
+    fit.sd[i] = m.standard_deviation() > 0 ? m.standard_deviation() : 1;
   }
   std::vector<OracleTerms> terms;
   for (const OracleInputs& x : inputs) terms.push_back(fit.terms(x));
   for (const double y : years) {
     std::vector<VolumeChanges> rates;
     for (std::size_t i = 0; i < subjects.size(); ++i) {
-      rates.push_back(changes_of(first[i], true_volumes(subjects[i], y, kind)));
+      rates.push_back(changes_of(first[i], volumes[i](y)));
       for (double& v : rates.back()) v /= y;
     }
     fit.horizons.push_back(fit_horizon(terms, rates));
@@ -206,10 +216,11 @@ class ChangeOracle {
     if (!(years >= 0 && years <= years_.back()))
       fail(ErrorKind::argument, "oracle.horizon", "oracle of changes: expected 0 to ", years_.back(), " years, got ",
            years);
-    if (!(std::min({baseline.brain, baseline.grey_matter, baseline.ventricles, baseline.hippocampi}) > 0))
-      fail(ErrorKind::argument, "oracle.volume", "oracle of changes: expected volumes above 0 ml, got brain ",
-           baseline.brain, ", grey matter ", baseline.grey_matter, ", ventricles ", baseline.ventricles,
-           ", hippocampi ", baseline.hippocampi);
+    for (const double ml : {baseline.brain, baseline.grey_matter, baseline.ventricles, baseline.hippocampi})
+      if (!(ml > 0))
+        fail(ErrorKind::argument, "oracle.volume", "oracle of changes: expected volumes above 0 ml, got brain ",
+             baseline.brain, ", grey matter ", baseline.grey_matter, ", ventricles ", baseline.ventricles,
+             ", hippocampi ", baseline.hippocampi);
     const detail::DiseaseFit& fit = fit_of(disease);
     const detail::OracleTerms f = fit.terms(detail::oracle_inputs(age, sex, baseline));
     const std::size_t above =

@@ -41,7 +41,7 @@ inline Visit visit_of(const CohortPlan& plan, const Subject& subject, std::uint3
 /// The times of the visits begin with 0 and grow by a day at least, up to the age that renderers and conditions end at. Throws Error
 /// (argument).
 inline void require_visit_years(const std::vector<double>& years) {
-  constexpr double day = 1 / 365.25, most = most_age - oldest_first_age;
+  constexpr double day = 1 / days_per_year, most = most_age - oldest_first_age;
   for (std::size_t v = 0; v < years.size(); ++v) {
     const auto refuse = [&](const auto&... expected) {
       fail(ErrorKind::argument, "phantom.visit_years", "phantom: time of visit ", v + 1, ": expected ", expected...,

@@ -48,8 +48,8 @@ constexpr Variation variation_of(PhantomDistribution distribution) {
           .most_ventricles = 200};
 }
 
-/// The pace of a subject: years of change per year after the first visit, 1 on average. Arguments are in standard deviations: the
-/// ventricles' size for age, the cortex' thickness for age, and what no scan shows. Log-normal, without the outermost 2.3 % on each side.
+/// The pace of a subject: years of change per year after the first visit, about 1 on average. Arguments are in standard deviations: the
+/// ventricles' size for age, the cortex' thickness for age, and what no scan shows. Log-normal, its logarithm held within two standard deviations.
 inline double pace_of(const Variation& v, double ventricles, double cortex, double hidden) {
   if (v.pace == 0) return 1;
   const double rest = std::sqrt(1 - v.pace_ventricles * v.pace_ventricles - v.pace_cortex * v.pace_cortex);

@@ -39,6 +39,7 @@
 #include "braing3n/base/error.hpp"
 #include "braing3n/base/philox.hpp"
 #include "braing3n/base/vocabulary.hpp"
+#include "braing3n/base/years.hpp"
 #include "braing3n/phantom/rates.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::phantom {
@@ -112,6 +113,10 @@ namespace detail {
 /// Shares of the diseases that are wanted, which then sum to 1; none: as they are. Returns the last of them.
 inline std::size_t keep_diseases(std::array<double, 8>& share, const std::vector<Disease>& wanted) {
   if (wanted.empty()) return share.size() - 1;
+  for (const Disease d : wanted)
+    if (std::find(paper_diseases.begin(), paper_diseases.end(), d) == paper_diseases.end())
+      fail(ErrorKind::argument, "phantom.diseases", "phantom: expected some of ", joined(names_of(paper_diseases)),
+           ", got ", enum_name(d));
   double sum = 0;
   std::size_t last = 0;
   for (std::size_t d = 0; d < share.size(); ++d) {
@@ -119,8 +124,6 @@ inline std::size_t keep_diseases(std::array<double, 8>& share, const std::vector
     else last = d;
     sum += share[d];
   }
-  if (!(sum > 0))
-    fail(ErrorKind::argument, "phantom.diseases", "phantom: expected at least one of the eight diseases, got none");
   for (double& s : share) s /= sum;
   return last;
 }
@@ -229,21 +232,19 @@ struct Visit {
   double age = 0;  // years
   Index days = 0;  // since the first visit
 };
+inline Visit visit_on_day(const Subject& s, Index days) {
+  return {s.first_age + static_cast<double>(days) / days_per_year, days};
+}
 /// Visit number `visit`, 0 for the first. Intervals are uniform in [0.8, 2.2] years.
 inline Visit draw_visit(const Subject& s, std::uint32_t visit) {
   Draws draw(s.seed, s.index, static_cast<std::uint32_t>(Stream::visits));
-  Visit v;
-  for (std::uint32_t i = 0; i < visit; ++i) v.days += static_cast<Index>(draw.uniform(0.8, 2.2) * 365.25);
-  v.age = s.first_age + static_cast<double>(v.days) / 365.25;
-  return v;
+  Index days = 0;
+  for (std::uint32_t i = 0; i < visit; ++i) days += static_cast<Index>(draw.uniform(0.8, 2.2) * days_per_year);
+  return visit_on_day(s, days);
 }
-
 /// A visit at a requested time: whole days after the first.
 inline Visit visit_after(const Subject& s, double years) {
-  Visit v;
-  v.days = static_cast<Index>(std::llround(years * 365.25));
-  v.age = s.first_age + static_cast<double>(v.days) / 365.25;
-  return v;
+  return visit_on_day(s, static_cast<Index>(std::llround(years * days_per_year)));
 }
 
 /// The clinical dementia rating: 0, 0.5, 1 or 2.

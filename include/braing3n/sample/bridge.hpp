@@ -26,7 +26,6 @@
 #include <cmath>
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "braing3n/autograd/pass.hpp"
@@ -34,6 +33,7 @@
 #include "braing3n/objective/flow_matching.hpp"
 #include "braing3n/sample/euler.hpp"
 #include "braing3n/sample/guided_velocity.hpp"
+#include "braing3n/sample/prepared_network.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -61,9 +61,17 @@ struct BridgeSamplingOptions {
            "bridge: the stochastic sampler needs the score; expected a model with the target two_heads or data, got ",
            enum_name(bridge.target));
   }
-  /// Evaluations of the network for one batch.
-  int evaluations() const {
-    return sampler != BridgeSampler::heun ? steps : 2 * steps - (bridge.target == BridgeTarget::data ? 1 : 0);
+  /// The times at which the network is evaluated, in their order.
+  std::vector<double> evaluation_times() const {
+    const TimeGrid grid(steps);
+    std::vector<double> times;
+    for (int i = 0; i < steps; ++i) {
+      times.push_back(bridge.network_time(grid.at(i)));
+      const bool last = i + 1 == steps;
+      if (sampler == BridgeSampler::heun && !(last && bridge.target == BridgeTarget::data))
+        times.push_back(bridge.network_time(last ? 0.0 : grid.at(i + 1)));
+    }
+    return times;
   }
 };
 
@@ -108,7 +116,7 @@ struct BridgeStep {
   }
 };
 
-/// from + scale (weights of x, its output and noise)
+/// from + scale (weights of x and its output) + weighted noise
 template <class T, Backend B>
 Tensor<T, B> bridge_step(const Tensor<T, B>& from, const Tensor<T, B>& x, const Tensor<T, B>& output,
                          const BridgeWeights& w, double scale, const Tensor<T, B>& noise = {}) {
@@ -180,15 +188,17 @@ Tensor<typename Model::T, B> sample_bridge(Context<B>& context, const Model& mod
     fail(ErrorKind::config, "bridge.outputs", "bridge: expected a model with ", options.bridge.outputs(),
          " outputs for the target ", enum_name(options.bridge.target), ", got one with ", model.config.outputs);
   Pass<B> pass(context);
+  PreparedNetwork<Model, B> prepared(pass, model);
+  Tensor<T, B> seen;  // the baseline, once for every copy of a guided evaluation
   const auto network = [&](const Tensor<T, B>& x, const std::vector<double>& t, const ConditionBatch& conditions) {
     before_evaluation();
-    const bool wanted = model.config.context_channels > 0;
-    const Tensor<T, B> seen = wanted ? repeat_batch(baseline, x.dim(0) / baseline.dim(0)) : Tensor<T, B>();
-    return model(pass, Var<T, B>(x), t, conditions, Var<T, B>(seen)).value();
+    if (model.config.context_channels > 0 && (seen.empty() || seen.dim(0) != x.dim(0)))
+      seen = repeat_batch(baseline, x.dim(0) / baseline.dim(0));
+    return prepared(x, t, conditions, Var<T, B>(seen));
   };
   const GuidedVelocity guided(network, model.config.conditions, rows, options.guidance);
-  Shape shape;
-  for (int axis = 1; axis < baseline.rank(); ++axis) shape.push_back(baseline.dim(axis));
+  for (const double t : options.evaluation_times()) prepared.expect(t, guided.conditions_at(t));
+  const Shape shape(baseline.shape().extents().subspan(1));
   return bridge_sample(options, baseline, guided, [&](int step) {
     return detail::normal_samples<T>(context, count, shape, [&](std::size_t n) {
       return Philox(seed, Purpose::noise, sampler_step + static_cast<std::uint32_t>(step), ids[n]);

@@ -50,18 +50,20 @@ class PreparedNetwork {
   /// One more evaluation, of all samples at time t. `conditions` must stay where they are.
   void expect(double t, const ConditionBatch& conditions) { expected_.push_back({t, &conditions}); }
 
-  /// x (M, ...) at the times t (M) -> velocity (M, ...).
-  Tensor<T, B> operator()(const Tensor<T, B>& x, const std::vector<double>& t, const ConditionBatch& conditions) {
+  /// x (M, ...) at the times t (M), beside the context of a model that has one -> velocity (M, ...).
+  template <class... Context>
+  Tensor<T, B> operator()(const Tensor<T, B>& x, const std::vector<double>& t, const ConditionBatch& conditions,
+                          const Context&... context) {
     const Var<T, B> input(x);
     if constexpr (PreparesSteps<Model, B>) {
       const bool as_expected = next_ < expected_.size() && expected_[next_].conditions == &conditions &&
                                std::ranges::all_of(t, [&](double each) { return each == expected_[next_].t; });
       if (as_expected) {
         if (next_ >= first_ + step_of_.size()) prepare(x.dim(0));
-        return (*model_)(*pass_, input, steps_.step(step_of_[next_++ - first_])).value();
+        return (*model_)(*pass_, input, steps_.step(step_of_[next_++ - first_]), context...).value();
       }
     }
-    return (*model_)(*pass_, input, t, conditions).value();
+    return (*model_)(*pass_, input, t, conditions, context...).value();
   }
 
  private:

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <span>
+#include <utility>
 #include <vector>
 
 #include "braing3n/autograd/pass.hpp"
@@ -76,8 +76,12 @@ std::vector<Tensor<T, B>> integrate_years(const Tensor<T, B>& start, std::vector
   const std::vector<double> start_ages = ages;
   for (const std::vector<double>& to : stops) {
     const Index steps = detail::steps_between(from, to, max_step);
+    if (steps == 0) {
+      reached.push_back(z);
+      continue;
+    }
     std::vector<accum_t<T>> whole(n), half(n);
-    for (std::size_t i = 0; steps > 0 && i < n; ++i) {
+    for (std::size_t i = 0; i < n; ++i) {
       const double h = (to[i] - from[i]) / static_cast<double>(steps);
       whole[i] = static_cast<accum_t<T>>(h);
       half[i] = static_cast<accum_t<T>>(h / 2);

@@ -19,10 +19,10 @@
 #include "braing3n/base/moments.hpp"
 #include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/data/latent_data.hpp"
-#include "braing3n/eval/grouped_probe.hpp"
 #include "braing3n/eval/reconstruction.hpp"
 #include "braing3n/eval/region_regressor.hpp"
 #include "braing3n/format/csv.hpp"
+#include "braing3n/probe/scores.hpp"
 #include "braing3n/study/observer.hpp"
 #include "braing3n/volume/reimpose.hpp"
 
@@ -96,28 +96,43 @@ class ForecastDecoder {
   LatentStatistics latents_;
 };
 
-/// One ridge regression per quantity.
+/// Ridge regressions of the quantities on sums of tissue.
 class ForecastProbes {
  public:
-  /// blocks (n, features) of rows of the table, which belong to subjects (n). Throws what GroupedProbe throws.
+  /// blocks (n, features) of rows of the table, which belong to subjects (n); the penalties are chosen by five folds over subjects. Rows
+  /// without one of the quantities are left out. Throws Error (argument) with fewer than ten rows, and what DualRidge throws.
   ForecastProbes(Context<Cpu>& ctx, const RowStore<float>& blocks, std::span<const Index> rows,
                  const std::vector<std::int32_t>& subjects, const std::vector<MeasuredQuantity>& quantities)
       : quantities_(&quantities) {
-    const ProbeRows x{view_of(blocks), std::vector<std::int32_t>(rows.size(), 0), subjects};
-    for (const MeasuredQuantity& q : quantities) {
-      std::vector<double> target;
-      for (const Index row : rows) {
-        const double v = q.value[static_cast<std::size_t>(row)];
-        target.push_back(q.logarithm ? std::log(v) : v);
-      }
-      probes_.emplace_back(ctx, x, std::span<const double>(target), options());
+    std::vector<std::vector<double>> targets(quantities.size());
+    std::vector<Index> fold;
+    std::map<std::int32_t, Index> folds;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto row = static_cast<std::size_t>(rows[i]);
+      if (std::any_of(quantities.begin(), quantities.end(),
+                      [row](const MeasuredQuantity& q) { return std::isnan(q.value[row]); }))
+        continue;
+      const std::span<const float> sums = row_of(blocks, static_cast<Index>(i));
+      ridge_.add({sums.begin(), sums.end()});
+      fold.push_back(folds.emplace(subjects[i], std::ssize(folds) % 5).first->second);
+      for (std::size_t q = 0; q < quantities.size(); ++q)
+        targets[q].push_back(quantities[q].logarithm ? std::log(quantities[q].value[row]) : quantities[q].value[row]);
     }
+    if (ridge_.size() < 10)
+      fail(ErrorKind::argument, "forecasting.probes", "forecasting: expected at least 10 training scans whose ",
+           joined(quantities, ", ", [](const MeasuredQuantity& q) { return q.name; }), " are known, got ",
+           ridge_.size());
+    ridge_.fit(ctx, targets, fold);
   }
 
   /// Quantity q of every row, (n); of a logarithm, too.
   std::vector<double> operator()(std::size_t q, const RowStore<float>& blocks) const {
-    return probes_[q].numbers(view_of(blocks),
-                              std::vector<std::int32_t>(static_cast<std::size_t>(row_count(blocks)), 0));
+    std::vector<double> values;
+    for (Index i = 0; i < row_count(blocks); ++i) {
+      const std::span<const float> sums = row_of(blocks, i);
+      values.push_back(ridge_(q, std::vector<double>(sums.begin(), sums.end())));
+    }
+    return values;
   }
   /// The quantity after a change from `before` to `after`, as read, where it was `baseline`.
   double moved(std::size_t q, double baseline, double before, double after) const {
@@ -125,15 +140,8 @@ class ForecastProbes {
   }
 
  private:
-  static GroupedProbeOptions options() {
-    GroupedProbeOptions o;
-    o.grid = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0};
-    o.folds = 5;
-    return o;
-  }
-
   const std::vector<MeasuredQuantity>* quantities_;
-  std::vector<GroupedProbe> probes_;
+  DualRidge ridge_;
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI::study

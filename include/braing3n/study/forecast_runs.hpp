@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <concepts>
 #include <span>
 #include <string>
@@ -36,23 +37,23 @@ class ForecastRuns {
                                {.latents = options.latents,
                                 .labels = options.cohort.data,
                                 .split = options.cohort.split,
-                                .missing = options.cohort.missing},
+                                .train = options.train,
+                                .validation_set = options.validation,
+                                .missing = options.cohort.missing,
+                                .measure = false},
                                options.seed, [&](const std::string& text) { observer.warning(text); })) {
     for (const std::string& path : {options.model, options.bridge})
       if (!path.empty())
-        for (Forecaster& f : load_forecasters(ctx, path, options.seed, options.bridge_steps))
-          forecasters_.push_back(std::move(f));
+        for (Forecaster& f : load_forecasters(ctx, path, tokenizer_, options)) forecasters_.push_back(std::move(f));
     if (forecasters_.empty())
       fail(ErrorKind::argument, "forecasting.model", "forecasting: expected at least one forecaster, got none");
     for (const Forecaster& f : forecasters_) check(f);
     data_.statistics = forecasters_.front().origin.latents;
   }
 
-  const LatentData& data() const { return data_; }
   const Manifest& table() const { return data_.labels; }
   const std::vector<Forecaster>& forecasters() const { return forecasters_; }
   const std::string& tokenizer_hash() const { return tokenizer_.hash; }
-  const PreprocessingContract& contract() const { return tokenizer_.contract; }
   std::vector<Index> rows(const std::string& set) const { return rows_of(data_.labels, data_.scans.split, set); }
   ForecastDecoder decoder() const { return ForecastDecoder(*ctx_, tokenizer_, data_.statistics); }
   Tensor<float, Cpu> latents(std::span<const Index> rows) const { return latent_batch(*ctx_, data_, rows); }
@@ -67,16 +68,9 @@ class ForecastRuns {
       some.push_back(rows[static_cast<std::size_t>(i * all / count)]);
       subjects.push_back(codes.subject(some.back()));
     }
-    const ForecastDecoder decoder(*ctx_, tokenizer_, data_.statistics);
     RowStore<float> blocks;
     Stage stage(*observer_, "round trips of training subjects", count);
-    for (Index begin = 0; begin < count; begin += batch) {
-      const std::span<const Index> part(some.data() + begin, static_cast<std::size_t>(std::min(batch, count - begin)));
-      const auto d = decoder(latent_batch(*ctx_, data_, part));
-      append_rows<float>(blocks, row_count(d.blocks), elements_of(d.blocks));
-      observer_->check_interrupt();
-      observer_->advance(std::ssize(part), "");
-    }
+    for_parts(std::span<const Index>(some), [&](std::span<const Index> part, Index) { add(blocks, decoded(part)); });
     return ForecastProbes(*ctx_, blocks, some, subjects, quantities);
   }
 
@@ -104,28 +98,21 @@ class ForecastRuns {
     r.pairs = pairs;
     const std::size_t models = forecasters_.size();
     r.made.resize(models), r.psnr.resize(models), r.ssim.resize(models);
-    const ForecastDecoder decoder(*ctx_, tokenizer_, data_.statistics);
-    const auto add = [](RowStore<float>& to, const ForecastDecoder::Decoded& d) {
-      append_rows<float>(to, row_count(d.blocks), elements_of(d.blocks));
-    };
     Stage stage(*observer_, concat("forecasts of ", who), std::ssize(pairs));
-    for (Index begin = 0; begin < std::ssize(pairs); begin += batch) {
-      const std::span<const VisitPair> part = std::span(pairs).subspan(
-          static_cast<std::size_t>(begin), static_cast<std::size_t>(std::min(batch, std::ssize(pairs) - begin)));
+    for_parts(std::span<const VisitPair>(pairs), [&](std::span<const VisitPair> part, Index begin) {
       std::vector<Index> from, to;
       for (const VisitPair& p : part) from.push_back(p.from), to.push_back(p.to);
-      const Tensor<float, Cpu> baseline = latent_batch(*ctx_, data_, from);
-      const auto first = decoder(baseline), second = decoder(latent_batch(*ctx_, data_, to));
+      const Tensor<float, Cpu> baseline = latents(from);
+      const auto first = decoder()(baseline), second = decoded(to);
       add(r.before, first), add(r.after, second);
       compare(first, second, r.psnr_before, r.ssim_before);
       for (std::size_t f = 0; f < models; ++f) {
         observer_->check_interrupt();
-        const auto made = decoder(forecasters_[f].follow_up(batch_of(part, begin, forecasters_[f], baseline)));
+        const auto made = decoder()(forecasters_[f].follow_up(batch_of(part, begin, forecasters_[f], baseline)));
         add(r.made[f], made);
         compare(made, second, r.psnr[f], r.ssim[f]);
       }
-      observer_->advance(std::ssize(part), "");
-    }
+    });
     return r;
   }
   /// What one forecaster makes of the pairs, as sums of tissue; with a disease, under that instead of their own.
@@ -133,11 +120,10 @@ class ForecastRuns {
                                   const std::string& disease) const {
     RowStore<float> out;
     Stage stage(*observer_, concat(f.name, " under ", disease), std::ssize(pairs));
-    for_parts(pairs, [&](std::span<const VisitPair> part, Index first) {
+    for_parts(std::span<const VisitPair>(pairs), [&](std::span<const VisitPair> part, Index first) {
       std::vector<Index> from;
       for (const VisitPair& p : part) from.push_back(p.from);
-      const auto made = decoder()(f.follow_up(batch_of(part, first, f, latents(from), disease)));
-      append_rows<float>(out, row_count(made.blocks), elements_of(made.blocks));
+      add(out, decoder()(f.follow_up(batch_of(part, first, f, latents(from), disease))));
     });
     return out;
   }
@@ -189,15 +175,20 @@ class ForecastRuns {
   }
 
  private:
-  template <class Visit>
-  void for_parts(const std::vector<VisitPair>& pairs, Visit&& visit) const {
-    for (Index begin = 0; begin < std::ssize(pairs); begin += batch) {
-      const auto part = std::span(pairs).subspan(static_cast<std::size_t>(begin),
-                                                 static_cast<std::size_t>(std::min(batch, std::ssize(pairs) - begin)));
+  /// visit(part, place of its first) for the items in batches.
+  template <class Item, class Visit>
+  void for_parts(std::span<const Item> items, Visit&& visit) const {
+    for (Index begin = 0; begin < std::ssize(items); begin += batch) {
+      const auto part = items.subspan(static_cast<std::size_t>(begin),
+                                      static_cast<std::size_t>(std::min(batch, std::ssize(items) - begin)));
       observer_->check_interrupt();
       visit(part, begin);
       observer_->advance(std::ssize(part), "");
     }
+  }
+  ForecastDecoder::Decoded decoded(std::span<const Index> rows) const { return decoder()(latents(rows)); }
+  static void add(RowStore<float>& to, const ForecastDecoder::Decoded& d) {
+    append_rows<float>(to, row_count(d.blocks), elements_of(d.blocks));
   }
   static double max_abs_difference(const Tensor<float, Cpu>& x, const Tensor<float, Cpu>& y) {
     double most = 0;
@@ -219,20 +210,26 @@ class ForecastRuns {
     return score_reconstruction(*ctx_, a, b, nonzero_mask(a)).whole.ssim;
   }
 
+  /// The latents are those of the tokenizer, and mean the same to this forecaster as to the first.
   void check(const Forecaster& f) const {
-    const Extent3 grid = tokenizer_.model.config.encoder.grid();
-    if (data_.file->channels() != static_cast<Index>(f.origin.latents.mean.size()) || data_.file->grid() != grid)
+    const LatentStatistics &first = forecasters_.front().origin.latents, &own = f.origin.latents;
+    if (own.mean != first.mean || own.sd != first.sd)
       throw Error(ErrorKind::config, "forecast.latents",
-                  concat("expected latents of ", f.origin.latents.mean.size(), " channels on ",
-                         Shape(std::span<const Index>(grid)), ", got ", data_.file->channels(), " on ",
-                         Shape(std::span<const Index>(data_.file->grid()))),
+                  concat("expected the statistics of latents that ", forecasters_.front().name,
+                         " learnt with, got others of ", f.name),
+                  options_.bridge);
+    if (std::count_if(forecasters_.begin(), forecasters_.end(),
+                      [&](const Forecaster& other) { return other.name == f.name; }) > 1)
+      throw Error(ErrorKind::argument, "forecasting.twice",
+                  concat("expected a forecaster of another kind beside the first, got two of ", f.name),
+                  options_.bridge);
+    if (data_.file->channels() != static_cast<Index>(own.mean.size()) ||
+        data_.file->grid() != tokenizer_.model.config.encoder.grid() ||
+        (!data_.file->model_hash().empty() && data_.file->model_hash() != tokenizer_.hash))
+      throw Error(ErrorKind::config, "forecast.tokenizer",
+                  concat("expected latents of tokenizer ", tokenizer_.hash, ", got some of ",
+                         data_.file->model_hash().empty() ? "another size" : data_.file->model_hash()),
                   data_.file->path());
-    for (const auto& [what, hash] :
-         {std::pair("the latents", data_.file->model_hash()), std::pair(f.name.c_str(), f.origin.tokenizer)})
-      if (!hash.empty() && hash != tokenizer_.hash)
-        throw Error(ErrorKind::config, "forecast.tokenizer",
-                    concat("expected the tokenizer ", hash, " of ", what, ", got ", tokenizer_.hash),
-                    options_.tokenizer);
   }
 
   Context<B>* ctx_;

@@ -11,9 +11,11 @@
 
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/checkpoint/saved_forecaster.hpp"
+#include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/data/condition_labels.hpp"
 #include "braing3n/sample/bridge.hpp"
 #include "braing3n/sample/years.hpp"
+#include "braing3n/study/forecasting_result.hpp"
 #include "braing3n/train/forecast_pairs.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::study {
@@ -68,26 +70,30 @@ Tensor<float, Cpu> followed(Context<Cpu>& ctx, const Field& field, const Forecas
 /// The forecasters in a file: a field of rates and, before it, its linear part alone; or a bridge. Throws what loading throws, and Error
 /// (config) for a file of another kind.
 template <std::same_as<Cpu> B>
-std::vector<Forecaster> load_forecasters(Context<B>& ctx, const std::string& path, std::uint64_t seed,
-                                         int bridge_steps) {
+std::vector<Forecaster> load_forecasters(Context<B>& ctx, const std::string& path,
+                                         const LoadedTokenizer<Cpu, F32>& tokenizer,
+                                         const ForecastingOptions& options) {
   const std::string kind = ModelFile(model_path(path)).info().kind;
   std::vector<Forecaster> all;
   if (kind == "bridge3d") {
     const auto loaded = std::make_shared<LoadedBridge<Cpu, F32>>(load_bridge<F32>(ctx, path));
+    require_tokenizer(loaded->model.config, loaded->origin, tokenizer.model.config, tokenizer.hash, options.tokenizer);
     const std::vector<ConditionField>& fields = loaded->model.config.conditions;
-    const BridgeSamplingOptions options{.bridge = loaded->bridge, .steps = bridge_steps};
+    const BridgeSamplingOptions sampling{.bridge = loaded->bridge, .steps = options.bridge_steps};
     all.push_back({"bridge", "the published method: a bridge from the baseline to the follow-up",
                    baseline_conditions(fields), loaded->origin, loaded->hash, false,
-                   [&ctx, loaded, options, seed, fields](const ForecastBatch& b) {
+                   [&ctx, loaded, sampling, seed = options.seed, fields](const ForecastBatch& b) {
                      std::vector<ConditionRow> rows;
                      for (std::size_t i = 0; i < b.years.size(); ++i)
                        rows.push_back(pair_conditions(fields, b.conditions[i], b.ages[i], b.years[i]));
                      return sample_bridge(ctx, loaded->model, b.baseline, rows, std::span<const std::uint32_t>(b.ids),
-                                          seed, options);
+                                          seed, sampling);
                    }});
     return all;
   }
   const auto loaded = std::make_shared<LoadedRateField<Cpu, F32>>(load_rate_field<F32>(ctx, path));
+  require_tokenizer(loaded->model.config.network, loaded->origin, tokenizer.model.config, tokenizer.hash,
+                    options.tokenizer);
   const std::vector<ConditionField>& fields = loaded->model.config.network.conditions;
   using Field = RateField3d<Cpu, F32>;
   if (loaded->model.linear.exists())

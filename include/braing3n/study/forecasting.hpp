@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "braing3n/eval/forecast_floors.hpp"
-#include "braing3n/phantom/change_oracle.hpp"
 #include "braing3n/phantom/cohort_record.hpp"
+#include "braing3n/study/forecast_oracle.hpp"
 #include "braing3n/study/forecast_runs.hpp"
 #include "braing3n/study/forecasting_result.hpp"
 
@@ -39,7 +39,7 @@ class ForecastingStudy {
     train_ = dated_pairs(runs_.table(), runs_.rows(options.train));
     validation_ = from_first_visit(runs_.table(), dated_pairs(runs_.table(), runs_.rows(options.validation)));
     test_ = from_first_visit(runs_.table(), dated_pairs(runs_.table(), runs_.rows(options.test)));
-    if (!options.truth.empty()) distribution_ = phantom::distribution_beside(options.cohort.data);
+    distribution_ = phantom::distribution_beside(options.cohort.data);
   }
 
   ForecastingResult run() {
@@ -48,11 +48,12 @@ class ForecastingStudy {
     const ReadForecasts held = runs_.forecast("validation subjects", validation_),
                         made = runs_.forecast("unseen subjects", test_);
     for (std::size_t q = 0; q < quantities_.size(); ++q) {
+      reference_ = forecasts_of(fit_mean_rate(scalars(train_, q)), scalars(test_, q)).value;
       add_rules(q);
       for (std::size_t f = 0; f < made.made.size(); ++f)
         add_read(q, runs_.forecasters()[f].name, values(probes, q, held, held.made[f]),
                  values(probes, q, made, made.made[f]));
-      if (distribution_) add_oracle(q);
+      if (has_oracle()) add_oracle(q);
       if (quantities_[q].logarithm) {
         Forecasts known;
         known.value = scalars(test_, q).truth;
@@ -75,7 +76,7 @@ class ForecastingStudy {
     result_.tokenizer = runs_.tokenizer_hash();
     result_.model = runs_.forecasters().front().hash;
     if (!options_.bridge.empty()) result_.bridge = runs_.forecasters().back().hash;
-    result_.distribution = phantom::distribution_name_beside(options_.cohort.data);
+    if (distribution_) result_.distribution = enum_name(*distribution_);
     result_.pairs = std::ssize(test_);
     result_.subjects = subjects_of(test_);
     result_.validation_subjects = subjects_of(validation_);
@@ -91,11 +92,12 @@ class ForecastingStudy {
     row("group rate", K::floor, "the mean rate of the diagnosis");
     row("GLM", K::floor, "a linear model of age, sex and diagnosis; the subject keeps its residual");
     for (const Forecaster& f : runs_.forecasters()) row(f.name, K::model, f.text.c_str());
-    if (distribution_) row(oracle, K::oracle, "the expected change given diagnosis, age, sex and the true first visit");
+    if (has_oracle()) row(oracle, K::oracle, "the expected change given diagnosis, age, sex and the true first visit");
     if (!options_.truth.empty())
       row(truth, K::truth, "the second visit as the table has it: the growth to be forecast");
     row(ceiling, K::ceiling, "the second visit itself through the tokenizer, read as the models are");
   }
+  bool has_oracle() const { return distribution_ && !options_.truth.empty(); }
   Index subjects_of(const std::vector<VisitPair>& pairs) const {
     std::set<std::int32_t> all;
     for (const VisitPair& p : pairs) all.insert(codes_.subject(p.from));
@@ -132,12 +134,12 @@ class ForecastingStudy {
   void score(std::size_t q, const std::string& name, const Forecasts& held, Forecasts made) {
     const ForecastPairs test = scalars(test_, q);
     QuantityScores s;
-    if (!made.sd.empty() && result_.validation_subjects >= 9) {
-      s.intervals = fit_interval_scale(scalars(validation_, q), held, options_.coverage);
+    const ForecastPairs validation = scalars(validation_, q);
+    if (!made.sd.empty() && interval_subjects(validation, held) >= subjects_for_coverage(options_.coverage)) {
+      s.intervals = fit_interval_scale(validation, held, options_.coverage);
       made = with_intervals(std::move(made), *s.intervals);
     }
-    const std::vector<double> mean = forecasts_of(fit_mean_rate(scalars(train_, q)), test).value;
-    s.bands = forecast_scores(test, made, mean, options_.scores);
+    s.bands = forecast_scores(test, made, reference_, options_.scores);
     if (compares_growth(q)) s.growth = growth_ratio(test, made.value, growth());
     row(name).quantities.emplace_back(quantities_[q].name, std::move(s));
   }
@@ -174,43 +176,19 @@ class ForecastingStudy {
   }
 
   void add_oracle(std::size_t q) {
-    const auto column = std::find(phantom::change_columns.begin(), phantom::change_columns.end(), quantities_[q].name);
-    if (column == phantom::change_columns.end()) return;
-    if (!oracle_) {
-      // Another seed than that of any cohort: its subjects are not those of the table.
-      const double years[] = {1, 2, 3, 5, 7, 10};
-      oracle_.emplace(phantom::fit_change_oracle({.seed = 0x0facade, .distribution = *distribution_},
-                                                 options_.oracle_draws, years));
-    }
-    const auto m = static_cast<std::size_t>(column - phantom::change_columns.begin());
+    const auto volume = KnownChange::volume(quantities_[q].name);
+    if (!volume) return;
+    if (!oracle_) oracle_.emplace(*distribution_, options_.oracle_draws);
     const auto forecasts = [&](const std::vector<VisitPair>& pairs) {
       Forecasts f;
       for (const VisitPair& p : pairs) {
-        const auto e = expected_change(p);
-        f.value.push_back(e ? quantities_[q].value[static_cast<std::size_t>(p.from)] + e->ml[m] : not_a_number);
-        f.sd.push_back(e ? std::max(e->sd[m], 1e-9) : 1.0);
+        const auto e = oracle_->after(p, runs_.table(), quantities_);
+        f.value.push_back(e ? quantities_[q].value[static_cast<std::size_t>(p.from)] + e->ml[*volume] : not_a_number);
+        f.sd.push_back(e ? std::max(e->sd[*volume], 1e-9) : 1.0);
       }
       return f;
     };
     score(q, oracle, forecasts(validation_), forecasts(test_));
-  }
-  /// None beyond the last horizon, or for a subject of which something is not known.
-  std::optional<phantom::ExpectedChanges> expected_change(const VisitPair& p) const {
-    const Manifest& table = runs_.table();
-    const auto disease = table.text(p.from, "disease"), sex = table.text(p.from, "sex");
-    if (!disease || !sex || p.years > oracle_->years().back() + horizon_margin) return std::nullopt;
-    const auto d = find_enum<Disease>(*disease);
-    const auto s = find_enum<Sex>(*sex);
-    if (!d || !s) return std::nullopt;
-    phantom::Truth t;
-    t.brain = value_of("brain_ml", p.from), t.grey_matter = value_of("grey_matter_ml", p.from);
-    t.ventricles = value_of("ventricles_ml", p.from), t.hippocampi = value_of("hippocampi_ml", p.from);
-    return oracle_->predict(*d, p.age, *s, t, std::min(p.years, oracle_->years().back()));
-  }
-  double value_of(const char* name, Index row) const {
-    for (const MeasuredQuantity& q : quantities_)
-      if (q.name == name) return q.value[static_cast<std::size_t>(row)];
-    return not_a_number;
   }
 
   void add_images(const ReadForecasts& made) {
@@ -263,7 +241,10 @@ class ForecastingStudy {
       if (group.empty() || group.back().from != p.from) group.push_back(p);
       else if (p.years > group.back().years) group.back() = p;
     }
-    const Forecaster& shown = runs_.forecasters()[runs_.forecasters().size() > 1 ? 1 : 0];
+    const std::vector<Forecaster>& all = runs_.forecasters();
+    std::size_t whole = 0;  // after its linear part, from the same file
+    while (whole + 1 < all.size() && all[whole + 1].hash == all[0].hash) ++whole;
+    const Forecaster& shown = all[whole];
     for (std::size_t turn = 0; std::ssize(result_.pictures) < options_.pictures && turn < test_.size(); ++turn)
       for (const auto& [group, pairs] : longest)
         if (turn < pairs.size() && std::ssize(result_.pictures) < options_.pictures) {
@@ -282,8 +263,9 @@ class ForecastingStudy {
   std::vector<MeasuredQuantity> quantities_;
   SubjectCodes codes_;
   std::vector<VisitPair> train_, validation_, test_;
+  std::vector<double> reference_;  // forecasts of the mean rate, of the quantity that is scored
   std::optional<phantom::PhantomDistribution> distribution_;
-  std::optional<phantom::ChangeOracle> oracle_;
+  std::optional<KnownChange> oracle_;
   ForecastingResult result_;
 };
 

@@ -139,7 +139,6 @@ struct ForecastingResult {
   std::vector<Image> pictures;
   Index picture_columns = 1;
   std::vector<std::string> captions;
-  std::vector<LeftOut> left_out;
 
   /// What forecasting.json holds.
   static void visit(auto& self, auto&& v) {
@@ -148,7 +147,7 @@ struct ForecastingResult {
     v("model", self.model);
     v("bridge", self.bridge);
     v("tokenizer", self.tokenizer);
-    v("distribution", self.distribution);
+    if (!self.distribution.empty()) v("phantom_distribution", self.distribution);
     v("options", self.options);
     v("pairs", self.pairs);
     v("subjects", self.subjects);
@@ -158,7 +157,6 @@ struct ForecastingResult {
     Named<ForecasterResult> forecasters;
     for (const ForecasterResult& f : self.forecasters) forecasters.emplace_back(f.name, f);
     v("forecasters", forecasters);
-    v("left_out", self.left_out);
   }
 };
 

@@ -4,7 +4,6 @@
 // FOLDER/forecasting/forecasting.json.
 #pragma once
 
-#include <algorithm>
 #include <filesystem>
 #include <ostream>
 #include <string>
@@ -33,7 +32,7 @@ struct ForecastingStudyResult {
   static void visit(auto& self, auto&& v) {
     v("kind", self.kind);
     v("version", self.version);
-    v("distribution", self.distribution);
+    if (!self.distribution.empty()) v("phantom_distribution", self.distribution);
     v("smoke", self.smoke);
     v("seed", self.seed);
     v("figures", self.figures);
@@ -53,29 +52,29 @@ class ForecastFigures {
  public:
   explicit ForecastFigures(const Json& report) : report_(&report) {}
 
-  double band(const std::string& forecaster, const std::string& quantity, const std::string& band,
-              const std::string& score, const char* part = "value") const {
-    if (const Json* q = find(forecaster, {"quantities", quantity, "bands"}))
-      for (const Json& b : *q)
-        if (b.value("band", std::string()) == band) return phantom_figures::number_at(b, {score, part});
-    return not_measured;
+  double band(const std::string& forecaster, const std::string& quantity, const std::string& name,
+              const std::string& score) const {
+    return in_band(forecaster, {"quantities", quantity, "bands"}, name, {score, "value"});
   }
-  double number(const std::string& forecaster, const std::vector<std::string>& path) const {
-    const Json* at = find(forecaster, {});
-    return at == nullptr ? not_measured : phantom_figures::number_at(*at, path);
+  /// PSNR less that of the last value.
+  double psnr(const std::string& forecaster, const std::string& name) const {
+    return in_band(forecaster, {"images", "over_locf"}, name, {"mean", "value"});
+  }
+  double number(const std::string& forecaster, std::vector<std::string> path) const {
+    path.insert(path.begin(), {"forecasters", forecaster});
+    return phantom_figures::number_at(*report_, path);
   }
 
  private:
-  const Json* find(const std::string& forecaster, const std::vector<std::string>& path) const {
-    const Json* at = report_;
-    for (const std::string& key : std::initializer_list<std::string>{"forecasters", forecaster})
-      if (!at->is_object() || !at->contains(key)) return nullptr;
-      else at = &(*at)[key];
-    for (const std::string& key : path)
-      if (!at->is_object() || !at->contains(key)) return nullptr;
-      else at = &(*at)[key];
-    return at;
+  double in_band(const std::string& forecaster, std::vector<std::string> list, const std::string& name,
+                 const std::vector<std::string>& path) const {
+    list.insert(list.begin(), {"forecasters", forecaster});
+    if (const Json* bands = phantom_figures::json_at(*report_, list))
+      for (const Json& b : *bands)
+        if (b.value("band", std::string()) == name) return phantom_figures::number_at(b, path);
+    return not_measured;
   }
+
   const Json* report_;
 };
 
@@ -113,8 +112,8 @@ inline void add_volume_figures(std::vector<Figure>& all, const ForecastFigures& 
          of(ours, "all", "relative_error") - of("group rate", "all", "relative_error"),
          of(theirs, "all", "relative_error") - of("group rate", "all", "relative_error"),
          [](double v) { return v < 0; });
-  const double low = of(ours, "all", "coverage"), width = of("oracle", "all", "width");
-  figure("coverage of 90 % intervals", "", low, of(theirs, "all", "coverage"), {});
+  const double coverage = of(ours, "all", "coverage"), width = of("oracle", "all", "width");
+  figure("coverage of 90 % intervals", "", coverage, of(theirs, "all", "coverage"), {});
   figure("width of the intervals over the oracle's", "<= 1.2", of(ours, "all", "width") / width,
          of(theirs, "all", "width") / width, [](double v) { return v <= 1.2; });
 }
@@ -155,17 +154,9 @@ inline std::vector<Figure> forecasting_figures(const Json& report) {
   check("identity", 0, "0", 6);
   check("composed", 0.05, "<= .05", 3);
   check("returned", 0.10, "<= .10", 3);
-  const auto psnr = [&](const char* who) {
-    double value = not_measured;
-    const Json& forecasters = report["forecasters"];
-    if (forecasters.contains(who) && forecasters[who].contains("images"))
-      for (const Json& b : forecasters[who]["images"]["over_locf"])
-        if (b.value("band", std::string()) == "5-10") value = phantom_figures::number_at(b, {"mean", "value"});
-    return value;
-  };
   add_figure(all,
-             {"PSNR over the last value, 5-10 years, dB", ">= 1.5", psnr(our_forecaster), not_measured,
-              psnr(published_forecaster)},
+             {"PSNR over the last value, 5-10 years, dB", ">= 1.5", f.psnr(our_forecaster, "5-10"), not_measured,
+              f.psnr(published_forecaster, "5-10")},
              phantom_figures::at_least(1.5));
   return all;
 }
@@ -177,7 +168,7 @@ inline ForecastingStudyResult run(const ForecastingStudyOptions& options, const 
   observer.check_interrupt();
   const Json report = read_json(options.folder / "forecasting" / "forecasting.json");
   ForecastingStudyResult r;
-  r.distribution = report.value("distribution", std::string());
+  r.distribution = report.value("phantom_distribution", std::string());
   r.smoke = options.smoke;
   r.seed = options.seed;
   r.figures = detail::forecasting_figures(report);
@@ -189,18 +180,7 @@ inline void print(std::ostream& out, const ForecastingStudyResult& r) {
   out << "Unseen phantoms of the distribution " << r.distribution
       << "; the last column is the published method, the bridge, on the same subjects"
       << (r.smoke ? ". A smoke run, too short to learn anything" : "") << "\n\n";
-  Table table({"figure", "target", "here", "bridge", ""});
-  Index passed = 0, judged = 0;
-  for (const Figure& f : r.figures) {
-    table.row(f.figure, f.target, decimals(f.value, f.places), decimals(f.published_probe, f.places),
-              !f.judged() ? ""
-              : f.pass    ? "pass"
-                          : "MISS");
-    passed += f.pass;
-    judged += f.judged();
-  }
-  table.print(out);
-  out << passed << " of " << judged << " figures reach their target\n";
+  print_figures(out, r.figures, "bridge", false);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI::study

@@ -20,8 +20,9 @@ inline constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
 struct Figure {
   std::string figure, target;  // empty: the value is only reported
   double value = not_measured;
-  double ceiling = not_measured;          // the same figure on round trips of scans
-  double published_probe = not_measured;  // the same figure from probes fitted on scans, the published method
+  double ceiling = not_measured;  // the same figure on round trips of scans
+  double published_probe =
+      not_measured;  // of the published method: probes fitted on scans; in study forecasting the bridge
   bool pass = false;
   int places = 2;  // decimals in tables
 
@@ -46,14 +47,19 @@ inline Met within(double low, double high) {
   return [low, high](double v) { return v >= low && v <= high; };
 }
 
-/// The number at the end of a path of keys, NaN where there is none.
-inline double number_at(const Json& json, const std::vector<std::string>& path) {
+/// What stands at the end of a path of keys; nullptr where there is nothing.
+inline const Json* json_at(const Json& json, const std::vector<std::string>& path) {
   const Json* at = &json;
   for (const std::string& key : path) {
-    if (!at->is_object() || !at->contains(key)) return not_measured;
+    if (!at->is_object() || !at->contains(key)) return nullptr;
     at = &(*at)[key];
   }
-  return at->is_number() ? at->get<double>() : not_measured;
+  return at;
+}
+/// The number there, NaN where there is none.
+inline double number_at(const Json& json, const std::vector<std::string>& path) {
+  const Json* at = json_at(json, path);
+  return at != nullptr && at->is_number() ? at->get<double>() : not_measured;
 }
 
 /// met(value): whether a finite value reaches the target.

@@ -96,17 +96,20 @@ inline PhantomStudyResult run(const PhantomStudyOptions& options, const StepTime
   return r;
 }
 
-/// The figures as a table, then how many reach their target.
-inline void print_figures(std::ostream& out, const std::vector<Figure>& figures) {
-  Table table({"figure", "target", "here", "ceiling", "published probe", ""});
+/// The figures as a table, then how many reach their target. published: the heading of the last figures.
+inline void print_figures(std::ostream& out, const std::vector<Figure>& figures,
+                          const std::string& published = "published probe", bool ceiling = true) {
+  std::vector<std::string> header{"figure", "target", "here"};
+  if (ceiling) header.push_back("ceiling");
+  header.insert(header.end(), {published, ""});
+  Table table(header);
   Index passed = 0, judged = 0;
   for (const Figure& f : figures) {
     const auto text = [&](double v) { return std::isfinite(v) ? decimals(v, f.places) : std::string(); };
-    table.row(f.figure, f.target, std::isfinite(f.value) ? text(f.value) : "not measured", text(f.ceiling),
-              text(f.published_probe),
-              !f.judged() ? ""
-              : f.pass    ? "pass"
-                          : "MISS");
+    std::vector<std::string> cells{f.figure, f.target, std::isfinite(f.value) ? text(f.value) : "not measured"};
+    if (ceiling) cells.push_back(text(f.ceiling));
+    cells.insert(cells.end(), {text(f.published_probe), !f.judged() ? "" : f.pass ? "pass" : "MISS"});
+    table.add(cells);
     passed += f.pass;
     judged += f.judged();
   }

@@ -128,7 +128,7 @@ inline NameList days_names() {
 }
 /// Further columns that say something about a subject or a scan and are no measurement of a brain.
 inline NameList other_label_names() {
-  static constexpr std::array<std::string_view, 67> names{"session",
+  static constexpr std::array<std::string_view, 66> names{"session",
                                                           "sessionid",
                                                           "ses",
                                                           "visit",
@@ -156,7 +156,6 @@ inline NameList other_label_names() {
                                                           "target",
                                                           "class",
                                                           "status",
-                                                          "days",
                                                           "dob",
                                                           "birthdate",
                                                           "yearofbirth",

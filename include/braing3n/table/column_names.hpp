@@ -157,7 +157,7 @@ inline std::optional<std::size_t> find_session_column(const CsvTable& table) {
   return detail::first_column(table, names, [](std::string_view) { return false; });
 }
 
-/// The day of the scan: the first usual name with a cell that is a date in some order (acq_time may hold times of the day only).
+/// The day of the scan: the first usual name with a cell that is written like a date, readable or not (acq_time may hold times of the day only).
 inline std::optional<std::size_t> find_session_date_column(const CsvTable& table) {
   for (const std::size_t c : detail::columns_in(table, detail::session_date_names()))
     for (std::size_t r = 0; r < table.rows(); ++r)

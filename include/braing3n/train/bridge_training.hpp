@@ -3,8 +3,7 @@
 // Of its conditions, "years" is the time between the visits and "age" the age at the baseline; the others are labels of the baseline.
 #pragma once
 
-#include <functional>
-#include <optional>
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,13 +11,10 @@
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/data/forecast_ranges.hpp"
 #include "braing3n/data/latent_data.hpp"
-#include "braing3n/data/pair_stream.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/objective/bridge.hpp"
 #include "braing3n/objective/flow_matching.hpp"
-#include "braing3n/ops/transfer.hpp"
-#include "braing3n/report/image.hpp"
-#include "braing3n/train/forecast_pairs.hpp"
+#include "braing3n/train/forecast_task.hpp"
 #include "braing3n/train/options.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -92,7 +88,7 @@ struct BridgeTrainingConfig {
       removed.push_back(std::move(name));
     model.conditions.insert(model.conditions.begin() + std::min(place, std::ssize(model.conditions)), kept);
     model.validate();
-    require_latent_training(training, validation_pairs, "bridge");
+    require_latent_training(training, drop, validation_pairs, "bridge");
     return removed;
   }
   /// Fills what the pairs decide.
@@ -103,10 +99,11 @@ struct BridgeTrainingConfig {
   std::vector<ConditionField> label_conditions() const { return baseline_conditions(model.conditions); }
 };
 
-/// The task of train/trainer.hpp. Latents are read on `host`; the model runs on its own backend, in its own precision.
 template <Backend B, Precision P>
-class BridgeTask {
+class BridgeTask : public ForecastTask<BridgeTask<B, P>, BridgeTrainingConfig, B, typename P::Compute> {
   using T = typename P::Compute;
+  using Base = ForecastTask<BridgeTask, BridgeTrainingConfig, B, T>;
+  friend Base;
 
  public:
   struct Batch {
@@ -117,71 +114,26 @@ class BridgeTask {
 
   BridgeTask(Context<B>& context, Context<Cpu>& host, const Dit3d<B, P>& model, const LatentData& data,
              const ForecastTrainingPairs& pairs, const BridgeTrainingConfig& config, std::uint64_t seed, Index start)
-      : context_(&context), host_(&host), model_(&model), data_(&data), pairs_(&pairs), config_(config), seed_(seed),
-        stream_(pairs.train, config.stream, config.training.batch, seed, start) {}
+      : Base(context, host, data, pairs, config, seed, start), model_(&model) {}
 
-  /// Noise, time and unobserved conditions are functions of the seed and of the sample's place in the stream.
-  Batch next() {
-    const PairStream::Draw draw = stream_.next();
-    const std::span<const Index> positions(draw.positions);
-    std::vector<ConditionRow> rows;
-    for (std::size_t i = 0; i < draw.pairs.size(); ++i)
-      rows.push_back(
-          observe_conditions(model_->config.conditions, condition(draw.pairs[i]),
-                             draw_observed(model_->config.conditions, config_.drop, seed_, draw.positions[i])));
-    return make(draw.pairs, draw_times(seed_, positions, TimeDistribution::uniform),
-                draw_noise<T>(*context_, seed_, positions, latent_shape()), rows);
-  }
   Var<double, B> loss(Pass<B>& pass, const Batch& b) const {
     const Var<T, B> context = model_->config.context_channels > 0 ? Var<T, B>(b.baseline) : Var<T, B>();
     return mse_loss((*model_)(pass, Var<T, B>(b.sample.x_t), b.sample.t, b.conditions, context), b.sample.target);
   }
-  Index position() const { return stream_.position(); }
-  Index scans() const { return stream_.pairs(); }
-  const PairStream& stream() const { return stream_; }
-
-  /// Mean loss of validation pairs, evenly chosen, at times and with noise that never change.
-  double validate(ScanFailures&) const {
-    return mean_of_pairs(*pairs_, config_.validation_pairs, config_.training.batch, [&](const ChosenPairs& chosen) {
-      std::vector<ConditionRow> rows;
-      for (const VisitPair& p : chosen.pairs) rows.push_back(condition(p));
-      const Batch b = make(
-          chosen.pairs, chosen.times(seed_),
-          draw_noise<T>(*context_, seed_, validation_step, std::span<const std::uint32_t>(chosen.ids), latent_shape()),
-          rows);
-      Pass<B> pass(*context_);
-      return item(loss(pass, b));
-    });
-  }
-
-  /// Makes the picture of a validation.
-  Image preview(ScanFailures&) const { return make_preview ? make_preview() : Image(1, 1); }
-  std::function<Image()> make_preview;
 
  private:
+  const std::vector<ConditionField>& fields() const { return model_->config.conditions; }
   ConditionRow condition(const VisitPair& p) const {
-    return pair_conditions(model_->config.conditions, data_->conditions.at(static_cast<std::size_t>(p.from)), p.age,
-                           p.years);
+    return pair_conditions(fields(), this->labels(p), p.age, p.years);
   }
-  Shape latent_shape() const { return {data_->file->tokens(), data_->file->channels()}; }
   Batch make(const std::vector<VisitPair>& pairs, const std::vector<double>& t, const Tensor<T, B>& noise,
              const std::vector<ConditionRow>& rows) const {
-    std::vector<Index> from, to;
-    for (const VisitPair& p : pairs) from.push_back(p.from), to.push_back(p.to);
-    const Tensor<T, B> baseline = to_backend<T>(*context_, latent_batch(*host_, *data_, from)),
-                       follow_up = to_backend<T>(*context_, latent_batch(*host_, *data_, to));
-    return {bridge_interpolate(config_.bridge, baseline, follow_up, noise, t), baseline,
-            condition_batch(model_->config.conditions, rows)};
+    const Tensor<T, B> baseline = this->latents(pairs, &VisitPair::from);
+    return {bridge_interpolate(this->config_.bridge, baseline, this->latents(pairs, &VisitPair::to), noise, t),
+            baseline, condition_batch(fields(), rows)};
   }
 
-  Context<B>* context_;
-  Context<Cpu>* host_;
   const Dit3d<B, P>* model_;
-  const LatentData* data_;
-  const ForecastTrainingPairs* pairs_;
-  BridgeTrainingConfig config_;
-  std::uint64_t seed_;
-  PairStream stream_;
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

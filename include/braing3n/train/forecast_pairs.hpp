@@ -28,10 +28,20 @@ struct ForecastTrainingPairs {
 inline ForecastTrainingPairs forecast_training_pairs(const LatentData& data, const VisitPairOptions& options,
                                                      bool both_ways) {
   const VisitPairSets sets = visit_pair_sets(data.labels, data.scans, options);
+  ForecastTrainingPairs r;
+  r.findings = sets.train.findings;
+  for (const Finding& f : sets.validation.findings)
+    if (f.severity != Severity::note) r.findings.add(f.severity, f.id.c_str(), "validation set: ", f.sentence);
   const auto usable = [&](const VisitPairs& from, const char* set) {
     std::vector<VisitPair> kept;
-    for (const VisitPair& p : from.pairs)
+    Index without_age = 0;
+    for (const VisitPair& p : from.pairs) {
       if (p.years != 0 && std::isfinite(p.age)) kept.push_back(p);
+      else without_age += p.years != 0;
+    }
+    if (without_age > 0)
+      r.findings.add(Severity::warning, "visits.age_missing", without_age, " of ", from.pairs.size(), " ", set,
+                     " pairs are left out: the age at their first visit is not known");
     if (kept.empty())
       throw Error(
           ErrorKind::format, "forecast.pairs",
@@ -39,10 +49,8 @@ inline ForecastTrainingPairs forecast_training_pairs(const LatentData& data, con
           data.labels.path.string());
     return kept;
   };
-  ForecastTrainingPairs r;
   r.train = usable(sets.train, "training");
   r.validation = usable(sets.validation, "validation");
-  r.findings = sets.train.findings;
   r.ranges = forecast_ranges(data.labels, r.train, both_ways);
   r.hash =
       concat(data.scans.hash, '-', hash_of_pairs(data.labels, r.train), '-', hash_of_pairs(data.labels, r.validation));
@@ -62,8 +70,13 @@ inline void fit_to_latents(Dit3dConfig& network, const LatentFile& latents, cons
                 latents.path());
 }
 
-/// Throws Error (config): augmentation, no validation pairs.
-inline void require_latent_training(const TrainingOptions& training, Index validation_pairs, const std::string& what) {
+/// Throws Error (config): augmentation, no validation pairs, probabilities that are none.
+inline void require_latent_training(const TrainingOptions& training, const DropOptions& drop, Index validation_pairs,
+                                    const std::string& what) {
+  if (!(drop.all >= 0 && drop.all_but_one >= 0 && drop.all + drop.all_but_one <= 1))
+    fail(ErrorKind::config, "forecast.drop", what,
+         ": expected probabilities of hiding all conditions and all but one in [0, 1] that add up to at most 1, got ",
+         drop.all, " and ", drop.all_but_one);
   if (training.augment.any()) fail(ErrorKind::config, "forecast.augment", what, ": latents cannot be augmented");
   if (validation_pairs < 1)
     fail(ErrorKind::config, "forecast.validation", what, ": expected at least 1 validation pair, got ",
@@ -89,32 +102,6 @@ inline ConditionRow pair_conditions(const std::vector<ConditionField>& fields, c
     row.push_back(value);
   }
   return row;
-}
-
-/// Some validation pairs and the numbers to which their noise belongs.
-struct ChosenPairs {
-  std::vector<VisitPair> pairs;
-  std::vector<std::uint32_t> ids;
-
-  std::vector<double> times(std::uint64_t seed) const {
-    return draw_times(seed, validation_step, std::span<const std::uint32_t>(ids), TimeDistribution::uniform);
-  }
-};
-
-/// The mean of loss(ChosenPairs), which is a mean over its pairs, over at most `most` validation pairs, evenly chosen, in batches.
-template <class Loss>
-double mean_of_pairs(const ForecastTrainingPairs& pairs, Index most, Index batch, Loss&& loss) {
-  const Index n = std::ssize(pairs.validation), all = std::min(n, most);
-  double sum = 0;
-  for (Index begin = 0; begin < all; begin += batch) {
-    ChosenPairs chosen;
-    for (Index i = begin; i < std::min(all, begin + batch); ++i) {
-      chosen.pairs.push_back(pairs.validation[static_cast<std::size_t>(i * n / all)]);
-      chosen.ids.push_back(static_cast<std::uint32_t>(i));
-    }
-    sum += loss(chosen) * static_cast<double>(chosen.pairs.size());
-  }
-  return sum / static_cast<double>(all);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 

@@ -1,8 +1,6 @@
 // The two kinds of forecasters with one interface: for programs that train either.
 #pragma once
 
-#include <concepts>
-#include <memory>
 #include <string>
 #include <utility>
 

@@ -40,16 +40,10 @@ class TrainingLatents {
   /// visit(first scan's place among the training scans, rows (n, D)).
   template <class Visit>
   void blocks(Visit&& visit) const {
-    const std::span<const Index> scans(data_->scans.train);
-    for (std::size_t begin = 0; begin < scans.size(); begin += block) {
-      const std::size_t n = std::min(block, scans.size() - begin);
-      visit(begin, cast<double>(latent_batch(*ctx_, *data_, scans.subspan(begin, n)))
-                       .reshape({static_cast<Index>(n), data_->file->row_size()}));
-    }
+    latent_blocks(*ctx_, *data_, data_->scans.train, visit);
   }
 
  private:
-  static constexpr std::size_t block = 512;
   Context<Cpu>* ctx_;
   const LatentData* data_;
   std::vector<std::int32_t> classes_;

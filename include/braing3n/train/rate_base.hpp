@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cmath>
 #include <concepts>
-#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -125,7 +124,7 @@ class LinearRateFit {
     return m;
   }
 
-  /// The coefficients (p, D) for a penalty on the directions, as a share of the sum of the weights. The conditions have a small one of their own, the
+  /// The coefficients (D, p) for a penalty on the directions, as a share of the sum of the weights. The conditions have a small one of their own, the
   /// intercept has none.
   Matrix solve(const Moments& m, double penalty) const {
     const Index p = columns();
@@ -142,22 +141,26 @@ class LinearRateFit {
     return Matrix::from_host(*ctx_, {width_, p}, rows);
   }
 
-  /// Weighted mean squared error of the rates for coefficients (D, p).
-  double error(std::span<const VisitPair> pairs, const Matrix& coefficients) const {
-    double sum = 0, weight = 0;
+  /// Weighted mean squared errors of the rates, for several coefficients (D, p).
+  std::vector<double> errors(std::span<const VisitPair> pairs, const std::vector<Matrix>& coefficients) const {
+    std::vector<double> sum(coefficients.size(), 0.0);
+    double weight = 0;
     pair_blocks(pairs, [&](const Matrix& x, const Matrix& rates, const std::vector<double>& weights) {
-      const Matrix predicted = matmul_forward(x, coefficients, {.transpose_b = true});
-      for (Index r = 0; r < x.dim(0); ++r) {
-        double squares = 0;
-        for (Index i = 0; i < width_; ++i) {
-          const double e = predicted.data()[r * width_ + i] - rates.data()[r * width_ + i];
-          squares += e * e;
+      for (std::size_t k = 0; k < coefficients.size(); ++k) {
+        const Matrix predicted = matmul_forward(x, coefficients[k], {.transpose_b = true});
+        for (Index r = 0; r < x.dim(0); ++r) {
+          double squares = 0;
+          for (Index i = 0; i < width_; ++i) {
+            const double e = predicted.data()[r * width_ + i] - rates.data()[r * width_ + i];
+            squares += e * e;
+          }
+          sum[k] += weights[static_cast<std::size_t>(r)] * squares / static_cast<double>(width_);
         }
-        sum += weights[static_cast<std::size_t>(r)] * squares / static_cast<double>(width_);
-        weight += weights[static_cast<std::size_t>(r)];
       }
+      for (const double w : weights) weight += w;
     });
-    return sum / weight;
+    for (double& s : sum) s /= weight;
+    return sum;
   }
 
   void store(LinearRate<Cpu, F32>& to, const Matrix& coefficients) const {
@@ -222,11 +225,7 @@ class LinearRateFit {
 
   template <class Visit>
   void blocks(std::span<const Index> rows, Visit&& visit) const {
-    constexpr std::size_t block = 512;
-    for (std::size_t begin = 0; begin < rows.size(); begin += block) {
-      const std::span<const Index> some = rows.subspan(begin, std::min(block, rows.size() - begin));
-      visit(cast<double>(latent_batch(*ctx_, *data_, some)).reshape({std::ssize(some), width_}));
-    }
+    latent_blocks(*ctx_, *data_, rows, [&](std::size_t, Matrix x) { visit(std::move(x)); });
   }
 
   Context<B>* ctx_;
@@ -246,8 +245,8 @@ struct LinearRateReport {
   double no_change = 0;  // the error of a rate of 0
 };
 
-/// Fits the linear part of a field to the training pairs (dt of 0 left out) and puts it into the model, whose parameters must have values. Throws Error (config)
-/// for more directions than the training visits can show.
+/// Fits the linear part of a field to the training pairs and puts it into the model, whose parameters must have values. Pairs are as
+/// forecast_training_pairs() gives them. Throws Error: config (more directions than the training visits can show), numeric.
 template <std::same_as<Cpu> B>
 LinearRateReport fit_linear_rate(Context<B>& ctx, const LatentData& data, std::span<const VisitPair> train,
                                  std::span<const VisitPair> validation, double full_weight_years,
@@ -256,32 +255,18 @@ LinearRateReport fit_linear_rate(Context<B>& ctx, const LatentData& data, std::s
   if (2 * rank > visits)
     fail(ErrorKind::config, "rate_field.rank", "rate field: a linear rate with ", rank,
          " directions: expected at least ", 2 * rank, " training visits, got ", visits);
-  std::vector<VisitPair> fitted, held;
-  for (const VisitPair& p : train)
-    if (p.years != 0) fitted.push_back(p);
-  for (const VisitPair& p : validation)
-    if (p.years != 0) held.push_back(p);
-  if (fitted.empty() || held.empty())
-    fail(ErrorKind::argument, "rate_field.pairs",
-         "rate field: expected training and validation pairs of visits some time apart, got ", fitted.size(), " and ",
-         held.size());
   detail::LinearRateFit<B> fit(ctx, data, model.config, full_weight_years);
   fit.find_directions();
-  fit.centre_features(fitted);
-  const auto moments = fit.moments(fitted);
-  LinearRateReport best{0, std::numeric_limits<double>::infinity(), 0};
-  Tensor<double, Cpu> chosen;
-  for (const double penalty : {1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0}) {
-    Tensor<double, Cpu> coefficients = fit.solve(moments, penalty);
-    const double error = fit.error(held, coefficients);
-    if (error >= best.error) continue;
-    best.penalty = penalty;
-    best.error = error;
-    chosen = std::move(coefficients);
-  }
-  best.no_change = fit.error(held, Tensor<double, Cpu>::zeros(ctx, chosen.shape()));
-  fit.store(model.linear, chosen);
-  return best;
+  fit.centre_features(train);
+  const auto moments = fit.moments(train);
+  constexpr double penalties[] = {1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0};
+  std::vector<Tensor<double, Cpu>> coefficients;
+  for (const double penalty : penalties) coefficients.push_back(fit.solve(moments, penalty));
+  coefficients.push_back(Tensor<double, Cpu>::zeros(ctx, coefficients[0].shape()));  // no change
+  const std::vector<double> errors = fit.errors(validation, coefficients);
+  const auto best = static_cast<std::size_t>(std::min_element(errors.begin(), errors.end() - 1) - errors.begin());
+  fit.store(model.linear, coefficients[best]);
+  return {penalties[best], errors[best], errors.back()};
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

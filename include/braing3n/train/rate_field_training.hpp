@@ -1,19 +1,17 @@
 // A field of rates learns the changes between visits (models/rate_field.hpp, objective/rate_points.hpp).
 #pragma once
 
-#include <functional>
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/data/latent_data.hpp"
-#include "braing3n/data/pair_stream.hpp"
 #include "braing3n/models/rate_field.hpp"
 #include "braing3n/objective/rate_points.hpp"
-#include "braing3n/ops/transfer.hpp"
-#include "braing3n/report/image.hpp"
-#include "braing3n/train/forecast_pairs.hpp"
+#include "braing3n/train/forecast_task.hpp"
 #include "braing3n/train/options.hpp"
 #include "braing3n/train/rate_base.hpp"
 
@@ -84,7 +82,7 @@ struct RateFieldTrainingConfig {
            sigma);
     if (!(full_weight_years >= 0) || std::isinf(full_weight_years))
       fail(ErrorKind::config, "rate_field.weights", "rate field: expected at least 0 years, got ", full_weight_years);
-    require_latent_training(training, validation_pairs, "rate field");
+    require_latent_training(training, drop, validation_pairs, "rate field");
     return removed;
   }
 
@@ -97,10 +95,11 @@ struct RateFieldTrainingConfig {
   RatePointOptions points() const { return {.sigma = sigma, .unit_years = model.unit_years}; }
 };
 
-/// The task of train/trainer.hpp. Latents are read on `host`; the model runs on its own backend, in its own precision.
 template <Backend B, Precision P>
-class RateFieldTask {
+class RateFieldTask : public ForecastTask<RateFieldTask<B, P>, RateFieldTrainingConfig, B, typename P::Compute> {
   using T = typename P::Compute;
+  using Base = ForecastTask<RateFieldTask, RateFieldTrainingConfig, B, T>;
+  friend Base;
 
  public:
   struct Batch {
@@ -114,82 +113,32 @@ class RateFieldTask {
   RateFieldTask(Context<B>& context, Context<Cpu>& host, const RateField3d<B, P>& model, const LatentData& data,
                 const ForecastTrainingPairs& pairs, const RateFieldTrainingConfig& config, std::uint64_t seed,
                 Index start)
-      : context_(&context), host_(&host), model_(&model), data_(&data), pairs_(&pairs), config_(config), seed_(seed),
-        stream_(pairs.train, config.stream, config.training.batch, seed, start) {}
+      : Base(context, host, data, pairs, config, seed, start), model_(&model) {}
 
-  /// Noise, place between the visits and unobserved conditions are functions of the seed and of the sample's place in the stream.
-  Batch next() {
-    const PairStream::Draw draw = stream_.next();
-    const std::span<const Index> positions(draw.positions);
-    const std::vector<ConditionField>& fields = model_->config.network.conditions;
-    std::vector<ConditionRow> rows;
-    for (std::size_t i = 0; i < draw.pairs.size(); ++i)
-      rows.push_back(observe_conditions(fields, condition(draw.pairs[i]),
-                                        draw_observed(fields, config_.drop, seed_, draw.positions[i])));
-    return make(draw.pairs, draw_times(seed_, positions, TimeDistribution::uniform),
-                draw_noise<T>(*context_, seed_, positions, latent_shape()), rows);
-  }
   Var<double, B> loss(Pass<B>& pass, const Batch& b) const {
-    return weighted_mse_loss(predicted(pass, b), b.points.target, b.weights);
+    return weighted_mse_loss((*model_)(pass, Var<T, B>(b.points.z), b.ages, b.conditions, Var<T, B>(b.baseline)),
+                             b.points.target, b.weights);
   }
-  Index position() const { return stream_.position(); }
-  Index scans() const { return stream_.pairs(); }
-  const PairStream& stream() const { return stream_; }
-
-  /// Mean loss of validation pairs, evenly chosen, at places between the visits and with noise that never change.
-  double validate(ScanFailures&) const {
-    return mean_of_pairs(*pairs_, config_.validation_pairs, config_.training.batch, [&](const ChosenPairs& chosen) {
-      std::vector<ConditionRow> rows;
-      for (const VisitPair& p : chosen.pairs) rows.push_back(condition(p));
-      const Batch b = make(
-          chosen.pairs, chosen.times(seed_),
-          draw_noise<T>(*context_, seed_, validation_step, std::span<const std::uint32_t>(chosen.ids), latent_shape()),
-          rows);
-      Pass<B> pass(*context_);
-      return item(loss(pass, b));
-    });
-  }
-
-  /// Makes the picture of a validation.
-  Image preview(ScanFailures&) const { return make_preview ? make_preview() : Image(1, 1); }
-  std::function<Image()> make_preview;
 
  private:
-  const ConditionRow& condition(const VisitPair& pair) const {
-    return data_->conditions.at(static_cast<std::size_t>(pair.from));
-  }
-  Shape latent_shape() const { return {data_->file->tokens(), data_->file->channels()}; }
-  Var<T, B> predicted(Pass<B>& pass, const Batch& b) const {
-    return (*model_)(pass, Var<T, B>(b.points.z), b.ages, b.conditions, Var<T, B>(b.baseline));
-  }
-
+  const std::vector<ConditionField>& fields() const { return model_->config.network.conditions; }
+  const ConditionRow& condition(const VisitPair& p) const { return this->labels(p); }
   Batch make(const std::vector<VisitPair>& pairs, const std::vector<double>& u, const Tensor<T, B>& noise,
              const std::vector<ConditionRow>& rows) const {
-    std::vector<Index> from, to;
     std::vector<double> years, ages;
     std::vector<float> weights;
     for (std::size_t i = 0; i < pairs.size(); ++i) {
-      from.push_back(pairs[i].from);
-      to.push_back(pairs[i].to);
       years.push_back(pairs[i].years);
       ages.push_back(pairs[i].age + u[i] * pairs[i].years);
-      weights.push_back(static_cast<float>(rate_weight(pairs[i].years, config_.full_weight_years)));
+      weights.push_back(static_cast<float>(rate_weight(pairs[i].years, this->config_.full_weight_years)));
     }
-    const Tensor<T, B> first = to_backend<T>(*context_, latent_batch(*host_, *data_, from)),
-                       second = to_backend<T>(*context_, latent_batch(*host_, *data_, to));
-    return {rate_points(first, second, noise, u, years, config_.points()), first,
-            Tensor<float, B>::from_host(*context_, {std::ssize(weights)}, weights), ages,
-            condition_batch(model_->config.network.conditions, rows)};
+    const Tensor<T, B> first = this->latents(pairs, &VisitPair::from);
+    return {rate_points(first, this->latents(pairs, &VisitPair::to), noise, u, years, this->config_.points()), first,
+            Tensor<float, B>::from_host(*this->context_, {std::ssize(weights)}, weights), ages,
+            condition_batch(fields(), rows)};
   }
 
-  Context<B>* context_;
-  Context<Cpu>* host_;
   const RateField3d<B, P>* model_;
-  const LatentData* data_;
-  const ForecastTrainingPairs* pairs_;
-  RateFieldTrainingConfig config_;
-  std::uint64_t seed_;
-  PairStream stream_;
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -22,12 +22,11 @@ inline double rate_weight(double years, double full_weight_years) {
   return share * share;
 }
 
-/// h above, from the pairs of a training, at least 1 and at most 20 years. Throws Error (argument) without pairs that are some time apart.
+/// h above, from the pairs of a training, at least 1 and at most 20 years; pairs as
+/// forecast_training_pairs() gives them.
 inline double change_horizon(Context<Cpu>& ctx, const LatentData& data, std::span<const VisitPair> pairs) {
   double n = 0, x = 0, y = 0, xx = 0, xy = 0;
-  for (std::size_t i = 0; i < pairs.size(); ++i) {
-    const VisitPair& p = pairs[i];
-    if (p.years == 0) continue;
+  for (const VisitPair& p : pairs) {
     const Index visits[] = {p.from, p.to};
     const Tensor<float, Cpu> z = latent_batch(ctx, data, visits);
     const Index each = z.size() / 2;
@@ -37,8 +36,6 @@ inline double change_horizon(Context<Cpu>& ctx, const LatentData& data, std::spa
     const double time = p.years * p.years, change = square / static_cast<double>(each);
     n += 1, x += time, y += change, xx += time * time, xy += time * change;
   }
-  if (n == 0)
-    fail(ErrorKind::argument, "rate_weights.pairs", "rates: expected pairs of visits some time apart, got none");
   const double spread = xx - x * x / n, slope = spread > 0 ? (xy - x * y / n) / spread : 0, noise = (y - slope * x) / n;
   if (!(slope > 0)) return 20;
   return std::clamp(std::sqrt(std::max(noise, 0.0) / slope), 1.0, 20.0);

@@ -5,10 +5,8 @@
 #include <string>
 
 #include "braing3n/checkpoint/saved_dit.hpp"
-#include "braing3n/train/bridge_training.hpp"
 #include "braing3n/train/dit_training.hpp"
 #include "braing3n/train/mae_training.hpp"
-#include "braing3n/train/rate_field_training.hpp"
 #include "braing3n/train/tokenizer_training.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {

@@ -70,8 +70,10 @@ class PinnedBuffers {
   /// The buffer may be used again when the stream has passed what was asked of it so far.
   void give_back(PinnedBuffer& buffer) {
     mark(buffer);
-    under_way_.push_back(&buffer);
+    retire_later(buffer);
   }
+  /// The same where the place is marked already, or no copy was asked for.
+  void retire_later(PinnedBuffer& buffer) { under_way_.push_back(&buffer); }
   void wait(const PinnedBuffer& buffer) const {
     const CudaDeviceScope scope(device_);
     check_cuda(cudaEventSynchronize(buffer.passed), "cudaEventSynchronize");
@@ -123,18 +125,21 @@ class PinnedRead final : public HostRead {
   PinnedRead(PinnedBuffers& buffers, PinnedBuffer& buffer) : buffers_(&buffers), buffer_(&buffer) {}
   ~PinnedRead() override {
     try {
-      buffers_->give_back(*buffer_);
+      if (waited_) buffers_->retire_later(*buffer_);
+      else buffers_->give_back(*buffer_);
     } catch (const Error&) {  // after a fault the buffer is not used again
     }
   }
   const void* wait() override {
     buffers_->wait(*buffer_);
+    waited_ = true;
     return buffer_->data;
   }
 
  private:
   PinnedBuffers* buffers_;
   PinnedBuffer* buffer_;
+  bool waited_ = false;
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI::detail
