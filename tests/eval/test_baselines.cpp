@@ -1,5 +1,7 @@
 #include "tests/support/check.hpp"
 
+#include <numeric>
+
 #include "braing3n/eval/downsampling.hpp"
 #include "braing3n/eval/patch_pca.hpp"
 #include "braing3n/eval/region_regressor.hpp"
@@ -247,4 +249,17 @@ TEST_CASE("a region regressor separates the fluid of ventricles from that of a s
   RegionRegressor few;
   for (int i = 0; i < 9; ++i) few.add({1, 2}, {1, 1, 1, 1});
   test::check_error("regions.few", {"9 volumes", "at least 10"}, [&] { few.fit(ctx); });
+}
+
+TEST_CASE("a voxel is shared between the nearest blocks, or belongs to one") {
+  std::vector<double> sharp(81, 0.0), soft(81, 0.0);
+  detail::add_to_blocks({1.75, 1.5, 0.25}, {1, 2, 4}, {3, 3, 3}, BlockEdges::sharp, sharp);
+  detail::add_to_blocks({1.75, 1.5, 0.25}, {1, 2, 4}, {3, 3, 3}, BlockEdges::soft, soft);
+  CHECK(sharp[9 + 3] == 1);
+  CHECK(sharp[27 + 9 + 3] == 2);
+  // Three quarters of the way to the next block along the first axis; a quarter of the last axis lies outside all blocks.
+  CHECK(soft[9 + 3] == doctest::Approx(0.75 * 0.75));
+  CHECK(soft[18 + 3] == doctest::Approx(0.25 * 0.75));
+  CHECK(soft[54 + 18 + 3] == doctest::Approx(4 * 0.25 * 0.75));
+  CHECK(std::accumulate(soft.begin(), soft.end(), 0.0) == doctest::Approx(7 * 0.75));
 }

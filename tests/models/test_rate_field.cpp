@@ -74,7 +74,7 @@ TEST_CASE("the field is the linear rate plus the network") {
     for (Index r = 0; r < 3; ++r) {
       y[static_cast<std::size_t>(r)] = l.offset.compute().data()[r];
       for (Index i = 0; i < 8; ++i)
-        y[static_cast<std::size_t>(r)] += l.directions.compute().data()[r * 8 + i] * z.data()[n * 8 + i];
+        y[static_cast<std::size_t>(r)] += l.directions.compute().data()[r * 8 + i] * b.data()[n * 8 + i];
     }
     for (Index i = 0; i < 8; ++i) {
       double rate = l.bias.compute().data()[i];

@@ -15,7 +15,7 @@ namespace braing3n::examples {
 struct StudyForecastingOptions {
   study::ForecastingStudyOptions study;
   bool evaluate = false;
-  Index subjects = 1500, mae_steps = 2600, tokenizer_steps = 1000, field_steps = 1500, bridge_steps = 2000;
+  Index subjects = 1800, mae_steps = 2600, tokenizer_steps = 1000, field_steps = 1000, bridge_steps = 1000;
   std::string visit_years = "0,1,3,5,10", distribution = "phantom-2", tokenizer;
 
   void add_to(CLI::App& app) {
@@ -98,19 +98,19 @@ struct StudyForecastingOptions {
   }
 
   Step evaluation_step() const {
-    return {"Forecasts of unseen subjects",
-            with_words({"evaluate",    "forecasting",
-                        "--model",     at("field"),
-                        "--bridge",    at("bridge"),
-                        "--tokenizer", tokenizer_path(),
-                        "--latents",   at("latents.safetensors"),
-                        "--data",      table(),
-                        "--split",     at("split.csv"),
-                        "--truth",     at("cohort/truth.csv"),
-                        "--seed",      std::to_string(study.seed),
-                        "--out",       at("forecasting")},
-                       {study.smoke ? std::vector<std::string>{"--bridge-steps", "5", "--oracle-draws", "20000"}
-                                    : std::vector<std::string>{}})};
+    using Words = std::vector<std::string>;
+    return {"Forecasts of unseen subjects", with_words({"evaluate",    "forecasting",
+                                                        "--model",     at("field"),
+                                                        "--bridge",    at("bridge"),
+                                                        "--tokenizer", tokenizer_path(),
+                                                        "--latents",   at("latents.safetensors"),
+                                                        "--data",      table(),
+                                                        "--split",     at("split.csv"),
+                                                        "--truth",     at("cohort/truth.csv"),
+                                                        "--seed",      std::to_string(study.seed),
+                                                        "--out",       at("forecasting")},
+                                                       {{"--bridge-steps", study.smoke ? "5" : "20"},
+                                                        study.smoke ? Words{"--oracle-draws", "20000"} : Words{}})};
   }
 };
 

@@ -147,17 +147,12 @@ inline std::array<double, 11> forecast_statistics(const ForecastSums::Sums& s, c
   const double ff = variance(S::f, S::ff, least.change), dd = variance(S::d, S::dd, least.change),
                hh = variance(S::h, S::hh, least.years), fd = covariance(S::f, S::d, S::fd),
                fh = covariance(S::f, S::h, S::fh);
-  return {s[S::error_size] / n,
-          s[S::error] / n,
-          ratio(fd, ff),
-          ratio(fh, hh),
-          ratio(fd, std::sqrt(ff * dd)),
-          ratio(fh, std::sqrt(ff * hh)),
-          1 - ratio(s[S::error_square], s[S::change_square]),
-          1 - ratio(s[S::error_square], s[S::reference_square]),
-          ratio(s[S::error_size], s[S::change_size]),
-          s[S::covered] / n,
-          s[S::width] / n};
+  return {s[S::error_size] / n, s[S::error] / n, ratio(fd, ff), ratio(fh, hh), ratio(fd, std::sqrt(ff * dd)),
+          ratio(fh, std::sqrt(ff * hh)), 1 - ratio(s[S::error_square], s[S::change_square]),
+          // A reference that knows the change leaves nothing to be better at: the mean rate of age.
+          s[S::reference_square] > 1e-4 * s[S::change_square] ? 1 - s[S::error_square] / s[S::reference_square]
+                                                              : not_a_number,
+          ratio(s[S::error_size], s[S::change_size]), s[S::covered] / n, s[S::width] / n};
 }
 
 /// Why a band has no scores; empty: it has.

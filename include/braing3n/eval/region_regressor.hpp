@@ -29,10 +29,40 @@ inline Extent3 tissue_block_grid(const PreprocessingContract& contract) {
   return blocks;
 }
 
+/// sharp: a voxel belongs to the block that holds its centre. soft: it is shared between the nearest blocks in proportion to its distance from
+/// their middles, so that sums change smoothly where the brain's centre moves by less than a voxel; for changes between two scans.
+enum class BlockEdges { sharp, soft };
+
+namespace detail {
+
+/// Adds `amounts` to the blocks around a place in blocks along each axis; out (3, blocks). What lies outside all blocks is left out.
+inline void add_to_blocks(const std::array<double, 3>& place, const std::array<double, 3>& amounts,
+                          const Extent3& blocks, BlockEdges edges, std::vector<double>& out) {
+  const std::size_t size = out.size() / 3;
+  const double shift = edges == BlockEdges::soft ? 0.5 : 0.0;
+  const int corners = edges == BlockEdges::soft ? 8 : 1;
+  for (int corner = 0; corner < corners; ++corner) {
+    double weight = 1;
+    std::size_t at = 0;
+    for (std::size_t a = 0; a < 3 && weight > 0; ++a) {
+      const double low = std::floor(place[a] - shift), above = place[a] - shift - low;
+      const bool upper = (corner >> a & 1) != 0;
+      const double q = upper ? low + 1 : low;
+      if (edges == BlockEdges::soft) weight *= upper ? above : 1 - above;
+      if (q < 0 || q >= static_cast<double>(blocks[a])) weight = 0;
+      else at = at * static_cast<std::size_t>(blocks[a]) + static_cast<std::size_t>(q);
+    }
+    if (weight > 0)
+      for (std::size_t c = 0; c < 3; ++c) out[c * size + at] += weight * amounts[c];
+  }
+}
+
+}  // namespace detail
+
 /// volume (X, Y, Z) on the contract's grid -> ml in each block, (3, X', Y', Z') in one row. Throws Error: shape, argument (nothing inside
 /// the mask, every voxel the same).
 inline std::vector<double> tissue_blocks(const Tensor<float, Cpu>& volume, VoxelMask mask,
-                                         const PreprocessingContract& contract) {
+                                         const PreprocessingContract& contract, BlockEdges edges = BlockEdges::sharp) {
   const Extent3 n = contract.shape;
   detail::require_tissue_mask("tissue blocks", volume, mask, n);
   const TissueThresholds thresholds = tissue_thresholds(volume, mask);
@@ -57,16 +87,12 @@ inline std::vector<double> tissue_blocks(const Tensor<float, Cpu>& volume, Voxel
   std::vector<double> out(3 * size, 0.0);
   detail::for_each_inside(volume, mask, n, [&](float value, const std::array<Index, 3>& p) {
     const double v = static_cast<double>(value);
-    std::size_t at = 0;
-    for (std::size_t a = 0; a < 3; ++a) {
-      const double q =
-          std::floor((static_cast<double>(p[a]) - centre[a]) / block[a] + 0.5 * static_cast<double>(blocks[a]));
-      if (q < 0 || q >= static_cast<double>(blocks[a])) return;  // further out than any brain
-      at = at * static_cast<std::size_t>(blocks[a]) + static_cast<std::size_t>(q);
-    }
-    out[at] += ml * share(v, mean[1], mean[0]);
-    out[size + at] += ml * share(v, mean[1], mean[2]);
-    out[2 * size + at] += ml * share(v, mean[2], mean[0]);
+    std::array<double, 3> place{};
+    for (std::size_t a = 0; a < 3; ++a)
+      place[a] = (static_cast<double>(p[a]) - centre[a]) / block[a] + 0.5 * static_cast<double>(blocks[a]);
+    const std::array<double, 3> amounts = {ml * share(v, mean[1], mean[0]), ml * share(v, mean[1], mean[2]),
+                                           ml * share(v, mean[2], mean[0])};
+    detail::add_to_blocks(place, amounts, blocks, edges, out);
   });
   return out;
 }

@@ -1,11 +1,12 @@
 // A field of rates in years: how a subject's latents change at an age, wherever the subject is.
 //
-//   dz/da = (linear(z, a, c) + network(z, a, c; b)) / unit
+//   dz/da = (linear(b, a, c) + network(z, a, c; b)) / unit
 //
 // a is the age, c the conditions, b the baseline from which a forecast started; unit is 5 years, so that what is learnt has the size of the
 // latents' own spread. The field knows no horizon: integrated over dt from the baseline (sample/years.hpp) it gives the follow-up at any
 // dt, exactly the baseline at dt = 0, and f(dt1 + dt2) = f(dt2) after f(dt1) but for what the baseline as an input changes. The linear part is a ridge
-// regression of rates (models/linear_rate.hpp), fitted before the first step; the network starts at exactly 0 and adds to it.
+// regression of rates (models/linear_rate.hpp), fitted before the first step; the network starts at exactly 0 and adds to it. The linear part sees the
+// baseline instead of z: a rate that grows with what it has changed makes errors grow exponentially.
 // Velocities in real time instead of a unit interval: delta-LFM (arXiv 2512.09185).
 #pragma once
 
@@ -95,8 +96,9 @@ struct RateField3d {
         t /= 100;
       }
       Act change = network(pass, z, time, conditions, baseline);
-      return linear.exists() ? add(change, linear(pass, z, rate_features(config.network.conditions, conditions, ages)))
-                             : change;
+      return linear.exists()
+                 ? add(change, linear(pass, baseline, rate_features(config.network.conditions, conditions, ages)))
+                 : change;
     });
   }
 

@@ -24,6 +24,7 @@
 #include "braing3n/format/csv.hpp"
 #include "braing3n/probe/scores.hpp"
 #include "braing3n/study/observer.hpp"
+#include "braing3n/table/matrix.hpp"
 #include "braing3n/volume/reimpose.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::study {
@@ -82,7 +83,7 @@ class ForecastDecoder {
       Tensor<float, Cpu> imposed = out.voxels.back().clone();
       std::vector<double> sums;
       if (reimpose_contract(*ctx_, imposed, tokenizer_->contract) > 0)
-        sums = tissue_blocks(imposed, nonzero_mask(imposed), tokenizer_->contract);
+        sums = tissue_blocks(imposed, nonzero_mask(imposed), tokenizer_->contract, BlockEdges::soft);
       sums.resize(static_cast<std::size_t>(3 * voxel_count(tissue_block_grid(tokenizer_->contract))), 0.0);
       const std::vector<float> row(sums.begin(), sums.end());
       append_row<float>(out.blocks, row);
@@ -103,7 +104,7 @@ class ForecastProbes {
   /// without one of the quantities are left out. Throws Error (argument) with fewer than ten rows, and what DualRidge throws.
   ForecastProbes(Context<Cpu>& ctx, const RowStore<float>& blocks, std::span<const Index> rows,
                  const std::vector<std::int32_t>& subjects, const std::vector<MeasuredQuantity>& quantities)
-      : quantities_(&quantities) {
+      : quantities_(&quantities), factor_(quantities.size(), 1.0) {
     std::vector<std::vector<double>> targets(quantities.size());
     std::vector<Index> fold;
     std::map<std::int32_t, Index> folds;
@@ -134,13 +135,29 @@ class ForecastProbes {
     }
     return values;
   }
+  /// Scales changes of quantity q by sum t^2 / sum r t of pairs (n), with the change r that is read between round trips and the true one t: ridge regression
+  /// shrinks what it reads. Needs subjects on whom nothing is scored. Changes that are read against the truth stay as they are.
+  void calibrate(std::size_t q, std::span<const double> before, std::span<const double> after,
+                 std::span<const double> first, std::span<const double> second) {
+    double tt = 0, rt = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      const double t = (*quantities_)[q].logarithm ? std::log(second[i] / first[i]) : second[i] - first[i],
+                   r = after[i] - before[i];
+      if (std::isfinite(t) && std::isfinite(r)) tt += t * t, rt += r * t;
+    }
+    factor_.at(q) = rt > 0 ? tt / rt : 1.0;
+  }
+  double factor(std::size_t q) const { return factor_.at(q); }
+
   /// The quantity after a change from `before` to `after`, as read, where it was `baseline`.
   double moved(std::size_t q, double baseline, double before, double after) const {
-    return (*quantities_)[q].logarithm ? baseline * std::exp(after - before) : baseline + after - before;
+    const double change = factor_.at(q) * (after - before);
+    return (*quantities_)[q].logarithm ? baseline * std::exp(change) : baseline + change;
   }
 
  private:
   const std::vector<MeasuredQuantity>* quantities_;
+  std::vector<double> factor_;  // of the change of every quantity
   DualRidge ridge_;
 };
 

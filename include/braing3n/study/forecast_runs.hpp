@@ -11,6 +11,7 @@
 
 #include "braing3n/eval/psnr.hpp"
 #include "braing3n/report/sample_pictures.hpp"
+#include "braing3n/study/forecast_baselines.hpp"
 #include "braing3n/study/forecast_subjects.hpp"
 #include "braing3n/study/forecasters.hpp"
 #include "braing3n/study/forecasting_result.hpp"
@@ -74,41 +75,23 @@ class ForecastRuns {
     return ForecastProbes(*ctx_, blocks, some, subjects, quantities);
   }
 
-  /// The baselines of some pairs, the first of which has this number; with a disease, under that instead of their own.
-  ForecastBatch batch_of(std::span<const VisitPair> pairs, Index first, const Forecaster& f,
-                         const Tensor<float, Cpu>& baseline, const std::string& disease = {}) const {
-    ForecastBatch b{baseline, {}, {}, {}, {}};
-    std::vector<Index> rows;
-    for (const VisitPair& p : pairs) {
-      b.ages.push_back(p.age);
-      b.years.push_back(p.years);
-      b.ids.push_back(static_cast<std::uint32_t>(first++));
-      rows.push_back(p.from);
-    }
-    b.conditions = condition_rows(f.fields, data_.labels, rows);
-    if (disease.empty()) return b;
-    const std::size_t field = find_condition(f.fields, "disease");
-    for (ConditionRow& row : b.conditions) row[field] = condition_value(f.fields[field], disease);
-    return b;
-  }
-
-  /// Every forecaster on every pair.
+  /// Every forecaster on every pair; pairs of one baseline stand together, by years.
   ReadForecasts forecast(const char* who, const std::vector<VisitPair>& pairs) {
     ReadForecasts r;
     r.pairs = pairs;
     const std::size_t models = forecasters_.size();
     r.made.resize(models), r.psnr.resize(models), r.ssim.resize(models);
     Stage stage(*observer_, concat("forecasts of ", who), std::ssize(pairs));
-    for_parts(std::span<const VisitPair>(pairs), [&](std::span<const VisitPair> part, Index begin) {
-      std::vector<Index> from, to;
-      for (const VisitPair& p : part) from.push_back(p.from), to.push_back(p.to);
-      const Tensor<float, Cpu> baseline = latents(from);
-      const auto first = decoder()(baseline), second = decoded(to);
+    for_baselines(pairs, [&](const BaselinePart& part) {
+      std::vector<Index> to;
+      for (const VisitPair& p : part.pairs) to.push_back(p.to);
+      const Tensor<float, Cpu> baseline = latents(part.rows());
+      const auto first = part.spread(decoder()(baseline)), second = decoded(to);
       add(r.before, first), add(r.after, second);
       compare(first, second, r.psnr_before, r.ssim_before);
       for (std::size_t f = 0; f < models; ++f) {
         observer_->check_interrupt();
-        const auto made = decoder()(forecasters_[f].follow_up(batch_of(part, begin, forecasters_[f], baseline)));
+        const auto made = follow_ups(forecasters_[f], part, baseline);
         add(r.made[f], made);
         compare(made, second, r.psnr[f], r.ssim[f]);
       }
@@ -120,11 +103,8 @@ class ForecastRuns {
                                   const std::string& disease) const {
     RowStore<float> out;
     Stage stage(*observer_, concat(f.name, " under ", disease), std::ssize(pairs));
-    for_parts(std::span<const VisitPair>(pairs), [&](std::span<const VisitPair> part, Index first) {
-      std::vector<Index> from;
-      for (const VisitPair& p : part) from.push_back(p.from);
-      add(out, decoder()(f.follow_up(batch_of(part, first, f, latents(from), disease))));
-    });
+    for_baselines(pairs,
+                  [&](const BaselinePart& part) { add(out, follow_ups(f, part, latents(part.rows()), disease)); });
     return out;
   }
 
@@ -132,9 +112,9 @@ class ForecastRuns {
   Image picture(const Forecaster& f, const VisitPair& pair) const {
     const Index from[] = {pair.from}, to[] = {pair.to};
     const Tensor<float, Cpu> baseline = latents(from);
-    const std::vector<VisitPair> one{pair};
+    const BaselinePart one(std::span<const VisitPair>(&pair, 1));
     const std::vector<Tensor<float, Cpu>> volumes{decoder()(baseline).voxels[0], decoder()(latents(to)).voxels[0],
-                                                  decoder()(f.follow_up(batch_of(one, 0, f, baseline))).voxels[0]};
+                                                  follow_ups(f, one, baseline).voxels[0]};
     const std::string who = data_.labels.text(pair.from, "disease").value_or("subject");
     return sample_montage(*ctx_, tokenizer_.contract, volumes,
                           {concat(who, ", ", decimals(pair.age, 0), " years"),
@@ -147,16 +127,15 @@ class ForecastRuns {
     std::vector<VisitPair> some;
     for (std::size_t i = 0; i < pairs.size() && some.size() < 32; ++i)
       if (some.empty() || pairs[i].from != some.back().from) some.push_back(pairs[i]);
-    std::vector<Index> from;
-    for (const VisitPair& p : some) from.push_back(p.from);
-    const Tensor<float, Cpu> baseline = latents(from);
-    ForecastBatch b = batch_of(some, 0, f, baseline);
-    const std::vector<double> ages = b.ages;
+    const BaselinePart part{std::span<const VisitPair>(some)};
+    const Tensor<float, Cpu> baseline = latents(part.rows());
+    const ForecastBatch b = batch_of(part, f, baseline);
     const auto moved = [&](const Tensor<float, Cpu>& z, double after, double years) {
       ForecastBatch step = b;
       step.baseline = z;
-      for (std::size_t i = 0; i < ages.size(); ++i) step.ages[i] = ages[i] + after, step.years[i] = years;
-      return f.follow_up(step);
+      for (double& age : step.ages) age += after;
+      step.stops = {std::vector<double>(some.size(), years)};
+      return f.follow_ups(step)[0];
     };
     const auto difference = [](const Tensor<float, Cpu>& x, const Tensor<float, Cpu>& y) {
       double square = 0;
@@ -175,6 +154,37 @@ class ForecastRuns {
   }
 
  private:
+  /// visit(part) for the pairs of some baselines at a time, the pairs of one baseline together.
+  template <class Visit>
+  void for_baselines(const std::vector<VisitPair>& pairs, Visit&& visit) const {
+    const std::span<const VisitPair> all(pairs);
+    for (std::size_t begin = 0, end = 0; begin < all.size(); begin = end) {
+      Index baselines = 0;
+      for (end = begin; end < all.size(); ++end)
+        if ((end == begin || all[end].from != all[end - 1].from) && ++baselines > batch) break;
+      observer_->check_interrupt();
+      visit(BaselinePart(all.subspan(begin, end - begin)));
+      observer_->advance(static_cast<Index>(end - begin), "");
+    }
+  }
+  /// With a disease: under that instead of their own.
+  ForecastBatch batch_of(const BaselinePart& part, const Forecaster& f, const Tensor<float, Cpu>& baseline,
+                         const std::string& disease = {}) const {
+    ForecastBatch b{baseline, {}, part.stops, condition_rows(f.fields, data_.labels, part.rows()), {}};
+    for (const VisitPair& p : part.first) {
+      b.ages.push_back(p.age);
+      b.ids.push_back(static_cast<std::uint32_t>(p.from));
+    }
+    if (disease.empty()) return b;
+    const std::size_t field = find_condition(f.fields, "disease");
+    for (ConditionRow& row : b.conditions) row[field] = condition_value(f.fields[field], disease);
+    return b;
+  }
+  /// The follow-ups of all pairs of the part, decoded.
+  ForecastDecoder::Decoded follow_ups(const Forecaster& f, const BaselinePart& part, const Tensor<float, Cpu>& baseline,
+                                      const std::string& disease = {}) const {
+    return decoder()(part.rows_of(f.follow_ups(batch_of(part, f, baseline, disease))));
+  }
   /// visit(part, place of its first) for the items in batches.
   template <class Item, class Visit>
   void for_parts(std::span<const Item> items, Visit&& visit) const {

@@ -7,7 +7,7 @@
 
 #include "braing3n/data/visit_pairs.hpp"
 #include "braing3n/eval/forecast_pairs.hpp"
-#include "braing3n/study/forecast_reading.hpp"
+#include "braing3n/study/forecast_baselines.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
@@ -67,7 +67,7 @@ inline std::vector<VisitPair> dated_pairs(const Manifest& table, const std::vect
   return kept;
 }
 
-/// Those that begin at the first visit of a subject in their modality.
+/// Those that begin at the first visit of a subject in their modality, by baseline and years.
 inline std::vector<VisitPair> from_first_visit(const Manifest& table, const std::vector<VisitPair>& pairs) {
   std::map<std::string, double> youngest;
   const auto key = [&](const VisitPair& p) {
@@ -81,6 +81,7 @@ inline std::vector<VisitPair> from_first_visit(const Manifest& table, const std:
   std::vector<VisitPair> kept;
   for (const VisitPair& p : pairs)
     if (p.age <= youngest.at(key(p))) kept.push_back(p);
+  sort_by_baseline(kept);
   return kept;
 }
 

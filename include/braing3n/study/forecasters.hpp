@@ -20,12 +20,14 @@
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
-/// Baselines of a batch of pairs.
+/// Baselines and their horizons.
 struct ForecastBatch {
   Tensor<float, Cpu> baseline;  // (N, L, C), standardised
-  std::vector<double> ages, years;
-  std::vector<ConditionRow> conditions;  // of Forecaster::fields
-  std::vector<std::uint32_t> ids;        // numbers of the pairs, to which noise belongs
+  std::vector<double> ages;     // (N)
+  std::vector<std::vector<double>>
+      stops;                             // per horizon (N): years from the baseline, in the order of integrate_years()
+  std::vector<ConditionRow> conditions;  // (N), of Forecaster::fields
+  std::vector<std::uint32_t> ids;        // (N): to which noise belongs
 };
 
 struct Forecaster {
@@ -33,8 +35,8 @@ struct Forecaster {
   std::vector<ConditionField> fields;  // labels of the baseline that it takes
   ForecasterOrigin origin;
   std::string hash;
-  bool backwards = false;                                             // takes horizons before the baseline
-  std::function<Tensor<float, Cpu>(const ForecastBatch&)> follow_up;  // (N, L, C)
+  bool backwards = false;  // takes horizons before the baseline
+  std::function<std::vector<Tensor<float, Cpu>>(const ForecastBatch&)> follow_ups;  // per horizon (N, L, C)
 
   /// Whether it has the condition, and the class in it.
   bool takes(const std::string& condition, const std::string& value) const {
@@ -54,15 +56,31 @@ struct LinearPart {
   const Field& field;
 
   template <Backend B>
-  Var<T, B> operator()(Pass<B>& pass, const Var<T, B>& z, const std::vector<double>& ages,
-                       const ConditionBatch& conditions, const Var<T, B>&) const {
-    return field.linear(pass, z, rate_features(config.network.conditions, conditions, ages));
+  Var<T, B> operator()(Pass<B>& pass, const Var<T, B>&, const std::vector<double>& ages,
+                       const ConditionBatch& conditions, const Var<T, B>& baseline) const {
+    return field.linear(pass, baseline, rate_features(config.network.conditions, conditions, ages));
   }
 };
 
 template <class Field>
-Tensor<float, Cpu> followed(Context<Cpu>& ctx, const Field& field, const ForecastBatch& b) {
-  return forecast_latents(ctx, field, b.baseline, b.ages, b.conditions, {b.years})[0];
+std::vector<Tensor<float, Cpu>> followed(Context<Cpu>& ctx, const Field& field, const ForecastBatch& b) {
+  return forecast_latents(ctx, field, b.baseline, b.ages, b.conditions, b.stops);
+}
+
+/// A bridge goes to every horizon anew.
+inline std::vector<Tensor<float, Cpu>> bridged(Context<Cpu>& ctx, const LoadedBridge<Cpu, F32>& bridge,
+                                               const BridgeSamplingOptions& sampling, std::uint64_t seed,
+                                               const ForecastBatch& b) {
+  const std::vector<ConditionField>& fields = bridge.model.config.conditions;
+  std::vector<Tensor<float, Cpu>> reached;
+  for (const std::vector<double>& years : b.stops) {
+    std::vector<ConditionRow> rows;
+    for (std::size_t i = 0; i < years.size(); ++i)
+      rows.push_back(pair_conditions(fields, b.conditions[i], b.ages[i], years[i]));
+    reached.push_back(sample_bridge(ctx, bridge.model, b.baseline, rows, std::span<const std::uint32_t>(b.ids),
+                                    seed + reached.size(), sampling));
+  }
+  return reached;
 }
 
 }  // namespace detail
@@ -78,16 +96,11 @@ std::vector<Forecaster> load_forecasters(Context<B>& ctx, const std::string& pat
   if (kind == "bridge3d") {
     const auto loaded = std::make_shared<LoadedBridge<Cpu, F32>>(load_bridge<F32>(ctx, path));
     require_tokenizer(loaded->model.config, loaded->origin, tokenizer.model.config, tokenizer.hash, options.tokenizer);
-    const std::vector<ConditionField>& fields = loaded->model.config.conditions;
     const BridgeSamplingOptions sampling{.bridge = loaded->bridge, .steps = options.bridge_steps};
     all.push_back({"bridge", "the published method: a bridge from the baseline to the follow-up",
-                   baseline_conditions(fields), loaded->origin, loaded->hash, false,
-                   [&ctx, loaded, sampling, seed = options.seed, fields](const ForecastBatch& b) {
-                     std::vector<ConditionRow> rows;
-                     for (std::size_t i = 0; i < b.years.size(); ++i)
-                       rows.push_back(pair_conditions(fields, b.conditions[i], b.ages[i], b.years[i]));
-                     return sample_bridge(ctx, loaded->model, b.baseline, rows, std::span<const std::uint32_t>(b.ids),
-                                          seed, sampling);
+                   baseline_conditions(loaded->model.config.conditions), loaded->origin, loaded->hash, false,
+                   [&ctx, loaded, sampling, seed = options.seed](const ForecastBatch& b) {
+                     return detail::bridged(ctx, *loaded, sampling, seed, b);
                    }});
     return all;
   }

@@ -44,9 +44,13 @@ class ForecastingStudy {
 
   ForecastingResult run() {
     describe();
-    const ForecastProbes probes = runs_.fit_probes(quantities_, codes_);
+    ForecastProbes probes = runs_.fit_probes(quantities_, codes_);
     const ReadForecasts held = runs_.forecast("validation subjects", validation_),
                         made = runs_.forecast("unseen subjects", test_);
+    for (std::size_t q = 0; q < quantities_.size(); ++q) {
+      const ForecastPairs known = scalars(validation_, q);
+      probes.calibrate(q, probes(q, held.before), probes(q, held.after), known.baseline, known.truth);
+    }
     for (std::size_t q = 0; q < quantities_.size(); ++q) {
       reference_ = forecasts_of(fit_mean_rate(scalars(train_, q)), scalars(test_, q)).value;
       add_rules(q);

@@ -29,7 +29,7 @@ struct ForecastingOptions {
   std::string over = "AD", under = "HC";  // the diagnoses whose growth is compared
   double coverage = 0.9;                  // of the intervals of forecasts
   ForecastScoreOptions scores{};
-  Index probe_scans = 1000;      // round trips of training scans on which probes are fitted, at most
+  Index probe_scans = 2000;      // round trips of training scans on which probes are fitted, at most
   int bridge_steps = 100;        // of a bridge
   Index oracle_draws = 100'000;  // subjects on which the oracle is fitted
   Index pictures = 4;            // subjects in the picture

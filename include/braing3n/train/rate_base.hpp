@@ -1,8 +1,10 @@
 // The linear part of a field of rates, by ridge regression on the training pairs (models/linear_rate.hpp).
 //
-// Every pair of visits gives two rows, one per visit: the latents and the age there, and the rate between the two visits. Scan noise makes the rate
-// too small at one of them and too large at the other, by equal amounts, so it cancels; at the first visit alone it would look like growth
-// towards the mean. Rows weigh what train/rate_weights.hpp says. The penalty is chosen on the validation pairs.
+// Every pair of visits gives a row: the latents of the first visit, the features of age and conditions averaged over the interval, and the
+// rate. The scan noise n_0 of the first visit stands on both sides: the rate holds -n_0 / dt, so noise would look like a change back to the mean.
+// X^T Y is corrected by it: squared changes of pairs, E (z_1 - z_0)(z_1 - z_0)^T = 2 N + dt^2 M, tell the covariance N of the noise, because change
+// grows with time and noise does not. The error that chooses the penalty, on the validation pairs, is corrected alike. Rows weigh what
+// train/rate_weights.hpp says. Errors in variables: Fuller, Measurement Error Models (1987), chapter 2.
 #pragma once
 
 #include <algorithm>
@@ -20,6 +22,7 @@
 #include "braing3n/models/rate_field.hpp"
 #include "braing3n/ops/matmul.hpp"
 #include "braing3n/train/rate_weights.hpp"
+#include "braing3n/train/scan_noise.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -61,33 +64,36 @@ class LinearRateFit {
     }
   }
 
-  /// Rows of the pairs: design (2 n, k + q + 1), rates (2 n, D) in unit_years, weights (2 n).
+  /// Rows of some pairs: changes (n, D), in unit_years with `rates`, weights and years (n).
+  struct PairRows {
+    Matrix design, rates;  // (n, k + q + 1), (n, D)
+    std::vector<double> weights, years;
+  };
   template <class Visit>
   void pair_blocks(std::span<const VisitPair> pairs, Visit&& visit) const {
     constexpr std::size_t block = 256;
     for (std::size_t begin = 0; begin < pairs.size(); begin += block) {
       const std::span<const VisitPair> some = pairs.subspan(begin, std::min(block, pairs.size() - begin));
-      std::vector<Index> rows;
-      for (const VisitPair& p : some) rows.push_back(p.from);
-      for (const VisitPair& p : some) rows.push_back(p.to);
-      Matrix x = cast<double>(latent_batch(*ctx_, *data_, rows)).reshape({std::ssize(rows), width_});
       const Index n = std::ssize(some);
-      Matrix rates(*ctx_, {2 * n, width_});
-      std::vector<double> weights(static_cast<std::size_t>(2 * n)), ages(weights.size());
+      std::vector<Index> from, to;
+      PairRows rows;
+      for (const VisitPair& p : some) {
+        from.push_back(p.from), to.push_back(p.to);
+        rows.years.push_back(p.years);
+        rows.weights.push_back(rate_weight(p.years, full_));
+      }
+      Matrix x = latents(from);
+      rows.rates = latents(to);
       for (Index p = 0; p < n; ++p) {
-        const VisitPair& pair = some[static_cast<std::size_t>(p)];
-        const double scale = config_.unit_years / pair.years;
+        const double scale = config_.unit_years / rows.years[static_cast<std::size_t>(p)];
         for (Index i = 0; i < width_; ++i) {
-          const double rate = scale * (x.data()[(n + p) * width_ + i] - x.data()[p * width_ + i]);
-          rates.data()[p * width_ + i] = rates.data()[(n + p) * width_ + i] = rate;
+          double& rate = rows.rates.data()[p * width_ + i];
+          rate = scale * (rate - x.data()[p * width_ + i]);
         }
-        const auto at = static_cast<std::size_t>(p), later = static_cast<std::size_t>(n + p);
-        weights[at] = weights[later] = rate_weight(pair.years, full_);
-        ages[at] = pair.age;
-        ages[later] = pair.age + pair.years;
       }
       centre(x);
-      visit(design(x, rows, ages), rates, weights);
+      rows.design = design(x, some);
+      visit(std::as_const(rows));
     }
   }
 
@@ -95,32 +101,42 @@ class LinearRateFit {
   void centre_features(std::span<const VisitPair> pairs) {
     f_mean_.assign(static_cast<std::size_t>(q_), 0.0);
     std::vector<double> known(f_mean_.size(), 0.0);
-    for (const VisitPair& p : pairs)
-      for (const auto& [row, age] : {std::pair(p.from, p.age), std::pair(p.to, p.age + p.years)}) {
-        const std::vector<double> f = features(std::span(&row, 1), {age});
-        for (std::size_t j = 0; j < f.size(); ++j)
-          if (!std::isnan(f[j])) f_mean_[j] += f[j], ++known[j];
-      }
+    for (const VisitPair& p : pairs) {
+      const std::vector<double> f = features(std::span(&p, 1));
+      for (std::size_t j = 0; j < f.size(); ++j)
+        if (!std::isnan(f[j])) f_mean_[j] += f[j], ++known[j];
+    }
     for (std::size_t j = 0; j < known.size(); ++j)
       if (known[j] > 0) f_mean_[j] /= known[j];
   }
 
-  /// X^T W X, X^T W Y and the sum of the weights.
+  /// X^T W X, X^T W Y, the sum of the weights, and what scan noise takes from X^T W Y in the directions (k, D), as a share of that sum.
   struct Moments {
-    Matrix xx, xy;
+    Matrix xx, xy, noise;
     double weight = 0;
   };
   Moments moments(std::span<const VisitPair> pairs) const {
     const Index p = columns();
-    Moments m{Matrix::zeros(*ctx_, {p, p}), Matrix::zeros(*ctx_, {p, width_}), 0.0};
-    pair_blocks(pairs, [&](const Matrix& x, const Matrix& rates, const std::vector<double>& weights) {
-      Matrix wx = x.clone();
-      for (Index r = 0; r < x.dim(0); ++r)
-        for (Index c = 0; c < p; ++c) wx.data()[r * p + c] *= weights[static_cast<std::size_t>(r)];
-      m.xx = add_scaled_forward(m.xx, matmul_forward(wx, x, {.transpose_a = true}), 1.0);
-      m.xy = add_scaled_forward(m.xy, matmul_forward(wx, rates, {.transpose_a = true}), 1.0);
-      for (const double w : weights) m.weight += w;
+    Moments m{Matrix::zeros(*ctx_, {p, p}), Matrix::zeros(*ctx_, {p, width_}), {}, 0.0};
+    NoiseFit fit(*ctx_, rank_, width_);
+    double per_noise = 0;
+    pair_blocks(pairs, [&](const PairRows& rows) {
+      const Matrix wx = scaled_rows(rows.design, rows.weights);
+      m.xx = add_scaled_forward(m.xx, matmul_forward(wx, rows.design, {.transpose_a = true}), 1.0);
+      m.xy = add_scaled_forward(m.xy, matmul_forward(wx, rows.rates, {.transpose_a = true}), 1.0);
+      std::vector<double> to_change;
+      for (std::size_t i = 0; i < rows.years.size(); ++i) {
+        to_change.push_back(rows.years[i] / config_.unit_years);
+        m.weight += rows.weights[i];
+        per_noise += rows.weights[i] / to_change.back();
+      }
+      const Matrix change = scaled_rows(rows.rates, to_change);
+      fit.add(matmul_forward(change, directions_, {.transpose_b = true}), change, rows.years, full_);
     });
+    const Matrix noise = fit.noise();
+    m.noise = scale_forward(noise, per_noise / m.weight);
+    for (Index k = 0; k < rank_; ++k)
+      for (Index i = 0; i < width_; ++i) m.xy.data()[k * width_ + i] += m.weight * m.noise.data()[k * width_ + i];
     return m;
   }
 
@@ -141,25 +157,27 @@ class LinearRateFit {
     return Matrix::from_host(*ctx_, {width_, p}, rows);
   }
 
-  /// Weighted mean squared errors of the rates, for several coefficients (D, p).
-  std::vector<double> errors(std::span<const VisitPair> pairs, const std::vector<Matrix>& coefficients) const {
+  /// Weighted mean squared errors of the rates, for several coefficients (D, p), less what they share with the noise of the first visit.
+  std::vector<double> errors(std::span<const VisitPair> pairs, const std::vector<Matrix>& coefficients,
+                             const Moments& train) const {
     std::vector<double> sum(coefficients.size(), 0.0);
     double weight = 0;
-    pair_blocks(pairs, [&](const Matrix& x, const Matrix& rates, const std::vector<double>& weights) {
+    pair_blocks(pairs, [&](const PairRows& rows) {
       for (std::size_t k = 0; k < coefficients.size(); ++k) {
-        const Matrix predicted = matmul_forward(x, coefficients[k], {.transpose_b = true});
-        for (Index r = 0; r < x.dim(0); ++r) {
+        const Matrix predicted = matmul_forward(rows.design, coefficients[k], {.transpose_b = true});
+        for (Index r = 0; r < predicted.dim(0); ++r) {
           double squares = 0;
           for (Index i = 0; i < width_; ++i) {
-            const double e = predicted.data()[r * width_ + i] - rates.data()[r * width_ + i];
+            const double e = predicted.data()[r * width_ + i] - rows.rates.data()[r * width_ + i];
             squares += e * e;
           }
-          sum[k] += weights[static_cast<std::size_t>(r)] * squares / static_cast<double>(width_);
+          sum[k] += rows.weights[static_cast<std::size_t>(r)] * squares / static_cast<double>(width_);
         }
       }
-      for (const double w : weights) weight += w;
+      for (const double w : rows.weights) weight += w;
     });
-    for (double& s : sum) s /= weight;
+    for (std::size_t k = 0; k < sum.size(); ++k)
+      sum[k] = sum[k] / weight - 2 * shared_noise(coefficients[k], train.noise) / static_cast<double>(width_);
     return sum;
   }
 
@@ -194,16 +212,26 @@ class LinearRateFit {
 
   Index columns() const { return rank_ + q_ + 1; }
 
-  std::vector<double> features(std::span<const Index> rows, const std::vector<double>& ages) const {
-    std::vector<ConditionRow> conditions;
-    for (const Index r : rows) conditions.push_back(data_->conditions.at(static_cast<std::size_t>(r)));
+  /// Averages over the intervals (n q): by Simpson's rule, which is exact for features of age and its square.
+  std::vector<double> features(std::span<const VisitPair> pairs) const {
+    std::vector<ConditionRow> rows;
+    std::vector<double> first, middle, last;
+    for (const VisitPair& p : pairs) {
+      rows.push_back(data_->conditions.at(static_cast<std::size_t>(p.from)));
+      first.push_back(p.age), middle.push_back(p.age + p.years / 2), last.push_back(p.age + p.years);
+    }
     const std::vector<ConditionField>& fields = config_.network.conditions;
-    return rate_features(fields, condition_batch(fields, conditions), ages);
+    const ConditionBatch batch = condition_batch(fields, rows);
+    const auto at = [&](const std::vector<double>& ages) { return rate_features(fields, batch, ages); };
+    std::vector<double> f = at(middle);
+    const std::vector<double> f0 = at(first), f1 = at(last);
+    for (std::size_t j = 0; j < f.size(); ++j) f[j] = (f0[j] + 4 * f[j] + f1[j]) / 6;
+    return f;
   }
 
-  Matrix design(const Matrix& centred, std::span<const Index> rows, const std::vector<double>& ages) const {
+  Matrix design(const Matrix& centred, std::span<const VisitPair> pairs) const {
     const Matrix y = matmul_forward(centred, directions_, {.transpose_b = true});
-    const std::vector<double> f = features(rows, ages);
+    const std::vector<double> f = features(pairs);
     const Index n = y.dim(0), p = columns();
     Matrix x(*ctx_, {n, p});
     for (Index r = 0; r < n; ++r) {
@@ -218,6 +246,9 @@ class LinearRateFit {
     return x;
   }
 
+  Matrix latents(std::span<const Index> rows) const {
+    return cast<double>(latent_batch(*ctx_, *data_, rows)).reshape({std::ssize(rows), width_});
+  }
   void centre(Matrix& x) const {
     for (Index r = 0; r < x.dim(0); ++r)
       for (Index i = 0; i < width_; ++i) x.data()[r * width_ + i] -= mean_[static_cast<std::size_t>(i)];
@@ -259,11 +290,11 @@ LinearRateReport fit_linear_rate(Context<B>& ctx, const LatentData& data, std::s
   fit.find_directions();
   fit.centre_features(train);
   const auto moments = fit.moments(train);
-  constexpr double penalties[] = {1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0};
+  constexpr double penalties[] = {1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0};
   std::vector<Tensor<double, Cpu>> coefficients;
   for (const double penalty : penalties) coefficients.push_back(fit.solve(moments, penalty));
   coefficients.push_back(Tensor<double, Cpu>::zeros(ctx, coefficients[0].shape()));  // no change
-  const std::vector<double> errors = fit.errors(validation, coefficients);
+  const std::vector<double> errors = fit.errors(validation, coefficients, moments);
   const auto best = static_cast<std::size_t>(std::min_element(errors.begin(), errors.end() - 1) - errors.begin());
   fit.store(model.linear, coefficients[best]);
   return {penalties[best], errors[best], errors.back()};
