@@ -19,9 +19,9 @@ int run_forecasting(const Program& program, const ForecastingArguments& a) {
   const study::ForecastingOptions& o = a.options;
   std::vector<std::filesystem::path> models{model_path(o.model), model_path(o.tokenizer), o.truth, o.latents};
   if (!o.bridge.empty()) models.push_back(model_path(o.bridge));
-  const FileLock lock =
-      open_results(a.out, program.common, {"forecasting.json", "forecasting.csv", "tables.txt", "montage.png"},
-                   {models, {o.cohort.data, o.cohort.split}});
+  const FileLock lock = open_results(
+      a.out, program.common, {"forecasting.json", "forecasting.csv", "tables.txt", "readings.json", "montage.png"},
+      {models, {o.cohort.data, o.cohort.split}});
   run_study(program, o, a.out);
   return exit_done;
 }
@@ -52,7 +52,8 @@ Evaluation evaluate_forecasting(CLI::App& app) {
       ->check(CLI::Range(10'000, 10'000'000));
   app.add_option("--seed", o.seed, "seed of noise");
   app.add_option("--pictures", o.pictures, "subjects in the picture")->check(CLI::Range(0, 100));
-  app.add_option("--out", a->out, "folder for tables.txt, forecasting.csv, forecasting.json and montage.png")
+  app.add_option("--out", a->out,
+                 "folder for tables.txt, forecasting.csv, forecasting.json, readings.json and montage.png")
       ->required();
   return [a](const Program& program) { return run_forecasting(program, *a); };
 }

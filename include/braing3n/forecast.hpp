@@ -16,6 +16,7 @@
 #endif
 #include "braing3n/eval/band_means.hpp"
 #include "braing3n/eval/error_growth.hpp"
+#include "braing3n/eval/forecast_error.hpp"
 #include "braing3n/eval/forecast_floors.hpp"
 #include "braing3n/eval/forecast_pairs.hpp"
 #include "braing3n/eval/forecast_scores.hpp"

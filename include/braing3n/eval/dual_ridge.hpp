@@ -66,6 +66,11 @@ class DualRidge {
     return value;
   }
 
+  /// What a prediction consists of: intercept(q) + weights(q) (x - mean()). After fit().
+  double intercept(std::size_t q) const { return intercept_.at(q); }
+  const std::vector<double>& weights(std::size_t q) const { return weights_.at(q); }  // (d)
+  const std::vector<double>& mean() const { return mean_; }                           // (d)
+
   /// Predictions of target q for every row by fits without its fold.
   const std::vector<double>& held_out(std::size_t q) const { return held_out_.at(q); }
 

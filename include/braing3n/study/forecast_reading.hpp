@@ -59,6 +59,17 @@ inline std::vector<MeasuredQuantity> measured_quantities(const Manifest& table, 
   return all;
 }
 
+/// Sums of tissue of a decoded volume (X, Y, Z) on the contract's grid. A volume without a brain has sums of 0.
+inline std::vector<double> decoded_tissue(Context<Cpu>& ctx, const Tensor<float, Cpu>& volume,
+                                          const PreprocessingContract& contract) {
+  Tensor<float, Cpu> imposed = volume.clone();
+  std::vector<double> sums;
+  if (reimpose_contract(ctx, imposed, contract) > 0)
+    sums = tissue_blocks(imposed, nonzero_mask(imposed), contract, BlockEdges::soft);
+  sums.resize(static_cast<std::size_t>(3 * voxel_count(tissue_block_grid(contract))), 0.0);
+  return sums;
+}
+
 /// Latents to voxels and to sums of tissue.
 class ForecastDecoder {
  public:
@@ -69,7 +80,7 @@ class ForecastDecoder {
     std::vector<Tensor<float, Cpu>> voxels;  // (X, Y, Z) each, as decoded
     RowStore<float> blocks;                  // (N, features)
   };
-  /// Standardised latents (N, L, C) -> volumes and sums. A volume without a brain has sums of 0.
+  /// Standardised latents (N, L, C) -> volumes and sums.
   Decoded operator()(const Tensor<float, Cpu>& z) const {
     const Extent3 g = tokenizer_->model.config.encoder.grid(), n = tokenizer_->contract.shape;
     Pass<Cpu> pass(*ctx_);
@@ -80,11 +91,7 @@ class ForecastDecoder {
     Decoded out;
     for (Index i = 0; i < z.dim(0); ++i) {
       out.voxels.push_back(volumes.slice(i, i + 1).reshape({n[0], n[1], n[2]}));
-      Tensor<float, Cpu> imposed = out.voxels.back().clone();
-      std::vector<double> sums;
-      if (reimpose_contract(*ctx_, imposed, tokenizer_->contract) > 0)
-        sums = tissue_blocks(imposed, nonzero_mask(imposed), tokenizer_->contract, BlockEdges::soft);
-      sums.resize(static_cast<std::size_t>(3 * voxel_count(tissue_block_grid(tokenizer_->contract))), 0.0);
+      const std::vector<double> sums = decoded_tissue(*ctx_, out.voxels.back(), tokenizer_->contract);
       const std::vector<float> row(sums.begin(), sums.end());
       append_row<float>(out.blocks, row);
     }
@@ -136,7 +143,7 @@ class ForecastProbes {
     return values;
   }
   /// Scales changes of quantity q by sum t^2 / sum r t of pairs (n), with the change r that is read between round trips and the true one t: ridge regression
-  /// shrinks what it reads. Needs subjects on whom nothing is scored. Changes that are read against the truth stay as they are.
+  /// shrinks what it reads. Between 1/2 and 2. The pairs are those of subjects on whom nothing is scored.
   void calibrate(std::size_t q, std::span<const double> before, std::span<const double> after,
                  std::span<const double> first, std::span<const double> second) {
     double tt = 0, rt = 0;
@@ -145,10 +152,16 @@ class ForecastProbes {
                    r = after[i] - before[i];
       if (std::isfinite(t) && std::isfinite(r)) tt += t * t, rt += r * t;
     }
-    factor_.at(q) = rt > 0 ? tt / rt : 1.0;
+    factor_.at(q) = rt > 0 ? std::clamp(tt / rt, 0.5, 2.0) : 1.0;
   }
   double factor(std::size_t q) const { return factor_.at(q); }
+  /// What is read after a calibrated change, (n).
+  std::vector<double> calibrated(std::size_t q, const std::vector<double>& before, std::vector<double> after) const {
+    for (std::size_t i = 0; i < after.size(); ++i) after[i] = before[i] + factor(q) * (after[i] - before[i]);
+    return after;
+  }
 
+  const DualRidge& ridge() const { return ridge_; }
   /// The quantity after a change from `before` to `after`, as read, where it was `baseline`.
   double moved(std::size_t q, double baseline, double before, double after) const {
     const double change = factor_.at(q) * (after - before);

@@ -34,15 +34,7 @@ class ForecastRuns {
   /// Throws what loading throws, and Error (config) unless tokenizer, latents and forecasters belong together.
   ForecastRuns(Context<B>& ctx, const ForecastingOptions& options, Observer& observer)
       : ctx_(&ctx), options_(options), observer_(&observer), tokenizer_(load_tokenizer<F32>(ctx, options.tokenizer)),
-        data_(open_latent_data(ctx,
-                               {.latents = options.latents,
-                                .labels = options.cohort.data,
-                                .split = options.cohort.split,
-                                .train = options.train,
-                                .validation_set = options.validation,
-                                .missing = options.cohort.missing,
-                                .measure = false},
-                               options.seed, [&](const std::string& text) { observer.warning(text); })) {
+        data_(open_cohort(ctx, options, observer)) {
     for (const std::string& path : {options.model, options.bridge})
       if (!path.empty())
         for (Forecaster& f : load_forecasters(ctx, path, tokenizer_, options)) forecasters_.push_back(std::move(f));
@@ -55,6 +47,7 @@ class ForecastRuns {
   const Manifest& table() const { return data_.labels; }
   const std::vector<Forecaster>& forecasters() const { return forecasters_; }
   const std::string& tokenizer_hash() const { return tokenizer_.hash; }
+  const Split& split() const { return data_.scans.split; }
   std::vector<Index> rows(const std::string& set) const { return rows_of(data_.labels, data_.scans.split, set); }
   ForecastDecoder decoder() const { return ForecastDecoder(*ctx_, tokenizer_, data_.statistics); }
   Tensor<float, Cpu> latents(std::span<const Index> rows) const { return latent_batch(*ctx_, data_, rows); }
@@ -185,6 +178,27 @@ class ForecastRuns {
                                       const std::string& disease = {}) const {
     return decoder()(part.rows_of(f.follow_ups(batch_of(part, f, baseline, disease))));
   }
+  static LatentData open_cohort(Context<B>& ctx, const ForecastingOptions& options, Observer& observer) {
+    try {
+      return open_latent_data(ctx,
+                              {.latents = options.latents,
+                               .labels = options.cohort.data,
+                               .split = options.cohort.split,
+                               .train = options.train,
+                               .validation_set = options.validation,
+                               .missing = options.cohort.missing,
+                               .measure = false},
+                              options.seed, [&](const std::string& text) { observer.warning(text); });
+    } catch (const Error& e) {
+      if (e.id() != "split.empty") throw;
+      throw Error(e.kind(), e.id(),
+                  concat(e.text(),
+                         "; subjects are scored beside others, on whom rules, probes and intervals are fitted: "
+                         "a single one can be forecast but not scored"),
+                  options.cohort.split);
+    }
+  }
+
   /// visit(part, place of its first) for the items in batches.
   template <class Item, class Visit>
   void for_parts(std::span<const Item> items, Visit&& visit) const {

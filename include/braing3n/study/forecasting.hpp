@@ -17,8 +17,10 @@
 
 #include "braing3n/eval/forecast_floors.hpp"
 #include "braing3n/phantom/cohort_record.hpp"
+#include "braing3n/study/fit_readings.hpp"
 #include "braing3n/study/forecast_oracle.hpp"
 #include "braing3n/study/forecast_runs.hpp"
+#include "braing3n/study/forecast_scope.hpp"
 #include "braing3n/study/forecasting_result.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::study {
@@ -36,9 +38,15 @@ class ForecastingStudy {
     std::vector<ModelBehind> models{{"model", options.model}, {"tokenizer", options.tokenizer}};
     if (!options.bridge.empty()) models.push_back({"bridge", options.bridge});
     require_unseen(models, runs_.rows(options.test), runs_.table(), observer);
-    train_ = dated_pairs(runs_.table(), runs_.rows(options.train));
-    validation_ = from_first_visit(runs_.table(), dated_pairs(runs_.table(), runs_.rows(options.validation)));
-    test_ = from_first_visit(runs_.table(), dated_pairs(runs_.table(), runs_.rows(options.test)));
+    const auto pairs = [&](const std::string& set, const char* use) {
+      return dated_pairs_of(runs_.table(), runs_.split(), set, use);
+    };
+    train_ = pairs(options.train, "on which rules and probes are fitted");
+    validation_ = from_first_visit(runs_.table(), pairs(options.validation, "on which intervals are scaled"));
+    test_ = from_first_visit(runs_.table(), pairs(options.test, "which is scored"));
+    result_.notes =
+        forecasting_scope(runs_.table(), validation_, test_, runs_.forecasters().front().origin.ranges, options);
+    for (const std::string& sentence : result_.notes) observer.warning(sentence);
     distribution_ = phantom::distribution_beside(options.cohort.data);
   }
 
@@ -65,6 +73,7 @@ class ForecastingStudy {
       }
       add_read(q, ceiling, values(probes, q, held, held.after), values(probes, q, made, made.after));
     }
+    add_readings(probes, held, made);
     add_images(made);
     add_asked(probes, made);
     add_checks();
@@ -162,20 +171,11 @@ class ForecastingStudy {
     add("GLM", fit_glm_counterfactual(*ctx_, train));
   }
 
-  /// Of values that were read: the sd of their errors by horizon is that on the validation subjects.
+  /// Of values that were read: the sd of their errors by horizon and change is that on the validation subjects.
   void add_read(std::size_t q, const std::string& name, std::vector<double> held, std::vector<double> made) {
-    const ForecastPairs validation = scalars(validation_, q);
-    std::vector<double> years, errors;
-    for (std::size_t i = 0; i < held.size(); ++i)
-      if (const double e = held[i] - validation.truth[i]; std::isfinite(e))
-        years.push_back(validation.years[i]), errors.push_back(e);
     Forecasts h, m;
     h.value = std::move(held), m.value = std::move(made);
-    if (errors.size() >= 2) {
-      const ErrorGrowth sd = fit_error_growth(years, errors);
-      for (const VisitPair& p : validation_) h.sd.push_back(sd(p.years));
-      for (const VisitPair& p : test_) m.sd.push_back(sd(p.years));
-    }
+    fit_error_sd(scalars(validation_, q), h, scalars(test_, q), m);
     score(q, name, h, std::move(m));
   }
 
@@ -193,6 +193,23 @@ class ForecastingStudy {
       return f;
     };
     score(q, oracle, forecasts(validation_), forecasts(test_));
+  }
+
+  /// The model with all of its parts, which comes after its linear part from the same file.
+  std::size_t whole_model() const {
+    const std::vector<Forecaster>& all = runs_.forecasters();
+    std::size_t whole = 0;
+    while (whole + 1 < all.size() && all[whole + 1].hash == all[0].hash) ++whole;
+    return whole;
+  }
+
+  void add_readings(const ForecastProbes& probes, const ReadForecasts& held, const ReadForecasts& made) {
+    ForecastReadings r = fit_readings(probes, quantities_, codes_, held, made, whole_model(), options_.coverage);
+    r.model = result_.model, r.tokenizer = result_.tokenizer, r.distribution = result_.distribution;
+    r.forecaster = runs_.forecasters()[whole_model()].name;
+    r.cohort = r.distribution.empty() ? std::filesystem::path(options_.cohort.data).filename().string()
+                                      : "phantoms of the distribution " + r.distribution;
+    result_.readings = std::move(r);
   }
 
   void add_images(const ReadForecasts& made) {
@@ -245,10 +262,7 @@ class ForecastingStudy {
       if (group.empty() || group.back().from != p.from) group.push_back(p);
       else if (p.years > group.back().years) group.back() = p;
     }
-    const std::vector<Forecaster>& all = runs_.forecasters();
-    std::size_t whole = 0;  // after its linear part, from the same file
-    while (whole + 1 < all.size() && all[whole + 1].hash == all[0].hash) ++whole;
-    const Forecaster& shown = all[whole];
+    const Forecaster& shown = runs_.forecasters()[whole_model()];
     for (std::size_t turn = 0; std::ssize(result_.pictures) < options_.pictures && turn < test_.size(); ++turn)
       for (const auto& [group, pairs] : longest)
         if (turn < pairs.size() && std::ssize(result_.pictures) < options_.pictures) {

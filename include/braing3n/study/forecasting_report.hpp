@@ -100,7 +100,9 @@ inline void print_run(std::ostream& out, const ForecastingResult& r) {
       << ", intervals for " << decimals(100 * r.options.coverage, 0) << " % scaled on " << r.validation_subjects
       << " subjects of the set " << in_quotes(r.options.validation);
   if (!r.distribution.empty()) out << "; phantoms of the distribution " << r.distribution;
-  out << "\n\n";
+  out << '\n';
+  for (const std::string& note : r.notes) out << note << '\n';
+  out << '\n';
   Table table({"forecaster", "kind", ""});
   for (const ForecasterResult& f : r.forecasters) table.row(f.name, enum_name(f.kind), f.text);
   table.print(out);
@@ -212,7 +214,7 @@ inline std::string tables(const ForecastingResult& r) {
   return out.str();
 }
 
-/// forecasting.csv, forecasting.json, tables.txt and, with pictures, montage.png. The folder is made where it is missing. Throws Error
+/// forecasting.csv, forecasting.json, tables.txt, readings.json (for forecasts of scans) and, with pictures, montage.png. The folder is made where it is missing. Throws Error
 /// (environment, file).
 inline void write_results(const std::filesystem::path& folder, const ForecastingResult& r, const WriteOptions& write) {
   make_folder(folder);
@@ -221,6 +223,7 @@ inline void write_results(const std::filesystem::path& folder, const Forecasting
   csv.finish();
   write_text(folder / "forecasting.json", result_json(r).dump(2) + "\n", write);
   write_text(folder / "tables.txt", tables(r), write);
+  if (r.readings) write_text(folder / "readings.json", json_text(*r.readings) + "\n", write);
   if (!r.pictures.empty()) write_png(folder / "montage.png", montage(r.pictures, r.picture_columns, r.captions), write);
 }
 

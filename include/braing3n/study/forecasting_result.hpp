@@ -13,6 +13,7 @@
 #include "braing3n/eval/interval_scale.hpp"
 #include "braing3n/report/image.hpp"
 #include "braing3n/study/cohort.hpp"
+#include "braing3n/study/forecast_readings.hpp"
 #include "braing3n/study/result_json.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::study {
@@ -133,8 +134,11 @@ struct ForecastingResult {
   ForecastingOptions options;
   Index pairs = 0, subjects = 0;  // that are scored
   Index training_pairs = 0, validation_subjects = 0;
+  std::vector<std::string> notes;  // what the subjects cannot show
   std::vector<ForecastQuantity> quantities;
   std::vector<ForecasterResult> forecasters;  // in the order of the tables
+
+  std::optional<ForecastReadings> readings;  // what readings.json holds
 
   std::vector<Image> pictures;
   Index picture_columns = 1;
@@ -153,6 +157,7 @@ struct ForecastingResult {
     v("subjects", self.subjects);
     v("training_pairs", self.training_pairs);
     v("validation_subjects", self.validation_subjects);
+    if (!self.notes.empty()) v("notes", self.notes);
     v("quantities", self.quantities);
     Named<ForecasterResult> forecasters;
     for (const ForecasterResult& f : self.forecasters) forecasters.emplace_back(f.name, f);
