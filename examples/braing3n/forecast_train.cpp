@@ -1,7 +1,6 @@
 // Trains a forecaster of follow-ups on the latents of subjects with several visits.
 //
 //   braing3n forecast_train --latents latents.safetensors --data volumes.csv --tokenizer TOKENIZER --out FORECASTER --config small
-// Pairs of visits are told from session_date, days or age.
 #include <optional>
 
 #include "braing3n/models/dit_memory.hpp"
@@ -20,14 +19,15 @@ namespace {
 void tell(const std::string& text) { std::cerr << "forecast_train: " << text << '\n'; }
 
 template <class Kind>
-int train(const Program& program, LatentArguments& arguments) {
+int train(const Program& program, LatentArguments& arguments, const std::optional<double>& readout) {
   const auto ctx = make_cpu_context(program.common);
   ForecasterRun<typename Kind::Config> run{arguments.training.load<typename Kind::Config>(), {}};
   auto& config = run.forecaster;
+  if constexpr (requires { config.readout_weight; }) config.readout_weight = readout.value_or(config.readout_weight);
   LatentData data = open_latent_data(*ctx, arguments.data, program.common.seed, tell);
-  const bool named = arguments.training.config == "small" || arguments.training.config == "paper";
-  for (const std::string& condition :
-       config.complete(data, named ? AbsentConditions::remove : AbsentConditions::refuse))
+  const std::string& named = arguments.training.config;
+  const auto absent = named == "small" || named == "paper" ? AbsentConditions::remove : AbsentConditions::refuse;
+  for (const std::string& condition : config.complete(data, absent))
     tell(concat("no scan has a ", condition, "; the model is made without this condition"));
   take_conditions(data, Kind::labels(config));
   const ForecastTrainingPairs pairs = forecast_training_pairs(data, config.pairs, config.stream.both_ways);
@@ -83,14 +83,18 @@ int train(const Program& program, LatentArguments& arguments) {
 int forecast_train_command(int argc, char** argv) {
   LatentArguments arguments;
   bool bridge = false;
+  std::optional<double> readout;
   Program program("forecast_train", "Trains a forecaster of follow-ups on subjects with several visits.");
   arguments.add_to(program.app);
   program.app.add_flag("--bridge", bridge,
                        "the published bridge instead of a field of rates; paper is paper_longitudinal");
+  program.app.add_option("--readout-weight", readout, "of a loss on the age that a frozen readout of latents sees")
+      ->check(at_least(0))
+      ->excludes("--bridge");
   program.alias("--labels", "--data");
   program.without({"--precision"});
   return program.run(argc, argv, [&]() -> int {
     guard_latents(arguments, program.common);
-    return bridge ? train<BridgeKind>(program, arguments) : train<RateFieldKind>(program, arguments);
+    return bridge ? train<BridgeKind>(program, arguments, {}) : train<RateFieldKind>(program, arguments, readout);
   });
 }

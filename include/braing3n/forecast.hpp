@@ -32,5 +32,6 @@
 #include "braing3n/train/forecaster_kinds.hpp"
 #include "braing3n/train/rate_base.hpp"
 #include "braing3n/train/rate_field_training.hpp"
+#include "braing3n/train/rate_readout.hpp"
 #include "braing3n/train/rate_weights.hpp"
 #endif

@@ -172,6 +172,58 @@ TEST_CASE("scan noise alone is no change") {
   CHECK(std::sqrt(square) < 0.05);
 }
 
+TEST_CASE(
+    "a frozen readout: it sees age, its loss is added with its weight, and settings without it stay as they were") {
+  const test::ScratchFolder scratch;
+  const World w{.subjects = 120, .noise = 0.3};
+  write_world(scratch.path, w);
+  Context<Cpu> ctx({.threads = 1});
+  RateFieldTrainingConfig config = tiny();
+  const Opened o = open(ctx, scratch.path, config);
+  RateField3d<Cpu, F32> model = fitted(ctx, o, config);
+  const Tensor<float, Cpu> readout =
+      fit_latent_readout(ctx, o.data, o.pairs.train, model.linear, 5, config.full_weight_years);
+  REQUIRE(readout.shape() == Shape{1, row_size});
+  double square = 0, weight = 0;
+  Index forwards = 0;
+  for (const VisitPair& p : o.pairs.train) {
+    const Index visits[] = {p.from, p.to};
+    const Tensor<float, Cpu> z = latent_batch(ctx, o.data, visits);
+    double change = 0;
+    for (Index i = 0; i < row_size; ++i)
+      change += static_cast<double>(readout.data()[i] * (z.data()[row_size + i] - z.data()[i]));
+    const double by = rate_weight(p.years, config.full_weight_years);
+    square += by * std::pow(5 * change / p.years, 2), weight += by;
+    forwards += (change > 0) == (p.years > 0);
+  }
+  CHECK(square / weight == doctest::Approx(1).epsilon(1e-4));
+  CHECK(forwards > std::ssize(o.pairs.train) * 3 / 4);  // older at later visits
+
+  // Loss with a weight less loss without, over the weight: the readout's error, whatever the weight.
+  const auto loss = [&](double by) {
+    RateFieldTrainingConfig c = config;
+    c.readout_weight = by;
+    const RateFieldTask<Cpu, F32> task(ctx, ctx, model, o.data, o.pairs, c, 5, 0);
+    ScanFailures failures;
+    return task.validate(failures);
+  };
+  const double none = loss(0), part = (loss(0.1) - none) / 0.1;
+  CHECK(part > 0.01);
+  CHECK((loss(2) - none) / 2 == doctest::Approx(part).epsilon(1e-3));
+
+  CHECK(json_text(config).find("readout_weight") == std::string::npos);
+  config.readout_weight = 0.1;
+  CHECK(config_from_text<RateFieldTrainingConfig>(json_text(config)).readout_weight == 0.1);
+  test::check_error("rate_field.readout", {"got -1"}, [&] {
+    RateFieldTrainingConfig c = tiny();
+    c.readout_weight = -1;
+    open(ctx, scratch.path, c);
+  });
+  test::check_error("latent_readout.rank", {"got rank 0"}, [&] {
+    fit_latent_readout(ctx, o.data, o.pairs.train, LinearRate<Cpu, F32>(), 5, config.full_weight_years);
+  });
+}
+
 TEST_CASE("a run that was stopped ends with the same bytes, for any number of threads") {
   const test::ScratchFolder scratch;
   write_world(scratch.path, {});

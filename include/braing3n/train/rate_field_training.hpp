@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "braing3n/train/forecast_task.hpp"
 #include "braing3n/train/options.hpp"
 #include "braing3n/train/rate_base.hpp"
+#include "braing3n/train/rate_readout.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -22,6 +25,7 @@ struct RateFieldTrainingConfig {
       model{};  // channels and grid 0: those of the latents; a categorical condition without values: those of the labels
   double sigma = 0.05;           // of the noise on points between visits
   double full_weight_years = 0;  // apart from which a rate counts fully; 0: from the training pairs (rate_weights.hpp)
+  double readout_weight = 0;     // of the loss on what a frozen readout sees of a rate (rate_readout.hpp); 0: none
   VisitPairOptions pairs{};
   PairStreamOptions stream{.both_ways = true};
   DropOptions drop{};
@@ -32,6 +36,12 @@ struct RateFieldTrainingConfig {
     v("model", self.model);
     v("sigma", self.sigma);
     v("full_weight_years", self.full_weight_years);
+    // Written only where it is used: runs without it have the settings that they had before there was one.
+    if constexpr (std::is_const_v<std::remove_reference_t<decltype(self)>>) {
+      if (self.readout_weight != 0) v("readout_weight", self.readout_weight);
+    } else {
+      v("readout_weight", self.readout_weight);
+    }
     v("pairs", self.pairs);
     v("stream", self.stream);
     v("drop", self.drop);
@@ -82,6 +92,10 @@ struct RateFieldTrainingConfig {
            sigma);
     if (!(full_weight_years >= 0) || std::isinf(full_weight_years))
       fail(ErrorKind::config, "rate_field.weights", "rate field: expected at least 0 years, got ", full_weight_years);
+    if (!(readout_weight >= 0) || std::isinf(readout_weight) || (readout_weight > 0 && model.rank == 0))
+      fail(ErrorKind::config, "rate_field.readout",
+           "rate field: expected a weight of the readout of at least 0, and a linear part where it is used, got ",
+           readout_weight, " and rank ", model.rank);
     require_latent_training(training, drop, validation_pairs, "rate field");
     return removed;
   }
@@ -113,11 +127,18 @@ class RateFieldTask : public ForecastTask<RateFieldTask<B, P>, RateFieldTraining
   RateFieldTask(Context<B>& context, Context<Cpu>& host, const RateField3d<B, P>& model, const LatentData& data,
                 const ForecastTrainingPairs& pairs, const RateFieldTrainingConfig& config, std::uint64_t seed,
                 Index start)
-      : Base(context, host, data, pairs, config, seed, start), model_(&model) {}
+      : Base(context, host, data, pairs, config, seed, start), model_(&model) {
+    if (config.readout_weight > 0)
+      readout_ = to_backend<T>(context, fit_latent_readout(host, data, pairs.train, model.linear,
+                                                           config.model.unit_years, config.full_weight_years));
+  }
 
   Var<double, B> loss(Pass<B>& pass, const Batch& b) const {
-    return weighted_mse_loss((*model_)(pass, Var<T, B>(b.points.z), b.ages, b.conditions, Var<T, B>(b.baseline)),
-                             b.points.target, b.weights);
+    const Var<T, B> rate = (*model_)(pass, Var<T, B>(b.points.z), b.ages, b.conditions, Var<T, B>(b.baseline));
+    const Var<double, B> all = weighted_mse_loss(rate, b.points.target, b.weights);
+    if (!readout_) return all;
+    return add(all, scale(weighted_mse_loss(read(rate), read(Var<T, B>(b.points.target)).value(), b.weights),
+                          this->config_.readout_weight));
   }
 
  private:
@@ -138,7 +159,13 @@ class RateFieldTask : public ForecastTask<RateFieldTask<B, P>, RateFieldTraining
             condition_batch(fields(), rows)};
   }
 
+  /// (N, L, C) -> what the readout sees (N, 1).
+  Var<T, B> read(const Var<T, B>& rate) const {
+    return linear(reshape(rate, {rate.shape()[0], readout_->dim(1)}), Var<T, B>(*readout_), Var<T, B>());
+  }
+
   const RateField3d<B, P>* model_;
+  std::optional<Tensor<T, B>> readout_;  // (1, L C)
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI
