@@ -16,3 +16,4 @@
 #include "braing3n/report/surface.hpp"
 #include "braing3n/report/surface_view.hpp"
 #include "braing3n/report/table.hpp"
+#include "braing3n/report/text_panel.hpp"

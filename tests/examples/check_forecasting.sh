@@ -29,6 +29,7 @@ cp "$scan" scan.nii.gz
 forecast=("$bin/braing3n" forecast --model study/field --tokenizer study/tokenizer --quiet --threads 2)
 subject=(--in scan.nii.gz --age 70 --sex F --disease HC)
 expect 0 "3 SYNTHETIC follow-ups" "${forecast[@]}" "${subject[@]}" --years 0,2,5 --out after
+cp out plain_tissue
 for name in 0y 2y 5y; do [[ -s after/SYNTHETIC_scan_$name.nii.gz && -s after/SYNTHETIC_scan_$name.json ]]; done
 [[ -s after/montage.png && -s after/tissue.csv ]]
 python3 - <<'END'
@@ -66,11 +67,74 @@ refuse "going back in time must be asked for" "${subject[@]}" --years -1
 refuse "expected an age at most 5 years outside" --in scan.nii.gz --age 3 --sex F --disease HC --years 1
 refuse "expected one of" --in scan.nii.gz --age 70 --sex F --disease GBM --years 1
 refuse "expected --model, --tokenizer, --in, --age and --years" --in scan.nii.gz --years 1
+grep -qF "without intervals; --readings" plain_tissue
 expect 2 "rate_field3d" "$bin/braing3n" forecast --model study/bridge --tokenizer study/tokenizer "${subject[@]}" --years 1 --out new
 expect 2 "exists already" "${forecast[@]}" "${subject[@]}" --years 5 --out after
 cp scan.nii.gz other.nii.gz && printf x >>other.nii.gz
 refuse "expected the scan that the forecast began with" --redo after/SYNTHETIC_scan_5y.json --in other.nii.gz
 refuse "cannot be given with --redo" --redo after/SYNTHETIC_scan_5y.json --years 3
+
+# Readings with intervals, scaled on a set that is large enough; few subjects are said to be few.
+evaluate=("$bin/braing3n" evaluate forecasting --model study/field --tokenizer study/tokenizer --latents study/latents.safetensors --truth study/cohort/truth.csv --quiet --threads 2)
+cohort=(--data study/cohort/volumes.csv --split study/split.csv)
+expect 0 "scores need 10" "${evaluate[@]}" "${cohort[@]}" --validation test --test validation --oracle-draws 20000 --out swapped
+expect 0 "intervals for 90 % from" "${forecast[@]}" "${subject[@]}" --years 1,5 --readings swapped/readings.json --out read
+for text in "age, years" "change of ventricles, ml" "["; do grep -qF -- "$text" out; done
+[[ -s read/tissue.csv && $(wc -l <read/readings.csv) -eq 16 ]]
+expect 0 "too few to scale any" "${forecast[@]}" "${subject[@]}" --years 1 --readings study/forecasting/readings.json --out few
+python3 - <<'END'
+import csv, json, struct
+def height(path):
+    return struct.unpack(">I", open(path, "rb").read(24)[20:24])[0]
+rows = list(csv.DictReader(open("read/readings.csv")))
+for r in rows:
+    assert float(r["low"]) < float(r["value"]) < float(r["high"]), r
+    if r["years"] != "0":
+        assert float(r["change_low"]) < float(r["change"]) < float(r["change_high"]), r
+assert height("read/montage.png") > height("before/montage.png") + 50, "the montage has the table"
+saved = json.load(open("swapped/readings.json"))
+assert saved["phantom_distribution"] == "phantom-2" and saved["model"] and saved["tokenizer"]
+for name, change in {"weights": lambda q: q["weights"].pop(), "sd": lambda q: q["change"]["sd"].update(noise=-1)}.items():
+    other = json.loads(json.dumps(saved))
+    change(other["quantities"][1])
+    json.dump(other, open(f"bad_{name}.json", "w"))
+END
+python3 - <<'END'
+import gzip
+raw = bytearray(gzip.open("scan.nii.gz").read())
+raw[148:228] = bytes(80)
+gzip.open("person.nii.gz", "wb").write(raw)
+END
+expect 0 "the readings were learnt on phantoms of the distribution phantom-2, this is another scan" "$bin/braing3n" forecast --model study/field --tokenizer study/tokenizer \
+  --in person.nii.gz --age 70 --sex F --disease HC --years 1 --readings swapped/readings.json --out person
+refuse "quantities[1].weights: expected" "${subject[@]}" --years 1 --readings bad_weights.json
+refuse "quantities[1].change.sd: expected" "${subject[@]}" --years 1 --readings bad_sd.json
+refuse "expected the readings of forecasts" "${subject[@]}" --years 1 --readings study/forecasting/forecasting.json
+expect 2 "exists already" "${forecast[@]}" "${subject[@]}" --years 3 --readings swapped/readings.json --out read
+
+# All scans of a table: rows that cannot be used are named and counted, the rest goes on.
+sed -n 1,5p study/cohort/volumes.csv | awk -F, 'BEGIN { OFS = "," } NR == 3 { $6 = "" } NR == 4 { $6 = 4 } 1' >study/cohort/four.csv
+table=("${forecast[@]}" --data study/cohort/four.csv --years 1,5)
+expect 1 "2 of 4 scans failed" "${table[@]}" --readings swapped/readings.json --out many
+for text in "sub-0001_ses-2_T1: " "age: expected the age at the scan, got none" "expected an age at most 5 years outside" "4 SYNTHETIC follow-ups"; do
+  grep -qF -- "$text" out
+done
+[[ $(wc -l <many/tissue.csv) -eq 7 && $(wc -l <many/readings.csv) -eq 31 && -s many/sub-0001_ses-1_T1_montage.png ]]
+expect 0 "" "${forecast[@]}" --in "$scan" --age "$(sed -n 2p study/cohort/volumes.csv | cut -d, -f6)" --sex "$(sed -n 2p study/cohort/volumes.csv | cut -d, -f7)" \
+  --disease "$(sed -n 2p study/cohort/volumes.csv | cut -d, -f8)" --years 1,5 --no-pictures --out one
+same many/SYNTHETIC_sub-0001_ses-1_T1_5y.nii.gz one/SYNTHETIC_SYNTHETIC_sub-0001_ses-1_T1_5y.nii.gz
+expect 0 "the same bytes" "${forecast[@]}" --redo many/SYNTHETIC_sub-0001_ses-1_T1_5y.json --out many_again
+same many/SYNTHETIC_sub-0001_ses-1_T1_5y.nii.gz many_again/SYNTHETIC_sub-0001_ses-1_T1_5y.nii.gz
+expect 2 "exists already" "${table[@]}" --out many
+expect 1 "2 of 4 scans failed" "${table[@]}" --out many --force
+expect 2 "excludes" "${table[@]}" --age 70 --out new
+cut -d, -f1-5,7-13 study/cohort/four.csv >study/cohort/ageless.csv
+expect 1 "4 of 4 scans failed" "${forecast[@]}" --data study/cohort/ageless.csv --years 1 --out ageless
+
+# A single subject can be forecast, but not scored.
+sed -n 1,3p study/cohort/volumes.csv >study/cohort/single.csv
+printf 'subject_id,split\nsub-0001,test\n' >single_split.csv
+expect 2 "a single one can be forecast but not scored" "${evaluate[@]}" --data study/cohort/single.csv --split single_split.csv --out single
 
 # A training that is stopped and goes on ends with the same bytes; tables that cannot be used are refused.
 train=("$bin/braing3n" forecast_train --latents study/latents.safetensors --split study/split.csv --tokenizer study/tokenizer --config small --batch 4 --validate-every 3 --quiet)
@@ -81,11 +145,14 @@ for kind in "" --bridge; do
   expect 0 "" "${train[@]}" $kind --data study/cohort/volumes.csv --steps 6 --resume auto --out parts$name
   same whole$name/model.safetensors parts$name/model.safetensors
 done
+expect 0 "" "${train[@]}" --data study/cohort/volumes.csv --steps 6 --readout-weight 0.1 --out readout
+differ whole/model.safetensors readout/model.safetensors
+expect 2 "excludes" "${train[@]}" --data study/cohort/volumes.csv --bridge --readout-weight 0.1 --out new
+expect 2 "expected readings of forecaster" "$bin/braing3n" forecast --model whole --tokenizer study/tokenizer --quiet "${subject[@]}" --years 1 --readings swapped/readings.json --out new
 cut -d, -f1-5,7-12 study/cohort/volumes.csv >undated.csv
 expect 2 "session_date, days or age" "${train[@]}" --data undated.csv --out none
 sed 's/,ses-[0-9],/,ses-1,/' study/cohort/volumes.csv | awk -F, 'BEGIN { OFS = "," } NR > 1 { $13 = 0 } 1' >doubled.csv
 expect 2 "one scan of a modality per visit" "${train[@]}" --data doubled.csv --out none
-evaluate=("$bin/braing3n" evaluate forecasting --model study/field --tokenizer study/tokenizer --latents study/latents.safetensors --data study/cohort/volumes.csv --split study/split.csv --quiet)
-expect 2 "trained the model" "${evaluate[@]}" --train validation --test train --out seen
-expect 2 "exists already" "${evaluate[@]}" --out study/forecasting
+expect 2 "trained the model" "${evaluate[@]}" "${cohort[@]}" --train validation --test train --out seen
+expect 2 "exists already" "${evaluate[@]}" "${cohort[@]}" --out study/forecasting
 echo "$checks: passed"

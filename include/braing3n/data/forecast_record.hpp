@@ -58,6 +58,15 @@ inline std::string forecast_name(const std::string& scan, double years) {
   return concat("SYNTHETIC_", scan, years < 0 ? "_minus" : "_", number_text(std::abs(years)), "y");
 }
 
+/// "sub-01_T1w" of the record of SYNTHETIC_sub-01_T1w_5y.nii.gz; empty for a file of another name.
+inline std::string scan_name_of(const ForecastRecord& record) {
+  const std::string none = forecast_name("", record.years), begin = none.substr(0, none.find('_') + 1),
+                    end = none.substr(begin.size()) + ".nii.gz";
+  if (!record.file.starts_with(begin) || !record.file.ends_with(end) || record.file.size() <= begin.size() + end.size())
+    return {};
+  return record.file.substr(begin.size(), record.file.size() - begin.size() - end.size());
+}
+
 /// Throws Error: file, format (no JSON), config (not such a sidecar).
 inline ForecastRecord read_forecast_record(const std::filesystem::path& path) {
   const Json json = read_json(path);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "braing3n/data/forecast_scan.hpp"
@@ -58,6 +59,21 @@ inline Table tissue_table(const ForecastTissue& tissue) {
 inline void write_tissue(const std::filesystem::path& path, const ForecastTissue& tissue, const WriteOptions& write) {
   CsvWriter csv(path, detail::tissue_header(), write);
   for (std::size_t r = 0; r < tissue.years.size(); ++r) csv.cells(detail::tissue_cells(tissue, r));
+  csv.finish();
+}
+
+/// The tables of several scans in one, with their volume_id. Throws Error (file).
+inline void write_tissue(const std::filesystem::path& path,
+                         const std::vector<std::pair<std::string, ForecastTissue>>& scans, const WriteOptions& write) {
+  std::vector<std::string> header = detail::tissue_header();
+  header.insert(header.begin(), "volume_id");
+  CsvWriter csv(path, header, write);
+  for (const auto& [id, tissue] : scans)
+    for (std::size_t r = 0; r < tissue.years.size(); ++r) {
+      std::vector<std::string> cells = detail::tissue_cells(tissue, r);
+      cells.insert(cells.begin(), id);
+      csv.cells(cells);
+    }
   csv.finish();
 }
 
