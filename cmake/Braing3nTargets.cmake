@@ -58,4 +58,4 @@ target_link_libraries(braing3n_braing3n INTERFACE braing3n_nifti braing3n_probe)
 # The CPU target comes along: a .cu program moves data from the host. EIGEN_NO_CUDA keeps Eigen host-only and free of warnings.
 target_compile_definitions(braing3n_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:EIGEN_NO_CUDA>")
 target_compile_options(braing3n_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:--extended-lambda;--expt-relaxed-constexpr>")
-target_link_libraries(braing3n_cuda INTERFACE braing3n_cpu CUDA::cudart CUDA::cublas CUDA::cublasLt)
+target_link_libraries(braing3n_cuda INTERFACE braing3n_cpu CUDA::cudart CUDA::cublasLt)

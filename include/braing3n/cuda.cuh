@@ -1,7 +1,7 @@
 // The CUDA side in one include, for .cu files compiled by nvcc. Host code needs only braing3n/braing3n.hpp: there, Cuda types can
 // be named and passed, and launching is one readable error.
 //
-// Every op has a form for the GPU; products, attention and convolutions go through cuBLAS. Nothing has run on a GPU yet (docs/cuda.md).
+// Every op has a form for the GPU; products, attention and convolutions go through cuBLASLt. Nothing has run on a GPU yet (docs/cuda.md).
 #pragma once
 
 #if !defined(__CUDACC__) && !defined(BRAING3N_EMULATE_CUDA)

@@ -20,6 +20,7 @@ struct Options {
   bool deferred = false;  // a stream does nothing until somebody waits for it
   int devices = 1;
   std::size_t memory = std::size_t{8} << 30;  // bytes of one device
+  std::uint32_t missing_epilogues = 0;        // bits of cuBLASLt's epilogues that no algorithm has
 };
 Options& options();
 
@@ -32,7 +33,7 @@ struct Counters {
   std::uint64_t live_allocations = 0, live_bytes = 0;
   std::uint64_t host_allocations = 0;  // of pinned memory
   std::uint64_t copies_to_device = 0, copies_to_host = 0, copies_on_device = 0, fills = 0;
-  std::uint64_t products = 0;
+  std::uint64_t products = 0, product_plans = 0;  // calls of cuBLASLt; questions for an algorithm
 };
 Counters counters();
 void reset_counters();
@@ -40,6 +41,9 @@ void reset_counters();
 /// What was wrong since the last call, oldest first, and forgets it. Until then every CUDA call returns cudaErrorLaunchFailure, as
 /// after a fault on a GPU. A fault is also written to standard error unless `quiet`.
 std::vector<std::string> take_faults();
+/// What cuBLASLt has refused since the last call: status, reason, file and line of the call. Written to standard error unless `quiet`;
+/// nothing else fails because of it.
+std::vector<std::string> take_refusals();
 void set_quiet(bool quiet);
 
 }  // namespace emulation

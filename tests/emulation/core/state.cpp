@@ -14,7 +14,7 @@ namespace emulation {
 namespace {
 
 std::mutex fault_mutex;
-std::vector<std::string> faults;
+std::vector<std::string> faults, refusals;
 std::atomic<bool> faulty{false};
 std::atomic<bool> silent{false};
 
@@ -74,6 +74,7 @@ Counters counters() {
   r.live_allocations = c.live_allocations, r.live_bytes = c.live_bytes;
   r.copies_to_device = c.copies_to_device, r.copies_to_host = c.copies_to_host;
   r.copies_on_device = c.copies_on_device, r.fills = c.fills, r.products = c.products;
+  r.product_plans = c.product_plans;
   return r;
 }
 
@@ -81,7 +82,8 @@ void reset_counters() {
   core::AtomicCounters& c = core::counted();
   for (std::atomic<std::uint64_t>* one :
        {&c.launches, &c.blocks, &c.threads, &c.synchronisations, &c.event_waits, &c.allocations, &c.allocated_bytes,
-        &c.host_allocations, &c.copies_to_device, &c.copies_to_host, &c.copies_on_device, &c.fills, &c.products})
+        &c.host_allocations, &c.copies_to_device, &c.copies_to_host, &c.copies_on_device, &c.fills, &c.products,
+        &c.product_plans})
     *one = 0;
 }
 
@@ -89,6 +91,11 @@ std::vector<std::string> take_faults() {
   const std::lock_guard lock(fault_mutex);
   faulty = false;
   return std::exchange(faults, {});
+}
+
+std::vector<std::string> take_refusals() {
+  const std::lock_guard lock(fault_mutex);
+  return std::exchange(refusals, {});
 }
 
 void set_quiet(bool quiet) { silent = quiet; }
@@ -107,6 +114,12 @@ void add_fault(const std::string& text) {
   if (!silent) std::fprintf(stderr, "cuda emulation: %s\n", text.c_str());
   faults.push_back(text);
   faulty = true;
+}
+
+void add_refusal(const std::string& text) {
+  const std::lock_guard lock(fault_mutex);
+  if (!silent) std::fprintf(stderr, "cuda emulation: %s\n", text.c_str());
+  refusals.push_back(text);
 }
 
 bool has_faults() { return faulty; }
