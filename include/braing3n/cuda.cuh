@@ -15,4 +15,5 @@
 #include "braing3n/backend/cuda/map.cuh"
 #include "braing3n/backend/cuda/norm.cuh"
 #include "braing3n/backend/cuda/product.cuh"
+#include "braing3n/backend/cuda/random.cuh"
 #include "braing3n/backend/cuda/reduce.cuh"

@@ -9,5 +9,6 @@
 #include "braing3n/backend/cpu/conv/conv.hpp"
 #include "braing3n/backend/cpu/gemm/product.hpp"
 #include "braing3n/backend/cpu/loops/map.hpp"
+#include "braing3n/backend/cpu/loops/random.hpp"
 #include "braing3n/backend/cpu/loops/reduce.hpp"
 #include "braing3n/backend/cpu/norm/norm.hpp"

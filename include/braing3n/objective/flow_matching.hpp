@@ -7,15 +7,14 @@
 // Times and noise are drawn outside, from the sample's own index, so a step does not depend on how a batch was put together.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "braing3n/backend/cpu/loops/map.hpp"
 #include "braing3n/base/stream.hpp"
 #include "braing3n/ops/check.hpp"
+#include "braing3n/ops/random.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -48,32 +47,13 @@ inline std::vector<double> draw_times(std::uint64_t seed, std::span<const Index>
 
 namespace detail {
 
-/// to[i] = rng.normal(4 first_block + i), four at a time as Philox makes them.
-template <class T>
-void fill_normal(std::span<T> to, const Philox& rng, std::uint32_t first_block) {
-  for (std::size_t i = 0; i < to.size(); i += 4) {
-    const Philox::Block b = rng.block(first_block + static_cast<std::uint32_t>(i >> 2));
-    for (std::size_t j = 0; j < std::min<std::size_t>(4, to.size() - i); ++j)
-      to[i + j] = static_cast<T>(Philox::box_muller(b[j & 2], b[(j & 2) + 1], (j & 1) != 0));
-  }
-}
-
 /// rng_of(n): the generator of sample n.
 template <class T, Backend B, class RngOf>
 Tensor<T, B> normal_samples(Context<B>& context, std::size_t samples, const Shape& shape, RngOf&& rng_of) {
-  Shape whole = {static_cast<Index>(samples)};
-  for (const Index extent : shape.extents()) whole.push_back(extent);
-  constexpr Index piece = Index{1} << 12;  // a multiple of four
-  const Index per_sample = shape.size(), pieces = (per_sample + piece - 1) / piece;
-  std::vector<T> host(static_cast<std::size_t>(whole.size()));
-  context.host_parallel_range(static_cast<Index>(samples) * pieces, 1, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      const Index n = i / pieces, first = i % pieces * piece, count = std::min(piece, per_sample - first);
-      const std::span<T> to(host.data() + n * per_sample + first, static_cast<std::size_t>(count));
-      fill_normal(to, rng_of(static_cast<std::size_t>(n)), static_cast<std::uint32_t>(first >> 2));
-    }
-  });
-  return Tensor<T, B>::from_host(context, whole, host);
+  std::vector<Philox> generators;
+  generators.reserve(samples);
+  for (std::size_t n = 0; n < samples; ++n) generators.push_back(rng_of(n));
+  return random_normal<T>(context, std::span<const Philox>(generators), shape);
 }
 
 }  // namespace detail
