@@ -186,6 +186,7 @@
 #include "braing3n/checkpoint/model_file.hpp"
 #include "braing3n/checkpoint/saved_model.hpp"
 #include "braing3n/checkpoint/volume_model.hpp"
+#include "braing3n/eval/nearest_neighbours.hpp"
 #include "braing3n/eval/pooled_features.hpp"
 #include "braing3n/eval/psnr.hpp"
 #include "braing3n/eval/reconstruct.hpp"

@@ -9,71 +9,14 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <numeric>
 #include <string>
 #include <vector>
 
-#include "braing3n/backend/cpu.hpp"
-#include "braing3n/ops/elementwise.hpp"
-#include "braing3n/ops/matmul.hpp"
+#include "braing3n/eval/nearest_neighbours.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
-
-struct Neighbour {
-  Index row = -1;  // of the pool; -1: every row was excluded
-  double distance = std::numeric_limits<double>::infinity();
-};
-
-/// queries (m, d), pool (n, d) -> the nearest row of the pool for each query, ties to the lower row. excluded(query, row) rows do not count.
-/// Products find the row, differences give the distance, so that a copy has the distance 0. Throws Error (shape).
-template <class T, class Excluded>
-std::vector<Neighbour> nearest_neighbours(const Tensor<T, Cpu>& queries, const Tensor<T, Cpu>& pool,
-                                          Excluded&& excluded) {
-  if (queries.rank() != 2 || pool.rank() != 2 || queries.dim(1) != pool.dim(1) || queries.size() == 0 ||
-      pool.size() == 0)
-    fail(ErrorKind::shape, "neighbours.shape", "neighbours: queries ", queries.shape(), " and pool ", pool.shape(),
-         ", expected (m, d) and (n, d)");
-  const Index m = queries.dim(0), n = pool.dim(0), d = pool.dim(1);
-  const auto squared = [d](const double* v) {
-    double sum = 0;
-    for (Index k = 0; k < d; ++k) sum += v[k] * v[k];
-    return sum;
-  };
-  constexpr Index block = 512;
-  std::vector<Neighbour> nearest(static_cast<std::size_t>(m));
-  std::vector<double> best(static_cast<std::size_t>(m), std::numeric_limits<double>::infinity());
-  for (Index j0 = 0; j0 < n; j0 += block) {
-    const auto some = cast<double>(pool.slice(j0, std::min(n, j0 + block)));
-    std::vector<double> norms;
-    for (Index j = 0; j < some.dim(0); ++j) norms.push_back(squared(some.data() + j * d));
-    for (Index i0 = 0; i0 < m; i0 += block) {
-      const auto asked = cast<double>(queries.slice(i0, std::min(m, i0 + block)));
-      const auto products = matmul_forward(asked, some, {.transpose_b = true});
-      for (Index i = 0; i < asked.dim(0); ++i) {
-        const auto q = static_cast<std::size_t>(i0 + i);
-        for (Index j = 0; j < some.dim(0); ++j) {
-          const double distance = norms[static_cast<std::size_t>(j)] -
-                                  2 * products.data()[i * some.dim(0) + j];  // less the query's own norm
-          if (distance < best[q] && !excluded(i0 + i, j0 + j)) {
-            best[q] = distance;
-            nearest[q].row = j0 + j;
-          }
-        }
-      }
-    }
-  }
-  for (Index i = 0; i < m; ++i) {
-    Neighbour& near = nearest[static_cast<std::size_t>(i)];
-    if (near.row < 0) continue;
-    double sum = 0;
-    for (Index k = 0; k < d; ++k) {
-      const double e =
-          static_cast<double>(queries.data()[i * d + k]) - static_cast<double>(pool.data()[near.row * d + k]);
-      sum += e * e;
-    }
-    near.distance = std::sqrt(sum);
-  }
-  return nearest;
-}
 
 /// Value at share q of the sorted values, between two of them linearly (as numpy.percentile). Throws Error (argument) for none.
 inline double percentile(std::vector<double> values, double q) {
@@ -127,8 +70,9 @@ struct MemorisationAudit {
 };
 
 /// samples (m, d), training (n, d), one subject per training row. Throws Error (shape): counts that differ, fewer than two subjects.
-template <class T>
-MemorisationAudit audit_memorisation(const Tensor<T, Cpu>& samples, const Tensor<T, Cpu>& training,
+/// Distances are computed where the tensors are.
+template <class T, Backend B>
+MemorisationAudit audit_memorisation(const Tensor<T, B>& samples, const Tensor<T, B>& training,
                                      const std::vector<std::string>& subjects) {
   if (training.rank() != 2 || static_cast<Index>(subjects.size()) != training.dim(0))
     fail(ErrorKind::shape, "memorisation.subjects", "memorisation: ", subjects.size(),
@@ -136,12 +80,18 @@ MemorisationAudit audit_memorisation(const Tensor<T, Cpu>& samples, const Tensor
   if (std::adjacent_find(subjects.begin(), subjects.end(), std::not_equal_to<>()) == subjects.end())
     fail(ErrorKind::shape, "memorisation.subjects",
          "memorisation: the training scans are of a single subject, expected at least two subjects");
-  const auto subject = [&](Index i) -> const std::string& { return subjects[static_cast<std::size_t>(i)]; };
+  NeighbourGroups same_row, same_subject;
+  std::map<std::string, std::int32_t> code;
+  for (const std::string& subject : subjects)
+    same_subject.pool.push_back(code.emplace(subject, static_cast<std::int32_t>(code.size())).first->second);
+  same_subject.query = same_subject.pool;
+  same_row.pool.resize(subjects.size());
+  std::iota(same_row.pool.begin(), same_row.pool.end(), 0);
+  same_row.query = same_row.pool;
   MemorisationAudit a;
-  a.real = DistanceSummary::of(nearest_neighbours(training, training, [](Index i, Index j) { return i == j; }));
-  a.real_other_subjects = DistanceSummary::of(
-      nearest_neighbours(training, training, [&](Index i, Index j) { return subject(i) == subject(j); }));
-  a.nearest = nearest_neighbours(samples, training, [](Index, Index) { return false; });
+  a.real = DistanceSummary::of(nearest_of_other_groups(training, training, same_row));
+  a.real_other_subjects = DistanceSummary::of(nearest_of_other_groups(training, training, same_subject));
+  a.nearest = nearest_of_other_groups(samples, training);
   a.samples = DistanceSummary::of(a.nearest);
   for (std::size_t i = 0; i < a.nearest.size(); ++i) {
     if (a.nearest[i].distance < a.real.fifth) a.copies.push_back(static_cast<Index>(i));
