@@ -5,7 +5,7 @@
 //   map_rows(ctx, rows, cols, f)             f(r, c)     for every element of a matrix
 //   map_columns(ctx, batch, rows, cols, f)   f(b, r, c)  rows of one column in increasing order: f may add into memory
 //   copy_rows(ctx, rows, pieces, width, f)   f(row)      names what to copy where
-//   sum, sum_to, max_value, row_sums, column_sums    reductions in an order fixed by the shape
+//   sum, sum_to, max_value, row_sums, row_max, column_sums    reductions in an order fixed by the shape
 // Functors are structs with `BRAING3N_HD BRAING3N_INLINE operator() const`. Except for map_columns, the calls for different
 // elements must not depend on each other. A functor of map or map_rows that reads numbers that are the same for every element (a factor
 // that lies on the backend) has `F prepared() const`, which returns it with those numbers inside: a launcher calls it once for many
@@ -84,6 +84,10 @@ struct ReduceKernel {
     BRAING3N_REQUIRE_LAUNCH(B, F, S);
   }
   template <class F, class S>
+  static void row_max(Context<B>&, Index, Index, const F&, const S&) {
+    BRAING3N_REQUIRE_LAUNCH(B, F, S);
+  }
+  template <class F, class S>
   static void column_sums(Context<B>&, Index, Index, Index, const F&, const S&) {
     BRAING3N_REQUIRE_LAUNCH(B, F, S);
   }
@@ -131,10 +135,16 @@ double max_value(Context<B>& ctx, Index n, const F& f) {
   return ReduceKernel<B>::max_value(ctx, n, f);
 }
 
-/// store(r, sum over c of f(r, c)) for every row; sums in double.
+/// store(r, sum over c of f(r, c)) for every row; sums in double. f is called once for every element, so it may also write it.
 template <Backend B, class F, class S>
 void row_sums(Context<B>& ctx, Index rows, Index cols, const F& f, const S& store) {
   ReduceKernel<B>::row_sums(ctx, rows, cols, f, store);
+}
+
+/// store(r, largest f(r, c) of the row), NaN when any is NaN, -infinity for no columns.
+template <Backend B, class F, class S>
+void row_max(Context<B>& ctx, Index rows, Index cols, const F& f, const S& store) {
+  ReduceKernel<B>::row_max(ctx, rows, cols, f, store);
 }
 
 /// store(b, c, sum over r of f(b, r, c)) for every column of every matrix of the batch; sums in double.

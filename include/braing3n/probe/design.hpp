@@ -15,16 +15,17 @@
 #include <vector>
 
 #include "braing3n/backend/cpu/context/context.hpp"
+#include "braing3n/probe/device_design.hpp"
 #include "braing3n/table/matrix.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
-template <class T, Backend B>
-class Design;
-
+/// The form for a GPU is in device_design.hpp.
 template <class T>
 class Design<T, Cpu> {
  public:
+  using NonFinite = NonFiniteFeature;
+  using backend = Cpu;
   static constexpr Index block_rows = 256;
   static constexpr Index most_chunks = 16;
 
@@ -33,9 +34,7 @@ class Design<T, Cpu> {
   Design(Context<Cpu>& context, FeatureView<T> features, std::vector<Index> rows = {}, bool scale = true)
       : context_(&context), features_(features), selected_(std::move(rows)),
         rows_(selected_.empty() ? features.rows : static_cast<Index>(selected_.size())) {
-    if (rows_ == 0 || features_.features == 0)
-      fail(ErrorKind::shape, "probe.empty", "features: a table of ", features_.rows, " rows and ", features_.features,
-           " columns holds nothing to fit");
+    detail::require_features(features_, rows_);
     const Index blocks = (rows_ + block_rows - 1) / block_rows;
     chunk_rows_ = (blocks + most_chunks - 1) / most_chunks * block_rows;
     measure(scale);
@@ -188,17 +187,6 @@ class Design<T, Cpu> {
     }
   }
 
- public:
-  /// Thrown for a feature that is not a number, so that a caller who knows ids and column names can say them.
-  struct NonFinite : Error {
-    NonFinite(Index bad_row, Index bad_column, double value)
-        : Error(ErrorKind::numeric, "probe.nonfinite",
-                concat("features: row ", bad_row, ", column ", bad_column, " is ", value)),
-          row(bad_row), column(bad_column) {}
-    Index row, column;
-  };
-
- private:
   Context<Cpu>* context_;
   FeatureView<T> features_;
   std::vector<Index> selected_;

@@ -12,19 +12,17 @@
 #include <vector>
 
 #include "braing3n/probe/folds.hpp"
+#include "braing3n/probe/linear_values.hpp"
 #include "braing3n/probe/newton.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
 /// Mean and population deviation per feature; a constant feature is divided by 1.
 template <class T, Backend B>
-class Standardizer;
-
-template <class T>
-class Standardizer<T, Cpu> {
+class Standardizer {
  public:
-  Standardizer(Context<Cpu>& ctx, FeatureView<T> x) {
-    const Design<T, Cpu> design(ctx, x);
+  Standardizer(Context<B>& ctx, FeatureView<T> x) {
+    const Design<T, B> design(ctx, x);
     mean = design.mean();
     scale = design.deviation();
   }
@@ -74,35 +72,28 @@ struct LogisticOptions {
 };
 
 template <class T, Backend B>
-class LogisticRegression;
-
-template <class T>
-class LogisticRegression<T, Cpu> {
+class LogisticRegression {
  public:
   /// labels: one integer per row; classes are their distinct values in ascending order.
   /// Errors: lengths that differ, fewer than two classes, C <= 0, features that are not finite.
-  LogisticRegression(Context<Cpu>& ctx, FeatureView<T> x, std::span<const std::int64_t> labels,
+  LogisticRegression(Context<B>& ctx, FeatureView<T> x, std::span<const std::int64_t> labels,
                      const LogisticOptions& options = {});
 
   const std::vector<std::int64_t>& classes() const { return classes_; }
   /// Weights, iterations, gradient norm, converged or not.
   const LinearFit& fit() const { return fit_; }
 
-  /// Probabilities (rows, classes).
+  /// Probabilities (rows, classes). Computed in the context of the fit.
   xt::xtensor<double, 2> predict_proba(FeatureView<T> x) const {
-    if (x.features != fit_.features)
-      fail(ErrorKind::shape, "probe.width", "probe: fitted on ", fit_.features, " features, got ", x.features);
-    std::vector<double> value(static_cast<std::size_t>(fit_.outputs));
+    const xt::xtensor<double, 2> value = detail::linear_values(*context_, {&fit_, 1}, x);
     xt::xtensor<double, 2> out;
     set_size(out, x.rows, static_cast<Index>(classes_.size()));
-    for (Index i = 0; i < x.rows; ++i) {
-      fit_.evaluate(x.row(i).data(), value.data());
-      to_probabilities(value.data(), fit_.outputs, row_of(out, i).data());
-    }
+    for (Index i = 0; i < x.rows; ++i) to_probabilities(row_of(value, i).data(), fit_.outputs, row_of(out, i).data());
     return out;
   }
 
  private:
+  Context<B>* context_;
   std::vector<std::int64_t> classes_;
   LinearFit fit_;
 };
@@ -114,39 +105,29 @@ struct RidgeOptions {
 };
 
 template <class T, Backend B>
-class Ridge;
-
-template <class T>
-class Ridge<T, Cpu> {
+class Ridge {
  public:
   /// targets (rows, count), row-major. Errors: lengths that differ, alpha <= 0, features or targets that are not finite.
-  Ridge(Context<Cpu>& ctx, FeatureView<T> x, std::span<const double> targets, Index count = 1,
+  Ridge(Context<B>& ctx, FeatureView<T> x, std::span<const double> targets, Index count = 1,
         const RidgeOptions& options = {});
 
   Index targets() const { return static_cast<Index>(fits_.size()); }
   const LinearFit& fit(Index target = 0) const { return fits_.at(static_cast<std::size_t>(target)); }
 
-  /// Predictions (rows, targets).
-  xt::xtensor<double, 2> predict(FeatureView<T> x) const {
-    xt::xtensor<double, 2> out;
-    set_size(out, x.rows, targets());
-    for (Index k = 0; k < targets(); ++k) {
-      if (x.features != fit(k).features)
-        fail(ErrorKind::shape, "probe.width", "probe: fitted on ", fit(k).features, " features, got ", x.features);
-      for (Index i = 0; i < x.rows; ++i) fit(k).evaluate(x.row(i).data(), &out(i, k));
-    }
-    return out;
-  }
+  /// Predictions (rows, targets). Computed in the context of the fit.
+  xt::xtensor<double, 2> predict(FeatureView<T> x) const { return detail::linear_values(*context_, fits_, x); }
 
  private:
+  Context<B>* context_;
   std::vector<LinearFit> fits_;
 };
 
 // Constructors outside the classes, so that braing3n::compiled can hold them once.
 
-template <class T>
-LogisticRegression<T, Cpu>::LogisticRegression(Context<Cpu>& ctx, FeatureView<T> x,
-                                               std::span<const std::int64_t> labels, const LogisticOptions& options) {
+template <class T, Backend B>
+LogisticRegression<T, B>::LogisticRegression(Context<B>& ctx, FeatureView<T> x, std::span<const std::int64_t> labels,
+                                             const LogisticOptions& options)
+    : context_(&ctx) {
   if (static_cast<Index>(labels.size()) != x.rows)
     fail(ErrorKind::shape, "logistic.rows", "logistic regression: ", x.rows, " rows of features, ", labels.size(),
          " labels");
@@ -164,16 +145,17 @@ LogisticRegression<T, Cpu>::LogisticRegression(Context<Cpu>& ctx, FeatureView<T>
   problem.penalty = 1.0 / options.C;
   if (options.class_weight == ClassWeight::balanced)
     problem.class_weight = balanced_weights(encoded.codes, encoded.count());
-  const Design<T, Cpu> design(ctx, x, {}, options.standardize);
-  NewtonSolver<T, Cpu> solver(
+  const Design<T, B> design(ctx, x, {}, options.standardize);
+  NewtonSolver<T, B> solver(
       design,
       {.tolerance = options.tolerance, .max_iterations = options.max_iterations, .standardize = options.standardize});
   fit_ = solver.solve({&problem, 1})[0];
 }
 
-template <class T>
-Ridge<T, Cpu>::Ridge(Context<Cpu>& ctx, FeatureView<T> x, std::span<const double> targets, Index count,
-                     const RidgeOptions& options) {
+template <class T, Backend B>
+Ridge<T, B>::Ridge(Context<B>& ctx, FeatureView<T> x, std::span<const double> targets, Index count,
+                   const RidgeOptions& options)
+    : context_(&ctx) {
   if (count < 1 || static_cast<Index>(targets.size()) != x.rows * count)
     fail(ErrorKind::shape, "ridge.rows", "ridge: ", x.rows, " rows of features and ", count, " targets want ",
          x.rows * count, " values, got ", targets.size());
@@ -190,8 +172,8 @@ Ridge<T, Cpu>::Ridge(Context<Cpu>& ctx, FeatureView<T> x, std::span<const double
     problems[k].target = columns[k].data();
     problems[k].penalty = options.alpha;
   }
-  const Design<T, Cpu> design(ctx, x, {}, options.standardize);
-  NewtonSolver<T, Cpu> solver(design, {.squared_tolerance = options.tolerance, .standardize = options.standardize});
+  const Design<T, B> design(ctx, x, {}, options.standardize);
+  NewtonSolver<T, B> solver(design, {.squared_tolerance = options.tolerance, .standardize = options.standardize});
   fits_ = solver.solve(problems);
 }
 

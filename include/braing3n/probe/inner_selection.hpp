@@ -14,8 +14,8 @@
 namespace braing3n::inline BRAING3N_ABI::detail {
 
 /// The penalty of the grid with the best mean score over inner folds of the training rows.
-template <class T>
-double select_penalty(const Design<T, Cpu>& design, NewtonSolver<T, Cpu>& solver, std::span<const std::int32_t> people,
+template <class T, Backend B>
+double select_penalty(const Design<T, B>& design, NewtonSolver<T, B>& solver, std::span<const std::int32_t> people,
                       const GroupRows& rows, const TaskRows& task, const TaskResult& r, const FitProblem& outer,
                       const PanelOptions& options) {
   ResolvedTask training = r.task;

@@ -16,15 +16,14 @@
 #include <span>
 #include <vector>
 
+#include "braing3n/probe/device_newton.hpp"
 #include "braing3n/probe/fit_rows.hpp"
 #include "braing3n/probe/newton_state.hpp"
 #include "braing3n/probe/preconditioner.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
-template <class T, Backend B>
-class NewtonSolver;
-
+/// The form for a GPU is in device_newton.hpp.
 template <class T>
 class NewtonSolver<T, Cpu> {
  public:

@@ -1,4 +1,5 @@
-// A panel: many tasks, one table of features, cross-validated together.
+// A panel: many tasks, one table of features, cross-validated together. Fits run where the context computes, to which the table is copied
+// once; folds, scores, intervals and p-values are the host's.
 //
 // Every task has its own folds (stratified by its label, subjects whole), its own rows (those with a label) and fits one linear
 // probe per fold; standardisation happens inside the fold. Tasks whose rows overlap share the passes over the features.
@@ -34,12 +35,12 @@ class Panel {
 
   /// features: one row per row of the panel, or row[i] of a larger table.
   /// Errors: features that are not finite (Design::NonFinite).
-  template <class T>
-  std::vector<TaskResult> run(Context<Cpu>& ctx, FeatureView<T> features, std::span<const Index> row = {}) const;
+  template <class T, Backend B>
+  std::vector<TaskResult> run(Context<B>& ctx, FeatureView<T> features, std::span<const Index> row = {}) const;
 
   /// The same tasks fitted on all their rows, for a saved probe. Fits of failed tasks are empty.
-  template <class T>
-  std::vector<LinearFit> fit_all(Context<Cpu>& ctx, FeatureView<T> features, std::span<const Index> row,
+  template <class T, Backend B>
+  std::vector<LinearFit> fit_all(Context<B>& ctx, FeatureView<T> features, std::span<const Index> row,
                                  const std::vector<TaskResult>& results) const;
 
  private:
@@ -47,8 +48,8 @@ class Panel {
     return {.tolerance = options_.tolerance, .standardize = options_.standardize};
   }
 
-  template <class T>
-  void run_group(Context<Cpu>& ctx, FeatureView<T> features, std::span<const Index> row,
+  template <class T, Backend B>
+  void run_group(Context<B>& ctx, const PlacedFeatures<T, B>& features, std::span<const Index> row,
                  const std::vector<std::size_t>& group, std::vector<TaskResult>& results) const;
 
   PanelOptions options_;
@@ -78,11 +79,12 @@ inline void collect_predictions(TaskResult& r, const GroupRows& rows, const xt::
 
 // Members outside the class, so that braing3n::compiled can hold them once.
 
-template <class T>
-std::vector<TaskResult> Panel::run(Context<Cpu>& ctx, FeatureView<T> features, std::span<const Index> row) const {
+template <class T, Backend B>
+std::vector<TaskResult> Panel::run(Context<B>& ctx, FeatureView<T> features, std::span<const Index> row) const {
   std::vector<TaskResult> results = prepared_;
+  const PlacedFeatures<T, B> placed(ctx, features);
   for (const std::vector<std::size_t>& group : detail::tasks_that_share_passes(prepared_, subject_.size()))
-    run_group(ctx, features, row, group, results);
+    run_group(ctx, placed, row, group, results);
   for (TaskResult& r : results)
     if (r.ok()) {
       r.scores = score_predictions(ctx, r.predictions, options_.uncertainty);
@@ -91,13 +93,14 @@ std::vector<TaskResult> Panel::run(Context<Cpu>& ctx, FeatureView<T> features, s
   return results;
 }
 
-template <class T>
-std::vector<LinearFit> Panel::fit_all(Context<Cpu>& ctx, FeatureView<T> features, std::span<const Index> row,
+template <class T, Backend B>
+std::vector<LinearFit> Panel::fit_all(Context<B>& ctx, FeatureView<T> features, std::span<const Index> row,
                                       const std::vector<TaskResult>& results) const {
   std::vector<LinearFit> fits(results.size());
+  const PlacedFeatures<T, B> placed(ctx, features);
   for (const std::vector<std::size_t>& group : detail::tasks_that_share_passes(prepared_, subject_.size())) {
     const detail::GroupRows rows = detail::gather_rows(prepared_, group, subject_.size(), row);
-    const Design<T, Cpu> design(ctx, features, rows.feature_row, options_.standardize);
+    const Design<T, B> design(ctx, placed, rows.feature_row, options_.standardize);
     std::vector<FitProblem> problems;
     std::vector<std::size_t> owner;
     for (std::size_t t = 0; t < group.size(); ++t) {
@@ -114,23 +117,23 @@ std::vector<LinearFit> Panel::fit_all(Context<Cpu>& ctx, FeatureView<T> features
       problems.push_back(std::move(p));
       owner.push_back(group[t]);
     }
-    std::vector<LinearFit> made = NewtonSolver<T, Cpu>(design, solver_options()).solve(problems);
+    std::vector<LinearFit> made = NewtonSolver<T, B>(design, solver_options()).solve(problems);
     for (std::size_t k = 0; k < owner.size(); ++k) fits[owner[k]] = std::move(made[k]);
   }
   return fits;
 }
 
-template <class T>
-void Panel::run_group(Context<Cpu>& ctx, FeatureView<T> features, std::span<const Index> row,
+template <class T, Backend B>
+void Panel::run_group(Context<B>& ctx, const PlacedFeatures<T, B>& features, std::span<const Index> row,
                       const std::vector<std::size_t>& group, std::vector<TaskResult>& results) const {
   const detail::GroupRows rows = detail::gather_rows(prepared_, group, subject_.size(), row);
-  const Design<T, Cpu> design(ctx, features, rows.feature_row, options_.standardize);
+  const Design<T, B> design(ctx, features, rows.feature_row, options_.standardize);
   std::vector<xt::xtensor<double, 2>> values(group.size());  // linear values of the rows held out
   std::vector<FitProblem> problems;
   std::vector<LinearFit> fits;
   std::vector<std::size_t> owner;
   {
-    NewtonSolver<T, Cpu> solver(design, solver_options());
+    NewtonSolver<T, B> solver(design, solver_options());
     for (std::size_t t = 0; t < group.size(); ++t) {
       TaskResult& r = results[group[t]];
       FitProblem p = detail::task_problem(r, rows.tasks[t], options_);

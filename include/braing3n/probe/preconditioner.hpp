@@ -15,12 +15,11 @@
 
 #include "braing3n/linalg/llt.hpp"
 #include "braing3n/probe/design.hpp"
+#include "braing3n/probe/device_preconditioner.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
-template <class T, Backend B>
-class GramPreconditioner;
-
+/// The form for a GPU is in device_preconditioner.hpp.
 template <class T>
 class GramPreconditioner<T, Cpu> {
  public:

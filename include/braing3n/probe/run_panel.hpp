@@ -1,6 +1,7 @@
 // A panel from files to results: tables are read and paired, tasks and confounds resolved, probes cross-validated, leaks searched.
 //
-// Options -> run_panel() -> Result; probe/panel_files.hpp and report/panel_page.hpp write what came of it.
+// Options -> run_panel() -> Result; probe/panel_files.hpp and report/panel_page.hpp write what came of it. The context says where fits run,
+// on the CPU or a GPU; tables, scores and the search for leaks are the host's.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -137,7 +139,7 @@ inline std::vector<ResolvedTask> resolve_panel_tasks(const PanelPlan& plan, cons
 }
 
 /// One table on the panel's folds.
-template <std::same_as<Cpu> B>
+template <Backend B>
 PanelRun run_table(Context<B>& ctx, const std::string& name, std::size_t t, const ConfoundValues& confounds,
                    PanelAnalysis& out) {
   PanelRun run{name,
@@ -188,7 +190,7 @@ void search_leaks(Context<B>& ctx, const PanelPlan& plan, const CsvTable& labels
 }  // namespace detail
 
 /// Throws what reading and pairing tables throws, and Error: argument (no features), format (folds that do not fit).
-template <std::same_as<Cpu> B>
+template <Backend B>
 PanelAnalysis run_panel(Context<B>& ctx, const PanelPlan& plan, const PanelObserver& observer = {}) {
   if (plan.tables.features.empty())
     fail(ErrorKind::argument, "probe.features", "panel: expected a table of features, got none");
@@ -222,14 +224,19 @@ PanelAnalysis run_panel(Context<B>& ctx, const PanelPlan& plan, const PanelObser
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     observer.table_done(out.report.runs.back(), seconds);
   }
-  detail::search_leaks(ctx, plan, labels, folds, out);
+  if constexpr (std::is_same_v<B, Cpu>) {
+    detail::search_leaks(ctx, plan, labels, folds, out);
+  } else {
+    Context<Cpu> host;
+    detail::search_leaks(host, plan, labels, folds, out);
+  }
   observer.searched(out.report.leaks.size());
   return out;
 }
 
 /// The panel's tasks fitted on all rows of the first table. Throws what fitting throws, and Error (state): no task of the panel could be
 /// resolved.
-template <std::same_as<Cpu> B>
+template <Backend B>
 SavedProbe fit_saved_probe(Context<B>& ctx, const PanelAnalysis& a) {
   if (!a.panel) fail(ErrorKind::state, "probe.fitted", "panel: expected a task that was fitted, got none");
   const std::vector<Index>& rows = a.pairing.feature_row[0];

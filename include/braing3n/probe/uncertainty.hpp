@@ -278,4 +278,11 @@ inline ScoreTable score_predictions(Context<Cpu>& ctx, const Predictions& predic
   return table;
 }
 
+/// The same for predictions of another backend: the host's threads compute it, so the results are the CPU's.
+template <Backend B>
+ScoreTable score_predictions(Context<B>&, const Predictions& predictions, const UncertaintyOptions& options = {}) {
+  Context<Cpu> host({.threads = options.replicates > 0 || options.permutations > 0 ? 0 : 1});
+  return score_predictions(host, predictions, options);
+}
+
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -58,12 +58,12 @@ __global__ void chunks_combine_kernel(Index chunks, const double* partial, Op op
   if (threadIdx.x == 0) store(value);
 }
 
-template <class F, class S>
-__global__ void row_sums_kernel(Index rows, Index cols, F f, S store) {
+template <class Op, class F, class S>
+__global__ void row_reduce_kernel(Index rows, Index cols, F f, Op op, S store) {
   for (Index r = blockIdx.x; r < rows; r += gridDim.x) {
-    double value = 0;
-    for (Index c = threadIdx.x; c < cols; c += cuda_block) value += static_cast<double>(f(r, c));
-    value = block_combine(value, SumOf{});
+    double value = Op::identity;
+    for (Index c = threadIdx.x; c < cols; c += cuda_block) value = op(value, static_cast<double>(f(r, c)));
+    value = block_combine(value, op);
     if (threadIdx.x == 0) store(r, value);
   }
 }
@@ -144,8 +144,12 @@ struct ReduceKernel<Cuda> {
   template <class F, class S>
   static void row_sums(Context<Cuda>& ctx, Index rows, Index cols, const F& f, const S& store) {
     if (rows <= 0) return;
-    detail::launch(ctx, "row_sums", detail::row_sums_kernel<F, S>, {detail::cuda_grid(ctx, rows, 1)}, rows, cols, f,
-                   store);
+    reduce_rows(ctx, "row_sums", rows, cols, f, detail::SumOf{}, store);
+  }
+  template <class F, class S>
+  static void row_max(Context<Cuda>& ctx, Index rows, Index cols, const F& f, const S& store) {
+    if (rows <= 0) return;
+    reduce_rows(ctx, "row_max", rows, cols, f, detail::MaxOf{}, store);
   }
 
   template <class F, class S>
@@ -157,6 +161,14 @@ struct ReduceKernel<Cuda> {
                    batch, rows, cols, row_group, groups, f, partial.data());
     detail::launch(ctx, "column_sums", detail::column_totals_kernel<S>, {detail::cuda_grid(ctx, batch * cols)}, batch,
                    cols, groups, partial.data(), store);
+  }
+
+ private:
+  template <class Op, class F, class S>
+  static void reduce_rows(Context<Cuda>& ctx, const char* name, Index rows, Index cols, const F& f, Op op,
+                          const S& store) {
+    detail::launch(ctx, name, detail::row_reduce_kernel<Op, F, S>, {detail::cuda_grid(ctx, rows, 1)}, rows, cols, f, op,
+                   store);
   }
 };
 

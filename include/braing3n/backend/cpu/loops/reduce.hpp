@@ -55,6 +55,14 @@ struct ReduceKernel<Cpu> {
   }
 
   template <class F, class S>
+  static void row_max(Context<Cpu>& ctx, Index rows, Index cols, const F& f, const S& store) {
+    if (rows <= 0) return;
+    ctx.parallel_range(rows, std::max<Index>(1, chunk / std::max<Index>(1, cols)), [&](Index begin, Index end) {
+      for (Index r = begin; r < end; ++r) store(r, range_max(ctx.isa(), 0, cols, AtRow<F>{f, r}));
+    });
+  }
+
+  template <class F, class S>
   static void column_sums(Context<Cpu>& ctx, Index batch, Index rows, Index cols, const F& f, const S& store) {
     if (batch <= 0 || cols <= 0) return;
     const Index group = std::max<Index>(1, chunk / cols);
