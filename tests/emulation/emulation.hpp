@@ -13,12 +13,14 @@
 namespace emulation {
 
 /// How launches run. The first values come from the environment variable BRAING3N_EMULATION, a list such as
-/// "reversed,deferred,threads=3,devices=2,memory=1000000".
+/// "reversed,deferred,threads=3,devices=2,memory=1000000,capability=70,driver=12040".
 struct Options {
   int threads = 0;        // OS threads that share the blocks of a launch; 0: one per processor, at most 8
   bool reversed = false;  // the last block and the last thread first
   bool deferred = false;  // a stream does nothing until somebody waits for it
   int devices = 1;
+  int capability = 90;                        // of every device: 90 is 9.0
+  int driver = 13000;                         // CUDA that the driver is for: 13000 is 13.0; 0: there is no driver
   std::size_t memory = std::size_t{8} << 30;  // bytes of one device
   std::uint32_t missing_epilogues = 0;        // bits of cuBLASLt's epilogues that no algorithm has
 };

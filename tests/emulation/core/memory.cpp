@@ -122,6 +122,13 @@ cudaError_t cudaMallocFromPoolAsync(void** p, std::size_t bytes, cudaMemPool_t p
   *p = allocate(bytes, pool->device);
   return *p == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
 }
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  if (const cudaError_t error = standing_error(); error != cudaSuccess) return error;
+  const std::lock_guard lock(memory_mutex);
+  *total = emulation::options().memory;
+  *free = *total - std::min(*total, used[current_device()]);
+  return cudaSuccess;
+}
 cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
   if (p != nullptr) submit(stream, [p] { release_memory(static_cast<char*>(p)); });
   return standing_error();

@@ -15,6 +15,7 @@ thread_local cudaError_t last_error = cudaSuccess;
 std::mutex allowance_mutex;
 std::map<const void*, std::size_t> allowances;  // dynamic shared memory that a kernel may ask for
 
+constexpr int runtime_version = 13000;  // of the toolkit whose place this takes
 constexpr std::size_t granted_shared = 48 * 1024, largest_shared = 227 * 1024;
 
 std::size_t allowed_shared(const void* kernel) {
@@ -91,6 +92,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "out of memory";
     case cudaErrorInvalidConfiguration:
       return "invalid configuration argument";
+    case cudaErrorInsufficientDriver:
+      return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorNoDevice:
       return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
@@ -110,10 +113,25 @@ cudaError_t cudaGetLastError() {
   return standing_error() != cudaSuccess ? standing_error() : error;
 }
 
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = runtime_version;
+  return cudaSuccess;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = options().driver;
+  return cudaSuccess;
+}
 cudaError_t cudaGetDeviceCount(int* count) {
+  if (options().driver < runtime_version) return last_error = cudaErrorInsufficientDriver;
   *count = options().devices;
   if (options().devices > 0) return cudaSuccess;
   return last_error = cudaErrorNoDevice;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (options().devices <= 0) return last_error = cudaErrorNoDevice;
+  if (device < 0 || device >= options().devices) return last_error = cudaErrorInvalidDevice;
+  *properties = {"emulated device", options().memory, options().capability / 10, options().capability % 10};
+  return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
   if (options().devices <= 0) return last_error = cudaErrorNoDevice;

@@ -20,8 +20,8 @@ std::atomic<bool> silent{false};
 
 [[noreturn]] void refuse(std::string_view word) {
   std::fprintf(stderr,
-               "BRAING3N_EMULATION: expected reversed, deferred, threads=N, devices=N or memory=N, separated by "
-               "commas, got '%.*s'\n",
+               "BRAING3N_EMULATION: expected reversed, deferred, threads=N, devices=N, memory=N, capability=N or "
+               "driver=N, separated by commas, got '%.*s'\n",
                static_cast<int>(word.size()), word.data());
   std::exit(2);
 }
@@ -39,6 +39,8 @@ void read_option(Options& o, std::string_view word) {
     if (name == "threads" && number <= 64) o.threads = static_cast<int>(number);
     else if (name == "devices" && number <= 8) o.devices = static_cast<int>(number);
     else if (name == "memory") o.memory = static_cast<std::size_t>(number);
+    else if (name == "capability" && number <= 200) o.capability = static_cast<int>(number);
+    else if (name == "driver" && number <= 99999) o.driver = static_cast<int>(number);
     else refuse(word);
   } else if (!word.empty()) {
     refuse(word);
