@@ -17,9 +17,9 @@ set(header_owners
   "probe    braing3n/((probe|eval)/|report/panel_|probe[.]hpp$)"
   "xtensor  braing3n/((volume|phantom|table|report)/|report[.]hpp$)"
   "xtensor  braing3n/interop/xtensor"
-  "xtensor  braing3n/checkpoint/(volume_model|saved_dit|saved_forecaster)"
+  "xtensor  braing3n/checkpoint/(any_model|volume_model|saved_dit|saved_forecaster)"
   "io       braing3n/(format|checkpoint)/"
-  "braing3n braing3n/((easy|study|train)/|(braing3n|train|generate|forecast|easy|study)[.]hpp$)"
+  "braing3n braing3n/((device|easy|study|train)/|(braing3n|train|generate|forecast|easy|study)[.]hpp$)"
   "core     braing3n/(base|core)/"
   "cpu      braing3n/")
 foreach(header IN LISTS all_headers)

@@ -4,14 +4,15 @@
 // The folder also gets time_bins.csv, the validation losses by t.
 #include <optional>
 
+#include "braing3n/device/models.hpp"
+#include "braing3n/device/train_dit.hpp"
 #include "braing3n/models/dit_memory.hpp"
-#include "braing3n/train/dit_preview.hpp"
 #include "braing3n/train/latent_gaussian.hpp"
 #include "braing3n/train/run_identity.hpp"
 #include "braing3n/train/time_bins.hpp"
 #include "examples/braing3n/commands.hpp"
-#include "examples/support/context.hpp"
 #include "examples/support/latent_arguments.hpp"
+#include "examples/support/run_training.hpp"
 #include "examples/support/unseen_subjects.hpp"
 
 using namespace braing3n;
@@ -41,48 +42,42 @@ int dit_train_command(int argc, char** argv) {
   Program program("dit_train", "Trains a conditional diffusion transformer on the latents of a tokenizer.");
   arguments.add_to(program.app);
   program.alias("--labels", "--data");
-  program.without({"--precision"});
   return program.run(argc, argv, [&]() -> int {
     guard_latents(arguments, program.common);
-    const auto ctx = make_cpu_context(program.common);
+    const ProgramMachine machine = make_machine(program.common);
+    Context<Cpu>& ctx = *machine.host;
     DitRun run;
     run.dit = arguments.training.load<DitTrainingConfig>();
-    LatentData data = open_latent_data(*ctx, arguments.data, program.common.seed,
+    LatentData data = open_latent_data(ctx, arguments.data, program.common.seed,
                                        [](const std::string& text) { std::cerr << "dit_train: " << text << '\n'; });
     run.tokenizer = data.file->model_hash();
     complete_run(run, data, arguments.training);
-    std::optional<LoadedDecoder<Cpu>> decoder;
+    std::unique_ptr<AnyDecoder> decoder;
     if (!arguments.tokenizer.empty()) {
-      decoder = load_decoder(*ctx, arguments.tokenizer);
+      decoder = open_decoder(Machine(machine), arguments.tokenizer);
       run.take_tokenizer(*decoder, *data.file, arguments.tokenizer);
     }
-    Dit3d<Cpu, F32> model(*ctx, run.dit.model);
+    Dit3d<Cpu, F32> model(ctx, run.dit.model);
     initialize(model, program.common.seed);
-    if (run.dit.model.gaussian_rank > 0) measure_gaussian(*ctx, data, model);
-    const LatentPicture picture = decoder ? decoded_picture(*ctx, data, decoder->contract,
-                                                            [&](const Tensor<float, Cpu>& z) { return (*decoder)(z); })
-                                          : channel_picture(*ctx, data);
+    if (run.dit.model.gaussian_rank > 0) measure_gaussian(ctx, data, model);
+    const LatentPicture picture =
+        decoder ? decoded_picture(ctx, data, decoder->contract, [&](const auto& z) { return decoder->decode(ctx, z); })
+                : channel_picture(ctx, data);
 
     const std::string people = trained_subjects_text(
         program.name(), data.scans.split,
         arguments.tokenizer.empty() ? TrainedSubjects{} : trained_subjects(std::filesystem::path(arguments.tokenizer)));
     std::optional<TimeBinFile> bins;
-    DitTask<Cpu, F32>* running = nullptr;
-    TrainingParts<DitTask<Cpu, F32>> parts;
+    TimeBins last_bins{};
+    TrainingParts parts;
     parts.data = &data.scans;
     parts.options = run.dit.training;
     parts.identity = {
         .kind = "dit3d", .config = json_text(run), .manifest_hash = data.scans.hash, .progress = {}, .extra = {}};
-    parts.make_task = [&](Index start) {
-      auto task = std::make_unique<DitTask<Cpu, F32>>(*ctx, model, data, run.dit, program.common.seed, start);
-      running = task.get();
-      const Index per_step = run.dit.training.batch * run.dit.training.accumulate;
-      bins.emplace(TrainingFolder{arguments.training.out}.path / "time_bins.csv", start / per_step);
-      task->on_bins = [&, per_step](const TimeBins& b) { bins->add(running->position() / per_step, b); };
-      task->make_preview = [&] {
-        return preview_samples(*ctx, model, data, picture, arguments.preview, arguments.preview_rows);
-      };
-      return task;
+    parts.parameters = count_parameters(model).learned;
+    const Index per_step = run.dit.training.batch * run.dit.training.accumulate;
+    parts.opened = [&](Index samples) {
+      bins.emplace(TrainingFolder{arguments.training.out}.path / "time_bins.csv", samples / per_step);
     };
     parts.save_model = [&](const std::filesystem::path& path, const std::string& provenance) {
       ModelInfo info;
@@ -93,8 +88,12 @@ int dit_train_command(int argc, char** argv) {
     parts.step_bytes =
         training_pass_bytes<F32>(run.dit.model, run.dit.training.batch, run.dit.training.recompute_blocks);
     parts.at_the_end = [&] {
-      if (running->time_bins()[0] > 0) std::cout << describe(running->time_bins()) << '\n';
+      if (last_bins[0] > 0) std::cout << describe(last_bins) << '\n';
     };
-    return run_training(program, arguments.training, *ctx, model, parts);
+    DitTrainingJob job{&model, &data, run.dit, program.common.seed};
+    job.on_bins = [&](Index samples, const TimeBins& b) { bins->add(samples / per_step, last_bins = b); };
+    job.picture = picture, job.preview = arguments.preview, job.preview_rows = arguments.preview_rows;
+    return run_training(program, arguments.training, machine, parts,
+                        [&] { return open_training(Machine(machine), job, machine.precision); });
   });
 }

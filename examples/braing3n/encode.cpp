@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "braing3n/data/encode_cohort.hpp"
+#include "braing3n/device/models.hpp"
 #include "braing3n/format/file_lock.hpp"
 #include "examples/braing3n/commands.hpp"
 #include "examples/braing3n/options/encode_options.hpp"
@@ -21,7 +22,6 @@ using namespace braing3n::examples;
 
 namespace {
 
-template <Precision P>
 int encode(const Program& program, const EncodeSettings& o) {
   const CommonOptions& common = program.common;
   require_encode_files(o);
@@ -32,12 +32,14 @@ int encode(const Program& program, const EncodeSettings& o) {
   for (const std::string& path : {o.out, o.latents, o.tokens})
     if (!path.empty()) locks.push_back(lock_file(path));
   JsonLog log(common.json_log);
-  const auto ctx = make_cpu_context(common);
-  const VolumeEncoder<Cpu, P> encoder(
-      *ctx, o.model, o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt);
+  const ProgramMachine machine = make_machine(common);
+  const auto loaded = open_encoder(Machine(machine), o.model,
+                                   o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt,
+                                   machine.precision);
+  const AnyEncoder& encoder = *loaded;
   if (!common.quiet) std::cerr << encoder.kind << ": " << describe(encoder.contract) << '\n';
   const EncodeFiles files{o.out, o.tokens, o.latents, o.features == "projected", common.force};
-  std::vector<EmbeddingOutput> outputs = with_force_advice([&] { return open_encode_files<P>(encoder, files); });
+  std::vector<EmbeddingOutput> outputs = with_force_advice([&] { return open_encode_files(encoder, files); });
   const EncodeOptions options{
       .strict = o.scans.strict, .readers = o.readers, .findings = std::make_shared<FindingLog>()};
   std::optional<Progress> progress;
@@ -56,7 +58,7 @@ int encode(const Program& program, const EncodeSettings& o) {
   };
   observer.stop = [] { return interrupted(); };
   const EncodeResult result =
-      encode_cohort(*ctx, encoder, encode_scans(scans), files.projected, outputs, options, observer);
+      encode_cohort(*machine.host, encoder, encode_scans(scans), files.projected, outputs, options, observer);
   for (const auto& [row, reason] : result.failures) {
     const std::string& id = scans[static_cast<std::size_t>(row)].id;
     std::cerr << "encode: " << id << ": " << reason << '\n';
@@ -76,7 +78,5 @@ int encode_command(int argc, char** argv) {
   Program program("encode", "Turns scans into features for probes and latents for generative models.");
   add_encode_options(program.app, o);
   program.without({"--seed"});
-  return program.run(argc, argv, [&] {
-    return program.common.precision == "bf16" ? encode<BF16>(program, o) : encode<F32>(program, o);
-  });
+  return program.run(argc, argv, [&] { return encode(program, o); });
 }

@@ -7,8 +7,8 @@
 #include "braing3n/train/forecaster_kinds.hpp"
 #include "braing3n/train/run_identity.hpp"
 #include "examples/braing3n/commands.hpp"
-#include "examples/support/context.hpp"
 #include "examples/support/latent_arguments.hpp"
+#include "examples/support/run_training.hpp"
 #include "examples/support/unseen_subjects.hpp"
 
 using namespace braing3n;
@@ -20,15 +20,14 @@ void tell(const std::string& text) { std::cerr << "forecast_train: " << text << 
 
 template <class Kind>
 int train(const Program& program, LatentArguments& arguments, const std::optional<double>& readout) {
-  const auto ctx = make_cpu_context(program.common);
+  const ProgramMachine machine{make_cpu_context(program.common), nullptr, {}};
+  Context<Cpu>* const ctx = machine.host.get();
+  const std::uint64_t seed = program.common.seed;
   ForecasterRun<typename Kind::Config> run{arguments.training.load<typename Kind::Config>(), {}};
   auto& config = run.forecaster;
   if constexpr (requires { config.readout_weight; }) config.readout_weight = readout.value_or(config.readout_weight);
-  LatentData data = open_latent_data(*ctx, arguments.data, program.common.seed, tell);
-  const std::string& named = arguments.training.config;
-  const auto absent = named == "small" || named == "paper" ? AbsentConditions::remove : AbsentConditions::refuse;
-  for (const std::string& condition : config.complete(data, absent))
-    tell(concat("no scan has a ", condition, "; the model is made without this condition"));
+  LatentData data = open_latent_data(*ctx, arguments.data, seed, tell);
+  complete_config(config, data, arguments, tell);
   take_conditions(data, Kind::labels(config));
   const ForecastTrainingPairs pairs = forecast_training_pairs(data, config.pairs, config.stream.both_ways);
   for (const Finding& f : pairs.findings) tell(f.sentence);
@@ -40,9 +39,9 @@ int train(const Program& program, LatentArguments& arguments, const std::optiona
     run.tokenizer = checked_tokenizer(*decoder, *data.file, run.tokenizer, arguments.tokenizer);
   }
   LinearRateReport fit;
-  typename Kind::Model model = Kind::start(*ctx, config, data, pairs, program.common.seed, fit);
+  typename Kind::Model model = Kind::start(*ctx, config, data, pairs, seed, fit);
   if (fit.no_change > 0 && !program.common.quiet)
-    tell(concat("linear part: penalty ", significant(fit.penalty), ", squared error of rates of the validation set ",
+    tell(concat("linear part: penalty ", significant(fit.penalty), ", validation error of rates ",
                 significant(fit.error), ", without any change ", significant(fit.no_change)));
   const LatentPicture picture = decoder ? decoded_picture(*ctx, data, decoder->contract,
                                                           [&](const Tensor<float, Cpu>& z) { return (*decoder)(z); })
@@ -51,7 +50,8 @@ int train(const Program& program, LatentArguments& arguments, const std::optiona
       program.name(), data.scans.split,
       arguments.tokenizer.empty() ? TrainedSubjects{} : trained_subjects(std::filesystem::path(arguments.tokenizer)));
   const ForecasterOrigin origin{data.statistics, run.tokenizer, data.file->preprocessing(), json_text(pairs.ranges)};
-  TrainingParts<typename Kind::Task> parts;
+  TrainingParts parts;
+  using Run = BackendTraining<typename Kind::Model, typename Kind::Model, typename Kind::Task, Cpu>;
   parts.data = &data.scans;
   parts.options = config.training;
   parts.identity = {
@@ -59,9 +59,9 @@ int train(const Program& program, LatentArguments& arguments, const std::optiona
   const LatentFollowUp follow_up = [&](const Tensor<float, Cpu>& baseline, const VisitPair& p) {
     return Kind::follow_up(*ctx, model, config, baseline, data.conditions[static_cast<std::size_t>(p.from)], p);
   };
-  parts.make_task = [&](Index start) {
-    auto task =
-        std::make_unique<typename Kind::Task>(*ctx, *ctx, model, data, pairs, config, program.common.seed, start);
+  parts.parameters = count_parameters(model).learned;
+  const auto make_task = [&](const typename Kind::Model&, Index start) {
+    auto task = std::make_unique<typename Kind::Task>(*ctx, *ctx, model, data, pairs, config, seed, start);
     task->make_preview = [&] {
       return preview_forecasts(*ctx, data, pairs.validation, follow_up, picture, arguments.preview_rows);
     };
@@ -75,7 +75,8 @@ int train(const Program& program, LatentArguments& arguments, const std::optiona
   };
   parts.step_bytes =
       training_pass_bytes<F32>(Kind::network(config), config.training.batch, config.training.recompute_blocks);
-  return run_training(program, arguments.training, *ctx, model, parts);
+  return run_training(program, arguments.training, machine, parts,
+                      [&] { return std::make_unique<Run>(*ctx, model, config.training, seed, make_task); });
 }
 
 }  // namespace
@@ -86,8 +87,7 @@ int forecast_train_command(int argc, char** argv) {
   std::optional<double> readout;
   Program program("forecast_train", "Trains a forecaster of follow-ups on subjects with several visits.");
   arguments.add_to(program.app);
-  program.app.add_flag("--bridge", bridge,
-                       "the published bridge instead of a field of rates; paper is paper_longitudinal");
+  program.app.add_flag("--bridge", bridge, "the published bridge instead; its paper is paper_longitudinal");
   program.app.add_option("--readout-weight", readout, "of a loss on the age that a frozen readout of latents sees")
       ->check(at_least(0))
       ->excludes("--bridge");

@@ -8,8 +8,7 @@
 #include "braing3n/report/sample_pictures.hpp"
 #include "examples/braing3n/commands.hpp"
 #include "examples/braing3n/options/generate_options.hpp"
-#include "examples/support/context.hpp"
-#include "examples/support/memory_estimate.hpp"
+#include "examples/support/loaded_generator.hpp"
 #include "examples/support/progress.hpp"
 
 using namespace braing3n;
@@ -17,18 +16,19 @@ using namespace braing3n::examples;
 
 namespace {
 
-template <Precision P>
 int generate(const Program& program, const GenerateOptions& o, const std::optional<SampleRecord>& again) {
   const CommonOptions& common = program.common;
-  CommonOptions machine = common;
-  if (again && machine.provider.empty()) machine.provider = again->provider;
-  const auto ctx = make_cpu_context(machine);
-  const auto dit = load_dit<P>(*ctx, o.model);
-  const LoadedDecoder<Cpu> decoder = load_decoder(*ctx, o.tokenizer);
-  require_tokenizer(dit, decoder, o.tokenizer);
-  const std::vector<ConditionField>& fields = dit.model.config.conditions;
+  CommonOptions wanted = common;
+  if (again && wanted.provider.empty() && again->provider != "cuda") wanted.provider = again->provider;
+  if (again) wanted.precision = again->precision;
+  const ProgramMachine machine = make_machine(wanted);
+  Context<Cpu>& ctx = *machine.host;
+  const LoadedGenerator loaded = load_generator(machine, o.model, o.tokenizer);
+  const AnySampler& dit = *loaded.sampler;
+  const AnyDecoder& decoder = *loaded.decoder;
+  const std::vector<ConditionField>& fields = dit.config().conditions;
   GenerationOptions options;
-  options.record = again ? *again : o.record(common, fields, ctx->provider().name, {dit.hash, decoder.hash});
+  options.record = again ? *again : o.record(common, fields, loaded.provider, {dit.hash, decoder.hash});
   const SamplingOptions& sampling = options.record.sampling;
   const SamplePlan plan = again ? SamplePlan{{planned_again(fields, *again)}, 1} : o.plan(fields, sampling.guidance);
   sampling.guidance.validate(fields);
@@ -37,11 +37,11 @@ int generate(const Program& program, const GenerateOptions& o, const std::option
   JsonLog log(common.json_log);
   const std::filesystem::path folder = o.out;
   const WriteOptions write{.overwrite = common.force};
-  const Index count = std::ssize(plan.samples), batch = sampling_batch(dit.model.config, count, o.batch);
+  const Index count = std::ssize(plan.samples), batch = sampling_batch(dit.config(), count, o.batch);
   options.batch = batch;
   const std::size_t planned =
-      estimate_generation(*ctx, dit.model, decoder.model, batch * sampling.guidance.most_copies(),
-                          evaluations(sampling.sampler, sampling.steps));
+      loaded.planned(batch * sampling.guidance.most_copies(), evaluations(sampling.sampler, sampling.steps));
+  require_planned_memory(machine, planned);
   if (!common.quiet) std::cerr << "memory: " << planned / 1'000'000 << " MB planned\n";
   Progress progress("generate", ((count + batch - 1) / batch) * evaluations(sampling.sampler, sampling.steps),
                     common.quiet);
@@ -58,24 +58,24 @@ int generate(const Program& program, const GenerateOptions& o, const std::option
   };
   hooks.on_volume = [&](const PlannedSample& sample, const Volume& volume, SampleRecord own) {
     stop_if_interrupted();
-    const SampleRecord record = write_sample(*ctx, folder, volume, std::move(own), write);
+    const SampleRecord record = write_sample(ctx, folder, volume, std::move(own), write);
     if (again && record.crc32 != again->crc32) {
       std::cerr << "generate: " << record.file << " is not the same file: made by version " << again->version
                 << " with kernels " << again->provider << ", now by version " << version() << " with "
-                << ctx->provider().name << '\n';
+                << loaded.provider << '\n';
       code = exit_some_failed;
     }
     log.event("sample", {{"file", record.file}, {"conditions", record.conditions}});
-    if (o.pictures() && shown.size() < 64) shown.push_back(voxels_of(*ctx, volume)), captions.push_back(sample.caption);
+    if (o.pictures() && shown.size() < 64) shown.push_back(voxels_of(ctx, volume)), captions.push_back(sample.caption);
     ++done;
   };
-  generate_volumes(*ctx, dit, decoder, std::span<const PlannedSample>(plan.samples), options, hooks);
+  generate_volumes(ctx, dit, decoder, std::span<const PlannedSample>(plan.samples), options, hooks);
   progress.close();
-  report_memory(planned, log, common.quiet);
+  if (machine.gpu == nullptr) report_memory(planned, log, common.quiet);
   if (static_cast<Index>(shown.size()) < count) shown.resize(shown.size() / plan.variants * plan.variants);
   captions.resize(shown.size());
   if (!shown.empty())
-    write_png(folder / "montage.png", sample_montage(*ctx, decoder.contract, shown, captions, plan.variants),
+    write_png(folder / "montage.png", sample_montage(ctx, decoder.contract, shown, captions, plan.variants),
               {.overwrite = true});
   std::cout << done << " SYNTHETIC " << (done == 1 ? "volume" : "volumes") << " in " << folder.string();
   if (again) std::cout << (code == exit_done ? ": the same bytes as before" : ": not the same bytes as before");
@@ -89,9 +89,5 @@ int generate_command(int argc, char** argv) {
   GenerateOptions o;
   Program program("generate", "Makes synthetic brains under conditions. Results are marked SYNTHETIC.");
   o.add_to(program.app);
-  return program.run(argc, argv, [&]() -> int {
-    const std::optional<SampleRecord> record = o.resolve(program.app);
-    const std::string& precision = record ? record->precision : program.common.precision;
-    return precision == "bf16" ? generate<BF16>(program, o, record) : generate<F32>(program, o, record);
-  });
+  return program.run(argc, argv, [&]() -> int { return generate(program, o, o.resolve(program.app)); });
 }

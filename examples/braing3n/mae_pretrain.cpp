@@ -3,11 +3,10 @@
 //   braing3n mae_pretrain --data volumes.csv --out MAE --config small
 //   braing3n mae_pretrain --data volumes.csv --out MAE --config small --resume auto
 #include "braing3n/checkpoint/volume_model.hpp"
-#include "braing3n/train/mae_training.hpp"
+#include "braing3n/device/train_mae.hpp"
 #include "examples/braing3n/commands.hpp"
-#include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
-#include "examples/support/training_program.hpp"
+#include "examples/support/run_training.hpp"
 #include "examples/support/unseen_subjects.hpp"
 
 using namespace braing3n;
@@ -19,7 +18,6 @@ int mae_pretrain_command(int argc, char** argv) {
   ContractOptions contract;
   arguments.add_to(program.app);
   contract.add_to(program.app);
-  program.without({"--precision"});
   return program.run(argc, argv, [&]() -> int {
     OutputGuard guard;
     guard.input(contract.file());
@@ -30,25 +28,23 @@ int mae_pretrain_command(int argc, char** argv) {
       config.model.encoder.image = config.contract.shape;
     }
     config.validate();
-    const auto ctx = make_cpu_context(program.common);
+    const ProgramMachine machine = make_machine(program.common);
+    Context<Cpu>& ctx = *machine.host;
     const TrainingData data = open_training_data(arguments.data_options(), config.contract, program.common.seed);
     config.training = config.training.resolved(static_cast<Index>(data.train.size()));
     if (!program.common.quiet) std::cerr << describe(config.contract) << '\n';
 
-    Mae3d<Cpu, F32> model(*ctx, config.model);
+    Mae3d<Cpu, F32> model(ctx, config.model);
     initialize(model, program.common.seed);
-    TrainingParts<MaeTask<Cpu, F32>> parts;
+    TrainingParts parts;
     parts.data = &data;
     parts.options = config.training;
-    start_prediction(model, mean_patch(*ctx, model, data, parts.failures));
+    start_prediction(model, mean_patch(ctx, model, data, parts.failures));
 
     const std::string people = trained_subjects_text(program.name(), data.split, {});
     parts.identity = {
         .kind = "mae3d", .config = json_text(config), .manifest_hash = data.hash, .progress = {}, .extra = {}};
-    parts.make_task = [&](Index start) {
-      return std::make_unique<MaeTask<Cpu, F32>>(*ctx, model, data, config.training, program.common.seed, start,
-                                                 config.visible_weight);
-    };
+    parts.parameters = count_parameters(model).learned;
     parts.save_model = [&](const std::filesystem::path& path, const std::string& provenance) {
       ModelInfo info;
       info.kind = "mae3d";
@@ -60,8 +56,10 @@ int mae_pretrain_command(int argc, char** argv) {
     parts.at_the_end = [&] {
       std::vector<Index> rows = data.validation;
       rows.insert(rows.end(), data.train.begin(), data.train.end());
-      std::cout << check_collapse(*ctx, model.encoder, data.source, some_rows(rows, 16), parts.failures).str() << '\n';
+      std::cout << check_collapse(ctx, model.encoder, data.source, some_rows(rows, 16), parts.failures).str() << '\n';
     };
-    return run_training(program, arguments, *ctx, model, parts);
+    const MaeTrainingJob job{&model, &data, config, program.common.seed};
+    return run_training(program, arguments, machine, parts,
+                        [&] { return open_training(Machine(machine), job, machine.precision); });
   });
 }

@@ -21,7 +21,7 @@ int run(int argc, char** argv) {
   const bool asks = words.back() == "--help" || words.back() == "-h";
   if (words[0] == "help" || words[0] == "--help" || words[0] == "-h") return help({words.begin() + 1, words.end()});
   if (words.size() == 1 && words[0] == "--version") {
-    std::cout << "braing3n " << version() << '\n';
+    std::cout << version_line() << '\n';
     return exit_done;
   }
   if (words[0] == "completion") {

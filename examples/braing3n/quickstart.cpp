@@ -73,6 +73,5 @@ int quickstart_command(int argc, char** argv) {
                   "Runs the whole pipeline at a small size, on synthetic heads, and shows it on one page.");
   QuickstartArguments arguments;
   arguments.add_to(program.app);
-  program.without({"--device", "--precision"});
   return program.run(argc, argv, [&] { return quickstart(program, arguments); });
 }

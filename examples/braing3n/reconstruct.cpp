@@ -10,8 +10,7 @@
 #include "braing3n/volume/nifti/write.hpp"
 #include "examples/braing3n/commands.hpp"
 #include "examples/braing3n/options/reconstruct_options.hpp"
-#include "examples/support/context.hpp"
-#include "examples/support/memory_estimate.hpp"
+#include "examples/support/loaded_reconstruction.hpp"
 #include "examples/support/progress.hpp"
 #include "examples/support/score_table.hpp"
 #include "examples/support/tell_findings.hpp"
@@ -21,35 +20,31 @@ using namespace braing3n::examples;
 
 namespace {
 
-template <Precision P>
 int reconstruct_scans(const Program& program, const ReconstructOptions& o) {
   const CommonOptions& common = program.common;
   const WriteOptions write{.overwrite = common.force};
   const std::vector<NamedScan> scans = o.checked_scans(common);
   const FileLock lock = o.lock(common);
   JsonLog log(common.json_log);
-  const auto ctx = make_cpu_context(common);
-  const auto tokenizer = load_tokenizer<P>(
-      *ctx, o.model, o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt);
-  if (!common.quiet) std::cerr << describe(tokenizer.contract) << '\n';
-  ctx->memory().trim();
-  const MemoryEstimate estimate = estimate_memory(tokenizer.model, largest_scan(scans), o.memory());
-  if (!common.quiet) std::cerr << estimate.str(tokenizer.model.config.decoder) << '\n';
-  if (!estimate.decoder.tight) ctx->prefault(estimate.decoding);
-  log.event("memory_plan", estimate.json());
+  const ProgramMachine machine = make_machine(common);
+  Context<Cpu>& ctx = *machine.host;
+  const auto given = o.contract.given(program.app) ? std::optional(o.contract.contract()) : std::nullopt;
+  const LoadedReconstruction loaded =
+      load_reconstruction(machine, o.model, {given, largest_scan(scans), o.memory()}, common.quiet);
+  log.event("memory_plan", loaded.plan);
 
   std::vector<NamedScore> scores;
   FindingLog findings;
   std::size_t failed = 0;
   bool stopped = false;
   const auto one = [&](Index row, const NamedScan& scan) {
-    const Preprocessed p =
-        read_preprocessed(*ctx, scan.path, tokenizer.contract, {.strict = o.scans.strict, .volume = scan.volume});
-    const ModelReconstruction r = reconstruct(*ctx, tokenizer, p.data, estimate.decoder);
-    const Volume back = restore(*ctx, r.output, p.record, &p.data);
-    const std::string description = concat(mark_of(back.provenance), " braing3n tokenizer ", tokenizer.hash);
-    write_nifti(*ctx, o.output(scan), back, {.description = description, .file = write});
-    if (!o.picture(scan).empty()) write_png(o.picture(scan), reconstruction_picture(*ctx, p, r.output), write);
+    const Preprocessed p = read_preprocessed(ctx, scan.path, loaded.tokenizer->contract,
+                                             {.strict = o.scans.strict, .volume = scan.volume});
+    const ModelReconstruction r = loaded.run(p.data);
+    const Volume back = restore(ctx, r.output, p.record, &p.data);
+    const std::string description = concat(mark_of(back.provenance), " braing3n tokenizer ", loaded.tokenizer->hash);
+    write_nifti(ctx, o.output(scan), back, {.description = description, .file = write});
+    if (!o.picture(scan).empty()) write_png(o.picture(scan), reconstruction_picture(ctx, p, r.output), write);
     findings.add(row, scan.path.string(), p.findings);
     scores.push_back({scan.id, r.score});
     log.event("scan", {{"id", scan.id},
@@ -74,7 +69,7 @@ int reconstruct_scans(const Program& program, const ReconstructOptions& o) {
   }
   progress.close();
   tell_findings(findings, log, common.quiet);
-  report_memory(estimate.peak(), log, common.quiet);
+  if (loaded.planned > 0) report_memory(loaded.planned, log, common.quiet);
   if (scores.empty()) return exit_not_started;
   print_scores(scores);
   if (!o.single()) write_scores(o.table(), scores, write);
@@ -88,8 +83,5 @@ int reconstruct_command(int argc, char** argv) {
   Program program("reconstruct", "Reconstructs scans with a tokenizer, on their own voxels, with scores.");
   o.add_to(program.app);
   program.without({"--seed"});
-  return program.run(argc, argv, [&] {
-    return program.common.precision == "bf16" ? reconstruct_scans<BF16>(program, o)
-                                              : reconstruct_scans<F32>(program, o);
-  });
+  return program.run(argc, argv, [&] { return reconstruct_scans(program, o); });
 }

@@ -61,7 +61,6 @@ int study_phantom_command(int argc, char** argv) {
                   "Runs generation from end to end on synthetic subjects and compares every figure with its target.");
   StudyPhantomOptions o;
   o.add_to(program.app);
-  program.without({"--device", "--precision"});
   return program.run(argc, argv, [&] {
     o.resolve(program.app, program.common.seed);
     return study_phantom(program, o);

@@ -58,6 +58,5 @@ int study_tokenizer_command(int argc, char** argv) {
   StudyTokenizerOptions o;
   o.add_to(program.app);
   program.alias("--readers", "--probe-subjects");
-  program.without({"--device", "--precision"});
   return program.run(argc, argv, [&] { return study_tokenizer(program, o); });
 }

@@ -1,11 +1,11 @@
 // Phase 2: freezes the encoder of a masked autoencoder and trains projection and decoder to reconstruct scans.
 //
 //   braing3n tokenizer_train --model MAE --data volumes.csv --out TOKENIZER --bottleneck 32
+#include "braing3n/device/train_tokenizer.hpp"
 #include "braing3n/train/run_identity.hpp"
 #include "examples/braing3n/commands.hpp"
-#include "examples/support/context.hpp"
 #include "examples/support/contract_options.hpp"
-#include "examples/support/training_program.hpp"
+#include "examples/support/run_training.hpp"
 #include "examples/support/unseen_subjects.hpp"
 
 using namespace braing3n;
@@ -27,7 +27,6 @@ int tokenizer_train_command(int argc, char** argv) {
                        "random weights instead of the file's: the control for phase 1");
   arguments.add_to(program.app);
   contract.add_to(program.app);
-  program.without({"--precision"});
   return program.run(argc, argv, [&]() -> int {
     OutputGuard guard;
     guard.input(model_path(encoder_path));
@@ -36,24 +35,25 @@ int tokenizer_train_command(int argc, char** argv) {
     TokenizerRun run;
     run.tokenizer = arguments.load<TokenizerTrainingConfig>();
     if (bottleneck) run.tokenizer.bottleneck = *bottleneck;
-    const auto ctx = make_cpu_context(program.common);
+    const ProgramMachine machine = make_machine(program.common);
+    Context<Cpu>& ctx = *machine.host;
     const ModelFile file(model_path(encoder_path));
     run.take_encoder(file, contract.given(program.app) ? std::optional(contract.contract()) : std::nullopt);
     run.untrained_encoder = untrained;
 
-    Tokenizer<Cpu, F32> model(*ctx, run.tokenizer.model(run.encoder));
+    Tokenizer<Cpu, F32> model(ctx, run.tokenizer.model(run.encoder));
     const TrainingData data = open_training_data(arguments.data_options(), run.contract, program.common.seed);
     run.tokenizer.training = run.tokenizer.training.resolved(static_cast<Index>(data.train.size()));
     if (!program.common.quiet) std::cerr << describe(run.contract) << '\n';
     initialize(model, program.common.seed);
     if (!untrained) load_weights(model.encoder, file);
 
-    TrainingParts<TokenizerTask<Cpu, F32>> parts;
+    TrainingParts parts;
     parts.data = &data;
     parts.options = run.tokenizer.training;
-    const TokenStatistics tokens = start_projection(*ctx, model, data, parts.failures);
+    const TokenStatistics tokens = start_projection(ctx, model, data, parts.failures);
     const CollapseReport collapse =
-        check_collapse(*ctx, model.encoder, data.source, some_rows(data.train, 16), parts.failures);
+        check_collapse(ctx, model.encoder, data.source, some_rows(data.train, 16), parts.failures);
     if (!program.common.quiet || collapse.collapsed()) std::cerr << collapse.str() << '\n';
 
     const std::string people =
@@ -61,9 +61,8 @@ int tokenizer_train_command(int argc, char** argv) {
                               untrained ? TrainedSubjects{} : trained_subjects(std::filesystem::path(encoder_path)));
     parts.identity = {
         .kind = "tokenizer", .config = json_text(run), .manifest_hash = data.hash, .progress = {}, .extra = {}};
-    parts.make_task = [&](Index start) {
-      return std::make_unique<TokenizerTask<Cpu, F32>>(*ctx, model, data, run.tokenizer, program.common.seed, start);
-    };
+    parts.parameters = count_parameters(model).learned;
+    parts.frozen = count_parameters(model.encoder).learned;
     parts.save_model = [&](const std::filesystem::path& path, const std::string& provenance) {
       ModelInfo info;
       info.provenance = concat(provenance, "; encoder ", untrained ? std::string("untrained, as in ") : std::string(),
@@ -72,6 +71,8 @@ int tokenizer_train_command(int argc, char** argv) {
       info.extra["people"] = people;
       save_tokenizer(path, model, run.contract, latents_of(model.projection, tokens), info, {.overwrite = true});
     };
-    return run_training(program, arguments, *ctx, model, parts);
+    const TokenizerTrainingJob job{&model, &data, run.tokenizer, program.common.seed};
+    return run_training(program, arguments, machine, parts,
+                        [&] { return open_training(Machine(machine), job, machine.precision); });
   });
 }

@@ -59,4 +59,14 @@ inline void guard_latents(const LatentArguments& a, const CommonOptions& common)
   guard_training(guard, a.training, common);
 }
 
+/// Fills what the data decides. The configurations small and paper have all conditions of the paper; those that no scan has are removed, and told. A
+/// configuration file is taken as it is.
+template <class Config, class Tell>
+void complete_config(Config& config, const LatentData& data, const LatentArguments& a, Tell&& tell) {
+  const bool named = a.training.config == "small" || a.training.config == "paper";
+  for (const std::string& condition :
+       config.complete(data, named ? AbsentConditions::remove : AbsentConditions::refuse))
+    tell(concat("no scan has a ", condition, "; the model is made without this condition"));
+}
+
 }  // namespace braing3n::examples

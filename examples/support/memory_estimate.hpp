@@ -14,6 +14,9 @@
 
 namespace braing3n::examples {
 
+inline constexpr std::size_t gpu_workspace = std::size_t{64}
+                                             << 20;  // that convolutions gather in (CudaOptions::workspace)
+
 struct MemoryEstimate {
   std::size_t before = 0;                                            // held already: the program and the model
   std::size_t packed = 0;                                            // copies of weights that the first run makes
@@ -77,6 +80,35 @@ MemoryEstimate estimate_memory(const Tokenizer<Cpu, P>& model, Index scan_voxels
         std::min(m.decoder.blocks + m.encoding, CachingHostMemory::most_reserved(live + m.decoder.bytes) - live);
   }
   return m;
+}
+
+/// Bytes of a GPU for a tokenizer of so many bytes per value and one volume: weights and the larger of both halves.
+inline std::size_t tokenizer_gpu_bytes(Context<Cpu>& host, const TokenizerConfig& c, std::size_t element) {
+  c.validate();
+  const Tokenizer<Cpu, F32> model(host, c);  // without values: it takes no memory
+  const Vit3dConfig& e = c.encoder;
+  const Index tokens = e.tokens() + 1, encoding = voxel_count(e.image) +
+                                                  tokens * std::max(7 * e.width, 5 * e.width + 2 * e.mlp) +
+                                                  e.heads * tokens * tokens;
+  const std::size_t decoding = choose_tiling(model.decoder).bytes / sizeof(float) * element;
+  return static_cast<std::size_t>(count_parameters(model).learned) * element +
+         std::max(static_cast<std::size_t>(encoding) * element, decoding) + gpu_workspace;
+}
+
+/// Bytes of a GPU for a transformer on latents, of so many bytes per value, and a decoder in F32, at work on `rows` rows.
+template <Precision P>
+std::size_t generation_gpu_bytes(Context<Cpu>& host, const Dit3dConfig& c, const CnnDecoder3dConfig& d, Index rows,
+                                 Index evaluations) {
+  const Dit3d<Cpu, P> model(host, c);  // without values, as the decoder
+  const CnnDecoder3d<Cpu, F32> decoder(host, d);
+  const Index tokens = volume_of(c.grid);
+  const std::size_t element = sizeof(typename P::Compute),
+                    scores = static_cast<std::size_t>(c.heads * tokens * tokens) * element,
+                    sampling =
+                        evaluation_bytes<P>(c, rows) + prepared_condition_bytes<P>(c, rows, evaluations) + scores;
+  return static_cast<std::size_t>(count_parameters(model).learned) * element +
+         static_cast<std::size_t>(count_parameters(decoder).learned) * sizeof(float) +
+         std::max(sampling, choose_tiling(decoder).bytes) + gpu_workspace;
 }
 
 /// Bytes of the process once transformer and decoder are loaded and at work on `rows` samples, with so many evaluations for each: models, copies of their weights that the

@@ -46,7 +46,7 @@ class Pipeline {
     program_ = std::filesystem::read_symlink("/proc/self/exe").string();
   }
 
-  /// command: its name, then its arguments; --threads, --seed, --provider and --quiet are handed on. Throws Error (state,
+  /// command: its name, then its arguments; --threads, --seed, --device, --precision, --provider and --quiet are handed on. Throws Error (state,
   /// environment) when it does not end well, Interrupted after Ctrl-C.
   void operator()(const std::string& title, std::vector<std::string> command) {
     stop_if_interrupted();
@@ -66,6 +66,13 @@ class Pipeline {
   const study::StepTimes& times() const { return times_; }
 
  private:
+  /// Whether a command takes a GPU.
+  static bool runs_models(const std::string& name) {
+    for (const char* one :
+         {"mae_pretrain", "tokenizer_train", "dit_train", "encode", "reconstruct", "generate", "evaluate"})
+      if (name == one) return true;
+    return false;
+  }
   /// The program with the command and the options that are handed on.
   std::vector<std::string> words_of(std::vector<std::string> command) const {
     const std::string name = command[0];
@@ -76,6 +83,8 @@ class Pipeline {
       command.insert(command.end(), {"--seed", std::to_string(common_.seed)});
     if (name != "phantom_cohort" && !common_.provider.empty())
       command.insert(command.end(), {"--provider", common_.provider});
+    if (runs_models(name)) command.insert(command.end(), {"--device", common_.device});
+    if (runs_models(name) && name != "evaluate") command.insert(command.end(), {"--precision", common_.precision});
     if (common_.quiet) command.push_back("--quiet");
     return command;
   }

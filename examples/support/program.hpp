@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "braing3n/base/error.hpp"
+#include "braing3n/device/gpu.hpp"
 #include "examples/support/completion.hpp"
 
 namespace braing3n::examples {
@@ -103,6 +104,12 @@ inline CLI::Option* add_missing(CLI::App& app, std::vector<std::string>& missing
       ->default_str("");
 }
 
+/// "braing3n 1.2.3", and what the program was built with for GPUs.
+inline std::string version_line() {
+  const char* const gpu = gpu_support().name;
+  return concat("braing3n ", version(), gpu == nullptr ? "" : ", ", gpu == nullptr ? "" : gpu);
+}
+
 /// A command: its options, then its work.
 ///
 ///   Program program("encode", "Turns volumes into features.");
@@ -117,10 +124,10 @@ class Program {
       : app(description + "\nResearch use only: not a medical device, not for diagnosis or treatment.",
             "braing3n " + name),
         name_(name) {
-    app.set_version_flag("--version", std::string("braing3n ") + version());
+    app.set_version_flag("--version", version_line());
     app.option_defaults()->always_capture_default();
-    app.add_option("--device", common.device, "where to compute")
-        ->check(CLI::IsMember({"cpu", "cuda"}))
+    app.add_option("--device", common.device, "where models run; auto: on a GPU if one can be used")
+        ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
         ->group("Common");
     app.add_option("--precision", common.precision, "element type of weights and activations")
         ->check(CLI::IsMember({"f32", "bf16"}))

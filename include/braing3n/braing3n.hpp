@@ -182,6 +182,7 @@
 #include "braing3n/volume/nifti/read.hpp"
 #include "braing3n/volume/nifti/write.hpp"
 #endif
+#include "braing3n/checkpoint/any_model.hpp"
 #include "braing3n/checkpoint/finite_weights.hpp"
 #include "braing3n/checkpoint/model_file.hpp"
 #include "braing3n/checkpoint/saved_model.hpp"

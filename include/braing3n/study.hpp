@@ -30,6 +30,7 @@
 #include "braing3n/study/fidelity_report.hpp"
 #include "braing3n/study/fidelity_result.hpp"
 #include "braing3n/study/fit_readings.hpp"
+#include "braing3n/study/forecast_baselines.hpp"
 #include "braing3n/study/forecast_oracle.hpp"
 #include "braing3n/study/forecast_reading.hpp"
 #include "braing3n/study/forecast_runs.hpp"

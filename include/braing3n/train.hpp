@@ -62,6 +62,7 @@
 #include "braing3n/train/finite_loss.hpp"
 #include "braing3n/train/fit.hpp"
 #include "braing3n/train/options.hpp"
+#include "braing3n/train/scan_noise.hpp"
 #include "braing3n/train/token_statistics.hpp"
 #include "braing3n/train/trainer.hpp"
 #include "braing3n/train/training_log.hpp"
@@ -74,4 +75,12 @@
 #include "braing3n/train/run_identity.hpp"
 #include "braing3n/train/time_bins.hpp"
 #include "braing3n/train/tokenizer_training.hpp"
+#endif
+#include "braing3n/device/gpu.hpp"
+#include "braing3n/device/models.hpp"
+#if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
+#include "braing3n/device/train_dit.hpp"
+#include "braing3n/device/train_mae.hpp"
+#include "braing3n/device/train_tokenizer.hpp"
+#include "braing3n/device/training_run.hpp"
 #endif

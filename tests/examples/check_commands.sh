@@ -87,7 +87,7 @@ is "$(candidates)" ""
 bash -c 'source ./script; COMP_WORDS=("$1" enc) COMP_CWORD=1; _braing3n; echo "${COMPREPLY[@]}"
          COMP_WORDS=("$1" encode --mo) COMP_CWORD=2; _braing3n; echo "${COMPREPLY[@]}"
          COMP_WORDS=("$1" encode --device "") COMP_CWORD=3; _braing3n; echo "${COMPREPLY[@]}"' - "$braing3n" >completed
-is "$(tr '\n' ' ' <completed)" "encode --model cpu cuda "
+is "$(tr '\n' ' ' <completed)" "encode --model cpu cuda auto "
 expect 0 "compdef _braing3n braing3n" "$braing3n" completion zsh
 # As zsh does it: what it offers goes to compadd, or to _files where a file name is wanted.
 if command -v zsh >/dev/null; then
@@ -96,7 +96,7 @@ if command -v zsh >/dev/null; then
            source ./_braing3n
            complete() { words=("$@") CURRENT=$#; _braing3n }
            complete "$0" enc; complete "$0" encode --mo; complete "$0" encode --device ""; complete "$0" encode --model ""' "$braing3n" >completed
-  is "$(tr '\n' '|' <completed)" "compdef _braing3n braing3n|encode|--model|cpu cuda|files|"
+  is "$(tr '\n' '|' <completed)" "compdef _braing3n braing3n|encode|--model|cpu cuda auto|files|"
 fi
 expect 2 "completion bash|zsh" "$braing3n" completion fish
 echo "commands: all as documented"

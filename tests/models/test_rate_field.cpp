@@ -101,6 +101,16 @@ TEST_CASE("features of age and conditions") {
   CHECK(f[18] == 1.0);
 }
 
+TEST_CASE("features over an interval of ages are means") {
+  const RateFieldConfig c = tiny();
+  const std::vector<double> f = mean_rate_features(c.network.conditions, conditions(c), {60, 45}, {90, 45});
+  // Age runs from 0 to 1 in units of 30 years from 60.
+  const std::vector<double> first = {1.0 / 2, 1.0 / 3, 0, 0, 1, 0.5, 1, 0.5, 0, 0};
+  for (std::size_t i = 0; i < 10; ++i) CHECK(f[i] == doctest::Approx(first[i]));
+  CHECK(f[11] == doctest::Approx(0.25));
+  CHECK(std::isnan(f[12]));
+}
+
 TEST_CASE("gradients of a field: parameters, point and baseline") {
   Context<Cpu> ctx({.threads = 1});
   const RateFieldConfig c = tiny();

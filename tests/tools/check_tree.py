@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 INCLUDE = ROOT / "include"
 FOLDERS = ["base", "core", "backend", "linalg", "format", "ops", "autograd", "nn", "models", "objective", "sample", "optim", "volume",
-           "table", "phantom", "checkpoint", "data", "probe", "eval", "report", "train", "study", "interop", "easy"]
+           "table", "phantom", "checkpoint", "data", "probe", "eval", "report", "train", "device", "study", "interop", "easy"]
 # header prefix of the third party -> places that may include it (patterns of paths)
 THIRD_PARTIES = {
     "Eigen/": [r"backend/cpu/providers/eigen_product[.]hpp", r"linalg/[a-z0-9_]+_body[.]hpp", r"interop/eigen[.]hpp"],
@@ -56,7 +56,7 @@ UMBRELLAS = [
     ("report.hpp", r"report/(?!panel_)", f"// Pictures of volumes, charts, tables and pages. {WRITTEN}\n"),
     ("generate.hpp", r"sample/|objective/|checkpoint/saved_dit|eval/(controllability|diversity|frechet|grouped_probe|memorisation)",
      f"// Flow matching, samplers and guidance, diffusion transformers in files, measures of samples. {WRITTEN}\n"),
-    ("train.hpp", r"linalg/|train/|data/|phantom/|optim/|checkpoint/(training_state|convert|peer_config)|eval/(downsampling|dual_ridge|patch_pca|region_regressor|tissue_volumes|token_readout|unseen_subjects)",
+    ("train.hpp", r"linalg/|train/|device/|data/|phantom/|optim/|checkpoint/(training_state|convert|peer_config)|eval/(downsampling|dual_ridge|patch_pca|region_regressor|tissue_volumes|token_readout|unseen_subjects)",
      f"// Cohorts, loaders, phantoms, optimisers, the trainers and what they are measured against. {WRITTEN}\n"),
     ("braing3n.hpp", r"", f"""// Tensors, models, volumes and files on the CPU: what it takes to use a model. {WRITTEN}
 // On request: training (train.hpp), generation (generate.hpp), follow-ups (forecast.hpp), probes (probe.hpp), pictures and pages

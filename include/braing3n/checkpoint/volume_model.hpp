@@ -9,11 +9,13 @@
 #include <utility>
 #include <vector>
 
-#include "braing3n/backend/cpu/context/context.hpp"
+#include "braing3n/backend/cpu.hpp"
+#include "braing3n/checkpoint/any_model.hpp"
 #include "braing3n/checkpoint/saved_model.hpp"
 #include "braing3n/format/json_differences.hpp"
 #include "braing3n/models/mae3d.hpp"
 #include "braing3n/models/tokenizer.hpp"
+#include "braing3n/ops/transfer.hpp"
 #include "braing3n/volume/contract.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -79,11 +81,29 @@ inline LatentStatistics latent_statistics(const ModelFile& file, Index channels)
 }
 
 template <Backend B, Precision P>
-struct LoadedTokenizer {
+struct LoadedTokenizer final : AnyTokenizer {
+  using T = typename P::Compute;
+
   Tokenizer<B, P> model;
-  PreprocessingContract contract;
-  LatentStatistics latents;
-  std::string hash;  // of the file
+
+  explicit LoadedTokenizer(Tokenizer<B, P> m) : model(std::move(m)) {}
+
+  const TokenizerConfig& tokenizer_config() const override { return model.config; }
+  Tensor<float, Cpu> tokens(Context<Cpu>& host, const Tensor<float, Cpu>& volumes) const override {
+    Pass<B> pass(context());
+    return to_host<float>(host, model.tokens(pass, to_backend<T>(context(), volumes)));
+  }
+  Tensor<float, Cpu> project(Context<Cpu>& host, const Tensor<float, Cpu>& t) const override {
+    Pass<B> pass(context());
+    return to_host<float>(host, model.project(pass, to_backend<T>(context(), t)).value());
+  }
+  Tensor<float, Cpu> decode(Context<Cpu>& host, const Tensor<float, Cpu>& z) const override {
+    Pass<B> pass(context());
+    return to_host<float>(host, model.decode(pass, Var<T, B>(to_backend<T>(context(), z))).value());
+  }
+
+ private:
+  Context<B>& context() const { return model.projection.weight.context(); }
 };
 
 /// Throws Error: config (another kind, a contract that differs), format (damaged, weights that do not fit).
@@ -91,8 +111,8 @@ template <Precision P, Backend B>
 LoadedTokenizer<B, P> load_tokenizer(Context<B>& context, const std::filesystem::path& path,
                                      const std::optional<PreprocessingContract>& given = {}) {
   const ModelFile file(model_path(path));
-  LoadedTokenizer<B, P> t{
-      load_model<Tokenizer<B, P>>(context, file, "tokenizer", {.inference = true}), {}, {}, model_hash(file)};
+  LoadedTokenizer<B, P> t(load_model<Tokenizer<B, P>>(context, file, "tokenizer", {.inference = true}));
+  t.hash = model_hash(file);
   t.contract = model_contract(file, t.model.config.encoder, given);
   t.latents = latent_statistics(file, t.model.config.bottleneck);
   return t;
@@ -100,13 +120,9 @@ LoadedTokenizer<B, P> load_tokenizer(Context<B>& context, const std::filesystem:
 
 /// Scans to tokens, with the encoder of a vit3d, mae3d or tokenizer file; a tokenizer also has the projection.
 template <Backend B, Precision P>
-struct VolumeEncoder {
+struct VolumeEncoder final : AnyEncoder {
   Vit3d<B, P> encoder;
   std::optional<Linear<B, P>> projection;
-  std::optional<LatentStatistics> latents;
-  PreprocessingContract contract;
-  std::string kind, hash;
-  std::string people;  // JSON list of the person keys of those who trained the model; empty: unknown
 
   VolumeEncoder(Context<B>& context, const std::filesystem::path& path,
                 const std::optional<PreprocessingContract>& given = {}) {
@@ -133,6 +149,15 @@ struct VolumeEncoder {
                   file.path());
     }
     contract = model_contract(file, encoder.config, given);
+  }
+
+  const Vit3dConfig& encoder_config() const override { return encoder.config; }
+  Index projected_channels() const override { return projection ? projection->out : 0; }
+  const char* precision_name() const override { return P::name; }
+  Tokens encode(Context<Cpu>& host, const Tensor<float, Cpu>& volumes, bool projected) const override {
+    using T = typename P::Compute;
+    const Tensor<T, B> t = tokens(to_backend<T>(encoder.norm.weight.context(), volumes));
+    return {to_host<float>(host, t), projected ? to_host<float>(host, project(t)) : Tensor<float, Cpu>()};
   }
 
   /// x (N, X, Y, Z, 1) -> (N, L, width) without the class token.

@@ -116,33 +116,29 @@ struct EncodeResult {
 namespace detail {
 
 /// One scan through the model into all files.
-template <Precision P>
-void encode_scan(const VolumeEncoder<Cpu, P>& encoder, const Tensor<float, Cpu>& volume, const EncodeScan& scan,
-                 bool projected, std::vector<EmbeddingOutput>& outputs) {
-  using T = typename P::Compute;
+inline void encode_scan(Context<Cpu>& ctx, const AnyEncoder& encoder, const Tensor<float, Cpu>& volume,
+                        const EncodeScan& scan, bool projected, std::vector<EmbeddingOutput>& outputs) {
   const bool project = projected || std::any_of(outputs.begin(), outputs.end(),
                                                 [](const EmbeddingOutput& o) { return o.made().tensor == "latents"; });
-  const Tensor<T, Cpu> raw = encoder.tokens(cast<T>(volume));
-  const Tensor<float, Cpu> tokens = cast<float>(raw),
-                           z = project ? cast<float>(encoder.project(raw)) : Tensor<float, Cpu>();
-  const Tensor<float, Cpu>& shown = projected ? z : tokens;
+  const AnyEncoder::Tokens t = encoder.encode(ctx, volume, project);
+  const Tensor<float, Cpu>& shown = projected ? t.projected : t.encoder;
   for (EmbeddingOutput& output : outputs)
     output.add(scan, output.made().tensor == "features" ? mean_tokens_forward(shown)
                      : output.made().tensor == "tokens" ? shown
-                                                        : z);
+                                                        : t.projected);
 }
 
 }  // namespace detail
 
 /// The files that will be made, with what they held before. Throws Error: config (projected features or latents of a model without a
 /// projection), file (a file of another model).
-template <Precision P>
-std::vector<EmbeddingOutput> open_encode_files(const VolumeEncoder<Cpu, P>& encoder, const EncodeFiles& files) {
-  if ((files.projected || !files.latents.empty()) && !encoder.projection)
+inline std::vector<EmbeddingOutput> open_encode_files(const AnyEncoder& encoder, const EncodeFiles& files) {
+  const Index channels = encoder.projected_channels();
+  if ((files.projected || !files.latents.empty()) && channels == 0)
     fail(ErrorKind::config, "model.projection", "a model of kind ", encoder.kind,
          " has no projection; projected features and latents need a tokenizer");
-  const Extent3 grid = encoder.encoder.config.grid();
-  const Index width = files.projected ? encoder.projection->out : encoder.encoder.config.width;
+  const Extent3 grid = encoder.encoder_config().grid();
+  const Index width = files.projected ? channels : encoder.encoder_config().width;
   const std::string shown = files.projected ? "projected" : "encoder";
   std::vector<EmbeddingOutput> outputs;
   const auto open = [&](const std::filesystem::path& path, const char* tensor, std::vector<Index> shape,
@@ -151,26 +147,26 @@ std::vector<EmbeddingOutput> open_encode_files(const VolumeEncoder<Cpu, P>& enco
     EmbeddingFile made;
     made.tensor = tensor;
     made.shape = std::move(shape);
-    made.contract =
-        feature_contract(encoder.contract, encoder.kind, encoder.hash, representation, pooling, P::name).dump();
+    made.contract = feature_contract(encoder.contract, encoder.kind, encoder.hash, representation, pooling,
+                                     encoder.precision_name())
+                        .dump();
     made.metadata = std::move(metadata);
     if (!encoder.people.empty()) made.metadata[EmbeddingFile::people_key] = encoder.people;
     outputs.emplace_back(path, std::move(made), files.replace);
   };
   open(files.features, "features", {width}, shown, "mean", {});
-  open(files.tokens, "tokens", {encoder.encoder.config.tokens(), width}, shown, "none", {});
+  open(files.tokens, "tokens", {encoder.encoder_config().tokens(), width}, shown, "none", {});
   if (!files.latents.empty())
-    open(files.latents, "latents", {grid[0], grid[1], grid[2], encoder.projection->out}, "projected", "none",
+    open(files.latents, "latents", {grid[0], grid[1], grid[2], channels}, "projected", "none",
          {{"latent_mean", json_text(encoder.latents->mean)}, {"latent_std", json_text(encoder.latents->sd)}});
   return outputs;
 }
 
 /// Finished scans keep their rows; the others go through the model, in their order. Throws Error when no scan can be read and none was
 /// finished before, and for lack of memory or disk.
-template <Precision P>
-EncodeResult encode_cohort(Context<Cpu>& ctx, const VolumeEncoder<Cpu, P>& encoder,
-                           const std::vector<EncodeScan>& scans, bool projected, std::vector<EmbeddingOutput>& outputs,
-                           const EncodeOptions& options = {}, const EncodeObserver& observer = {}) {
+inline EncodeResult encode_cohort(Context<Cpu>& ctx, const AnyEncoder& encoder, const std::vector<EncodeScan>& scans,
+                                  bool projected, std::vector<EmbeddingOutput>& outputs,
+                                  const EncodeOptions& options = {}, const EncodeObserver& observer = {}) {
   std::vector<ScanFile> files;
   std::vector<Index> wanted;
   std::set<std::string> listed;
@@ -202,7 +198,7 @@ EncodeResult encode_cohort(Context<Cpu>& ctx, const VolumeEncoder<Cpu, P>& encod
       for_each_volume(ctx, source, wanted, result.failures,
                       [&](Index row, const Tensor<float, Cpu>& volume) {
                         const EncodeScan& scan = scans[static_cast<std::size_t>(row)];
-                        detail::encode_scan(encoder, volume, scan, projected, outputs);
+                        detail::encode_scan(ctx, encoder, volume, scan, projected, outputs);
                         ++done;
                         observer.done(scan);
                         if (std::chrono::steady_clock::now() - saved > std::chrono::seconds(60)) write_all();

@@ -39,12 +39,11 @@ struct GenerationHooks {
 
 /// Makes the samples in order. Each volume gets a copy of the record with its own file, number and conditions. Throws Error: argument
 /// (guidance that does not fit the conditions), numeric.
-template <Precision P>
-void generate_volumes(Context<Cpu>& ctx, const LoadedDit<Cpu, P>& dit, const LoadedDecoder<Cpu>& decoder,
-                      std::span<const PlannedSample> samples, const GenerationOptions& options,
-                      const GenerationHooks& hooks) {
+inline void generate_volumes(Context<Cpu>& ctx, const AnySampler& dit, const AnyDecoder& decoder,
+                             std::span<const PlannedSample> samples, const GenerationOptions& options,
+                             const GenerationHooks& hooks) {
   const SampleRecord& record = options.record;
-  const std::vector<ConditionField>& fields = dit.model.config.conditions;
+  const std::vector<ConditionField>& fields = dit.config().conditions;
   record.sampling.guidance.validate(fields);
   const auto batch = static_cast<std::size_t>(std::max<Index>(options.batch, 1));
   const auto before = [&] {
@@ -57,15 +56,15 @@ void generate_volumes(Context<Cpu>& ctx, const LoadedDit<Cpu, P>& dit, const Loa
     std::vector<ConditionRow> rows;
     for (const PlannedSample& s : part) ids.push_back(s.id), rows.push_back(s.row);
     const Tensor<float, Cpu> latents =
-        sampled_latents(dit, sample_latents(ctx, dit.model, std::span<const std::uint32_t>(ids), rows, record.seed,
-                                            record.sampling, before));
+        sampled_latents(dit, dit.sample(ctx, ids, rows, record.seed, record.sampling, before));
     for (std::size_t i = 0; i < part.size(); ++i) {
       SampleRecord own = record;
       own.file = part[i].name + ".nii.gz";
       own.sample = part[i].id;
       own.conditions = conditions_json(fields, part[i].row);
       const Index at = static_cast<Index>(i);
-      if (hooks.on_volume) hooks.on_volume(part[i], decoded_volume(decoder, latents.slice(at, at + 1)), std::move(own));
+      if (hooks.on_volume)
+        hooks.on_volume(part[i], decoded_volume(ctx, decoder, latents.slice(at, at + 1)), std::move(own));
     }
   }
 }

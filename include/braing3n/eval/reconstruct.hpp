@@ -46,6 +46,22 @@ ModelReconstruction reconstruct(Context<Cpu>& ctx, const LoadedTokenizer<Cpu, P>
   return r;
 }
 
+/// The same on any backend, with the decoder on whole volumes.
+inline ModelReconstruction reconstruct(Context<Cpu>& host, const AnyTokenizer& tokenizer,
+                                       const Tensor<float, Cpu>& input) {
+  using Clock = std::chrono::steady_clock;
+  const Shape& s = input.shape();
+  ModelReconstruction r;
+  const auto begin = Clock::now();
+  const Tensor<float, Cpu> z = tokenizer.encode(host, input.reshape({1, s[0], s[1], s[2], 1}));
+  const auto encoded = Clock::now();
+  r.output = tokenizer.decode(host, z).reshape(s);
+  r.encode_seconds = std::chrono::duration<double>(encoded - begin).count();
+  r.decode_seconds = std::chrono::duration<double>(Clock::now() - encoded).count();
+  r.score = score_reconstruction(host, input, r.output, nonzero_mask(input));
+  return r;
+}
+
 /// Names of score_values(), as columns of a table.
 inline const std::vector<std::string>& score_columns() {
   static const std::vector<std::string> names = {"psnr_extremes",      "psnr_percentile",      "ssim",      "mae",

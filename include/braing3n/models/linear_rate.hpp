@@ -61,6 +61,17 @@ inline std::vector<double> rate_features(const std::vector<ConditionField>& fiel
   return features;
 }
 
+/// Means over the ages from `first` to `last` (n) of every sample: by Simpson's rule, which is exact for age and its square.
+inline std::vector<double> mean_rate_features(const std::vector<ConditionField>& fields, const ConditionBatch& batch,
+                                              const std::vector<double>& first, const std::vector<double>& last) {
+  std::vector<double> middle;
+  for (std::size_t i = 0; i < first.size(); ++i) middle.push_back(0.5 * (first[i] + last[i]));
+  std::vector<double> f = rate_features(fields, batch, middle);
+  const std::vector<double> f0 = rate_features(fields, batch, first), f1 = rate_features(fields, batch, last);
+  for (std::size_t j = 0; j < f.size(); ++j) f[j] = (f0[j] + 4 * f[j] + f1[j]) / 6;
+  return f;
+}
+
 template <Backend B, Precision P>
 struct LinearRate {
   using T = typename P::Compute;

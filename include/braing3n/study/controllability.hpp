@@ -109,9 +109,9 @@ inline void require_valid(const ControllabilityOptions& options) {
 class ControllabilityStudy {
  public:
   /// Throws what reading models, tables and probes throws, and Error (argument) where no contrast can be tested or no subject is unseen.
-  ControllabilityStudy(Context<Cpu>& ctx, const ControllabilityOptions& options, Observer& observer)
-      : ctx_(&ctx), options_(validated(options)), observer_(&observer), spent_(spent_probes()),
-        models_(ctx, options.model, options.tokenizer), manifest_(read_cohort(options.cohort, observer)),
+  ControllabilityStudy(const Machine& machine, const ControllabilityOptions& options, Observer& observer)
+      : ctx_(machine.host), options_(validated(options)), observer_(&observer), spent_(spent_probes()),
+        models_(machine, options.model, options.tokenizer), manifest_(read_cohort(options.cohort, observer)),
         own_(parse_scales("guidance", options.own_scales, models_.conditions())),
         plan_(models_.conditions(), manifest_, read_split(options.cohort.split), options_),
         wanted_(options.probe_kinds.begin(), options.probe_kinds.end()), kinds_(requested_probe_kinds(wanted_)) {
@@ -154,7 +154,7 @@ class ControllabilityStudy {
     saved_ = read_saved_probe(options_.probe);
     saved_hash_ = sha256_hex(read_text(options_.probe));
     FeatureTable table;
-    set_size(table.values, 0, models_.tokenizer().model.config.encoder.width);
+    set_size(table.values, 0, models_.tokenizer().tokenizer_config().encoder.width);
     table.path = options_.tokenizer;
     table.set_contract(
         feature_contract(models_.contract(), "tokenizer", models_.tokenizer().hash, "encoder", "mean").dump());
@@ -290,8 +290,8 @@ class ControllabilityStudy {
 };
 
 /// Throws what ControllabilityStudy's constructor and run() throw.
-inline ControllabilityResult run(Context<Cpu>& ctx, const ControllabilityOptions& options, Observer& observer) {
-  return ControllabilityStudy(ctx, options, observer).run();
+inline ControllabilityResult run(const Machine& machine, const ControllabilityOptions& options, Observer& observer) {
+  return ControllabilityStudy(machine, options, observer).run();
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI::study

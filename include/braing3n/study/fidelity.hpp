@@ -54,9 +54,9 @@ inline void require_valid(const FidelityOptions& options) {
 class FidelityStudy {
  public:
   /// Throws what reading models, tables and truth throws, and Error (argument) where nothing can be compared.
-  FidelityStudy(Context<Cpu>& ctx, const FidelityOptions& options, Observer& observer)
-      : ctx_(&ctx), options_(validated(options)), observer_(&observer), models_(ctx, options.model, options.tokenizer),
-        fields_(models_.conditions()), manifest_(prepared()),
+  FidelityStudy(const Machine& machine, const FidelityOptions& options, Observer& observer)
+      : ctx_(machine.host), options_(validated(options)), observer_(&observer),
+        models_(machine, options.model, options.tokenizer), fields_(models_.conditions()), manifest_(prepared()),
         source_(scan_source(manifest_, models_.contract(), {.findings = findings_})), recipe_(models_.recipe()) {
     const Split split = read_split(options.cohort.split);
     require_unseen({{"model", options.model}, {"tokenizer", options.tokenizer}},
@@ -293,8 +293,8 @@ class FidelityStudy {
 };
 
 /// Throws what FidelityStudy's constructor and run() throw.
-inline FidelityResult run(Context<Cpu>& ctx, const FidelityOptions& options, Observer& observer) {
-  return FidelityStudy(ctx, options, observer).run();
+inline FidelityResult run(const Machine& machine, const FidelityOptions& options, Observer& observer) {
+  return FidelityStudy(machine, options, observer).run();
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI::study

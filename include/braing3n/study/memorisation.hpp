@@ -66,11 +66,11 @@ class MemorisationStudy {
  public:
   /// Throws what reading models, latents and tables throws, and Error: config (latents of another tokenizer), format (no training scan among
   /// them), argument (no subject of the set trained the model).
-  MemorisationStudy(Context<Cpu>& ctx, const MemorisationOptions& options, Observer& observer)
-      : ctx_(&ctx), options_(validated(options)), observer_(&observer), models_(ctx, options.model, options.tokenizer),
-        fields_(models_.conditions()), file_(options.latents),
+  MemorisationStudy(const Machine& machine, const MemorisationOptions& options, Observer& observer)
+      : ctx_(machine.host), options_(validated(options)), observer_(&observer),
+        models_(machine, options.model, options.tokenizer), fields_(models_.conditions()), file_(options.latents),
         manifest_(read_manifest(std::filesystem::path(options.data), {.check_files = false, .need_paths = false})) {
-    if (file_.channels() != models_.dit().model.config.channels || file_.grid() != models_.dit().model.config.grid ||
+    if (file_.channels() != models_.dit().config().channels || file_.grid() != models_.dit().config().grid ||
         (!file_.model_hash().empty() && file_.model_hash() != models_.tokenizer().hash))
       throw Error(
           ErrorKind::config, "memorisation.latents",
@@ -249,10 +249,7 @@ class MemorisationStudy {
             const Tensor<float, Cpu>& training) {
     const Extent3 g = file_.grid();
     const auto volume = [&](const Tensor<float, Cpu>& z) {
-      Pass<Cpu> pass(*ctx_);
-      return models_.tokenizer()
-          .model.decode(pass, Var<float, Cpu>(z.reshape({1, g[0], g[1], g[2], file_.channels()})))
-          .value();
+      return models_.tokenizer().decode(*ctx_, z.reshape({1, g[0], g[1], g[2], file_.channels()}));
     };
     for (std::size_t k = 0; k < std::min(order.size(), static_cast<std::size_t>(options_.pictures)); ++k) {
       observer_->check_interrupt();
@@ -287,8 +284,8 @@ class MemorisationStudy {
 };
 
 /// Throws what MemorisationStudy's constructor and run() throw.
-inline MemorisationResult run(Context<Cpu>& ctx, const MemorisationOptions& options, Observer& observer) {
-  return MemorisationStudy(ctx, options, observer).run();
+inline MemorisationResult run(const Machine& machine, const MemorisationOptions& options, Observer& observer) {
+  return MemorisationStudy(machine, options, observer).run();
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI::study

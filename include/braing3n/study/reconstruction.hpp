@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "braing3n/base/moments.hpp"
-#include "braing3n/checkpoint/volume_model.hpp"
+#include "braing3n/device/models.hpp"
 #include "braing3n/eval/downsampling.hpp"
 #include "braing3n/eval/patch_pca.hpp"
 #include "braing3n/eval/region_regressor.hpp"
@@ -34,10 +34,10 @@ class ReconstructionStudy {
  public:
   /// Throws what reading models and tables throws, and Error: argument (subjects that are not unseen, sets that overlap), config (tokenizers of
   /// different contracts).
-  ReconstructionStudy(Context<Cpu>& ctx, const ReconstructionOptions& options, Observer& observer)
-      : ctx_(&ctx), options_(options), observer_(&observer), tokenizer_(load_tokenizer<F32>(ctx, options.tokenizer)),
-        encoder_(tokenizer_.model.config.encoder), manifest_(prepared()),
-        source_(scan_source(manifest_, tokenizer_.contract, {.findings = findings_})),
+  ReconstructionStudy(const Machine& machine, const ReconstructionOptions& options, Observer& observer)
+      : ctx_(machine.host), options_(options), observer_(&observer), machine_(machine),
+        tokenizer_(open_tokenizer(machine, options.tokenizer)), encoder_(tokenizer_->tokenizer_config().encoder),
+        manifest_(prepared()), source_(scan_source(manifest_, tokenizer_->contract, {.findings = findings_})),
         patch_{encoder_.patch[0], encoder_.patch[1], encoder_.patch[2]}, pca_(patch_) {
     const Split split = read_split(options.cohort.split);
     test_ = rows_of(manifest_, split, options.test);
@@ -63,7 +63,7 @@ class ReconstructionStudy {
     result_.set = options_.test;
     result_.distribution = phantom::distribution_name_beside(options_.cohort.data);
     result_.tokens = encoder_.tokens();
-    result_.channels = tokenizer_.model.config.bottleneck;
+    result_.channels = tokenizer_->tokenizer_config().bottleneck;
     result_.values = values();
     result_.coarse_values = voxel_count(coarse());
     result_.difference_to_trilinear = differences_to_trilinear(result_.scores, first_trilinear_);
@@ -83,54 +83,48 @@ class ReconstructionStudy {
 
   Manifest prepared() {
     for (const NamedModel& other : options_.beside) {
-      others_.push_back(load_tokenizer<F32>(*ctx_, other.path));
-      if (!(others_.back().contract == tokenizer_.contract))
+      others_.push_back(open_tokenizer(machine_, other.path));
+      if (!(others_.back()->contract == tokenizer_->contract))
         fail(ErrorKind::config, "evaluate.contract", "tokenizer ", other.name, ": expected the contract ",
-             describe(tokenizer_.contract), ", got ", describe(others_.back().contract));
+             describe(tokenizer_->contract), ", got ", describe(others_.back()->contract));
     }
     return read_cohort(options_.cohort, *observer_);
   }
 
   const std::string& id_of(Index scan) const { return manifest_.scans[static_cast<std::size_t>(scan)].volume_id; }
-  Index values() const { return encoder_.tokens() * tokenizer_.model.config.bottleneck; }
-  Extent3 coarse() const { return coarse_grid(tokenizer_.contract.shape, values()); }
+  Index values() const { return encoder_.tokens() * tokenizer_->tokenizer_config().bottleneck; }
+  Extent3 coarse() const { return coarse_grid(tokenizer_->contract.shape, values()); }
   Shape shape() const {
-    const Extent3& n = tokenizer_.contract.shape;
+    const Extent3& n = tokenizer_->contract.shape;
     return {n[0], n[1], n[2]};
   }
-  Voxels tokens(const Voxels& v) const {
-    Pass<Cpu> pass(*ctx_);
-    return tokenizer_.model.tokens(pass, v);
-  }
-  Voxels through(const LoadedTokenizer<Cpu, F32>& t, const Voxels& v) const {
-    Pass<Cpu> pass(*ctx_);
-    return t.model(pass, v).value();
-  }
+  Voxels tokens(const Voxels& v) const { return tokenizer_->tokens(*ctx_, v); }
+  Voxels through(const AnyTokenizer& t, const Voxels& v) const { return t.decode(*ctx_, t.encode(*ctx_, v)); }
   std::vector<double> blocks(const Voxels& volume, VoxelMask mask) const {
-    return tissue_blocks(volume.reshape(shape()), mask, tokenizer_.contract);
+    return tissue_blocks(volume.reshape(shape()), mask, tokenizer_->contract);
   }
 
   void fit_baselines() {
-    const Extent3& n = tokenizer_.contract.shape;
+    const Extent3& n = tokenizer_->contract.shape;
     std::vector<double> sum(static_cast<std::size_t>(voxel_count(n)), 0.0);
     Index fitted = 0;
     const Stage stage(*observer_, "fitting simpler codes", std::ssize(fit_));
     for_each_volume(*ctx_, source_, fit_, failures_, [&](Index row, const Voxels& v) {
       observer_->check_interrupt();
       pca_.add(v);
-      readout_.add(tokens(v), tokenizer_.model.encoder.patches(v));
+      readout_.add(tokens(v), patchify_forward(v, encoder_.patch));
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(v.data()[i]);
       ++fitted;
       if (truth_) {
         const std::vector<std::uint8_t> mask = nonzero_mask(v.reshape(shape()));
         const TissueVolumes& truth = (*truth_)(id_of(row));
         scan_regressor_.add(blocks(v, mask), truth);
-        reconstruction_regressor_.add(blocks(through(tokenizer_, v), mask), truth);
+        reconstruction_regressor_.add(blocks(through(*tokenizer_, v), mask), truth);
       }
       observer_->advance(1, id_of(row));
     });
-    pca_.fit(*ctx_, tokenizer_.model.config.bottleneck);
-    readout_.solve(*ctx_, tokenizer_.model.config.bottleneck);
+    pca_.fit(*ctx_, tokenizer_->tokenizer_config().bottleneck);
+    readout_.solve(*ctx_, tokenizer_->tokenizer_config().bottleneck);
     if (truth_) scan_regressor_.fit(*ctx_), reconstruction_regressor_.fit(*ctx_);
     mean_volume_ = Voxels(*ctx_, {1, n[0], n[1], n[2], 1});
     for (std::size_t i = 0; i < sum.size(); ++i)
@@ -145,11 +139,11 @@ class ReconstructionStudy {
 
   void add_methods() {
     const auto coarsely = [&](Downsampling how) {
-      return [this, how](const Voxels& v) { return through_coarse_grid(v, tokenizer_.contract.shape, coarse(), how); };
+      return [this, how](const Voxels& v) { return through_coarse_grid(v, tokenizer_->contract.shape, coarse(), how); };
     };
-    add("tokenizer", [this](const Voxels& v) { return through(tokenizer_, v); }, true);
+    add("tokenizer", [this](const Voxels& v) { return through(*tokenizer_, v); }, true);
     for (std::size_t i = 0; i < others_.size(); ++i)
-      add(options_.beside[i].name, [this, i](const Voxels& v) { return through(others_[i], v); }, false);
+      add(options_.beside[i].name, [this, i](const Voxels& v) { return through(*others_[i], v); }, false);
     first_trilinear_ = methods_.size();
     add("trilinear, point", coarsely(Downsampling::point), true);
     add("trilinear, area", coarsely(Downsampling::area), false);
@@ -178,14 +172,14 @@ class ReconstructionStudy {
     for (std::size_t m = 0; m < methods_.size(); ++m) {
       const Voxels output = methods_[m](v).reshape(shape());
       result_.scores[m].scores.push_back(score_reconstruction(*ctx_, reference, output, mask));
-      result_.scores[m].border_jump.push_back(border_jump(output, tokenizer_.contract.shape, encoder_.patch));
+      result_.scores[m].border_jump.push_back(border_jump(output, tokenizer_->contract.shape, encoder_.patch));
       if (truth_ && m == 0) add_errors(row, blocks(output, mask), reconstruction_regressor_, tokenizer_error_);
       if (shown_[m]) columns.push_back(output);
     }
-    scan_border_.push_back(border_jump(reference, tokenizer_.contract.shape, encoder_.patch));
+    scan_border_.push_back(border_jump(reference, tokenizer_->contract.shape, encoder_.patch));
     result_.scans.push_back(id_of(row));
     if (std::ssize(result_.scans) > options_.pictures) return;
-    for (Image& image : preview_rows(*ctx_, tokenizer_.contract, v, columns))
+    for (Image& image : preview_rows(*ctx_, tokenizer_->contract, v, columns))
       result_.pictures.push_back(std::move(image));
     for (const char* column : {"scan", "tokenizer", "trilinear", "components of patches"})
       result_.captions.push_back(concat(id_of(row), " ", column));
@@ -213,9 +207,10 @@ class ReconstructionStudy {
   Context<Cpu>* ctx_;
   ReconstructionOptions options_;
   Observer* observer_;
-  LoadedTokenizer<Cpu, F32> tokenizer_;
+  Machine machine_;
+  std::unique_ptr<AnyTokenizer> tokenizer_;
   const Vit3dConfig& encoder_;
-  std::vector<LoadedTokenizer<Cpu, F32>> others_;
+  std::vector<std::unique_ptr<AnyTokenizer>> others_;
   Manifest manifest_;
   std::shared_ptr<FindingLog> findings_ = std::make_shared<FindingLog>();
   VolumeSource source_;
@@ -236,8 +231,8 @@ class ReconstructionStudy {
 };
 
 /// Throws what ReconstructionStudy's constructor and the reading of scans throw.
-inline ReconstructionResult run(Context<Cpu>& ctx, const ReconstructionOptions& options, Observer& observer) {
-  return ReconstructionStudy(ctx, options, observer).run();
+inline ReconstructionResult run(const Machine& machine, const ReconstructionOptions& options, Observer& observer) {
+  return ReconstructionStudy(machine, options, observer).run();
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI::study

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@
 #include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/data/condition_labels.hpp"
 #include "braing3n/data/volumes.hpp"
+#include "braing3n/device/models.hpp"
 #include "braing3n/eval/pooled_features.hpp"
 #include "braing3n/format/sha256.hpp"
 #include "braing3n/sample/generate.hpp"
@@ -68,58 +70,51 @@ using VolumeVisitor =
 class SampleArms {
  public:
   /// Throws what loading throws, and Error (config) unless the transformer learnt the latents of this tokenizer.
-  SampleArms(Context<Cpu>& ctx, const std::string& model, const std::string& tokenizer_path)
-      : ctx_(&ctx), dit_(load_dit<F32>(ctx, model)), tokenizer_(load_tokenizer<F32>(ctx, tokenizer_path)) {
-    require_tokenizer(dit_, tokenizer_.model.config, tokenizer_.hash, tokenizer_path);
+  SampleArms(const Machine& machine, const std::string& model, const std::string& tokenizer_path)
+      : ctx_(machine.host), dit_(open_sampler(machine, model)), tokenizer_(open_tokenizer(machine, tokenizer_path)) {
+    require_tokenizer(*dit_, *tokenizer_, tokenizer_path);
   }
 
-  const LoadedDit<Cpu, F32>& dit() const { return dit_; }
-  const LoadedTokenizer<Cpu, F32>& tokenizer() const { return tokenizer_; }
-  const PreprocessingContract& contract() const { return tokenizer_.contract; }
-  const std::vector<ConditionField>& conditions() const { return dit_.model.config.conditions; }
-  Index latent_size() const { return volume_of(dit_.model.config.grid) * dit_.model.config.channels; }
+  const AnySampler& dit() const { return *dit_; }
+  const AnyTokenizer& tokenizer() const { return *tokenizer_; }
+  const PreprocessingContract& contract() const { return tokenizer_->contract; }
+  const std::vector<ConditionField>& conditions() const { return dit_->config().conditions; }
+  Index latent_size() const { return volume_of(dit_->config().grid) * dit_->config().channels; }
 
   /// Volumes that go through the models together: about 1,200 tokens. Results do not depend on it.
-  Index batch() const { return std::max<Index>(1, 1200 / volume_of(dit_.model.config.grid)); }
+  Index batch() const { return std::max<Index>(1, 1200 / volume_of(dit_->config().grid)); }
 
   /// Identifies what the features were made with: 64 digits that differ for another tokenizer, contract or pooling.
   std::string recipe() const {
     return sha256_hex(
-        concat(tokenizer_.hash, '\n', json_text(tokenizer_.contract),
+        concat(tokenizer_->hash, '\n', json_text(tokenizer_->contract),
                "\nencoder tokens, mean and deviation over tokens; decoded volumes: contract imposed again"));
   }
 
   /// volumes (N, X, Y, Z, 1) on the contract: adds their features; returns their latents (N, tokens, channels).
   Tensor<float, Cpu> encode(const Tensor<float, Cpu>& volumes, VolumeFeatures& to) const {
-    Pass<Cpu> pass(*ctx_);
-    const Tensor<float, Cpu> tokens = tokenizer_.model.tokens(pass, volumes);
-    const Tensor<float, Cpu> z = tokenizer_.model.project(pass, tokens)
-                                     .value()
-                                     .reshape({volumes.dim(0), tokens.dim(1), tokenizer_.model.config.bottleneck});
+    const Tensor<float, Cpu> tokens = tokenizer_->tokens(*ctx_, volumes);
+    const Tensor<float, Cpu> z =
+        tokenizer_->project(*ctx_, tokens)
+            .reshape({volumes.dim(0), tokens.dim(1), tokenizer_->tokenizer_config().bottleneck});
     to.encoder.add(tokens);
     to.projected.add(z);
     return z;
   }
 
   /// volumes (N, X, Y, Z, 1) on the contract: adds the features of their tokens alone.
-  void pool(const Tensor<float, Cpu>& volumes, PooledFeatures& to) const {
-    Pass<Cpu> pass(*ctx_);
-    to.add(tokenizer_.model.tokens(pass, volumes));
-  }
+  void pool(const Tensor<float, Cpu>& volumes, PooledFeatures& to) const { to.add(tokenizer_->tokens(*ctx_, volumes)); }
 
   /// latents (N, tokens, channels) -> volumes (N, X, Y, Z, 1) on the contract. visit(i, decoded, imposed) with i from 0; returns how many
   /// volumes have no brain.
   Index decode(const Tensor<float, Cpu>& latents, Tensor<float, Cpu>& volumes, const VolumeVisitor& visit) const {
-    const Extent3 g = dit_.model.config.grid, n = tokenizer_.contract.shape;
-    Pass<Cpu> pass(*ctx_);
-    volumes = tokenizer_.model
-                  .decode(pass, Var<float, Cpu>(latents.reshape({latents.dim(0), g[0], g[1], g[2], latents.dim(2)})))
-                  .value();
+    const Extent3 g = dit_->config().grid, n = tokenizer_->contract.shape;
+    volumes = tokenizer_->decode(*ctx_, latents.reshape({latents.dim(0), g[0], g[1], g[2], latents.dim(2)}));
     Index empty = 0;
     for (Index i = 0; i < latents.dim(0); ++i) {
       Tensor<float, Cpu> imposed = volumes.slice(i, i + 1).reshape({n[0], n[1], n[2]});  // shares the storage
       const Tensor<float, Cpu> decoded = visit ? imposed.clone() : Tensor<float, Cpu>();
-      empty += reimpose_contract(*ctx_, imposed, tokenizer_.contract) == 0;
+      empty += reimpose_contract(*ctx_, imposed, tokenizer_->contract) == 0;
       if (visit) visit(i, decoded, imposed);
     }
     return empty;
@@ -131,8 +126,8 @@ class SampleArms {
                              std::uint64_t seed, const SamplingOptions& options, const std::string& what,
                              Observer& observer) const {
     for (const ConditionRow& row : rows) require_conditions(conditions(), row);
-    Tensor<float, Cpu> z = dit_.latents.restore(
-        sample_latents(*ctx_, dit_.model, ids, rows, seed, options, [&observer] { observer.check_interrupt(); }));
+    Tensor<float, Cpu> z = dit_->latents.restore(
+        dit_->sample(*ctx_, ids, rows, seed, options, [&observer] { observer.check_interrupt(); }));
     if (!all_finite(z))
       fail(ErrorKind::numeric, "sample.finite", what,
            ": a sample has values that are not finite: a smaller guidance scale or more steps may help");
@@ -171,7 +166,7 @@ class SampleArms {
   ScanFeatures scans(const VolumeSource& source, const std::vector<Index>& rows, bool round_trips,
                      ScanFailures& failures, Observer& observer, const VolumeVisitor& visit = {}) const {
     ScanFeatures out;
-    const Extent3 n = tokenizer_.contract.shape;
+    const Extent3 n = tokenizer_->contract.shape;
     const Index most = std::min<Index>(batch(), static_cast<Index>(rows.size()));
     Tensor<float, Cpu> volumes(*ctx_, {std::max<Index>(most, 1), n[0], n[1], n[2], 1});
     std::vector<Index> waiting;
@@ -203,8 +198,8 @@ class SampleArms {
 
  private:
   Context<Cpu>* ctx_;
-  LoadedDit<Cpu, F32> dit_;
-  LoadedTokenizer<Cpu, F32> tokenizer_;
+  std::unique_ptr<AnySampler> dit_;
+  std::unique_ptr<AnyTokenizer> tokenizer_;
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI::study

@@ -1,7 +1,6 @@
 // What a diffusion transformer makes while it learns: validation scans beside samples under their conditions.
 #pragma once
 
-#include <concepts>
 #include <functional>
 #include <string>
 #include <vector>
@@ -44,9 +43,9 @@ inline LatentPicture channel_picture(Context<Cpu>& ctx, const LatentData& data) 
   };
 }
 
-/// Two columns: validation scans, and samples under the same conditions. The noise of a row never changes.
-template <std::same_as<Cpu> B>
-Image preview_samples(Context<B>& ctx, const Dit3d<Cpu, F32>& model, const LatentData& data,
+/// Two columns: validation scans, and samples under the same conditions. The noise of a row never changes. Pictures are drawn on `host`.
+template <Backend B, Precision P>
+Image preview_samples(Context<B>& ctx, Context<Cpu>& host, const Dit3d<B, P>& model, const LatentData& data,
                       const LatentPicture& picture, const SamplingOptions& options, Index rows) {
   const std::vector<Index> scans = some_rows(data.scans.validation, rows);
   std::vector<std::uint32_t> ids;
@@ -55,9 +54,9 @@ Image preview_samples(Context<B>& ctx, const Dit3d<Cpu, F32>& model, const Laten
     ids.push_back(static_cast<std::uint32_t>(i));
     conditions.push_back(data.conditions[static_cast<std::size_t>(scans[i])]);
   }
-  const Tensor<float, Cpu> real = latent_batch(ctx, data, scans),
-                           made =
-                               sample_latents(ctx, model, std::span<const std::uint32_t>(ids), conditions, 0, options);
+  const Tensor<float, Cpu> real = latent_batch(host, data, scans),
+                           made = to_host<float>(host, sample_latents(ctx, model, std::span<const std::uint32_t>(ids),
+                                                                      conditions, 0, options));
   std::vector<Image> tiles;
   std::vector<std::string> captions;
   for (std::size_t i = 0; i < scans.size(); ++i) {

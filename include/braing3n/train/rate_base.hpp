@@ -82,6 +82,9 @@ class LinearRateFit {
         rows.years.push_back(p.years);
         rows.weights.push_back(rate_weight(p.years, full_));
       }
+      const auto latents = [&](const std::vector<Index>& of) {
+        return cast<double>(latent_batch(*ctx_, *data_, of)).reshape({n, width_});
+      };
       Matrix x = latents(from);
       rows.rates = latents(to);
       for (Index p = 0; p < n; ++p) {
@@ -212,21 +215,15 @@ class LinearRateFit {
 
   Index columns() const { return rank_ + q_ + 1; }
 
-  /// Averages over the intervals (n q): by Simpson's rule, which is exact for features of age and its square.
   std::vector<double> features(std::span<const VisitPair> pairs) const {
     std::vector<ConditionRow> rows;
-    std::vector<double> first, middle, last;
+    std::vector<double> first, last;
     for (const VisitPair& p : pairs) {
       rows.push_back(data_->conditions.at(static_cast<std::size_t>(p.from)));
-      first.push_back(p.age), middle.push_back(p.age + p.years / 2), last.push_back(p.age + p.years);
+      first.push_back(p.age), last.push_back(p.age + p.years);
     }
     const std::vector<ConditionField>& fields = config_.network.conditions;
-    const ConditionBatch batch = condition_batch(fields, rows);
-    const auto at = [&](const std::vector<double>& ages) { return rate_features(fields, batch, ages); };
-    std::vector<double> f = at(middle);
-    const std::vector<double> f0 = at(first), f1 = at(last);
-    for (std::size_t j = 0; j < f.size(); ++j) f[j] = (f0[j] + 4 * f[j] + f1[j]) / 6;
-    return f;
+    return mean_rate_features(fields, condition_batch(fields, rows), first, last);
   }
 
   Matrix design(const Matrix& centred, std::span<const VisitPair> pairs) const {
@@ -246,9 +243,6 @@ class LinearRateFit {
     return x;
   }
 
-  Matrix latents(std::span<const Index> rows) const {
-    return cast<double>(latent_batch(*ctx_, *data_, rows)).reshape({std::ssize(rows), width_});
-  }
   void centre(Matrix& x) const {
     for (Index r = 0; r < x.dim(0); ++r)
       for (Index i = 0; i < width_; ++i) x.data()[r * width_ + i] -= mean_[static_cast<std::size_t>(i)];

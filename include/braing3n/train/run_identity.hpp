@@ -41,9 +41,10 @@ struct TokenizerRun {
 
 /// The hash of the decoder's tokenizer. Throws Error (config) unless that tokenizer made the latents; expected: its hash where it is known, path: its
 /// file.
-inline std::string checked_tokenizer(const LoadedDecoder<Cpu>& decoder, const LatentFile& latents,
-                                     const std::string& expected, const std::string& path) {
-  if (decoder.config.bottleneck != latents.channels() || decoder.config.encoder.grid() != latents.grid() ||
+inline std::string checked_tokenizer(const AnyDecoder& decoder, const LatentFile& latents, const std::string& expected,
+                                     const std::string& path) {
+  const TokenizerConfig& c = decoder.tokenizer_config();
+  if (c.bottleneck != latents.channels() || c.encoder.grid() != latents.grid() ||
       (!expected.empty() && expected != decoder.hash))
     throw Error(ErrorKind::config, "dit3d.tokenizer",
                 concat("the latents were made by tokenizer ", expected, ", this one is ", decoder.hash), path);
@@ -61,7 +62,7 @@ struct DitRun {
   }
 
   /// checked_tokenizer() of the decoder.
-  void take_tokenizer(const LoadedDecoder<Cpu>& decoder, const LatentFile& latents, const std::string& path) {
+  void take_tokenizer(const AnyDecoder& decoder, const LatentFile& latents, const std::string& path) {
     tokenizer = checked_tokenizer(decoder, latents, tokenizer, path);
   }
 };
