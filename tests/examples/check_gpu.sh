@@ -76,6 +76,9 @@ encode=(encode --model cpu --data cohort/volumes.csv --threads 2)
 expect 0 "(36) each" "$emulated" "${encode[@]}" --out cpu.csv
 expect 0 "(36) each" "$emulated" "${encode[@]}" --out gpu.csv --device auto
 near - gpu.csv cpu.csv 1e-5
+# What a GPU has trained is what its file has.
+expect 0 "(36) each" "$emulated" encode --model gpu --data cohort/volumes.csv --threads 2 --out trained.csv
+near - trained.csv cpu.csv 1e-4
 
 # The other models: two steps of each on both devices, from the same files.
 cat >small.json <<'END'
