@@ -95,6 +95,32 @@ TEST_CASE_TEMPLATE("a linear layer with every bias, activation and residual agre
   }
 }
 
+TEST_CASE("matrices that begin anywhere agree with the CPU") {
+  Both b;
+  const auto x = test::random<float>(b.cpu, {6, 9}, 1), w = test::random<float>(b.cpu, {13, 9}, 2);
+  const auto gx = upload(b, x), gw = upload(b, w);
+  CHECK(test::apart(b, linear_forward(gx.slice(1, 5), gw.slice(2, 13)),
+                    linear_forward(x.slice(1, 5), w.slice(2, 13))) <= test::tolerance<float>(9));
+}
+
+TEST_CASE("a residual may be the result's own memory") {
+  Both b;
+  const auto x = test::random<float>(b.cpu, {5, 9}, 1), w = test::random<float>(b.cpu, {8, 9}, 2),
+             residual = test::random<float>(b.cpu, {5, 8}, 3);
+  const auto gx = upload(b, x), gw = upload(b, w);
+  for (const Activation activation : {Activation::none, Activation::gelu, Activation::gelu_tanh}) {
+    auto c = upload(b, residual);
+    GemmCall<float> call;
+    call.m = 5, call.n = 8, call.k = 9;
+    call.a = gx.data(), call.a_row = 9, call.b = gw.data(), call.b_row = 1, call.b_col = 9;
+    call.c = c.data(), call.c_row = 8, call.residual = c.data(), call.residual_row = 8;
+    call.activation = activation;
+    ProductKernel<Cuda>::run(b.cuda, call);
+    LinearOptions<float, Cpu> o{.activation = activation, .residual = residual};
+    CHECK(test::apart(b, c, linear_forward(x, w, Tensor<float, Cpu>(), o).y) <= test::tolerance<float>(9));
+  }
+}
+
 TEST_CASE("an algorithm is chosen once for every kind of product") {
   Both b;
   const auto x = test::random<float>(b.cpu, {8, 24}, 1), w = test::random<float>(b.cpu, {16, 24}, 2),

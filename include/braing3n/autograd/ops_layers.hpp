@@ -1,6 +1,8 @@
 // Recorded layers: linear, attention, norms, convolutions.
 #pragma once
 
+#include <array>
+#include <concepts>
 #include <utility>
 
 #include "braing3n/autograd/compiled.hpp"
@@ -10,7 +12,8 @@
 #include "braing3n/ops/conv_transpose3d.hpp"
 #include "braing3n/ops/group_norm.hpp"
 #include "braing3n/ops/layer_norm.hpp"
-#include "braing3n/ops/linear.hpp"
+#include "braing3n/ops/linear_backward.hpp"
+#include "braing3n/ops/norm_modulate.hpp"
 #include "braing3n/ops/upsample.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -34,13 +37,86 @@ Var<T, B> linear(const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& b
   return record(
       std::move(r.y),
       [sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(), pre = r.preactivation,
-       activation, bias_shape = bias.value().shape()](auto dy) {
-        if (activation != Activation::none) dy = activation_backward(pre, dy, activation);
-        if (sx) accumulate(sx, linear_backward_input(dy, vw));
-        if (sw) linear_backward_weight(vx, dy, gradient_sum(sw, dy.context(), vw.shape()));
-        if (sb) linear_backward_bias(dy, gradient_sum(sb, dy.context(), bias_shape));
+       activation, bias_shape = bias.value().shape()](const auto& dy) {
+        LinearBackwardOptions<T, B> o{.activation = activation, .preactivation = pre, .input = sx != nullptr};
+        if (sw) o.dweight = &gradient_sum(sw, dy.context(), vw.shape());
+        if (sb) o.dbias = &gradient_sum(sb, dy.context(), bias_shape);
+        const Tensor<T, B> dx = linear_backward(vx, vw, dy, o);
+        if (sx) accumulate(sx, dx);
       },
       x, weight, bias);
+}
+
+/// residual + (x W^T + b), residual (..., out). A GPU adds it in the product's last step.
+template <class T, Backend B>
+Var<T, B> linear_add(const Var<T, B>& residual, const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& bias) {
+  Tensor<T, B> y;
+  if constexpr (std::same_as<B, Cpu>) {
+    y = add_forward(residual.value(), linear_forward(x.value(), weight.value(), bias.value()));
+  } else {
+    LinearOptions<T, B> options;
+    options.residual = residual.value();
+    y = linear_forward(x.value(), weight.value(), bias.value(), options).y;
+  }
+  return record(
+      std::move(y),
+      [sr = residual.slot(), sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(),
+       bias_shape = bias.value().shape()](const auto& dy) {
+        LinearBackwardOptions<T, B> o{.input = sx != nullptr};
+        if (sw) o.dweight = &gradient_sum(sw, dy.context(), vw.shape());
+        if (sb) o.dbias = &gradient_sum(sb, dy.context(), bias_shape);
+        accumulate(sr, dy);
+        const Tensor<T, B> dx = linear_backward(vx, vw, dy, o);
+        if (sx) accumulate(sx, dx);
+      },
+      residual, x, weight, bias);
+}
+
+/// xhat (1 + scale) + shift with xhat the tokens x (N, L, C) normalised over C, shift and scale (N, C).
+template <class T, Backend B>
+Var<T, B> norm_modulate(const Var<T, B>& x, const Var<T, B>& shift, const Var<T, B>& scale, double eps) {
+  NormModulateInputs<T, B> in{x.value(), {}, {}, shift.value(), scale.value(), eps};
+  NormModulateResult<T, B> r = norm_modulate_forward(in);
+  Tensor<T, B> y = std::move(r.y);
+  r.y = {};
+  return record(
+      std::move(y),
+      [sx = x.slot(), sh = shift.slot(), sc = scale.slot(), in, r](const auto& dy) {
+        const auto d = norm_modulate_backward(in, r, Tensor<T, B>(), dy);
+        accumulate(sx, d.residual);
+        accumulate(sh, d.shift);
+        accumulate(sc, d.scale);
+      },
+      x, shift, scale);
+}
+
+/// The condition's part in gated_norm_modulate, each (N, C).
+template <class T, Backend B>
+struct GatedModulation {
+  const Var<T, B>&gate, &shift, &scale;
+};
+
+/// x = residual + gate branch, and norm_modulate(x): both (N, L, C).
+template <class T, Backend B>
+std::array<Var<T, B>, 2> gated_norm_modulate(const Var<T, B>& residual, const Var<T, B>& branch,
+                                             const GatedModulation<T, B>& m, double eps) {
+  NormModulateInputs<T, B> in{residual.value(), m.gate.value(), branch.value(), m.shift.value(), m.scale.value(), eps};
+  NormModulateResult<T, B> r = norm_modulate_forward(in);
+  std::array<Tensor<T, B>, 2> results = {r.x, std::move(r.y)};
+  r.y = {};
+  in.residual = r.x;  // of the residual the backward needs the shape alone
+  return record(
+      std::move(results),
+      [sr = residual.slot(), sg = m.gate.slot(), sb = branch.slot(), sh = m.shift.slot(), sc = m.scale.slot(), in,
+       r](const auto& dys) {
+        const auto d = norm_modulate_backward(in, r, dys[0], dys[1]);
+        accumulate(sr, d.residual);
+        accumulate(sg, d.gate);
+        accumulate(sb, d.branch);
+        accumulate(sh, d.shift);
+        accumulate(sc, d.scale);
+      },
+      residual, m.gate, branch, m.shift, m.scale);
 }
 
 /// Self attention on packed queries, keys and values: qkv (N, L, 3 heads D) -> (N, L, heads D).

@@ -7,7 +7,7 @@
 #include "braing3n/autograd/compiled.hpp"
 #include "braing3n/autograd/ops_basic.hpp"
 #include "braing3n/ops/loss.hpp"
-#include "braing3n/ops/normalize_patches.hpp"
+#include "braing3n/ops/masked_patch.hpp"
 #include "braing3n/ops/weighted_loss.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -72,10 +72,11 @@ Var<double, B> cross_entropy_loss(const Var<T, B>& logits, const Indices<B>& lab
 template <class T, Backend B>
 Var<double, B> masked_patch_loss(const Var<T, B>& prediction, const Tensor<T, B>& target, const TokenMask<B>& mask,
                                  bool normalize) {
-  const Tensor<T, B> wanted = normalize ? normalize_patches(target) : target;
-  return detail::record_loss(masked_patch_mse_forward(prediction.value(), wanted, mask.masked), prediction,
-                             [p = prediction.value(), wanted, m = mask.masked](const Tensor<double, B>& up) {
-                               return masked_patch_mse_backward(p, wanted, m, up);
+  const MaskedPatchLoss<T, B> r =
+      masked_patch_forward(prediction.value(), target, mask.masked, normalize, prediction.wants_gradient());
+  return detail::record_loss(r.loss, prediction,
+                             [p = prediction.value(), r, m = mask.masked](const Tensor<double, B>& up) {
+                               return masked_patch_backward(p, r, m, up);
                              });
 }
 

@@ -66,6 +66,8 @@ class Pass {
   /// Training keeps only the inputs of a model's blocks and runs each again in the backward (autograd/checkpoint.hpp).
   bool recompute_blocks = false;
 
+  /// Whether somebody looks at the results of single modules: then none of them is fused with the next.
+  bool looks_inside() const { return check_finite || taps != nullptr; }
   bool wants_tap(const std::string& path) const { return taps != nullptr && taps->wants(path); }
   template <class T>
   void tap(const std::string& path, const Tensor<T, B>& value) const {

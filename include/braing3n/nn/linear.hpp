@@ -47,7 +47,7 @@ struct Linear {
     return pass.at(path, [&] {
       const Act w = weight.var(pass);
       const Act b = bias.exists() ? bias.var(pass) : Act();
-      if (any_wants_gradient(residual, x, w, b)) return add(residual, linear(x, w, b));
+      if (any_wants_gradient(residual, x, w, b)) return linear_add(residual, x, w, b);
       LinearOptions<typename P::Compute, B> options = inference_options(Activation::none);
       options.residual = residual.value();
       return Act(linear_forward(x.value(), w.value(), b.value(), options).y);

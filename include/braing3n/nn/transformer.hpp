@@ -73,6 +73,12 @@ struct DitBlock {
   }
   Act operator()(Pass<B>& pass, Act x, const Modulations& modulations) const {
     const auto& [shift1, scale1, gate1, shift2, scale2, gate2] = modulations;
+    if (!pass.looks_inside()) {
+      Act first = norm_modulate(x, shift1, scale1, norm1.eps);
+      const auto [sum, second] = gated_norm_modulate(x, attn(pass, first), {gate1, shift2, scale2}, norm2.eps);
+      x = Act(), first = Act();  // without a recording their memory is free for what follows
+      return gated_add(sum, gate2, mlp(pass, second));
+    }
     x = gated_add(x, gate1, attn(pass, modulate(norm1(pass, x), shift1, scale1)));
     return gated_add(x, gate2, mlp(pass, modulate(norm2(pass, x), shift2, scale2)));
   }

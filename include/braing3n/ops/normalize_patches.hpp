@@ -45,17 +45,22 @@ struct NormalizeRow {
   }
 };
 
+template <class T, Backend B>
+void require_normalizable(const Tensor<T, B>& target) {
+  require_elements("normalize_patches", target);
+  require_rank("normalize_patches", "target", target, 3, "(N, L, P)");
+  if (target.dim(2) < 2)
+    fail(ErrorKind::shape, "loss.patch", "normalize_patches: a patch of ", target.shape(), " has ", target.dim(2),
+         " element, its variance needs 2");
+}
+
 }  // namespace detail
 
 /// target (N, L, P) -> the same with every patch shifted and scaled to mean 0 and unbiased variance 1. A target only: no backward.
 template <class T, Backend B>
 Tensor<T, B> normalize_patches(const Tensor<T, B>& target, double eps = 1e-6) {
-  require_elements("normalize_patches", target);
-  require_rank("normalize_patches", "target", target, 3, "(N, L, P)");
+  detail::require_normalizable(target);
   const Index rows = target.dim(0) * target.dim(1), width = target.dim(2);
-  if (width < 2)
-    fail(ErrorKind::shape, "loss.patch", "normalize_patches: a patch of ", target.shape(), " has ", width,
-         " element, its variance needs 2");
   Tensor<double, B> mean(target.context(), Shape{rows}), variance(target.context(), Shape{rows});
   Tensor<T, B> y(target.context(), target.shape());
   row_sums(target.context(), rows, width, detail::RowValue<T>{target.data(), width},

@@ -9,6 +9,12 @@
 
 namespace braing3n::inline BRAING3N_ABI::detail {
 
+/// Neighbouring elements that are read or written at once.
+template <class T, int n>
+struct alignas(sizeof(T) * n) Elements {
+  T values[n];
+};
+
 /// Combines one value per thread of a block of cuda_block threads in a fixed tree; every thread gets the result.
 template <class Op>
 __device__ double block_combine(double value, Op op) {

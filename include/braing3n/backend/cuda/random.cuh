@@ -11,7 +11,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "braing3n/backend/cuda/launch.cuh"
+#include "braing3n/backend/cuda/device.cuh"
 #include "braing3n/backend/random.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -49,12 +49,6 @@ struct UniformBlock {
   }
 };
 
-/// What one store of 16 bytes holds.
-template <class T>
-struct alignas(16) Piece16 {
-  T values[16 / sizeof(T)];
-};
-
 /// `aligned`: every sample begins at a multiple of 16 bytes.
 template <class T, class Numbers>
 __global__ void random_kernel(Index samples, Index per_sample, GeneratorList generators, Numbers numbers, bool aligned,
@@ -64,13 +58,14 @@ __global__ void random_kernel(Index samples, Index per_sample, GeneratorList gen
   for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < samples * runs;
        i += static_cast<Index>(gridDim.x) * blockDim.x) {
     const Index sample = i / runs, first = i % runs * run;
-    Piece16<T> own[run / piece];
+    using Piece = Elements<T, 16 / sizeof(T)>;
+    Piece own[run / piece];
     for (Index q = 0; q < run / 4; ++q)
       numbers(generators[sample].block(static_cast<std::uint32_t>((first >> 2) + q)),
               own[4 * q / piece].values + 4 * q % piece);
     T* const at = to + sample * per_sample + first;
     if (aligned && first + run <= per_sample) {
-      for (Index p = 0; p < run / piece; ++p) reinterpret_cast<Piece16<T>*>(at)[p] = own[p];
+      for (Index p = 0; p < run / piece; ++p) reinterpret_cast<Piece*>(at)[p] = own[p];
     } else {
       for (Index j = 0; j < run && first + j < per_sample; ++j) at[j] = own[j / piece].values[j % piece];
     }
