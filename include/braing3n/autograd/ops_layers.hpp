@@ -37,8 +37,12 @@ Var<T, B> linear(const Var<T, B>& x, const Var<T, B>& weight, const Var<T, B>& b
   return record(
       std::move(r.y),
       [sx = x.slot(), sw = weight.slot(), sb = bias.slot(), vx = x.value(), vw = weight.value(), pre = r.preactivation,
-       activation, bias_shape = bias.value().shape()](const auto& dy) {
+       activation, bias_shape = bias.value().shape()](auto dy) {
         LinearBackwardOptions<T, B> o{.activation = activation, .preactivation = pre, .input = sx != nullptr};
+        if constexpr (std::same_as<B, Cpu>) {  // frees dy before the products
+          if (activation != Activation::none) dy = activation_backward(pre, dy, activation);
+          o.activation = Activation::none, o.preactivation = {};
+        }
         if (sw) o.dweight = &gradient_sum(sw, dy.context(), vw.shape());
         if (sb) o.dbias = &gradient_sum(sb, dy.context(), bias_shape);
         const Tensor<T, B> dx = linear_backward(vx, vw, dy, o);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -182,7 +183,7 @@ struct Dit3d {
   Act network(Pass<B>& pass, Act h, Block&& block, Last&& last, ClosedForm&& closed_form) const {
     for (std::size_t i = 0; i < blocks.size(); ++i) h = block(blocks[i], i, std::move(h));
     const auto [shift, scale] = last();
-    if (pass.looks_inside()) h = modulate(norm_final(pass, h), shift, scale);
+    if (std::same_as<B, Cpu> || pass.looks_inside()) h = modulate(norm_final(pass, h), shift, scale);
     else h = norm_modulate(h, shift, scale, norm_final.eps);
     if (!gaussian.exists()) return final_linear(pass, h);
     return final_linear.add_to(pass, closed_form(), h);
