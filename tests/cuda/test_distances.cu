@@ -44,8 +44,9 @@ TEST_CASE_TEMPLATE("nearest neighbours agree with the CPU", T, float, double) {
   const auto q = test::random<T>(b.cpu, {37, 11}, 1);
   auto p = test::random<T>(b.cpu, {301, 11}, 2);
   for (Index k = 0; k < 11; ++k) {
-    p.data()[200 * 11 + k] = q.data()[3 * 11 + k];  // a copy, twice: the lower row counts
+    p.data()[200 * 11 + k] = q.data()[3 * 11 + k];  // a copy, three times: the lowest row counts
     p.data()[90 * 11 + k] = q.data()[3 * 11 + k];
+    p.data()[95 * 11 + k] = q.data()[3 * 11 + k];
   }
   NeighbourGroups groups;
   for (std::int32_t i = 0; i < 37; ++i) groups.query.push_back(i % 4);
