@@ -64,7 +64,7 @@ is "$(candidates encode --model "")" ""
 is "$(candidates st)" "study "
 is "$(candidates study "")" "forecasting phantom tokenizer "
 is "$(candidates study phantom --dit-s)" "--dit-steps "
-is "$(candidates evaluate f)" "fidelity "
+is "$(candidates evaluate f)" "fidelity forecasting "
 is "$(candidates evaluate fidelity --threa)" "--threads "
 is "$(candidates evaluate fidelity --token)" "--tokenizer "
 # Options that were renamed: completion knows the new names, the old ones still work.

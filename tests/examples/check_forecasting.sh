@@ -146,9 +146,9 @@ for kind in "" --bridge; do
   same whole$name/model.safetensors parts$name/model.safetensors
 done
 expect 0 "" "${train[@]}" --data study/cohort/volumes.csv --steps 6 --readout-weight 0.1 --out readout
-differ whole/model.safetensors readout/model.safetensors
+differ wholerun/model.safetensors readout/model.safetensors
 expect 2 "excludes" "${train[@]}" --data study/cohort/volumes.csv --bridge --readout-weight 0.1 --out new
-expect 2 "expected readings of forecaster" "$bin/braing3n" forecast --model whole --tokenizer study/tokenizer --quiet "${subject[@]}" --years 1 --readings swapped/readings.json --out new
+expect 2 "expected readings of forecaster" "$bin/braing3n" forecast --model wholerun --tokenizer study/tokenizer --quiet "${subject[@]}" --years 1 --readings swapped/readings.json --out new
 cut -d, -f1-5,7-12 study/cohort/volumes.csv >undated.csv
 expect 2 "session_date, days or age" "${train[@]}" --data undated.csv --out none
 sed 's/,ses-[0-9],/,ses-1,/' study/cohort/volumes.csv | awk -F, 'BEGIN { OFS = "," } NR > 1 { $13 = 0 } 1' >doubled.csv

@@ -7,7 +7,7 @@ trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
 
 same() { cmp "$1" "$2" || { echo "$checks: $1 and $2 differ" >&2; exit 1; }; }
-differ() { ! cmp -s "$1" "$2" || { echo "$checks: $1 and $2 are the same" >&2; exit 1; }; }
+differ() { [[ -s $1 && -s $2 ]] && ! cmp -s "$1" "$2" || { echo "$checks: $1 and $2 are the same, or one is missing" >&2; exit 1; }; }
 
 cat >mae.json <<'END_JSON'
 {"model": {"encoder": {"image": [40, 48, 40], "patch": [8, 8, 8], "width": 48, "depth": 1, "heads": 4, "mlp": 96},

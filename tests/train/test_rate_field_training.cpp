@@ -169,7 +169,8 @@ TEST_CASE("scan noise alone is no change") {
   const auto found = changes(ctx, o, w, fitted(ctx, o, config));
   for (const auto& [forecast, truth] : found) square += forecast * forecast / static_cast<double>(found.size());
   // The noise of a scan along the direction is about 0.2. A rate of the first visit alone would take most of it back in two years.
-  CHECK(std::sqrt(square) < 0.05);
+  // How much of it there is must be told from visits two to five years apart, so some is left.
+  CHECK(std::sqrt(square) < 0.07);
 }
 
 TEST_CASE(

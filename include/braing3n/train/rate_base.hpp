@@ -284,7 +284,7 @@ LinearRateReport fit_linear_rate(Context<B>& ctx, const LatentData& data, std::s
   fit.find_directions();
   fit.centre_features(train);
   const auto moments = fit.moments(train);
-  constexpr double penalties[] = {1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0};
+  constexpr double penalties[] = {1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0};
   std::vector<Tensor<double, Cpu>> coefficients;
   for (const double penalty : penalties) coefficients.push_back(fit.solve(moments, penalty));
   coefficients.push_back(Tensor<double, Cpu>::zeros(ctx, coefficients[0].shape()));  // no change
