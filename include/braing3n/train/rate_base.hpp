@@ -1,9 +1,8 @@
 // The linear part of a field of rates, by ridge regression on the training pairs (models/linear_rate.hpp).
 //
 // Every pair of visits gives a row: the latents of the first visit, the features of age and conditions averaged over the interval, and the
-// rate. The scan noise n_0 of the first visit stands on both sides: the rate holds -n_0 / dt, so noise would look like a change back to the mean.
-// X^T Y is corrected by it: squared changes of pairs, E (z_1 - z_0)(z_1 - z_0)^T = 2 N + dt^2 M, tell the covariance N of the noise, because change
-// grows with time and noise does not. The error that chooses the penalty, on the validation pairs, is corrected alike. Rows weigh what
+// rate, which holds -n_0 / dt of the first scan's noise n_0. Noise would so look like a change back to the mean. X^T Y is corrected by the noise's
+// covariance (train/scan_noise.hpp), and so is the error on the validation pairs that chooses the penalty. Rows weigh what
 // train/rate_weights.hpp says. Errors in variables: Fuller, Measurement Error Models (1987), chapter 2.
 #pragma once
 
@@ -43,9 +42,8 @@ class LinearRateFit {
     mean_.assign(static_cast<std::size_t>(width_), 0.0);
     const std::span<const Index> rows(data_->scans.train);
     blocks(rows, [&](const Matrix& x) {
-      for (Index r = 0; r < x.dim(0); ++r)
-        for (Index i = 0; i < width_; ++i)
-          mean_[static_cast<std::size_t>(i)] += x.data()[r * width_ + i] / static_cast<double>(rows.size());
+      for (Index at = 0; at < x.size(); ++at)
+        mean_[static_cast<std::size_t>(at % width_)] += x.data()[at] / static_cast<double>(rows.size());
     });
     LeadingEigen leading = subspace_iteration(*ctx_, width_, rank_, 4, [&](const Matrix& q) {
       Matrix sum = Matrix::zeros(*ctx_, q.shape());
@@ -79,8 +77,7 @@ class LinearRateFit {
       PairRows rows;
       for (const VisitPair& p : some) {
         from.push_back(p.from), to.push_back(p.to);
-        rows.years.push_back(p.years);
-        rows.weights.push_back(rate_weight(p.years, full_));
+        rows.years.push_back(p.years), rows.weights.push_back(rate_weight(p.years, full_));
       }
       const auto latents = [&](const std::vector<Index>& of) {
         return cast<double>(latent_batch(*ctx_, *data_, of)).reshape({n, width_});
@@ -121,26 +118,34 @@ class LinearRateFit {
   Moments moments(std::span<const VisitPair> pairs) const {
     const Index p = columns();
     Moments m{Matrix::zeros(*ctx_, {p, p}), Matrix::zeros(*ctx_, {p, width_}), {}, 0.0};
-    NoiseFit fit(*ctx_, rank_, width_);
     double per_noise = 0;
     pair_blocks(pairs, [&](const PairRows& rows) {
       const Matrix wx = scaled_rows(rows.design, rows.weights);
       m.xx = add_scaled_forward(m.xx, matmul_forward(wx, rows.design, {.transpose_a = true}), 1.0);
       m.xy = add_scaled_forward(m.xy, matmul_forward(wx, rows.rates, {.transpose_a = true}), 1.0);
-      std::vector<double> to_change;
       for (std::size_t i = 0; i < rows.years.size(); ++i) {
-        to_change.push_back(rows.years[i] / config_.unit_years);
         m.weight += rows.weights[i];
-        per_noise += rows.weights[i] / to_change.back();
+        per_noise += rows.weights[i] * config_.unit_years / rows.years[i];
       }
-      const Matrix change = scaled_rows(rows.rates, to_change);
-      fit.add(matmul_forward(change, directions_, {.transpose_b = true}), change, rows.years, full_);
     });
-    const Matrix noise = fit.noise();
-    m.noise = scale_forward(noise, per_noise / m.weight);
+    m.noise = scale_forward(noise(pairs, solve(m, conditions_only)), per_noise / m.weight);
     for (Index k = 0; k < rank_; ++k)
       for (Index i = 0; i < width_; ++i) m.xy.data()[k * width_ + i] += m.weight * m.noise.data()[k * width_ + i];
     return m;
+  }
+
+  /// Covariance of scan noise (k, D), from what coefficients (D, p) leave of the changes: change that is known only makes the estimate worse.
+  Matrix noise(std::span<const VisitPair> pairs, const Matrix& known) const {
+    NoiseFit fit(*ctx_, rank_, width_);
+    pair_blocks(pairs, [&](const PairRows& rows) {
+      std::vector<double> to_change;
+      for (const double years : rows.years) to_change.push_back(years / config_.unit_years);
+      const Matrix left =
+                       add_scaled_forward(rows.rates, matmul_forward(rows.design, known, {.transpose_b = true}), -1.0),
+                   change = scaled_rows(left, to_change);
+      fit.add(matmul_forward(change, directions_, {.transpose_b = true}), change, rows.years, full_);
+    });
+    return fit.noise();
   }
 
   /// The coefficients (D, p) for a penalty on the directions, as a share of the sum of the weights. The conditions have a small one of their own, the
@@ -211,7 +216,7 @@ class LinearRateFit {
   }
 
  private:
-  static constexpr double condition_penalty = 1e-3;
+  static constexpr double condition_penalty = 1e-3, conditions_only = 100;  // the last leaves the directions out
 
   Index columns() const { return rank_ + q_ + 1; }
 
@@ -244,10 +249,8 @@ class LinearRateFit {
   }
 
   void centre(Matrix& x) const {
-    for (Index r = 0; r < x.dim(0); ++r)
-      for (Index i = 0; i < width_; ++i) x.data()[r * width_ + i] -= mean_[static_cast<std::size_t>(i)];
+    for (Index at = 0; at < x.size(); ++at) x.data()[at] -= mean_[static_cast<std::size_t>(at % width_)];
   }
-
   template <class Visit>
   void blocks(std::span<const Index> rows, Visit&& visit) const {
     latent_blocks(*ctx_, *data_, rows, [&](std::size_t, Matrix x) { visit(std::move(x)); });
