@@ -20,18 +20,16 @@ using namespace braing3n::examples;
 
 namespace {
 
+void tell(const std::string& text) { std::cerr << "dit_train: " << text << '\n'; }
+
 /// Settings and conditions that depend on the data, with warnings about conditions that cannot be learnt.
-void complete_run(DitRun& run, LatentData& data, const TrainingArguments& arguments) {
-  // The named configurations have all conditions of the paper; a configuration file is taken as it is.
-  const bool named = arguments.config == "small" || arguments.config == "paper";
-  for (const std::string& condition :
-       run.dit.complete(data, named ? AbsentConditions::remove : AbsentConditions::refuse))
-    std::cerr << "dit_train: no scan has a " << condition << "; the model is made without this condition\n";
+void complete_run(DitRun& run, LatentData& data, const LatentArguments& arguments) {
+  complete_config(run.dit, data, arguments, tell);
   take_conditions(data, run.dit.model.conditions);
   const std::vector<std::string> lacking = absent_values(run.dit.model.conditions, data.conditions, data.scans.train);
   if (!lacking.empty())
-    std::cerr << "dit_train: warning: no training scan has " << braing3n::detail::some_of(lacking, 8)
-              << "; samples under " << (lacking.size() == 1 ? "it" : "them") << " are not learnt\n";
+    tell(concat("warning: no training scan has ", braing3n::detail::some_of(lacking, 8), "; samples under ",
+                lacking.size() == 1 ? "it" : "them", " are not learnt"));
   run.dit.training = run.dit.training.resolved(static_cast<Index>(data.scans.train.size()));
 }
 
@@ -48,10 +46,9 @@ int dit_train_command(int argc, char** argv) {
     Context<Cpu>& ctx = *machine.host;
     DitRun run;
     run.dit = arguments.training.load<DitTrainingConfig>();
-    LatentData data = open_latent_data(ctx, arguments.data, program.common.seed,
-                                       [](const std::string& text) { std::cerr << "dit_train: " << text << '\n'; });
+    LatentData data = open_latent_data(ctx, arguments.data, program.common.seed, tell);
     run.tokenizer = data.file->model_hash();
-    complete_run(run, data, arguments.training);
+    complete_run(run, data, arguments);
     std::unique_ptr<AnyDecoder> decoder;
     if (!arguments.tokenizer.empty()) {
       decoder = open_decoder(Machine(machine), arguments.tokenizer);

@@ -20,8 +20,9 @@ int forecast(const Program& program, const ForecastOptions& o, const std::option
   const std::vector<Baseline> all = o.baselines(table, common.quiet);
   if (Findings told; o.single()) (void)run.plan(all[0], table, told);  // before anything is made
   o.guard(common, all);
+  // Runs that share a folder would lose each other's table; --redo writes none.
   const FileLock lock = lock_file(
-      o.single() ? std::filesystem::path(o.out) / (forecast_name(all[0].name, o.years[0]) + ".nii.gz") : o.table());
+      again ? std::filesystem::path(o.out) / (forecast_name(all[0].name, o.years[0]) + ".nii.gz") : o.table());
   run.begin(std::ssize(all));
   Index failed = 0;
   bool stopped = false;

@@ -41,7 +41,7 @@ int generate(const Program& program, const GenerateOptions& o, const std::option
   options.batch = batch;
   const std::size_t planned =
       loaded.planned(batch * sampling.guidance.most_copies(), evaluations(sampling.sampler, sampling.steps));
-  require_planned_memory(machine, planned);
+  if (loaded.gpu) require_gpu_memory(*loaded.gpu, planned);
   if (!common.quiet) std::cerr << "memory: " << planned / 1'000'000 << " MB planned\n";
   Progress progress("generate", ((count + batch - 1) / batch) * evaluations(sampling.sampler, sampling.steps),
                     common.quiet);

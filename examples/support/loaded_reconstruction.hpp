@@ -17,7 +17,7 @@ namespace braing3n::examples {
 struct LoadedReconstruction {
   std::shared_ptr<const AnyTokenizer> tokenizer;
   std::function<ModelReconstruction(const Tensor<float, Cpu>& input)> run;  // (X, Y, Z) on the model's grid
-  std::size_t planned = 0;                                                  // bytes: of the process, or of the GPU
+  std::size_t planned = 0;                                                  // bytes of the process; 0 on a GPU
   Json plan;
 };
 

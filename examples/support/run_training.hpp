@@ -153,9 +153,9 @@ inline FitEnd fit_with_display(const Program& program, const TrainingArguments& 
   return end;
 }
 
-/// The error of a GPU whose memory ran out, with what was planned; any other error as it is.
+/// In a handler: throws the error of a GPU whose memory ran out with what was planned, any other as it is.
 [[noreturn]] inline void explain_memory(const Error& e, const ProgramMachine& machine, std::size_t planned) {
-  if (machine.gpu == nullptr || e.id() != "memory.exhausted") throw e;
+  if (machine.gpu == nullptr || e.id() != "memory.exhausted") throw;
   const GpuInfo gpu = machine.gpu->info();
   throw Error(
       e.kind(), e.id(),

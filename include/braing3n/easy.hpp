@@ -7,5 +7,6 @@
 #include "braing3n/easy/probe.hpp"
 #include "braing3n/easy/scan.hpp"
 #include "braing3n/easy/session.hpp"
+#include "braing3n/easy/synthetic.hpp"
 #include "braing3n/easy/tokenizer.hpp"
 #endif

@@ -61,6 +61,7 @@
 #include "braing3n/eval/unseen_subjects.hpp"
 #include "braing3n/train/finite_loss.hpp"
 #include "braing3n/train/fit.hpp"
+#include "braing3n/train/leading_latents.hpp"
 #include "braing3n/train/options.hpp"
 #include "braing3n/train/scan_noise.hpp"
 #include "braing3n/train/token_statistics.hpp"

@@ -161,7 +161,7 @@ TEST_CASE("float sums are in double") {
   CHECK(std::abs(got / static_cast<double>(exact) - 1) < tolerance<double>(n));
 }
 
-TEST_CASE_TEMPLATE("row_sums and column_sums of integers are exact for every shape", T, float, double) {
+TEST_CASE_TEMPLATE("row_sums, row_max and column_sums of integers are exact for every shape", T, float, double) {
   Context<Cpu> ctx({.threads = 3});
   const Index shapes[][3] = {{1, 1, 1},     {2, 3, 1},     {3, 200, 2},   {2, 33, 3},   {2, 70, 4},    {1, 70000, 1},
                              {1, 40000, 4}, {2, 31, 5},    {2, 33, 15},   {2, 65, 16},  {3, 5, 17},    {2, 130, 513},
@@ -170,17 +170,30 @@ TEST_CASE_TEMPLATE("row_sums and column_sums of integers are exact for every sha
     const auto x = small_integers<T>(ctx, Shape{batch, rows, cols}, 5);
     std::vector<double> columns(static_cast<std::size_t>(batch * cols), 0),
         row(static_cast<std::size_t>(batch * rows), 0);
-    std::vector<double> expected_columns = columns, expected_row = row;
+    std::vector<double> expected_columns = columns, expected_row = row, largest = row;
+    std::vector<double> expected_largest(row.size(), -std::numeric_limits<double>::infinity());
     for (Index i = 0; i < x.size(); ++i) {
       expected_columns[static_cast<std::size_t>(i / (rows * cols) * cols + i % cols)] +=
           static_cast<double>(x.data()[i]);
       expected_row[static_cast<std::size_t>(i / cols)] += static_cast<double>(x.data()[i]);
+      double& most = expected_largest[static_cast<std::size_t>(i / cols)];
+      most = std::max(most, static_cast<double>(x.data()[i]));
     }
     column_sums(ctx, batch, rows, cols, At3<T>{x.data(), rows, cols}, StoreColumn{columns.data(), cols});
     row_sums(ctx, batch * rows, cols, At2<T>{x.data(), cols}, StoreRow{row.data()});
+    row_max(ctx, batch * rows, cols, At2<T>{x.data(), cols}, StoreRow{largest.data()});
     CHECK_MESSAGE(columns == expected_columns, "columns of ", batch, " x ", rows, " x ", cols);
     CHECK_MESSAGE(row == expected_row, "rows of ", batch, " x ", rows, " x ", cols);
+    CHECK_MESSAGE(largest == expected_largest, "largest of the rows of ", batch, " x ", rows, " x ", cols);
   }
+  auto x = small_integers<T>(ctx, Shape{2, 70}, 6);
+  x.data()[75] = std::numeric_limits<T>::quiet_NaN();
+  std::vector<double> largest(2, 0);
+  row_max(ctx, 2, 70, At2<T>{x.data(), 70}, StoreRow{largest.data()});
+  CHECK(std::isfinite(largest[0]));
+  CHECK(std::isnan(largest[1]));
+  row_max(ctx, 2, 0, At2<T>{nullptr, 0}, StoreRow{largest.data()});
+  CHECK(largest == std::vector<double>(2, -std::numeric_limits<double>::infinity()));
 }
 
 TEST_CASE("reductions have the same bits for 1, 2 and 3 threads") {

@@ -53,11 +53,15 @@ TEST_CASE_TEMPLATE("nearest neighbours agree with the CPU", T, float, double) {
   for (std::int32_t j = 0; j < 301; ++j) groups.pool.push_back(j % 5);
   for (const NeighbourGroups& given : {NeighbourGroups{}, groups}) {
     const auto cpu = nearest_of_other_groups(q, p, given),
-               gpu = nearest_of_other_groups(upload(b, q), upload(b, p), given);
+               gpu = nearest_of_other_groups(upload(b, q), upload(b, p), given),
+               in_blocks = detail::device_neighbours(upload(b, q), upload(b, p), given, 16, 100);
     REQUIRE(gpu.size() == cpu.size());
+    REQUIRE(in_blocks.size() == cpu.size());
     for (std::size_t i = 0; i < cpu.size(); ++i) {
       CHECK(gpu[i].row == cpu[i].row);
       CHECK(std::abs(gpu[i].distance - cpu[i].distance) <= 1e-12);
+      CHECK(in_blocks[i].row == cpu[i].row);
+      CHECK(in_blocks[i].distance == gpu[i].distance);
     }
   }
   const auto found = nearest_of_other_groups(upload(b, q), upload(b, p));

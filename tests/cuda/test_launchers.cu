@@ -108,21 +108,25 @@ TEST_CASE("sums and maxima of the whole, of rows and of columns are exact for sm
     const float* const h = host.data();
     const auto x = upload(b, host);
     const At at{x.data(), s.rows, s.cols};
-    Tensor<double, Cuda> by_row(b.cuda, {rows}), by_column(b.cuda, {s.batch, s.cols});
+    Tensor<double, Cuda> by_row(b.cuda, {rows}), most_by_row(b.cuda, {rows}), by_column(b.cuda, {s.batch, s.cols});
     row_sums(b.cuda, rows, s.cols, at, StoreRow{by_row.data()});
+    row_max(b.cuda, rows, s.cols, at, StoreRow{most_by_row.data()});
     column_sums(b.cuda, s.batch, s.rows, s.cols, at, StoreColumn{by_column.data(), s.cols});
     std::vector<double> r(static_cast<std::size_t>(rows)), c(static_cast<std::size_t>(s.batch * s.cols));
     double whole = 0, largest = -std::numeric_limits<double>::infinity();
+    std::vector<double> most(r.size(), largest);
     for (Index i = 0; i < n; ++i) {
       const auto v = static_cast<double>(h[i]);
       whole += v;
       largest = std::max(largest, v);
       r[static_cast<std::size_t>(i / s.cols)] += v;
+      most[static_cast<std::size_t>(i / s.cols)] = std::max(most[static_cast<std::size_t>(i / s.cols)], v);
       c[static_cast<std::size_t>(i / (s.rows * s.cols) * s.cols + i % s.cols)] += v;
     }
     CHECK(sum(b.cuda, n, at) == whole);
     CHECK(max_value(b.cuda, n, at) == largest);
     CHECK(by_row.to_host() == r);
+    CHECK(most_by_row.to_host() == most);
     CHECK(by_column.to_host() == c);
   }
 }
@@ -140,6 +144,9 @@ TEST_CASE("a maximum finds one large element wherever it stands, and NaN wins") 
     host.data()[(place + 1) % n] = 7;
     const auto y = upload(b, host);
     CHECK(std::isnan(max_value(b.cuda, n, At{y.data(), 1, n})));
+    Tensor<double, Cuda> row(b.cuda, {1});
+    row_max(b.cuda, 1, n, At{y.data(), 1, n}, StoreRow{row.data()});
+    CHECK(std::isnan(row.to_host()[0]));
   }
   CHECK(sum(b.cuda, 0, At{nullptr, 1, 0}) == 0);
 }

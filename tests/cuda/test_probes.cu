@@ -297,7 +297,7 @@ TEST_CASE("a fit is the same each time, and the host reads once per pass") {
   CHECK(c.copies_to_host == passes + 4);
   CHECK(c.synchronisations + c.event_waits == c.copies_to_host);
   CHECK(c.allocations == 0);
-  // Labels, features, weights; columns and fits of every pass.
+  // At most ten per pass; the others prepare the design and the fits.
   CHECK(c.launches <= 12 * passes + 40);
   // A prediction is one upload of rows, one of numbers, one read.
   const LogisticRegression<float, Cuda> model(ctx, t.view(), t.two);

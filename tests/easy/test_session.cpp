@@ -282,6 +282,11 @@ TEST_CASE("follow-ups lie on the scan's voxels; at 0 years they are the scan; al
   CHECK(!std::equal(scan.volume.data(), scan.volume.data() + scan.volume.size(), after[1].volume().data()));
   for (Index i = 0; i < scan.volume.size(); ++i)
     if (scan.volume.data()[i] == 0) CHECK(after[1].volume().data()[i] == 0);
+  // Whatever else is asked for, before or after.
+  const auto others = forecaster.follow_ups(scan, {.age = 71, .conditions = "sex=F", .years = {2.5, 4, 0}});
+  for (const std::size_t h : {0u, 1u})
+    CHECK(std::equal(after[h].volume().data(), after[h].volume().data() + scan.volume.size(),
+                     others[h == 0 ? 2 : 1].volume().data()));
   const auto path = after[1].write(f.folder / "made");
   CHECK(path.filename() == "SYNTHETIC_scan_4y.nii.gz");
   CHECK(read_nifti_info(path).header.mark == "SYNTHETIC");

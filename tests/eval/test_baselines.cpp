@@ -251,13 +251,37 @@ TEST_CASE("a region regressor separates the fluid of ventricles from that of a s
   test::check_error("regions.few", {"9 volumes", "at least 10"}, [&] { few.fit(ctx); });
 }
 
+TEST_CASE("a dual ridge regression predicts from its weights, and refuses what it cannot fit") {
+  Context<Cpu> ctx({.threads = 1});
+  DualRidge ridge, equal;
+  test::check_error("dual_ridge.fitted", {}, [&] { (void)ridge(0, std::vector<double>{1, 2}); });
+  std::vector<double> target;
+  std::vector<Index> fold;
+  for (Index i = 0; i < 11; ++i) {
+    const double a = static_cast<double>(i * 7 % 11), b = static_cast<double>(i * i % 5);
+    ridge.add({a, b});
+    equal.add({1, 2});  // their mean is rounded
+    target.push_back(3 + 2 * a - b);
+    fold.push_back(i % 3);
+  }
+  test::check_error("dual_ridge.features", {"3 values"}, [&] { ridge.add({1, 2, 3}); });
+  test::check_error("dual_ridge.targets", {"1 targets for 11 rows"}, [&] { ridge.fit(ctx, {{1.0}}, fold); });
+  test::check_error("dual_ridge.folds", {"two folds"}, [&] { ridge.fit(ctx, {target}, std::vector<Index>(11, 1)); });
+  test::check_error("dual_ridge.equal", {}, [&] { equal.fit(ctx, {target}, fold); });
+  ridge.fit(ctx, {target}, fold);
+  CHECK(ridge(0, std::vector<double>{4, 1}) == doctest::Approx(10).epsilon(1e-3));
+  CHECK(ridge(0, std::vector<double>{4, 1}) ==
+        doctest::Approx(ridge.intercept(0) + ridge.weights(0)[0] * (4 - ridge.mean()[0]) +
+                        ridge.weights(0)[1] * (1 - ridge.mean()[1])));
+}
+
 TEST_CASE("a voxel is shared between the nearest blocks, or belongs to one") {
   std::vector<double> sharp(81, 0.0), soft(81, 0.0);
   detail::add_to_blocks({1.75, 1.5, 0.25}, {1, 2, 4}, {3, 3, 3}, BlockEdges::sharp, sharp);
   detail::add_to_blocks({1.75, 1.5, 0.25}, {1, 2, 4}, {3, 3, 3}, BlockEdges::soft, soft);
   CHECK(sharp[9 + 3] == 1);
   CHECK(sharp[27 + 9 + 3] == 2);
-  // Three quarters of the way to the next block along the first axis; a quarter of the last axis lies outside all blocks.
+  // A quarter of the way to the middle of the next block along the first axis; a quarter of the last axis lies outside all blocks.
   CHECK(soft[9 + 3] == doctest::Approx(0.75 * 0.75));
   CHECK(soft[18 + 3] == doctest::Approx(0.25 * 0.75));
   CHECK(soft[54 + 18 + 3] == doctest::Approx(4 * 0.25 * 0.75));

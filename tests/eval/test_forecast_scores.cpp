@@ -119,6 +119,15 @@ TEST_CASE("scores of a forecast, computed by hand") {
   CHECK(scores[0].note == "0 subjects, expected at least 1");
   CHECK(std::isnan(scores[0].mae.value));
 
+  // A reference that misses less than 1 % of the change (root mean square) leaves no skill to have.
+  const auto against = [&](double error) {
+    std::vector<double> near = p.truth;
+    for (double& v : near) v += error;
+    return forecast_scores(p, f, near, without_intervals()).back().skill_reference.value;
+  };
+  CHECK(against(0.04) == doctest::Approx(1 - 4.0 / 0.0064));
+  CHECK(std::isnan(against(0.03)));
+
   // Without a reference and intervals there is nothing to say about them; missing values are counted and in no score.
   p.truth[1] = std::nan(""), f.value[2] = std::nan(""), f.low = f.high = {};
   const BandScores some = forecast_scores(p, f, {}, without_intervals()).back();

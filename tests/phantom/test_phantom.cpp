@@ -148,6 +148,13 @@ TEST_CASE("subjects and visits follow their distributions") {
   }
   CHECK(draw_subject({.seed = 6}, 17).size != p.size);
   CHECK(draw_subject(cohort, 18).size != p.size);
+  CohortOptions dementia = cohort;
+  dementia.diseases = {Disease::HC, Disease::MCI, Disease::AD};
+  int kept[8] = {};
+  for (std::uint32_t s = 0; s < n; ++s) ++kept[static_cast<int>(draw_subject(dementia, s).disease)];
+  CHECK(kept[0] + kept[1] + kept[2] == n);
+  CHECK(near(kept[0], n, 0.30 / 0.56));
+  CHECK(near(kept[2], n, 0.16 / 0.56));
   CHECK_THROWS_WITH(draw_subject({.seed = 6, .diseases = {Disease::ADHD}}, 0),
                     doctest::Contains("phantom: expected some of HC, "));
 }

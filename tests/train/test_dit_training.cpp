@@ -2,7 +2,6 @@
 
 #include "braing3n/checkpoint/saved_dit.hpp"
 #include "braing3n/sample/generate.hpp"
-#include "braing3n/table/embedding_file.hpp"
 #include "braing3n/train/dit_training.hpp"
 #include "braing3n/train/fit.hpp"
 #include "braing3n/train/latent_gaussian.hpp"
@@ -18,15 +17,7 @@ constexpr Index channels = 4, row_size = 48;
 /// the tokens comes what is a scan's own, of sd `own`.
 void write_latents(const std::filesystem::path& folder, Index people, Index extra_latents = 0, Index extra_labels = 0,
                    double own = 0) {
-  EmbeddingFile e;
-  e.tensor = "latents";
-  e.shape = {grid[0], grid[1], grid[2], channels};
-  e.contract = Json{{"preprocessing", json_from(test::tiny_contract())},
-                    {"model", "tokenizer"},
-                    {"model_hash", "0123abcd"},
-                    {"representation", "projected"},
-                    {"pooling", "none"}}
-                   .dump();
+  EmbeddingFile e = test::latent_file(grid, channels);
   std::ofstream labels(folder / "labels.csv");
   labels << "volume_id,subject_id,modality,sex,disease,age\n";
   for (Index i = 2 * people + extra_labels; i-- > 0;) {  // not in the order of the latents

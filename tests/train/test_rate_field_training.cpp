@@ -3,7 +3,6 @@
 
 #include "braing3n/checkpoint/saved_forecaster.hpp"
 #include "braing3n/sample/years.hpp"
-#include "braing3n/table/embedding_file.hpp"
 #include "braing3n/train/fit.hpp"
 #include "braing3n/train/rate_field_training.hpp"
 
@@ -31,15 +30,7 @@ double rate_of(const World& w, Index subject) {
 }
 
 void write_world(const std::filesystem::path& folder, const World& w) {
-  EmbeddingFile e;
-  e.tensor = "latents";
-  e.shape = {grid[0], grid[1], grid[2], channels};
-  e.contract = Json{{"preprocessing", json_from(test::tiny_contract())},
-                    {"model", "tokenizer"},
-                    {"model_hash", "0123abcd"},
-                    {"representation", "projected"},
-                    {"pooling", "none"}}
-                   .dump();
+  EmbeddingFile e = test::latent_file(grid, channels);
   std::ofstream labels(folder / "labels.csv");
   labels << "volume_id,subject_id,session_id,modality,sex,disease,age,days\n";
   for (Index s = 0; s < w.subjects; ++s)

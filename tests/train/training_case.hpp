@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "braing3n/nn/initialize.hpp"
+#include "braing3n/table/embedding_file.hpp"
 #include "braing3n/train/mae_training.hpp"
 #include "braing3n/train/tokenizer_training.hpp"
 
@@ -25,6 +26,20 @@ inline PreprocessingContract tiny_contract() {
   PreprocessingContract c = PreprocessingContract::small();
   c.shape = {8, 12, 8};
   return c;
+}
+
+/// A file of latents without rows, of the tokenizer 0123abcd on scans of tiny_contract().
+inline EmbeddingFile latent_file(const Extent3& grid, Index channels) {
+  EmbeddingFile e;
+  e.tensor = "latents";
+  e.shape = {grid[0], grid[1], grid[2], channels};
+  e.contract = Json{{"preprocessing", json_from(tiny_contract())},
+                    {"model", "tokenizer"},
+                    {"model_hash", "0123abcd"},
+                    {"representation", "projected"},
+                    {"pooling", "none"}}
+                   .dump();
+  return e;
 }
 
 /// A ball whose size, place and brightness differ from person to person; 0 outside.

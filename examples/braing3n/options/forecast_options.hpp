@@ -1,7 +1,6 @@
 // The options of `braing3n forecast`, and the subject and horizons that they mean.
 #pragma once
 
-#include <cmath>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -154,7 +153,7 @@ struct ForecastOptions {
     for (const std::string& file : {redo, readings, data}) guard.input(file);
     std::vector<std::filesystem::path> results;
     for (const Baseline& b : all) {
-      for (const auto& file : braing3n::detail::files_of_scan(b.scan.path)) guard.input(file);
+      guard_scans(guard, {b.scan});
       for (const double at : years)
         for (const char* ending : {".nii.gz", ".json"})
           results.push_back(folder / (forecast_name(b.name, at) + ending));

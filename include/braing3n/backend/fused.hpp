@@ -1,6 +1,6 @@
 // Calls that a backend may do in fewer passes over memory than the ops they consist of, and the class templates that a backend
-// specialises for them. On the CPU each of these calls is its ops, one after the other (ops/linear.hpp, norm_modulate.hpp,
-// masked_patch.hpp): what a fused form is compared with.
+// specialises for them. On the CPU each of these calls is its ops, one after the other (ops/linear_backward.hpp,
+// norm_modulate.hpp, masked_patch.hpp): what a fused form is compared with.
 #pragma once
 
 #include "braing3n/backend/activation.hpp"

@@ -141,7 +141,7 @@ void row_sums(Context<B>& ctx, Index rows, Index cols, const F& f, const S& stor
   ReduceKernel<B>::row_sums(ctx, rows, cols, f, store);
 }
 
-/// store(r, largest f(r, c) of the row), NaN when any is NaN, -infinity for no columns.
+/// store(r, largest f(r, c) of the row), NaN when any is NaN, -infinity for no columns. f is called once for every element.
 template <Backend B, class F, class S>
 void row_max(Context<B>& ctx, Index rows, Index cols, const F& f, const S& store) {
   ReduceKernel<B>::row_max(ctx, rows, cols, f, store);

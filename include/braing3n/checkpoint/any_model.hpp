@@ -3,11 +3,11 @@
 // VolumeEncoder, LoadedTokenizer, LoadedDecoder and LoadedDit are such models, on any backend. Computing waits for the backend.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "braing3n/models/dit3d.hpp"
@@ -82,8 +82,9 @@ class AnyTokenizer : public AnyDecoder {
 class AnySampler : public AnyModel {
  public:
   LatentStatistics latents;
-  std::string tokenizer, contract,
-      hash;  // hash of the tokenizer whose latents the model learnt; JSON of that one's contract
+  std::string tokenizer;  // hash of the tokenizer whose latents the model learnt; empty: unknown
+  std::string contract;   // JSON of that one's contract
+  std::string hash;       // of the file
 
   virtual const Dit3dConfig& config() const = 0;
   /// sample_latents(): standardised latents (N, L, C).

@@ -20,14 +20,9 @@ template <Backend B>
 void save_dit(const std::filesystem::path& path, const Dit3d<B, F32>& model, const LatentStatistics& latents,
               const std::string& tokenizer_hash, const std::string& contract, ModelInfo info,
               const WriteOptions& options = {}) {
-  const auto channels = static_cast<std::size_t>(model.config.channels);
-  if (latents.mean.size() != channels || latents.sd.size() != channels)
-    fail(ErrorKind::shape, "latents.channels", "dit3d: statistics of ", latents.mean.size(), " channels for ", channels,
-         " latent channels");
   info.kind = "dit3d";
   info.contract = contract;
-  info.extra["latent_mean"] = json_text(latents.mean);
-  info.extra["latent_std"] = json_text(latents.sd);
+  set_latent_statistics(info, latents, model.config.channels);
   info.extra["tokenizer"] = tokenizer_hash;
   save_model(path, model, std::move(info), options);
 }
@@ -57,8 +52,7 @@ LoadedDit<B, P> load_dit(Context<B>& context, const std::filesystem::path& path)
   d.contract = file.info().contract;
   d.hash = model_hash(file);
   d.latents = latent_statistics(file, d.model.config.channels);
-  if (const auto found = file.info().extra.find("tokenizer"); found != file.info().extra.end())
-    d.tokenizer = found->second;
+  d.tokenizer = detail::extra_text(file, "tokenizer");
   return d;
 }
 

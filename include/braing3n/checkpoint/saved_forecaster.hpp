@@ -26,22 +26,13 @@ namespace detail {
 template <class Model>
 void save_forecaster(const std::filesystem::path& path, const Model& model, Index channels,
                      const ForecasterOrigin& origin, ModelInfo info, const WriteOptions& options) {
-  const auto wanted = static_cast<std::size_t>(channels);
-  if (origin.latents.mean.size() != wanted || origin.latents.sd.size() != wanted)
-    fail(ErrorKind::shape, "latents.channels", info.kind, ": statistics of ", origin.latents.mean.size(),
-         " channels for ", channels, " latent channels");
   info.contract = origin.contract;
-  info.extra["latent_mean"] = json_text(origin.latents.mean);
-  info.extra["latent_std"] = json_text(origin.latents.sd);
+  set_latent_statistics(info, origin.latents, channels);
   info.extra["tokenizer"] = origin.tokenizer;
   info.extra["ranges"] = origin.ranges;
   save_model(path, model, std::move(info), options);
 }
 
-inline std::string extra_text(const ModelFile& file, const char* key) {
-  const auto found = file.info().extra.find(key);
-  return found == file.info().extra.end() ? std::string() : found->second;
-}
 inline ForecasterOrigin forecaster_origin(const ModelFile& file, Index channels) {
   return {latent_statistics(file, channels), extra_text(file, "tokenizer"), file.info().contract,
           extra_text(file, "ranges")};

@@ -46,21 +46,36 @@ inline PreprocessingContract model_contract(const ModelFile& file, const Vit3dCo
   return contract;
 }
 
+namespace detail {
+
+/// A key of the file's own metadata; empty where it is missing.
+inline std::string extra_text(const ModelFile& file, const char* key) {
+  const auto found = file.info().extra.find(key);
+  return found == file.info().extra.end() ? std::string() : found->second;
+}
+
+}  // namespace detail
+
+/// Puts the statistics into the metadata of a file. Throws Error (shape) for statistics of another number of channels.
+inline void set_latent_statistics(ModelInfo& info, const LatentStatistics& latents, Index channels) {
+  const auto wanted = static_cast<std::size_t>(channels);
+  if (latents.mean.size() != wanted || latents.sd.size() != wanted)
+    fail(ErrorKind::shape, "latents.channels", info.kind, ": statistics of ", latents.mean.size(), " channels for ",
+         channels, " latent channels");
+  info.extra["latent_mean"] = json_text(latents.mean);
+  info.extra["latent_std"] = json_text(latents.sd);
+}
+
 template <Backend B, Precision P>
 void save_tokenizer(const std::filesystem::path& path, const Tokenizer<B, P>& tokenizer,
                     const PreprocessingContract& contract, const LatentStatistics& latents, ModelInfo info,
                     const WriteOptions& options = {}) {
-  const std::size_t channels = static_cast<std::size_t>(tokenizer.config.bottleneck);
-  if (latents.mean.size() != channels || latents.sd.size() != channels)
-    fail(ErrorKind::shape, "latents.channels", "tokenizer: statistics of ", latents.mean.size(), " channels for ",
-         channels, " latent channels");
+  info.kind = "tokenizer";
+  set_latent_statistics(info, latents, tokenizer.config.bottleneck);
   if (contract.shape != tokenizer.config.encoder.image)
     fail(ErrorKind::config, "contract.shape", "tokenizer: the contract makes volumes of ", describe(contract.shape),
          ", the model takes ", describe(tokenizer.config.encoder.image));
-  info.kind = "tokenizer";
   info.contract = json_text(contract);
-  info.extra["latent_mean"] = json_text(latents.mean);
-  info.extra["latent_std"] = json_text(latents.sd);
   save_model(path, tokenizer, std::move(info), options);
 }
 
@@ -129,7 +144,7 @@ struct VolumeEncoder final : AnyEncoder {
     const ModelFile file(model_path(path));
     kind = file.info().kind;
     hash = model_hash(file);
-    if (const auto found = file.info().extra.find("people"); found != file.info().extra.end()) people = found->second;
+    people = detail::extra_text(file, "people");
     const LoadOptions inference{.inference = true};
     if (kind == "tokenizer") {
       const auto c = file.config<TokenizerConfig>();

@@ -255,4 +255,13 @@ inline std::vector<ConditionRow> condition_rows(const std::vector<ConditionField
   return rows;
 }
 
+/// absent_conditions() of the training scans, then complete_conditions() of all that are used: the names of what was removed.
+inline std::vector<std::string> fit_conditions(std::vector<ConditionField>& fields, const Manifest& manifest,
+                                               const std::vector<Index>& training, const std::vector<Index>& used,
+                                               AbsentConditions what) {
+  std::vector<std::string> removed = absent_conditions(fields, manifest, training, what);
+  for (std::string& name : complete_conditions(fields, manifest, used)) removed.push_back(std::move(name));
+  return removed;
+}
+
 }  // namespace braing3n::inline BRAING3N_ABI

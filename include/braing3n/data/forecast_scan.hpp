@@ -4,6 +4,8 @@
 // scan's own voxels. At a horizon of 0 the difference is exactly 0, and the follow-up is the scan.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <concepts>
 #include <functional>
 #include <utility>
@@ -22,7 +24,7 @@ namespace braing3n::inline BRAING3N_ABI {
 struct ForecastPlan {
   double age = 0;             // years, at the scan
   ConditionRow conditions{};  // of the forecaster's fields
-  std::vector<double> years;  // horizons, in the order in which they are passed
+  std::vector<double> years;  // horizons, in any order
 };
 
 struct ScanForecast {
@@ -45,9 +47,36 @@ inline Volume with_change(const Volume& scan, Volume forecast, const Volume& bas
          forecast.size(), " and ", baseline.size());
   for (Index i = 0; i < forecast.size(); ++i)
     forecast.data()[i] = scan.data()[i] == 0 ? 0.0f : scan.data()[i] + (forecast.data()[i] - baseline.data()[i]);
-  forecast.provenance = Provenance::synthetic;
   return forecast;
 }
+
+namespace detail {
+
+/// The latents (1, L, C) at every horizon. None depends on the others, so that a sidecar is enough to make a follow-up again: whole years are passed in
+/// one integration, whose steps of a year are those to each of them alone, and any other horizon is reached by itself.
+template <class Field>
+std::vector<Tensor<float, Cpu>> latents_at(Context<Cpu>& ctx, const Field& field, const Tensor<float, Cpu>& start,
+                                           const ForecastPlan& plan) {
+  std::vector<Tensor<float, Cpu>> reached(plan.years.size());
+  std::vector<std::size_t> forwards, backwards;
+  const auto pass = [&](const std::vector<std::size_t>& places) {
+    std::vector<std::vector<double>> stops;
+    for (const std::size_t p : places) stops.push_back({plan.years[p]});
+    auto made = forecast_latents(ctx, field, start, {plan.age}, {plan.conditions}, stops);
+    for (std::size_t k = 0; k < places.size(); ++k) reached[places[k]] = std::move(made[k]);
+  };
+  for (std::size_t h = 0; h < reached.size(); ++h)
+    if (const double years = plan.years[h]; years == std::trunc(years)) (years < 0 ? backwards : forwards).push_back(h);
+    else pass({h});
+  for (std::vector<std::size_t>* places : {&forwards, &backwards}) {
+    std::stable_sort(places->begin(), places->end(),
+                     [&](std::size_t a, std::size_t b) { return std::abs(plan.years[a]) < std::abs(plan.years[b]); });
+    if (!places->empty()) pass(*places);
+  }
+  return reached;
+}
+
+}  // namespace detail
 
 /// scan: as it was read; preprocessed: the same for the tokenizer. before_decode() runs before each decode and may throw to stop. Throws Error:
 /// argument (a horizon or an age that is not finite), numeric (a forecast that is not finite), and what the decoder throws.
@@ -64,10 +93,7 @@ ScanForecasts forecast_scan(Context<B>& ctx, const LoadedTokenizer<Cpu, F32>& to
   const Dit3dConfig& network = field.model.config.network;
   const Tensor<float, Cpu> start =
       field.origin.latents.standardize(z).reshape({1, volume_of(network.grid), network.channels});
-  std::vector<std::vector<double>> stops;
-  for (const double years : plan.years) stops.push_back({years});
-  const std::vector<Tensor<float, Cpu>> reached =
-      forecast_latents(ctx, field.model, start, {plan.age}, {plan.conditions}, stops);
+  const std::vector<Tensor<float, Cpu>> reached = detail::latents_at(ctx, field.model, start, plan);
 
   const DecodeTiling tiling = choose_tiling(tokenizer.model.decoder);
   const auto decoded = [&](const Tensor<float, Cpu>& standardised) {

@@ -1,7 +1,6 @@
-// The training of a transformer on latents on the machine that a program has chosen.
+// The training of a transformer on latents, for open_training() (device/training_run.hpp).
 #pragma once
 
-#include <concepts>
 #include <functional>
 #include <memory>
 
@@ -20,28 +19,21 @@ struct DitTrainingJob {
   LatentPicture picture{};                                        // of previews
   SamplingOptions preview{};
   Index preview_rows = 0;
-};
 
-template <Precision P, Backend B>
-std::unique_ptr<TrainingRun> make_training(Context<B>& context, Context<Cpu>& host, const DitTrainingJob& job) {
+  template <Backend B, Precision P>
+  using Model = Dit3d<B, P>;
+  template <Backend B, Precision P>
   using Task = DitTask<B, P>;
-  return std::make_unique<BackendTraining<Dit3d<Cpu, F32>, Dit3d<B, P>, Task, B>>(
-      context, *job.model, job.config.training, job.seed, [&context, &host, job](const Dit3d<B, P>& m, Index start) {
-        auto task = std::make_unique<Task>(context, host, m, *job.data, job.config, job.seed, start);
-        if (job.on_bins)
-          task->on_bins = [on_bins = job.on_bins, t = task.get()](const TimeBins& b) { on_bins(t->position(), b); };
-        task->make_preview = [&context, &host, &m, job] {
-          return preview_samples(context, host, m, *job.data, job.picture, job.preview, job.preview_rows);
-        };
-        return task;
-      });
-}
 
-template <std::same_as<Machine> M>
-std::unique_ptr<TrainingRun> open_training(const M& machine, const DitTrainingJob& job, ModelPrecision precision) {
-  if (machine.gpu != nullptr) return machine.gpu->training(*machine.host, job, precision);
-  require_f32(precision);
-  return make_training<F32>(*machine.host, *machine.host, job);
-}
+  template <Backend B, Precision P>
+  std::unique_ptr<Task<B, P>> task(Context<B>& context, Context<Cpu>& host, const Dit3d<B, P>& m, Index start) const {
+    auto made = std::make_unique<Task<B, P>>(context, host, m, *data, config, seed, start);
+    if (on_bins) made->on_bins = [on = on_bins, t = made.get()](const TimeBins& bins) { on(t->position(), bins); };
+    made->make_preview = [&context, &host, &m, job = *this] {
+      return preview_samples(context, host, m, *job.data, job.picture, job.preview, job.preview_rows);
+    };
+    return made;
+  }
+};
 
 }  // namespace braing3n::inline BRAING3N_ABI

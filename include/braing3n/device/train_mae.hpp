@@ -1,7 +1,6 @@
-// Phase 1 on the machine that a program has chosen.
+// Phase 1, for open_training() (device/training_run.hpp).
 #pragma once
 
-#include <concepts>
 #include <memory>
 
 #include "braing3n/device/training_run.hpp"
@@ -15,23 +14,16 @@ struct MaeTrainingJob {
   const TrainingData* data = nullptr;
   MaeTrainingConfig config{};
   std::uint64_t seed = 0;
-};
 
-template <Precision P, Backend B>
-std::unique_ptr<TrainingRun> make_training(Context<B>& context, Context<Cpu>& host, const MaeTrainingJob& job) {
+  template <Backend B, Precision P>
+  using Model = Mae3d<B, P>;
+  template <Backend B, Precision P>
   using Task = MaeTask<B, P>;
-  return std::make_unique<BackendTraining<Mae3d<Cpu, F32>, Mae3d<B, P>, Task, B>>(
-      context, *job.model, job.config.training, job.seed, [&context, &host, job](const Mae3d<B, P>& m, Index start) {
-        return std::make_unique<Task>(context, host, m, *job.data, job.config.training, job.seed, start,
-                                      job.config.visible_weight);
-      });
-}
 
-template <std::same_as<Machine> M>
-std::unique_ptr<TrainingRun> open_training(const M& machine, const MaeTrainingJob& job, ModelPrecision precision) {
-  if (machine.gpu != nullptr) return machine.gpu->training(*machine.host, job, precision);
-  require_f32(precision);
-  return make_training<F32>(*machine.host, *machine.host, job);
-}
+  template <Backend B, Precision P>
+  std::unique_ptr<Task<B, P>> task(Context<B>& context, Context<Cpu>& host, const Mae3d<B, P>& m, Index start) const {
+    return std::make_unique<Task<B, P>>(context, host, m, *data, config.training, seed, start, config.visible_weight);
+  }
+};
 
 }  // namespace braing3n::inline BRAING3N_ABI

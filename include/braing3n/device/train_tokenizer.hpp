@@ -1,7 +1,6 @@
-// Phase 2 on the machine that a program has chosen.
+// Phase 2, for open_training() (device/training_run.hpp).
 #pragma once
 
-#include <concepts>
 #include <memory>
 
 #include "braing3n/device/training_run.hpp"
@@ -15,24 +14,17 @@ struct TokenizerTrainingJob {
   const TrainingData* data = nullptr;
   TokenizerTrainingConfig config{};
   std::uint64_t seed = 0;
-};
 
-template <Precision P, Backend B>
-std::unique_ptr<TrainingRun> make_training(Context<B>& context, Context<Cpu>& host, const TokenizerTrainingJob& job) {
+  template <Backend B, Precision P>
+  using Model = Tokenizer<B, P>;
+  template <Backend B, Precision P>
   using Task = TokenizerTask<B, P>;
-  return std::make_unique<BackendTraining<Tokenizer<Cpu, F32>, Tokenizer<B, P>, Task, B>>(
-      context, *job.model, job.config.training, job.seed,
-      [&context, &host, job](const Tokenizer<B, P>& m, Index start) {
-        return std::make_unique<Task>(context, host, m, *job.data, job.config, job.seed, start);
-      });
-}
 
-template <std::same_as<Machine> M>
-std::unique_ptr<TrainingRun> open_training(const M& machine, const TokenizerTrainingJob& job,
-                                           ModelPrecision precision) {
-  if (machine.gpu != nullptr) return machine.gpu->training(*machine.host, job, precision);
-  require_f32(precision);
-  return make_training<F32>(*machine.host, *machine.host, job);
-}
+  template <Backend B, Precision P>
+  std::unique_ptr<Task<B, P>> task(Context<B>& context, Context<Cpu>& host, const Tokenizer<B, P>& m,
+                                   Index start) const {
+    return std::make_unique<Task<B, P>>(context, host, m, *data, config, seed, start);
+  }
+};
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -139,10 +139,24 @@ class BackendTraining final : public TrainingRun {
   std::unique_ptr<Task> task_;
 };
 
-/// On the CPU models are trained in F32.
-inline void require_f32(ModelPrecision precision) {
+/// A training on one backend. A job (train_mae.hpp and beside it) has the host's model, a config and a seed, names its Model and its Task, and
+/// makes the task.
+template <Precision P, Backend B, class Job>
+std::unique_ptr<TrainingRun> make_training(Context<B>& context, Context<Cpu>& host, const Job& job) {
+  using Model = typename Job::template Model<B, P>;
+  using Task = typename Job::template Task<B, P>;
+  return std::make_unique<BackendTraining<typename Job::template Model<Cpu, F32>, Model, Task, B>>(
+      context, *job.model, job.config.training, job.seed,
+      [&context, &host, job](const Model& model, Index start) { return job.task(context, host, model, start); });
+}
+
+/// A training where the program has chosen: on the CPU in F32 only.
+template <std::same_as<Machine> M, class Job>
+std::unique_ptr<TrainingRun> open_training(const M& machine, const Job& job, ModelPrecision precision) {
+  if (machine.gpu != nullptr) return machine.gpu->training(*machine.host, job, precision);
   if (precision != ModelPrecision::f32)
     fail(ErrorKind::argument, "training.precision", "training: expected f32 on the CPU, got bf16, which takes a GPU");
+  return make_training<F32>(*machine.host, *machine.host, job);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

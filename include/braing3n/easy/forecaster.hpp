@@ -12,6 +12,7 @@
 #include "braing3n/data/forecast_ranges.hpp"
 #include "braing3n/data/forecast_record.hpp"
 #include "braing3n/data/generate_volumes.hpp"
+#include "braing3n/easy/synthetic.hpp"
 #include "braing3n/easy/tokenizer.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -19,33 +20,16 @@ namespace braing3n::inline BRAING3N_ABI {
 struct FollowUpRequest {
   double age = 0;             // years, at the scan
   std::string conditions{};   // "sex=F,disease=MCI": what is known of the subject
-  std::vector<double> years;  // horizons, in the order in which they are passed
+  std::vector<double> years;  // horizons, in any order
   bool backwards = false;     // horizons may be negative
   ForecastDetail detail = ForecastDetail::scan;
 };
 
-/// A follow-up on the scan's own voxels and in its intensities. Files always carry the mark.
-class SyntheticFollowUp {
+/// A follow-up on the scan's own voxels and in its intensities. Its file is SYNTHETIC_<scan>_<years>y.nii.gz.
+class SyntheticFollowUp : public SyntheticResult<ForecastRecord> {
  public:
-  SyntheticFollowUp(std::shared_ptr<Context<Cpu>> context, Volume volume, ForecastRecord record)
-      : context_(std::move(context)), volume_(std::move(volume)), record_(std::move(record)) {}
-
-  const Volume& volume() const { return volume_; }
-  double years() const { return record_.years; }
-  const ForecastRecord& record() const { return record_; }
-
-  /// Writes folder/SYNTHETIC_<scan>_<years>y.nii.gz and its sidecar .json. Makes the folder. Returns the path of the volume. Throws Error
-  /// (file), also when one of the two exists and may not be overwritten.
-  std::filesystem::path write(const std::filesystem::path& folder, const WriteOptions& write = {}) const {
-    make_folder(folder);
-    write_sample(*context_, folder, volume_, record_, write);
-    return folder / record_.file;
-  }
-
- private:
-  std::shared_ptr<Context<Cpu>> context_;
-  Volume volume_;
-  ForecastRecord record_;
+  using SyntheticResult::SyntheticResult;
+  double years() const { return record().years; }
 };
 
 /// Made by Session::forecaster(). Copies share the weights.

@@ -11,6 +11,7 @@
 
 #include "braing3n/checkpoint/saved_dit.hpp"
 #include "braing3n/data/generate_volumes.hpp"
+#include "braing3n/easy/synthetic.hpp"
 #include "braing3n/easy/tokenizer.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -26,30 +27,8 @@ struct SampleRequest {
   double shift = 1;  // of the steps: above 1 they are shorter near the noise
 };
 
-/// A sample of a model, in the model's intensities on a grid around the origin. Files always carry the mark.
-class SyntheticVolume {
- public:
-  SyntheticVolume(std::shared_ptr<Context<Cpu>> context, Volume volume, SampleRecord record)
-      : context_(std::move(context)), volume_(std::move(volume)), record_(std::move(record)) {}
-
-  const Volume& volume() const { return volume_; }
-  const SampleRecord& record() const { return record_; }
-  /// "SYNTHETIC braing3n ...", the description in the file's header.
-  std::string description() const { return synthetic_description(record_); }
-
-  /// Writes folder/SYNTHETIC_0000.nii.gz (by the sample's number) and its sidecar .json, which records how it was made. Makes the folder.
-  /// Returns the path of the volume. Throws Error (file), also when one of the two exists and may not be overwritten.
-  std::filesystem::path write(const std::filesystem::path& folder, const WriteOptions& write = {}) const {
-    make_folder(folder);
-    write_sample(*context_, folder, volume_, record_, write);
-    return folder / record_.file;
-  }
-
- private:
-  std::shared_ptr<Context<Cpu>> context_;
-  Volume volume_;
-  SampleRecord record_;
-};
+/// A sample of a model, in the model's intensities on a grid around the origin. Its file is SYNTHETIC_0000.nii.gz, by the sample's number.
+using SyntheticVolume = SyntheticResult<SampleRecord>;
 
 /// Made by Session::generator(). Copies share the weights.
 class BrainGenerator {

@@ -30,7 +30,7 @@ class DualRidge {
   Index size() const { return static_cast<Index>(rows_.size()); }
   Index features() const { return rows_.empty() ? 0 : static_cast<Index>(rows_[0].size()); }
 
-  /// targets[q] (n); fold (n), from 0: rows that are held out together. Throws Error: shape (lengths), argument (fewer than two folds, rows
+  /// Once, after all rows. targets[q] (n); fold (n), from 0: rows that are held out together. Throws Error: shape (lengths), argument (fewer than two folds, rows
   /// that are all the same).
   template <std::same_as<Cpu> B>
   void fit(Context<B>& ctx, const std::vector<std::vector<double>>& targets, const std::vector<Index>& fold) {
@@ -40,7 +40,10 @@ class DualRidge {
     const Index n = size();
     double trace = 0;
     for (Index i = 0; i < n; ++i) trace += kernel_[static_cast<std::size_t>(i * n + i)];
-    if (!(trace > 0)) fail(ErrorKind::argument, "dual_ridge.equal", "dual ridge: all rows have the same features");
+    // Rounding of the mean may leave rows that are all the same a little off it.
+    const bool equal = std::all_of(rows_.begin(), rows_.end(), [&](const auto& row) { return row == rows_[0]; });
+    if (equal || !(trace > 0))
+      fail(ErrorKind::argument, "dual_ridge.equal", "dual ridge: all rows have the same features");
     const std::vector<double> penalty = choose(ctx, targets, fold, trace / static_cast<double>(n));
     std::vector<Index> all(rows_.size());
     std::iota(all.begin(), all.end(), Index{0});

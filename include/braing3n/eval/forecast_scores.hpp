@@ -11,7 +11,8 @@
 //   coverage, width         share of intervals low <= truth <= high, mean of high - low
 // The floor of a skill is 0 (its reference); its ceiling, like that of r, is the score of the truth as it is measured (after a round trip
 // through the tokenizer, with the noise of a scan), which is scored as a forecast like any other.
-// A score that the pairs of a band do not define is NaN: slopes and r of changes or horizons that are all the same.
+// A score that the pairs of a band do not define is NaN: slopes and r of changes or horizons that are all the same, the skill over
+// a reference whose squared error is at most 1e-4 of that of the last value.
 #pragma once
 
 #include <algorithm>

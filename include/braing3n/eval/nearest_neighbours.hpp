@@ -175,8 +175,8 @@ struct DistanceToNearest {
 /// On a GPU: one product and one search per pair of blocks; the host reads once.
 template <class T, Backend B>
 std::vector<Neighbour> device_neighbours(const Tensor<T, B>& queries, const Tensor<T, B>& pool,
-                                         const NeighbourGroups& groups) {
-  constexpr Index query_block = 2048, pool_block = 4096;
+                                         const NeighbourGroups& groups, Index query_block = 2048,
+                                         Index pool_block = 4096) {
   require_neighbours(queries, pool);
   Context<B>& ctx = pool.context();
   const Index m = queries.dim(0), n = pool.dim(0), d = pool.dim(1), segments = NeighbourSearch::segments;

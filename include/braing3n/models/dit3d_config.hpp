@@ -1,6 +1,8 @@
 // What a diffusion transformer over latent tokens is built from.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <type_traits>
 #include <vector>
 

@@ -28,7 +28,7 @@ MaskedPatchLoss<T, B> masked_patch_forward(const Tensor<T, B>& prediction, const
     MaskedPatchCall<T> c;
     c.count = detail::masked_patch_check("masked_patch", prediction, target, selection);
     c.rows = selection.weights.size(), c.cols = prediction.dim(2);
-    c.normalize = normalize, c.eps = 1e-6;
+    c.normalize = normalize, c.eps = detail::patch_eps;
     if (normalize) detail::require_normalizable(target);
     c.prediction = prediction.data(), c.target = target.data(), c.weights = selection.weights.data();
     r.loss = Tensor<double, B>(prediction.context(), Shape{});

@@ -45,6 +45,8 @@ struct NormalizeRow {
   }
 };
 
+inline constexpr double patch_eps = 1e-6;  // added to the variance
+
 template <class T, Backend B>
 void require_normalizable(const Tensor<T, B>& target) {
   require_elements("normalize_patches", target);
@@ -58,7 +60,7 @@ void require_normalizable(const Tensor<T, B>& target) {
 
 /// target (N, L, P) -> the same with every patch shifted and scaled to mean 0 and unbiased variance 1. A target only: no backward.
 template <class T, Backend B>
-Tensor<T, B> normalize_patches(const Tensor<T, B>& target, double eps = 1e-6) {
+Tensor<T, B> normalize_patches(const Tensor<T, B>& target, double eps = detail::patch_eps) {
   detail::require_normalizable(target);
   const Index rows = target.dim(0) * target.dim(1), width = target.dim(2);
   Tensor<double, B> mean(target.context(), Shape{rows}), variance(target.context(), Shape{rows});

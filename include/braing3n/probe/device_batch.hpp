@@ -131,8 +131,7 @@ class DeviceBatch {
   }
 
   /// The next directions, from the preconditioned residuals.
-  template <class Preconditioner>
-  void turn(Preconditioner& preconditioner, const std::vector<std::int32_t>& active,
+  void turn(GramPreconditioner<T, B>& preconditioner, const std::vector<std::int32_t>& active,
             const std::vector<ActiveColumn>& columns) {
     const auto placed = place(columns);
     const FitVectors v = vectors(placed);

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <span>
 #include <utility>
@@ -25,16 +24,9 @@ class NewtonSolver {
 
   /// As on the CPU.
   std::vector<LinearFit> solve(std::span<const FitProblem> problems) {
-    std::vector<LinearFit> out;
     const Index most = std::clamp<Index>((Index{512} << 20) / (32 * design_->padded_rows()), 32, 512);
-    for (std::size_t begin = 0; begin < problems.size();) {
-      std::size_t end = begin;
-      for (Index columns = 0; end < problems.size() && (end == begin || columns + problems[end].outputs <= most); ++end)
-        columns += problems[end].outputs;
-      for (LinearFit& fit : solve_batch(problems.subspan(begin, end - begin))) out.push_back(std::move(fit));
-      begin = end;
-    }
-    return out;
+    return detail::solve_in_batches(problems, most,
+                                    [&](std::span<const FitProblem> batch) { return solve_batch(batch); });
   }
 
  private:
@@ -46,14 +38,8 @@ class NewtonSolver {
     if (!preconditioner_) preconditioner_.emplace(*design_);
     std::vector<Control> fits(problems.size());
     for (std::size_t f = 0; f < fits.size(); ++f) fits[f].problem = &problems[f];
-    for (;;) {
-      // The kind of pass that serves more columns goes first, so that fits gather into wide products.
-      Index want[2] = {0, 0};
-      for (const Control& s : fits)
-        if (s.wants != Wants::nothing) want[s.wants == Wants::product] += s.problem->outputs;
-      if (want[0] + want[1] == 0) break;
+    for (Wants kind; (kind = detail::next_pass(fits)) != Wants::nothing;) {
       std::vector<std::int32_t> active;
-      const Wants kind = want[1] >= want[0] ? Wants::product : Wants::gradient;
       for (std::size_t f = 0; f < fits.size(); ++f)
         if (fits[f].wants == kind) active.push_back(static_cast<std::int32_t>(f));
       if (kind == Wants::product) product_pass(batch, fits, active);
@@ -75,12 +61,13 @@ class NewtonSolver {
     const detail::GradientPass read = batch.gradient(active, columns);
     std::vector<std::int32_t> starting;
     std::vector<detail::ActiveColumn> accepted;
-    for (std::size_t f = 0; f < active.size(); ++f) {
+    for (std::size_t f = 0, c = 0; f < active.size(); ++f) {
       Control& s = fits[static_cast<std::size_t>(active[f])];
+      const auto own = std::span(columns).subspan(c, static_cast<std::size_t>(s.problem->outputs));
+      c += own.size();
       s.trial_loss = read.loss[f];
       if (!s.accept()) continue;
-      for (detail::ActiveColumn c : columns)
-        if (c.problem == active[f]) c.accepted = true, accepted.push_back(c);
+      accepted.insert(accepted.end(), own.begin(), own.end());
       if (!s.settle(read.largest[f], options_)) continue;
       batch.set_spectrum(active[f], read.covariance[f]);
       starting.push_back(active[f]);

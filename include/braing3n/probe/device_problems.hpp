@@ -1,6 +1,8 @@
 // The problems of a batch of fits on a GPU: labels, targets, folds and class weights of all of them in two uploads.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <map>
 #include <span>
 #include <vector>

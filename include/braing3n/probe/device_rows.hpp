@@ -40,8 +40,6 @@ struct PlacedRows {
 /// A fit that takes part in a pass: its problem, and where its columns begin among those of the pass.
 struct ActiveFit {
   std::int32_t problem = 0, first = 0;
-
-  bool operator==(const ActiveFit&) const = default;
 };
 
 /// (row, active fit): values become residuals; losses (rows, fits) and curvature (rows, columns of the batch) are written: w p (1 - p)
@@ -129,8 +127,6 @@ struct CurvatureRows {
 /// One sum over rows: the loss of a fit (k < 0), or entry (k, l) of its class covariance.
 struct RowSum {
   std::int32_t fit = 0, problem = 0, first = 0, k = -1, l = -1;  // first: the fit's columns of the pass
-
-  bool operator==(const RowSum&) const = default;
 };
 struct LossAndCovariance {
   PlacedRows rows;

@@ -11,12 +11,10 @@ namespace braing3n::inline BRAING3N_ABI::detail {
 
 /// A column of a pass: one output of a fit.
 struct ActiveColumn {
-  std::int32_t column = 0, problem = 0;   // of the batch
-  std::int32_t first = 0, outputs = 1;    // the fit's columns of the pass
-  double length = 0;                      // of the step
-  bool accepted = false, starts = false;  // after a gradient; starts, in a product: it is the first of its system
-
-  bool operator==(const ActiveColumn&) const = default;
+  std::int32_t column = 0, problem = 0;  // of the batch
+  std::int32_t first = 0, outputs = 1;   // the fit's columns of the pass
+  double length = 0;                     // of the step
+  bool starts = false;                   // the direction is the first of its system
 };
 
 /// What every kernel over columns reads and writes. Vectors (columns of the batch, width).
@@ -113,12 +111,11 @@ struct SizeOfTrial {
   }
 };
 
-/// Takes accepted steps and sets up the next systems.
+/// Takes steps that were accepted and sets up the next systems.
 struct SettleStep {
   FitVectors v;
   BRAING3N_HD BRAING3N_INLINE void operator()(Index c, Index j) const {
     const ActiveColumn a = v.active[c];
-    if (!a.accepted) return;
     const Index at = v.at(a, j);
     v.w[at] += a.length * v.step[at];
     v.g[at] = v.trial[at];

@@ -83,7 +83,7 @@ class LogisticRegression {
   /// Weights, iterations, gradient norm, converged or not.
   const LinearFit& fit() const { return fit_; }
 
-  /// Probabilities (rows, classes). Computed in the context of the fit.
+  /// Probabilities (rows, classes). Computed in the context of the fit, which must still exist.
   xt::xtensor<double, 2> predict_proba(FeatureView<T> x) const {
     const xt::xtensor<double, 2> value = detail::linear_values(*context_, {&fit_, 1}, x);
     xt::xtensor<double, 2> out;
@@ -114,7 +114,7 @@ class Ridge {
   Index targets() const { return static_cast<Index>(fits_.size()); }
   const LinearFit& fit(Index target = 0) const { return fits_.at(static_cast<std::size_t>(target)); }
 
-  /// Predictions (rows, targets). Computed in the context of the fit.
+  /// Predictions (rows, targets). Computed in the context of the fit, which must still exist.
   xt::xtensor<double, 2> predict(FeatureView<T> x) const { return detail::linear_values(*context_, fits_, x); }
 
  private:

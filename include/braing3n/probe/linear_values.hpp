@@ -1,6 +1,7 @@
 // The values of linear fits on rows of features: on the CPU row by row, on a GPU one product for all fits of one training set.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <vector>
 

@@ -116,16 +116,9 @@ class NewtonSolver<T, Cpu> {
 
 template <class T>
 std::vector<LinearFit> NewtonSolver<T, Cpu>::solve(std::span<const FitProblem> problems) {
-  std::vector<LinearFit> out;
   const Index most = std::clamp<Index>((Index{80} << 20) / (4 * design_->rows()), 32, 384);
-  for (std::size_t begin = 0; begin < problems.size();) {
-    std::size_t end = begin;
-    for (Index columns = 0; end < problems.size() && (end == begin || columns + problems[end].outputs <= most); ++end)
-      columns += problems[end].outputs;
-    for (LinearFit& fit : solve_batch(problems.subspan(begin, end - begin))) out.push_back(std::move(fit));
-    begin = end;
-  }
-  return out;
+  return detail::solve_in_batches(problems, most,
+                                  [&](std::span<const FitProblem> batch) { return solve_batch(batch); });
 }
 
 template <class T>
@@ -141,14 +134,8 @@ std::vector<LinearFit> NewtonSolver<T, Cpu>::solve_batch(std::span<const FitProb
     if (moments[f].rows < 1) fail(ErrorKind::argument, "probe.rows", "probe: a fit has no training rows");
     states.emplace_back(problems[f], moments[f], design_->rows());
   }
-  for (;;) {
-    // The kind of pass that serves more columns goes first, so that fits gather into wide products.
-    Index want[2] = {0, 0};
-    for (const State& s : states)
-      if (s.wants != Wants::nothing) want[s.wants == Wants::product] += s.problem->outputs;
-    if (want[0] + want[1] == 0) break;
+  for (Wants kind; (kind = detail::next_pass(states)) != Wants::nothing;) {
     std::vector<State*> active;
-    const Wants kind = want[1] >= want[0] ? Wants::product : Wants::gradient;
     for (State& s : states)
       if (s.wants == kind) active.push_back(&s);
     if (kind == Wants::product) product_pass(active);

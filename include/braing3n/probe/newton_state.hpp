@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <concepts>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -93,6 +94,31 @@ struct NewtonControl {
     return false;
   }
 };
+
+/// The kind of pass that serves more columns, so that fits gather into wide products; `nothing` when all fits are done.
+template <std::derived_from<NewtonControl> Fit>
+NewtonControl::Wants next_pass(const std::vector<Fit>& fits) {
+  using Wants = NewtonControl::Wants;
+  Index want[2] = {0, 0};
+  for (const NewtonControl& s : fits)
+    if (s.wants != Wants::nothing) want[s.wants == Wants::product] += s.problem->outputs;
+  if (want[0] + want[1] == 0) return Wants::nothing;
+  return want[1] >= want[0] ? Wants::product : Wants::gradient;
+}
+
+/// solve_batch(problems one behind the other, with `most` outputs or fewer unless it is one problem) for all; results in their order.
+template <class F>
+std::vector<LinearFit> solve_in_batches(std::span<const FitProblem> problems, Index most, const F& solve_batch) {
+  std::vector<LinearFit> out;
+  for (std::size_t begin = 0; begin < problems.size();) {
+    std::size_t end = begin;
+    for (Index columns = 0; end < problems.size() && (end == begin || columns + problems[end].outputs <= most); ++end)
+      columns += problems[end].outputs;
+    for (LinearFit& fit : solve_batch(problems.subspan(begin, end - begin))) out.push_back(std::move(fit));
+    begin = end;
+  }
+  return out;
+}
 
 struct NewtonState : NewtonControl {
   const TrainingMoments* moments = nullptr;

@@ -1,9 +1,6 @@
 // A table of features where a backend computes with it: on the CPU the rows themselves, on a GPU a copy that is made once.
 #pragma once
 
-#include <cmath>
-#include <vector>
-
 #include "braing3n/core/tensor.hpp"
 #include "braing3n/table/feature_view.hpp"
 

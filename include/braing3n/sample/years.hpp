@@ -80,11 +80,12 @@ std::vector<Tensor<T, B>> integrate_years(const Tensor<T, B>& start, std::vector
       reached.push_back(z);
       continue;
     }
+    std::vector<double> step(n);
     std::vector<accum_t<T>> whole(n), half(n);
     for (std::size_t i = 0; i < n; ++i) {
-      const double h = (to[i] - from[i]) / static_cast<double>(steps);
-      whole[i] = static_cast<accum_t<T>>(h);
-      half[i] = static_cast<accum_t<T>>(h / 2);
+      step[i] = (to[i] - from[i]) / static_cast<double>(steps);
+      whole[i] = static_cast<accum_t<T>>(step[i]);
+      half[i] = static_cast<accum_t<T>>(step[i] / 2);
     }
     const Shape samples = {start.dim(0)};
     const auto h = Tensor<accum_t<T>, B>::from_host(start.context(), samples, whole),
@@ -92,7 +93,8 @@ std::vector<Tensor<T, B>> integrate_years(const Tensor<T, B>& start, std::vector
     for (Index s = 0; s < steps; ++s) {
       const auto at = [&](Index k) {
         for (std::size_t i = 0; i < n; ++i)
-          ages[i] = start_ages[i] + from[i] + (to[i] - from[i]) * (static_cast<double>(k) / static_cast<double>(steps));
+          // Sums of whole years are exact, so that stops between them change nothing.
+          ages[i] = start_ages[i] + (k == steps ? to[i] : from[i] + step[i] * static_cast<double>(k));
       };
       at(s);
       const Tensor<T, B> v0 = rate(std::as_const(z), std::as_const(ages));

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <optional>
 #include <set>
-#include <utility>
 #include <vector>
 
 #include "braing3n/study/forecast_readings.hpp"
@@ -75,17 +74,15 @@ struct QuantityErrors {
 
 }  // namespace detail
 
-/// held, made: forecasts of validation and of unseen subjects, of which those of this forecaster are read. The hashes and the cohort are left to
-/// the caller.
+/// held, made: forecasts of validation and of unseen subjects, of which those of this forecaster are read. The hashes, the forecaster's name and
+/// the cohort are left to the caller.
 inline ForecastReadings fit_readings(const ForecastProbes& probes, const std::vector<MeasuredQuantity>& quantities,
                                      const SubjectCodes& codes, const ReadForecasts& held, const ReadForecasts& made,
                                      std::size_t forecaster, double coverage) {
   ForecastReadings r;
   r.coverage = coverage;
   r.mean = probes.ridge().mean();
-  std::set<std::int32_t> subjects;
-  for (const VisitPair& p : held.pairs) subjects.insert(codes.subject(p.from));
-  r.validation_subjects = std::ssize(subjects);
+  r.validation_subjects = codes.subjects(held.pairs);
   for (std::size_t q = 0; q < quantities.size(); ++q) {
     const MeasuredQuantity& m = quantities[q];
     const detail::QuantityErrors fit(probes, q, m, held, held.made.at(forecaster), codes),

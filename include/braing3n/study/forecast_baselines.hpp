@@ -23,9 +23,10 @@ inline void sort_by_baseline(std::vector<VisitPair>& pairs) {
 class BaselinePart {
  public:
   explicit BaselinePart(std::span<const VisitPair> all) : pairs(all) {
+    std::vector<std::size_t> horizons;  // of every baseline
     for (const VisitPair& p : pairs) {
-      if (first.empty() || first.back().from != p.from) first.push_back(p), horizons_.push_back(0);
-      const std::size_t subject = first.size() - 1, horizon = horizons_[subject]++;
+      if (first.empty() || first.back().from != p.from) first.push_back(p), horizons.push_back(0);
+      const std::size_t subject = first.size() - 1, horizon = horizons[subject]++;
       place_.emplace_back(subject, horizon);
       if (stops.size() <= horizon) stops.resize(horizon + 1);
       // A baseline whose pairs have ended stays where it is.
@@ -35,7 +36,7 @@ class BaselinePart {
     for (std::size_t h = 0; h < stops.size(); ++h) {
       stops[h].resize(first.size(), 0.0);
       for (std::size_t s = 0; h > 0 && s < first.size(); ++s)
-        if (h >= horizons_[s]) stops[h][s] = stops[h - 1][s];
+        if (h >= horizons[s]) stops[h][s] = stops[h - 1][s];
     }
   }
 
@@ -72,7 +73,6 @@ class BaselinePart {
   }
 
  private:
-  std::vector<std::size_t> horizons_;                       // of every baseline
   std::vector<std::pair<std::size_t, std::size_t>> place_;  // baseline and horizon of every pair
 };
 

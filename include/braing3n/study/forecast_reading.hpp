@@ -7,23 +7,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <concepts>
 #include <map>
-#include <optional>
-#include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "braing3n/backend/cpu.hpp"
-#include "braing3n/base/moments.hpp"
 #include "braing3n/checkpoint/volume_model.hpp"
 #include "braing3n/data/latent_data.hpp"
 #include "braing3n/eval/reconstruction.hpp"
 #include "braing3n/eval/region_regressor.hpp"
 #include "braing3n/format/csv.hpp"
 #include "braing3n/probe/scores.hpp"
-#include "braing3n/study/observer.hpp"
 #include "braing3n/table/matrix.hpp"
 #include "braing3n/volume/reimpose.hpp"
 

@@ -63,7 +63,7 @@ struct ForecastReadings {
   std::string kind = "braing3n forecast readings", version = BRAING3N_VERSION_STRING;
   std::string model, tokenizer;      // hashes
   std::string forecaster;            // whose follow-ups were read: "field of rates"
-  std::string cohort, distribution;  // name of the table; of phantoms, or empty
+  std::string cohort, distribution;  // whose readings they are, in words; distribution of phantoms, or empty
   double coverage = 0.9;             // of the intervals
   Index validation_subjects = 0;
   std::vector<double> mean;  // (features) of the sums of tissue, ml

@@ -9,12 +9,13 @@
 #include <utility>
 #include <vector>
 
-#include "braing3n/eval/psnr.hpp"
+#include "braing3n/eval/ssim3d.hpp"
 #include "braing3n/report/sample_pictures.hpp"
 #include "braing3n/study/forecast_baselines.hpp"
 #include "braing3n/study/forecast_subjects.hpp"
 #include "braing3n/study/forecasters.hpp"
 #include "braing3n/study/forecasting_result.hpp"
+#include "braing3n/study/observer.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::study {
 
@@ -64,7 +65,13 @@ class ForecastRuns {
     }
     RowStore<float> blocks;
     Stage stage(*observer_, "round trips of training subjects", count);
-    for_parts(std::span<const Index>(some), [&](std::span<const Index> part, Index) { add(blocks, decoded(part)); });
+    for (Index begin = 0; begin < count; begin += batch) {
+      observer_->check_interrupt();
+      const auto part = std::span<const Index>(some).subspan(static_cast<std::size_t>(begin),
+                                                             static_cast<std::size_t>(std::min(batch, count - begin)));
+      add(blocks, decoded(part));
+      observer_->advance(std::ssize(part), "");
+    }
     return ForecastProbes(*ctx_, blocks, some, subjects, quantities);
   }
 
@@ -198,18 +205,6 @@ class ForecastRuns {
                   options.cohort.split);
     }
   }
-
-  /// visit(part, place of its first) for the items in batches.
-  template <class Item, class Visit>
-  void for_parts(std::span<const Item> items, Visit&& visit) const {
-    for (Index begin = 0; begin < std::ssize(items); begin += batch) {
-      const auto part = items.subspan(static_cast<std::size_t>(begin),
-                                      static_cast<std::size_t>(std::min(batch, std::ssize(items) - begin)));
-      observer_->check_interrupt();
-      visit(part, begin);
-      observer_->advance(std::ssize(part), "");
-    }
-  }
   ForecastDecoder::Decoded decoded(std::span<const Index> rows) const { return decoder()(latents(rows)); }
   static void add(RowStore<float>& to, const ForecastDecoder::Decoded& d) {
     append_rows<float>(to, row_count(d.blocks), elements_of(d.blocks));
@@ -227,11 +222,8 @@ class ForecastRuns {
       const std::span<const float> reference(a.data(), static_cast<std::size_t>(a.size())),
           output(b.data(), static_cast<std::size_t>(b.size()));
       psnrs.push_back(psnr(voxel_errors(*ctx_, reference, output).mse, reference_range(reference).percentile));
-      ssims.push_back(image_ssim(a, b));
+      ssims.push_back(ssim3d(*ctx_, reference, output, tokenizer_.contract.shape).whole);
     }
-  }
-  double image_ssim(const Tensor<float, Cpu>& a, const Tensor<float, Cpu>& b) const {
-    return score_reconstruction(*ctx_, a, b, nonzero_mask(a)).whole.ssim;
   }
 
   /// The latents are those of the tokenizer, and mean the same to this forecaster as to the first.

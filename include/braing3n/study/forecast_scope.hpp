@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 #include <string>
 #include <vector>
@@ -17,13 +16,6 @@ namespace braing3n::inline BRAING3N_ABI::study {
 /// Pairs of one set. use: what the set is for, "which is scored". Throws Error (format) that names the set: no scan in it, no pair of visits, none of known age.
 inline std::vector<VisitPair> dated_pairs_of(const Manifest& table, const Split& split, const std::string& set,
                                              const char* use) {
-  const auto named = [&](ErrorKind kind, const std::string& id, const std::string& sentence) {
-    const Index subjects = std::ssize(table.subjects());
-    return Error(kind, id,
-                 concat("the set ", in_quotes(set), ", ", use, ": ", sentence,
-                        subjects == 1 ? "; the table has a single subject, who can be forecast but not scored" : ""),
-                 table.path.string());
-  };
   try {
     std::vector<VisitPair> pairs = dated_pairs(table, rows_of(table, split, set));
     if (pairs.empty())
@@ -31,7 +23,11 @@ inline std::vector<VisitPair> dated_pairs_of(const Manifest& table, const Split&
                   "expected pairs of visits with an age at the first of them, got none");
     return pairs;
   } catch (const Error& e) {
-    throw named(e.kind(), e.id(), e.text());
+    const bool alone = std::ssize(table.subjects()) == 1;
+    throw Error(e.kind(), e.id(),
+                concat("the set ", in_quotes(set), ", ", use, ": ", e.text(),
+                       alone ? "; the table has a single subject, who can be forecast but not scored" : ""),
+                table.path.string());
   }
 }
 
@@ -40,16 +36,12 @@ inline std::vector<std::string> forecasting_scope(const Manifest& table, const s
                                                   const std::vector<VisitPair>& test, const std::string& ranges,
                                                   const ForecastingOptions& options) {
   std::vector<std::string> notes;
-  const auto subjects = [&](const std::vector<VisitPair>& pairs) {
-    std::set<std::string> all;
-    for (const VisitPair& p : pairs) all.insert(table.scans[static_cast<std::size_t>(p.from)].subject_id);
-    return std::ssize(all);
-  };
+  const SubjectCodes codes(table);
   const auto people = [](Index n) { return concat(n, n == 1 ? " subject" : " subjects"); };
-  if (const Index n = subjects(test); n < options.scores.least_subjects)
+  if (const Index n = codes.subjects(test); n < options.scores.least_subjects)
     notes.push_back(concat(people(n), " in the set ", in_quotes(options.test), ": scores need ",
                            options.scores.least_subjects, ", so the tables have counts and pictures only"));
-  if (const Index n = subjects(validation), least = subjects_for_coverage(options.coverage); n < least)
+  if (const Index n = codes.subjects(validation), least = subjects_for_coverage(options.coverage); n < least)
     notes.push_back(concat(people(n), " in the set ", in_quotes(options.validation), ": intervals need ", least,
                            ", so there are none"));
   if (ranges.empty()) return notes;

@@ -1,7 +1,10 @@
 // Pairs of visits of the study of forecasts: from the first visit of unseen subjects, and all pairs of those who fit rules and intervals.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +26,12 @@ class SubjectCodes {
   }
   std::int32_t subject(Index row) const {
     return subjects_.at(table_->scans[static_cast<std::size_t>(row)].subject_id);
+  }
+  /// How many subjects the pairs belong to.
+  Index subjects(const std::vector<VisitPair>& pairs) const {
+    std::set<std::int32_t> all;
+    for (const VisitPair& p : pairs) all.insert(subject(p.from));
+    return std::ssize(all);
   }
   /// -1 for a diagnosis that nobody has.
   std::int32_t group(const std::string& name) const {

@@ -6,11 +6,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -91,8 +89,8 @@ class ForecastingStudy {
     if (!options_.bridge.empty()) result_.bridge = runs_.forecasters().back().hash;
     if (distribution_) result_.distribution = enum_name(*distribution_);
     result_.pairs = std::ssize(test_);
-    result_.subjects = subjects_of(test_);
-    result_.validation_subjects = subjects_of(validation_);
+    result_.subjects = codes_.subjects(test_);
+    result_.validation_subjects = codes_.subjects(validation_);
     result_.training_pairs = std::ssize(train_);
     for (const MeasuredQuantity& q : quantities_) result_.quantities.push_back({q.name, q.logarithm ? "ml" : "years"});
     const auto row = [&](const std::string& name, ForecasterKind kind, const char* text) {
@@ -111,11 +109,6 @@ class ForecastingStudy {
     row(ceiling, K::ceiling, "the second visit itself through the tokenizer, read as the models are");
   }
   bool has_oracle() const { return distribution_ && !options_.truth.empty(); }
-  Index subjects_of(const std::vector<VisitPair>& pairs) const {
-    std::set<std::int32_t> all;
-    for (const VisitPair& p : pairs) all.insert(codes_.subject(p.from));
-    return std::ssize(all);
-  }
   ForecasterResult& row(const std::string& name) {
     return *std::find_if(result_.forecasters.begin(), result_.forecasters.end(),
                          [&](const ForecasterResult& f) { return f.name == name; });

@@ -224,7 +224,7 @@ inline void write_results(const std::filesystem::path& folder, const Forecasting
   write_text(folder / "forecasting.json", result_json(r).dump(2) + "\n", write);
   write_text(folder / "tables.txt", tables(r), write);
   if (r.readings) write_text(folder / "readings.json", json_text(*r.readings) + "\n", write);
-  if (!r.pictures.empty()) write_png(folder / "montage.png", montage(r.pictures, r.picture_columns, r.captions), write);
+  if (!r.pictures.empty()) write_png(folder / "montage.png", montage(r.pictures, 1, r.captions), write);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI::study

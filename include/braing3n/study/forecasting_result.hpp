@@ -141,7 +141,6 @@ struct ForecastingResult {
   std::optional<ForecastReadings> readings;  // what readings.json holds
 
   std::vector<Image> pictures;
-  Index picture_columns = 1;
   std::vector<std::string> captions;
 
   /// What forecasting.json holds.

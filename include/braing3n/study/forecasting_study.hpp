@@ -107,7 +107,7 @@ inline void add_volume_figures(std::vector<Figure>& all, const ForecastFigures& 
            phantom_figures::at_least(0.70));
   }
   figure("relative error over the oracle's", "<= 1.15", share(ours, "all", "relative_error"),
-         share(theirs, "all", "relative_error"), [](double v) { return v <= 1.15; });
+         share(theirs, "all", "relative_error"), phantom_figures::at_most(1.15));
   figure("relative error less that of the group rate", "< 0",
          of(ours, "all", "relative_error") - of("group rate", "all", "relative_error"),
          of(theirs, "all", "relative_error") - of("group rate", "all", "relative_error"),
@@ -115,7 +115,7 @@ inline void add_volume_figures(std::vector<Figure>& all, const ForecastFigures& 
   const double coverage = of(ours, "all", "coverage"), width = of("oracle", "all", "width");
   figure("coverage of 90 % intervals", "", coverage, of(theirs, "all", "coverage"), {});
   figure("width of the intervals over the oracle's", "<= 1.2", of(ours, "all", "width") / width,
-         of(theirs, "all", "width") / width, [](double v) { return v <= 1.2; });
+         of(theirs, "all", "width") / width, phantom_figures::at_most(1.2));
 }
 
 inline std::vector<Figure> forecasting_figures(const Json& report) {
@@ -149,7 +149,7 @@ inline std::vector<Figure> forecasting_figures(const Json& report) {
     add_figure(all,
                {concat("consistency, ", name), target, f.number(our_forecaster, {"checks", name}), not_measured,
                 f.number(published_forecaster, {"checks", name}), false, places},
-               [most](double v) { return v <= most; });
+               phantom_figures::at_most(most));
   };
   check("identity", 0, "0", 6);
   check("composed", 0.05, "<= .05", 3);

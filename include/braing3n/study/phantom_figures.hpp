@@ -20,9 +20,8 @@ inline constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
 struct Figure {
   std::string figure, target;  // empty: the value is only reported
   double value = not_measured;
-  double ceiling = not_measured;  // the same figure on round trips of scans
-  double published_probe =
-      not_measured;  // of the published method: probes fitted on scans; in study forecasting the bridge
+  double ceiling = not_measured;          // the same figure on round trips of scans
+  double published_probe = not_measured;  // by the published method: probes fitted on scans, or the bridge
   bool pass = false;
   int places = 2;  // decimals in tables
 
@@ -42,6 +41,9 @@ namespace phantom_figures {
 using Met = std::function<bool(double)>;
 inline Met at_least(double least) {
   return [least](double v) { return v >= least; };
+}
+inline Met at_most(double most) {
+  return [most](double v) { return v <= most; };
 }
 inline Met within(double low, double high) {
   return [low, high](double v) { return v >= low && v <= high; };
@@ -172,8 +174,7 @@ inline void add_fidelity_figures(std::vector<Figure>& all, const Json& fidelity,
     least = std::fmin(least, ratio), largest = std::fmax(largest, ratio);
   }
   add_figure(all, {"distance within an arm, relative to unseen scans: least arm", ">= 0.8", least}, at_least(0.8));
-  add_figure(all, {"distance within an arm, relative to unseen scans: largest arm", "<= 1.2", largest},
-             [](double v) { return v <= 1.2; });
+  add_figure(all, {"distance within an arm, relative to unseen scans: largest arm", "<= 1.2", largest}, at_most(1.2));
   Index right = 0, regions = 0;
   for (const Json& r : fidelity["regions"]) {
     const double mean = 100 * number_at(r, {"mean_error"}), sd = 100 * number_at(r, {"sd_ratio"}) - 100;
@@ -197,7 +198,7 @@ inline void add_fidelity_figures(std::vector<Figure>& all, const Json& fidelity,
   add_figure(all,
              {"Frechet distance to round trips, relative to their two halves", "<= 1.5",
               number_at(fidelity, {"frechet", "gen_recons_ratio"})},
-             [](double v) { return v <= 1.5; });
+             at_most(1.5));
 }
 
 /// memorisation.json.

@@ -112,14 +112,16 @@ class ReconstructionStudy {
     for_each_volume(*ctx_, source_, fit_, failures_, [&](Index row, const Voxels& v) {
       observer_->check_interrupt();
       pca_.add(v);
-      readout_.add(tokens(v), patchify_forward(v, encoder_.patch));
+      const Tensor<float, Cpu> t = tokens(v);
+      readout_.add(t, patchify_forward(v, encoder_.patch));
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(v.data()[i]);
       ++fitted;
       if (truth_) {
         const std::vector<std::uint8_t> mask = nonzero_mask(v.reshape(shape()));
         const TissueVolumes& truth = (*truth_)(id_of(row));
         scan_regressor_.add(blocks(v, mask), truth);
-        reconstruction_regressor_.add(blocks(through(*tokenizer_, v), mask), truth);
+        const Voxels back = tokenizer_->decode(*ctx_, tokenizer_->project(*ctx_, t));
+        reconstruction_regressor_.add(blocks(back, mask), truth);
       }
       observer_->advance(1, id_of(row));
     });

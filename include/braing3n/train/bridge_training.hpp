@@ -49,24 +49,14 @@ struct BridgeTrainingConfig {
   static BridgeTrainingConfig paper() {
     BridgeTrainingConfig c;
     c.stream.strength = 0;
-    c.training = {.epochs = 1100,
-                  .batch = 28,
-                  .lr = 5e-5,
-                  .clip = 0.5,
-                  .ema = EmaOptions{.decay = 0.9999, .warmup = true},
-                  .recompute_blocks = true};
+    c.training = TrainingOptions::paper_latents();
     return c;
   }
   /// The same with a transformer for latents of 80 to 200 tokens.
   static BridgeTrainingConfig small() {
     BridgeTrainingConfig c = paper();
     c.model.width = 192, c.model.depth = 6, c.model.heads = 6, c.model.mlp = 768;
-    c.training = {.steps = 2000,
-                  .batch = 32,
-                  .lr = 1e-3,
-                  .clip = 1.0,
-                  .ema = EmaOptions{.decay = 0.9999, .warmup = true},
-                  .validate_every = 100};
+    c.training = TrainingOptions::small_latents();
     return c;
   }
 
@@ -83,9 +73,8 @@ struct BridgeTrainingConfig {
     const ConditionField kept = *years;
     const auto place = years - model.conditions.begin();
     model.conditions.erase(years);
-    std::vector<std::string> removed = absent_conditions(model.conditions, data.labels, data.scans.train, absent);
-    for (std::string& name : complete_conditions(model.conditions, data.labels, data.used()))
-      removed.push_back(std::move(name));
+    const std::vector<std::string> removed =
+        fit_conditions(model.conditions, data.labels, data.scans.train, data.used(), absent);
     model.conditions.insert(model.conditions.begin() + std::min(place, std::ssize(model.conditions)), kept);
     model.validate();
     require_latent_training(training, drop, validation_pairs, "bridge");

@@ -47,12 +47,7 @@ struct DitTrainingConfig {
   static DitTrainingConfig paper() {
     DitTrainingConfig c;
     c.model = Dit3dConfig{};
-    c.training = {.epochs = 1100,
-                  .batch = 28,
-                  .lr = 5e-5,
-                  .clip = 0.5,
-                  .ema = EmaOptions{.decay = 0.9999, .warmup = true},
-                  .recompute_blocks = true};
+    c.training = TrainingOptions::paper_latents();
     return c;
   }
   /// 4.3 M parameters, for latents of 100 to 200 tokens; the values of disease and site come from the labels.
@@ -62,12 +57,7 @@ struct DitTrainingConfig {
     for (ConditionField& f : c.model.conditions)
       if (f.name == "disease" || f.name == "site") f.values.clear();
     c.drop = {.all = 0.1, .all_but_one = 0.1};
-    c.training = {.steps = 2000,
-                  .batch = 32,
-                  .lr = 1e-3,
-                  .clip = 1.0,
-                  .ema = EmaOptions{.decay = 0.9999, .warmup = true},
-                  .validate_every = 100};
+    c.training = TrainingOptions::small_latents();
     return c;
   }
 
@@ -83,9 +73,8 @@ struct DitTrainingConfig {
           concat("latents of ", f.channels(), " channels on a grid of ", Shape(std::span<const Index>(f.grid())),
                  ", the model wants ", model.channels, " on ", Shape(std::span<const Index>(model.grid))),
           f.path());
-    std::vector<std::string> removed = absent_conditions(model.conditions, data.labels, data.scans.train, absent);
-    for (std::string& name : complete_conditions(model.conditions, data.labels, data.used()))
-      removed.push_back(std::move(name));
+    const std::vector<std::string> removed =
+        fit_conditions(model.conditions, data.labels, data.scans.train, data.used(), absent);
     model.validate();
     if (model.context_channels != 0 || model.outputs != 1)
       fail(ErrorKind::config, "dit3d.second_input",

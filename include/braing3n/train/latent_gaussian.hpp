@@ -4,17 +4,16 @@
 #include <algorithm>
 #include <cmath>
 #include <concepts>
-#include <span>
 #include <utility>
 #include <vector>
 
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/data/latent_data.hpp"
 #include "braing3n/linalg/ldlt.hpp"
-#include "braing3n/linalg/subspace_iteration.hpp"
 #include "braing3n/linalg/symmetric_eigen.hpp"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/ops/matmul.hpp"
+#include "braing3n/train/leading_latents.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
 
@@ -117,16 +116,10 @@ class GaussianFit {
   }
 
   void find_directions() {
-    basis_ = subspace_iteration(*ctx_, static_cast<Index>(width_), static_cast<Index>(rank_), 4,
-                                [&](const Tensor<double, Cpu>& directions) {
-                                  Tensor<double, Cpu> sum = Tensor<double, Cpu>::zeros(*ctx_, directions.shape());
-                                  centred_blocks(false, [&](std::size_t, const Tensor<double, Cpu>& x) {
-                                    sum = add_scaled_forward(
-                                        sum, matmul_forward(matmul_forward(directions, x, {.transpose_b = true}), x),
-                                        1.0 / static_cast<double>(scans()));
-                                  });
-                                  return sum;
-                                })
+    basis_ = leading_latents(*ctx_, static_cast<Index>(width_), static_cast<Index>(rank_), static_cast<Index>(scans()),
+                             [&](auto&& visit) {
+                               centred_blocks(false, [&](std::size_t, const Tensor<double, Cpu>& x) { visit(x); });
+                             })
                  .vectors;
   }
 

@@ -44,6 +44,25 @@ struct TrainingOptions {
     v("augment", self.augment);
   }
 
+  /// The paper's training of a transformer on latents.
+  static TrainingOptions paper_latents() {
+    return {.epochs = 1100,
+            .batch = 28,
+            .lr = 5e-5,
+            .clip = 0.5,
+            .ema = EmaOptions{.decay = 0.9999, .warmup = true},
+            .recompute_blocks = true};
+  }
+  /// For transformers on latents of 80 to 200 tokens, in minutes.
+  static TrainingOptions small_latents() {
+    return {.steps = 2000,
+            .batch = 32,
+            .lr = 1e-3,
+            .clip = 1.0,
+            .ema = EmaOptions{.decay = 0.9999, .warmup = true},
+            .validate_every = 100};
+  }
+
   /// Steps and validations as numbers of steps, for so many training scans. Throws Error (config) for values out of range.
   TrainingOptions resolved(Index scans) const {
     const auto require = [](bool good, const char* field, double value) {

@@ -17,9 +17,9 @@
 #include "braing3n/data/latent_data.hpp"
 #include "braing3n/data/visit_pairs.hpp"
 #include "braing3n/linalg/llt.hpp"
-#include "braing3n/linalg/subspace_iteration.hpp"
 #include "braing3n/models/rate_field.hpp"
 #include "braing3n/ops/matmul.hpp"
+#include "braing3n/train/leading_latents.hpp"
 #include "braing3n/train/rate_weights.hpp"
 #include "braing3n/train/scan_noise.hpp"
 
@@ -45,14 +45,11 @@ class LinearRateFit {
       for (Index at = 0; at < x.size(); ++at)
         mean_[static_cast<std::size_t>(at % width_)] += x.data()[at] / static_cast<double>(rows.size());
     });
-    LeadingEigen leading = subspace_iteration(*ctx_, width_, rank_, 4, [&](const Matrix& q) {
-      Matrix sum = Matrix::zeros(*ctx_, q.shape());
+    const LeadingEigen leading = leading_latents(*ctx_, width_, rank_, std::ssize(rows), [&](auto&& visit) {
       blocks(rows, [&](Matrix x) {
         centre(x);
-        sum = add_scaled_forward(sum, matmul_forward(matmul_forward(q, x, {.transpose_b = true}), x),
-                                 1.0 / static_cast<double>(rows.size()));
+        visit(x);
       });
-      return sum;
     });
     directions_ = Matrix(*ctx_, {rank_, width_});
     for (Index k = 0; k < rank_; ++k) {
@@ -62,10 +59,10 @@ class LinearRateFit {
     }
   }
 
-  /// Rows of some pairs: changes (n, D), in unit_years with `rates`, weights and years (n).
+  /// Rows of some pairs: the design, changes in unit_years (D values each), weights and the years between the visits.
   struct PairRows {
-    Matrix design, rates;  // (n, k + q + 1), (n, D)
-    std::vector<double> weights, years;
+    Matrix design, rates;                // (n, k + q + 1), (n, D)
+    std::vector<double> weights, years;  // (n)
   };
   template <class Visit>
   void pair_blocks(std::span<const VisitPair> pairs, Visit&& visit) const {
@@ -101,11 +98,9 @@ class LinearRateFit {
   void centre_features(std::span<const VisitPair> pairs) {
     f_mean_.assign(static_cast<std::size_t>(q_), 0.0);
     std::vector<double> known(f_mean_.size(), 0.0);
-    for (const VisitPair& p : pairs) {
-      const std::vector<double> f = features(std::span(&p, 1));
-      for (std::size_t j = 0; j < f.size(); ++j)
-        if (!std::isnan(f[j])) f_mean_[j] += f[j], ++known[j];
-    }
+    const std::vector<double> f = features(pairs);
+    for (std::size_t i = 0; i < f.size(); ++i)
+      if (!std::isnan(f[i])) f_mean_[i % known.size()] += f[i], ++known[i % known.size()];
     for (std::size_t j = 0; j < known.size(); ++j)
       if (known[j] > 0) f_mean_[j] /= known[j];
   }
@@ -157,10 +152,9 @@ class LinearRateFit {
       a[static_cast<std::size_t>(c * p + c)] += m.weight * (c < rank_ ? penalty : condition_penalty);
     a.back() += 1e-12 * m.weight;
     const Llt<double> factor = llt<double>(*ctx_, std::span<const double>(a), p);
-    std::vector<double> x = m.xy.to_host(), rows(x.size());
+    std::vector<double> rows(static_cast<std::size_t>(m.xy.size()));
     for (Index c = 0; c < p; ++c)
-      for (Index i = 0; i < width_; ++i)
-        rows[static_cast<std::size_t>(i * p + c)] = x[static_cast<std::size_t>(c * width_ + i)];
+      for (Index i = 0; i < width_; ++i) rows[static_cast<std::size_t>(i * p + c)] = m.xy.data()[c * width_ + i];
     llt_solve(factor, std::span<double>(rows));
     return Matrix::from_host(*ctx_, {width_, p}, rows);
   }
@@ -267,7 +261,8 @@ class LinearRateFit {
 
 }  // namespace detail
 
-/// The penalty that was chosen, and the weighted squared error of the validation pairs' rates, per value, in the units of the field.
+/// The penalty that was chosen, and the weighted squared error of the validation pairs' rates, per value, in the units of the field, less what it
+/// shares with the noise of the first visits.
 struct LinearRateReport {
   double penalty = 0, error = 0;
   double no_change = 0;  // the error of a rate of 0

@@ -53,12 +53,7 @@ struct RateFieldTrainingConfig {
   static RateFieldTrainingConfig paper() {
     RateFieldTrainingConfig c;
     c.model.rank = 256;
-    c.training = {.epochs = 1100,
-                  .batch = 28,
-                  .lr = 5e-5,
-                  .clip = 0.5,
-                  .ema = EmaOptions{.decay = 0.9999, .warmup = true},
-                  .recompute_blocks = true};
+    c.training = TrainingOptions::paper_latents();
     return c;
   }
   /// For latents of 80 to 200 tokens, in minutes.
@@ -82,9 +77,8 @@ struct RateFieldTrainingConfig {
     Dit3dConfig& n = model.network;
     fit_to_latents(n, *data.file, "rate field");
     if (n.context_channels == 0) n.context_channels = n.channels;
-    std::vector<std::string> removed = absent_conditions(n.conditions, data.labels, data.scans.train, absent);
-    for (std::string& name : complete_conditions(n.conditions, data.labels, data.used()))
-      removed.push_back(std::move(name));
+    const std::vector<std::string> removed =
+        fit_conditions(n.conditions, data.labels, data.scans.train, data.used(), absent);
     model.rank = std::min(model.rank, std::ssize(data.scans.train) / 2);
     model.validate();
     if (!(sigma >= 0) || std::isinf(sigma))

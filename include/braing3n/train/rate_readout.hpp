@@ -6,6 +6,7 @@
 // TADM's brain-age loss, in closed form.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <span>
@@ -16,6 +17,7 @@
 #include "braing3n/data/visit_pairs.hpp"
 #include "braing3n/linalg/llt.hpp"
 #include "braing3n/models/linear_rate.hpp"
+#include "braing3n/ops/matmul.hpp"
 #include "braing3n/train/rate_weights.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -24,9 +26,8 @@ namespace detail {
 
 /// Weights (k) of the directions, by ridge regression of the age. directions (k, D).
 template <std::same_as<Cpu> B>
-std::vector<double> age_of_directions(Context<B>& ctx, const LatentData& data, const std::vector<double>& directions,
-                                      Index k) {
-  const Index width = data.file->row_size();
+std::vector<double> age_of_directions(Context<B>& ctx, const LatentData& data, const Tensor<double, Cpu>& directions) {
+  const Index k = directions.dim(0);
   std::vector<Index> rows;
   std::vector<double> ages;
   double mean_age = 0;
@@ -39,14 +40,9 @@ std::vector<double> age_of_directions(Context<B>& ctx, const LatentData& data, c
   mean_age /= n;
   std::vector<double> y(rows.size() * static_cast<std::size_t>(k)), mean(static_cast<std::size_t>(k), 0.0);
   latent_blocks(ctx, data, std::span<const Index>(rows), [&](std::size_t first, const Tensor<double, Cpu>& x) {
-    for (Index r = 0; r < x.dim(0); ++r)
-      for (Index c = 0; c < k; ++c) {
-        double sum = 0;
-        for (Index i = 0; i < width; ++i)
-          sum += directions[static_cast<std::size_t>(c * width + i)] * x.data()[r * width + i];
-        y[(first + static_cast<std::size_t>(r)) * static_cast<std::size_t>(k) + static_cast<std::size_t>(c)] = sum;
-        mean[static_cast<std::size_t>(c)] += sum / n;
-      }
+    const Tensor<double, Cpu> along = matmul_forward(x, directions, {.transpose_b = true});
+    std::copy_n(along.data(), along.size(), y.data() + first * mean.size());
+    for (Index i = 0; i < along.size(); ++i) mean[static_cast<std::size_t>(i % k)] += along.data()[i] / n;
   });
   constexpr double penalty = 0.1;  // of the variance of a direction, which is 1
   const auto size = static_cast<std::size_t>(k);
@@ -76,13 +72,13 @@ Tensor<float, Cpu> fit_latent_readout(Context<H>& ctx, const LatentData& data, s
     fail(ErrorKind::config, "latent_readout.rank",
          "latent readout: expected a field with a linear part, whose directions it reads, got rank 0");
   const Index k = linear.directions.shape()[0], width = linear.directions.shape()[1];
-  const std::vector<double>& directions = linear.directions.host_values();
-  const std::vector<double> weights = detail::age_of_directions(ctx, data, directions, k);
+  const Tensor<double, Cpu> directions =
+      Tensor<double, Cpu>::from_host(ctx, {k, width}, linear.directions.host_values());
+  const std::vector<double> weights = detail::age_of_directions(ctx, data, directions);
   std::vector<double> readout(static_cast<std::size_t>(width), 0.0);
   for (Index c = 0; c < k; ++c)
     for (Index i = 0; i < width; ++i)
-      readout[static_cast<std::size_t>(i)] +=
-          weights[static_cast<std::size_t>(c)] * directions[static_cast<std::size_t>(c * width + i)];
+      readout[static_cast<std::size_t>(i)] += weights[static_cast<std::size_t>(c)] * directions.data()[c * width + i];
   double square = 0, weight = 0;
   for (const VisitPair& p : pairs) {
     const Index visits[] = {p.from, p.to};

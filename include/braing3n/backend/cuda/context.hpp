@@ -2,7 +2,6 @@
 // CUDA Toolkit's headers but not nvcc; kernels are in the .cuh files beside this one.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -82,8 +81,7 @@ class Context<Cuda> {
   ProductPlans& product_plans() { return plans_; }
   /// Memory for one product at a time: products of one stream follow one another. Taken when the first product wants it.
   void* product_workspace() {
-    if (workspace_.empty())
-      workspace_ = Tensor<std::uint8_t, Cuda>(*this, Shape{std::max<Index>(options_.product_workspace, 1)});
+    if (workspace_.empty()) workspace_ = Tensor<std::uint8_t, Cuda>(*this, Shape{options_.product_workspace});
     return workspace_.data();
   }
   template <class T>

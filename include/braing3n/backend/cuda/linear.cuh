@@ -7,6 +7,7 @@
 #endif
 
 #include <cstdint>
+#include <type_traits>
 
 #include "braing3n/backend/cuda/device.cuh"
 #include "braing3n/backend/cuda/product.cuh"

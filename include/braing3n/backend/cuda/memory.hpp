@@ -48,9 +48,9 @@ struct CudaMemoryOptions {
   bool keep_freed = false;  // blocks for the next request of their size
 };
 
-/// Memory of one device. Every call works from any thread, by one at a time, whatever device that thread has chosen. Uploads go through pinned memory, so the
-/// host does not wait for them. Freed blocks are kept by size: in the order of one stream the next owner may have them at once, and a loop that
-/// repeats its sizes asks the driver for nothing.
+/// Memory of one device. Every call works from any thread, by one at a time, whatever device that thread has chosen. Uploads go through
+/// pinned memory, so the host does not wait for them. Freed blocks are kept by size: in the order of one stream the next owner may have
+/// them at once, and a loop that repeats its sizes asks the driver for nothing.
 class CudaMemory final : public MemoryResource {
  public:
   CudaMemory(cudaStream_t stream, const CudaMemoryOptions& options)

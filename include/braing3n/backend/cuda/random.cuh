@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <type_traits>
 
@@ -58,16 +59,16 @@ __global__ void random_kernel(Index samples, Index per_sample, GeneratorList gen
   for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < samples * runs;
        i += static_cast<Index>(gridDim.x) * blockDim.x) {
     const Index sample = i / runs, first = i % runs * run;
-    using Piece = Elements<T, 16 / sizeof(T)>;
-    Piece own[run / piece];
-    for (Index q = 0; q < run / 4; ++q)
-      numbers(generators[sample].block(static_cast<std::uint32_t>((first >> 2) + q)),
-              own[4 * q / piece].values + 4 * q % piece);
+    using Piece = Elements<T, piece>;
+    alignas(Piece) T own[run];
+    for (Index q = 0; q < run; q += 4)
+      numbers(generators[sample].block(static_cast<std::uint32_t>((first + q) >> 2)), own + q);
     T* const at = to + sample * per_sample + first;
     if (aligned && first + run <= per_sample) {
-      for (Index p = 0; p < run / piece; ++p) reinterpret_cast<Piece*>(at)[p] = own[p];
+      for (Index p = 0; p < run; p += piece)
+        *reinterpret_cast<Piece*>(at + p) = *reinterpret_cast<const Piece*>(own + p);
     } else {
-      for (Index j = 0; j < run && first + j < per_sample; ++j) at[j] = own[j / piece].values[j % piece];
+      for (Index j = 0; j < run && first + j < per_sample; ++j) at[j] = own[j];
     }
   }
 }
