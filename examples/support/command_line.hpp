@@ -1,6 +1,7 @@
 // The words of `braing3n COMMAND ...`: which command they name, the help of all commands, and candidates for shells.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <iostream>
 #include <string>
@@ -14,6 +15,13 @@
 
 namespace braing3n::examples {
 
+/// A name and its summary, which begins in the same column for all commands.
+inline void print_command(std::ostream& out, std::string_view name, std::string_view summary) {
+  std::size_t widest = 0;
+  for (const Command& c : commands) widest = std::max(widest, std::strlen(c.name));
+  out << "  " << name << std::string(widest + 2 - name.size(), ' ') << summary << '\n';
+}
+
 inline void print_help(std::ostream& out, std::string_view prefix = {}) {
   if (prefix.empty())
     out << "Models of 3D brain MRI: from scans to features, reconstructions and synthetic brains.\n"
@@ -24,9 +32,12 @@ inline void print_help(std::ostream& out, std::string_view prefix = {}) {
     if (!std::string_view(c.name).starts_with(prefix)) continue;
     if (group != c.group) out << '\n' << c.group << ":\n";
     group = c.group;
-    out << "  " << c.name << std::string(18 - std::strlen(c.name), ' ') << c.summary << '\n';
+    print_command(out, c.name, c.summary);
   }
-  if (prefix.empty()) out << "\nShell:\n  completion        bash|zsh: a script that completes commands and options\n";
+  if (prefix.empty()) {
+    out << "\nShell:\n";
+    print_command(out, "completion", "bash|zsh: a script that completes commands and options");
+  }
   out << "\nbraing3n COMMAND --help lists the options of a command, braing3n --version the version.\n";
 }
 

@@ -17,7 +17,7 @@ expect 2 "Usage: braing3n COMMAND" "$braing3n"
 expect 0 "braing3n " "$braing3n" --version
 cp out version
 for command in quickstart inspect preprocess phantom_cohort convert mae_pretrain tokenizer_train dit_train encode reconstruct generate probe \
-               evaluate "study phantom" "study tokenizer"; do
+               forecast_train forecast evaluate "study phantom" "study tokenizer" "study forecasting"; do
   [[ $(grep -c "^  $command  " help) -eq 1 ]] || fail "the help lists '$command' not once"
   read -ra words <<<"$command"
   expect 0 "braing3n $command [OPTIONS]" "$braing3n" "${words[@]}" --help

@@ -1,9 +1,9 @@
 // Reading NIfTI scans: .nii, .hdr/.img pairs, both also gzip-compressed; NIfTI-1 and -2, both byte orders, every scalar type.
 //
-// Who does what: our own code checks the header (nifti_header.hpp), decides where the scan lies (nifti_geometry.hpp), opens the
-// files and asks whether they can hold what the header promises (nifti_file.hpp), and moves the voxels (nifti_voxels.hpp): the C
+// Who does what: our own code checks the header (header.hpp), decides where the scan lies (geometry.hpp), opens the
+// files and asks whether they can hold what the header promises (file.hpp), and moves the voxels (voxels.hpp): the C
 // library would need the whole file a second time in memory and believes its header. Headers are written through it
-// (nifti_write.hpp). Complex, RGB and float128 voxels are refused: they are not one number per voxel, or not one this machine
+// (write.hpp). Complex, RGB and float128 voxels are refused: they are not one number per voxel, or not one this machine
 // computes with.
 #pragma once
 
