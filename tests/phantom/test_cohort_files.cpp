@@ -36,8 +36,9 @@ TEST_CASE("phantom cohort: files, tables, and what stops it") {
   CHECK(volumes.cell(2, volumes.column("volume_id")) == "sub-0001_ses-2_T1");
   const Json record = read_json(scratch / "cohort.json");
   CHECK(record["modalities"] == Json({"T1", "FLAIR"}));
-  CHECK(record["distribution"] == "phantom-1");
+  CHECK(record["distribution"] == "phantom-2");
   CHECK_FALSE(record.contains("visit_years"));
+  CHECK_FALSE(record.contains("first"));
 
   CHECK_THROWS_WITH_AS((void)phantom::write_cohort(ctx, scratch.path, plan),
                        doctest::Contains("may not be overwritten"), Error);
@@ -52,6 +53,10 @@ TEST_CASE("phantom cohort: visits at requested times") {
   phantom::CohortPlan plan{{3, false, phantom::PhantomDistribution::phantom_2}, 2, 1, {40, 48, 40}, {Modality::T1}};
   plan.visit_years = {0, 1, 2.5, 10};
   CHECK(phantom::scans_of(plan).size() == 8);
+  plan.first = 7;
+  CHECK(phantom::scans_of(plan).size() == 8);
+  CHECK(phantom::scans_of(plan).front().volume_id() == "sub-0008_ses-1_T1");
+  plan.first = 0;
   std::vector<phantom::Truth> rendered;
   phantom::CohortHooks hooks;
   hooks.on_render = [&](const phantom::RenderedScan& r) { rendered.push_back(r.tissues.truth); };

@@ -68,15 +68,22 @@ with tempfile.TemporaryDirectory() as folder:
     run(0, "--out", root / "c", "--subjects", 1, *small[:-1], 4)
     assert (root / "c" / same[0]).read_bytes() != (root / "a" / same[0]).read_bytes()
 
-    # The second distribution at requested times: the first visits of the same people, and a record of both.
-    run(0, "--out", root / "e", "--subjects", 2, "--distribution", "phantom-2", "--visit-years", "0,1,10", *small)
+    # Other subjects of the same distribution: those of the larger cohort.
+    run(0, "--out", root / "f", "--subjects", 2, "--first", 1, *small)
+    later = [v["path"] for v in table(root / "f/volumes.csv")]
+    assert ["sub-0002" in later[0], "sub-0003" in later[1], len(later)] == [True, True, 2], later
+    assert all((root / "f" / p).read_bytes() == (root / "b" / p).read_bytes() for p in later)
+    assert json.loads((root / "f/cohort.json").read_text())["first"] == 1
+
+    # The first distribution at requested times: the first visits of the same people, and a record of both.
+    run(0, "--out", root / "e", "--subjects", 2, "--distribution", "phantom-1", "--visit-years", "0,1,10", *small)
     later = table(root / "e/volumes.csv")
     assert [v["days"] for v in later] == ["0", "365", "3653"] * 2, later
     assert [v["session_id"] for v in later] == ["ses-1", "ses-2", "ses-3"] * 2
     assert [(v["age"], v["sex"], v["disease"]) for v in later[::3]] == [(v["age"], v["sex"], v["disease"]) for v in volumes[::4]]
     record = json.loads((root / "e/cohort.json").read_text())
-    assert record["distribution"] == "phantom-2" and record["visit_years"] == [0, 1, 10] and record["visits"] == 3
-    assert json.loads((root / "a/cohort.json").read_text())["distribution"] == "phantom-1"
+    assert record["distribution"] == "phantom-1" and record["visit_years"] == [0, 1, 10] and record["visits"] == 3
+    assert json.loads((root / "a/cohort.json").read_text())["distribution"] == "phantom-2"
     for times, words in [("1,2", "expected 0, the first visit, got 1"), ("0,2,1", "expected more than 2 years"), ("0,-1", "expected more than 0 years"),
                          ("0,40", "at most 30 years")]:
         assert words in run(2, "--out", root / "none", "--subjects", 1, "--visit-years", times), times

@@ -14,16 +14,18 @@ namespace braing3n::examples {
 
 struct PhantomOptions {
   std::filesystem::path out, montage, gallery, surfaces;
-  Index subjects = 0, visits = 1;
+  Index subjects = 0, visits = 1, first = 0;
   std::vector<Index> shape{80, 96, 80};
   std::vector<double> visit_years;
   std::vector<std::string> modalities{"T1"}, diseases;
-  std::string distribution = "phantom-1";
+  std::string distribution = default_distribution();
   bool confound = false;
 
   void add_to(CLI::App& app) {
     app.add_option("--out", out, "folder for the volumes and tables");
     app.add_option("--subjects", subjects, "number of subjects")->check(CLI::Range(1, 1000000));
+    app.add_option("--first", first, "begin with this subject, from 0: part of a larger cohort, or other subjects")
+        ->check(CLI::Range(0, 1000000));
     CLI::Option* const drawn =
         app.add_option("--visits", visits, "visits of each, 0.8 to 2.2 years apart")->check(CLI::Range(1, 20));
     app.add_option("--visit-years", visit_years, "instead: times of the visits in years after the first: 0,1,2,5,10")
@@ -64,7 +66,7 @@ struct PhantomOptions {
   }
 
   phantom::CohortPlan plan(std::uint64_t seed) const {
-    phantom::CohortPlan p{cohort(seed), subjects, visits, extent(), {}, visit_years};
+    phantom::CohortPlan p{cohort(seed), subjects, visits, extent(), {}, visit_years, first};
     for (const std::string& m : modalities) p.modalities.push_back(parse_enum<Modality>("phantom: modality", m));
     return p;
   }

@@ -16,7 +16,7 @@ struct StudyForecastingOptions {
   study::ForecastingStudyOptions study;
   bool evaluate = false;
   Index subjects = 1800, mae_steps = 2600, tokenizer_steps = 1000, field_steps = 1000, bridge_steps = 1000;
-  std::string visit_years = "0,1,3,5,10", distribution = "phantom-2", tokenizer;
+  std::string visit_years = "0,1,3,5,10", distribution = default_distribution(), tokenizer;
 
   void add_to(CLI::App& app) {
     app.add_option("--out", study.folder, "folder for everything that is made")->required();

@@ -16,7 +16,7 @@ struct StudyPhantomOptions {
   study::PhantomStudyOptions study;
   bool evaluate = false;
   Index subjects = 1800, mae_steps = 2600, tokenizer_steps = 1000, dit_steps = 5500;
-  std::string mae, tokenizer, dit, distribution = "phantom-1";
+  std::string mae, tokenizer, dit, distribution = default_distribution();
 
   void add_to(CLI::App& app) {
     app.add_option("--out", study.folder, "folder for everything that is made")->required();

@@ -14,7 +14,7 @@
 namespace braing3n::examples {
 
 struct StudyTokenizerOptions {
-  std::string data, pattern, split, mae = "small", tokenizer = "small", distribution = "phantom-1";
+  std::string data, pattern, split, mae = "small", tokenizer = "small", distribution = default_distribution();
   std::filesystem::path out;
   Index phantoms = 0, probe_subjects = 1000, held_out = 6, validation = 2, mae_steps = 0, tokenizer_steps = 0;
 

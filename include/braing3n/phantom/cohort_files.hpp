@@ -27,6 +27,7 @@ struct CohortPlan {
   std::vector<Modality> modalities{Modality::T1};
   std::vector<double>
       visit_years{};  // times of the visits in years after the first, for every subject; none: `visits`, drawn
+  Index first = 0;    // subjects of the distribution before those of this cohort
 };
 
 inline Index visit_count(const CohortPlan& plan) {
@@ -69,7 +70,7 @@ struct Scan {
 /// All scans in the order of the tables.
 inline std::vector<Scan> scans_of(const CohortPlan& plan) {
   std::vector<Scan> scans;
-  for (Index s = 0; s < plan.subjects; ++s)
+  for (Index s = plan.first; s < plan.first + plan.subjects; ++s)
     for (Index v = 0; v < visit_count(plan); ++v)
       for (const Modality m : plan.modalities)
         scans.push_back({static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(v), m});
@@ -133,6 +134,7 @@ inline void write_tables(const std::filesystem::path& folder, const CohortPlan& 
       {"seed", plan.cohort.seed}, {"subjects", plan.subjects}, {"visits", visit_count(plan)},
       {"shape", plan.shape},      {"modalities", modalities},  {"confound", plan.cohort.confound},
       {"volumes", scans.size()}};
+  if (plan.first > 0) sidecar["first"] = plan.first;
   if (!plan.visit_years.empty()) sidecar["visit_years"] = plan.visit_years;
   if (!plan.cohort.diseases.empty()) sidecar["diseases"] = names_of(plan.cohort.diseases);
   write_text(folder / "cohort.json", sidecar.dump(2) + "\n", write);

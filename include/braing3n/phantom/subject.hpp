@@ -104,7 +104,7 @@ struct Subject {
 struct CohortOptions {
   std::uint64_t seed = 1;
   bool confound = false;  // site follows the disease, for tests of confound probes
-  PhantomDistribution distribution = PhantomDistribution::phantom_1;
+  PhantomDistribution distribution = PhantomDistribution::phantom_2;
   std::vector<Disease> diseases{};  // of its subjects, as often to each other as in a whole cohort; empty: all eight
 };
 
