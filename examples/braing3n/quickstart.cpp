@@ -1,10 +1,12 @@
-// The whole pipeline at a small size, on synthetic subjects: a phantom cohort, a masked autoencoder, a tokenizer, features and latents,
-// reconstructions of unseen subjects, probes, a diffusion transformer and its samples, and a page with all results.
+// The whole pipeline at a small size, on synthetic subjects: a phantom cohort with two visits, a masked autoencoder, a tokenizer, features and
+// latents, reconstructions of unseen subjects, probes, a diffusion transformer and its samples, forecasts, and a page with all results.
 //
 //   braing3n quickstart --out DIR           a few minutes on two cores
 //   braing3n quickstart --out DIR --long    more subjects and more steps: better pictures
 //   braing3n quickstart --out DIR --smoke   seconds: checks only that everything works
 // Every step is one of the other commands and is printed: copy it to go on with your own scans.
+#include <algorithm>
+
 #include "braing3n/data/split.hpp"
 #include "braing3n/format/csv_writer.hpp"
 #include "braing3n/format/file_lock.hpp"
@@ -22,8 +24,9 @@ void prepare(const QuickstartArguments& a, const CommonOptions& common) {
   if (!common.force && std::filesystem::exists(a.out / "cohort"))
     throw Error(ErrorKind::file, "quickstart.exists", "holds a quickstart already; --force replaces it",
                 a.out.string());
-  for (const char* old : {"cohort", "mae", "tokenizer", "reconstructions", "probes", "dit", "samples", "sweep",
-                          "features.safetensors", "latents.safetensors", "output.txt", "cohort.png"})
+  for (const char* old :
+       {"cohort", "mae", "tokenizer", "reconstructions", "probes", "dit", "samples", "sweep", "forecaster",
+        "forecasting", "follow_ups", "features.safetensors", "latents.safetensors", "output.txt", "cohort.png"})
     std::filesystem::remove_all(a.out / old);
   const PipelinePreset preset = a.preset();
   write_json(a.out / "mae.json", preset.mae, {.overwrite = true});
@@ -31,9 +34,9 @@ void prepare(const QuickstartArguments& a, const CommonOptions& common) {
   write_json(a.out / "dit.json", preset.dit, {.overwrite = true});
 }
 
-/// Writes the sets: split.csv, and unseen.csv with the scans of unseen subjects. Returns the number of these scans.
-Index write_sets(const QuickstartArguments& a, const Manifest& cohort, std::uint64_t seed) {
-  const Split split = split_subjects(cohort, {{"train", 0.85}, {"validation", 0.05}, {"test", 0.1}}, seed);
+/// Writes the sets: split.csv, and unseen.csv with the scans of unseen subjects. Returns the rows of these scans.
+std::vector<Index> write_sets(const QuickstartArguments& a, const Manifest& cohort, std::uint64_t seed) {
+  const Split split = split_subjects(cohort, {{"train", 0.8}, {"validation", 0.1}, {"test", 0.1}}, seed);
   write_split(a.out / "split.csv", split, {.overwrite = true});
   const std::vector<Index> test = rows_of(cohort, split, "test");
   CsvWriter unseen(a.out / "unseen.csv", {"volume_id", "subject_id", "path"}, {.overwrite = true});
@@ -42,7 +45,16 @@ Index write_sets(const QuickstartArguments& a, const Manifest& cohort, std::uint
     unseen.row(s.volume_id, s.subject_id, std::filesystem::absolute(s.path).string());
   }
   unseen.finish();
-  return std::ssize(test);
+  return test;
+}
+
+/// The first unseen scan, of a subject with AD if there is one: a change that can be seen.
+Step forecast_step(const QuickstartArguments& a, const Manifest& cohort, const std::vector<Index>& unseen) {
+  const auto ill =
+      std::find_if(unseen.begin(), unseen.end(), [&](Index i) { return cohort.text(i, "disease") == "AD"; });
+  const Index i = ill == unseen.end() ? unseen.front() : *ill;
+  return a.forecast_step(cohort.scans[static_cast<std::size_t>(i)], decimals(cohort.number(i, "age").value(), 1),
+                         cohort.text(i, "sex").value(), cohort.text(i, "disease").value());
 }
 
 int quickstart(const Program& program, const QuickstartArguments& a) {
@@ -53,11 +65,13 @@ int quickstart(const Program& program, const QuickstartArguments& a) {
   run(a.cohort_step());
   if (!common.quiet) std::cerr << "the first of them: " << a.at("cohort.png") << '\n';
   const Manifest cohort = read_manifest(std::filesystem::path(a.table()));
-  const Index unseen = write_sets(a, cohort, common.seed);
+  const std::vector<Index> unseen = write_sets(a, cohort, common.seed);
   for (const Step& step : a.steps()) run(step);
+  run(forecast_step(a, cohort, unseen));
 
   QuietObserver observer;
-  const study::QuickstartOptions options{a.out, std::ssize(cohort.scans), unseen, common.seed, a.smoke, clock_text};
+  const study::QuickstartOptions options{a.out,     std::ssize(cohort.scans), std::ssize(unseen), common.seed, a.smoke,
+                                         clock_text};
   const study::QuickstartResult result = study::run(options, run.times(), observer);
   write_text(a.out / "report.html", result.page, {.overwrite = true});
   std::cout << "unseen subjects: PSNR " << decimals(result.psnr, 2) << " dB, SSIM " << decimals(result.ssim, 3) << "; "

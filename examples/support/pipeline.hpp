@@ -67,24 +67,29 @@ class Pipeline {
 
  private:
   /// Whether a command takes a GPU.
-  static bool runs_models(const std::string& name) {
+  static bool runs_models(const std::vector<std::string>& command) {
+    if (command[0] == "evaluate" && command.size() > 1 && command[1] == "forecasting") return false;
     for (const char* one :
          {"mae_pretrain", "tokenizer_train", "dit_train", "encode", "reconstruct", "generate", "evaluate"})
-      if (name == one) return true;
+      if (command[0] == one) return true;
     return false;
+  }
+  /// Whether a command takes a seed. The evaluations that do are given one by name.
+  static bool draws_numbers(const std::string& name) {
+    return name != "encode" && name != "reconstruct" && name != "evaluate" && name != "forecast";
   }
   /// The program with the command and the options that are handed on.
   std::vector<std::string> words_of(std::vector<std::string> command) const {
     const std::string name = command[0];
+    const bool models = runs_models(command);
     command.insert(command.begin(), program_);
     command.insert(command.end(), {"--threads", std::to_string(common_.threads)});
     const bool seeded = std::find(command.begin(), command.end(), "--seed") != command.end();
-    if (!seeded && name != "encode" && name != "reconstruct" && name != "evaluate")
-      command.insert(command.end(), {"--seed", std::to_string(common_.seed)});
+    if (!seeded && draws_numbers(name)) command.insert(command.end(), {"--seed", std::to_string(common_.seed)});
     if (name != "phantom_cohort" && !common_.provider.empty())
       command.insert(command.end(), {"--provider", common_.provider});
-    if (runs_models(name)) command.insert(command.end(), {"--device", common_.device});
-    if (runs_models(name) && name != "evaluate") command.insert(command.end(), {"--precision", common_.precision});
+    if (models) command.insert(command.end(), {"--device", common_.device});
+    if (models && name != "evaluate") command.insert(command.end(), {"--precision", common_.precision});
     if (common_.quiet) command.push_back("--quiet");
     return command;
   }

@@ -110,7 +110,15 @@ TEST_CASE("quickstart page: scores, probes, pictures, curves and commands of the
     write_text(scratch.path / name, text);
   };
   write("cohort.png", "p"), write("samples/montage.png", "p"), write("sweep/montage.png", "p");
-  for (const char* run : {"mae", "tokenizer", "dit"})
+  write("follow_ups/montage.png", "p");
+  write("forecasting/forecasting.csv",
+        "forecaster,kind,quantity,unit,band,pairs,subjects,missing,score,value,low,high\n"
+        "mean rate,floor,brain_ml,ml,all,12,12,0,mae,9.5,9,10\nmean "
+        "rate,floor,brain_ml,ml,all,12,12,0,skill_locf,0.31,0.11,0.43\n"
+        "mean rate,floor,brain_ml,ml,5-10,12,12,0,skill_locf,0.99,,\n"
+        "field of rates,model,age,years,all,12,12,0,skill_locf,0.71,,\nfield of "
+        "rates,model,brain_ml,ml,all,12,12,0,skill_locf,0.52,,\n");
+  for (const char* run : {"mae", "tokenizer", "dit", "forecaster"})
     write(std::string(run) + "/log.jsonl",
           "{\"event\":\"start\"}\n{\"event\":\"step\",\"step\":1,\"loss\":0.5}\n{\"event\":\"validation\",\"step\":1,"
           "\"loss\":0.4}\n");
@@ -131,8 +139,10 @@ TEST_CASE("quickstart page: scores, probes, pictures, curves and commands of the
   CHECK(r.distribution == "phantom-1");
   for (const char* part : {"60 synthetic heads (phantom-1) of 40 x 48 x 40 voxels", "2 of them unseen", "25.00",
                            "0.625", "0.875", "0.750", "v2: input, reconstruction", "Phase 2: mean absolute error",
-                           "<svg", "braing3n probe --tasks sex,age", "Total 90 s."})
+                           "0.31 (0.11 to 0.43)", "0.71", "0.52", "Follow-ups of an unseen subject",
+                           "Forecaster: error of the rate", "<svg", "braing3n probe --tasks sex,age", "Total 90 s."})
     CHECK_MESSAGE(r.page.find(part) != std::string::npos, part);
+  CHECK(r.page.find("0.99") == std::string::npos);  // of one band
   std::filesystem::remove(scratch.path / "sweep/montage.png");
   CHECK_THROWS_AS(run(QuickstartOptions{.folder = scratch.path}, steps, observer), Error);
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "braing3n/data/manifest_types.hpp"
 #include "braing3n/train/presets.hpp"
 #include "examples/support/pipeline.hpp"
 
@@ -13,12 +14,14 @@ namespace braing3n::examples {
 /// Numbers of subjects, steps and samples.
 struct QuickstartSize {
   const char *subjects, *mae_steps, *mae_batch, *mae_validate, *tokenizer_steps, *tokenizer_validate, *dit_steps,
-      *dit_batch, *dit_validate, *sampling_steps;
+      *dit_batch, *dit_validate, *sampling_steps, *field_steps, *field_batch;
   bool small_dit;  // two fifths of the transformer's work per sample
 };
-inline constexpr QuickstartSize smoke_size{"24", "12", "3", "6", "12", "6", "6", "3", "3", "3", true};
-inline constexpr QuickstartSize short_size{"120", "250", "8", "50", "400", "50", "250", "16", "50", "15", true};
-inline constexpr QuickstartSize long_size{"240", "600", "8", "50", "1000", "50", "600", "32", "100", "25", false};
+inline constexpr QuickstartSize smoke_size{"24", "12", "3", "6", "12", "6", "6", "3", "3", "3", "4", "4", true};
+inline constexpr QuickstartSize short_size{"120", "250", "8",  "50", "400", "50", "250",
+                                           "16",  "50",  "15", "60", "16",  true};
+inline constexpr QuickstartSize long_size{"240", "600", "8",  "50",  "1000", "50", "600",
+                                          "32",  "100", "25", "200", "32",   false};
 
 struct QuickstartArguments {
   std::filesystem::path out = "quickstart-out";
@@ -43,11 +46,11 @@ struct QuickstartArguments {
 
   Step cohort_step() const {
     return {"Phantom cohort",
-            {"phantom_cohort", "--out", at("cohort"), "--subjects", size().subjects, "--shape", "40,48,40", "--montage",
-             at("cohort.png")}};
+            {"phantom_cohort", "--out", at("cohort"), "--subjects", size().subjects, "--shape", "40,48,40",
+             "--visit-years", "0,6", "--montage", at("cohort.png")}};
   }
 
-  /// Both phases of the tokenizer, its features and reconstructions, probes, the transformer and its samples.
+  /// Both phases of the tokenizer, its features and reconstructions, probes, the transformer and its samples, the forecaster and its scores.
   std::vector<Step> steps() const {
     const QuickstartSize& s = size();
     const std::vector<std::string> data = {"--data", table(), "--split", at("split.csv")},
@@ -82,7 +85,26 @@ struct QuickstartArguments {
         {"Samples at three ages from the same noise",
          with_words(sampling, {{"--condition", "sex=F,disease=HC", "--sweep", "age=30,55,80", "--n", "2", "--out",
                                 at("sweep")}})},
+        {"Phase 4: forecaster on pairs of visits",
+         with_words({"forecast_train", "--latents", at("latents.safetensors")},
+                    {data,
+                     {"--tokenizer", at("tokenizer"), "--out", at("forecaster"), "--config", "small", "--steps",
+                      s.field_steps, "--batch", s.field_batch, "--validate-every", s.field_steps}})},
+        {"Forecasts of unseen subjects",
+         with_words({"evaluate", "forecasting", "--latents", at("latents.safetensors")},
+                    {data,
+                     {"--tokenizer", at("tokenizer"), "--model", at("forecaster"), "--truth",
+                      at("cohort") + "/truth.csv", "--oracle-draws", "20000", "--out", at("forecasting")}})},
     };
+  }
+
+  /// Follow-ups of one scan.
+  Step forecast_step(const ScanRow& scan, const std::string& age, const std::string& sex,
+                     const std::string& disease) const {
+    return {"Follow-ups of an unseen subject",
+            {"forecast", "--model", at("forecaster"), "--tokenizer", at("tokenizer"), "--in", scan.path.string(),
+             "--age", age, "--sex", sex, "--disease", disease, "--years", "2,4,6", "--readings",
+             at("forecasting") + "/readings.json", "--out", at("follow_ups")}};
   }
 };
 

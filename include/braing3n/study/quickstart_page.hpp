@@ -1,14 +1,17 @@
 // The page of the quickstart: the results of every step of a small pipeline on phantoms, with the commands.
 //
-// Read from the folder of the pipeline: cohort/cohort.json, cohort.png, reconstructions/, probes/panel.csv, samples/, sweep/, and the logs and pictures of
-// the runs mae/, tokenizer/ and dit/.
+// Read from the folder of the pipeline: cohort/cohort.json, cohort.png, reconstructions/, probes/panel.csv, samples/, sweep/, forecasting/forecasting.csv,
+// follow_ups/montage.png, and the logs and pictures of the runs mae/, tokenizer/, dit/ and forecaster/.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <map>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "braing3n/base/text.hpp"
@@ -120,12 +123,52 @@ class QuickstartPage {
     picture("sweep/montage.png", "Two of them at 30, 55 and 80 from the same noise; below, the differences to 30");
   }
 
+  /// Skill over "nothing changes" of every forecaster, by quantity.
+  void add_forecasts() {
+    page_.heading("Forecasts of follow-ups");
+    const CsvTable scores(options_->folder / "forecasting" / "forecasting.csv");
+    const auto cell = [&](std::size_t row, const char* column) { return scores.cell(row, scores.column(column)); };
+    std::vector<std::string> forecasters, quantities;
+    std::map<std::pair<std::string, std::string>, std::string> skill;
+    const auto add = [](std::vector<std::string>& names, const std::string& name) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    };
+    for (std::size_t r = 0; r < scores.rows(); ++r) {
+      if (cell(r, "band") != "all" || cell(r, "score") != "skill_locf") continue;
+      const std::string forecaster(cell(r, "forecaster")), quantity(cell(r, "quantity"));
+      add(forecasters, forecaster), add(quantities, quantity);
+      const auto low = scores.number(r, scores.column("low")), high = scores.number(r, scores.column("high"));
+      skill[{forecaster, quantity}] =
+          decimals(scores.number(r, scores.column("value")).value(), 2) +
+          (low && high ? concat(" (", decimals(*low, 2), " to ", decimals(*high, 2), ")") : "");
+    }
+    std::vector<std::string> header{"skill over \"nothing changes\""};
+    header.insert(header.end(), quantities.begin(), quantities.end());
+    std::vector<std::vector<std::string>> rows;
+    for (const std::string& forecaster : forecasters) {
+      rows.push_back({forecaster});
+      for (const std::string& quantity : quantities) rows.back().push_back(skill[{forecaster, quantity}]);
+    }
+    if (rows.empty()) page_.note("Too few unseen subjects for scores.");
+    else page_.table(header, rows);
+    page_.note(
+        "From the first visit of unseen subjects to the second, six years later. Skill: 1 - squared error over that of "
+        "the last "
+        "value; in brackets 95 % intervals over subjects. The oracle knows all that the first visit could tell, the "
+        "round trip is "
+        "the second visit itself, read as the forecasts are. forecasting/tables.txt has more, docs/forecast.md defines "
+        "it.");
+    picture("follow_ups/montage.png",
+            "Follow-ups of an unseen subject, differences to its scan, and what probes read in them");
+  }
+
   void add_trainings() {
     page_.heading("Training");
     const std::filesystem::path& folder = options_->folder;
     page_.charts({training_curves(folder / "mae", "Phase 1: error of masked patches"),
                   training_curves(folder / "tokenizer", "Phase 2: mean absolute error"),
-                  training_curves(folder / "dit", "Transformer: error of the velocity")});
+                  training_curves(folder / "dit", "Transformer: error of the velocity"),
+                  training_curves(folder / "forecaster", "Forecaster: error of the rate")});
     picture("mae/preview.png",
             "Phase 1: a validation head, its visible patches, and the prediction of the masked patches");
   }
@@ -160,6 +203,7 @@ inline QuickstartResult run(const QuickstartOptions& options, const StepTimes& s
   page.add_reconstructions(r);
   page.add_probes();
   page.add_samples();
+  page.add_forecasts();
   page.add_trainings();
   page.add_steps(steps);
   r.page = page.finish();
