@@ -3,16 +3,19 @@
 # unnamed namespaces do not collide.
 option(BRAING3N_UNITY "Compile the sources of a test program, and those of the program, in few translation units" OFF)
 
-# braing3n_unity(RESULT PROGRAM SOURCES... [BATCH N] [ENTRY SUFFIX])
+# braing3n_unity(RESULT PROGRAM SOURCES... [BATCH N] [ENTRY SUFFIX] [ENDING .cu])
 # Sets RESULT to the sources to compile. Without BRAING3N_UNITY these are SOURCES. A source with a named namespace is compiled alone.
 # With ENTRY, a source NAME.cpp defines the function NAME_SUFFIX(int, char**) for the rest of the program; those with a named namespace
 # share units of their own, in which they keep it: the names in their unnamed namespaces must differ. One that does not define the function
 # is compiled alone.
 function(braing3n_unity result program)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "" "BATCH;ENTRY" "SOURCES")
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "BATCH;ENTRY;ENDING" "SOURCES")
   if(NOT BRAING3N_UNITY)
     set(${result} ${arg_SOURCES} PARENT_SCOPE)
     return()
+  endif()
+  if(NOT arg_ENDING)
+    set(arg_ENDING .cpp)
   endif()
   # The lists of includes below are made when CMake runs.
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${arg_SOURCES})
@@ -75,7 +78,7 @@ endmacro()
 # Writes what braing3n_unity() has gathered, and starts anew.
 macro(braing3n_unity_file units)
   list(LENGTH ${units} number)
-  set(unit "${CMAKE_CURRENT_BINARY_DIR}/unity/${program}_${number}.cpp")
+  set(unit "${CMAKE_CURRENT_BINARY_DIR}/unity/${program}_${number}${arg_ENDING}")
   file(CONFIGURE OUTPUT "${unit}" CONTENT "${includes}\n${bodies}" @ONLY)
   list(APPEND ${units} "${unit}")
   set(includes "")

@@ -5,6 +5,10 @@
 
 #include "tests/support/check.hpp"
 
+#ifdef BRAING3N_EMULATE_CUDA
+#include "emulation.hpp"
+#endif
+
 #include "braing3n/backend/cuda/context.hpp"
 #include "braing3n/ops/elementwise.hpp"
 

@@ -3,10 +3,6 @@
 
 #include <limits>
 
-#ifdef BRAING3N_EMULATE_CUDA
-#include "emulation.hpp"
-#endif
-
 #include "braing3n/cuda.cuh"
 #include "braing3n/eval/frechet.hpp"
 #include "braing3n/eval/memorisation.hpp"

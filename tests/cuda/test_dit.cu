@@ -1,10 +1,6 @@
 // The diffusion transformer on both backends, with the weights of the fixture: loss, norm of the gradients, guided samples.
 #include "tests/cuda/both.hpp"
 
-#ifdef BRAING3N_EMULATE_CUDA
-#include "emulation.hpp"
-#endif
-
 #include "braing3n/cuda.cuh"
 #include "braing3n/data/condition_labels.hpp"
 #include "braing3n/models/dit3d.hpp"

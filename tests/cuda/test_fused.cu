@@ -2,10 +2,6 @@
 // bit.
 #include "tests/cuda/both.hpp"
 
-#ifdef BRAING3N_EMULATE_CUDA
-#include "emulation.hpp"
-#endif
-
 #include "braing3n/autograd/ops.hpp"
 #include "braing3n/cuda.cuh"
 #include "braing3n/ops/linear_backward.hpp"

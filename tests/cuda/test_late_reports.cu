@@ -5,10 +5,6 @@
 #include <fstream>
 #include <iterator>
 
-#ifdef BRAING3N_EMULATE_CUDA
-#include "emulation.hpp"
-#endif
-
 #include "braing3n/cuda.cuh"
 #include "braing3n/nn/initialize.hpp"
 #include "braing3n/nn/mlp.hpp"

@@ -1,10 +1,6 @@
 // The optimiser over the flattened parameters of a model: one launch, whatever their number.
 #include "tests/cuda/both.hpp"
 
-#ifdef BRAING3N_EMULATE_CUDA
-#include "emulation.hpp"
-#endif
-
 #include "braing3n/cuda.cuh"
 #include "braing3n/nn/flatten.hpp"
 #include "braing3n/nn/initialize.hpp"

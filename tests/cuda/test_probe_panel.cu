@@ -1,10 +1,6 @@
 // Whole panels on both backends, in memory and from files.
 #include "tests/cuda/both.hpp"
 
-#ifdef BRAING3N_EMULATE_CUDA
-#include "emulation.hpp"
-#endif
-
 #include "braing3n/cuda.cuh"
 #include "braing3n/probe/run_panel.hpp"
 #include "tests/support/scratch_folder.hpp"

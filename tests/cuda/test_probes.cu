@@ -4,10 +4,6 @@
 #include <functional>
 #include <limits>
 
-#ifdef BRAING3N_EMULATE_CUDA
-#include "emulation.hpp"
-#endif
-
 #include "braing3n/cuda.cuh"
 #include "braing3n/probe/estimators.hpp"
 

@@ -4,10 +4,6 @@
 #include <cstring>
 #include <thread>
 
-#ifdef BRAING3N_EMULATE_CUDA
-#include "emulation.hpp"
-#endif
-
 #include "braing3n/cuda.cuh"
 #include "braing3n/ops/linear.hpp"
 #include "braing3n/ops/matmul.hpp"

@@ -1,10 +1,6 @@
 // Random numbers on both backends: equal integers, normal numbers within a unit in the last place, nothing uploaded.
 #include "tests/cuda/both.hpp"
 
-#ifdef BRAING3N_EMULATE_CUDA
-#include "emulation.hpp"
-#endif
-
 #include "braing3n/cuda.cuh"
 #include "braing3n/objective/flow_matching.hpp"
 #include "braing3n/ops/random.hpp"

@@ -1,9 +1,6 @@
 // What one training step of a transformer asks of the device: launches, library products, copies. Counted in the emulation.
 #include "tests/cuda/both.hpp"
 
-#ifdef BRAING3N_EMULATE_CUDA
-#include "emulation.hpp"
-
 #include "braing3n/cuda.cuh"
 #include "braing3n/models/dit3d.hpp"
 #include "braing3n/models/mae3d.hpp"
@@ -11,6 +8,8 @@
 #include "braing3n/objective/flow_matching.hpp"
 #include "braing3n/ops/transfer.hpp"
 #include "braing3n/train/trainer.hpp"
+
+#ifdef BRAING3N_EMULATE_CUDA
 
 using namespace braing3n;
 

@@ -1,10 +1,6 @@
 // Whole training steps on both backends: the same scans, masks and initial weights.
 #include "tests/cuda/both.hpp"
 
-#ifdef BRAING3N_EMULATE_CUDA
-#include "emulation.hpp"
-#endif
-
 #include "braing3n/cuda.cuh"
 #include "braing3n/train/mae_training.hpp"
 #include "braing3n/train/trainer.hpp"
