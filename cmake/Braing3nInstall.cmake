@@ -12,6 +12,11 @@ if(TARGET braing3n_compiled)
   install(EXPORT braing3nCompiledTargets NAMESPACE braing3n:: DESTINATION "${package_dir}")
 endif()
 
+if(TARGET braing3n_compiled_cuda)
+  install(TARGETS braing3n_compiled_cuda EXPORT braing3nCompiledCudaTargets ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+  install(EXPORT braing3nCompiledCudaTargets NAMESPACE braing3n:: DESTINATION "${package_dir}")
+endif()
+
 # The program for the shell; it takes no part in the package that find_package reads.
 if(TARGET braing3n_program)
   install(TARGETS braing3n_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")

@@ -89,6 +89,12 @@ hidden xtensor "cpu;linalg" ""
 hidden xtensor nifti "braing3n::xtensor needs xtensor 0.24 (Debian: libxtensor-dev; Conan: xtensor), asked for: nifti"
 hidden nlohmann_json io "braing3n::io needs nlohmann_json 3.11"
 hidden ZLIB io "braing3n::io needs zlib"
+if [[ -f $scratch/moved/share/cmake/braing3n/braing3nCompiledCudaTargets.cmake ]]; then
+  consume compiled_cuda -DCONSUMER=compiled_cuda
+  "$scratch/compiled_cuda/consumer_compiled_cuda"
+else
+  hidden none compiled_cuda "braing3n::compiled_cuda is part of installations that were built with BRAING3N_CUDA=ON, this one was not"
+fi
 echo "consumers: missing libraries are named"
 
 if command -v nvcc >/dev/null; then
