@@ -139,7 +139,7 @@ TEST_CASE("quickstart page: scores, probes, pictures, curves and commands of the
   CHECK(r.distribution == "phantom-1");
   for (const char* part : {"60 synthetic heads (phantom-1) of 40 x 48 x 40 voxels", "2 of them unseen", "25.00",
                            "0.625", "0.875", "0.750", "v2: input, reconstruction", "Phase 2: mean absolute error",
-                           "0.31 (0.11 to 0.43)", "0.71", "0.52", "Follow-ups of an unseen subject",
+                           "0.31 (0.11 to 0.43)", ">brain<", "0.71", "0.52", "Follow-ups of an unseen subject",
                            "Forecaster: error of the rate", "<svg", "braing3n probe --tasks sex,age", "Total 90 s."})
     CHECK_MESSAGE(r.page.find(part) != std::string::npos, part);
   CHECK(r.page.find("0.99") == std::string::npos);  // of one band

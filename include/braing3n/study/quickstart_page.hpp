@@ -143,7 +143,11 @@ class QuickstartPage {
           (low && high ? concat(" (", decimals(*low, 2), " to ", decimals(*high, 2), ")") : "");
     }
     std::vector<std::string> header{"skill over \"nothing changes\""};
-    header.insert(header.end(), quantities.begin(), quantities.end());
+    for (std::string quantity : quantities) {
+      if (quantity.ends_with("_ml")) quantity.resize(quantity.size() - 3);
+      std::replace(quantity.begin(), quantity.end(), '_', ' ');
+      header.push_back(quantity);
+    }
     std::vector<std::vector<std::string>> rows;
     for (const std::string& forecaster : forecasters) {
       rows.push_back({forecaster});
@@ -153,11 +157,9 @@ class QuickstartPage {
     else page_.table(header, rows);
     page_.note(
         "From the first visit of unseen subjects to the second, six years later. Skill: 1 - squared error over that of "
-        "the last "
-        "value; in brackets 95 % intervals over subjects. The oracle knows all that the first visit could tell, the "
-        "round trip is "
-        "the second visit itself, read as the forecasts are. forecasting/tables.txt has more, docs/forecast.md defines "
-        "it.");
+        "the last value; in brackets 95 % intervals over subjects. The oracle knows all that the first visit could "
+        "tell; the round trip is the second visit itself, read as the forecasts are. forecasting/tables.txt has more, "
+        "docs/forecast.md defines it.");
     picture("follow_ups/montage.png",
             "Follow-ups of an unseen subject, differences to its scan, and what probes read in them");
   }
