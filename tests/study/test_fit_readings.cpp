@@ -117,6 +117,47 @@ TEST_CASE("readings: probes as they were fitted, intervals that hold for unseen 
                     [&] { r.read(0, std::vector{1.0, 2.0}); });
 }
 
+TEST_CASE("readings: changes of a forecaster are scaled to the true sum, those of round trips are not") {
+  const World w(400);
+  ForecastProbes probes = w.probes(80);
+  ReadForecasts r = w.forecasts(80, 200);
+  for (Index i = 0; i < row_count(r.made[0]); ++i) {  // the forecaster makes too little of the growth
+    const std::span<float> made{r.made[0].data() + 6 * i, 6};
+    const float missing = (i % 2 == 0 ? 0.05f : 0.25f) * 0.3f;
+    made[1] -= missing, made[2] -= missing, made[4] += missing;
+  }
+  const std::size_t ml = 1;
+  std::vector<double> first, second;
+  for (const VisitPair& p : r.pairs) {
+    first.push_back(w.quantities[ml].value[static_cast<std::size_t>(p.from)]);
+    second.push_back(w.quantities[ml].value[static_cast<std::size_t>(p.to)]);
+  }
+  const std::vector<double> before = probes(ml, r.before), after = probes(ml, r.made[0]);
+  const auto grown = [&](std::optional<std::size_t> forecaster) {
+    double sum = 0;
+    for (std::size_t i = 0; i < before.size(); ++i)
+      sum += probes.moved(ml, first[i], before[i], after[i], forecaster) - first[i];
+    return sum;
+  };
+  double truth = 0;
+  for (std::size_t i = 0; i < first.size(); ++i) truth += second[i] - first[i];
+  CHECK(grown(0) < 0.8 * truth);
+  probes.calibrate_forecasts(0, ml, before, after, first, second);
+  CHECK(grown(0) == doctest::Approx(truth).epsilon(1e-6));
+  CHECK(probes.factor(ml, 0) > 1.3);
+  CHECK(probes.factor(ml) == 1);
+  CHECK(probes.factor(ml, 1) == 1);
+  CHECK(probes.factor(0, 0) == 1);
+  CHECK(grown({}) < 0.8 * truth);
+  CHECK(probes.calibrated(ml, before, after, 0)[3] ==
+        doctest::Approx(before[3] + probes.factor(ml, 0) * (after[3] - before[3])));
+  CHECK(fit_readings(probes, w.quantities, SubjectCodes(w.table), r, r, 0, 0.9).quantities[ml].factor ==
+        probes.factor(ml, 0));
+  // Without a change there is nothing to scale.
+  probes.calibrate_forecasts(1, ml, before, before, first, second);
+  CHECK(probes.factor(ml, 1) == 1);
+}
+
 TEST_CASE("readings: values and changes of a horizon with their limits") {
   ForecastReadings r;
   r.mean = {0, 0};

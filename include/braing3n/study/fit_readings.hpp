@@ -51,10 +51,11 @@ inline std::optional<ReadingInterval> fit_reading_interval(const ReadErrors& hel
 struct QuantityErrors {
   ReadErrors baseline, value, change;
 
-  /// made: what a forecaster made of the pairs, as sums of tissue.
+  /// forecaster: whose follow-ups of the pairs are read.
   QuantityErrors(const ForecastProbes& probes, std::size_t q, const MeasuredQuantity& quantity, const ReadForecasts& r,
-                 const RowStore<float>& made, const SubjectCodes& codes) {
-    const std::vector<double> before = probes(q, r.before), after = probes.calibrated(q, before, probes(q, made));
+                 std::size_t forecaster, const SubjectCodes& codes) {
+    const std::vector<double> before = probes(q, r.before),
+                              after = probes.calibrated(q, before, probes(q, r.made.at(forecaster)), forecaster);
     const auto own = [&](double read) { return quantity.logarithm ? std::exp(read) : read; };
     const auto as_read = [&](double truth) { return quantity.logarithm ? std::log(truth) : truth; };
     std::set<Index> seen;
@@ -85,12 +86,12 @@ inline ForecastReadings fit_readings(const ForecastProbes& probes, const std::ve
   r.validation_subjects = codes.subjects(held.pairs);
   for (std::size_t q = 0; q < quantities.size(); ++q) {
     const MeasuredQuantity& m = quantities[q];
-    const detail::QuantityErrors fit(probes, q, m, held, held.made.at(forecaster), codes),
-        check(probes, q, m, made, made.made.at(forecaster), codes);
+    const detail::QuantityErrors fit(probes, q, m, held, forecaster, codes),
+        check(probes, q, m, made, forecaster, codes);
     QuantityReading& out = r.quantities.emplace_back();
     out.name = m.name, out.unit = m.logarithm ? "ml" : "years", out.logarithm = m.logarithm;
     out.intercept = probes.ridge().intercept(q), out.weights = probes.ridge().weights(q);
-    out.factor = probes.factor(q);
+    out.factor = probes.factor(q, forecaster);
     out.baseline = detail::fit_reading_interval(fit.baseline, check.baseline, coverage);
     out.value = detail::fit_reading_interval(fit.value, check.value, coverage);
     out.change = detail::fit_reading_interval(fit.change, check.change, coverage);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -150,23 +151,57 @@ class ForecastProbes {
     }
     factor_.at(q) = rt > 0 ? std::clamp(tt / rt, 0.5, 2.0) : 1.0;
   }
-  double factor(std::size_t q) const { return factor_.at(q); }
+  /// Scales the changes of quantity q that a forecaster makes so that their sum is the true one: a forecast is an expected image, and the volume of that is
+  /// not the expected volume. Between 1/2 and 2; where no such factor gives the sum, that of round trips stays. Values as above, of forecasts.
+  void calibrate_forecasts(std::size_t forecaster, std::size_t q, std::span<const double> before,
+                           std::span<const double> after, std::span<const double> first,
+                           std::span<const double> second) {
+    const auto surplus = [&](double factor) {
+      double sum = 0;
+      for (std::size_t i = 0; i < before.size(); ++i)
+        if (const double s = change(q, first[i], factor * (after[i] - before[i])) - (second[i] - first[i]);
+            std::isfinite(s))
+          sum += s;
+      return sum;
+    };
+    double low = 0.5, high = 2;
+    const bool grows = surplus(high) > 0;
+    if (grows == (surplus(low) > 0)) return;
+    for (int i = 0; i < 60; ++i) {
+      const double middle = (low + high) / 2;
+      ((surplus(middle) > 0) == grows ? high : low) = middle;
+    }
+    forecast_factor_[{forecaster, q}] = (low + high) / 2;
+  }
+  /// Of the changes of round trips, or of those that a forecaster makes.
+  double factor(std::size_t q, std::optional<std::size_t> forecaster = {}) const {
+    const auto own = forecaster ? forecast_factor_.find({*forecaster, q}) : forecast_factor_.end();
+    return own == forecast_factor_.end() ? factor_.at(q) : own->second;
+  }
   /// What is read after a calibrated change, (n).
-  std::vector<double> calibrated(std::size_t q, const std::vector<double>& before, std::vector<double> after) const {
-    for (std::size_t i = 0; i < after.size(); ++i) after[i] = before[i] + factor(q) * (after[i] - before[i]);
+  std::vector<double> calibrated(std::size_t q, const std::vector<double>& before, std::vector<double> after,
+                                 std::optional<std::size_t> forecaster = {}) const {
+    for (std::size_t i = 0; i < after.size(); ++i)
+      after[i] = before[i] + factor(q, forecaster) * (after[i] - before[i]);
     return after;
   }
 
   const DualRidge& ridge() const { return ridge_; }
   /// The quantity after a change from `before` to `after`, as read, where it was `baseline`.
-  double moved(std::size_t q, double baseline, double before, double after) const {
-    const double change = factor_.at(q) * (after - before);
-    return (*quantities_)[q].logarithm ? baseline * std::exp(change) : baseline + change;
+  double moved(std::size_t q, double baseline, double before, double after,
+               std::optional<std::size_t> forecaster = {}) const {
+    return baseline + change(q, baseline, factor(q, forecaster) * (after - before));
   }
 
  private:
+  /// A change that was read, in the quantity's own unit.
+  double change(std::size_t q, double baseline, double read) const {
+    return (*quantities_)[q].logarithm ? baseline * std::expm1(read) : read;
+  }
+
   const std::vector<MeasuredQuantity>* quantities_;
-  std::vector<double> factor_;  // of the change of every quantity
+  std::vector<double> factor_;                                             // of the change of every quantity
+  std::map<std::pair<std::size_t, std::size_t>, double> forecast_factor_;  // by forecaster and quantity
   DualRidge ridge_;
 };
 

@@ -55,14 +55,18 @@ class ForecastingStudy {
                         made = runs_.forecast("unseen subjects", test_);
     for (std::size_t q = 0; q < quantities_.size(); ++q) {
       const ForecastPairs known = scalars(validation_, q);
-      probes.calibrate(q, probes(q, held.before), probes(q, held.after), known.baseline, known.truth);
+      const std::vector<double> before = probes(q, held.before);
+      probes.calibrate(q, before, probes(q, held.after), known.baseline, known.truth);
+      if (result_.validation_subjects < least_to_calibrate) continue;
+      for (std::size_t f = 0; f < held.made.size(); ++f)
+        probes.calibrate_forecasts(f, q, before, probes(q, held.made[f]), known.baseline, known.truth);
     }
     for (std::size_t q = 0; q < quantities_.size(); ++q) {
       reference_ = forecasts_of(fit_mean_rate(scalars(train_, q)), scalars(test_, q)).value;
       add_rules(q);
       for (std::size_t f = 0; f < made.made.size(); ++f)
-        add_read(q, runs_.forecasters()[f].name, values(probes, q, held, held.made[f]),
-                 values(probes, q, made, made.made[f]));
+        add_read(q, runs_.forecasters()[f].name, values(probes, q, held, held.made[f], f),
+                 values(probes, q, made, made.made[f], f));
       if (has_oracle()) add_oracle(q);
       if (quantities_[q].logarithm) {
         Forecasts known;
@@ -80,6 +84,7 @@ class ForecastingStudy {
   }
 
  private:
+  static constexpr Index least_to_calibrate = 50;  // validation subjects: the factor's error is then about a tenth
   static constexpr const char *oracle = "oracle", *truth = "true follow-up", *ceiling = "round trip";
 
   void describe() {
@@ -116,12 +121,12 @@ class ForecastingStudy {
 
   /// The values at the second visit that decoded follow-ups imply.
   std::vector<double> values(const ForecastProbes& probes, std::size_t q, const ReadForecasts& r,
-                             const RowStore<float>& made) const {
+                             const RowStore<float>& made, std::optional<std::size_t> forecaster = {}) const {
     const std::vector<double> before = probes(q, r.before), after = probes(q, made);
     std::vector<double> out;
     for (std::size_t i = 0; i < r.pairs.size(); ++i)
-      out.push_back(
-          probes.moved(q, quantities_[q].value[static_cast<std::size_t>(r.pairs[i].from)], before[i], after[i]));
+      out.push_back(probes.moved(q, quantities_[q].value[static_cast<std::size_t>(r.pairs[i].from)], before[i],
+                                 after[i], forecaster));
     return out;
   }
   ForecastPairs scalars(const std::vector<VisitPair>& pairs, std::size_t q) const {
@@ -238,11 +243,11 @@ class ForecastingStudy {
       for (std::size_t q = 0; q < quantities_.size(); ++q)
         if (compares_growth(q)) {
           std::vector<double> all(test_.size(), not_a_number);
-          const std::vector<double> moved = values(probes, q, under, asked);
+          const std::vector<double> moved = values(probes, q, under, asked, f);
           for (std::size_t i = 0; i < places.size(); ++i) all[places[i]] = moved[i];
           for (auto& [name, scores] : row(forecaster.name).quantities)
             if (name == quantities_[q].name)
-              scores.asked = asked_effect(scalars(test_, q), values(probes, q, made, made.made[f]), all, growth());
+              scores.asked = asked_effect(scalars(test_, q), values(probes, q, made, made.made[f], f), all, growth());
         }
     }
   }
