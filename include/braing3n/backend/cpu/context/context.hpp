@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <thread>
 
 #include "braing3n/backend/cpu/context/context_type.hpp"
@@ -9,7 +10,8 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-inline Context<Cpu>::Context(const CpuOptions& options)
+template <std::same_as<CpuOptions> O>
+Context<Cpu>::Context(const O& options)
     : pool_(options.threads > 0 ? options.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()))),
       provider_(options.provider != nullptr ? options.provider : &default_cpu_provider()),
       isa_(std::min(detect_isa(), Isa::avx512bf16)), packed_weights_(options.packed_weights) {

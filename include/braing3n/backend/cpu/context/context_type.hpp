@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <memory>
 #include <thread>
 #include <type_traits>
@@ -31,9 +32,10 @@ struct CpuOptions {
 template <>
 class Context<Cpu> {
  public:
-  /// Throws Error (environment) when the processor lacks what the provider needs. Defined in context.hpp; "inline" is there so
-  /// that a file which forgets that header is told by the compiler.
-  inline explicit Context(const CpuOptions& options = {});
+  /// Throws Error (environment) when the processor lacks what the provider needs. Defined in context.hpp; a template, so that only a file
+  /// which makes a context compiles the kernels.
+  template <std::same_as<CpuOptions> O = CpuOptions>
+  explicit Context(const O& options = {});
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <span>
 #include <string>
 #include <string_view>
@@ -69,28 +70,33 @@ extern template const CpuProvider& builtin_provider<Isa::baseline>();
 
 }  // namespace detail
 
+// Templates on the type of the table: a file that makes no context compiles none of the kernels.
+
 /// All built-in tables, fastest first. Those above detect_isa() must not be used.
-inline std::span<const CpuProvider* const> builtin_cpu_providers() {
-  static const std::array<const CpuProvider*, 4> all = {
+template <std::same_as<CpuProvider> P = CpuProvider>
+std::span<const P* const> builtin_cpu_providers() {
+  static const std::array<const P*, 4> all = {
       &detail::builtin_provider<Isa::avx512bf16>(), &detail::builtin_provider<Isa::avx512>(),
       &detail::builtin_provider<Isa::avx2>(), &detail::builtin_provider<Isa::baseline>()};
   return all;
 }
 
 /// The fastest table that this machine can run.
-inline const CpuProvider& default_cpu_provider() {
+template <std::same_as<CpuProvider> P = CpuProvider>
+const P& default_cpu_provider() {
   const Isa isa = detect_isa();
-  for (const CpuProvider* p : builtin_cpu_providers())
+  for (const P* p : builtin_cpu_providers<P>())
     if (p->isa <= isa) return *p;
   return detail::builtin_provider<Isa::baseline>();
 }
 
 /// The table with this name, for `--provider NAME`. `more` are further tables the program knows (Eigen, oneDNN).
 /// Throws Error (argument) for an unknown name, with the known ones; whether the machine can run it, the context checks.
-inline const CpuProvider& find_cpu_provider(std::string_view name, std::span<const CpuProvider* const> more = {}) {
+template <std::same_as<CpuProvider> P = CpuProvider>
+const P& find_cpu_provider(std::string_view name, std::span<const CpuProvider* const> more = {}) {
   std::string known;
-  for (const auto& list : {builtin_cpu_providers(), more})
-    for (const CpuProvider* p : list) {
+  for (const auto& list : {builtin_cpu_providers<P>(), more})
+    for (const P* p : list) {
       if (name == p->name) return *p;
       known += (known.empty() ? "" : ", ") + std::string(p->name);
     }
