@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -31,11 +32,13 @@ struct EnumText {};
 namespace detail {
 
 template <auto Value>
-constexpr std::string_view value_spelling() {
-  std::string_view text = __PRETTY_FUNCTION__;
-  const std::size_t begin = text.find("Value = ");
-  text.remove_prefix(begin + 8);
-  text = text.substr(0, text.find_first_of(";]"));
+constexpr std::string_view value_signature() {
+  return __PRETTY_FUNCTION__;
+}
+
+/// The name between `begin` characters and `rest` characters of a signature.
+constexpr std::string_view name_in_signature(std::string_view text, std::size_t begin, std::size_t rest) {
+  text = text.substr(begin, text.size() - begin - rest);
   // A value without a name is spelled as a cast, "(Kind)5"; an unnamed namespace has brackets too, but before the last colon.
   const std::string_view last = text.substr(text.rfind(':') + 1);
   const bool is_name = last.find(')') == std::string_view::npos && (last[0] < '0' || last[0] > '9') && last[0] != '-';
@@ -48,9 +51,31 @@ constexpr auto enumerator_table() {
     return EnumText<E>::names;
   } else {
     return []<std::size_t... I>(std::index_sequence<I...>) {
-      return std::array<std::string_view, sizeof...(I)>{value_spelling<static_cast<E>(I)>()...};
+      // Signatures differ in the value alone: where it stands is searched once.
+      constexpr std::string_view first = value_signature<static_cast<E>(0)>();
+      constexpr std::size_t begin = first.find("Value = ") + 8, rest = first.size() - first.find_first_of(";]", begin);
+      return std::array<std::string_view, sizeof...(I)>{
+          name_in_signature(value_signature<static_cast<E>(I)>(), begin, rest)...};
     }(std::make_index_sequence<64>{});
   }
+}
+
+/// Made once per enum: the compiler takes as long for a table as for a small header.
+template <class E>
+inline constexpr auto enumerator_names = enumerator_table<E>();
+
+/// The place of a name, names.size() where it is none of them.
+constexpr std::size_t place_of_name(std::span<const std::string_view> names, std::string_view name) {
+  std::size_t i = 0;
+  while (i < names.size() && (name.empty() || names[i] != name)) ++i;
+  return i;
+}
+
+inline std::vector<std::string> list_of_names(std::span<const std::string_view> table) {
+  std::vector<std::string> names;
+  for (const std::string_view name : table)
+    if (!name.empty()) names.emplace_back(name);
+  return names;
 }
 
 /// The last part of a type's name, without template arguments.
@@ -68,7 +93,7 @@ constexpr std::string_view type_spelling() {
 template <class E>
   requires std::is_enum_v<E>
 constexpr std::string_view enum_name(E value) {
-  constexpr auto table = detail::enumerator_table<E>();
+  constexpr auto& table = detail::enumerator_names<E>;
   const auto i = static_cast<std::size_t>(value);
   return i < table.size() ? table[i] : std::string_view{};
 }
@@ -76,19 +101,15 @@ constexpr std::string_view enum_name(E value) {
 template <class E>
   requires std::is_enum_v<E>
 constexpr std::optional<E> enum_from_name(std::string_view name) {
-  constexpr auto table = detail::enumerator_table<E>();
-  for (std::size_t i = 0; i < table.size(); ++i)
-    if (!name.empty() && table[i] == name) return static_cast<E>(i);
+  const std::size_t i = detail::place_of_name(detail::enumerator_names<E>, name);
+  if (i < detail::enumerator_names<E>.size()) return static_cast<E>(i);
   return std::nullopt;
 }
 
 template <class E>
   requires std::is_enum_v<E>
 std::vector<std::string> enum_names() {
-  std::vector<std::string> names;
-  for (const std::string_view name : detail::enumerator_table<E>())
-    if (!name.empty()) names.emplace_back(name);
-  return names;
+  return detail::list_of_names(detail::enumerator_names<E>);
 }
 
 /// "expected one of a, b, c"
@@ -103,7 +124,7 @@ template <class E>
   requires std::is_enum_v<E>
 std::optional<E> find_enum(std::string_view text) {
   const std::string lower = lower_case(text);
-  constexpr auto table = detail::enumerator_table<E>();
+  constexpr auto& table = detail::enumerator_names<E>;
   for (std::size_t i = 0; i < table.size(); ++i)
     if (!lower.empty() && lower_case(table[i]) == lower) return static_cast<E>(i);
   if constexpr (requires { EnumText<E>::aliases; })

@@ -92,6 +92,9 @@ struct JsonPlace {
   Error expected(const std::string& what, const Json& came) const {
     return error("json.type", concat("expected ", what, ", got ", json_description(came)));
   }
+  Error expected_one_of(const std::vector<std::string>& names, const Json& came) const {
+    return expected("one of " + joined(names, ", ", [](const std::string& name) { return in_quotes(name); }), came);
+  }
 };
 
 template <class T>
@@ -135,10 +138,7 @@ void json_to_value(const Json& j, T& value, const JsonPlace& at) {
     value = j.get_ref<const std::string&>();
   } else if constexpr (std::is_enum_v<T>) {
     const auto found = j.is_string() ? enum_from_name<T>(j.get_ref<const std::string&>()) : std::nullopt;
-    if (!found) {
-      throw at.expected(
-          "one of " + joined(enum_names<T>(), ", ", [](const std::string& name) { return in_quotes(name); }), j);
-    }
+    if (!found) throw at.expected_one_of(enum_names<T>(), j);
     value = *found;
   } else if constexpr (JsonShape<T>::kind == 1) {
     if (j.is_null()) {
