@@ -193,8 +193,11 @@ inline Vec3 centre_of_mass(Context<Cpu>& ctx, const Volume& volume) {
 
 /// mean_and_sd() of the finite voxels that are not zero, whatever the others are. values (X, Y, Z).
 inline MeanAndSd finite_mean_and_sd(Context<Cpu>& ctx, const xt::xtensor<float, 3>& values) {
-  const xt::xtensor<float, 3> finite = xt::where(xt::isfinite(values), values, 0.0f);
-  return mean_and_sd(ctx, finite.data(), static_cast<Index>(finite.size()), true);
+  xt::xtensor<float, 3> finite = values;
+  const Index n = static_cast<Index>(finite.size());
+  for (Index i = 0; i < n; ++i)
+    if (!std::isfinite(finite.data()[i])) finite.data()[i] = 0.0f;
+  return mean_and_sd(ctx, finite.data(), n, true);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI
