@@ -140,7 +140,8 @@ inline std::vector<Index> epoch_order(const std::vector<Index>& rows, bool shuff
 class VolumeLoader {
  public:
   /// rows: what the source is asked for, each once per epoch. Throws Error (argument) for no rows or a batch larger than them.
-  VolumeLoader(Context<Cpu>& context, VolumeSource source, std::vector<Index> rows, const LoaderOptions& options = {})
+  template <std::same_as<Cpu> B>
+  VolumeLoader(Context<B>& context, VolumeSource source, std::vector<Index> rows, const LoaderOptions& options = {})
       : context_(&context), rows_(std::move(rows)), options_(options), next_sample_(options.start) {
     const Index n = static_cast<Index>(rows_.size());
     if (n == 0) fail(ErrorKind::argument, "loader.empty", "loader: expected at least one scan, got none");

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <list>
 #include <optional>
@@ -79,8 +80,8 @@ struct MixOut {
 };
 
 /// (scale a + shift I)^-1 (n, n), symmetric. Throws what llt() throws.
-inline std::vector<double> inverse_of(Context<Cpu>& ctx, std::span<const double> a, Index n,
-                                      const LltOptions& options) {
+template <std::same_as<Cpu> B>
+std::vector<double> inverse_of(Context<B>& ctx, std::span<const double> a, Index n, const LltOptions& options) {
   const Llt<double> factor = llt<double>(ctx, a, n, options);
   std::vector<double> x(static_cast<std::size_t>(n * n), 0.0);
   ctx.parallel_range(n, 16, [&](Index begin, Index end) {
