@@ -10,6 +10,7 @@
 #include <atomic>
 #include <bit>
 #include <cmath>
+#include <concepts>
 #include <cstring>
 #include <filesystem>
 #include <functional>
@@ -59,11 +60,12 @@ struct PackedCacheReport {
 };
 
 /// Writes n volumes; make(context, row) gives each as a tensor (X, Y, Z) of the contract. done(row) is called after each.
-inline PackedCacheReport write_packed_cache(const std::filesystem::path& path, const std::vector<std::string>& ids,
-                                            const PreprocessingContract& contract,
-                                            const std::function<Tensor<float, Cpu>(Context<Cpu>&, Index)>& make,
-                                            const PackedCacheOptions& options = {},
-                                            const std::function<void(Index)>& done = {}) {
+template <std::same_as<PreprocessingContract> Contract>
+PackedCacheReport write_packed_cache(const std::filesystem::path& path, const std::vector<std::string>& ids,
+                                     const Contract& contract,
+                                     const std::function<Tensor<float, Cpu>(Context<Cpu>&, Index)>& make,
+                                     const PackedCacheOptions& options = {},
+                                     const std::function<void(Index)>& done = {}) {
   const Index n = static_cast<Index>(ids.size());
   if (n == 0) fail(ErrorKind::argument, "cache.empty", "cache: expected at least one volume, got none");
   if (options.dtype != DType::f16 && options.dtype != DType::f32)

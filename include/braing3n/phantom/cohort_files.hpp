@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -102,8 +103,9 @@ inline void write_scan(Context<Cpu>& ctx, const std::filesystem::path& path, Vol
 }
 
 /// Tables of the first truths.size() scans.
-inline void write_tables(const std::filesystem::path& folder, const CohortPlan& plan, const std::vector<Truth>& truths,
-                         const WriteOptions& write) {
+template <std::same_as<CohortPlan> Plan>
+void write_tables(const std::filesystem::path& folder, const Plan& plan, const std::vector<Truth>& truths,
+                  const WriteOptions& write) {
   std::vector<std::string> truth_header{"volume_id"};
   truth_header.insert(truth_header.end(), truth_columns.begin(), truth_columns.end());
   CsvWriter truth(folder / "truth.csv", truth_header, write);
@@ -158,8 +160,9 @@ struct CohortHooks {
 /// Renders and writes the cohort into `folder`. A stopped cohort has tables of the volumes that were written. Returns the number of
 /// volumes written; without any there are no tables. Throws Error: argument (shape, times of visits), file (a file exists and may not be overwritten),
 /// environment (disk full).
-inline Index write_cohort(Context<Cpu>& ctx, const std::filesystem::path& folder, const CohortPlan& plan,
-                          const WriteOptions& write = {}, const CohortHooks& hooks = {}) {
+template <std::same_as<Cpu> B>
+Index write_cohort(Context<B>& ctx, const std::filesystem::path& folder, const CohortPlan& plan,
+                   const WriteOptions& write = {}, const CohortHooks& hooks = {}) {
   require_visit_years(plan.visit_years);
   std::error_code ignored;
   if (!write.overwrite)

@@ -19,7 +19,9 @@ inline std::optional<PhantomDistribution> distribution_beside(const std::filesys
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(path, ignored)) return std::nullopt;
   const Json record = read_json(path);
-  if (!record.is_object() || record.value("kind", Json()) != cohort_kind) return std::nullopt;
+  const auto kind = record.find("kind");  // end() of what is no object
+  if (kind == record.end() || !kind->is_string() || kind->get_ref<const std::string&>() != cohort_kind)
+    return std::nullopt;
   if (!record.contains("distribution")) return PhantomDistribution::phantom_1;
   const Json& name = record["distribution"];
   const auto known = name.is_string() ? find_enum<PhantomDistribution>(name.get<std::string>()) : std::nullopt;
