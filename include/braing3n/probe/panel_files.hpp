@@ -1,6 +1,7 @@
 // The results of a panel as files: panel.csv (a row per task), panel.json (everything), predictions.csv (held-out predictions).
 #pragma once
 
+#include <concepts>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -31,7 +32,8 @@ struct PanelReport {
 
 inline Json json_number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
-inline Json to_json(const TaskResult& r, const std::vector<ConfoundScore>& confounds) {
+template <std::same_as<TaskResult> Result>
+Json to_json(const Result& r, const std::vector<ConfoundScore>& confounds) {
   Json json{{"name", r.task.task.text},
             {"kind", r.task.classification ? "classification" : "regression"},
             {"confound", r.confound},
@@ -81,7 +83,8 @@ inline Json to_json(const TaskResult& r, const std::vector<ConfoundScore>& confo
   return json;
 }
 
-inline Json to_json(const PanelReport& report) {
+template <std::same_as<PanelReport> Report>
+Json to_json(const Report& report) {
   const PanelOptions& o = report.options;
   Json json{{"program", concat("probe (braing3n) ", version())},
             {"options",
@@ -114,8 +117,8 @@ inline Json to_json(const PanelReport& report) {
   return json;
 }
 
-inline void write_panel_csv(const std::filesystem::path& path, const PanelReport& report,
-                            const WriteOptions& options = {}) {
+template <std::same_as<PanelReport> Report>
+void write_panel_csv(const std::filesystem::path& path, const Report& report, const WriteOptions& options = {}) {
   std::vector<std::string> header{"features", "task", "kind", "confound", "n", "subjects"};
   std::vector<std::string> names;
   for (bool classification : {true, false})
@@ -146,8 +149,8 @@ inline void write_panel_csv(const std::filesystem::path& path, const PanelReport
 }
 
 /// One row per task and sample. probabilities: of all classes in their order, separated by semicolons.
-inline void write_predictions_csv(const std::filesystem::path& path, const PanelReport& report,
-                                  const WriteOptions& options = {}) {
+template <std::same_as<PanelReport> Report>
+void write_predictions_csv(const std::filesystem::path& path, const Report& report, const WriteOptions& options = {}) {
   CsvWriter writer(path, {"features", "task", "id", "subject", "fold", "truth", "prediction", "probabilities"},
                    options);
   for (const PanelRun& run : report.runs)

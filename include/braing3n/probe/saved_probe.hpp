@@ -10,6 +10,7 @@
 // "braing3n.probe" = JSON.
 #pragma once
 
+#include <concepts>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -149,8 +150,8 @@ namespace detail {
 inline Json json_number_or_null(double v) { return std::isfinite(v) ? Json(v) : Json(nullptr); }
 }  // namespace detail
 
-inline void write_saved_probe(const std::filesystem::path& path, const SavedProbe& probe,
-                              const WriteOptions& options = {}) {
+template <std::same_as<SavedProbe> Probe>
+void write_saved_probe(const std::filesystem::path& path, const Probe& probe, const WriteOptions& options = {}) {
   std::vector<NamedTensor> tensors;
   Json tasks = Json::array();
   for (std::size_t t = 0; t < probe.tasks.size(); ++t) {
@@ -194,13 +195,14 @@ inline void write_saved_probe(const std::filesystem::path& path, const SavedProb
 }
 
 /// Throws Error: file, format (not a saved probe, damaged).
-inline SavedProbe read_saved_probe(const std::filesystem::path& path) {
+template <std::same_as<SavedProbe> Probe = SavedProbe>
+Probe read_saved_probe(const std::filesystem::path& path) {
   const SafetensorsFile file(path);
   const auto type = file.metadata().find("braing3n.type");
   if (type == file.metadata().end() || type->second != "probe" || !file.metadata().contains("braing3n.probe"))
     throw Error(ErrorKind::format, "probe.type", "this is not a saved probe", file.path());
   (void)file.verify_checksum();
-  SavedProbe out;
+  Probe out;
   try {
     const Json json = parse_json(file.metadata().at("braing3n.probe"), file.path());
     out.features = json.at("features").get<Index>();

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <memory>
 #include <numeric>
 #include <ranges>
@@ -85,7 +86,8 @@ struct FoldSamples {
   }
 };
 
-inline std::vector<FoldSamples> split_by_fold(const Predictions& p) {
+template <std::same_as<Predictions> P>
+std::vector<FoldSamples> split_by_fold(const P& p) {
   const std::int32_t folds = p.fold.empty() ? 0 : *std::max_element(p.fold.begin(), p.fold.end()) + 1;
   std::vector<std::vector<std::size_t>> members(static_cast<std::size_t>(folds));
   for (std::size_t i = 0; i < p.fold.size(); ++i)
@@ -136,9 +138,10 @@ inline LabelExchange exchange_rule(const std::vector<FoldSamples>& folds) {
 }
 
 /// Natural logarithm of the number of different sets of labels that permutations can give.
-inline double log_label_sets(const std::vector<FoldSamples>& folds, LabelExchange rule) {
+template <std::same_as<FoldSamples> Samples>
+double log_label_sets(const std::vector<Samples>& folds, LabelExchange rule) {
   double ways = 0;
-  for (const FoldSamples& f : folds) {
+  for (const Samples& f : folds) {
     if (f.subjects() == 0) continue;
     const LabelDealer dealer(f.subject_begin, rule);
     ways += f.scorer ? dealer.log_ways(f.label) : dealer.log_ways(f.target);
@@ -147,8 +150,9 @@ inline double log_label_sets(const std::vector<FoldSamples>& folds, LabelExchang
 }
 
 /// Scores of bootstrap replicates (replicates, scores): means over the folds in which they are defined.
-inline std::vector<std::vector<double>> bootstrap(Context<Cpu>& ctx, const std::vector<FoldSamples>& folds,
-                                                  const UncertaintyOptions& options) {
+template <std::same_as<Cpu> B>
+std::vector<std::vector<double>> bootstrap(Context<B>& ctx, const std::vector<FoldSamples>& folds,
+                                           const UncertaintyOptions& options) {
   std::vector<std::vector<double>> draws(static_cast<std::size_t>(options.replicates));
   ctx.parallel((options.replicates + replicate_lanes - 1) / replicate_lanes, [&](Index group) {
     const Index first = group * replicate_lanes, count = std::min(replicate_lanes, options.replicates - first);
@@ -182,8 +186,9 @@ inline std::vector<std::vector<double>> bootstrap(Context<Cpu>& ctx, const std::
 }
 
 /// The primary score of permuted labels.
-inline std::vector<double> permuted_scores(Context<Cpu>& ctx, const std::vector<FoldSamples>& folds, LabelExchange rule,
-                                           const UncertaintyOptions& options) {
+template <std::same_as<Cpu> B>
+std::vector<double> permuted_scores(Context<B>& ctx, const std::vector<FoldSamples>& folds, LabelExchange rule,
+                                    const UncertaintyOptions& options) {
   std::vector<LabelDealer> dealer;
   std::vector<std::unique_ptr<RankSums>> ranks;
   for (const FoldSamples& f : folds) {
@@ -228,8 +233,8 @@ inline double quantile(std::vector<double> values, double q) {
   return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
 }
 
-inline ScoreTable score_predictions(Context<Cpu>& ctx, const Predictions& predictions,
-                                    const UncertaintyOptions& options = {}) {
+template <std::same_as<Cpu> B>
+ScoreTable score_predictions(Context<B>& ctx, const Predictions& predictions, const UncertaintyOptions& options = {}) {
   const bool classification = predictions.classes > 0;
   const auto& names = score_names(classification);
   const std::vector<detail::FoldSamples> folds = detail::split_by_fold(predictions);
@@ -280,6 +285,7 @@ inline ScoreTable score_predictions(Context<Cpu>& ctx, const Predictions& predic
 
 /// The same for predictions of another backend: the host's threads compute it, so the results are the CPU's.
 template <Backend B>
+  requires(!std::same_as<B, Cpu>)
 ScoreTable score_predictions(Context<B>&, const Predictions& predictions, const UncertaintyOptions& options = {}) {
   Context<Cpu> host({.threads = options.replicates > 0 || options.permutations > 0 ? 0 : 1});
   return score_predictions(host, predictions, options);
