@@ -12,6 +12,7 @@
 // Other keys are free (latent statistics, notes). The tensors come from nn/state_dict.hpp.
 #pragma once
 
+#include <concepts>
 #include <string>
 #include <utility>
 #include <vector>
@@ -63,7 +64,8 @@ inline void require_own_file(const SafetensorsFile& file, const char* what) {
 }  // namespace detail
 
 /// The metadata of a model file. Throws Error (config) when the config is not JSON or a key of `extra` is reserved.
-inline Metadata model_metadata(const ModelInfo& info) {
+template <std::same_as<ModelInfo> Info>
+Metadata model_metadata(const Info& info) {
   if (info.kind.empty()) fail(ErrorKind::config, "model.kind", "model file: the kind is empty");
   (void)parse_json(info.config, "model config");
   Metadata metadata{{"format", "pt"}};
@@ -84,8 +86,9 @@ inline Metadata model_metadata(const ModelInfo& info) {
 }
 
 /// Throws Error (numeric) for weights that are not finite, naming the tensor; nothing is written then.
-inline void write_model(const std::filesystem::path& path, const ModelInfo& info, std::span<const NamedTensor> tensors,
-                        const WriteOptions& options = {}) {
+template <std::same_as<ModelInfo> Info>
+void write_model(const std::filesystem::path& path, const Info& info, std::span<const NamedTensor> tensors,
+                 const WriteOptions& options = {}) {
   require_finite_weights(tensors, path.string());
   write_safetensors(path, tensors, model_metadata(info), options, true);
 }

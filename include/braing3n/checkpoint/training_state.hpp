@@ -5,6 +5,7 @@
 // least one of the two is whole. A file under NAME that is no readable state is moved to NAME.damaged, never overwritten.
 #pragma once
 
+#include <concepts>
 #include <optional>
 #include <string>
 #include <utility>
@@ -147,7 +148,8 @@ inline ResumeChoice newest_training_state(const std::filesystem::path& path) {
 }
 
 /// Throws Error (config) that says everything that differs when a state belongs to another run: kind, seed, config or data.
-inline void require_same_run(const TrainingStateFile& state, const TrainingInfo& here) {
+template <std::same_as<TrainingStateFile> State>
+void require_same_run(const State& state, const TrainingInfo& here) {
   const TrainingInfo& there = state.info();
   const auto refuse = [&](const std::string& text) {
     throw Error(ErrorKind::config, "training_state.run", "the state belongs to another run: " + text,

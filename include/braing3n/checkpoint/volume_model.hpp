@@ -4,6 +4,7 @@
 // latent_mean and latent_std (JSON lists, one number per latent channel, over the training set).
 #pragma once
 
+#include <concepts>
 #include <optional>
 #include <string>
 #include <utility>
@@ -22,8 +23,9 @@ namespace braing3n::inline BRAING3N_ABI {
 
 /// The contract of a model file; without one there (converted weights), the contract given. Throws Error (config) when neither
 /// is there, when both are and differ, or when the contract's shape is not the model's.
-inline PreprocessingContract model_contract(const ModelFile& file, const Vit3dConfig& encoder,
-                                            const std::optional<PreprocessingContract>& given = {}) {
+template <std::same_as<ModelFile> File>
+PreprocessingContract model_contract(const File& file, const Vit3dConfig& encoder,
+                                     const std::optional<PreprocessingContract>& given = {}) {
   const auto refuse = [&](const char* id, const std::string& text) {
     throw Error(ErrorKind::config, id, text, file.path());
   };
@@ -80,7 +82,8 @@ void save_tokenizer(const std::filesystem::path& path, const Tokenizer<B, P>& to
 }
 
 /// Throws Error (format) unless the file has one finite mean and one positive standard deviation per latent channel.
-inline LatentStatistics latent_statistics(const ModelFile& file, Index channels) {
+template <std::same_as<ModelFile> File>
+LatentStatistics latent_statistics(const File& file, Index channels) {
   LatentStatistics s;
   for (const auto& [key, list] : {std::pair{"latent_mean", &s.mean}, std::pair{"latent_std", &s.sd}})
     if (const auto found = file.info().extra.find(key); found != file.info().extra.end())

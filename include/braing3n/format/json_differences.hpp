@@ -1,6 +1,7 @@
 // Where two JSON values differ, in words.
 #pragma once
 
+#include <concepts>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,8 @@ namespace braing3n::inline BRAING3N_ABI {
 namespace detail {
 
 /// "encoder.depth (12 there, 8 here)" for every place where two JSON values differ.
-inline void collect_differences(const Json& there, const Json& here, const std::string& at,
-                                std::vector<std::string>& found) {
+template <std::same_as<Json> J>
+void collect_differences(const J& there, const J& here, const std::string& at, std::vector<std::string>& found) {
   if (there.is_object() && here.is_object()) {
     for (const auto& [key, value] : there.items()) {
       const std::string place = at.empty() ? key : at + "." + key;
@@ -29,7 +30,8 @@ inline void collect_differences(const Json& there, const Json& here, const std::
 }
 
 /// The first of them, empty when the two are equal.
-inline std::string first_difference(const Json& there, const Json& here) {
+template <std::same_as<Json> J>
+std::string first_difference(const J& there, const J& here) {
   std::vector<std::string> found;
   collect_differences(there, here, {}, found);
   return found.empty() ? std::string() : found.front();

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <concepts>
 #include <filesystem>
 #include <set>
 #include <string>
@@ -39,8 +40,11 @@ inline std::string plain_json_message(const char* what) {
 
 }  // namespace detail
 
+// Templates on the limits: a file that parses nothing compiles no parser.
+
 /// Throws Error (format); `where` names the source in the message.
-inline Json parse_json(std::string_view text, const std::string& where, const JsonLimits& limits = {}) {
+template <std::same_as<JsonLimits> Limits = JsonLimits>
+Json parse_json(std::string_view text, const std::string& where, const Limits& limits = {}) {
   if (text.size() > limits.bytes)
     throw Error(ErrorKind::format, "json.size", concat("JSON of ", text.size(), " bytes, the limit is ", limits.bytes),
                 where);
@@ -72,7 +76,8 @@ inline Json parse_json(std::string_view text, const std::string& where, const Js
   }
 }
 
-inline Json read_json(const std::filesystem::path& path, const JsonLimits& limits = {}) {
+template <std::same_as<JsonLimits> Limits = JsonLimits>
+Json read_json(const std::filesystem::path& path, const Limits& limits = {}) {
   const MappedFile file(path);
   if (const std::string foreign = describe_foreign_content(file.bytes(), false); !foreign.empty())
     throw Error(ErrorKind::format, "json.foreign", concat(foreign, "; expected JSON"), path.string());

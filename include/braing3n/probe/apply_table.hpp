@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -65,7 +66,8 @@ inline std::string outside_text(const SavedTask& t, const FeatureTable& table, I
 
 /// Reads the one table of `tables` with the columns that the probe wants (a CSV may hold others, in any order), and the labels where they
 /// are given. Throws what reading and pairing throws, what require_same_features throws, and Error (argument): not one table.
-inline ProbeInput read_probe_input(const SavedProbe& probe, const PanelTables& tables) {
+template <std::same_as<SavedProbe> Probe>
+ProbeInput read_probe_input(const Probe& probe, const PanelTables& tables) {
   if (tables.features.size() != 1)
     fail(ErrorKind::argument, "probe.features", "expected one table of features, got ", tables.features.size());
   const bool named = tables.feature_columns.empty() && !probe.feature_names.empty();

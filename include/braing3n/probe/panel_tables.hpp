@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <filesystem>
 #include <optional>
 #include <set>
@@ -29,10 +30,10 @@ struct PanelTables {
 };
 
 /// One entry of PanelTables::features. Throws what reading and joining throws.
-inline FeatureTable read_joined_features(const std::string& text, const FeatureOptions& reading,
-                                         const JoinOptions& joining) {
-  std::vector<FeatureTable> parts;
-  for (const std::string& part : feature_parts(text)) parts.push_back(read_features(part, reading));
+template <std::same_as<FeatureTable> Table = FeatureTable>
+Table read_joined_features(const std::string& text, const FeatureOptions& reading, const JoinOptions& joining) {
+  std::vector<Table> parts;
+  for (const std::string& part : feature_parts(text)) parts.push_back(read_features<Table>(part, reading));
   return join_features(parts, joining);
 }
 

@@ -89,7 +89,8 @@ inline std::optional<Task> confound_task(const std::string& column, const Encode
 using ConfoundValues = std::vector<std::pair<std::string, Encoded<std::string>>>;
 
 /// Reads and pairs the tables; what is left out goes to the warnings.
-inline void read_panel_tables(const PanelPlan& plan, const CsvTable& labels, PanelAnalysis& out) {
+template <std::same_as<PanelPlan> Plan>
+void read_panel_tables(const Plan& plan, const CsvTable& labels, PanelAnalysis& out) {
   FeatureOptions reading = panel_feature_options(plan.tables);
   for (const Task& task : plan.tasks) {
     reading.not_features.insert(task.column);

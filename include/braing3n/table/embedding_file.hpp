@@ -7,6 +7,7 @@
 //   encoder_people            JSON array of the person keys (probe/subject_key.hpp) of those who trained the model; may be absent
 #pragma once
 
+#include <concepts>
 #include <map>
 #include <optional>
 #include <string>
@@ -86,10 +87,11 @@ inline void write_embeddings_as_named(const std::filesystem::path& path, const E
 }
 
 /// Throws Error (format) for a file without this tensor, ids or matching counts; the checksum is compared where there is one.
-inline EmbeddingFile read_embeddings(const std::filesystem::path& path, const std::string& tensor) {
+template <std::same_as<EmbeddingFile> File = EmbeddingFile>
+File read_embeddings(const std::filesystem::path& path, const std::string& tensor) {
   const SafetensorsFile file(path);
   (void)file.verify_checksum();
-  EmbeddingFile e;
+  File e;
   e.tensor = tensor;
   const auto refuse = [&](const std::string& text) {
     throw Error(ErrorKind::format, "embedding.format", text, path.string());

@@ -10,6 +10,7 @@
 // Files of other programs need the tensor alone; without volume_ids rows pair with the label table only in order, and only when asked.
 #pragma once
 
+#include <concepts>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -21,10 +22,11 @@
 namespace braing3n::inline BRAING3N_ABI {
 
 /// Throws Error: file, format (damaged, lists of another length, a contract that is not that of its hash), shape.
-inline FeatureTable read_feature_file(const std::filesystem::path& path) {
+template <std::same_as<FeatureTable> Table = FeatureTable>
+Table read_feature_file(const std::filesystem::path& path) {
   const SafetensorsFile file(path);
   if (file.metadata().contains("braing3n.crc32")) (void)file.verify_checksum();
-  FeatureTable out;
+  Table out;
   out.path = path.string();
   detail::set_shape(out, file.info("features").shape);
   const DType type = file.info("features").dtype;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -187,9 +188,10 @@ inline FeatureTable features_from_npz(const std::filesystem::path& path, const F
 }  // namespace detail
 
 /// Throws Error: file, format (not a table), shape (not a matrix). Identifiers may repeat: see duplicate_id.
-inline FeatureTable read_features(const std::filesystem::path& path, const FeatureOptions& options = {}) {
+template <std::same_as<FeatureTable> Table = FeatureTable>
+Table read_features(const std::filesystem::path& path, const FeatureOptions& options = {}) {
   const std::string extension = file_ending(path);
-  if (extension == ".safetensors") return read_feature_file(path);
+  if (extension == ".safetensors") return read_feature_file<Table>(path);
   if (extension == ".npz") return detail::features_from_npz(path, options);
   if (extension == ".csv" || extension == ".tsv" || extension == ".txt" || extension == ".dat" || extension == ".table")
     return detail::features_from_csv(path, options);
