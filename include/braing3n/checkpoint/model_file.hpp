@@ -64,7 +64,7 @@ inline void require_own_file(const SafetensorsFile& file, const char* what) {
 }  // namespace detail
 
 /// The metadata of a model file. Throws Error (config) when the config is not JSON or a key of `extra` is reserved.
-template <std::same_as<ModelInfo> Info>
+template <std::same_as<ModelInfo> Info = ModelInfo>
 Metadata model_metadata(const Info& info) {
   if (info.kind.empty()) fail(ErrorKind::config, "model.kind", "model file: the kind is empty");
   (void)parse_json(info.config, "model config");
@@ -86,7 +86,7 @@ Metadata model_metadata(const Info& info) {
 }
 
 /// Throws Error (numeric) for weights that are not finite, naming the tensor; nothing is written then.
-template <std::same_as<ModelInfo> Info>
+template <std::same_as<ModelInfo> Info = ModelInfo>
 void write_model(const std::filesystem::path& path, const Info& info, std::span<const NamedTensor> tensors,
                  const WriteOptions& options = {}) {
   require_finite_weights(tensors, path.string());

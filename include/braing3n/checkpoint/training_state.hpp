@@ -148,7 +148,7 @@ inline ResumeChoice newest_training_state(const std::filesystem::path& path) {
 }
 
 /// Throws Error (config) that says everything that differs when a state belongs to another run: kind, seed, config or data.
-template <std::same_as<TrainingStateFile> State>
+template <std::same_as<TrainingStateFile> State = TrainingStateFile>
 void require_same_run(const State& state, const TrainingInfo& here) {
   const TrainingInfo& there = state.info();
   const auto refuse = [&](const std::string& text) {

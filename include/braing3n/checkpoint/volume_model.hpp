@@ -23,7 +23,7 @@ namespace braing3n::inline BRAING3N_ABI {
 
 /// The contract of a model file; without one there (converted weights), the contract given. Throws Error (config) when neither
 /// is there, when both are and differ, or when the contract's shape is not the model's.
-template <std::same_as<ModelFile> File>
+template <std::same_as<ModelFile> File = ModelFile>
 PreprocessingContract model_contract(const File& file, const Vit3dConfig& encoder,
                                      const std::optional<PreprocessingContract>& given = {}) {
   const auto refuse = [&](const char* id, const std::string& text) {
@@ -82,7 +82,7 @@ void save_tokenizer(const std::filesystem::path& path, const Tokenizer<B, P>& to
 }
 
 /// Throws Error (format) unless the file has one finite mean and one positive standard deviation per latent channel.
-template <std::same_as<ModelFile> File>
+template <std::same_as<ModelFile> File = ModelFile>
 LatentStatistics latent_statistics(const File& file, Index channels) {
   LatentStatistics s;
   for (const auto& [key, list] : {std::pair{"latent_mean", &s.mean}, std::pair{"latent_std", &s.sd}})

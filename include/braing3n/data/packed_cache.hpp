@@ -60,7 +60,7 @@ struct PackedCacheReport {
 };
 
 /// Writes n volumes; make(context, row) gives each as a tensor (X, Y, Z) of the contract. done(row) is called after each.
-template <std::same_as<PreprocessingContract> Contract>
+template <std::same_as<PreprocessingContract> Contract = PreprocessingContract>
 PackedCacheReport write_packed_cache(const std::filesystem::path& path, const std::vector<std::string>& ids,
                                      const Contract& contract,
                                      const std::function<Tensor<float, Cpu>(Context<Cpu>&, Index)>& make,

@@ -103,7 +103,7 @@ inline void write_scan(Context<Cpu>& ctx, const std::filesystem::path& path, Vol
 }
 
 /// Tables of the first truths.size() scans.
-template <std::same_as<CohortPlan> Plan>
+template <std::same_as<CohortPlan> Plan = CohortPlan>
 void write_tables(const std::filesystem::path& folder, const Plan& plan, const std::vector<Truth>& truths,
                   const WriteOptions& write) {
   std::vector<std::string> truth_header{"volume_id"};

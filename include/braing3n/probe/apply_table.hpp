@@ -66,7 +66,7 @@ inline std::string outside_text(const SavedTask& t, const FeatureTable& table, I
 
 /// Reads the one table of `tables` with the columns that the probe wants (a CSV may hold others, in any order), and the labels where they
 /// are given. Throws what reading and pairing throws, what require_same_features throws, and Error (argument): not one table.
-template <std::same_as<SavedProbe> Probe>
+template <std::same_as<SavedProbe> Probe = SavedProbe>
 ProbeInput read_probe_input(const Probe& probe, const PanelTables& tables) {
   if (tables.features.size() != 1)
     fail(ErrorKind::argument, "probe.features", "expected one table of features, got ", tables.features.size());

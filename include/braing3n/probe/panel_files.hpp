@@ -32,7 +32,7 @@ struct PanelReport {
 
 inline Json json_number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
-template <std::same_as<TaskResult> Result>
+template <std::same_as<TaskResult> Result = TaskResult>
 Json to_json(const Result& r, const std::vector<ConfoundScore>& confounds) {
   Json json{{"name", r.task.task.text},
             {"kind", r.task.classification ? "classification" : "regression"},
@@ -83,7 +83,7 @@ Json to_json(const Result& r, const std::vector<ConfoundScore>& confounds) {
   return json;
 }
 
-template <std::same_as<PanelReport> Report>
+template <std::same_as<PanelReport> Report = PanelReport>
 Json to_json(const Report& report) {
   const PanelOptions& o = report.options;
   Json json{{"program", concat("probe (braing3n) ", version())},
@@ -117,7 +117,7 @@ Json to_json(const Report& report) {
   return json;
 }
 
-template <std::same_as<PanelReport> Report>
+template <std::same_as<PanelReport> Report = PanelReport>
 void write_panel_csv(const std::filesystem::path& path, const Report& report, const WriteOptions& options = {}) {
   std::vector<std::string> header{"features", "task", "kind", "confound", "n", "subjects"};
   std::vector<std::string> names;
@@ -149,7 +149,7 @@ void write_panel_csv(const std::filesystem::path& path, const Report& report, co
 }
 
 /// One row per task and sample. probabilities: of all classes in their order, separated by semicolons.
-template <std::same_as<PanelReport> Report>
+template <std::same_as<PanelReport> Report = PanelReport>
 void write_predictions_csv(const std::filesystem::path& path, const Report& report, const WriteOptions& options = {}) {
   CsvWriter writer(path, {"features", "task", "id", "subject", "fold", "truth", "prediction", "probabilities"},
                    options);

@@ -89,7 +89,7 @@ inline std::optional<Task> confound_task(const std::string& column, const Encode
 using ConfoundValues = std::vector<std::pair<std::string, Encoded<std::string>>>;
 
 /// Reads and pairs the tables; what is left out goes to the warnings.
-template <std::same_as<PanelPlan> Plan>
+template <std::same_as<PanelPlan> Plan = PanelPlan>
 void read_panel_tables(const Plan& plan, const CsvTable& labels, PanelAnalysis& out) {
   FeatureOptions reading = panel_feature_options(plan.tables);
   for (const Task& task : plan.tasks) {

@@ -150,7 +150,7 @@ namespace detail {
 inline Json json_number_or_null(double v) { return std::isfinite(v) ? Json(v) : Json(nullptr); }
 }  // namespace detail
 
-template <std::same_as<SavedProbe> Probe>
+template <std::same_as<SavedProbe> Probe = SavedProbe>
 void write_saved_probe(const std::filesystem::path& path, const Probe& probe, const WriteOptions& options = {}) {
   std::vector<NamedTensor> tensors;
   Json tasks = Json::array();

@@ -86,7 +86,7 @@ struct FoldSamples {
   }
 };
 
-template <std::same_as<Predictions> P>
+template <std::same_as<Predictions> P = Predictions>
 std::vector<FoldSamples> split_by_fold(const P& p) {
   const std::int32_t folds = p.fold.empty() ? 0 : *std::max_element(p.fold.begin(), p.fold.end()) + 1;
   std::vector<std::vector<std::size_t>> members(static_cast<std::size_t>(folds));
@@ -138,7 +138,7 @@ inline LabelExchange exchange_rule(const std::vector<FoldSamples>& folds) {
 }
 
 /// Natural logarithm of the number of different sets of labels that permutations can give.
-template <std::same_as<FoldSamples> Samples>
+template <std::same_as<FoldSamples> Samples = FoldSamples>
 double log_label_sets(const std::vector<Samples>& folds, LabelExchange rule) {
   double ways = 0;
   for (const Samples& f : folds) {
