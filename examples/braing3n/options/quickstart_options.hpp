@@ -17,11 +17,45 @@ struct QuickstartSize {
       *dit_batch, *dit_validate, *sampling_steps, *field_steps, *field_batch;
   bool small_dit;  // two fifths of the transformer's work per sample
 };
-inline constexpr QuickstartSize smoke_size{"24", "12", "3", "6", "12", "6", "6", "3", "3", "3", "4", "4", true};
-inline constexpr QuickstartSize short_size{"120", "250", "8",  "50", "400", "50", "250",
-                                           "16",  "50",  "15", "60", "16",  true};
-inline constexpr QuickstartSize long_size{"240", "600", "8",  "50",  "1000", "50", "600",
-                                          "32",  "100", "25", "200", "32",   false};
+inline constexpr QuickstartSize smoke_size{.subjects = "24",
+                                           .mae_steps = "12",
+                                           .mae_batch = "3",
+                                           .mae_validate = "6",
+                                           .tokenizer_steps = "12",
+                                           .tokenizer_validate = "6",
+                                           .dit_steps = "6",
+                                           .dit_batch = "3",
+                                           .dit_validate = "3",
+                                           .sampling_steps = "3",
+                                           .field_steps = "4",
+                                           .field_batch = "4",
+                                           .small_dit = true};
+inline constexpr QuickstartSize short_size{.subjects = "120",
+                                           .mae_steps = "250",
+                                           .mae_batch = "8",
+                                           .mae_validate = "50",
+                                           .tokenizer_steps = "400",
+                                           .tokenizer_validate = "50",
+                                           .dit_steps = "250",
+                                           .dit_batch = "16",
+                                           .dit_validate = "50",
+                                           .sampling_steps = "15",
+                                           .field_steps = "30",
+                                           .field_batch = "16",
+                                           .small_dit = true};
+inline constexpr QuickstartSize long_size{.subjects = "240",
+                                          .mae_steps = "600",
+                                          .mae_batch = "8",
+                                          .mae_validate = "50",
+                                          .tokenizer_steps = "1000",
+                                          .tokenizer_validate = "50",
+                                          .dit_steps = "600",
+                                          .dit_batch = "32",
+                                          .dit_validate = "100",
+                                          .sampling_steps = "25",
+                                          .field_steps = "200",
+                                          .field_batch = "32",
+                                          .small_dit = false};
 
 struct QuickstartArguments {
   std::filesystem::path out = "quickstart-out";
