@@ -185,7 +185,7 @@ TEST_CASE("readings: values and changes of a horizon with their limits") {
   CHECK(now.value[0].text(0) == "70 [68, 72]");
   CHECK(now.change[0].text(0) == "0");
   CHECK((past.value[0].text(0) == "74" && past.change[1].text(0) == "8"));  // no interval was scaled backwards
-  CHECK(short_name({.name = "grey_matter_ml", .unit = "ml", .weights = {}}) == "grey matter");
+  CHECK(quantity_words("grey_matter_ml", "ml") == "grey matter");
   const std::string text = readings_text(r, {now, h});
   for (const char* part :
        {"age, years", "ventricles, ml", "change of ventricles, ml", "74.0 [72.0, 76.0]", "4.0 [2.0, 6.0]"})

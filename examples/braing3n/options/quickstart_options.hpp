@@ -11,12 +11,16 @@
 
 namespace braing3n::examples {
 
-/// Numbers of subjects, steps and samples.
+/// Numbers of subjects, steps and samples; by default those of a run without --smoke and --long.
 struct QuickstartSize {
-  const char *subjects, *mae_steps, *mae_batch, *mae_validate, *tokenizer_steps, *tokenizer_validate, *dit_steps,
-      *dit_batch, *dit_validate, *sampling_steps, *field_steps, *field_batch;
-  bool small_dit;  // two fifths of the transformer's work per sample
+  const char* subjects = "120";
+  const char *mae_steps = "250", *mae_batch = "8", *mae_validate = "50";
+  const char *tokenizer_steps = "360", *tokenizer_validate = "50";
+  const char *dit_steps = "220", *dit_batch = "16", *dit_validate = "50", *sampling_steps = "15";
+  const char *field_steps = "30", *field_batch = "16";
+  bool small_dit = true;  // two fifths of the transformer's work per sample
 };
+inline constexpr QuickstartSize short_size;
 inline constexpr QuickstartSize smoke_size{.subjects = "24",
                                            .mae_steps = "12",
                                            .mae_batch = "3",
@@ -28,27 +32,10 @@ inline constexpr QuickstartSize smoke_size{.subjects = "24",
                                            .dit_validate = "3",
                                            .sampling_steps = "3",
                                            .field_steps = "4",
-                                           .field_batch = "4",
-                                           .small_dit = true};
-inline constexpr QuickstartSize short_size{.subjects = "120",
-                                           .mae_steps = "250",
-                                           .mae_batch = "8",
-                                           .mae_validate = "50",
-                                           .tokenizer_steps = "360",
-                                           .tokenizer_validate = "50",
-                                           .dit_steps = "220",
-                                           .dit_batch = "16",
-                                           .dit_validate = "50",
-                                           .sampling_steps = "15",
-                                           .field_steps = "30",
-                                           .field_batch = "16",
-                                           .small_dit = true};
+                                           .field_batch = "4"};
 inline constexpr QuickstartSize long_size{.subjects = "240",
                                           .mae_steps = "600",
-                                          .mae_batch = "8",
-                                          .mae_validate = "50",
                                           .tokenizer_steps = "1000",
-                                          .tokenizer_validate = "50",
                                           .dit_steps = "600",
                                           .dit_batch = "32",
                                           .dit_validate = "100",

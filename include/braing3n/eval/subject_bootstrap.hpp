@@ -6,13 +6,16 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <map>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <vector>
 
 #include "braing3n/base/philox.hpp"
+#include "braing3n/base/text.hpp"
 #include "braing3n/probe/uncertainty.hpp"
 
 namespace braing3n::inline BRAING3N_ABI {
@@ -39,6 +42,12 @@ struct Estimate {
     v("high", self.high);
   }
 };
+
+/// "0.83 (0.80 to 0.86)"; "-" for a statistic that is not defined.
+inline std::string estimate_text(const Estimate& e, int places = 2) {
+  return decimals(e.value, places) +
+         (std::isfinite(e.low) ? concat(" (", decimals(e.low, places), " to ", decimals(e.high, places), ")") : "");
+}
 
 /// K sums over the rows of each subject.
 template <std::size_t K>

@@ -28,15 +28,10 @@ class SafetensorsWriter {
       : file_(path, options), checksum_(checksum) {
     if (checksum) metadata[detail::checksum_key] = detail::checksum_zero;
     std::string text;
-    const auto add = [&](const std::string& name, const std::string& value) {
-      text += (text.empty() ? "{" : ",") + json_dump(name) + ":" + value;
+    const auto add = [&](const std::string& name, const Json& value) {
+      text += (text.empty() ? "{" : ",") + json_dump(name) + ":" + json_dump(value);
     };
-    if (!metadata.empty()) {
-      std::string entries;
-      for (const auto& [key, value] : metadata)
-        entries += (entries.empty() ? "{" : ",") + json_dump(key) + ":" + json_dump(value);
-      add(detail::metadata_key, entries + "}");
-    }
+    if (!metadata.empty()) add(detail::metadata_key, Json(metadata));
     std::unordered_set<std::string> seen;
     for (const NamedTensor& t : tensors) {
       if (t.name.empty() || t.name == detail::metadata_key || !seen.insert(t.name).second)
@@ -50,8 +45,7 @@ class SafetensorsWriter {
         elements *= static_cast<std::uint64_t>(extent);
       }
       const std::uint64_t end = expected_ + elements * size_of(t.dtype);
-      add(t.name, concat("{\"dtype\":\"", to_string(t.dtype), "\",\"shape\":[", joined(t.shape, ","),
-                         "],\"data_offsets\":[", expected_, ",", end, "]}"));
+      add(t.name, {{"dtype", to_string(t.dtype)}, {"shape", t.shape}, {"data_offsets", {expected_, end}}});
       expected_ = end;
     }
     text += text.empty() ? "{}" : "}";
@@ -81,9 +75,9 @@ class SafetensorsWriter {
   }
 
  private:
-  std::string json_dump(const std::string& text) const {
+  std::string json_dump(const Json& value) const {
     try {
-      return Json(text).dump();
+      return value.dump();
     } catch (const nlohmann::json::exception& e) {  // a name or a value that is not UTF-8
       fail(ErrorKind::argument, "safetensors.name", file_.path().string(),
            ": safetensors: ", detail::plain_json_message(e.what()));

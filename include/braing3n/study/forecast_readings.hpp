@@ -59,6 +59,13 @@ struct QuantityReading {
   }
 };
 
+/// "grey matter" of "grey_matter_ml" in ml.
+inline std::string quantity_words(std::string name, const std::string& unit) {
+  if (name.ends_with("_" + unit)) name.resize(name.size() - unit.size() - 1);
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
+}
+
 struct ForecastReadings {
   std::string kind = "braing3n forecast readings", version = BRAING3N_VERSION_STRING;
   std::string model, tokenizer;      // hashes

@@ -88,12 +88,6 @@ class ForecastingCsv {
   std::string quantity_, unit_;
 };
 
-/// "0.83 (0.80 to 0.86)"; "-" for a score that is not defined.
-inline std::string estimate_text(const Estimate& e, int places = 2) {
-  return decimals(e.value, places) +
-         (std::isfinite(e.low) ? concat(" (", decimals(e.low, places), " to ", decimals(e.high, places), ")") : "");
-}
-
 inline void print_run(std::ostream& out, const ForecastingResult& r) {
   out << r.pairs << " pairs of visits of " << r.subjects << " unseen subjects of the set " << in_quotes(r.options.test)
       << "; rules fitted on " << r.training_pairs << " pairs of the set " << in_quotes(r.options.train)

@@ -8,17 +8,17 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
-#include <map>
 #include <sstream>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "braing3n/base/text.hpp"
+#include "braing3n/eval/subject_bootstrap.hpp"
 #include "braing3n/format/csv.hpp"
 #include "braing3n/phantom/cohort_record.hpp"
 #include "braing3n/report/curves.hpp"
 #include "braing3n/report/html_page.hpp"
+#include "braing3n/study/forecast_readings.hpp"
 #include "braing3n/study/panel_rows.hpp"
 #include "braing3n/study/steps.hpp"
 
@@ -128,31 +128,28 @@ class QuickstartPage {
     page_.heading("Forecasts of follow-ups");
     const CsvTable scores(options_->folder / "forecasting" / "forecasting.csv");
     const auto cell = [&](std::size_t row, const char* column) { return scores.cell(row, scores.column(column)); };
-    std::vector<std::string> forecasters, quantities;
-    std::map<std::pair<std::string, std::string>, std::string> skill;
-    const auto add = [](std::vector<std::string>& names, const std::string& name) {
-      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    const auto number = [&](std::size_t row, const char* column) {
+      return scores.number(row, scores.column(column)).value_or(not_a_number);
+    };
+    // A row per forecaster and a column per quantity, in the file's order; a score that is not defined has no line.
+    std::vector<std::string> header{"skill over \"nothing changes\""};
+    std::vector<std::vector<std::string>> rows;
+    const auto place = [](auto& list, const std::string& name, const auto& name_of) {
+      const auto found = std::find_if(list.begin(), list.end(), [&](const auto& e) { return name_of(e) == name; });
+      const auto at = static_cast<std::size_t>(found - list.begin());
+      if (found == list.end()) list.push_back({name});
+      return at;
     };
     for (std::size_t r = 0; r < scores.rows(); ++r) {
       if (cell(r, "band") != "all" || cell(r, "score") != "skill_locf") continue;
-      const std::string forecaster(cell(r, "forecaster")), quantity(cell(r, "quantity"));
-      add(forecasters, forecaster), add(quantities, quantity);
-      const auto low = scores.number(r, scores.column("low")), high = scores.number(r, scores.column("high"));
-      skill[{forecaster, quantity}] =
-          decimals(scores.number(r, scores.column("value")).value(), 2) +
-          (low && high ? concat(" (", decimals(*low, 2), " to ", decimals(*high, 2), ")") : "");
+      const std::string quantity = quantity_words(std::string(cell(r, "quantity")), std::string(cell(r, "unit")));
+      const std::size_t row = place(rows, std::string(cell(r, "forecaster")), [](const auto& e) { return e[0]; }),
+                        column = place(header, quantity, [](const auto& e) { return e; });
+      std::vector<std::string>& to = rows[row];
+      to.resize(std::max(to.size(), column + 1));
+      to[column] = estimate_text({number(r, "value"), number(r, "low"), number(r, "high")});
     }
-    std::vector<std::string> header{"skill over \"nothing changes\""};
-    for (std::string quantity : quantities) {
-      if (quantity.ends_with("_ml")) quantity.resize(quantity.size() - 3);
-      std::replace(quantity.begin(), quantity.end(), '_', ' ');
-      header.push_back(quantity);
-    }
-    std::vector<std::vector<std::string>> rows;
-    for (const std::string& forecaster : forecasters) {
-      rows.push_back({forecaster});
-      for (const std::string& quantity : quantities) rows.back().push_back(skill[{forecaster, quantity}]);
-    }
+    for (std::vector<std::string>& row : rows) row.resize(header.size());
     if (rows.empty()) page_.note("Too few unseen subjects for scores.");
     else page_.table(header, rows);
     page_.note(

@@ -1,7 +1,6 @@
 // What is read from the forecasts of one scan, with intervals: as a table, as rows of a file and as captions.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <sstream>
@@ -77,18 +76,11 @@ inline std::vector<ReadHorizon> read_forecasts(Context<Cpu>& ctx, const Forecast
   return all;
 }
 
-/// "grey matter" of "grey_matter_ml".
-inline std::string short_name(const QuantityReading& q) {
-  std::string name = q.name.ends_with("_" + q.unit) ? q.name.substr(0, q.name.size() - q.unit.size() - 1) : q.name;
-  std::replace(name.begin(), name.end(), '_', ' ');
-  return name;
-}
-
 /// The values, or their changes, by horizon.
 inline Table reading_table(const ForecastReadings& readings, const std::vector<ReadHorizon>& rows, bool changes) {
   std::vector<std::string> header{"years"};
   for (const QuantityReading& q : readings.quantities)
-    header.push_back(concat(changes ? "change of " : "", short_name(q), ", ", q.unit));
+    header.push_back(concat(changes ? "change of " : "", quantity_words(q.name, q.unit), ", ", q.unit));
   Table table(header);
   for (const ReadHorizon& h : rows) {
     if (changes && h.years == 0) continue;

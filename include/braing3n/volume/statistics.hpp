@@ -194,10 +194,8 @@ inline Vec3 centre_of_mass(Context<Cpu>& ctx, const Volume& volume) {
 /// mean_and_sd() of the finite voxels that are not zero, whatever the others are. values (X, Y, Z).
 inline MeanAndSd finite_mean_and_sd(Context<Cpu>& ctx, const xt::xtensor<float, 3>& values) {
   xt::xtensor<float, 3> finite = values;
-  const Index n = static_cast<Index>(finite.size());
-  for (Index i = 0; i < n; ++i)
-    if (!std::isfinite(finite.data()[i])) finite.data()[i] = 0.0f;
-  return mean_and_sd(ctx, finite.data(), n, true);
+  std::replace_if(finite.begin(), finite.end(), [](float v) { return !std::isfinite(v); }, 0.0f);
+  return mean_and_sd(ctx, finite.data(), static_cast<Index>(finite.size()), true);
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI

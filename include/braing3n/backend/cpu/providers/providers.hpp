@@ -27,42 +27,33 @@ namespace braing3n::inline BRAING3N_ABI {
 
 namespace detail {
 
-/// The same type, in words that depend on the instruction set: a compiler looks into what does not before anybody asks for a table.
-template <Isa, class T>
-struct OfIsa {
-  using Type = T;
-};
-
 /// A table per instruction set. A template, so that braing3n::compiled can hold its kernels once.
 template <Isa isa>
 const CpuProvider& builtin_provider() {
-  using Float = typename OfIsa<isa, float>::Type;
-  using Double = typename OfIsa<isa, double>::Type;
-  using Bfloat = typename OfIsa<isa, bfloat16>::Type;
   static constexpr CpuProvider table = [] {
     CpuProvider p;
     p.isa = isa;
     if constexpr (isa >= Isa::avx512) {
       p.name = isa == Isa::avx512 ? "avx512" : "avx512bf16";
-      p.gemm_f32 = PackedGemm<Float, MicroAvx512<Float>>::kernels();
-      p.gemm_f64 = PackedGemm<Double, MicroAvx512<Double>>::kernels();
-      if constexpr (isa == Isa::avx512bf16) p.gemm_bf16 = PackedGemm<Bfloat, MicroAvx512<Bfloat>>::kernels();
-      else p.gemm_bf16 = PackedGemm<Bfloat, MicroAvx512<Float>>::kernels();
-      p.conv_f32 = direct_convolution<MicroAvx512<Float>, OuterAvx512<Float>, DotAvx512>();
-      if constexpr (isa == Isa::avx512bf16) p.conv_bf16 = direct_convolution<MicroAvx512<Bfloat>>();
+      p.gemm_f32 = PackedGemm<float, MicroAvx512<float>>::kernels();
+      p.gemm_f64 = PackedGemm<double, MicroAvx512<double>>::kernels();
+      if constexpr (isa == Isa::avx512bf16) p.gemm_bf16 = PackedGemm<bfloat16, MicroAvx512<bfloat16>>::kernels();
+      else p.gemm_bf16 = PackedGemm<bfloat16, MicroAvx512<float>>::kernels();
+      p.conv_f32 = direct_convolution<MicroAvx512<float>, OuterAvx512<float>, DotAvx512>();
+      if constexpr (isa == Isa::avx512bf16) p.conv_bf16 = direct_convolution<MicroAvx512<bfloat16>>();
     } else if constexpr (isa == Isa::avx2) {
       p.name = "avx2";
       p.limits_isa = true;
-      p.gemm_f32 = PackedGemm<Float, MicroAvx2<Float>>::kernels();
-      p.gemm_f64 = PackedGemm<Double, MicroAvx2<Double>>::kernels();
-      p.gemm_bf16 = PackedGemm<Bfloat, MicroAvx2<Float>>::kernels();
-      p.conv_f32 = direct_convolution<MicroAvx2<Float>, OuterAvx2<Float>, DotAvx2>();
+      p.gemm_f32 = PackedGemm<float, MicroAvx2<float>>::kernels();
+      p.gemm_f64 = PackedGemm<double, MicroAvx2<double>>::kernels();
+      p.gemm_bf16 = PackedGemm<bfloat16, MicroAvx2<float>>::kernels();
+      p.conv_f32 = direct_convolution<MicroAvx2<float>, OuterAvx2<float>, DotAvx2>();
     } else {
       p.name = "portable";
       p.limits_isa = true;
-      p.gemm_f32 = PackedGemm<Float, MicroPortable<Float>>::kernels();
-      p.gemm_f64 = PackedGemm<Double, MicroPortable<Double>>::kernels();
-      p.gemm_bf16 = PackedGemm<Bfloat, MicroPortable<Float>>::kernels();
+      p.gemm_f32 = PackedGemm<float, MicroPortable<float>>::kernels();
+      p.gemm_f64 = PackedGemm<double, MicroPortable<double>>::kernels();
+      p.gemm_bf16 = PackedGemm<bfloat16, MicroPortable<float>>::kernels();
     }
     return p;
   }();
