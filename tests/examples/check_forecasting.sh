@@ -11,6 +11,11 @@ for text in "last value" "mean rate" "group rate" "GLM" "latent ridge" "field of
   grep -qF -- "$text" study/forecasting/tables.txt
 done
 expect 2 "holds a study already" "$bin/braing3n" study forecasting --smoke --out study --quiet
+# An evaluation keeps the tokenizer of the study; a new study would remove it.
+mkdir half
+cp -r study/tokenizer half/
+expect 2 "run the whole study first" "$bin/braing3n" study forecasting --evaluate --out half --tokenizer half/tokenizer --quiet
+expect 2 "would be made anew" "$bin/braing3n" study forecasting --smoke --out half --tokenizer half/tokenizer --quiet
 python3 - <<'END'
 import json
 r = json.load(open("study/forecasting/forecasting.json"))

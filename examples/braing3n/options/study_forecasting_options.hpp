@@ -54,7 +54,8 @@ struct StudyForecastingOptions {
     for (const char* file : {"mae.json", "tokenizer.json", "steps.json", "output.txt", "summary.txt", "summary.json"})
       if (!evaluate) guard.output(study.folder / file);
     guard.output(common.json_log);
-    require_kept(study.folder, {"cohort", "mae", "tokenizer", "field", "bridge", "forecasting"}, {tokenizer});
+    require_kept(study.folder, {"forecasting"}, {tokenizer});
+    if (!evaluate) require_kept(study.folder, {"cohort", "mae", "tokenizer", "field", "bridge"}, {tokenizer});
   }
 
   std::string at(const std::string& name) const { return (study.folder / name).string(); }
