@@ -152,10 +152,22 @@ TEST_CASE("freed memory is kept for the next tensor of its size, until other siz
     {
       Tensor<double, Cuda> large(ctx, {80000});
     }
+    const std::size_t calls = ctx.memory().stats().system_calls;
+    ctx.memory().reset_peak();
     Tensor<double, Cuda> larger(ctx, {90000});
     CHECK(larger.size() == 90000);
     ctx.memory().trim();
     CHECK(counters().live_allocations == before.live_allocations + 1);
+    const MemoryStats& stats = ctx.memory().stats();
+    CHECK(stats.system_calls == calls + 1);
+    CHECK(stats.reserved == counters().live_bytes - before.live_bytes);
+    CHECK(stats.live == stats.reserved);
+    {
+      const auto y = numbers(ctx, 64);
+      CHECK(stats.live == stats.reserved);
+    }
+    CHECK(stats.peak == stats.live + 512);
+    CHECK(stats.reserved == stats.live + 512);  // the freed block is kept
   }
   CHECK(counters().live_allocations == before.live_allocations);
 }

@@ -22,6 +22,15 @@ class HostRead {
   virtual const void* wait() = 0;
 };
 
+/// Of a backend's memory. The system is the operating system, or the driver of a GPU, which has no prefaulted bytes.
+struct MemoryStats {
+  std::size_t live = 0;          // bytes in use
+  std::size_t peak = 0;          // highest `live` since reset_peak()
+  std::size_t reserved = 0;      // bytes held from the system, in use or kept
+  std::size_t prefaulted = 0;    // bytes held besides, ready for new blocks
+  std::size_t system_calls = 0;  // allocations that went to the system
+};
+
 class MemoryResource {
  public:
   virtual ~MemoryResource() = default;

@@ -48,7 +48,7 @@ struct CudaMemoryOptions {
   bool keep_freed = false;  // blocks for the next request of their size
 };
 
-/// Memory of one device. Every call works from any thread, by one at a time, whatever device that thread has chosen. Uploads go through
+/// Memory of one device, counted in bytes as rounded for the driver. Every call works from any thread, by one at a time, whatever device that thread has chosen. Uploads go through
 /// pinned memory, so the host does not wait for them. Freed blocks are kept by size: in the order of one stream the next owner may have
 /// them at once, and a loop that repeats its sizes asks the driver for nothing.
 class CudaMemory final : public MemoryResource {
@@ -63,6 +63,7 @@ class CudaMemory final : public MemoryResource {
     if (const auto found = kept_.find(size); found != kept_.end()) {
       void* const p = found->second;
       kept_.erase(found);
+      count_live(size);
       return p;
     }
     const detail::CudaDeviceScope scope(device_);
@@ -79,25 +80,30 @@ class CudaMemory final : public MemoryResource {
       fail(ErrorKind::environment, "memory.exhausted", "memory: the device has no ", bytes, " bytes left");
     }
     check_cuda(status, "cudaMallocFromPoolAsync");
+    ++stats_.system_calls;
+    stats_.reserved += size;
+    count_live(size);
     return p;
   }
   void deallocate(void* p, std::size_t bytes) noexcept override {
+    const std::size_t size = rounded(bytes);
+    stats_.live -= size;
     if (keeps_) {
       try {
-        kept_.emplace(rounded(bytes), p);
+        kept_.emplace(size, p);
         return;
       } catch (const std::bad_alloc&) {  // no room for the note: the driver has it back
       }
     }
-    const detail::CudaDeviceScope scope(device_);
-    cudaFreeAsync(p, stream_);
+    give_back(p, size);
   }
   /// Gives kept blocks back to the context's pool.
   void trim() noexcept {
-    const detail::CudaDeviceScope scope(device_);
-    for (const auto& [size, p] : kept_) cudaFreeAsync(p, stream_);
+    for (const auto& [size, p] : kept_) give_back(p, size);
     kept_.clear();
   }
+  const MemoryStats& stats() const { return stats_; }
+  void reset_peak() { stats_.peak = stats_.live; }
   void zero(void* p, std::size_t bytes) override {
     const detail::CudaDeviceScope scope(device_);
     check_cuda(cudaMemsetAsync(p, 0, bytes, stream_), "cudaMemsetAsync");
@@ -138,6 +144,15 @@ class CudaMemory final : public MemoryResource {
   }
 
  private:
+  void count_live(std::size_t size) {
+    stats_.live += size;
+    stats_.peak = std::max(stats_.peak, stats_.live);
+  }
+  void give_back(void* p, std::size_t size) noexcept {
+    const detail::CudaDeviceScope scope(device_);
+    cudaFreeAsync(p, stream_);
+    stats_.reserved -= size;
+  }
   std::size_t rounded(std::size_t bytes) const {
     return keeps_ ? (std::max<std::size_t>(bytes, 1) + 511) / 512 * 512 : std::max<std::size_t>(bytes, 1);
   }
@@ -153,6 +168,7 @@ class CudaMemory final : public MemoryResource {
   detail::CudaPool pool_;
   detail::PinnedBuffers pinned_;
   std::multimap<std::size_t, void*> kept_;
+  MemoryStats stats_;
 };
 
 }  // namespace braing3n::inline BRAING3N_ABI

@@ -27,14 +27,6 @@
 
 namespace braing3n::inline BRAING3N_ABI {
 
-struct MemoryStats {
-  std::size_t live = 0;          // bytes in use
-  std::size_t peak = 0;          // highest `live` since reset_peak()
-  std::size_t reserved = 0;      // bytes held from the system, in use or kept
-  std::size_t prefaulted = 0;    // bytes held besides, ready for new blocks
-  std::size_t system_calls = 0;  // allocations that went to the system
-};
-
 class CachingHostMemory final : public MemoryResource {
  public:
   CachingHostMemory() = default;
