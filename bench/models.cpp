@@ -3,8 +3,7 @@
 //   bench_models [encoder] [encoder-bf16] [dit] [d1] [mae-step] [dit-step] [dit-sample] [memory]   (default: all)
 //                --threads N --provider NAME --repeats N --steps N --pack none|bfloat16|all
 //
-// FLOP counts are those of linear layers, attention products and convolutions (models' nominal cost); the decoder's nominal
-// cost counts its up-convolutions at full price, 0.915 TFLOP, although eight pre-summed 2^3 kernels do less.
+// FLOP counts are nominal (bench/support/model_cost.hpp).
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "bench/support/arguments.hpp"
+#include "bench/support/model_cost.hpp"
 #include "bench/support/peak.hpp"
 #include "bench/support/provider.hpp"
 #include "braing3n/autograd/checkpoint.hpp"
@@ -57,14 +57,6 @@ double status_megabytes(const char* field) {
   return 0;
 }
 
-struct Transformer {
-  double width, depth, mlp, tokens, batch;
-  double flop() const {
-    const double linear = tokens * width * (4 * width + 2 * mlp), attention = 2 * tokens * tokens * width;
-    return 2 * batch * depth * (linear + attention);
-  }
-};
-
 struct Bench {
   Context<Cpu>& ctx;
   int repeats;
@@ -99,7 +91,7 @@ double encoder(const Bench& b) {
   const auto x = cast<typename P::Compute>(noise(b.ctx, {1, 160, 192, 160, 1}));
   Pass<Cpu> pass(b.ctx);
   const double seconds = median_seconds(b.repeats, [&] { vit(pass, x); });
-  const double flop = Transformer{1152, 12, 4608, 1201, 1}.flop() + 2.0 * 1200 * 4096 * 1152;
+  const double flop = bench::Transformer{1152, 12, 4608, 1201, 1}.flop() + 2.0 * 1200 * 4096 * 1152;
   b.report(std::is_same_v<P, BF16> ? "MAE encoder, bf16" : "MAE encoder, fp32", flop, seconds);
   return seconds;
 }
@@ -114,7 +106,7 @@ void dit(const Bench& b) {
                                                             : ConditionBatch::Field{{}, {70.0, std::nan("")}});
   Pass<Cpu> pass(b.ctx);
   const double seconds = median_seconds(b.repeats, [&] { model(pass, Var<float, Cpu>(x), {0.5, 0.5}, c); });
-  b.report("DiT forward, batch 2", Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
+  b.report("DiT forward, batch 2", bench::dit_flop(2), seconds);
 }
 
 /// Forward, backward, clipping, AdamW and the average of all parameters.
@@ -146,7 +138,7 @@ void dit_step(const Bench& b) {
     optimizer.step(5e-5, std::min(1.0, 0.5 / (norm + 1e-6)));
     average.update();
   });
-  b.report("DiT training step, batch 2", 3 * Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
+  b.report("DiT training step, batch 2", 3 * bench::dit_flop(2), seconds);
   const double planned = static_cast<double>(5 * sizeof(float)) * static_cast<double>(count_parameters(model).learned) +
                          static_cast<double>(training_pass_bytes<F32>(model.config, 2, false));
   std::printf("%-28s %8.0f MB of tensors at most, %.0f MB planned\n", "",
@@ -179,8 +171,8 @@ double dit_sample(const Bench& b, int steps) {
   sample_latents(b.ctx, model, std::span<const std::uint32_t>(ids), rows, 1, options,
                  [&] { calls.push_back(b.ctx.memory().stats().system_calls); });
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  b.report(std::is_same_v<P, BF16> ? "DiT guided sample, bf16" : "DiT guided sample, fp32",
-           steps * Transformer{1152, 12, 4608, 1200, 2}.flop(), seconds);
+  b.report(std::is_same_v<P, BF16> ? "DiT guided sample, bf16" : "DiT guided sample, fp32", steps * bench::dit_flop(2),
+           seconds);
   std::printf("%-28s %8.3f of the time of its %d evaluations, %zu allocations after the first step\n", "",
               seconds / (steps * evaluation), 2 * steps, b.ctx.memory().stats().system_calls - calls[1]);
   return seconds;
@@ -192,7 +184,7 @@ void d1(const Bench& b) {
   const auto z = noise(b.ctx, {1, 1200, 32});
   Pass<Cpu> pass(b.ctx);
   const double seconds = median_seconds(b.repeats, [&] { decoder(pass, Var<float, Cpu>(z)); });
-  b.report("D1 decoder, nominal", 0.915e12, seconds);
+  b.report("D1 decoder, nominal", bench::decoder_flop(1), seconds);
 }
 
 void mae_step(const Bench& b) {
@@ -213,9 +205,7 @@ void mae_step(const Bench& b) {
     tape.backward(masked_patch_loss(out.prediction, out.target, mask, false));
     optimizer.step(1e-4);
   });
-  const double forward = Transformer{1152, 12, 4608, 361, 2}.flop() + Transformer{1152, 8, 4608, 1201, 2}.flop() +
-                         2.0 * 2 * (360.0 * 4096 * 1152 + 361.0 * 1152 * 1152 + 1201.0 * 1152 * 4096);
-  b.report("MAE training step, batch 2", 3 * forward, seconds);
+  b.report("MAE training step, batch 2", 3 * bench::mae_flop(2), seconds);
 }
 
 void memory(const Bench& b) {

@@ -1,6 +1,7 @@
 // Reading the reference cases of tests/fixtures.
 #pragma once
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -10,8 +11,10 @@
 
 namespace braing3n::test {
 
+/// The environment variable BRAING3N_FIXTURES names the folder on a machine that has the program and not the tree.
 inline SafetensorsFile fixture(const std::string& name, const std::string& file) {
-  return SafetensorsFile(std::string(BRAING3N_FIXTURES) + "/" + name + "/" + file);
+  const char* const elsewhere = std::getenv("BRAING3N_FIXTURES");
+  return SafetensorsFile(std::string(elsewhere != nullptr ? elsewhere : BRAING3N_FIXTURES) + "/" + name + "/" + file);
 }
 
 /// A tensor of a fixture, in the fixture's own axis order.

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Compiles bench/gpu against the host emulation of CUDA, without generating code; with --run it is built and runs at small sizes: check_gpu_benches.sh [--run]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+flags=(-std=c++20 -DBRAING3N_EMULATE_CUDA -Itests/emulation -Itests/emulation/toolkit -I. -Iinclude -isystem /usr/include/nifti -isystem /usr/include/eigen3
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -Wno-deprecated-declarations)
+for source in bench/gpu/*.cu; do
+  if [[ ${1:-} == --run ]]; then
+    program=$(mktemp)
+    trap 'rm -f "$program"' EXIT
+    ${CXX:-clang++-19} "${flags[@]}" -O1 -x c++ "$source" tests/emulation/core/*.cpp -o "$program" -lnifti2 -lz -pthread
+    "$program" --small
+  else
+    ${CXX:-clang++-19} "${flags[@]}" -fsyntax-only -x c++ "$source"
+  fi
+done
+echo "GPU benchmarks: $(ls bench/gpu/*.cu | wc -l) compiled"
