@@ -11,6 +11,8 @@
 #define __global__
 #define __device__
 #define __host__
+#define __launch_bounds__(...)
+#define BRAING3N_UNROLL
 
 struct uint3 {
   unsigned x, y, z;

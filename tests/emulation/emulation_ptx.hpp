@@ -2,10 +2,11 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
-#include "braing3n/base/config.hpp"
+#include "braing3n/base/bfloat16.hpp"
 #include "device.hpp"
 
 namespace braing3n::inline BRAING3N_ABI::detail {
@@ -32,6 +33,32 @@ inline void mma_bf16_16x8x16(float (&d)[4], const std::uint32_t (&a)[4], const s
       }
     d[i] += sum;
   }
+}
+
+/// Lane l holds a[r] = row l / 4 + 8 r, columns 2 (l % 4) and the next; b = rows 2 (l % 4) and the next of column l / 4; d as above.
+inline void mma_bf16_16x8x8(float (&d)[4], const std::uint32_t (&a)[2], std::uint32_t b,
+                            const emulation::Where& at = emulation::Where::current()) {
+  const std::uint64_t words[2] = {a[0] | std::uint64_t{a[1]} << 32, b};
+  const emulation::Exchange lanes(0xffffffffu, words, 2, "mma.m16n8k8", at);
+  const int group = emulation::lane() / 4, place = emulation::lane() % 4;
+  for (int i = 0; i < 4; ++i) {
+    const int row = i / 2, column = 2 * place + i % 2;
+    float sum = 0;
+    for (int q = 0; q < 4; ++q) {
+      const auto in_a = static_cast<std::uint32_t>(lanes.word(4 * group + q, 0) >> (32 * row));
+      const auto in_b = static_cast<std::uint32_t>(lanes.word(4 * column + q, 1));
+      sum += low_bf16(in_a) * low_bf16(in_b) + high_bf16(in_a) * high_bf16(in_b);
+    }
+    d[i] += sum;
+  }
+}
+
+inline std::uint32_t pack_bf16(float low, float high) {
+  return bfloat16(low).bits | static_cast<std::uint32_t>(bfloat16(high).bits) << 16;
+}
+inline float exp2_approx(float x) {
+  const float y = std::exp2(x);
+  return y < 0x1p-126f ? 0.0f : y;
 }
 
 template <bool transposed>

@@ -31,6 +31,17 @@ void product(const std::uint16_t* a, const std::uint16_t* b, float* d) {
   for (int i = 0; i < 4; ++i) d[(lane / 4 + i / 2 * 8) * 8 + lane % 4 * 2 + i % 2] = sum[i];
 }
 
+/// d (16 x 8) = the first 8 columns of a (16 x 16) times the first 8 rows of b (16 x 8, by columns).
+void half_product(const std::uint16_t* a, const std::uint16_t* b, float* d) {
+  const int lane = static_cast<int>(threadIdx.x);
+  std::uint32_t fa[2], fb;
+  for (int r = 0; r < 2; ++r) std::memcpy(&fa[r], a + (lane / 4 + 8 * r) * 16 + lane % 4 * 2, 4);
+  std::memcpy(&fb, b + lane / 4 * 16 + lane % 4 * 2, 4);
+  float sum[4] = {1, 1, 1, 1};
+  mma_bf16_16x8x8(sum, fa, fb);
+  for (int i = 0; i < 4; ++i) d[(lane / 4 + i / 2 * 8) * 8 + lane % 4 * 2 + i % 2] = sum[i];
+}
+
 /// The four 8 x 8 matrices of a (16 x 16), each transposed, as pairs of elements.
 void transposed(const std::uint16_t* a, std::uint32_t* pairs) {
   BRAING3N_SHARED(std::uint16_t, rows, 16 * 16);
@@ -113,6 +124,39 @@ TEST_CASE("mma and ldmatrix multiply small integers exactly") {
       for (int k = 0; k < 16; ++k) sum += number(row, k) * number(k + 5, column);
       CHECK(result[static_cast<std::size_t>(row * 8 + column)] == sum);
     }
+}
+
+TEST_CASE("mma of half the depth") {
+  const With with;
+  Device d;
+  std::vector<std::uint16_t> b;
+  for (int i = 0; i < 128; ++i) b.push_back(bf16(number(i % 16 + 5, i / 16)));  // by columns
+  float* const y = d.allocate<float>(128);
+  CHECK(faults_of(d, half_product, 1, 32, d.upload(matrix()), d.upload(b), y) == "");
+  const auto result = d.download(y, 128);
+  for (int row = 0; row < 16; ++row)
+    for (int column = 0; column < 8; ++column) {
+      float sum = 1;
+      for (int k = 0; k < 8; ++k) sum += number(row, k) * number(k + 5, column);
+      CHECK(result[static_cast<std::size_t>(row * 8 + column)] == sum);
+    }
+}
+
+TEST_CASE("pairs of bf16 are rounded to nearest even, the first in the lower half") {
+  CHECK(pack_bf16(1.0f, -2.0f) == 0xc0003f80u);
+  CHECK(pack_bf16(1.00390625f, 1.01171875f) == 0x3f823f80u);  // both half way
+  CHECK(pack_bf16(1.004f, 0x1p-140f) == 0x00003f81u);         // just above half way; too small
+  CHECK((pack_bf16(NAN, INFINITY) & 0xffff7f80u) == 0x7f807f80u);
+}
+
+TEST_CASE("powers of two without subnormal results") {
+  CHECK(exp2_approx(0.0f) == 1.0f);
+  CHECK(exp2_approx(-3.0f) == 0.125f);
+  CHECK(exp2_approx(0.5f) == doctest::Approx(1.41421356).epsilon(1e-6));
+  CHECK(exp2_approx(-126.0f) == 0x1p-126f);
+  CHECK(exp2_approx(-127.0f) == 0.0f);
+  CHECK(exp2_approx(-INFINITY) == 0.0f);
+  CHECK(std::isnan(exp2_approx(NAN)));
 }
 
 TEST_CASE("ldmatrix transposes") {

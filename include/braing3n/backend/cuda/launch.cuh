@@ -15,6 +15,10 @@
 #ifndef BRAING3N_SHARED
 #define BRAING3N_SHARED(T, name, n) __shared__ T name[n]
 #endif
+// Before a loop of fixed length whose arrays shall be registers. The emulation has no use for it.
+#ifndef BRAING3N_UNROLL
+#define BRAING3N_UNROLL _Pragma("unroll")
+#endif
 
 namespace braing3n::inline BRAING3N_ABI::detail {
 
