@@ -1,5 +1,6 @@
-// Attention on a GPU as batched products around a softmax: for every width and precision. The scores of one sample are in memory at a
-// time, (heads, queries, keys) in the type of the sums; a sample's heads are one launch.
+// Attention on a GPU. In bf16, with heads whose width 8 divides, up to 128: the flash kernels (flash.cuh). Otherwise, and for the
+// weights: batched products around a softmax, for every width and precision. The scores of one sample are then in memory at a time,
+// (heads, queries, keys) in the type of the sums; a sample's heads are one launch.
 #pragma once
 
 #if !defined(__CUDACC__) && !defined(BRAING3N_EMULATE_CUDA)
@@ -7,6 +8,7 @@
 #endif
 
 #include "braing3n/backend/attention.hpp"
+#include "braing3n/backend/cuda/flash.cuh"
 #include "braing3n/backend/cuda/norm.cuh"
 #include "braing3n/backend/cuda/product.cuh"
 
@@ -78,6 +80,10 @@ struct AttentionKernel<Cuda> {
   template <class T>
   static void forward(Context<Cuda>& ctx, const AttentionCall<T>& c) {
     using A = accum_t<T>;
+    if constexpr (std::is_same_v<T, bfloat16>) {
+      if (detail::flash_fits(c))
+        return detail::with_flash_width(c.width, [&](auto width) { detail::flash_forward<width>(ctx, c); });
+    }
     const Index rows = c.heads * c.queries;
     Tensor<A, Cuda> scores(ctx, Shape{rows, c.keys});
     Tensor<T, Cuda> weights = rounded_weights<T>(ctx, scores);
