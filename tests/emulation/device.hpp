@@ -12,7 +12,7 @@
 #define __device__
 #define __host__
 #define __launch_bounds__(...)
-#define BRAING3N_UNROLL
+#define BRAING3N_UNROLL_FOR for
 
 struct uint3 {
   unsigned x, y, z;

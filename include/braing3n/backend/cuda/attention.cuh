@@ -100,6 +100,10 @@ struct AttentionKernel<Cuda> {
   template <class T>
   static void backward(Context<Cuda>& ctx, const AttentionCall<T>& c, const AttentionGradients<T>& g) {
     using A = accum_t<T>;
+    if constexpr (std::is_same_v<T, bfloat16>) {
+      if (detail::flash_fits(c, g))
+        return detail::with_flash_width(c.width, [&](auto width) { detail::flash_backward<width>(ctx, c, g); });
+    }
     const Index rows = c.heads * c.queries, square = c.queries * c.keys, y_row = c.heads * c.width;
     Tensor<A, Cuda> scores(ctx, Shape{rows, c.keys}), weight_gradients(ctx, Shape{rows, c.keys});
     Tensor<T, Cuda> weights(ctx, Shape{rows, c.keys}), score_gradients(ctx, Shape{rows, c.keys});

@@ -8,6 +8,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "braing3n/backend/cuda/flash_backward.cuh"
 #include "braing3n/backend/cuda/flash_forward.cuh"
 
 namespace braing3n::inline BRAING3N_ABI::detail {
@@ -15,14 +16,18 @@ namespace braing3n::inline BRAING3N_ABI::detail {
 constexpr Index flash_widest = 128;
 
 /// Copies go 16 bytes at a time: eight elements, all of one head.
-inline bool flash_aligned(const bfloat16* p, Index row, Index sample) {
+inline bool flash_aligned(const bfloat16* p, Index row = 8, Index sample = 8) {
   return reinterpret_cast<std::uintptr_t>(p) % 16 == 0 && row % 8 == 0 && sample % 8 == 0;
 }
 inline bool flash_fits(const AttentionCall<bfloat16>& c) {
   return c.width > 0 && c.width % 8 == 0 && c.width <= flash_widest &&
          std::max(c.queries, c.keys) <= std::numeric_limits<int>::max() / 2 &&
          flash_aligned(c.q, c.q_row, c.q_sample) && flash_aligned(c.k, c.k_row, c.k_sample) &&
-         flash_aligned(c.v, c.v_row, c.v_sample);
+         flash_aligned(c.v, c.v_row, c.v_sample) && flash_aligned(c.y);
+}
+
+inline bool flash_fits(const AttentionCall<bfloat16>& c, const AttentionGradients<bfloat16>& g) {
+  return flash_fits(c) && flash_aligned(g.dy) && flash_aligned(g.dq) && flash_aligned(g.dk) && flash_aligned(g.dv);
 }
 
 /// Calls f(std::integral_constant<int, W>) with the narrowest kernel that takes heads of `width`; columns past the width are zeros.

@@ -21,8 +21,8 @@ namespace braing3n::inline BRAING3N_ABI::detail {
 template <int Width>
 struct FlashForward {
   using Rows = FlashRows<Width>;
-  static constexpr int tiles =
-      Width <= 72 ? 2 : 1;  // of 16 queries for a warp; two read each key half as often, if there are registers
+  // Of 16 queries for a warp: with two, each key is read half as often. Wider heads have no registers for it.
+  static constexpr int tiles = Width <= 72 ? 2 : 1;
   static constexpr int queries = 16 * tiles * flash_warps, keys = 64;
   static constexpr int own_bytes = Rows::bytes(queries), other_bytes = Rows::bytes(keys);
   static constexpr int bytes = own_bytes + 4 * other_bytes;  // keys and values twice
@@ -39,14 +39,9 @@ struct FlashRunning {
 
 template <int Width, int tiles>
 __device__ inline void flash_start(FlashRunning<Width, tiles>& run) {
-  BRAING3N_UNROLL
-  for (int m = 0; m < tiles; ++m) {
-    BRAING3N_UNROLL
-    for (int d = 0; d < Width / 8; ++d) BRAING3N_UNROLL
-    for (int i = 0; i < 4; ++i) run.o[m][d][i] = 0;
-    BRAING3N_UNROLL
-    for (int r = 0; r < 2; ++r) run.top[m][r] = -INFINITY, run.total[m][r] = run.rounded[m][r] = 0;
-  }
+  flash_clear(run.o);
+  BRAING3N_UNROLL_FOR (int m = 0; m < tiles; ++m)
+    BRAING3N_UNROLL_FOR (int r = 0; r < 2; ++r) run.top[m][r] = -INFINITY, run.total[m][r] = run.rounded[m][r] = 0;
 }
 
 /// Over the four lanes that share a row.
@@ -56,69 +51,52 @@ __device__ inline float flash_row_combine(float value, const Op& op) {
   return op(value, __shfl_xor_sync(0xffffffffu, value, 2));
 }
 
-/// Scores of keys [first, first + n) that do not exist become those of weight 0.
-template <int tiles, int n>
-__device__ inline void flash_mask(float (&s)[tiles][n / 8][4], int first, int count) {
-  const int column = static_cast<int>(threadIdx.x) % 4 * 2;
-  BRAING3N_UNROLL
-  for (int j = 0; j < n / 8; ++j) BRAING3N_UNROLL
-  for (int i = 0; i < 2; ++i) {
-    if (first + 8 * j + column + i < count) continue;
-    BRAING3N_UNROLL
-    for (int m = 0; m < tiles; ++m) s[m][j][i] = s[m][j][2 + i] = -INFINITY;
-  }
-}
-
 /// One step of the online softmax: s becomes 2^(scale (s - top)), and what was summed so far is brought to the new top.
 template <int Width, int tiles, int n>
 __device__ inline void flash_softmax(FlashRunning<Width, tiles>& run, float (&s)[tiles][n / 8][4], float scale) {
-  BRAING3N_UNROLL
-  for (int m = 0; m < tiles; ++m) BRAING3N_UNROLL
-  for (int r = 0; r < 2; ++r) {
-    float top = run.top[m][r];
-    BRAING3N_UNROLL
-    for (int j = 0; j < n / 8; ++j) top = std::fmax(top, std::fmax(s[m][j][2 * r], s[m][j][2 * r + 1]));
-    top = flash_row_combine(top, [](float a, float b) { return std::fmax(a, b); });
-    const float shrink = exp2_approx(scale * (run.top[m][r] - top)), origin = scale * top;
-    run.top[m][r] = top;
-    float total = run.total[m][r] * shrink;
-    BRAING3N_UNROLL
-    for (int j = 0; j < n / 8; ++j) BRAING3N_UNROLL
-    for (int i = 0; i < 2; ++i) {
-      s[m][j][2 * r + i] = exp2_approx(scale * s[m][j][2 * r + i] - origin);
-      total += s[m][j][2 * r + i];
+  BRAING3N_UNROLL_FOR (int m = 0; m < tiles; ++m)
+    BRAING3N_UNROLL_FOR (int r = 0; r < 2; ++r) {
+      float top = run.top[m][r];
+      BRAING3N_UNROLL_FOR (int j = 0; j < n / 8; ++j)
+        top = std::fmax(top, std::fmax(s[m][j][2 * r], s[m][j][2 * r + 1]));
+      top = flash_row_combine(top, [](float a, float b) { return std::fmax(a, b); });
+      const float shrink = exp2_approx(scale * (run.top[m][r] - top)), origin = scale * top;
+      run.top[m][r] = top;
+      float total = run.total[m][r] * shrink;
+      BRAING3N_UNROLL_FOR (int j = 0; j < n / 8; ++j)
+        BRAING3N_UNROLL_FOR (int i = 0; i < 2; ++i) {
+          s[m][j][2 * r + i] = exp2_approx(scale * s[m][j][2 * r + i] - origin);
+          total += s[m][j][2 * r + i];
+        }
+      run.total[m][r] = total;
+      run.rounded[m][r] *= shrink;
+      BRAING3N_UNROLL_FOR (int d = 0; d < Width / 8; ++d)
+        run.o[m][d][2 * r] *= shrink, run.o[m][d][2 * r + 1] *= shrink;
     }
-    run.total[m][r] = total;
-    run.rounded[m][r] *= shrink;
-    BRAING3N_UNROLL
-    for (int d = 0; d < Width / 8; ++d) run.o[m][d][2 * r] *= shrink, run.o[m][d][2 * r + 1] *= shrink;
-  }
 }
 
 /// Adds up the rounded weights p.
 template <int Width, int tiles, int n>
-__device__ inline void flash_add_rounded(FlashRunning<Width, tiles>& run, const std::uint32_t (&p)[tiles][n / 16][4]) {
-  BRAING3N_UNROLL
-  for (int m = 0; m < tiles; ++m) BRAING3N_UNROLL
-  for (int j = 0; j < n / 16; ++j) BRAING3N_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    const std::uint32_t pair = p[m][j][i];
-    run.rounded[m][i % 2] += __builtin_bit_cast(float, pair << 16) + __builtin_bit_cast(float, pair & 0xffff0000u);
-  }
+__device__ inline void flash_add_rounded(FlashRunning<Width, tiles>& run,
+                                         const std::uint32_t (&p)[1][tiles][n / 16][4]) {
+  BRAING3N_UNROLL_FOR (int m = 0; m < tiles; ++m)
+    BRAING3N_UNROLL_FOR (int j = 0; j < n / 16; ++j)
+      BRAING3N_UNROLL_FOR (int i = 0; i < 4; ++i)
+        run.rounded[m][i % 2] += flash_low(p[0][m][j][i]) + flash_high(p[0][m][j][i]);
 }
 
 /// One tile of keys and values.
-template <int Width, int tiles, int n, class Own>
-__device__ inline void flash_forward_tile(FlashRunning<Width, tiles>& run, const Own& q, const bfloat16* k,
-                                          const bfloat16* v, int first, int count, float scale) {
+template <int Width, int tiles, int n>
+__device__ inline void flash_forward_tile(FlashRunning<Width, tiles>& run, const FlashSharedRows<Width, tiles>& q,
+                                          const bfloat16* k, const bfloat16* v, int first, int count, float scale) {
   float s[tiles][n / 8][4];
   flash_row_product<Width, tiles, n>(s, q, k);
   if (first + n > count) flash_mask<tiles, n>(s, first, count);
   flash_softmax<Width, tiles, n>(run, s, scale);
-  std::uint32_t p[tiles][n / 16][4];
-  flash_round<tiles, n>(p, s);
+  std::uint32_t p[1][tiles][n / 16][4];
+  flash_round<1, tiles, n>(p, s);
   flash_add_rounded<Width, tiles, n>(run, p);
-  flash_mix_product<Width, tiles, n>(run.o, p, v);
+  flash_mix_product<Width, 1, tiles, n>(run.o, p, v);
 }
 
 /// y and log_sum of a warp's queries from `first_query` on.
@@ -127,15 +105,14 @@ __device__ inline void flash_finish(const AttentionCall<bfloat16>& c, const Flas
                                     FlashRunning<Width, tiles>& run, float scale) {
   const int lane = static_cast<int>(threadIdx.x) % 32, count = static_cast<int>(c.queries);
   const auto add = [](float a, float b) { return a + b; };
-  BRAING3N_UNROLL
-  for (int m = 0; m < tiles; ++m) BRAING3N_UNROLL
-  for (int r = 0; r < 2; ++r) {
-    const float total = flash_row_combine(run.total[m][r], add);
-    run.rounded[m][r] = 1 / flash_row_combine(run.rounded[m][r], add);
-    const int query = first_query + 16 * m + 8 * r + lane / 4;
-    if (lane % 4 == 0 && query < count)
-      c.log_sum[at.unit * c.queries + query] = (scale * run.top[m][r] + std::log2(total)) * flash_ln_2;
-  }
+  BRAING3N_UNROLL_FOR (int m = 0; m < tiles; ++m)
+    BRAING3N_UNROLL_FOR (int r = 0; r < 2; ++r) {
+      const float total = flash_row_combine(run.total[m][r], add);
+      run.rounded[m][r] = 1 / flash_row_combine(run.rounded[m][r], add);
+      const int query = first_query + 16 * m + 8 * r + lane / 4;
+      if (lane % 4 == 0 && query < count)
+        c.log_sum[at.unit * c.queries + query] = (scale * run.top[m][r] + std::log2(total)) * flash_ln_2;
+    }
   const Index row = c.heads * c.width;
   flash_store<Width, tiles>(c.y + at.sample * c.queries * row + at.head * c.width, row, first_query, count,
                             static_cast<int>(c.width), run.o, [&](int m, int r) { return run.rounded[m][r]; });

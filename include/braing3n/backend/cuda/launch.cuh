@@ -15,9 +15,9 @@
 #ifndef BRAING3N_SHARED
 #define BRAING3N_SHARED(T, name, n) __shared__ T name[n]
 #endif
-// Before a loop of fixed length whose arrays shall be registers. The emulation has no use for it.
-#ifndef BRAING3N_UNROLL
-#define BRAING3N_UNROLL _Pragma("unroll")
+// `for` in front of a loop of fixed length whose arrays shall be registers. The emulation has no use for the pragma.
+#ifndef BRAING3N_UNROLL_FOR
+#define BRAING3N_UNROLL_FOR _Pragma("unroll") for
 #endif
 
 namespace braing3n::inline BRAING3N_ABI::detail {
