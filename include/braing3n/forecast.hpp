@@ -1,15 +1,15 @@
 // Follow-ups: fields of rates and bridges, their training and files, forecasts of scans, what they are measured against. Written by tests/tools/check_tree.py --write-umbrella.
 #pragma once
 
+#include "braing3n/checkpoint/saved_forecaster.hpp"
+#include "braing3n/data/forecast_scan.hpp"
 #include "braing3n/models/linear_rate.hpp"
 #include "braing3n/models/rate_field.hpp"
 #include "braing3n/objective/bridge.hpp"
 #include "braing3n/objective/rate_points.hpp"
+#include "braing3n/phantom/change_oracle.hpp"
 #include "braing3n/sample/bridge.hpp"
 #include "braing3n/sample/years.hpp"
-#include "braing3n/phantom/change_oracle.hpp"
-#include "braing3n/checkpoint/saved_forecaster.hpp"
-#include "braing3n/data/forecast_scan.hpp"
 #if __has_include(<nifti/nifti2_io.h>) || __has_include(<nifti2_io.h>)
 #include "braing3n/data/forecast_ranges.hpp"
 #include "braing3n/data/forecast_record.hpp"
