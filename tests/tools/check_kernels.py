@@ -14,8 +14,8 @@ A kernel without a row, a row without a kernel and a limit that does not hold ar
 with one eighth more registers."""
 import argparse
 import csv
-import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +28,8 @@ INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.
 
 
 def output_of(*command):
+    if not shutil.which(command[0]):
+        sys.exit(f"check_kernels: {command[0]} is not on the PATH; tests/cuda/requirements.txt has its package")
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode != 0:
         sys.exit(f"check_kernels: {' '.join(command)}: {run.stderr.strip() or run.stdout.strip()}")
