@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bench/support/arguments.hpp"
+#include "bench/support/peak.hpp"
 #include "bench/support/timing.hpp"
 #include "braing3n/backend/cpu.hpp"
 #include "braing3n/base/philox.hpp"

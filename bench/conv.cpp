@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "bench/support/arguments.hpp"
+#include "bench/support/peak.hpp"
 #include "bench/support/provider.hpp"
 #include "bench/support/timing.hpp"
 #include "braing3n/backend/cpu.hpp"

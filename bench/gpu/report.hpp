@@ -14,7 +14,7 @@
 
 namespace braing3n::bench {
 
-/// What a benchmark of a GPU takes: --small for sizes that an emulation can do, --budget seconds per figure.
+/// What a benchmark of a GPU takes: --small for sizes that an emulation can do, whose figures mean nothing, --budget seconds per figure.
 struct GpuArguments {
   bool small = false;
   double budget = 0.3;
@@ -80,7 +80,7 @@ class GpuReport {
 template <class T>
 Tensor<T, Cuda> gpu_noise(Context<Cuda>& context, const Shape& shape, std::uint32_t id = 0) {
   const Philox generator(1, Purpose::test, 0, id);
-  return random_normal<T>(context, std::span<const Philox>(&generator, 1), shape);
+  return random_normal<T>(context, std::span<const Philox>(&generator, 1), shape).reshape(shape);
 }
 
 /// Bytes a second of a copy within the device, times 1e-9: read and written bytes both count.

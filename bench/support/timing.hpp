@@ -1,4 +1,4 @@
-// Timing for the benchmarks: medians of repeated calls, and every figure as a share of the multiply-add peak of the same run.
+// Timing for the benchmarks: medians of repeated calls.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +9,6 @@
 #include <functional>
 #include <string>
 #include <vector>
-
-#include "bench/support/peak.hpp"
 
 namespace braing3n::bench {
 

@@ -8,7 +8,7 @@ for source in bench/gpu/*.cu; do
   if [[ ${1:-} == --run ]]; then
     program=$(mktemp)
     trap 'rm -f "$program"' EXIT
-    ${CXX:-clang++-19} "${flags[@]}" -O1 -x c++ "$source" tests/emulation/core/*.cpp -o "$program" -lnifti2 -lz -pthread
+    ${CXX:-clang++-19} "${flags[@]}" -O0 -x c++ "$source" tests/emulation/core/*.cpp -o "$program" -lnifti2 -lz -pthread
     "$program" --small
   else
     ${CXX:-clang++-19} "${flags[@]}" -fsyntax-only -x c++ "$source"
