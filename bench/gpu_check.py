@@ -61,7 +61,7 @@ def pack(build, out):
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"gpu_check: {size / 1e6:.1f} MB in {out}")
     if size > MOST_BYTES:
-        sys.exit(f"gpu_check: expected at most {MOST_BYTES / 1e6:.0f} MB")
+        sys.exit(f"gpu_check: expected at most {MOST_BYTES / 1e6:.0f} MB: programs for one architecture")
 
 
 class Run:
