@@ -77,6 +77,14 @@ void check(Both& b, const Size& s, double spread = 2, double offset = 0, const A
 
 }  // namespace
 
+TEST_CASE("flash attention: more than one tile of queries and of keys") {
+  Both b;
+  check(b, {1, 130, 70, 72});
+  check(b, {2, 17, 130, 40});
+}
+
+TEST_SUITE_BEGIN("sweep");
+
 TEST_CASE("flash attention: tiles that are full, not full, and one row") {
   Both b;
   for (const Index n : {1, 5, 16, 63, 64, 65, 130}) check(b, {1, n, n, 72});
@@ -156,6 +164,8 @@ TEST_CASE("flash attention: scores far below 0 leave keys that do not exist with
   CHECK(distance(download(b, d.dk), dexact.dk) <= 1.6 * distance(dcpu.dk, dexact.dk));
   check_gradient(b, d.dv, dcpu.dv, dexact.dv, 20);
 }
+
+TEST_SUITE_END();
 
 TEST_CASE("flash attention: NaN inputs give NaN results") {
   Both b;
