@@ -12,7 +12,6 @@
 #include "braing3n/models/mae3d.hpp"
 #include "braing3n/nn/initialize.hpp"
 #include "braing3n/objective/flow_matching.hpp"
-#include "braing3n/ops/matmul.hpp"
 #include "braing3n/sample/generate.hpp"
 #include "braing3n/train/trainer.hpp"
 
@@ -185,11 +184,8 @@ int main(int argc, char** argv) {
   const auto arguments = bench::GpuArguments::parse(argc, argv, "models on a GPU beside the rate of products");
   Context<Cuda> context;
   const bench::GpuReport report(context, "models", arguments);
-  const Index n = arguments.small ? 32 : 8192;
-  const auto a = bench::gpu_noise<bfloat16>(context, {n, n});
-  const double cube = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
-  const double rate = report.line("products, BF16", 2 * cube, "GFLOP/s", 0, "", [&] { matmul_forward(a, a); });
-  const Run run{&context, &report, arguments.small, rate};
+  const Run run{&context, &report, arguments.small,
+                bench::product_rate<bfloat16>(context, report, arguments, "products, BF16")};
   mae_step<BF16>(run);
   dit_step<BF16>(run);
   sampling<BF16>(run);

@@ -28,22 +28,12 @@ std::string in(const char* what) {
 }
 
 struct Rates {
-  double copy, f32, tf32, bf16;
+  double copy, f32, bf16;
   template <class T>
   double products() const {
     return std::is_same_v<T, float> ? f32 : bf16;
   }
 };
-
-/// Multiplications and additions a second of large products, times 1e-9.
-template <class T>
-double product_rate(Context<Cuda>& context, const bench::GpuReport& report, bool small, const std::string& what) {
-  const Index n = small ? 32 : 8192;
-  const auto a = bench::gpu_noise<T>(context, {n, n}, 1), b = bench::gpu_noise<T>(context, {n, n}, 2);
-  Tensor<T, Cuda> c;
-  return report.line(what, 2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n), "GFLOP/s", 0,
-                     "", [&] { c = {}, c = matmul_forward(a, b); });
-}
 
 template <class T>
 void tokens(Context<Cuda>& context, const bench::GpuReport& report, bool small, const Rates& rates) {
@@ -139,13 +129,13 @@ int main(int argc, char** argv) {
   const bench::GpuReport report(context, "ops", arguments);
   Rates rates{};
   rates.copy = bench::copy_rate(context, report, arguments);
-  rates.f32 = product_rate<float>(context, report, arguments.small, "products, F32");
+  rates.f32 = bench::product_rate<float>(context, report, arguments, "products, F32");
   {
     Context<Cuda> rounded({.tf32 = true});
     const bench::GpuReport own = report.of(rounded);
-    rates.tf32 = product_rate<float>(rounded, own, arguments.small, "products, TF32");
+    bench::product_rate<float>(rounded, own, arguments, "products, TF32");
   }
-  rates.bf16 = product_rate<bfloat16>(context, report, arguments.small, "products, BF16");
+  rates.bf16 = bench::product_rate<bfloat16>(context, report, arguments, "products, BF16");
   const auto both = [&](auto&& part) {
     part(float{});
     part(bfloat16{});

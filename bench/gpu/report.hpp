@@ -10,6 +10,7 @@
 #include "bench/support/arguments.hpp"
 #include "bench/support/timing.hpp"
 #include "braing3n/backend/cuda/context.hpp"
+#include "braing3n/ops/matmul.hpp"
 #include "braing3n/ops/random.hpp"
 
 namespace braing3n::bench {
@@ -86,12 +87,20 @@ Tensor<T, Cuda> gpu_noise(Context<Cuda>& context, const Shape& shape, std::uint3
 /// Bytes a second of a copy within the device, times 1e-9: read and written bytes both count.
 inline double copy_rate(Context<Cuda>& context, const GpuReport& report, const GpuArguments& arguments) {
   const Index bytes = arguments.small ? 1 << 12 : Index{1} << 30;
-  const Tensor<std::uint8_t, Cuda> from = Tensor<std::uint8_t, Cuda>::zeros(context, {bytes}), to(context, {bytes});
-  return report.line("copy in the device", 2.0 * static_cast<double>(bytes), "GB/s", 0, "", [&] {
-    check_cuda(cudaMemcpyAsync(const_cast<std::uint8_t*>(to.data()), from.data(), static_cast<std::size_t>(bytes),
-                               cudaMemcpyDeviceToDevice, context.stream()),
-               "cudaMemcpyAsync");
-  });
+  Tensor<std::uint8_t, Cuda> from = Tensor<std::uint8_t, Cuda>::zeros(context, {bytes}), to(context, {bytes});
+  return report.line("copy in the device", 2.0 * static_cast<double>(bytes), "GB/s", 0, "",
+                     [&] { context.memory().copy(to.data(), from.data(), static_cast<std::size_t>(bytes)); });
+}
+
+/// Multiplications and additions a second of large products, times 1e-9.
+template <class T>
+double product_rate(Context<Cuda>& context, const GpuReport& report, const GpuArguments& arguments,
+                    const std::string& what) {
+  const Index n = arguments.small ? 32 : 8192;
+  const double size = static_cast<double>(n);
+  const auto a = gpu_noise<T>(context, {n, n}, 1), b = gpu_noise<T>(context, {n, n}, 2);
+  Tensor<T, Cuda> c;
+  return report.line(what, 2.0 * size * size * size, "GFLOP/s", 0, "", [&] { c = {}, c = matmul_forward(a, b); });
 }
 
 }  // namespace braing3n::bench

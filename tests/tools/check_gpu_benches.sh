@@ -4,12 +4,12 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 flags=(-std=c++20 -DBRAING3N_EMULATE_CUDA -Itests/emulation -Itests/emulation/toolkit -I. -Iinclude -isystem /usr/include/nifti -isystem /usr/include/eigen3
   -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -Wno-deprecated-declarations)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 for source in bench/gpu/*.cu; do
   if [[ ${1:-} == --run ]]; then
-    program=$(mktemp)
-    trap 'rm -f "$program"' EXIT
-    ${CXX:-clang++-19} "${flags[@]}" -O0 -x c++ "$source" tests/emulation/core/*.cpp -o "$program" -lnifti2 -lz -pthread
-    "$program" --small
+    ${CXX:-clang++-19} "${flags[@]}" -O0 -x c++ "$source" tests/emulation/core/*.cpp -o "$scratch/program" -lnifti2 -lz -pthread
+    "$scratch/program" --small
   else
     ${CXX:-clang++-19} "${flags[@]}" -fsyntax-only -x c++ "$source"
   fi

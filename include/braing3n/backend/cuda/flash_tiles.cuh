@@ -106,9 +106,7 @@ template <int Width, int tiles, int n>
 __device__ inline void flash_row_product(float (&s)[tiles][n / 8][4], const FlashSharedRows<Width, tiles>& own,
                                          const bfloat16* other) {
   using Rows = FlashRows<Width>;
-  BRAING3N_UNROLL_FOR (int m = 0; m < tiles; ++m)
-    BRAING3N_UNROLL_FOR (int j = 0; j < n / 8; ++j)
-      BRAING3N_UNROLL_FOR (int i = 0; i < 4; ++i) s[m][j][i] = 0;
+  flash_clear(s);
   const bfloat16* const at = other + flash_lane_offset<Width, false>();
   BRAING3N_UNROLL_FOR (int step = 0; step < Rows::steps; ++step) {
     std::uint32_t a[tiles][4];
