@@ -4,7 +4,8 @@
 option(BRAING3N_UNITY "Compile the sources of a test program, and those of the program, in few translation units" OFF)
 
 # braing3n_unity(RESULT PROGRAM SOURCES... [BATCH N] [ENTRY SUFFIX] [ENDING .cu])
-# Sets RESULT to the sources to compile. Without BRAING3N_UNITY these are SOURCES. A source with a named namespace is compiled alone.
+# Sets RESULT to the sources to compile. Without BRAING3N_UNITY these are SOURCES. With it, a unit has at least N of them, and as many as give
+# one unit per processor; without BATCH all. A source with a named namespace is compiled alone.
 # With ENTRY, a source NAME.cpp defines the function NAME_SUFFIX(int, char**) for the rest of the program; those with a named namespace
 # share units of their own, in which they keep it: the names in their unnamed namespaces must differ. One that does not define the function
 # is compiled alone.
@@ -16,6 +17,15 @@ function(braing3n_unity result program)
   endif()
   if(NOT arg_ENDING)
     set(arg_ENDING .cpp)
+  endif()
+  if(arg_BATCH)
+    # Most of a unit is what it shares with the others: more units than processors only cost time.
+    cmake_host_system_information(RESULT processors QUERY NUMBER_OF_LOGICAL_CORES)
+    list(LENGTH arg_SOURCES length)
+    math(EXPR share "(${length} + ${processors} - 1) / ${processors}")
+    if(share GREATER arg_BATCH)
+      set(arg_BATCH ${share})
+    endif()
   endif()
   # The lists of includes below are made when CMake runs.
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${arg_SOURCES})
@@ -55,9 +65,12 @@ function(braing3n_unity result program)
     file(STRINGS "${source}" lines REGEX "^#include ")
     string(REPLACE ";" "\n" lines "${lines}")
     string(APPEND includes "${lines}\n")
-    string(APPEND bodies "namespace unit_${name} {\n#include \"${source}\"\n}\n")
+    cmake_path(GET source PARENT_PATH folder)
+    cmake_path(GET folder FILENAME folder)
+    string(MAKE_C_IDENTIFIER "unit_${folder}_${name}" unit)
+    string(APPEND bodies "namespace ${unit} {\n#include \"${source}\"\n}\n")
     if(arg_ENTRY)
-      string(APPEND bodies "int ${name}_${arg_ENTRY}(int argc, char** argv) { return unit_${name}::${name}_${arg_ENTRY}(argc, argv); }\n")
+      string(APPEND bodies "int ${name}_${arg_ENTRY}(int argc, char** argv) { return ${unit}::${name}_${arg_ENTRY}(argc, argv); }\n")
     endif()
     braing3n_unity_counted()
   endforeach()

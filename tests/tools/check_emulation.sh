@@ -13,6 +13,6 @@ for sanitizers in "$@"; do
     -DBRAING3N_SANITIZE="$sanitizers" -DBRAING3N_WERROR=ON -DBRAING3N_BUILD_COMPILED=OFF -DBRAING3N_BUILD_EXAMPLES=OFF \
     -DBRAING3N_CUDA=OFF >"$build.log" || { cat "$build.log" >&2; exit 1; }
   cmake --build "$build" --parallel "$jobs" --target test_emulation test_cuda_emulated
-  UBSAN_OPTIONS=print_stacktrace=1 ctest --test-dir "$build" --output-on-failure --no-tests=error -R '^(emulation|cuda_emulated_.*)$'
+  UBSAN_OPTIONS=print_stacktrace=1 ctest --test-dir "$build" --parallel "$jobs" --output-on-failure --no-tests=error -R '^(emulation|cuda_emulated_.*)$'
   echo "emulation: passed with -fsanitize=$sanitizers"
 done

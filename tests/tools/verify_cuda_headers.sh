@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compiles every .cuh header and every header of backend/cuda alone with nvcc, for the older architecture of the CUDA backend, which has fewer instructions. Says "skipped" without nvcc.
+# Compiles every .cuh header and every header of backend/cuda alone with nvcc to PTX, for the older architecture of the CUDA backend, which
+# has fewer instructions. Says "skipped" without nvcc.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 if ! command -v nvcc >/dev/null; then
@@ -12,8 +13,8 @@ check() {  # HEADER
   local unit
   unit=$(mktemp -d "$scratch/XXXXXX")
   echo "#include \"${1#include/}\"" >"$unit/one.cu"
-  nvcc -std=c++20 -gencode arch=compute_80,code=sm_80 -DEIGEN_NO_CUDA --extended-lambda \
-    --expt-relaxed-constexpr -Werror all-warnings -Iinclude -isystem /usr/include/eigen3 -c "$unit/one.cu" -o "$unit/one.o" ||
+  nvcc -std=c++20 -arch=compute_80 -DEIGEN_NO_CUDA --extended-lambda \
+    --expt-relaxed-constexpr -Werror all-warnings -Iinclude -isystem /usr/include/eigen3 -ptx "$unit/one.cu" -o "$unit/one.ptx" ||
     { echo "CUDA headers: $1 fails" >&2; return 1; }
 }
 export -f check

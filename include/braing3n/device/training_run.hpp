@@ -144,8 +144,8 @@ class BackendTraining final : public TrainingRun {
 template <Precision P, Backend B, class Job>
 std::unique_ptr<TrainingRun> make_training(Context<B>& context, Context<Cpu>& host, const Job& job) {
   using Model = typename Job::template Model<B, P>;
-  using Task = typename Job::template Task<B, P>;
-  return std::make_unique<BackendTraining<typename Job::template Model<Cpu, F32>, Model, Task, B>>(
+  return std::make_unique<
+      BackendTraining<typename Job::template Model<Cpu, F32>, Model, typename Job::template Task<B, P>, B>>(
       context, *job.model, job.config.training, job.seed,
       [&context, &host, job](const Model& model, Index start) { return job.task(context, host, model, start); });
 }
