@@ -224,8 +224,8 @@ Tensor<float, Cpu> tokens_of(Context<Cpu>& ctx, const std::vector<ConditionRow>&
   return Tensor<float, Cpu>::from_host(ctx, {static_cast<Index>(rows.size()), 2, 3}, values);
 }
 
-ScanFeatures features_of(Context<Cpu>& ctx, const Manifest& manifest, const std::vector<Index>& rows) {
-  ScanFeatures f;
+CohortFeatures features_of(Context<Cpu>& ctx, const Manifest& manifest, const std::vector<Index>& rows) {
+  CohortFeatures f;
   std::vector<ConditionRow> labels;
   for (const Index i : rows) {
     labels.emplace_back(fields.size());
@@ -244,8 +244,8 @@ TEST_CASE("controllability: a probe on perfect features is right about scans and
   const Cohort cohort;
   const ControllabilityOptions options = asking({"sex", "age"});
   const ControllabilityPlan plan(fields, cohort.manifest, cohort.split, options);
-  const ScanFeatures train = features_of(ctx, cohort.manifest, plan.train),
-                     test = features_of(ctx, cohort.manifest, plan.test);
+  const CohortFeatures train = features_of(ctx, cohort.manifest, plan.train),
+                       test = features_of(ctx, cohort.manifest, plan.test);
   ControllabilityScores scorer(ctx, plan, train, test);
   const std::vector<ProbeKind> kinds = {{.name = "round-trip", .round_trips = true}};
   auto scores = scorer.fit(kinds[0]);

@@ -283,7 +283,7 @@ class ControllabilityStudy {
   std::string saved_hash_;  // of the file of the saved probes
   std::vector<Index> fit_rows_;
   ScanFailures failures_;
-  ScanFeatures train_, test_;
+  CohortFeatures train_, test_;
   std::vector<std::vector<ContrastScores>> scores_;     // per probe and contrast
   std::vector<std::vector<Tensor<float, Cpu>>> shown_;  // per arm
   ControllabilityResult result_;

@@ -90,8 +90,8 @@ inline const SavedTask* saved_task(const SavedProbe& probe, const Contrast& c, c
 /// Fits probes on the features of training scans and scores them on unseen scans, round trips and samples.
 class ControllabilityScores {
  public:
-  ControllabilityScores(Context<Cpu>& ctx, const ControllabilityPlan& plan, const ScanFeatures& train,
-                        const ScanFeatures& test)
+  ControllabilityScores(Context<Cpu>& ctx, const ControllabilityPlan& plan, const CohortFeatures& train,
+                        const CohortFeatures& test)
       : ctx_(ctx), plan_(plan), train_(train), test_(test) {}
 
   /// Fits the probe of every contrast.
@@ -186,11 +186,11 @@ class ControllabilityScores {
   }
 
  private:
-  static ProbeFeatures scans(const ProbeKind& kind, const ScanFeatures& s) {
+  static ProbeFeatures scans(const ProbeKind& kind, const CohortFeatures& s) {
     if (kind.whole) return ProbeFeatures(s.latents);
     return {kind.latents ? s.scans.projected : s.scans.encoder, kind.means_only};
   }
-  static ProbeFeatures round_trips(const ProbeKind& kind, const ScanFeatures& s) {
+  static ProbeFeatures round_trips(const ProbeKind& kind, const CohortFeatures& s) {
     if (kind.whole) return ProbeFeatures(s.latents);
     return {kind.latents ? s.scans.projected : s.round_trips, kind.means_only};
   }
@@ -238,7 +238,7 @@ class ControllabilityScores {
 
   Context<Cpu>& ctx_;
   const ControllabilityPlan& plan_;
-  const ScanFeatures &train_, &test_;
+  const CohortFeatures &train_, &test_;
   std::map<std::pair<std::string, std::string>, GroupedProbe> probes_;
 };
 

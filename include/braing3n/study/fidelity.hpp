@@ -149,7 +149,7 @@ class FidelityStudy {
     result_.calibration = regressor_.size();
   }
 
-  PairwiseDistance distance_of(const ScanFeatures& from, const std::vector<Index>& scans) const {
+  PairwiseDistance distance_of(const CohortFeatures& from, const std::vector<Index>& scans) const {
     std::vector<Index> rows;
     std::vector<std::string> groups;
     for (const Index i : scans)
@@ -283,7 +283,7 @@ class FidelityStudy {
   std::optional<FeatureTable> reference_;
   std::optional<FidelityPlan> plan_;
   ScanFailures failures_;
-  ScanFeatures unseen_, learnt_;
+  CohortFeatures unseen_, learnt_;
   std::map<Index, std::vector<double>> unseen_blocks_;  // round trips of T1-weighted scans
   RegionRegressor regressor_;
   VolumeCalibration spread_;

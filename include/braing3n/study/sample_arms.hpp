@@ -55,7 +55,8 @@ struct ArmSamples {
   Index empty = 0;           // samples in which no brain was found
 };
 
-struct ScanFeatures {
+/// Of many scans of a manifest.
+struct CohortFeatures {
   std::vector<Index> rows;  // of the manifest, less those that could not be read
   RowStore<float> latents;  // (n, tokens * channels)
   VolumeFeatures scans;
@@ -163,9 +164,9 @@ class SampleArms {
 
   /// Scans of a manifest, and their round trips when asked for. What cannot be read goes to `failures`. visit sees the round trips.
   /// Throws Error when no scan can be read.
-  ScanFeatures scans(const VolumeSource& source, const std::vector<Index>& rows, bool round_trips,
-                     ScanFailures& failures, Observer& observer, const VolumeVisitor& visit = {}) const {
-    ScanFeatures out;
+  CohortFeatures scans(const VolumeSource& source, const std::vector<Index>& rows, bool round_trips,
+                       ScanFailures& failures, Observer& observer, const VolumeVisitor& visit = {}) const {
+    CohortFeatures out;
     const Extent3 n = tokenizer_->contract.shape;
     const Index most = std::min<Index>(batch(), static_cast<Index>(rows.size()));
     Tensor<float, Cpu> volumes(*ctx_, {std::max<Index>(most, 1), n[0], n[1], n[2], 1});
