@@ -127,7 +127,7 @@ done
 [[ $(wc -l <many/tissue.csv) -eq 7 && $(wc -l <many/readings.csv) -eq 31 && -s many/sub-0001_ses-1_T1_montage.png ]]
 expect 0 "" "${forecast[@]}" --in "$scan" --age "$(sed -n 2p study/cohort/volumes.csv | cut -d, -f6)" --sex "$(sed -n 2p study/cohort/volumes.csv | cut -d, -f7)" \
   --disease "$(sed -n 2p study/cohort/volumes.csv | cut -d, -f8)" --years 1,5 --no-pictures --out one
-same many/SYNTHETIC_sub-0001_ses-1_T1_5y.nii.gz one/SYNTHETIC_SYNTHETIC_sub-0001_ses-1_T1_5y.nii.gz
+same many/SYNTHETIC_sub-0001_ses-1_T1_5y.nii.gz one/SYNTHETIC_sub-0001_ses-1_T1_5y.nii.gz
 expect 0 "the same bytes" "${forecast[@]}" --redo many/SYNTHETIC_sub-0001_ses-1_T1_5y.json --out many_again
 same many/SYNTHETIC_sub-0001_ses-1_T1_5y.nii.gz many_again/SYNTHETIC_sub-0001_ses-1_T1_5y.nii.gz
 expect 2 "exists already" "${table[@]}" --out many

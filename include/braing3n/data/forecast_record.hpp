@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "braing3n/data/forecast_scan.hpp"
 #include "braing3n/data/sample_record.hpp"
@@ -53,9 +54,11 @@ struct ForecastRecord {
   }
 };
 
-/// "SYNTHETIC_sub-01_T1w_5y" for sub-01_T1w in 5 years, "..._minus5y" for five years before.
-inline std::string forecast_name(const std::string& scan, double years) {
-  return concat("SYNTHETIC_", scan, years < 0 ? "_minus" : "_", number_text(std::abs(years)), "y");
+/// "SYNTHETIC_sub-01_T1w_5y" for sub-01_T1w, or SYNTHETIC_sub-01_T1w, in 5 years, "..._minus5y" for five years before.
+inline std::string forecast_name(std::string_view scan, double years) {
+  constexpr std::string_view mark = "SYNTHETIC_";
+  if (scan.starts_with(mark)) scan.remove_prefix(mark.size());
+  return concat(mark, scan, years < 0 ? "_minus" : "_", number_text(std::abs(years)), "y");
 }
 
 /// "sub-01_T1w" of the record of SYNTHETIC_sub-01_T1w_5y.nii.gz; empty for a file of another name.
