@@ -1,7 +1,7 @@
 # Several sources as one translation unit, for builds that compile everything once: headers are read once and what they
 # instantiate is compiled once. Unlike UNITY_BUILD of CMake, each source keeps a namespace of its own, so equal names in
 # unnamed namespaces do not collide.
-option(BRAING3N_UNITY "Compile the sources of a test program, and those of the program, in few translation units" OFF)
+option(BRAING3N_UNITY "Compile the tests, and the program, in few translation units" OFF)
 
 # braing3n_unity(RESULT PROGRAM SOURCES... [BATCH N] [ENTRY SUFFIX] [ENDING .cu])
 # Sets RESULT to the sources to compile. Without BRAING3N_UNITY these are SOURCES. With it, a unit has at least N of them, and as many as give

@@ -56,18 +56,18 @@ struct ForecastRecord {
 
 /// "SYNTHETIC_sub-01_T1w_5y" for sub-01_T1w, or SYNTHETIC_sub-01_T1w, in 5 years, "..._minus5y" for five years before.
 inline std::string forecast_name(std::string_view scan, double years) {
-  constexpr std::string_view mark = "SYNTHETIC_";
-  if (scan.starts_with(mark)) scan.remove_prefix(mark.size());
-  return concat(mark, scan, years < 0 ? "_minus" : "_", number_text(std::abs(years)), "y");
+  if (scan.starts_with(synthetic_prefix)) scan.remove_prefix(synthetic_prefix.size());
+  return concat(synthetic_prefix, scan, years < 0 ? "_minus" : "_", number_text(std::abs(years)), "y");
 }
 
 /// "sub-01_T1w" of the record of SYNTHETIC_sub-01_T1w_5y.nii.gz; empty for a file of another name.
 inline std::string scan_name_of(const ForecastRecord& record) {
-  const std::string none = forecast_name("", record.years), begin = none.substr(0, none.find('_') + 1),
-                    end = none.substr(begin.size()) + ".nii.gz";
-  if (!record.file.starts_with(begin) || !record.file.ends_with(end) || record.file.size() <= begin.size() + end.size())
+  const std::size_t begin = synthetic_prefix.size();
+  const std::string end = forecast_name("", record.years).substr(begin) + ".nii.gz";
+  if (!record.file.starts_with(synthetic_prefix) || !record.file.ends_with(end) ||
+      record.file.size() <= begin + end.size())
     return {};
-  return record.file.substr(begin.size(), record.file.size() - begin.size() - end.size());
+  return record.file.substr(begin, record.file.size() - begin - end.size());
 }
 
 /// Throws Error: file, format (no JSON), config (not such a sidecar).

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "braing3n/base/config.hpp"
 #include "braing3n/checkpoint/saved_model.hpp"
@@ -104,10 +105,13 @@ inline std::string synthetic_description(const SampleRecord& record) {
       .substr(0, 79);
 }
 
+/// How the name of every file of a synthetic volume begins.
+inline constexpr std::string_view synthetic_prefix = "SYNTHETIC_";
+
 /// "SYNTHETIC_0003" for sample 3.
 inline std::string synthetic_name(std::uint32_t sample) {
   const std::string digits = std::to_string(sample);
-  return "SYNTHETIC_" + std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0') + digits;
+  return concat(synthetic_prefix, std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0'), digits);
 }
 
 /// Writes folder/record.file, marked SYNTHETIC in its header by the record's synthetic_description(), and returns the record with the checksum

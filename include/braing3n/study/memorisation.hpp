@@ -44,7 +44,7 @@ inline std::vector<SampleRecord> read_sample_records(const std::filesystem::path
   std::vector<std::filesystem::path> paths;
   std::error_code problem;
   for (const auto& entry : std::filesystem::directory_iterator(folder, problem))
-    if (entry.path().extension() == ".json" && entry.path().filename().string().starts_with("SYNTHETIC_"))
+    if (entry.path().extension() == ".json" && entry.path().filename().string().starts_with(synthetic_prefix))
       paths.push_back(entry.path());
   if (problem || paths.empty())
     throw Error(ErrorKind::file, "samples.none", "no sidecars SYNTHETIC_*.json of generate", folder.string());

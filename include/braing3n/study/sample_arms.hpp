@@ -55,7 +55,7 @@ struct ArmSamples {
   Index empty = 0;           // samples in which no brain was found
 };
 
-/// Of many scans of a manifest.
+/// Latents and features of many scans of a manifest.
 struct CohortFeatures {
   std::vector<Index> rows;  // of the manifest, less those that could not be read
   RowStore<float> latents;  // (n, tokens * channels)
