@@ -2,12 +2,13 @@
 """Compiles every header of include/ alone, without generating code: check_headers_alone.py [SOURCES...]
 SOURCES are checked likewise, on top of what they include. Prints every finding; exit 1 when there is one.
 
-Most headers are compiled behind the precompiled form of a header that they include anyway, so nothing is declared that would not be
-declared without it: a missing include is found as in a compilation from nothing, in a third of the time. The precompiled headers are chosen
-from the includes; each of them is itself compiled from nothing. Includes inside #if, and behind a header's own
-code, count as not included: their headers are read again.
+A header is compiled behind headers that it includes anyway, so nothing is declared that would not be declared without them: a missing
+include is found as in a compilation from nothing, in a fifth of the time. Such headers stand before it in the same unit, which is a chain of headers
+where each includes the one before, or in a precompiled header. Chains and precompiled headers are chosen from the includes. Includes inside
+#if, and behind a header's own code, count as not included: their headers are read again. The headers of a unit that fails are each compiled
+again, from nothing.
 
-CXX names the compiler (default clang++-19), JOBS the parallel compilers (default 2).
+CXX names the compiler (default clang++-19), JOBS the parallel compilers (default 2). With VERBOSE set, the time of every unit is printed.
 """
 import os
 import re
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,6 +34,7 @@ COST = {"Eigen/Core": 12, "Eigen/Cholesky": 14, "Eigen/Eigenvalues": 18, "Spectr
         "chrono": 3, "filesystem": 4, "functional": 3, "immintrin.h": 4, "memory": 2, "nlohmann/json.hpp": 13, "oneapi/dnnl/dnnl.hpp": 6,
         "random": 3, "ranges": 3, "xtensor/xadapt.hpp": 12, "xtensor/xtensor.hpp": 12}
 START_COST = 1  # of a compiler that loads a precompiled header
+VERBOSE = "VERBOSE" in os.environ
 WRITE_COST = 0.4  # of writing the precompiled form of a header, as a part of reading it
 
 
@@ -54,13 +57,11 @@ def includes_of(path):
 
 
 class Node:
-    """A header or a source. `closure`: what it always includes in the end, itself included; `reach`: what it may include; `cost`: of reading it;
-    `base`: the header behind whose precompiled form it is compiled."""
+    """A header or a source. `closure`: what it always includes in the end, itself included; `reach`: what it may include; `cost`: of reading it."""
 
     def __init__(self, name, path):
         self.name, self.path = name, path
         self.includes, self.may_include = includes_of(path)
-        self.base = None
 
 
 def reached(name, step, seen):
@@ -83,61 +84,137 @@ def read_tree(sources):
     return list(nodes.values())
 
 
+def may_precede(first, node):
+    """Whether `node` reads the same behind `first` as from nothing. A header that leads back to `node` would have read it before."""
+    return first is not node and first.name in node.closure and node.name not in first.reach
+
+
+def cost_behind(base, node):
+    return node.cost - base.cost + START_COST
+
+
 def choose_precompiled(nodes):
-    """Sets the bases: again and again the header is precompiled that saves most."""
-    # A header that leads back to the one that includes it would have read it before.
-    users = {base.name: [node for node in nodes if node is not base and base.name in node.closure and node.name not in base.reach] for base in nodes}
-    cost, chosen = {node.name: node.cost for node in nodes}, set()
+    """Returns the headers that are precompiled: again and again the one that saves most, as if every header were a unit."""
+    users = {base: [node for node in nodes if may_precede(base, node)] for base in nodes}
+    cost, chosen = {node: node.cost for node in nodes}, set()
 
     def saved(base):
-        with_base = {node: node.cost - base.cost + START_COST for node in users[base.name] if node.name not in chosen}
-        return sum(max(0, cost[node.name] - new) for node, new in with_base.items()) - (base.cost * (1 + WRITE_COST) - cost[base.name])
+        gain = sum(max(0, cost[node] - cost_behind(base, node)) for node in users[base] if node not in chosen)
+        return gain - (base.cost * (1 + WRITE_COST) - cost[base])
 
     while True:
-        best = max((node for node in nodes if node.name not in chosen), key=lambda node: (saved(node), node.name))
+        best = max((node for node in nodes if node not in chosen), key=lambda node: (saved(node), node.name))
         if saved(best) <= 0:
             return chosen
-        chosen.add(best.name)
-        best.base, cost[best.name] = None, best.cost * (1 + WRITE_COST)
-        for node in users[best.name]:
-            if node.name not in chosen and node.cost - best.cost + START_COST < cost[node.name]:
-                node.base, cost[node.name] = best, node.cost - best.cost + START_COST
+        chosen.add(best)
+        cost[best] = best.cost * (1 + WRITE_COST)
+        for node in users[best]:
+            if node not in chosen:
+                cost[node] = min(cost[node], cost_behind(best, node))
 
 
-def precompiled(scratch, node):
-    return scratch / (re.sub(r"[^A-Za-z0-9]", "_", node.name) + ".pch")
+def chains_of(nodes):
+    """Divides nodes into chains, each of which includes the one before it, so that the last ones cost least. A node that has a next one in
+    its chain costs nothing: the dearest find theirs first, and those found give way to another (augmenting paths), which is optimal."""
+    before = {}  # of each node that is not the first of its chain
+
+    def find_next(node, seen):
+        for other in nodes:
+            if other not in seen and may_precede(node, other):
+                seen.add(other)
+                if other not in before or find_next(before[other], seen):
+                    before[other] = node
+                    return True
+        return False
+
+    for node in sorted(nodes, key=lambda node: (-node.cost, node.name)):
+        find_next(node, set())
+    chains = []
+    for last in sorted(set(nodes) - set(before.values()), key=lambda node: node.name):
+        chains.append([last])
+        while chains[-1][0] in before:
+            chains[-1].insert(0, before[chains[-1][0]])
+    return chains
 
 
-def compile_alone(compiler, scratch, node, precompile):
-    """Returns what the compiler has to say, or nothing."""
-    result = precompiled(scratch, node)
-    unit = result.with_suffix(".hpp")
-    unit.write_text(f'#include "{node.name}"\n')
+class Unit:
+    """A chain of nodes that one compiler reads. `base`: the header behind whose precompiled form it does, or None."""
 
-    def said(*options):
-        done = subprocess.run([compiler, *FLAGS, *map(str, options)], capture_output=True, text=True)
-        return done.stderr or f"{compiler} ends with {done.returncode}" if done.returncode else ""
-
-    if precompile:
-        return said("-x", "c++-header", unit, "-fpch-instantiate-templates", "-o", result)
-    # What fails behind a precompiled header is compiled again from nothing: its messages count.
-    if node.base and precompiled(scratch, node.base).is_file() and not said("-include-pch", precompiled(scratch, node.base), "-x", "c++", "-fsyntax-only", unit):
-        return ""
-    return said("-x", "c++", "-fsyntax-only", unit)
+    def __init__(self, nodes, base, precompile):
+        self.nodes, self.base, self.precompile = nodes, base, precompile
+        self.cost = nodes[-1].cost * (1 + WRITE_COST) if precompile else cost_behind(base, nodes[-1]) if base else nodes[-1].cost
 
 
-def check(nodes, compiler, jobs):
-    """Returns {name: what the compiler said} of the nodes that fail."""
+def units_with(nodes, chosen):
+    """The units when the headers `chosen` are precompiled."""
+    groups = {}  # by base
+    for node in nodes:
+        bases = [base for base in chosen if may_precede(base, node)] if node not in chosen else []
+        groups.setdefault(max(bases, key=lambda base: (base.cost, base.name), default=None), []).append(node)
+    units = []
+    for base, group in groups.items():
+        for chain in chains_of(group):
+            begin = 0
+            for end, node in enumerate(chain, 1):  # a precompiled header ends its unit
+                if node in chosen or end == len(chain):
+                    units.append(Unit(chain[begin:end], base, node in chosen))
+                    begin = end
+    return units
+
+
+def choose_units(nodes):
     chosen = choose_precompiled(nodes)
+    best = units_with(nodes, chosen)
+    for base in sorted(chosen, key=lambda node: node.name):  # chains need fewer of them
+        units = units_with(nodes, chosen - {base})
+        if sum(unit.cost for unit in units) < sum(unit.cost for unit in best):
+            chosen, best = chosen - {base}, units
+    return sorted(best, key=lambda unit: -unit.cost)
+
+
+class Compiler:
+    def __init__(self, command, scratch):
+        self.command, self.scratch = command, scratch
+
+    def said(self, nodes, *options):
+        """What the compiler says of a unit that includes `nodes`, or nothing."""
+        unit = self.scratch / (re.sub(r"[^A-Za-z0-9]", "_", nodes[-1].name) + ".hpp")
+        unit.write_text("".join(f'#include "{node.name}"\n' for node in nodes))
+        done = subprocess.run([self.command, *FLAGS, *map(str, options), unit], capture_output=True, text=True)
+        return done.stderr or f"{self.command} ends with {done.returncode}" if done.returncode else ""
+
+    def precompiled(self, node):
+        return self.scratch / (re.sub(r"[^A-Za-z0-9]", "_", node.name) + ".pch")
+
+    def check(self, unit):
+        """Returns {name: what the compiler said} of the nodes of a unit that fail."""
+        if unit.precompile:
+            options = ["-x", "c++-header", "-fpch-instantiate-templates", "-o", self.precompiled(unit.nodes[-1])]
+        else:
+            options = ["-x", "c++", "-fsyntax-only"]
+        if unit.base:
+            options = ["-include-pch", self.precompiled(unit.base), *options]
+        start = time.monotonic()
+        failed = self.said(unit.nodes, *options)
+        if VERBOSE:
+            print(f"{time.monotonic() - start:6.2f} s for {unit.cost:5.1f}: {' '.join(node.name for node in unit.nodes)}"
+                  f" [{unit.base.name if unit.base else ''}{' precompiled' if unit.precompile else ''}]", flush=True)
+        if not failed:
+            return {}
+        alone = {node.name: self.said([node], "-x", "c++", "-fsyntax-only") for node in unit.nodes}
+        return {name: text for name, text in alone.items() if text}
+
+
+def check(nodes, command, jobs):
+    """Returns {name: what the compiler said} of the nodes that fail."""
+    units = choose_units(nodes)
     scratch = Path(tempfile.mkdtemp())
-    failures = {}
+    compiler, failures = Compiler(command, scratch), {}
     try:
         with ThreadPoolExecutor(jobs) as pool:
             for first in (True, False):  # precompiled headers, then the others
-                part = [node for node in nodes if (node.name in chosen) == first]
-                for node, text in zip(part, pool.map(lambda node: compile_alone(compiler, scratch, node, first), part)):
-                    if text:
-                        failures[node.name] = text
+                for found in pool.map(compiler.check, [unit for unit in units if unit.precompile == first]):
+                    failures.update(found)
     finally:
         shutil.rmtree(scratch)
     return failures
