@@ -6,7 +6,9 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdio>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -75,41 +77,100 @@ class Error : public std::runtime_error {
 
 namespace detail {
 
-// Messages are written in hundreds of places: plain overloads instead of a stream keep every file that includes this quick to compile.
-inline void append(std::string& text, std::string_view part) { text += part; }
-inline void append(std::string& text, const char* part) { text += part; }
-inline void append(std::string& text, const std::string& part) { text += part; }
-inline void append(std::string& text, char part) { text += part; }
-inline void append(std::string& text, bool part) { text += part ? "true" : "false"; }
-template <std::integral T>
-void append(std::string& text, T part) {
-  text += std::to_string(part);
+/// A part of a message, not owned. Messages are written in hundreds of places, each with its own list of types: what depends on the types is
+/// only how a part is stored, so that every place costs a few instructions and every file that includes this is quick to compile.
+class MessagePart {
+ public:
+  /// Text, a character, a number, or what has a text of its own, str(), a Shape for example.
+  template <class T>
+  BRAING3N_INLINE MessagePart(const T& part) {
+    if constexpr (std::convertible_to<const T&, std::string_view>) {
+      set_text(part);
+    } else if constexpr (std::same_as<T, bool>) {
+      set_text(part ? "true" : "false");
+    } else if constexpr (std::same_as<T, char>) {
+      kind_ = Kind::character, value_.character = part;
+    } else if constexpr (std::signed_integral<T>) {
+      kind_ = Kind::integer, value_.integer = part;
+    } else if constexpr (std::unsigned_integral<T>) {
+      kind_ = Kind::natural, value_.natural = part;
+    } else if constexpr (std::floating_point<T>) {
+      kind_ = Kind::real, value_.real = static_cast<double>(part);
+    } else {
+      kind_ = Kind::object;
+      value_.object = {&part, [](const void* at) { return std::string(static_cast<const T*>(at)->str()); }};
+    }
+  }
+
+  void append_to(std::string& message) const {
+    char digits[32];
+    switch (kind_) {
+      case Kind::text:
+        message.append(value_.text.data, value_.text.size);
+        return;
+      case Kind::character:
+        message += value_.character;
+        return;
+      case Kind::integer:
+        message += std::to_string(value_.integer);
+        return;
+      case Kind::natural:
+        message += std::to_string(value_.natural);
+        return;
+      case Kind::real:  // six significant digits
+        message.append(digits, static_cast<std::size_t>(std::snprintf(digits, sizeof digits, "%g", value_.real)));
+        return;
+      case Kind::object:
+        message += value_.object.text(value_.object.at);
+        return;
+    }
+  }
+
+ private:
+  BRAING3N_INLINE void set_text(std::string_view text) {
+    kind_ = Kind::text;
+    value_.text = {text.data(), text.size()};
+  }
+
+  enum class Kind { text, character, integer, natural, real, object };
+  Kind kind_;
+  union {
+    struct {
+      const char* data;
+      std::size_t size;
+    } text;
+    char character;
+    long long integer;
+    unsigned long long natural;
+    double real;
+    struct {
+      const void* at;
+      std::string (*text)(const void*);
+    } object;
+  } value_;
+};
+
+inline std::string joined_parts(std::initializer_list<MessagePart> parts) {
+  std::string text;
+  for (const MessagePart& part : parts) part.append_to(text);
+  return text;
 }
-/// Six significant digits.
-inline void append(std::string& text, double part) {
-  char digits[32];
-  text.append(digits, static_cast<std::size_t>(std::snprintf(digits, sizeof digits, "%g", part)));
-}
-/// What has a text of its own, a Shape for example.
-template <class T>
-  requires requires(const T& t) { std::string(t.str()); }
-void append(std::string& text, const T& part) {
-  text += part.str();
+
+[[noreturn]] inline void fail_with(ErrorKind kind, const char* id, std::initializer_list<MessagePart> parts) {
+  throw Error(kind, id, joined_parts(parts));
 }
 
 }  // namespace detail
 
 /// Joins texts, numbers and whatever has str() into one string.
 template <class... Parts>
-std::string concat(const Parts&... parts) {
-  std::string text;
-  (detail::append(text, parts), ...);
-  return text;
+BRAING3N_INLINE std::string concat(const Parts&... parts) {
+  return detail::joined_parts({detail::MessagePart(parts)...});
 }
 
 template <class... Parts>
-[[noreturn]] void fail(ErrorKind kind, const char* id, const Parts&... parts) {
-  throw Error(kind, id, concat(parts...));
+[[noreturn]] BRAING3N_INLINE void fail(ErrorKind kind, const char* id, const Parts&... parts) {
+  detail::fail_with(kind, id, {detail::MessagePart(parts)...});
 }
 
 }  // namespace braing3n::inline BRAING3N_ABI
