@@ -55,13 +55,16 @@ TEST_CASE("a decoder in slabs gives what the whole decoder gives, from every lay
     const auto z = test::random<double>(ctx, {2, 12, 5}, 1);
     Pass<Cpu> pass(ctx);
     const auto whole = decoder(pass, Var<double, Cpu>(z)).value();
-    for (std::size_t first = behind_attention(config); first < config.layers.size(); ++first)
-      for (const Index slabs : {2, 3, 5, 12}) {
-        CAPTURE(first);
-        CAPTURE(slabs);
-        const auto y = decode(pass, decoder, z, {first, slabs, 0});
-        CHECK(test::max_difference(y, whole) <= test::tolerance<double>(1000));
-      }
+    const std::size_t begin = behind_attention(config);
+    const auto check = [&](std::size_t first, Index slabs) {
+      CAPTURE(first);
+      CAPTURE(slabs);
+      CHECK(test::max_difference(decode(pass, decoder, z, {first, slabs, 0}), whole) <= test::tolerance<double>(1000));
+    };
+    // Every layer and every number, but not every pair: that would take a minute.
+    const std::vector<Index> numbers = {2, 3, 5, 12};
+    for (const Index slabs : numbers) check(begin, slabs);
+    for (std::size_t first = begin + 1; first < config.layers.size(); ++first) check(first, numbers[first % 4]);
   }
 }
 
