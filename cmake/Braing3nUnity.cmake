@@ -98,3 +98,32 @@ macro(braing3n_unity_file units)
   set(bodies "")
   set(count 0)
 endmacro()
+
+# braing3n_unity_programs(RESULT NAME SOURCES...)
+# Sets RESULT to one unit of SOURCES, each of them a program: the unit is the program that its file is called, for example by a link.
+function(braing3n_unity_programs result name)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${ARGN})
+  set(includes "#include <string_view>\n")
+  set(bodies "")
+  set(calls "")
+  foreach(source IN LISTS ARGN)
+    file(STRINGS "${source}" lines REGEX "^#include ")
+    string(REPLACE ";" "\n" lines "${lines}")
+    string(APPEND includes "${lines}\n")
+    cmake_path(GET source STEM program)
+    string(APPEND bodies "namespace program_${program} {\n#include \"${source}\"\n}\n")
+    string(APPEND calls "  if (called == \"${program}\") return call(program_${program}::main, argc, argv);\n")
+  endforeach()
+  set(unit "${CMAKE_CURRENT_BINARY_DIR}/unity/${name}.cpp")
+  file(CONFIGURE OUTPUT "${unit}" CONTENT "${includes}
+${bodies}
+static int call(int (*program)(), int, char**) { return program(); }
+static int call(int (*program)(int, char**), int argc, char** argv) { return program(argc, argv); }
+int main(int argc, char** argv) {
+  std::string_view called = argc > 0 ? argv[0] : \"\";
+  called.remove_prefix(called.rfind('/') + 1);
+${calls}  return 127;
+}
+" @ONLY)
+  set(${result} "${unit}" PARENT_SCOPE)
+endfunction()

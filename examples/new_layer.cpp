@@ -41,4 +41,5 @@ int main() {
     if (step % 33 == 0) std::cout << "step " << step << ": loss " << item(loss) << '\n';
   }
   std::cout << describe(layer);
+  return 0;
 }

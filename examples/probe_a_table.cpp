@@ -34,6 +34,7 @@ int main(int argc, char** argv) try {
   const auto fits = panel.fit_all(context, table.view(), rows.feature_row[0], results);
   if (std::string(argv[4]) != "none")  // Session::probe() and `probe --apply` read it
     write_saved_probe(argv[4], make_saved_probe(table, results, fits, rows.feature_row[0]), {.overwrite = true});
+  return 0;
 } catch (const std::exception& e) {
   std::cerr << e.what() << '\n';
   return 1;

@@ -22,6 +22,7 @@ int main(int argc, char** argv) try {
   const xt::xtensor<float, 4> latents = tokenizer.latents(scan);  // (X', Y', Z', channels), for generative models
   std::cout << features.values.size() << " features, " << latents.size() << " latents, SSIM in the brain "
             << back.score.mask.ssim << ", PSNR " << back.score.mask.psnr_extremes << " dB\n";
+  return 0;
 } catch (const std::exception& e) {
   std::cerr << e.what() << '\n';
   return 1;

@@ -20,6 +20,7 @@ int main(int argc, char** argv) try {
   for (const SyntheticVolume& brain : brains)  // marked in name, header and sidecar
     std::cout << brain.write(argv[4], {.overwrite = true}).string() << ": " << brain.description() << '\n';
   // [session]
+  return 0;
 } catch (const std::exception& e) {
   std::cerr << e.what() << '\n';
   return 1;

@@ -37,6 +37,7 @@ int main(int argc, char** argv) try {
   }
   save_tokenizer(argv[3], model, data.contract, latents_of(model.projection, tokens), {}, {.overwrite = true});
   // [train]
+  return 0;
 } catch (const std::exception& e) {
   std::cerr << e.what() << '\n';
   return 1;

@@ -144,6 +144,7 @@ int main(int argc, char** argv) try {
     return 2;
   }
   run(tokenizer, out, table, steps);
+  return 0;
 } catch (const std::exception& e) {
   std::cerr << e.what() << '\n';
   return 1;

@@ -130,6 +130,7 @@ int main(int argc, char** argv) try {
   }
   make_folder(out);
   run(out, table, steps);
+  return 0;
 } catch (const std::exception& e) {
   std::cerr << e.what() << '\n';
   return 1;
