@@ -162,66 +162,72 @@ struct CnnDecoder3d {
   std::string path;
 
   CnnDecoder3d() = default;
-  CnnDecoder3d(Context<B>& context, const CnnDecoder3dConfig& c) : config(c) {
-    using K = DecoderLayerKind;
-    Index in = c.latent_channels;
-    for (const DecoderLayer& l : c.layers) {
-      const bool keeps_width = l.kind == K::attention || l.kind == K::norm;
-      if (keeps_width && l.out != in)
-        fail(ErrorKind::config, "cnn_decoder3d.width", "cnn decoder: layer ", l.name, " keeps ", in,
-             " channels, its entry says ", l.out);
-      switch (l.kind) {
-        case K::conv1:
-          layers.emplace_back(Conv3d<B, P>(context, in, l.out, 1));
-          break;
-        case K::conv3:
-          layers.emplace_back(Conv3d<B, P>(context, in, l.out, 3));
-          break;
-        case K::residual:
-          layers.emplace_back(ResidualConvBlock<B, P>(context, in, l.out, c.groups, c.group_norm_eps));
-          break;
-        case K::attention:
-          layers.emplace_back(VoxelAttention<B, P>(context, in, c.groups, c.group_norm_eps));
-          break;
-        case K::upsample_conv:
-          layers.emplace_back(UpConv3d<B, P>(context, in, l.out));
-          break;
-        case K::transposed_conv:
-          layers.emplace_back(ConvTranspose3d<B, P>(context, in, l.out));
-          break;
-        case K::norm:
-          layers.emplace_back(GroupNorm<B, P>(context, in, c.groups, c.group_norm_eps));
-          break;
-      }
-      in = l.out;
-    }
-  }
+  CnnDecoder3d(Context<B>& context, const CnnDecoder3dConfig& c);
 
   /// z (N, X, Y, Z, latent channels) or tokens (N, L, latent channels) of the configured grid -> (N, X', Y', Z', out).
   /// The argument is consumed: activations are dropped as soon as the next layer has read them.
-  Act operator()(Pass<B>& pass, Act z) const {
-    if (z.shape().rank() == 3 && z.dim(1) == volume_of(config.grid))
-      z = reshape(z, {z.dim(0), config.grid[0], config.grid[1], config.grid[2], z.dim(2)});
-    if (z.shape().rank() != 5 || z.dim(4) != config.latent_channels)
-      fail(ErrorKind::shape, "cnn_decoder3d.input", "cnn decoder: input has shape ", z.shape(),
-           ", expected (N, X, Y, Z, ", config.latent_channels, ") or (N, ", volume_of(config.grid), ", ",
-           config.latent_channels, ")");
-    for (const Layer& layer : layers)
-      z = std::visit(
-          [&](const auto& l) -> Act {
-            if constexpr (std::is_same_v<std::remove_cvref_t<decltype(l)>, GroupNorm<B, P>>)
-              return l(pass, std::move(z), config.final_silu);
-            else return run_block(pass, l, std::move(z));
-          },
-          layer);
-    return z;
-  }
+  Act operator()(Pass<B>& pass, Act z) const;
 
   static void visit(auto& self, auto&& v) {
     for (std::size_t i = 0; i < self.layers.size(); ++i)
       std::visit([&](auto& l) { v(self.config.layers[i].name, l); }, self.layers[i]);
   }
 };
+
+template <Backend B, Precision P>
+CnnDecoder3d<B, P>::CnnDecoder3d(Context<B>& context, const CnnDecoder3dConfig& c) : config(c) {
+  using K = DecoderLayerKind;
+  Index in = c.latent_channels;
+  for (const DecoderLayer& l : c.layers) {
+    const bool keeps_width = l.kind == K::attention || l.kind == K::norm;
+    if (keeps_width && l.out != in)
+      fail(ErrorKind::config, "cnn_decoder3d.width", "cnn decoder: layer ", l.name, " keeps ", in,
+           " channels, its entry says ", l.out);
+    switch (l.kind) {
+      case K::conv1:
+        layers.emplace_back(Conv3d<B, P>(context, in, l.out, 1));
+        break;
+      case K::conv3:
+        layers.emplace_back(Conv3d<B, P>(context, in, l.out, 3));
+        break;
+      case K::residual:
+        layers.emplace_back(ResidualConvBlock<B, P>(context, in, l.out, c.groups, c.group_norm_eps));
+        break;
+      case K::attention:
+        layers.emplace_back(VoxelAttention<B, P>(context, in, c.groups, c.group_norm_eps));
+        break;
+      case K::upsample_conv:
+        layers.emplace_back(UpConv3d<B, P>(context, in, l.out));
+        break;
+      case K::transposed_conv:
+        layers.emplace_back(ConvTranspose3d<B, P>(context, in, l.out));
+        break;
+      case K::norm:
+        layers.emplace_back(GroupNorm<B, P>(context, in, c.groups, c.group_norm_eps));
+        break;
+    }
+    in = l.out;
+  }
+}
+
+template <Backend B, Precision P>
+auto CnnDecoder3d<B, P>::operator()(Pass<B>& pass, Act z) const -> Act {
+  if (z.shape().rank() == 3 && z.dim(1) == volume_of(config.grid))
+    z = reshape(z, {z.dim(0), config.grid[0], config.grid[1], config.grid[2], z.dim(2)});
+  if (z.shape().rank() != 5 || z.dim(4) != config.latent_channels)
+    fail(ErrorKind::shape, "cnn_decoder3d.input", "cnn decoder: input has shape ", z.shape(),
+         ", expected (N, X, Y, Z, ", config.latent_channels, ") or (N, ", volume_of(config.grid), ", ",
+         config.latent_channels, ")");
+  for (const Layer& layer : layers)
+    z = std::visit(
+        [&](const auto& l) -> Act {
+          if constexpr (std::is_same_v<std::remove_cvref_t<decltype(l)>, GroupNorm<B, P>>)
+            return l(pass, std::move(z), config.final_silu);
+          else return run_block(pass, l, std::move(z));
+        },
+        layer);
+  return z;
+}
 
 BRAING3N_COMPILED_LAYER(CnnDecoder3d)
 

@@ -85,42 +85,11 @@ struct LinearRate {
 
   LinearRate() = default;
   /// width: values of a sample. No change at all, until a rate is loaded or estimated.
-  LinearRate(Context<B>& context, Index width, Index rank, Index features) {
-    if (rank < 1 || rank > width || features < 1)
-      fail(ErrorKind::config, "rate.rank", "linear rate: expected 1 to ", width,
-           " directions and at least one feature, got ", rank, " and ", features);
-    const auto table = [&](auto& parameter, const Shape& shape) {
-      parameter = std::remove_cvref_t<decltype(parameter)>(
-          context, {.shape = shape, .init = zeros(), .decay = false, .fixed = true});
-    };
-    table(directions, {rank, width});
-    table(offset, {rank});
-    table(weight, {width, rank});
-    table(bias, {width});
-    table(effects, {width, features});
-    table(feature_mean, {features});
-  }
+  LinearRate(Context<B>& context, Index width, Index rank, Index features);
   bool exists() const { return directions.exists(); }
 
   /// z (N, L, C) with L C = D, features (N q), NaN where unknown -> rate (N, L, C).
-  Act operator()(Pass<B>& pass, const Act& z, const std::vector<double>& given) const {
-    return pass.at(path, [&] {
-      const Index n = z.shape().rank() > 0 ? z.shape()[0] : 0, width = bias.shape()[0], q = effects.shape()[1];
-      if (z.value().size() != n * width || std::ssize(given) != n * q)
-        fail(ErrorKind::shape, "rate.input", "linear rate: expected ", width, " values and ", q,
-             " features a sample, got an input ", z.shape(), " and ", given.size(), " features");
-      const std::vector<double>& mean = feature_mean.host_values();
-      std::vector<T> f(given.size());
-      for (std::size_t i = 0; i < f.size(); ++i)
-        f[i] = std::isnan(given[i])
-                   ? T{}
-                   : static_cast<T>(static_cast<accum_t<T>>(given[i] - mean[i % static_cast<std::size_t>(q)]));
-      const Act y = linear(reshape(z, {n, width}), directions.var(pass), offset.var(pass));
-      const Act by_conditions =
-          linear(Act(Tensor<T, B>::from_host(pass.context(), {n, q}, f)), effects.var(pass), bias.var(pass));
-      return reshape(add(linear(y, weight.var(pass), Act()), by_conditions), z.shape());
-    });
-  }
+  Act operator()(Pass<B>& pass, const Act& z, const std::vector<double>& given) const;
 
   static void visit(auto& self, auto&& v) {
     v("directions", self.directions);
@@ -131,6 +100,43 @@ struct LinearRate {
     v("feature_mean", self.feature_mean);
   }
 };
+
+template <Backend B, Precision P>
+LinearRate<B, P>::LinearRate(Context<B>& context, Index width, Index rank, Index features) {
+  if (rank < 1 || rank > width || features < 1)
+    fail(ErrorKind::config, "rate.rank", "linear rate: expected 1 to ", width,
+         " directions and at least one feature, got ", rank, " and ", features);
+  const auto table = [&](auto& parameter, const Shape& shape) {
+    parameter = std::remove_cvref_t<decltype(parameter)>(
+        context, {.shape = shape, .init = zeros(), .decay = false, .fixed = true});
+  };
+  table(directions, {rank, width});
+  table(offset, {rank});
+  table(weight, {width, rank});
+  table(bias, {width});
+  table(effects, {width, features});
+  table(feature_mean, {features});
+}
+
+template <Backend B, Precision P>
+auto LinearRate<B, P>::operator()(Pass<B>& pass, const Act& z, const std::vector<double>& given) const -> Act {
+  return pass.at(path, [&] {
+    const Index n = z.shape().rank() > 0 ? z.shape()[0] : 0, width = bias.shape()[0], q = effects.shape()[1];
+    if (z.value().size() != n * width || std::ssize(given) != n * q)
+      fail(ErrorKind::shape, "rate.input", "linear rate: expected ", width, " values and ", q,
+           " features a sample, got an input ", z.shape(), " and ", given.size(), " features");
+    const std::vector<double>& mean = feature_mean.host_values();
+    std::vector<T> f(given.size());
+    for (std::size_t i = 0; i < f.size(); ++i)
+      f[i] = std::isnan(given[i])
+                 ? T{}
+                 : static_cast<T>(static_cast<accum_t<T>>(given[i] - mean[i % static_cast<std::size_t>(q)]));
+    const Act y = linear(reshape(z, {n, width}), directions.var(pass), offset.var(pass));
+    const Act by_conditions =
+        linear(Act(Tensor<T, B>::from_host(pass.context(), {n, q}, f)), effects.var(pass), bias.var(pass));
+    return reshape(add(linear(y, weight.var(pass), Act()), by_conditions), z.shape());
+  });
+}
 
 BRAING3N_COMPILED_LAYER(LinearRate)
 

@@ -62,42 +62,13 @@ struct Mae3d {
   std::string path;
 
   Mae3d() = default;
-  Mae3d(Context<B>& context, const Mae3dConfig& c) : config(c) {
-    c.validate();
-    encoder = Vit3d<B, P>(context, c.encoder);
-    decoder_embed = Linear<B, P>(context, c.encoder.width, c.decoder_width);
-    mask_token = Parameter<B, P>(context, {.shape = {1, 1, c.decoder_width}, .init = normal(0.02)});
-    decoder_positions =
-        position_table<B, P>(context, c.encoder.position, c.encoder.grid(), c.decoder_width, c.encoder.has_class_row());
-    const TransformerOptions options = {c.decoder_width, c.decoder_heads, c.decoder_mlp, c.encoder.qkv_bias,
-                                        c.encoder.layer_norm_eps};
-    for (Index i = 0; i < c.decoder_depth; ++i) decoder_blocks.emplace_back(context, options);
-    decoder_norm = LayerNorm<B, P>(context, c.decoder_width, c.encoder.layer_norm_eps);
-    decoder_pred = Linear<B, P>(context, c.decoder_width, c.encoder.patch_size());
-  }
+  Mae3d(Context<B>& context, const Mae3dConfig& c);
 
   /// x (N, X, Y, Z, channels); the mask is drawn outside (ops/token_mask.hpp).
-  Output operator()(Pass<B>& pass, const Tensor<T, B>& x, const TokenMask<B>& mask) const {
-    const Tensor<T, B> patches = encoder.patches(x);
-    return {decode(pass, encoder.encode(pass, Act(patches), &mask.visible), mask), patches};
-  }
+  Output operator()(Pass<B>& pass, const Tensor<T, B>& x, const TokenMask<B>& mask) const;
 
   /// latent (N, [1 +] K, width) -> predicted patches (N, L, patch size).
-  Act decode(Pass<B>& pass, const Act& latent, const TokenMask<B>& mask) const {
-    return pass.at(path, [&] {
-      const Vit3dConfig& e = config.encoder;
-      const Act embedded = decoder_embed(pass, latent);
-      const Act fill = reshape(mask_token.var(pass), {config.decoder_width});
-      const Act table = reshape(decoder_positions.var(pass), {decoder_positions.shape()[1], config.decoder_width});
-      Act y = scatter(e.class_token ? drop_token(embedded) : embedded, fill, mask);
-      if (!e.has_class_row()) y = add_broadcast(y, table);
-      if (e.class_token) y = join(slice(embedded, 1, 0, 1), y, 1);
-      if (e.has_class_row()) y = add_broadcast(y, table);
-      for (const auto& block : decoder_blocks) y = run_block(pass, block, std::move(y));
-      y = decoder_pred(pass, decoder_norm(pass, y));
-      return e.class_token ? drop_token(y) : y;
-    });
-  }
+  Act decode(Pass<B>& pass, const Act& latent, const TokenMask<B>& mask) const;
 
   static void visit(auto& self, auto&& v) {
     v("", self.encoder);
@@ -109,6 +80,44 @@ struct Mae3d {
     v("decoder_pred", self.decoder_pred);
   }
 };
+
+template <Backend B, Precision P>
+Mae3d<B, P>::Mae3d(Context<B>& context, const Mae3dConfig& c) : config(c) {
+  c.validate();
+  encoder = Vit3d<B, P>(context, c.encoder);
+  decoder_embed = Linear<B, P>(context, c.encoder.width, c.decoder_width);
+  mask_token = Parameter<B, P>(context, {.shape = {1, 1, c.decoder_width}, .init = normal(0.02)});
+  decoder_positions =
+      position_table<B, P>(context, c.encoder.position, c.encoder.grid(), c.decoder_width, c.encoder.has_class_row());
+  const TransformerOptions options = {c.decoder_width, c.decoder_heads, c.decoder_mlp, c.encoder.qkv_bias,
+                                      c.encoder.layer_norm_eps};
+  for (Index i = 0; i < c.decoder_depth; ++i) decoder_blocks.emplace_back(context, options);
+  decoder_norm = LayerNorm<B, P>(context, c.decoder_width, c.encoder.layer_norm_eps);
+  decoder_pred = Linear<B, P>(context, c.decoder_width, c.encoder.patch_size());
+}
+
+template <Backend B, Precision P>
+auto Mae3d<B, P>::operator()(Pass<B>& pass, const Tensor<T, B>& x, const TokenMask<B>& mask) const -> Output {
+  const Tensor<T, B> patches = encoder.patches(x);
+  return {decode(pass, encoder.encode(pass, Act(patches), &mask.visible), mask), patches};
+}
+
+template <Backend B, Precision P>
+auto Mae3d<B, P>::decode(Pass<B>& pass, const Act& latent, const TokenMask<B>& mask) const -> Act {
+  return pass.at(path, [&] {
+    const Vit3dConfig& e = config.encoder;
+    const Act embedded = decoder_embed(pass, latent);
+    const Act fill = reshape(mask_token.var(pass), {config.decoder_width});
+    const Act table = reshape(decoder_positions.var(pass), {decoder_positions.shape()[1], config.decoder_width});
+    Act y = scatter(e.class_token ? drop_token(embedded) : embedded, fill, mask);
+    if (!e.has_class_row()) y = add_broadcast(y, table);
+    if (e.class_token) y = join(slice(embedded, 1, 0, 1), y, 1);
+    if (e.has_class_row()) y = add_broadcast(y, table);
+    for (const auto& block : decoder_blocks) y = run_block(pass, block, std::move(y));
+    y = decoder_pred(pass, decoder_norm(pass, y));
+    return e.class_token ? drop_token(y) : y;
+  });
+}
 
 BRAING3N_COMPILED_LAYER(Mae3d)
 

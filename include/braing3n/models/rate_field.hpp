@@ -77,36 +77,43 @@ struct RateField3d {
   std::string path;
 
   RateField3d() = default;
-  RateField3d(Context<B>& context, const RateFieldConfig& c) : config(c) {
-    c.validate();
-    network = Dit3d<B, P>(context, c.network);
-    if (c.rank > 0)
-      linear = LinearRate<B, P>(context, c.network.channels * volume_of(c.network.grid), c.rank,
-                                rate_feature_count(c.network.conditions));
-  }
+  RateField3d(Context<B>& context, const RateFieldConfig& c);
 
   /// z (N, L, C) at ages (N), in years, under the conditions, with the baseline (N, L, C) -> change in `unit_years` years (N, L, C).
   Act operator()(Pass<B>& pass, const Act& z, const std::vector<double>& ages, const ConditionBatch& conditions,
-                 const Act& baseline) const {
-    return pass.at(path, [&] {
-      std::vector<double> time(ages);
-      for (double& t : time) {
-        if (!std::isfinite(t))
-          fail(ErrorKind::argument, "rate_field.age", "rate field: expected an age in years, got ", t);
-        t /= 100;
-      }
-      Act change = network(pass, z, time, conditions, baseline);
-      return linear.exists()
-                 ? add(change, linear(pass, baseline, rate_features(config.network.conditions, conditions, ages)))
-                 : change;
-    });
-  }
+                 const Act& baseline) const;
 
   static void visit(auto& self, auto&& v) {
     v("network", self.network);
     if (self.linear.exists()) v("linear", self.linear);
   }
 };
+
+template <Backend B, Precision P>
+RateField3d<B, P>::RateField3d(Context<B>& context, const RateFieldConfig& c) : config(c) {
+  c.validate();
+  network = Dit3d<B, P>(context, c.network);
+  if (c.rank > 0)
+    linear = LinearRate<B, P>(context, c.network.channels * volume_of(c.network.grid), c.rank,
+                              rate_feature_count(c.network.conditions));
+}
+
+template <Backend B, Precision P>
+auto RateField3d<B, P>::operator()(Pass<B>& pass, const Act& z, const std::vector<double>& ages,
+                                   const ConditionBatch& conditions, const Act& baseline) const -> Act {
+  return pass.at(path, [&] {
+    std::vector<double> time(ages);
+    for (double& t : time) {
+      if (!std::isfinite(t))
+        fail(ErrorKind::argument, "rate_field.age", "rate field: expected an age in years, got ", t);
+      t /= 100;
+    }
+    Act change = network(pass, z, time, conditions, baseline);
+    return linear.exists()
+               ? add(change, linear(pass, baseline, rate_features(config.network.conditions, conditions, ages)))
+               : change;
+  });
+}
 
 BRAING3N_COMPILED_LAYER(RateField3d)
 

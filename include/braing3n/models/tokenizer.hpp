@@ -95,27 +95,13 @@ struct Tokenizer {
   CnnDecoder3d<B, P> decoder;
 
   Tokenizer() = default;
-  Tokenizer(Context<B>& context, const TokenizerConfig& c) : config(c) {
-    c.validate();
-    encoder = Vit3d<B, P>(context, c.encoder);
-    projection = Linear<B, P>(context, c.encoder.width, c.bottleneck, {.bias = c.projection_bias});
-    decoder = CnnDecoder3d<B, P>(context, c.decoder);
-    set_trainable(encoder, false);
-  }
+  Tokenizer(Context<B>& context, const TokenizerConfig& c);
 
   /// The frozen encoder: x (N, X, Y, Z, channels) -> all tokens (N, L, width), final norm applied. Nothing is recorded.
-  Tensor<T, B> tokens(Pass<B>& pass, const Tensor<T, B>& x) const {
-    Pass<B> plain(pass.context());
-    plain.taps = pass.taps;
-    plain.check_finite = pass.check_finite;
-    return encoder.drop_class_token(encoder(plain, x)).value();
-  }
+  Tensor<T, B> tokens(Pass<B>& pass, const Tensor<T, B>& x) const;
 
   /// tokens (N, L, width) -> latents (N, X', Y', Z', d').
-  Act project(Pass<B>& pass, const Tensor<T, B>& all_tokens) const {
-    const Extent3 g = config.encoder.grid();
-    return reshape(projection(pass, Act(all_tokens)), {all_tokens.dim(0), g[0], g[1], g[2], config.bottleneck});
-  }
+  Act project(Pass<B>& pass, const Tensor<T, B>& all_tokens) const;
 
   /// x (N, X, Y, Z, channels) -> latents (N, X', Y', Z', d').
   Act encode(Pass<B>& pass, const Tensor<T, B>& x) const { return project(pass, tokens(pass, x)); }
@@ -131,6 +117,29 @@ struct Tokenizer {
     v("decoder", self.decoder);
   }
 };
+
+template <Backend B, Precision P>
+Tokenizer<B, P>::Tokenizer(Context<B>& context, const TokenizerConfig& c) : config(c) {
+  c.validate();
+  encoder = Vit3d<B, P>(context, c.encoder);
+  projection = Linear<B, P>(context, c.encoder.width, c.bottleneck, {.bias = c.projection_bias});
+  decoder = CnnDecoder3d<B, P>(context, c.decoder);
+  set_trainable(encoder, false);
+}
+
+template <Backend B, Precision P>
+auto Tokenizer<B, P>::tokens(Pass<B>& pass, const Tensor<T, B>& x) const -> Tensor<T, B> {
+  Pass<B> plain(pass.context());
+  plain.taps = pass.taps;
+  plain.check_finite = pass.check_finite;
+  return encoder.drop_class_token(encoder(plain, x)).value();
+}
+
+template <Backend B, Precision P>
+auto Tokenizer<B, P>::project(Pass<B>& pass, const Tensor<T, B>& all_tokens) const -> Act {
+  const Extent3 g = config.encoder.grid();
+  return reshape(projection(pass, Act(all_tokens)), {all_tokens.dim(0), g[0], g[1], g[2], config.bottleneck});
+}
 
 BRAING3N_COMPILED_LAYER(Tokenizer)
 

@@ -89,50 +89,16 @@ struct Vit3d {
   std::string path;
 
   Vit3d() = default;
-  Vit3d(Context<B>& context, const Vit3dConfig& c) : config(c) {
-    c.validate();
-    if (c.class_token) class_token = Parameter<B, P>(context, {.shape = {1, 1, c.width}, .init = normal(0.02)});
-    positions = position_table<B, P>(context, c.position, c.grid(), c.width, c.has_class_row());
-    patch_weight = Parameter<B, P>(context, {.shape = {c.width, c.patch[0], c.patch[1], c.patch[2], c.channels},
-                                             .init = xavier_uniform(c.patch_size(), c.width),
-                                             .layout = FileLayout::patch});
-    patch_bias = Parameter<B, P>(context, {.shape = {c.width}, .init = zeros(), .decay = false});
-    const TransformerOptions options = {c.width, c.heads, c.mlp, c.qkv_bias, c.layer_norm_eps};
-    for (Index i = 0; i < c.depth; ++i) blocks.emplace_back(context, options);
-    norm = LayerNorm<B, P>(context, c.width, c.layer_norm_eps);
-  }
+  Vit3d(Context<B>& context, const Vit3dConfig& c);
 
   /// x (N, X, Y, Z, channels) -> patches (N, L, p0 p1 p2 channels), tokens row-major over the grid.
-  Tensor<T, B> patches(const Tensor<T, B>& x) const {
-    const Shape expected = {x.rank() == 5 ? x.dim(0) : 1, config.image[0], config.image[1], config.image[2],
-                            config.channels};
-    if (x.rank() != 5 || !(x.shape() == expected))
-      fail(ErrorKind::shape, "vit3d.input", "vit3d: input has shape ", x.shape(), ", the model wants ", expected);
-    return patchify_forward(x, config.patch);
-  }
+  Tensor<T, B> patches(const Tensor<T, B>& x) const;
 
   /// All tokens: x (N, X, Y, Z, channels) -> (N, [1 +] L, width), final norm applied.
   Act operator()(Pass<B>& pass, const Tensor<T, B>& x) const { return encode(pass, Act(patches(x)), nullptr); }
 
   /// Only the visible tokens, in the order given: patches (N, L, patch size), visible (N, K) -> (N, [1 +] K, width).
-  Act encode(Pass<B>& pass, const Act& all_patches, const Indices<B>* visible) const {
-    return pass.at(path, [&] {
-      const Act picked = visible != nullptr ? gather(all_patches, *visible) : all_patches;
-      Act x =
-          linear(picked, reshape(patch_weight.var(pass), {config.width, config.patch_size()}), patch_bias.var(pass));
-      const Index rows = positions.shape()[1], first = config.has_class_row() ? 1 : 0;
-      const Act table = reshape(positions.var(pass), {rows, config.width});
-      const Act grid_table = first == 0 ? table : slice(table, 0, first, rows);
-      x = visible != nullptr ? add(x, embedding(grid_table, *visible)) : add_broadcast(x, grid_table);
-      if (config.class_token) {
-        Act token = reshape(class_token.var(pass), {config.width});
-        if (config.has_class_row()) token = add(token, reshape(slice(table, 0, 0, 1), {config.width}));
-        x = prepend_token(token, x);
-      }
-      for (const auto& block : blocks) x = run_block(pass, block, std::move(x));
-      return norm(pass, x);
-    });
-  }
+  Act encode(Pass<B>& pass, const Act& all_patches, const Indices<B>* visible) const;
 
   /// (N, [1 +] L, width) -> (N, L, width)
   Act drop_class_token(const Act& tokens) const { return config.class_token ? drop_token(tokens) : tokens; }
@@ -146,6 +112,48 @@ struct Vit3d {
     v("norm", self.norm);
   }
 };
+
+template <Backend B, Precision P>
+Vit3d<B, P>::Vit3d(Context<B>& context, const Vit3dConfig& c) : config(c) {
+  c.validate();
+  if (c.class_token) class_token = Parameter<B, P>(context, {.shape = {1, 1, c.width}, .init = normal(0.02)});
+  positions = position_table<B, P>(context, c.position, c.grid(), c.width, c.has_class_row());
+  patch_weight = Parameter<B, P>(context, {.shape = {c.width, c.patch[0], c.patch[1], c.patch[2], c.channels},
+                                           .init = xavier_uniform(c.patch_size(), c.width),
+                                           .layout = FileLayout::patch});
+  patch_bias = Parameter<B, P>(context, {.shape = {c.width}, .init = zeros(), .decay = false});
+  const TransformerOptions options = {c.width, c.heads, c.mlp, c.qkv_bias, c.layer_norm_eps};
+  for (Index i = 0; i < c.depth; ++i) blocks.emplace_back(context, options);
+  norm = LayerNorm<B, P>(context, c.width, c.layer_norm_eps);
+}
+
+template <Backend B, Precision P>
+auto Vit3d<B, P>::patches(const Tensor<T, B>& x) const -> Tensor<T, B> {
+  const Shape expected = {x.rank() == 5 ? x.dim(0) : 1, config.image[0], config.image[1], config.image[2],
+                          config.channels};
+  if (x.rank() != 5 || !(x.shape() == expected))
+    fail(ErrorKind::shape, "vit3d.input", "vit3d: input has shape ", x.shape(), ", the model wants ", expected);
+  return patchify_forward(x, config.patch);
+}
+
+template <Backend B, Precision P>
+auto Vit3d<B, P>::encode(Pass<B>& pass, const Act& all_patches, const Indices<B>* visible) const -> Act {
+  return pass.at(path, [&] {
+    const Act picked = visible != nullptr ? gather(all_patches, *visible) : all_patches;
+    Act x = linear(picked, reshape(patch_weight.var(pass), {config.width, config.patch_size()}), patch_bias.var(pass));
+    const Index rows = positions.shape()[1], first = config.has_class_row() ? 1 : 0;
+    const Act table = reshape(positions.var(pass), {rows, config.width});
+    const Act grid_table = first == 0 ? table : slice(table, 0, first, rows);
+    x = visible != nullptr ? add(x, embedding(grid_table, *visible)) : add_broadcast(x, grid_table);
+    if (config.class_token) {
+      Act token = reshape(class_token.var(pass), {config.width});
+      if (config.has_class_row()) token = add(token, reshape(slice(table, 0, 0, 1), {config.width}));
+      x = prepend_token(token, x);
+    }
+    for (const auto& block : blocks) x = run_block(pass, block, std::move(x));
+    return norm(pass, x);
+  });
+}
 
 BRAING3N_COMPILED_LAYER(Vit3d)
 

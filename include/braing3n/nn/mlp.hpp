@@ -19,15 +19,18 @@ struct Mlp {
 
   Act operator()(Pass<B>& pass, const Act& x) const { return fc2(pass, fc1(pass, x, activation)); }
   /// residual + mlp(x)
-  Act add_to(Pass<B>& pass, const Act& residual, const Act& x) const {
-    return fc2.add_to(pass, residual, fc1(pass, x, activation));
-  }
+  Act add_to(Pass<B>& pass, const Act& residual, const Act& x) const;
 
   static void visit(auto& self, auto&& v) {
     v("fc1", self.fc1);
     v("fc2", self.fc2);
   }
 };
+
+template <Backend B, Precision P>
+auto Mlp<B, P>::add_to(Pass<B>& pass, const Act& residual, const Act& x) const -> Act {
+  return fc2.add_to(pass, residual, fc1(pass, x, activation));
+}
 
 BRAING3N_COMPILED_LAYER(Mlp)
 

@@ -20,17 +20,9 @@ struct ResidualConvBlock {
   std::optional<Conv3d<B, P>> shortcut;
 
   ResidualConvBlock() = default;
-  ResidualConvBlock(Context<B>& context, Index in, Index out, Index groups, double eps)
-      : norm1(context, in, groups, eps), norm2(context, out, groups, eps), conv1(context, in, out, 3),
-        conv2(context, out, out, 3) {
-    if (in != out) shortcut.emplace(context, in, out, 1);
-  }
+  ResidualConvBlock(Context<B>& context, Index in, Index out, Index groups, double eps);
 
-  Act operator()(Pass<B>& pass, Act x) const {  // (N, X, Y, Z, in)
-    Act h = conv1(pass, norm1(pass, x, true));
-    h = norm2(pass, std::move(h), true);
-    return conv2.add_to(pass, shortcut ? (*shortcut)(pass, x) : x, h);
-  }
+  Act operator()(Pass<B>& pass, Act x) const;
 
   static void visit(auto& self, auto&& v) {
     v("norm1", self.norm1);
@@ -40,6 +32,20 @@ struct ResidualConvBlock {
     v("shortcut", self.shortcut);
   }
 };
+
+template <Backend B, Precision P>
+ResidualConvBlock<B, P>::ResidualConvBlock(Context<B>& context, Index in, Index out, Index groups, double eps)
+    : norm1(context, in, groups, eps), norm2(context, out, groups, eps), conv1(context, in, out, 3),
+      conv2(context, out, out, 3) {
+  if (in != out) shortcut.emplace(context, in, out, 1);
+}
+
+template <Backend B, Precision P>
+auto ResidualConvBlock<B, P>::operator()(Pass<B>& pass, Act x) const -> Act {  // (N, X, Y, Z, in)
+  Act h = conv1(pass, norm1(pass, x, true));
+  h = norm2(pass, std::move(h), true);
+  return conv2.add_to(pass, shortcut ? (*shortcut)(pass, x) : x, h);
+}
 
 /// x + out(attention(q(n), k(n), v(n))), n = norm(x): one head over all voxels of a coarse grid.
 template <Backend B, Precision P>
@@ -55,15 +61,7 @@ struct VoxelAttention {
       : norm(context, channels, groups, eps), q(context, channels, channels, 1), k(context, channels, channels, 1),
         v(context, channels, channels, 1), out(context, channels, channels, 1) {}
 
-  Act operator()(Pass<B>& pass, Act x) const {  // (N, X, Y, Z, C)
-    const Act n = norm(pass, x);
-    const Shape grid = x.shape();
-    const Shape heads = {grid[0], grid.product(1, 4), 1, grid[4]};
-    const Act mixed = pass.at(path, [&] {
-      return attention(reshape(q(pass, n), heads), reshape(k(pass, n), heads), reshape(v(pass, n), heads));
-    });
-    return out.add_to(pass, x, reshape(mixed, grid));
-  }
+  Act operator()(Pass<B>& pass, Act x) const;
 
   static void visit(auto& self, auto&& visitor) {
     visitor("norm", self.norm);
@@ -73,6 +71,17 @@ struct VoxelAttention {
     visitor("out", self.out);
   }
 };
+
+template <Backend B, Precision P>
+auto VoxelAttention<B, P>::operator()(Pass<B>& pass, Act x) const -> Act {  // (N, X, Y, Z, C)
+  const Act n = norm(pass, x);
+  const Shape grid = x.shape();
+  const Shape heads = {grid[0], grid.product(1, 4), 1, grid[4]};
+  const Act mixed = pass.at(path, [&] {
+    return attention(reshape(q(pass, n), heads), reshape(k(pass, n), heads), reshape(v(pass, n), heads));
+  });
+  return out.add_to(pass, x, reshape(mixed, grid));
+}
 
 BRAING3N_COMPILED_LAYER(ResidualConvBlock)
 BRAING3N_COMPILED_LAYER(VoxelAttention)

@@ -32,10 +32,7 @@ struct TransformerBlock {
       : norm1(context, o.width, o.layer_norm_eps), norm2(context, o.width, o.layer_norm_eps),
         attn(context, o.width, o.heads, o.qkv_bias), mlp(context, o.width, o.mlp) {}
 
-  Act operator()(Pass<B>& pass, Act x) const {  // (N, L, width)
-    x = attn.add_to(pass, x, norm1(pass, x));
-    return mlp.add_to(pass, x, norm2(pass, x));
-  }
+  Act operator()(Pass<B>& pass, Act x) const;
 
   static void visit(auto& self, auto&& v) {
     v("norm1", self.norm1);
@@ -44,6 +41,12 @@ struct TransformerBlock {
     v("mlp", self.mlp);
   }
 };
+
+template <Backend B, Precision P>
+auto TransformerBlock<B, P>::operator()(Pass<B>& pass, Act x) const -> Act {  // (N, L, width)
+  x = attn.add_to(pass, x, norm1(pass, x));
+  return mlp.add_to(pass, x, norm2(pass, x));
+}
 
 /// The adaLN-Zero block (Peebles and Xie 2023, section 3.2): the condition supplies shift, scale and gate of both halves, and
 /// the layer that makes them starts at zero, so the block starts as the identity. tanh GELU, layer norm without affine part.
@@ -69,20 +72,8 @@ struct DitBlock {
   Modulations modulations(Pass<B>& pass, const Act& silu_cond) const { return chunk<6>(modulation(pass, silu_cond)); }
 
   /// x (N, L, width) under the conditions silu_cond (N, width).
-  Act operator()(Pass<B>& pass, Act x, const Act& silu_cond) const {
-    return (*this)(pass, std::move(x), modulations(pass, silu_cond));
-  }
-  Act operator()(Pass<B>& pass, Act x, const Modulations& modulations) const {
-    const auto& [shift1, scale1, gate1, shift2, scale2, gate2] = modulations;
-    if (!std::same_as<B, Cpu> && !pass.looks_inside()) {  // on the CPU these calls are the lines below
-      Act first = norm_modulate(x, shift1, scale1, norm1.eps);
-      const auto [sum, second] = gated_norm_modulate(x, attn(pass, first), {gate1, shift2, scale2}, norm2.eps);
-      x = Act(), first = Act();  // without a recording their memory is free for what follows
-      return gated_add(sum, gate2, mlp(pass, second));
-    }
-    x = gated_add(x, gate1, attn(pass, modulate(norm1(pass, x), shift1, scale1)));
-    return gated_add(x, gate2, mlp(pass, modulate(norm2(pass, x), shift2, scale2)));
-  }
+  Act operator()(Pass<B>& pass, Act x, const Act& silu_cond) const;
+  Act operator()(Pass<B>& pass, Act x, const Modulations& modulations) const;
 
   static void visit(auto& self, auto&& v) {
     v("attn", self.attn);
@@ -90,6 +81,24 @@ struct DitBlock {
     v("adaLN_modulation.1", self.modulation);
   }
 };
+
+template <Backend B, Precision P>
+auto DitBlock<B, P>::operator()(Pass<B>& pass, Act x, const Act& silu_cond) const -> Act {
+  return (*this)(pass, std::move(x), modulations(pass, silu_cond));
+}
+
+template <Backend B, Precision P>
+auto DitBlock<B, P>::operator()(Pass<B>& pass, Act x, const Modulations& modulations) const -> Act {
+  const auto& [shift1, scale1, gate1, shift2, scale2, gate2] = modulations;
+  if (!std::same_as<B, Cpu> && !pass.looks_inside()) {  // on the CPU these calls are the lines below
+    Act first = norm_modulate(x, shift1, scale1, norm1.eps);
+    const auto [sum, second] = gated_norm_modulate(x, attn(pass, first), {gate1, shift2, scale2}, norm2.eps);
+    x = Act(), first = Act();  // without a recording their memory is free for what follows
+    return gated_add(sum, gate2, mlp(pass, second));
+  }
+  x = gated_add(x, gate1, attn(pass, modulate(norm1(pass, x), shift1, scale1)));
+  return gated_add(x, gate2, mlp(pass, modulate(norm2(pass, x), shift2, scale2)));
+}
 
 BRAING3N_COMPILED_LAYER(TransformerBlock)
 BRAING3N_COMPILED_LAYER(DitBlock)
