@@ -12,6 +12,7 @@
 #define __device__
 #define __host__
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define BRAING3N_UNROLL_FOR for
 
 struct uint3 {

@@ -8,7 +8,7 @@
 //   sum, sum_to, max_value, row_sums, row_max, column_sums    reductions in an order fixed by the shape
 // Functors are structs with `BRAING3N_HD BRAING3N_INLINE operator() const`. Except for map_columns, the calls for different
 // elements must not depend on each other. A functor of map or map_rows that reads numbers that are the same for every element (a factor
-// that lies on the backend) has `F prepared() const`, which returns it with those numbers inside: a launcher calls it once for many
+// that lies on the backend) has `prepared() const`, which returns a functor with those numbers inside: a launcher calls it once for many
 // elements.
 #pragma once
 
@@ -23,9 +23,9 @@ constexpr bool launches_here = false;
 
 /// f.prepared(), or f itself when it has none.
 template <class F>
-BRAING3N_HD BRAING3N_INLINE F prepared(const F& f) {
+BRAING3N_HD BRAING3N_INLINE decltype(auto) prepared(const F& f) {
   if constexpr (requires { f.prepared(); }) return f.prepared();
-  else return f;
+  else return (f);
 }
 }  // namespace detail
 

@@ -178,22 +178,23 @@ struct BlockUpdate {
   T rate;          // 1 - decay of the average
   T keep[most_groups];
   T step_size[most_groups];
-  BRAING3N_HD BRAING3N_INLINE BlockUpdate prepared() const {
-    BlockUpdate b = *this;
-    b.adamw = adamw.prepared();
-    return b;
-  }
-  BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
-    if (adamw.skipped) return;
-    AdamWElement<T> own = adamw;
-    const int group = group_of_line[i / line];
-    own.keep = keep[group];
-    own.step_size = step_size[group];
-    own(i);
-    const T value = adamw.p[i];
-    if (average != nullptr) average[i] = average[i] + rate * (value - average[i]);
-    if (copy != nullptr) copy[i] = convert<bfloat16>(value);
-  }
+  /// Reads the rates of an element's group where they lie.
+  struct Prepared {
+    const BlockUpdate* block;
+    AdamWElement<T> adamw;
+    BRAING3N_HD BRAING3N_INLINE void operator()(Index i) const {
+      if (adamw.skipped) return;
+      AdamWElement<T> own = adamw;
+      const int group = block->group_of_line[i / line];
+      own.keep = block->keep[group];
+      own.step_size = block->step_size[group];
+      own(i);
+      const T value = adamw.p[i];
+      if (block->average != nullptr) block->average[i] += block->rate * (value - block->average[i]);
+      if (block->copy != nullptr) block->copy[i] = convert<bfloat16>(value);
+    }
+  };
+  BRAING3N_HD BRAING3N_INLINE Prepared prepared() const { return {this, adamw.prepared()}; }
 };
 
 }  // namespace detail

@@ -13,17 +13,18 @@
 namespace braing3n::inline BRAING3N_ABI {
 namespace detail {
 
+// Arguments stay where the launch has put them: a copy of an array that is indexed by a variable would lie in local memory.
 template <class F>
-__global__ void map_kernel(Index n, F given) {
-  const F f = prepared(given);
+__global__ void map_kernel(Index n, const __grid_constant__ F given) {
+  decltype(auto) f = prepared(given);
   for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n;
        i += static_cast<Index>(gridDim.x) * blockDim.x)
     f(i);
 }
 
 template <class F>
-__global__ void map_rows_kernel(Index rows, Index cols, F given) {
-  const F f = prepared(given);
+__global__ void map_rows_kernel(Index rows, Index cols, const __grid_constant__ F given) {
+  decltype(auto) f = prepared(given);
   const Index n = rows * cols;
   for (Index i = blockIdx.x * static_cast<Index>(blockDim.x) + threadIdx.x; i < n;
        i += static_cast<Index>(gridDim.x) * blockDim.x)

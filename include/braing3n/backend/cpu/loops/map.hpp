@@ -93,7 +93,7 @@ struct MapKernel<Cpu> {
   template <class F>
   static void span(Isa isa, Index begin, Index end, const F& f) {
     vectorized(isa, [&]() BRAING3N_LAMBDA_INLINE {
-      const F g = detail::prepared(f);  // a local copy: its pointers stay in registers
+      const auto g = detail::prepared(f);  // a local copy: its pointers stay in registers
       const Index last = end;
       BRAING3N_IVDEP
       for (Index i = begin; i < last; ++i) g(i);
@@ -103,7 +103,7 @@ struct MapKernel<Cpu> {
   template <class F>
   static void block(Isa isa, Index r0, Index r1, Index c0, Index c1, const F& f) {
     vectorized(isa, [&]() BRAING3N_LAMBDA_INLINE {
-      const F g = detail::prepared(f);
+      const auto g = detail::prepared(f);
       const Index first = c0, last = c1;
       for (Index r = r0; r < r1; ++r) {
         BRAING3N_IVDEP
