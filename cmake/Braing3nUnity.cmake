@@ -62,9 +62,7 @@ function(braing3n_unity result program)
       list(APPEND units "${source}")
       continue()
     endif()
-    file(STRINGS "${source}" lines REGEX "^#include ")
-    string(REPLACE ";" "\n" lines "${lines}")
-    string(APPEND includes "${lines}\n")
+    braing3n_unity_includes("${source}")
     cmake_path(GET source PARENT_PATH folder)
     cmake_path(GET folder FILENAME folder)
     string(MAKE_C_IDENTIFIER "unit_${folder}_${name}" unit)
@@ -79,6 +77,13 @@ function(braing3n_unity result program)
   endif()
   set(${result} ${units} PARENT_SCOPE)
 endfunction()
+
+# Appends the includes of a source.
+macro(braing3n_unity_includes source)
+  file(STRINGS "${source}" lines REGEX "^#include ")
+  string(REPLACE ";" "\n" lines "${lines}")
+  string(APPEND includes "${lines}\n")
+endmacro()
 
 # One source more; a full unit is written.
 macro(braing3n_unity_counted)
@@ -100,16 +105,14 @@ macro(braing3n_unity_file units)
 endmacro()
 
 # braing3n_unity_programs(RESULT NAME SOURCES...)
-# Sets RESULT to one unit of SOURCES, each of them a program: the unit is the program that its file is called, for example by a link.
+# Sets RESULT to one unit of SOURCES, each of them a program NAME.cpp. The name by which the unit is called, that of a link to it, chooses.
 function(braing3n_unity_programs result name)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${ARGN})
-  set(includes "#include <string_view>\n")
+  set(includes "#include <cstdio>\n#include <string_view>\n")
   set(bodies "")
   set(calls "")
   foreach(source IN LISTS ARGN)
-    file(STRINGS "${source}" lines REGEX "^#include ")
-    string(REPLACE ";" "\n" lines "${lines}")
-    string(APPEND includes "${lines}\n")
+    braing3n_unity_includes("${source}")
     cmake_path(GET source STEM program)
     string(APPEND bodies "namespace program_${program} {\n#include \"${source}\"\n}\n")
     string(APPEND calls "  if (called == \"${program}\") return call(program_${program}::main, argc, argv);\n")
@@ -122,7 +125,8 @@ static int call(int (*program)(int, char**), int argc, char** argv) { return pro
 int main(int argc, char** argv) {
   std::string_view called = argc > 0 ? argv[0] : \"\";
   called.remove_prefix(called.rfind('/') + 1);
-${calls}  return 127;
+${calls}  std::fputs(\"expected the name of one of the programs: call it by a link\\n\", stderr);
+  return 2;
 }
 " @ONLY)
   set(${result} "${unit}" PARENT_SCOPE)

@@ -3,7 +3,7 @@
 SOURCES are checked likewise, on top of what they include. Prints every finding; exit 1 when there is one.
 
 A header is compiled behind headers that it includes anyway, so nothing is declared that would not be declared without them: a missing
-include is found as in a compilation from nothing, in a fifth of the time. Such headers stand before it in the same unit, which is a chain of headers
+include is found as in a compilation from nothing, much sooner. Such headers stand before it in the same unit, which is a chain of headers
 where each includes the one before, or in a precompiled header. Chains and precompiled headers are chosen from the includes. Includes inside
 #if, and behind a header's own code, count as not included: their headers are read again. The headers of a unit that fails are each compiled
 again, from nothing.
@@ -34,8 +34,8 @@ COST = {"Eigen/Core": 12, "Eigen/Cholesky": 14, "Eigen/Eigenvalues": 18, "Spectr
         "chrono": 3, "filesystem": 4, "functional": 3, "immintrin.h": 4, "memory": 2, "nlohmann/json.hpp": 13, "oneapi/dnnl/dnnl.hpp": 6,
         "random": 3, "ranges": 3, "xtensor/xadapt.hpp": 12, "xtensor/xtensor.hpp": 12}
 START_COST = 1  # of a compiler that loads a precompiled header
-VERBOSE = "VERBOSE" in os.environ
 WRITE_COST = 0.4  # of writing the precompiled form of a header, as a part of reading it
+VERBOSE = "VERBOSE" in os.environ
 
 
 def includes_of(path):
@@ -178,22 +178,22 @@ class Compiler:
 
     def said(self, nodes, *options):
         """What the compiler says of a unit that includes `nodes`, or nothing."""
-        unit = self.scratch / (re.sub(r"[^A-Za-z0-9]", "_", nodes[-1].name) + ".hpp")
+        unit = self.file(nodes[-1], ".hpp")
         unit.write_text("".join(f'#include "{node.name}"\n' for node in nodes))
         done = subprocess.run([self.command, *FLAGS, *map(str, options), unit], capture_output=True, text=True)
         return done.stderr or f"{self.command} ends with {done.returncode}" if done.returncode else ""
 
-    def precompiled(self, node):
-        return self.scratch / (re.sub(r"[^A-Za-z0-9]", "_", node.name) + ".pch")
+    def file(self, node, ending):
+        return self.scratch / (re.sub(r"[^A-Za-z0-9]", "_", node.name) + ending)
 
     def check(self, unit):
         """Returns {name: what the compiler said} of the nodes of a unit that fail."""
         if unit.precompile:
-            options = ["-x", "c++-header", "-fpch-instantiate-templates", "-o", self.precompiled(unit.nodes[-1])]
+            options = ["-x", "c++-header", "-fpch-instantiate-templates", "-o", self.file(unit.nodes[-1], ".pch")]
         else:
             options = ["-x", "c++", "-fsyntax-only"]
         if unit.base:
-            options = ["-include-pch", self.precompiled(unit.base), *options]
+            options = ["-include-pch", self.file(unit.base, ".pch"), *options]
         start = time.monotonic()
         failed = self.said(unit.nodes, *options)
         if VERBOSE:

@@ -1,5 +1,6 @@
 // For programs that link braing3n::compiled: ops, layers and models are compiled once, in that library, instead of in every
-// translation unit. Without it the macros are empty. Bodies are the same either way.
+// translation unit. Without it the macros are empty. Bodies are the same either way. Those of any length stand behind their class: what a
+// class defines inside is inline, and compiled again for every user.
 #pragma once
 
 #include "braing3n/core/precision.hpp"

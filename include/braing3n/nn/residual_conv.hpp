@@ -22,6 +22,7 @@ struct ResidualConvBlock {
   ResidualConvBlock() = default;
   ResidualConvBlock(Context<B>& context, Index in, Index out, Index groups, double eps);
 
+  /// x (N, X, Y, Z, in).
   Act operator()(Pass<B>& pass, Act x) const;
 
   static void visit(auto& self, auto&& v) {
@@ -41,7 +42,7 @@ ResidualConvBlock<B, P>::ResidualConvBlock(Context<B>& context, Index in, Index 
 }
 
 template <Backend B, Precision P>
-auto ResidualConvBlock<B, P>::operator()(Pass<B>& pass, Act x) const -> Act {  // (N, X, Y, Z, in)
+auto ResidualConvBlock<B, P>::operator()(Pass<B>& pass, Act x) const -> Act {
   Act h = conv1(pass, norm1(pass, x, true));
   h = norm2(pass, std::move(h), true);
   return conv2.add_to(pass, shortcut ? (*shortcut)(pass, x) : x, h);
@@ -61,6 +62,7 @@ struct VoxelAttention {
       : norm(context, channels, groups, eps), q(context, channels, channels, 1), k(context, channels, channels, 1),
         v(context, channels, channels, 1), out(context, channels, channels, 1) {}
 
+  /// x (N, X, Y, Z, C).
   Act operator()(Pass<B>& pass, Act x) const;
 
   static void visit(auto& self, auto&& visitor) {
@@ -73,7 +75,7 @@ struct VoxelAttention {
 };
 
 template <Backend B, Precision P>
-auto VoxelAttention<B, P>::operator()(Pass<B>& pass, Act x) const -> Act {  // (N, X, Y, Z, C)
+auto VoxelAttention<B, P>::operator()(Pass<B>& pass, Act x) const -> Act {
   const Act n = norm(pass, x);
   const Shape grid = x.shape();
   const Shape heads = {grid[0], grid.product(1, 4), 1, grid[4]};

@@ -32,6 +32,7 @@ struct TransformerBlock {
       : norm1(context, o.width, o.layer_norm_eps), norm2(context, o.width, o.layer_norm_eps),
         attn(context, o.width, o.heads, o.qkv_bias), mlp(context, o.width, o.mlp) {}
 
+  /// x (N, L, width).
   Act operator()(Pass<B>& pass, Act x) const;
 
   static void visit(auto& self, auto&& v) {
@@ -43,7 +44,7 @@ struct TransformerBlock {
 };
 
 template <Backend B, Precision P>
-auto TransformerBlock<B, P>::operator()(Pass<B>& pass, Act x) const -> Act {  // (N, L, width)
+auto TransformerBlock<B, P>::operator()(Pass<B>& pass, Act x) const -> Act {
   x = attn.add_to(pass, x, norm1(pass, x));
   return mlp.add_to(pass, x, norm2(pass, x));
 }
